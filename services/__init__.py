@@ -1,0 +1,1 @@
+"""The product: five services that meet in Kafka topics and nowhere else."""

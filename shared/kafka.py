@@ -1,0 +1,243 @@
+"""The one place that touches aiokafka (it has no type stubs): producers, readers, group consumers, topic creation.
+
+`Bus` knows the brokers and the prefix, so that services speak of topics by their names in topics.yaml alone.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
+
+from shared.errors import FatalError, PoisonError
+from shared.settings import Settings
+from shared.topics import topics
+
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+PARTITION_FETCH_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A consumed record. `topic` is the name without prefix; `timestamp_ms` is the broker's append time."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    timestamp_ms: int
+
+
+class Bus:
+    """Kafka as a service sees it: brokers, prefix and partition count from settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._servers = settings.kafka_bootstrap_servers
+        self._prefix = settings.topic_prefix
+        self._replication = settings.topic_replication
+        self.partitions = settings.topic_partitions or next(iter(topics().values())).partitions
+
+    @property
+    def servers(self) -> str:
+        return self._servers
+
+    def full_name(self, name: str) -> str:
+        """A topic, group or transactional id as Kafka knows it."""
+        return self._prefix + name
+
+    def short_name(self, full: str) -> str:
+        """The name without prefix."""
+        return full.removeprefix(self._prefix)
+
+    def topic_partitions(self, topic: str, partitions: Iterable[int] | None = None) -> list[TopicPartition]:
+        """aiokafka's partitions of `topic`: all of them, or those named."""
+        numbers = range(self.partitions) if partitions is None else partitions
+        return [TopicPartition(self.full_name(topic), number) for number in numbers]
+
+    @asynccontextmanager
+    async def producer(self, **options: Any) -> AsyncIterator["Producer"]:
+        """A started producer (acks=all, idempotent, lz4), flushed and stopped at the end."""
+        raw = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            **{
+                "acks": "all",
+                "enable_idempotence": True,
+                "compression_type": "lz4",
+                "linger_ms": 0,
+                "max_request_size": MAX_REQUEST_BYTES,
+                "max_batch_size": 256 * 1024,
+                **options,
+            },
+        )
+        await self._start(raw)
+        try:
+            yield Producer(raw, self)
+        finally:
+            await raw.stop()
+
+    @asynccontextmanager
+    async def reader(self, topic_partitions: Sequence[TopicPartition], **options: Any) -> AsyncIterator["Reader"]:
+        """A started consumer without a group, on exactly these partitions, at their beginning."""
+        raw = AIOKafkaConsumer(bootstrap_servers=self._servers, group_id=None, **_reading(options))
+        await self._start(raw)
+        try:
+            raw.assign(list(topic_partitions))
+            await raw.seek_to_beginning(*topic_partitions)
+            yield Reader(raw, self)
+        finally:
+            await raw.stop()
+
+    @asynccontextmanager
+    async def member(self, topic: str, group: str, listener: Any = None, **options: Any) -> AsyncIterator["Reader"]:
+        """A started member of a consumer group on `topic`. It never commits by itself."""
+        raw = AIOKafkaConsumer(bootstrap_servers=self._servers, group_id=self.full_name(group), **_reading(options))
+        await self._start(raw)
+        try:
+            raw.subscribe([self.full_name(topic)], listener=listener)
+            yield Reader(raw, self)
+        finally:
+            await raw.stop()
+
+    async def create_topics(self) -> None:
+        """Create what topics.yaml names and is not there. Raises FatalError where a topic has other partitions than it should."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        await self._start(admin, "start", "close")
+        try:
+            existing = set(await admin.list_topics())
+            missing = [topic for topic in topics().values() if self.full_name(topic.name) not in existing]
+            for topic in missing:
+                new = NewTopic(
+                    self.full_name(topic.name), self.partitions, self._replication, topic_configs=topic.config()
+                )
+                try:
+                    await admin.create_topics([new])
+                except TopicAlreadyExistsError:
+                    continue
+            await self._check_partitions(admin)
+        finally:
+            await admin.close()
+
+    async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
+        described = await admin.describe_topics([self.full_name(name) for name in topics()])
+        for topic in described:
+            if topic["error_code"] == 0 and len(topic["partitions"]) != self.partitions:
+                raise FatalError(
+                    f"topic {topic['topic']} has {len(topic['partitions'])} partitions, Eddy needs {self.partitions}: "
+                    "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to start afresh"
+                )
+
+    async def _start(self, client: Any, start: str = "start", stop: str = "stop") -> None:
+        try:
+            await getattr(client, start)()
+        except (KafkaConnectionError, OSError) as error:
+            await getattr(client, stop)()
+            raise FatalError(
+                f"no Kafka at {self._servers}: start one (`make broker`) or set EDDY_KAFKA_BOOTSTRAP_SERVERS"
+            ) from error
+        except BaseException:
+            await getattr(client, stop)()
+            raise
+
+
+class Producer:
+    """Writes records, by short topic name, to the partition that the key's murmur2 hash says."""
+
+    def __init__(self, raw: AIOKafkaProducer, bus: Bus) -> None:
+        self.raw = raw
+        self._bus = bus
+
+    async def send(
+        self, topic: str, key: str | bytes | None, value: bytes | None, partition: int | None = None
+    ) -> "asyncio.Future[Any]":
+        """Queue a record; the future ends with its metadata (partition, offset) once all in-sync replicas have it."""
+        encoded = key.encode() if isinstance(key, str) else key
+        future: asyncio.Future[Any] = await self.raw.send(
+            self._bus.full_name(topic), value=value, key=encoded, partition=partition
+        )
+        return future
+
+    async def send_all(self, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+        """Write records and wait until every one of them is acknowledged; raises the first failure."""
+        await settle([await self.send(topic, key, value) for key, value in records])
+
+    async def flush(self) -> None:
+        await self.raw.flush()
+
+
+class Reader:
+    """Reads batches of messages, by short topic name."""
+
+    def __init__(self, raw: AIOKafkaConsumer, bus: Bus) -> None:
+        self.raw = raw
+        self._bus = bus
+
+    async def batch(self, timeout_ms: int = 200, max_records: int = 1000, *partitions: TopicPartition) -> list[Message]:
+        """Up to `max_records` messages that are there, waiting at most `timeout_ms` for the first; in order within a partition."""
+        found = await self.raw.getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+        return [self._message(record) for records in found.values() for record in records]
+
+    async def end_offsets(
+        self, topic_partitions: Sequence[TopicPartition] | None = None
+    ) -> Mapping[TopicPartition, int]:
+        """The offset after the last record of each partition (last stable one when reading committed)."""
+        offsets: Mapping[TopicPartition, int] = await self.raw.end_offsets(
+            list(topic_partitions or self.raw.assignment())
+        )
+        return offsets
+
+    async def at_end(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether every position has reached `ends`."""
+        return all([await self.raw.position(partition) >= end for partition, end in ends.items()])
+
+    def _message(self, record: Any) -> Message:
+        return Message(
+            self._bus.short_name(record.topic),
+            record.partition,
+            record.offset,
+            record.key,
+            record.value or b"",
+            record.timestamp,
+        )
+
+
+async def settle(futures: Iterable[Awaitable[Any]]) -> list[Any]:
+    """Await all, then raise the first failure, if any: none is left unobserved."""
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return list(results)
+
+
+def dead_letter_of(message: Message, error: PoisonError, service: str, full_topic: str, at_ms: int) -> dict[str, Any]:
+    """The `dead_letter` record of a message that cannot be used."""
+    return {
+        "source_topic": full_topic,
+        "source_partition": message.partition,
+        "source_offset": message.offset,
+        "key": message.key,
+        "payload": message.value,
+        "reason": error.reason,
+        "detail": error.detail[:1000],
+        "service": service,
+        "at": at_ms,
+    }
+
+
+def _reading(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "fetch_max_wait_ms": 50,
+        "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
+        **options,
+    }
+
+
+__all__ = ["Bus", "KafkaError", "Message", "Producer", "Reader", "TopicPartition", "dead_letter_of", "settle"]
