@@ -118,3 +118,11 @@ def hash_of_contract() -> str:
         "scenarios": MAX_SCENARIOS,
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def sign_release(version: int, contract: str, encode: bytes, rank: bytes) -> str:
+    """SHA-256 (hexadecimal) over the version in decimal, the contract's hash and both graphs: tells a release that arrived whole."""
+    digest = hashlib.sha256(f"{version}{contract}".encode())
+    digest.update(encode)
+    digest.update(rank)
+    return digest.hexdigest()
