@@ -1,0 +1,88 @@
+"""Single-object encoding: exact, strict, and never fooled by other bytes."""
+
+import json
+from pathlib import Path
+
+import fastavro
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.codec import HEADER_BYTES, MARKER, Codec
+from shared.errors import DecodeError
+from shared.paths import SCHEMAS
+
+CODEC = Codec.of("user_event")
+
+events = st.fixed_dictionaries(
+    {
+        "event_id": st.text(),
+        "user_id": st.text(),
+        "scenario": st.text(),
+        "action": st.text(),
+        "item_id": st.none() | st.text(),
+        "value": st.none() | st.floats(allow_nan=False),
+        "query": st.none() | st.text(),
+        "request_id": st.none() | st.text(),
+        "position": st.none() | st.integers(0, 2**31 - 1),
+        "occurred_at": st.integers(-(2**63), 2**63 - 1),
+        "attributes": st.dictionaries(st.text(), st.text()),
+    }
+)
+
+
+@given(events)
+def test_any_event_round_trips(event: dict[str, object]) -> None:
+    assert CODEC.decode(CODEC.encode(event)) == event
+
+
+@given(events, st.binary(max_size=40))
+def test_surplus_bytes_are_an_error(event: dict[str, object], surplus: bytes) -> None:
+    if surplus:
+        with pytest.raises(DecodeError):
+            CODEC.decode(CODEC.encode(event) + surplus)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_an_error(payload: bytes) -> None:
+    with pytest.raises(DecodeError):
+        CODEC.decode(payload)
+
+
+@given(events, st.data())
+def test_cut_bytes_are_an_error(event: dict[str, object], data: st.DataObject) -> None:
+    whole = CODEC.encode(event)
+    with pytest.raises(DecodeError):
+        CODEC.decode(whole[: data.draw(st.integers(0, len(whole) - 1))])
+
+
+def test_header_is_the_standard_fingerprint() -> None:
+    """The fingerprint of `"null"` in the Avro specification's own test data is 0x63DD24E7CC258F8A, little-endian on the wire."""
+    assert bytes.fromhex(fastavro.schema.fingerprint('"null"', "CRC-64-AVRO")) == 0x63DD24E7CC258F8A.to_bytes(
+        8, "little"
+    )
+    assert CODEC.encode(json.loads((SCHEMAS / "examples" / "user_event.json").read_text()))[:2] == MARKER
+
+
+@pytest.mark.parametrize("change", [{"surprise": 1}, {"user_id": None}, {"occurred_at": "now"}])
+def test_encoding_is_strict(change: dict[str, object]) -> None:
+    event = json.loads((SCHEMAS / "examples" / "user_event.json").read_text())
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        CODEC.encode({**event, **change})
+
+
+def test_another_records_bytes_are_an_error() -> None:
+    item = json.loads((SCHEMAS / "examples" / "item.json").read_text())
+    with pytest.raises(DecodeError):
+        CODEC.decode(Codec.of("item").encode(item))
+
+
+def test_a_former_versions_bytes_are_read(tmp_path: Path) -> None:
+    newer = json.loads((SCHEMAS / "item.avsc").read_text())
+    newer["fields"].append({"name": "price", "type": ["null", "double"], "default": None})
+    older = dict(fastavro.parse_schema(json.loads((SCHEMAS / "item.avsc").read_text()), named_schemas={}))
+    current = dict(fastavro.parse_schema(newer, named_schemas={}))
+    item = json.loads((SCHEMAS / "examples" / "item.json").read_text())
+    written = Codec("item", older, []).encode(item)
+    assert Codec("item", current, [older]).decode(written) == {**item, "price": None}
+    assert len(written) > HEADER_BYTES
