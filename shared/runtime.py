@@ -86,7 +86,12 @@ async def serve_http(app: ASGIApp, host: str, port: int, on_listening: Callable[
     server = _Server(
         uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
     )
-    await server.serve(sockets=[listener])
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        if server.started:
+            await server.shutdown(sockets=[listener])
+        listener.close()
 
 
 async def serve_health(health: Health, host: str, port: int) -> None:

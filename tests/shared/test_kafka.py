@@ -1,0 +1,66 @@
+"""The Kafka adapter against a real broker."""
+
+import pytest
+
+from shared.errors import FatalError
+from shared.kafka import Bus, Message
+from shared.settings import Settings
+from shared.topics import ITEMS, USER_EVENTS, topics
+
+
+def bus(servers: str, prefix: str, partitions: int | None = None) -> Bus:
+    return Bus(Settings(kafka_bootstrap_servers=servers, topic_prefix=prefix, topic_partitions=partitions))
+
+
+async def read_all(own: Bus, topic: str, count: int) -> list[Message]:
+    async with own.reader(own.topic_partitions(topic)) as reader:
+        ends = await reader.end_offsets()
+        found: list[Message] = []
+        while not await reader.at_end(ends):
+            found += await reader.batch()
+        assert len(found) == count
+        return found
+
+
+async def test_records_come_back_in_order_within_a_key(kafka: str, topic_prefix: str) -> None:
+    own = bus(kafka, topic_prefix)
+    await own.create_topics()
+    sent = [(f"u{number % 7}", str(number).encode()) for number in range(500)]
+    async with own.producer() as producer:
+        await producer.send_all(USER_EVENTS, sent)
+    found = await read_all(own, USER_EVENTS, 500)
+    for key in {key for key, _ in sent}:
+        assert [m.value for m in found if m.key == key.encode()] == [value for other, value in sent if other == key]
+        assert len({m.partition for m in found if m.key == key.encode()}) == 1
+    assert {message.topic for message in found} == {USER_EVENTS}
+
+
+async def test_the_same_key_meets_itself_on_every_topic(kafka: str, topic_prefix: str) -> None:
+    own = bus(kafka, topic_prefix)
+    await own.create_topics()
+    async with own.producer() as producer:
+        for topic in (USER_EVENTS, ITEMS):
+            await producer.send_all(topic, [(f"k{number}", b"") for number in range(50)])
+    places = [{m.key: m.partition for m in await read_all(own, topic, 50)} for topic in (USER_EVENTS, ITEMS)]
+    assert places[0] == places[1]
+
+
+async def test_creating_topics_twice_changes_nothing(kafka: str, topic_prefix: str) -> None:
+    own = bus(kafka, topic_prefix)
+    await own.create_topics()
+    await own.create_topics()
+    async with own.reader([]) as reader:
+        present = {name for name in await reader.raw.topics() if name.startswith(topic_prefix)}
+    assert present == {topic_prefix + name for name in topics()}
+
+
+async def test_other_partition_count_is_refused(kafka: str, topic_prefix: str) -> None:
+    await bus(kafka, topic_prefix, partitions=2).create_topics()
+    with pytest.raises(FatalError, match="EDDY_TOPIC_PARTITIONS"):
+        await bus(kafka, topic_prefix, partitions=3).create_topics()
+
+
+async def test_missing_broker_is_one_line_that_says_what_to_do() -> None:
+    with pytest.raises(FatalError, match="make broker"):
+        async with bus("127.0.0.1:1", "").producer():
+            pass
