@@ -33,7 +33,7 @@ class Codec:
     def __init__(self, record: str, schema: dict[str, Any], former: list[dict[str, Any]]) -> None:
         self.record = record
         self.schema = schema
-        self._header = _header(schema)
+        self.header = _header(schema)
         self._writers = {_header(old): old for old in [*former, schema]}
 
     @staticmethod
@@ -52,7 +52,7 @@ class Codec:
     def encode(self, record: Record) -> bytes:
         """Bytes of `record`. Raises ValueError when it does not match the schema exactly (fastavro strict mode)."""
         out = io.BytesIO()
-        out.write(self._header)
+        out.write(self.header)
         fastavro.schemaless_writer(out, self.schema, record, strict=True)
         return out.getvalue()
 
