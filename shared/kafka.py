@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
+from aiokafka.partitioner import murmur2
 
 from shared.errors import FatalError, PoisonError
 from shared.settings import Settings
@@ -53,6 +54,10 @@ class Bus:
     def short_name(self, full: str) -> str:
         """The name without prefix."""
         return full.removeprefix(self._prefix)
+
+    def partition_of(self, key: str) -> int:
+        """Partition that a record with this key goes to, in every keyed topic (murmur2, as Kafka's own clients)."""
+        return int((murmur2(key.encode()) & 0x7FFFFFFF) % self.partitions)
 
     def topic_partitions(self, topic: str, partitions: Iterable[int] | None = None) -> list[TopicPartition]:
         """aiokafka's partitions of `topic`: all of them, or those named."""
