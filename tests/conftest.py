@@ -1,0 +1,28 @@
+"""A real Kafka for every test that touches one, and names of its own for each test."""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from lab.broker import running_broker
+
+BOOTSTRAP = "EDDY_KAFKA_BOOTSTRAP_SERVERS"
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap servers of a real Kafka: the one that EDDY_KAFKA_BOOTSTRAP_SERVERS names, else one for this run."""
+    given = os.environ.get(BOOTSTRAP)
+    if given:
+        yield given
+        return
+    with running_broker() as broker:
+        yield broker.bootstrap_servers
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for topics, groups and transactional ids that no other test has."""
+    return f"test-{uuid.uuid4().hex[:12]}."
