@@ -1,0 +1,1 @@
+"""Features: cleans events, keeps user and item state, publishes both."""

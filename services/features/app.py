@@ -1,0 +1,67 @@
+"""Wires the features service."""
+
+import asyncio
+import time
+
+from services.features.cleaning import Cleaner
+from services.features.faust_app import FaustApp, FaustOptions
+from services.features.item_side import ItemSide
+from services.features.item_state import ItemPolicy, ItemRules
+from services.features.precedence import newer_item, newer_user
+from services.features.settings import FeaturesSettings
+from services.features.user_side import UserSide
+from services.features.user_state import UserPolicy
+from services.features.worker import SERVICE, Worker
+from shared.clock import SystemClock
+from shared.errors import FatalError
+from shared.kafka import Bus
+from shared.runtime import Health, serve_health
+from shared.scenarios import load_scenarios
+from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+
+
+async def main(settings: FeaturesSettings, health: Health) -> None:
+    """Run until cancelled. Raises FatalError when recovery hangs or Kafka is away."""
+    scenarios = load_scenarios(settings.scenarios_path)
+    bus = Bus(settings)
+    await bus.create_topics()
+    app = FaustApp(_options(settings, bus))
+    user_records = app.table(bus.full_name(USER_FEATURES), newer_user)
+    item_records = app.table(bus.full_name(ITEM_FEATURES), newer_item)
+    users = UserSide(Cleaner(scenarios), UserPolicy(), user_records, settings.features_decoded_users)
+    items = ItemSide(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
+    worker = Worker(app, bus, SystemClock(), health, (users, user_records), (items, item_records))
+    sources = [bus.full_name(USER_EVENTS), bus.full_name(ITEM_SIGNALS)]
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))
+        tasks.create_task(worker.run_items())
+        tasks.create_task(_watch_recovery(app, health, settings.features_recovery_stall_sec))
+        tasks.create_task(app.run(worker, sources))
+
+
+def _options(settings: FeaturesSettings, bus: Bus) -> FaustOptions:
+    datadir = settings.state_dir / SERVICE
+    datadir.mkdir(parents=True, exist_ok=True)
+    return FaustOptions(
+        group=bus.full_name(SERVICE),
+        servers=bus.servers,
+        datadir=str(datadir),
+        url=f"http://{settings.http_host}:{settings.features_http_port}",
+        instance_id=settings.features_instance_id,
+        session_timeout_sec=settings.features_session_timeout_sec,
+        commit_interval_sec=settings.features_commit_interval_sec,
+        batch_records=settings.features_batch_events,
+    )
+
+
+async def _watch_recovery(app: FaustApp, health: Health, stall_sec: float) -> None:
+    """Faust's recovery is known to hang now and then; a new process recovers. Joining the group counts as progress."""
+    remaining, since = -1, time.monotonic()
+    while True:
+        await asyncio.sleep(1)
+        now = app.remaining()
+        health.details["recovery_remaining"] = now
+        if app.recovered or now != remaining or not app.assigned:
+            remaining, since = now, time.monotonic()
+        elif time.monotonic() - since > stall_sec:
+            raise FatalError(f"recovery made no progress for {stall_sec:.0f} s with {now} records to read: start again")

@@ -1,0 +1,86 @@
+"""A batch of user events: what it does to users' states and what it means for items. No Kafka, no clock."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.features.cleaning import Cleaner, Event
+from services.features.states import Encoded, States
+from services.features.user_state import Outcome, UserPolicy, UserState
+from shared.codec import Codec
+from shared.errors import PoisonError
+from shared.kafka import Message
+
+
+@dataclass(slots=True)
+class UserBatch:
+    """What a batch comes to: `signals` (item id, record) go out first, then `users` (key, record) to `partition`."""
+
+    partition: int
+    signals: list[tuple[str, bytes]] = field(default_factory=list)
+    users: list[tuple[bytes, bytes]] = field(default_factory=list)
+    poison: list[tuple[Message, PoisonError]] = field(default_factory=list)
+    applied: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+
+
+class UserSide:
+    """Applies batches of user events, one source partition each, in offset order."""
+
+    def __init__(self, cleaner: Cleaner, policy: UserPolicy, encoded: Encoded, decoded_users: int) -> None:
+        self._clean = cleaner
+        self._policy = policy
+        self._codec = Codec.of("user_features")
+        self._signals_codec = Codec.of("item_signals")
+        self.states = States(encoded, self._decode, UserState, decoded_users)
+
+    def apply(self, partition: int, messages: list[Message]) -> UserBatch:
+        """Include `messages`. Events that the states have already change nothing and signal nothing."""
+        batch = UserBatch(partition)
+        touched: dict[bytes, UserState] = {}
+        entries: dict[str, list[dict[str, Any]]] = {}
+        for message in messages:
+            try:
+                event = self._clean(message)
+            except PoisonError as error:
+                batch.poison.append((message, error))
+                continue
+            key = message.key or b""
+            state = touched.get(key)
+            if state is None:
+                state = self.states.take(partition, key)
+            if self._include(event, state, batch, entries):
+                touched[key] = state
+        batch.signals = [(item_id, self._signal(item_id, partition, rows)) for item_id, rows in entries.items()]
+        batch.users = [(key, self._codec.encode(state.record(key.decode()))) for key, state in touched.items()]
+        return batch
+
+    def _include(
+        self, event: Event, state: UserState, batch: UserBatch, entries: dict[str, list[dict[str, Any]]]
+    ) -> bool:
+        """Whether the state is another one now."""
+        previous: list[str] = []
+        if event.item_id is not None and event.positive and event.offset > state.applied_offset:
+            previous = state.previous(event.item_id, self._policy.previous)
+        outcome = state.apply(event, self._policy)
+        if outcome is Outcome.APPLIED:
+            batch.applied[event.label] += 1
+            if event.item_id is not None:
+                entries.setdefault(event.item_id, []).append(
+                    {
+                        "offset": event.offset,
+                        "at": event.at,
+                        "scenario": event.scenario,
+                        "action": event.action,
+                        "previous": previous,
+                    }
+                )
+        elif outcome is Outcome.DUPLICATE:
+            batch.duplicates += 1
+        return outcome is not Outcome.REPLAYED
+
+    def _signal(self, item_id: str, partition: int, entries: list[dict[str, Any]]) -> bytes:
+        return self._signals_codec.encode({"item_id": item_id, "source_partition": partition, "entries": entries})
+
+    def _decode(self, record: bytes) -> UserState:
+        return UserState.of(self._codec.decode(record))
