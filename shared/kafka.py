@@ -127,6 +127,16 @@ class Bus:
         finally:
             await admin.close()
 
+    async def committed(self, group: str) -> Mapping[TopicPartition, int]:
+        """What a consumer group has committed: the next offset of each partition that it has committed at all."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        await self._start(admin, "start", "close")
+        try:
+            found = await admin.list_consumer_group_offsets(self.full_name(group))
+        finally:
+            await admin.close()
+        return {partition: committed.offset for partition, committed in found.items() if committed.offset >= 0}
+
     async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
         described = await admin.describe_topics([self.full_name(name) for name in topics()])
         for topic in described:
