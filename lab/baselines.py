@@ -1,0 +1,175 @@
+"""The two counting recommenders that the model has to beat, judged event by event: rank the item first, then learn it.
+
+Both recommend only items that the user has not acted on. A tie is decided for the baseline: `place` counts the items that are
+strictly better than the one asked for.
+"""
+
+from array import array
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+HISTORY = 20
+DENSE_ITEMS = 8192
+DAY_MS = 86_400_000
+
+
+class Baseline(Protocol):
+    """`place` is asked before `learn` is told of the same event. Users and items are dense indices, times milliseconds."""
+
+    def place(self, user: int, item: int) -> int:
+        """Place of `item`, from 0, among all items that `user` has not acted on."""
+        ...
+
+    def learn(self, user: int, item: int, at_ms: int) -> None:
+        """Take in that `user` acted on `item`."""
+        ...
+
+
+class Growth:
+    """Exponential decay without touching old values: what comes later weighs more, by 2^(time since the first event / half-life)."""
+
+    def __init__(self, half_life_days: float) -> None:
+        self._half_life_ms = half_life_days * DAY_MS
+        self._start_ms: int | None = None
+
+    def at(self, at_ms: int) -> float:
+        """Weight of an event at `at_ms`. Orders stay right for streams up to some 100 half-lives (float32 ends there)."""
+        if self._start_ms is None:
+            self._start_ms = at_ms
+        return float(2.0 ** ((at_ms - self._start_ms) / self._half_life_ms))
+
+
+class Histories:
+    """Items of each user in the order of the last action on them, oldest first."""
+
+    def __init__(self) -> None:
+        self._items: dict[int, array[int]] = {}
+
+    def add(self, user: int, item: int) -> None:
+        items = self._items.setdefault(user, array("i"))
+        if item in items:
+            items.remove(item)
+        items.append(item)
+
+    def seen(self, user: int) -> NDArray[np.int32]:
+        return np.array(self._items.get(user, ()), np.int32)
+
+    def last(self, user: int, count: int) -> NDArray[np.int32]:
+        """The last items, newest first."""
+        return np.array(self._items.get(user, array("i"))[: -count - 1 : -1], np.int32)
+
+
+def place_among_unseen(scores: Vector, item: int, seen: NDArray[np.int32]) -> int:
+    """How many items that are not in `seen` score strictly higher than `item`. A seen item is never recommended: last place."""
+    if item in seen:
+        return len(scores) - 1
+    better = scores > scores[item]
+    return int(np.count_nonzero(better) - np.count_nonzero(better[seen]))
+
+
+class Popularity:
+    """Decayed popularity."""
+
+    def __init__(self, items: int, half_life_days: float = 30.0) -> None:
+        self._counts = np.zeros(items, np.float32)
+        self._growth = Growth(half_life_days)
+        self._histories = Histories()
+
+    def place(self, user: int, item: int) -> int:
+        return place_among_unseen(self._counts, item, self._histories.seen(user))
+
+    def learn(self, user: int, item: int, at_ms: int) -> None:
+        self._counts[item] += self._growth.at(at_ms)
+        self._histories.add(user, item)
+
+
+class _DenseCounts:
+    """Co-visitation weights as a matrix, for up to DENSE_ITEMS items."""
+
+    def __init__(self, items: int) -> None:
+        self._weights = np.zeros((items, items), np.float32)
+
+    def add(self, item: int, others: NDArray[np.int32], weights: Vector) -> None:
+        self._weights[item, others] += weights
+        self._weights[others, item] += weights
+
+    def combine(self, rows: NDArray[np.int32], weights: Vector) -> Vector:
+        """Weighted sum of rows."""
+        return weights @ self._weights[rows]
+
+
+class _SparseCounts:
+    """The same as growing arrays per row, for more items; memory follows the pairs that occur."""
+
+    def __init__(self, items: int) -> None:
+        self._items = items
+        self._columns: list[array[int]] = [array("i") for _ in range(items)]
+        self._weights: list[array[float]] = [array("f") for _ in range(items)]
+        self._slots: list[dict[int, int]] = [{} for _ in range(items)]
+
+    def add(self, item: int, others: NDArray[np.int32], weights: Vector) -> None:
+        for other, weight in zip(others.tolist(), weights.tolist(), strict=True):
+            self._add_one(item, other, weight)
+            self._add_one(other, item, weight)
+
+    def _add_one(self, row: int, column: int, weight: float) -> None:
+        slot = self._slots[row].setdefault(column, len(self._columns[row]))
+        if slot == len(self._columns[row]):
+            self._columns[row].append(column)
+            self._weights[row].append(0.0)
+        self._weights[row][slot] += weight
+
+    def combine(self, rows: NDArray[np.int32], weights: Vector) -> Vector:
+        columns = np.concatenate([np.array(self._columns[row], np.int32) for row in rows])
+        values = [np.array(self._weights[row], np.float32) * weight for row, weight in zip(rows, weights, strict=True)]
+        return np.bincount(columns, np.concatenate(values), self._items).astype(np.float32)
+
+
+class Covisitation:
+    """Symmetric decayed co-visitation of a user's last 20 items with popularity normalisation.
+
+    Learning an event adds `distance ** -learn_power` (grown by time) between its item and each of the user's last items; an item's
+    score is the sum over the last items of `distance ** -score_power` times that weight, over (popularity + smoothing) ** alpha.
+    Exponents, smoothing and half-life were tuned on ML-1M as a stream (lab/replay/README.md). A user without history gets popularity.
+    """
+
+    def __init__(
+        self,
+        items: int,
+        half_life_days: float = 365.0,
+        learn_power: float = 0.5,
+        score_power: float = 1.0,
+        alpha: float = 0.4,
+        smoothing: float = 3.0,
+    ) -> None:
+        distances = np.arange(1, HISTORY + 1, dtype=np.float32)
+        self._learn_weights: Vector = distances**-learn_power
+        self._score_weights: Vector = distances**-score_power
+        self._alpha = alpha
+        self._smoothing = smoothing
+        self._growth = Growth(half_life_days)
+        self._histories = Histories()
+        self._counts = _DenseCounts(items) if items <= DENSE_ITEMS else _SparseCounts(items)
+        self._popularity = np.zeros(items, np.float64)
+        self._normaliser = np.ones(items, np.float32)
+
+    def place(self, user: int, item: int) -> int:
+        last = self._histories.last(user, HISTORY)
+        if len(last):
+            scores = self._counts.combine(last, self._score_weights[: len(last)]) * self._normaliser
+        else:
+            scores = self._popularity.astype(np.float32)
+        return place_among_unseen(scores, item, self._histories.seen(user))
+
+    def learn(self, user: int, item: int, at_ms: int) -> None:
+        grown = self._growth.at(at_ms)
+        last = self._histories.last(user, HISTORY)
+        last = last[last != item]
+        self._counts.add(item, last, self._learn_weights[: len(last)] * np.float32(grown))
+        self._popularity[item] += grown
+        self._normaliser[item] = (self._popularity[item] + self._smoothing * grown) ** -self._alpha
+        self._histories.add(user, item)

@@ -1,0 +1,45 @@
+"""Waiting until the joiner has taken in everything that was played, and reading the books."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from lab.replay.services import open_items
+from lab.replay.tail import Tail
+from lab.report import Ledger
+from shared.errors import FatalError
+from shared.kafka import Bus, Reader, TopicPartition
+from shared.topics import USER_EVENTS
+
+JOINER_GROUP = "joiner"
+_POLL_SEC = 0.25
+
+
+async def joiner_passed(bus: Bus, reader: Reader, timeout_sec: float = 120.0) -> None:
+    """Wait until the joiner has committed the end of user-events. Raises FatalError when it does not get there."""
+    ends = await reader.end_offsets(bus.topic_partitions(USER_EVENTS))
+    deadline = time.monotonic() + timeout_sec
+    while behind := await _behind(bus, ends):
+        if time.monotonic() > deadline:
+            raise FatalError(f"the joiner is {behind} events behind after {timeout_sec:.0f} s: is it running?")
+        await asyncio.sleep(_POLL_SEC)
+
+
+async def read_books(tail: Tail, reader: Reader, joiner_urls: str, shown: int, timeout_sec: float = 20.0) -> Ledger:
+    """The ledger at one moment: labels read to the end between two readings of the open items that agree.
+
+    An idle partition's windows go on closing meanwhile, so the reading is repeated until it balances, or until the deadline.
+    """
+    deadline = time.monotonic() + timeout_sec
+    while True:
+        still_open = await open_items(joiner_urls)
+        await tail.catch_up(reader)
+        ledger = Ledger(shown, tail.outcome.positive, tail.outcome.negative, still_open)
+        if ledger.difference == 0 or time.monotonic() > deadline:
+            return ledger
+        await asyncio.sleep(_POLL_SEC)
+
+
+async def _behind(bus: Bus, ends: Mapping[TopicPartition, int]) -> int:
+    committed = await bus.committed(JOINER_GROUP)
+    return sum(max(0, end - committed.get(partition, 0)) for partition, end in ends.items())

@@ -1,0 +1,69 @@
+"""What a replay is asked to do."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DATASETS = ("ml-100k", "ml-1m")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """The command line, checked. `speed` is in event time per real time; None is as fast as the loop goes."""
+
+    dataset: str
+    data: Path | None
+    limit: int | None
+    users: int | None
+    speed: float | None
+    window: int
+    max_skew_sec: float
+    deadline_sec: float
+    output: Path
+
+
+def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
+    """Read the command line; argparse exits with a line of help for what does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m lab.replay", description=__doc__)
+    parser.add_argument("--dataset", choices=DATASETS, default="ml-100k")
+    parser.add_argument("--data", type=Path, help="folder or file as GroupLens publishes it, instead of the fetched one")
+    parser.add_argument("--limit", type=_count, help="play the first LIMIT events")
+    parser.add_argument("--users", type=_count, help="play the first USERS users to appear")
+    parser.add_argument("--speed", type=_amount, help="times real time; as fast as the loop goes when left out")
+    parser.add_argument("--window", type=_count, default=2048, help="events from the oldest unfinished one on")
+    parser.add_argument(
+        "--max-skew",
+        type=_amount,
+        default=86_400.0,
+        metavar="SECONDS",
+        help="event time that one user may be ahead of another",
+    )
+    parser.add_argument("--deadline", type=_amount, default=5.0, metavar="SECONDS", help="for a list to come")
+    parser.add_argument("--output", type=Path, default=Path("reports/demo"), help="where .json and .png go")
+    given = parser.parse_args(arguments)
+    return ReplayOptions(
+        dataset=given.dataset,
+        data=given.data,
+        limit=given.limit,
+        users=given.users,
+        speed=given.speed,
+        window=given.window,
+        max_skew_sec=given.max_skew,
+        deadline_sec=given.deadline,
+        output=given.output,
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _amount(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number

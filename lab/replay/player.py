@@ -1,0 +1,150 @@
+"""One user's turn, for many users at once: ask, wait for the list, look at it, act. A state machine without Kafka or clock."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from lab.replay.freshness import ServedVersions
+from lab.replay.records import Prefix, Records
+from lab.replay.schedule import Schedule
+from lab.replay.stream import Stream
+from shared.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
+
+Put = Callable[..., None]
+NOT_SERVED = -1
+
+
+@dataclass(slots=True)
+class Observed:
+    """What the replay saw. Times are seconds of the monotonic clock unless their name says milliseconds."""
+
+    places: list[int]
+    latencies_ms: list[float] = field(default_factory=list)
+    event_to_list_ms: list[float] = field(default_factory=list)
+    clicks: dict[str, float] = field(default_factory=dict)
+    served: ServedVersions = field(default_factory=ServedVersions)
+    requests: int = 0
+    lists: int = 0
+    shown: int = 0
+    timeouts: int = 0
+    stale_lists: int = 0  # answered at the deadline, without the user's last event
+    last_list_at: float = 0.0
+
+
+class Player:
+    """Drives every event of a stream through request, list, impression and action.
+
+    `put(topic, partition, key, value, on_offset=None, token=0)` publishes; `now` is a monotonic clock in seconds, `wall_ms` the wall
+    clock that deadlines are stated in. `horizon_ms` says up to which event time the stream may be played already.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        schedule: Schedule,
+        records: Records,
+        put: Put,
+        partitions: Sequence[int],
+        now: Callable[[], float],
+        wall_ms: Callable[[], int],
+        timeout_sec: float,
+        horizon_ms: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
+        self._stream = stream
+        self._schedule = schedule
+        self._records = records
+        self._put = put
+        self._partitions = partitions
+        self._keys = [user_id.encode() for user_id in stream.user_ids]
+        self._now = now
+        self._wall_ms = wall_ms
+        self._timeout_sec = timeout_sec
+        self._horizon_ms = horizon_ms
+        self._prefix = Prefix("recommendations", last="items")
+        self._pending: dict[int, float] = {}  # event -> when its list was asked for, oldest first
+        self._last_offset: dict[int, int] = {}  # user -> offset of their last event
+        self._acted_at: dict[int, float] = {}  # user -> publication of their last event, while nothing has been asked since
+        self.observed = Observed(places=[NOT_SERVED] * len(stream), last_list_at=now())
+
+    @property
+    def waiting(self) -> int:
+        """Requests without an answer so far."""
+        return len(self._pending)
+
+    def turn(self) -> None:
+        """Start what may start, and go on without the lists that did not come in time. Call it often."""
+        for index in self._schedule.admit(self._horizon_ms()):
+            self._acted_at.pop(self._stream.users[index], None)
+            self._ask(index)
+        self._give_up(self._now() - self._timeout_sec)
+
+    def take(self, payload: bytes) -> None:
+        """Take a record of `recommendations`; lists of others and late ones change nothing. Raises DecodeError."""
+        answer = self._prefix.decode(payload)
+        index = self._records.index_of(answer["request_id"])
+        asked_at = None if index is None else self._pending.pop(index, None)
+        if index is None or asked_at is None:
+            return
+        self._observe(index, asked_at, answer["applied_offset"], answer["model_version"])
+        self._act(index, [item["item_id"] for item in answer["items"]])
+
+    def _ask(self, index: int) -> None:
+        user = self._stream.users[index]
+        _, payload = self._records.request(
+            index,
+            self._stream.user_ids[user],
+            self._stream.times_ms[index],
+            self._last_offset.get(user),
+            self._wall_ms(),
+        )
+        self._pending[index] = self._now()
+        self.observed.requests += 1
+        self._put(RECOMMENDATION_REQUESTS, self._partitions[user], self._keys[user], payload)
+
+    def _observe(self, index: int, asked_at: float, applied_offset: int, version: int) -> None:
+        user, now, observed = self._stream.users[index], self._now(), self.observed
+        observed.lists += 1
+        observed.last_list_at = now
+        observed.latencies_ms.append((now - asked_at) * 1000)
+        observed.served.note(version, now)
+        acted_at = self._acted_at.pop(user, None)
+        if applied_offset < self._last_offset.get(user, -1):
+            observed.stale_lists += 1
+        elif acted_at is not None:
+            observed.event_to_list_ms.append((now - acted_at) * 1000)
+
+    def _act(self, index: int, shown: Sequence[str]) -> None:
+        """Publish the impression, where there is something to see, and the user's action right behind it in the same partition."""
+        stream, records, observed = self._stream, self._records, self.observed
+        user = stream.users[index]
+        user_id, item_id = stream.user_ids[user], stream.item_ids[stream.items[index]]
+        at_ms, value, partition, key = stream.times_ms[index], stream.values[index], self._partitions[user], self._keys[user]
+        if shown:
+            observed.shown += len(shown)
+            self._put(USER_EVENTS, partition, key, records.impression(index, user_id, at_ms)[1])
+        self._acted_at[user] = self._now()
+        if item_id in shown:
+            observed.places[index] = shown.index(item_id)
+            event_id, payload = records.click(index, user_id, item_id, value, at_ms, observed.places[index])
+            observed.clicks[event_id] = self._acted_at[user]
+        else:
+            _, payload = records.organic(index, user_id, item_id, value, at_ms)
+        self._put(USER_EVENTS, partition, key, payload, self._acted, index)
+
+    def _acted(self, index: int, offset: int) -> None:
+        user = self._stream.users[index]
+        self._last_offset[user] = offset
+        following = self._schedule.finish(index)
+        if following is not None:
+            self._ask(following)
+        self.turn()
+
+    def _give_up(self, asked_before: float) -> None:
+        late = []
+        for index, asked_at in self._pending.items():
+            if asked_at > asked_before:
+                break
+            late.append(index)
+        for index in late:
+            del self._pending[index]
+            self.observed.timeouts += 1
+            self._act(index, ())

@@ -1,0 +1,104 @@
+"""The bytes that the replay publishes, and as much of what it reads as it needs."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import fastavro
+
+from shared.codec import HEADER_BYTES, Codec, Record
+
+Sent = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Encodes the records of one replay. Ids begin with `run`, so that two replays on one broker do not meet."""
+
+    run: str
+    scenario: str
+    limit: int
+    deadline_ms: int
+
+    def request(self, index: int, user_id: str, at_ms: int, after_offset: int | None, now_ms: int) -> Sent:
+        """Id and bytes of the request that comes before event `index`."""
+        request_id = self.request_id(index)
+        record = {
+            "request_id": request_id,
+            "user_id": user_id,
+            "scenario": self.scenario,
+            "limit": self.limit,
+            "query": None,
+            "candidates": None,
+            "exclude": [],
+            "after_offset": after_offset,
+            "deadline_at": now_ms + self.deadline_ms,
+            "requested_at": at_ms,
+        }
+        return request_id, Codec.of("recommendation_request").encode(record)
+
+    def impression(self, index: int, user_id: str, at_ms: int) -> Sent:
+        """Id and bytes of the event that says that the whole list of event `index` was shown."""
+        return self._event(f"{self.run}-{index}-shown", user_id, "impression", at_ms, request_id=self.request_id(index))
+
+    def click(self, index: int, user_id: str, item_id: str, value: float, at_ms: int, position: int) -> Sent:
+        """Id and bytes of the action on an item of the list."""
+        return self._event(
+            f"{self.run}-{index}-click",
+            user_id,
+            "click",
+            at_ms,
+            item_id=item_id,
+            value=value,
+            request_id=self.request_id(index),
+            position=position,
+        )
+
+    def organic(self, index: int, user_id: str, item_id: str, value: float, at_ms: int) -> Sent:
+        """Id and bytes of the action on an item that the user found by themselves."""
+        return self._event(f"{self.run}-{index}-rate", user_id, "rate", at_ms, item_id=item_id, value=value)
+
+    def request_id(self, index: int) -> str:
+        return f"{self.run}-{index}"
+
+    def index_of(self, request_id: str) -> int | None:
+        """The event that a request came before; None for a request that is not of this replay."""
+        run, _, number = request_id.rpartition("-")
+        return int(number) if run == self.run and number.isdigit() else None
+
+    def _event(self, event_id: str, user_id: str, action: str, at_ms: int, **known: Any) -> Sent:
+        record = {
+            "event_id": event_id,
+            "user_id": user_id,
+            "scenario": self.scenario,
+            "action": action,
+            "item_id": None,
+            "value": None,
+            "query": None,
+            "request_id": None,
+            "position": None,
+            "occurred_at": at_ms,
+            "attributes": {},
+            **known,
+        }
+        return event_id, Codec.of("user_event").encode(record)
+
+
+class Prefix:
+    """Decodes the first fields of a record, up to and including `last`, and leaves the rest alone: an Avro body is its fields in order."""
+
+    def __init__(self, record: str, last: str) -> None:
+        self._codec = Codec.of(record)
+        fields = self._codec.schema["fields"]
+        end = 1 + next(number for number, field in enumerate(fields) if field["name"] == last)
+        plain = {"type": "record", "name": self._codec.schema["name"], "fields": fields[:end]}
+        self._schema = fastavro.parse_schema(plain)
+
+    def decode(self, payload: bytes) -> Record:
+        """The leading fields; all of them where an older version of the schema wrote the bytes. Raises DecodeError."""
+        if payload[:HEADER_BYTES] != self._codec.header:
+            return self._codec.decode(payload)
+        body = io.BytesIO(payload)
+        body.seek(HEADER_BYTES)
+        record: Record = fastavro.schemaless_reader(body, self._schema, None)
+        return record

@@ -1,0 +1,64 @@
+"""Which historical event may be played next: many users at once, each strictly in order, time skew bounded."""
+
+from collections import deque
+from collections.abc import Sequence
+
+
+class Schedule:
+    """Admits events in global time order and starts those whose user is idle.
+
+    `users` and `times_ms` describe the stream, oldest first; `users` are dense indices. An event is admitted once it lies within
+    `window` events and `max_skew_ms` of event time of the oldest unfinished one. A user's events start one after another.
+    """
+
+    def __init__(self, users: Sequence[int], times_ms: Sequence[int], window: int, max_skew_ms: int) -> None:
+        if window < 1 or max_skew_ms < 0:
+            raise ValueError("window must be at least 1 and max_skew_ms at least 0")
+        self._users = users
+        self._times = times_ms
+        self._window = window
+        self._skew = max_skew_ms
+        self._done = bytearray(len(users))
+        self._waiting: dict[int, deque[int]] = {}  # per busy user: admitted events behind the one in flight
+        self._next = 0
+        self.oldest = 0
+        self.in_flight = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether every event has been played."""
+        return self.oldest == len(self._users)
+
+    def admit(self, until_ms: float = float("inf")) -> list[int]:
+        """Events that may start now, none later in event time than `until_ms`; each is returned once, here or by `finish`."""
+        ready: list[int] = []
+        while self._next < self._limit() and self._times[self._next] <= until_ms:
+            index = self._next
+            self._next += 1
+            queue = self._waiting.get(self._users[index])
+            if queue is None:
+                self._waiting[self._users[index]] = deque()
+                ready.append(index)
+            else:
+                queue.append(index)
+        self.in_flight += len(ready)
+        return ready
+
+    def finish(self, index: int) -> int | None:
+        """Note that `index` has been played; its user's next admitted event, if any, is returned and may start."""
+        self._done[index] = 1
+        while self.oldest < len(self._done) and self._done[self.oldest]:
+            self.oldest += 1
+        queue = self._waiting[self._users[index]]
+        if queue:
+            return queue.popleft()
+        del self._waiting[self._users[index]]
+        self.in_flight -= 1
+        return None
+
+    def _limit(self) -> int:
+        """End of the admissible part of the stream by count; by skew it ends where the time says so."""
+        end = min(len(self._users), self.oldest + self._window)
+        if self._next < end and self._times[self._next] > self._times[self.oldest] + self._skew:
+            return self._next
+        return end

@@ -1,0 +1,41 @@
+"""What is played: a data set's events in time order and the items they are about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.codec import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Parallel columns, one place per event, oldest first; `users` and `items` index `user_ids` and `item_ids`.
+
+    `catalogue` holds the `item` record of every item, whether or not somebody acts on it.
+    """
+
+    dataset: str
+    user_ids: Sequence[str]
+    item_ids: Sequence[str]
+    users: Sequence[int]
+    items: Sequence[int]
+    values: Sequence[float]
+    times_ms: Sequence[int]
+    catalogue: Sequence[Record]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def cut(self, limit: int | None = None, users: int | None = None) -> "Stream":
+        """The first `limit` events of the first `users` users to appear."""
+        kept = set(self.users) if users is None else set(list(dict.fromkeys(self.users))[:users])
+        places = [place for place, user in enumerate(self.users) if user in kept][:limit]
+        return Stream(
+            self.dataset,
+            self.user_ids,
+            self.item_ids,
+            [self.users[place] for place in places],
+            [self.items[place] for place in places],
+            [self.values[place] for place in places],
+            [self.times_ms[place] for place in places],
+            self.catalogue,
+        )

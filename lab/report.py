@@ -1,0 +1,173 @@
+"""The end of a replay: one set of figures as JSON, as a table for people, and as a plot of quality over the stream."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from rich.table import Table
+
+matplotlib.use("Agg")  # draws to files, needs no display
+
+MODEL = "model"
+_LABELS = {MODEL: "model", "popularity": "popularity", "covisitation": "co-visitation"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Every shown item has one label or is still open."""
+
+    shown: int
+    positive: int
+    negative: int
+    open: int
+
+    @property
+    def difference(self) -> int:
+        """0 when the books balance; above 0 labels are missing, below 0 there are too many."""
+        return self.shown - self.positive - self.negative - self.open
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Figures of a replay. `quality` has an entry for the model and each baseline: `Score.as_dict`."""
+
+    dataset: str
+    events: int
+    wall_seconds: float
+    latencies_ms: Sequence[float]
+    quality: Mapping[str, Mapping[str, Any]]
+    ledger: Ledger
+    examples: int
+    releases: int
+    rows_published: int
+    event_to_list_ms: Sequence[float]
+    click_to_serving_seconds: Sequence[float]
+    dead_letters: Mapping[str, int]
+
+    @property
+    def events_per_second(self) -> float:
+        return self.events / self.wall_seconds if self.wall_seconds else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The layout of reports/demo.json. A percentile of nothing is null."""
+        ledger = self.ledger
+        return {
+            "dataset": self.dataset,
+            "events": self.events,
+            "wall_seconds": round(self.wall_seconds, 3),
+            "events_per_second": round(self.events_per_second, 2),
+            "requests": {"count": len(self.latencies_ms), **_percentiles(self.latencies_ms, (50, 95, 99), "_ms")},
+            "quality": {name: _rounded(scores) for name, scores in self.quality.items()},
+            "ledger": {
+                "shown": ledger.shown,
+                "positive": ledger.positive,
+                "negative": ledger.negative,
+                "open": ledger.open,
+                "difference": ledger.difference,
+            },
+            "training": {
+                "examples": self.examples,
+                "releases": self.releases,
+                "rows_published": self.rows_published,
+            },
+            "freshness": {
+                "event_to_list_ms": _percentiles(self.event_to_list_ms, (50, 95)),
+                "click_to_serving_seconds": _percentiles(self.click_to_serving_seconds, (50, 95)),
+            },
+            "dead_letters": dict(self.dead_letters),
+        }
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Write the figures; the file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+    partial.replace(path)
+
+
+def write_plot(report: Report, path: Path) -> None:
+    """Plot NDCG@10 by tenth of the stream, the model beside the baselines."""
+    from matplotlib.figure import Figure  # after the backend has been chosen
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    tenths = np.arange(1, 11) * 10
+    for name, scores in report.quality.items():
+        strong = name == MODEL
+        axes.plot(
+            tenths,
+            scores["ndcg_at_10_by_tenth"],
+            marker="o",
+            linewidth=2.5 if strong else 1.5,
+            linestyle="-" if strong else "--",
+            label=f"{_LABELS.get(name, name)} ({scores['ndcg_at_10']:.4f})",
+        )
+    axes.set_xlabel("share of the stream played, %")
+    axes.set_ylabel("NDCG@10 of the next item")
+    axes.set_title(f"{report.dataset}: {report.events:,} events, judged before they are learned")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+
+
+def quality_table(report: Report) -> Table:
+    """Model and baselines: the whole stream and its tenths."""
+    table = Table(title=f"{report.dataset}: NDCG@10 of the next item, by tenth of the stream", title_justify="left")
+    for column in ("", "NDCG@10", "HR@10", *(str(tenth) for tenth in range(1, 11))):
+        table.add_column(column, justify="right" if column else "left")
+    for name, scores in report.quality.items():
+        tenths = [f"{value:.3f}" for value in scores["ndcg_at_10_by_tenth"]]
+        style = "bold" if name == MODEL else ""
+        whole = (f"{scores['ndcg_at_10']:.4f}", f"{scores['hr_at_10']:.4f}")
+        table.add_row(_LABELS.get(name, name), *whole, *tenths, style=style)
+    return table
+
+
+def figures_table(report: Report) -> Table:
+    """Everything else, one line a subject."""
+    figures = report.as_dict()
+    requests, freshness, ledger = figures["requests"], figures["freshness"], figures["ledger"]
+    to_list, to_serving = freshness["event_to_list_ms"], freshness["click_to_serving_seconds"]
+    table = Table(show_header=False, title=f"{report.events:,} events in {report.wall_seconds:.0f} s", title_justify="left")
+    table.add_row("throughput", f"{report.events_per_second:.0f} events/s")
+    table.add_row("requests", f"{requests['count']:,}; {_line(requests, ' ms', '_ms')}")
+    table.add_row("event -> list", _line(to_list, " ms"))
+    table.add_row("click -> serving", _line(to_serving, " s"))
+    books = " + ".join(f"{ledger[name]:,} {name}" for name in ("positive", "negative", "open"))
+    table.add_row("ledger", f"{ledger['shown']:,} shown = {books}, difference {ledger['difference']}")
+    training = figures["training"]
+    parts = (f"{training[name]:,} {label}" for name, label in _TRAINING.items())
+    table.add_row("training", ", ".join(parts))
+    letters = ", ".join(f"{count:,} {reason}" for reason, count in figures["dead_letters"].items())
+    table.add_row("dead letters", letters or "none")
+    return table
+
+
+_TRAINING = {"examples": "examples", "releases": "releases", "rows_published": "item rows published"}
+
+
+def _percentiles(values: Sequence[float], wanted: Sequence[int], unit: str = "") -> dict[str, float | None]:
+    if not len(values):
+        return {f"p{percent}{unit}": None for percent in wanted}
+    found = np.percentile(np.asarray(values), wanted)
+    return {f"p{percent}{unit}": round(float(value), 3) for percent, value in zip(wanted, found, strict=True)}
+
+
+def _line(percentiles: Mapping[str, float | None], unit: str, suffix: str = "") -> str:
+    shown = {name.removesuffix(suffix): value for name, value in percentiles.items() if name.startswith("p")}
+    return ", ".join(f"{name} {'-' if value is None else f'{value:.1f}{unit}'}" for name, value in shown.items())
+
+
+def _rounded(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "ndcg_at_10": round(scores["ndcg_at_10"], 5),
+        "hr_at_10": round(scores["hr_at_10"], 5),
+        "ndcg_at_10_by_tenth": [round(value, 5) for value in scores["ndcg_at_10_by_tenth"]],
+    }
