@@ -7,7 +7,7 @@ from services.features.cleaning import Cleaner
 from services.features.faust_app import FaustApp, FaustOptions
 from services.features.item_side import ItemSide
 from services.features.item_state import ItemPolicy, ItemRules
-from services.features.precedence import newer_item, newer_user
+from services.features.precedence import replaces_item, replaces_user
 from services.features.settings import FeaturesSettings
 from services.features.user_side import UserSide
 from services.features.user_state import UserPolicy
@@ -26,8 +26,8 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     bus = Bus(settings)
     await bus.create_topics()
     app = FaustApp(_options(settings, bus))
-    user_records = app.table(bus.full_name(USER_FEATURES), newer_user)
-    item_records = app.table(bus.full_name(ITEM_FEATURES), newer_item)
+    user_records = app.table(bus.full_name(USER_FEATURES), replaces_user)
+    item_records = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
     users = UserSide(Cleaner(scenarios), UserPolicy(), user_records, settings.features_decoded_users)
     items = ItemSide(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
     worker = Worker(app, bus, SystemClock(), health, (users, user_records), (items, item_records))

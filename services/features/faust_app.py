@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faust
+import structlog
 from faust.stores import memory
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from shared.kafka import MAX_REQUEST_BYTES
+
+log = structlog.get_logger()
 
 Batches = Mapping[TP, Sequence[Any]]
 
@@ -158,11 +161,11 @@ class _Transport(driver.Transport):  # type: ignore[misc]  # Faust is untyped
 class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
     """A table's records by partition, as they were published.
 
-    Of two records of a key the one that includes more wins (`newer(old, new)`): a worker that was paused and lost its partitions may
-    still get a late write through, and must not take the state back.
+    `replaces(old, new)` says whether a record read back takes the place of the one before it (None when there is none): a worker that
+    was paused and lost its partitions may still get a late write through, and must not take the state back.
     """
 
-    newer: Callable[[bytes, bytes], bool]
+    replaces: Callable[[bytes | None, bytes], bool]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.partitions: dict[int, dict[bytes, bytes]] = defaultdict(dict)
@@ -181,8 +184,10 @@ class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
             records = self.partitions[message.partition]
             if message.value is None:
                 records.pop(message.key, None)
-            elif message.key not in records or self.newer(records[message.key], message.value):
+            elif self.replaces(records.get(message.key), message.value):
                 records[message.key] = message.value
+            else:
+                log.warning("record_not_taken", topic=message.topic, partition=message.partition, offset=message.offset)
             self.set_persisted_offset(message.tp, message.offset)
 
     def persisted_offset(self, tp: TP) -> int | None:
@@ -222,6 +227,8 @@ class FaustApp:
             datadir=options.datadir,
             canonical_url=options.url,
             Table=_Table,
+            key_serializer="raw",
+            value_serializer="raw",
             web_enabled=False,
             topic_disable_leader=True,
             stream_wait_empty=True,
@@ -237,12 +244,12 @@ class FaustApp:
         )
         self.raw.transport = self.raw.producer_transport = _Transport(self.raw.conf.broker_consumer, self.raw)
 
-    def table(self, topic: str, newer: Callable[[bytes, bytes], bool]) -> RecordStore:
+    def table(self, topic: str, replaces: Callable[[bytes | None, bytes], bool]) -> RecordStore:
         """Records of `topic` by key, recovered before any source record is handed over."""
-        changelog = self.raw.topic(topic, key_type=bytes, value_type=bytes, acks=False, internal=True, allow_empty=True)
+        changelog = self.raw.topic(topic, acks=False, internal=True, allow_empty=True)
         table = self.raw.Table(topic, key_type=bytes, value_type=bytes, changelog_topic=changelog, use_partitioner=True)
         store: RecordStore = table.data
-        store.newer = newer
+        store.replaces = replaces
         return store
 
     async def send(self, topic: str, key: bytes, value: bytes, partition: int | None = None) -> Awaitable[Any]:
@@ -273,7 +280,7 @@ class FaustApp:
         """Hand over the records of the topics `sources` until cancelled; raises what it crashed of."""
         self.consumer.handler = handler
         for topic in sources:
-            self.raw.topics.add(self.raw.topic(topic, key_type=bytes, value_type=bytes))
+            self.raw.topics.add(self.raw.topic(topic))
         try:
             await self.raw.start()
             await self.raw.wait_until_stopped()

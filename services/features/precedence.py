@@ -5,6 +5,7 @@ from functools import cache
 from services.features.item_state import ItemState
 from services.features.user_state import UserState
 from shared.codec import HEADER_BYTES, Codec
+from shared.errors import DecodeError
 
 _EMPTY = {
     "user_features": UserState().record(""),
@@ -12,15 +13,22 @@ _EMPTY = {
 }
 
 
-def newer_user(old: bytes, new: bytes) -> bool:
-    """Whether `user_features` record `new` includes all that `old` does."""
-    return _applied_offset(new) >= _applied_offset(old)
+def replaces_user(old: bytes | None, new: bytes) -> bool:
+    """Whether `user_features` record `new` is one and includes all that `old` does."""
+    try:
+        return _applied_offset(new) >= (-1 if old is None else _applied_offset(old))
+    except (DecodeError, IndexError):
+        return False
 
 
-def newer_item(old: bytes, new: bytes) -> bool:
-    """Whether `item_features` record `new` includes all that `old` does, for every source partition."""
-    applied = _applied_offsets(new)
-    return all(applied.get(partition, -1) >= offset for partition, offset in _applied_offsets(old).items())
+def replaces_item(old: bytes | None, new: bytes) -> bool:
+    """Whether `item_features` record `new` is one and includes all that `old` does, for every source partition."""
+    try:
+        applied = _applied_offsets(new)
+        before = {} if old is None else _applied_offsets(old)
+    except (DecodeError, IndexError):
+        return False
+    return all(applied.get(partition, -1) >= offset for partition, offset in before.items())
 
 
 def _applied_offset(record: bytes) -> int:

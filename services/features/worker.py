@@ -97,6 +97,8 @@ class Worker:
     def turn(self) -> None:
         self._health.beat()
         self._health.ready = self._app.recovered
+        USERS.set(self._user_records.size())
+        ITEMS_WITH_STATE.set(self._item_records.size())
 
     async def settle(self) -> None:
         self._waiting.clear()
@@ -140,7 +142,6 @@ class Worker:
             _count(batch)
         BATCH_RECORDS.labels(SERVICE).observe(sum(map(len, batches.values())))
         STAGE_SECONDS.labels(SERVICE, "events").observe(time.perf_counter() - started)
-        USERS.set(self._user_records.size())
 
     async def _publish_signals(self, batches: list[UserBatch]) -> None:
         letters = [letter for batch in batches for letter in batch.poison]
@@ -173,7 +174,6 @@ class Worker:
         self._items.states.shrink()
         self._app.consumer.finished(tp, messages[-1].offset + 1)
         STAGE_SECONDS.labels(SERVICE, "signals").observe(time.perf_counter() - started)
-        ITEMS_WITH_STATE.set(self._item_records.size())
 
 
 def _message(topic: str, record: Any) -> Message:
