@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lab.replay.freshness import ServedVersions
-from lab.replay.records import Prefix, Records
+from lab.replay.records import Records
 from lab.replay.schedule import Schedule
 from lab.replay.stream import Stream
+from shared.prefix import Prefix
 from shared.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
 
 Put = Callable[..., None]

@@ -1,12 +1,9 @@
-"""The bytes that the replay publishes, and as much of what it reads as it needs."""
+"""The bytes that the replay publishes."""
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
-import fastavro
-
-from shared.codec import HEADER_BYTES, Codec, Record
+from shared.codec import Codec
 
 Sent = tuple[str, bytes]
 
@@ -82,23 +79,3 @@ class Records:
             **known,
         }
         return event_id, Codec.of("user_event").encode(record)
-
-
-class Prefix:
-    """Decodes the first fields of a record, up to and including `last`, and leaves the rest alone: an Avro body is its fields in order."""
-
-    def __init__(self, record: str, last: str) -> None:
-        self._codec = Codec.of(record)
-        fields = self._codec.schema["fields"]
-        end = 1 + next(number for number, field in enumerate(fields) if field["name"] == last)
-        plain = {"type": "record", "name": self._codec.schema["name"], "fields": fields[:end]}
-        self._schema = fastavro.parse_schema(plain)
-
-    def decode(self, payload: bytes) -> Record:
-        """The leading fields; all of them where an older version of the schema wrote the bytes. Raises DecodeError."""
-        if payload[:HEADER_BYTES] != self._codec.header:
-            return self._codec.decode(payload)
-        body = io.BytesIO(payload)
-        body.seek(HEADER_BYTES)
-        record: Record = fastavro.schemaless_reader(body, self._schema, None)
-        return record

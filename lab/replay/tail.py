@@ -5,9 +5,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from lab.replay.freshness import Releases
-from lab.replay.records import Prefix, Records
+from lab.replay.records import Records
 from shared.codec import Codec
 from shared.kafka import Bus, Message, Reader, TopicPartition
+from shared.prefix import Prefix
 from shared.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, MODEL_RELEASES, TRAINING_EXAMPLES
 
 _BATCH = 100  # records decoded before lists are looked after again

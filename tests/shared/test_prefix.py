@@ -1,0 +1,30 @@
+"""A prefix holds exactly what the whole record holds in front."""
+
+import itertools
+
+import fastavro.utils
+import pytest
+
+from shared.codec import HEADER_BYTES, Codec
+from shared.errors import DecodeError
+from shared.prefix import Prefix
+
+
+@pytest.mark.parametrize("record", ["user_event", "recommendations", "training_example"])
+def test_prefix_equals_the_front_of_any_record(record: str) -> None:
+    codec = Codec.of(record)
+    names = [field["name"] for field in codec.schema["fields"]]
+    for whole in itertools.islice(fastavro.utils.generate_many(codec.schema, 5), 5):
+        payload = codec.encode(whole)
+        decoded = codec.decode(payload)
+        for number, name in enumerate(names, 1):
+            assert Prefix(record, name).decode(payload) == {key: decoded[key] for key in names[:number]}
+
+
+def test_prefix_of_foreign_or_cut_bytes_is_refused() -> None:
+    payload = Codec.of("user_event").encode(next(fastavro.utils.generate_many(Codec.of("user_event").schema, 1)))
+    prefix = Prefix("user_event", "user_id")
+    for broken in (b"", b"nonsense", b"\x00" + payload[1:], payload[: HEADER_BYTES + 1]):
+        with pytest.raises(DecodeError):
+            prefix.decode(broken)
+
