@@ -135,7 +135,9 @@ def figures_table(report: Report) -> Table:
     figures = report.as_dict()
     requests, freshness, ledger = figures["requests"], figures["freshness"], figures["ledger"]
     to_list, to_serving = freshness["event_to_list_ms"], freshness["click_to_serving_seconds"]
-    table = Table(show_header=False, title=f"{report.events:,} events in {report.wall_seconds:.0f} s", title_justify="left")
+    table = Table(
+        show_header=False, title=f"{report.events:,} events in {report.wall_seconds:.0f} s", title_justify="left"
+    )
     table.add_row("throughput", f"{report.events_per_second:.0f} events/s")
     table.add_row("requests", f"{requests['count']:,}; {_line(requests, ' ms', '_ms')}")
     table.add_row("event -> list", _line(to_list, " ms"))

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 from rich.console import Console
 
-from lab.baselines import Covisitation, Popularity
+from lab.baselines import Baseline, Covisitation, Popularity
 from lab.replay.drain import joiner_passed, read_books
 from lab.replay.freshness import click_to_serving_seconds
 from lab.replay.options import ReplayOptions
@@ -99,7 +99,7 @@ class Performance:
             timeout_sec=options.deadline_sec * 2,
             horizon_ms=_horizon(stream, options.speed),
         )
-        baselines = {
+        baselines: dict[str, Baseline] = {
             "popularity": Popularity(len(stream.item_ids)),
             "covisitation": Covisitation(len(stream.item_ids)),
         }
@@ -142,9 +142,7 @@ class Performance:
         )
 
 
-async def _perform(
-    performance: Performance, tail: Tail, lists: Reader, outcomes: Reader, view: ProgressView
-) -> None:
+async def _perform(performance: Performance, tail: Tail, lists: Reader, outcomes: Reader, view: ProgressView) -> None:
     ended = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         publishing = tasks.create_task(performance.publish())

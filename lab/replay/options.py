@@ -27,7 +27,9 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
     """Read the command line; argparse exits with a line of help for what does not hold."""
     parser = argparse.ArgumentParser(prog="python -m lab.replay", description=__doc__)
     parser.add_argument("--dataset", choices=DATASETS, default="ml-100k")
-    parser.add_argument("--data", type=Path, help="folder or file as GroupLens publishes it, instead of the fetched one")
+    parser.add_argument(
+        "--data", type=Path, help="folder or file as GroupLens publishes it, instead of the fetched one"
+    )
     parser.add_argument("--limit", type=_count, help="play the first LIMIT events")
     parser.add_argument("--users", type=_count, help="play the first USERS users to appear")
     parser.add_argument("--speed", type=_amount, help="times real time; as fast as the loop goes when left out")

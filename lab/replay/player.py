@@ -63,7 +63,8 @@ class Player:
         self._prefix = Prefix("recommendations", last="items")
         self._pending: dict[int, float] = {}  # event -> when its list was asked for, oldest first
         self._last_offset: dict[int, int] = {}  # user -> offset of their last event
-        self._acted_at: dict[int, float] = {}  # user -> publication of their last event, while nothing has been asked since
+        # When each user last acted, for those whose next list is asked for right behind it.
+        self._acted_at: dict[int, float] = {}
         self.observed = Observed(places=[NOT_SERVED] * len(stream), last_list_at=now())
 
     @property
@@ -115,21 +116,25 @@ class Player:
 
     def _act(self, index: int, shown: Sequence[str]) -> None:
         """Publish the impression, where there is something to see, and the user's action right behind it in the same partition."""
-        stream, records, observed = self._stream, self._records, self.observed
-        user = stream.users[index]
-        user_id, item_id = stream.user_ids[user], stream.item_ids[stream.items[index]]
-        at_ms, value, partition, key = stream.times_ms[index], stream.values[index], self._partitions[user], self._keys[user]
-        if shown:
-            observed.shown += len(shown)
-            self._put(USER_EVENTS, partition, key, records.impression(index, user_id, at_ms)[1])
+        user, at_ms = self._stream.users[index], self._stream.times_ms[index]
         self._acted_at[user] = self._now()
-        if item_id in shown:
-            observed.places[index] = shown.index(item_id)
-            event_id, payload = records.click(index, user_id, item_id, value, at_ms, observed.places[index])
-            observed.clicks[event_id] = self._acted_at[user]
-        else:
-            _, payload = records.organic(index, user_id, item_id, value, at_ms)
-        self._put(USER_EVENTS, partition, key, payload, self._acted, index)
+        if shown:
+            self.observed.shown += len(shown)
+            _, impression = self._records.impression(index, self._stream.user_ids[user], at_ms)
+            self._put(USER_EVENTS, self._partitions[user], self._keys[user], impression)
+        action = self._action(index, user, at_ms, shown)
+        self._put(USER_EVENTS, self._partitions[user], self._keys[user], action, self._acted, index)
+
+    def _action(self, index: int, user: int, at_ms: int, shown: Sequence[str]) -> bytes:
+        """A click where the historical item was in the list, else the organic event."""
+        item_id, value = self._stream.item_ids[self._stream.items[index]], self._stream.values[index]
+        user_id = self._stream.user_ids[user]
+        if item_id not in shown:
+            return self._records.organic(index, user_id, item_id, value, at_ms)[1]
+        place = self.observed.places[index] = shown.index(item_id)
+        event_id, click = self._records.click(index, user_id, item_id, value, at_ms, place)
+        self.observed.clicks[event_id] = self._acted_at[user]
+        return click
 
     def _acted(self, index: int, offset: int) -> None:
         user = self._stream.users[index]

@@ -19,7 +19,9 @@ async def wait_until_ready(services: str, timeout_sec: float = 60.0) -> None:
             name, _, url = entry.partition("=")
             while (problem := await _problem(client, url)) is not None:
                 if time.monotonic() > deadline:
-                    raise FatalError(f"{name} is not ready at {url}: {problem}; start it with `python -m services.{name}`")
+                    raise FatalError(
+                        f"{name} is not ready at {url}: {problem}; start it with `python -m services.{name}`"
+                    )
                 await asyncio.sleep(0.25)
 
 

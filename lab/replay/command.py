@@ -1,0 +1,58 @@
+"""The command: read the data set, play it, show and keep the figures."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from lab.datasets import Dataset, Item, load
+from lab.replay.app import replay
+from lab.replay.options import parse
+from lab.replay.settings import ReplaySettings
+from lab.replay.stream import Stream
+from lab.report import figures_table, quality_table, write_json, write_plot
+from shared.codec import Record
+from shared.settings import load as load_settings
+
+
+def main() -> None:
+    """Run `python -m lab.replay`. Raises ConfigError and FatalError, each one line."""
+    options = parse()
+    settings = load_settings(ReplaySettings)
+    console = Console()
+    stream = stream_of(load(options.dataset, options.data)).cut(options.limit, options.users)
+    report = asyncio.run(replay(stream, options, settings, console))
+    json_path, plot_path = options.output.with_suffix(".json"), options.output.with_suffix(".png")
+    write_json(report, json_path)
+    write_plot(report, plot_path)
+    console.print(quality_table(report), figures_table(report), sep="\n")
+    console.print(f"figures in {json_path}, plot in {plot_path}", highlight=False)
+
+
+def stream_of(dataset: Dataset) -> Stream:
+    """A data set as the replay plays it."""
+    return Stream(
+        dataset=dataset.name,
+        user_ids=dataset.user_ids,
+        item_ids=dataset.item_ids,
+        users=dataset.users.tolist(),
+        items=dataset.items.tolist(),
+        values=dataset.values.tolist(),
+        times_ms=dataset.times_ms.tolist(),
+        catalogue=[item_record(item) for item in dataset.catalogue],
+    )
+
+
+def item_record(item: Item) -> Record:
+    """The `item` record: genres as categories; of the publication only the year is known."""
+    published = None if item.year is None else round(datetime(item.year, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    return {
+        "item_id": item.item_id,
+        "scenarios": [],
+        "title": item.title,
+        "text": None,
+        "categories": list(item.genres),
+        "attributes": {} if item.year is None else {"year": str(item.year)},
+        "available": True,
+        "published_at": published,
+    }

@@ -1,0 +1,70 @@
+"""The gateway on a real broker, asked over ASGI."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from services.gateway.answers import Answers
+from services.gateway.api import Gateway, build_app
+from services.gateway.publisher import Publisher
+from services.gateway.rules import Rules
+from services.gateway.settings import GatewaySettings
+from shared.clock import ManualClock
+from shared.codec import Codec, Record
+from shared.kafka import Bus
+from shared.runtime import Health
+from shared.scenarios import load_scenarios
+from shared.topics import RECOMMENDATIONS
+from tests.poll import poll_until
+
+NOW_MS = 1_750_000_000_000
+
+
+@dataclass
+class Served:
+    """A running gateway: a client for it, and its Kafka."""
+
+    http: httpx.AsyncClient
+    bus: Bus
+
+    async def read(self, topic: str) -> list[tuple[int, Record]]:
+        """Offset and record of everything in a topic."""
+        async with self.bus.reader(self.bus.topic_partitions(topic)) as reader:
+            ends = await reader.end_offsets()
+            found: list[tuple[int, Record]] = []
+            while not await reader.at_end(ends):
+                for message in await reader.batch():
+                    assert message.key == _key(topic, message.value)
+                    found.append((message.offset, Codec.for_topic(topic).decode(message.value)))
+            return found
+
+
+def _key(topic: str, value: bytes) -> bytes:
+    name = "item_id" if topic == "items" else "user_id"
+    return str(Codec.for_topic(topic).decode(value)[name]).encode()
+
+
+@pytest.fixture
+def settings(kafka: str, topic_prefix: str) -> GatewaySettings:
+    changed: dict[str, Any] = {"gateway_deadline_sec": 0.5, "gateway_grace_sec": 0.5}
+    return GatewaySettings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix, **changed)
+
+
+@pytest.fixture
+async def served(settings: GatewaySettings) -> AsyncIterator[Served]:
+    bus, health, answers = Bus(settings), Health(), Answers()
+    await bus.create_topics()
+    async with bus.producer() as producer, bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as reader:
+        publisher = Publisher(producer, settings.gateway_publish_timeout_sec)
+        rules = Rules(load_scenarios(settings.scenarios_path))
+        app = build_app(Gateway(rules, publisher, answers, ManualClock(NOW_MS), settings), health)
+        following = asyncio.create_task(answers.run(reader, health))
+        await poll_until(lambda: health.ready)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
+            yield Served(http, bus)
+        following.cancel()
+        await asyncio.wait([following])
