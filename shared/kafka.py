@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
 from aiokafka.partitioner import murmur2
@@ -255,4 +255,14 @@ def _reading(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-__all__ = ["Bus", "KafkaError", "Message", "Producer", "Reader", "TopicPartition", "dead_letter_of", "settle"]
+__all__ = [
+    "Bus",
+    "ConsumerRebalanceListener",
+    "KafkaError",
+    "Message",
+    "Producer",
+    "Reader",
+    "TopicPartition",
+    "dead_letter_of",
+    "settle",
+]

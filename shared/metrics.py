@@ -22,7 +22,7 @@ REASONS = (
     "bad_features",
     "wrong_key",
 )
-SOURCES = ("encoder", "covisited", "trending", "fresh", "random", "given")
+SOURCES = ("encoder", "covisited", "trending", "fresh", "random", "given", "query")
 
 _LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)

@@ -1,0 +1,1 @@
+"""scorer: answers requests with ranked lists, from features and item rows that it holds in memory."""

@@ -1,0 +1,153 @@
+"""Wires the scorer."""
+
+import asyncio
+from functools import partial
+
+import numpy as np
+import structlog
+
+from services.scorer.dead_letters import SERVICE, DeadLetters
+from services.scorer.follower import Follower
+from services.scorer.intake import Intake
+from services.scorer.publisher import Publisher
+from services.scorer.recommender import Recommender
+from services.scorer.releases import ReleaseDesk
+from services.scorer.requests_reader import RequestsReader, Tickets
+from services.scorer.serving import Pushes, Serving
+from services.scorer.settings import ScorerSettings
+from services.scorer.swapper import Swapper
+from services.scorer.user_partitions import UserPartitions
+from services.scorer.users import User
+from services.scorer.waiting_room import WaitingRoom
+from shared.clock import SystemClock
+from shared.kafka import Bus, Producer
+from shared.metrics import MODEL_VERSION, STAGE_SECONDS
+from shared.runtime import Health, serve_health
+from shared.scenarios import load_scenarios
+from shared.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
+
+_REBUILD_POLL_SEC = 0.02
+
+log = structlog.get_logger()
+
+
+async def main(settings: ScorerSettings, health: Health) -> None:
+    """Run until cancelled. Raises FatalError when Kafka is away or a list cannot be published."""
+    bus = Bus(settings)
+    await bus.create_topics()
+    async with bus.producer() as producer, asyncio.TaskGroup() as tasks:
+        await Scorer(settings, health, bus, producer, tasks).start()
+
+
+class Scorer:
+    """The parts of the service and how they hear of each other."""
+
+    def __init__(
+        self, settings: ScorerSettings, health: Health, bus: Bus, producer: Producer, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._settings = settings
+        self._health = health
+        self._tasks = tasks
+        clock = SystemClock()
+        scenarios = load_scenarios(settings.scenarios_path)
+        stages = partial(STAGE_SECONDS.labels, SERVICE)
+        self.recommender = Recommender(
+            scenarios, np.random.default_rng(settings.scorer_seed), timer=lambda stage: stages(stage).time()
+        )
+        self._knowledge = self.recommender.knowledge
+        self._dead_letters = DeadLetters(bus, producer, clock)
+        self._desk = ReleaseDesk()
+        self._room = WaitingRoom(lambda user_id: self._knowledge.users.get(user_id).applied_offset)
+        self._pushes = Pushes(self.recommender, self._room, settings.scorer_push_limit)
+        self._publisher = Publisher(producer, clock, tasks)
+        self._serving = Serving(self.recommender, self._room, self._publisher, clock, health, settings.scorer_max_batch)
+        apply = Intake(self.recommender, self._desk, self._user_changed).apply
+        self._users = UserPartitions(
+            Follower(bus, USER_FEATURES, apply, self._dead_letters, self._serving.wake),
+            self._knowledge.users,
+            self._partition_loaded,
+        )
+        embeddings = Follower(bus, ITEM_EMBEDDINGS, apply, self._dead_letters, self._notify_swapper)
+        releases = Follower(bus, MODEL_RELEASES, apply, self._dead_letters, self._notify_swapper)
+        self._swapper = Swapper(
+            self.recommender, self._desk, embeddings.positions, self._dead_letters, self._serving.wake
+        )
+        self._item_followers = [
+            Follower(bus, ITEMS, apply, self._dead_letters),
+            Follower(bus, ITEM_FEATURES, apply, self._dead_letters),
+            embeddings,
+            releases,
+        ]
+        self._partitions = set(range(bus.partitions))
+        self._requests = RequestsReader(
+            bus,
+            settings,
+            Tickets(scenarios, clock, settings.scorer_max_wait_ms),
+            self._room,
+            self._users,
+            self._dead_letters,
+            self._serving.wake,
+            self._publisher.finish,
+        )
+
+    async def start(self) -> None:
+        """Recover what is known of items, then answer; everything runs in the task group from here on."""
+        settings, run = self._settings, self._tasks.create_task
+        run(serve_health(self._health, settings.http_host, settings.scorer_http_port))
+        run(self._watch())
+        await self._recover_items()
+        run(self._swapper.run())
+        run(self._rebuild_loop())
+        run(self._users.run())
+        run(self._serving.run(self._requests.done))
+        run(self._requests.commit_loop())
+        run(self._requests.run())
+
+    async def _recover_items(self) -> None:
+        """Read the item topics to their ends, then take the newest release."""
+        recovered = [asyncio.Event() for _ in self._item_followers]
+        for follower, event in zip(self._item_followers, recovered, strict=True):
+            self._tasks.create_task(follower.follow(self._partitions, event.set))
+        for event in recovered:
+            await event.wait()
+        await self._swapper.take_due()
+        await asyncio.to_thread(self._knowledge.rebuild)
+        log.info("items_recovered", items=len(self._knowledge.catalogue) - 1, version=self.recommender.model_version)
+
+    async def _rebuild_loop(self) -> None:
+        """Keep orders and matrices up with the counts, in another thread."""
+        while True:
+            for build in (self._knowledge.due_orders(), self._knowledge.due_matrices()):
+                if build:
+                    await asyncio.to_thread(build)
+            await asyncio.sleep(_REBUILD_POLL_SEC)
+
+    async def _watch(self) -> None:
+        """What /readyz shows."""
+        MODEL_VERSION.set(0)
+        while True:
+            self._health.ready = self._requests.joined and self._users.all_loaded
+            self._health.details.update(
+                model_version=self.recommender.model_version,
+                items=len(self._knowledge.catalogue) - 1,
+                users=len(self._knowledge.users),
+                partitions=sorted(self._users.assigned),
+                partitions_loaded=sorted(self._users.loaded),
+                waiting=len(self._room),
+            )
+            if not self._health.ready:
+                # The serving loop beats once it runs; until then reading is the progress.
+                self._health.beat()
+            await asyncio.sleep(0.1)
+
+    def _user_changed(self, user_id: str, former: User, user: User) -> None:
+        self._room.features_moved(user_id)
+        if user.partition in self._users.loaded:
+            self._pushes.user_changed(user_id, former, user)
+
+    def _partition_loaded(self, partition: int) -> None:
+        self._room.loaded(partition)
+        self._serving.wake()
+
+    def _notify_swapper(self) -> None:
+        self._swapper.notify()

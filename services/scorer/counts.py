@@ -1,0 +1,153 @@
+"""Decayed counts of items per scenario, and the orders that follow from them: popular, trending, fresh."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.scorer.arrays import F32, F64, FIRST_CAPACITY, I64, Bool, grown
+from shared.codec import Record
+from shared.model_contract import MAX_SCENARIOS
+from shared.scenarios import Scenarios
+
+# Rows that each order keeps: a source looks for unseen items among these.
+ORDER_LENGTH = 1000
+
+_MS = 1000.0
+_COLUMNS = ("shown", "clicked", "acted", "acted_fast", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateCounts:
+    """Counts of candidates [B, C], decayed to each request's time."""
+
+    shown: F32
+    clicked: F32
+    acted: F32
+    acted_fast: F32
+    total: F32
+    age_days: F32
+
+
+class ItemCounts:
+    """Counts [MAX_SCENARIOS, capacity] stated at `as_of` [capacity] (milliseconds of event time)."""
+
+    def __init__(self, scenarios: Scenarios) -> None:
+        self._scenario_ids = scenarios.ids
+        shape = (MAX_SCENARIOS, FIRST_CAPACITY)
+        self.values: dict[str, F32] = {name: np.zeros(shape, np.float32) for name in _COLUMNS}
+        self.total: F32 = np.zeros(FIRST_CAPACITY, np.float32)
+        self.as_of: I64 = np.zeros(FIRST_CAPACITY, np.int64)
+        self.first_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
+        self.slow_ms: F64 = np.ones(MAX_SCENARIOS)
+        self.fast_ms: F64 = np.ones(MAX_SCENARIOS)
+        for scenario in scenarios.scenarios.values():
+            self.slow_ms[scenario.id] = scenario.counts.slow_half_life_sec * _MS
+            self.fast_ms[scenario.id] = scenario.counts.fast_half_life_sec * _MS
+        self._applied: I64 = np.full(FIRST_CAPACITY, -1, np.int64)
+        self.newest = 0
+
+    def ensure(self, size: int) -> None:
+        """Make room for `size` rows."""
+        if size > len(self.as_of):
+            self.values = {name: grown(column, size) for name, column in self.values.items()}
+            self.total = grown(self.total, size)
+            self.as_of = grown(self.as_of, size)
+            self.first_at = grown(self.first_at, size)
+            self._applied = grown(self._applied, size, -1)
+
+    def newer(self, row: int, record: Record) -> bool:
+        """Whether an `item_features` record includes what is known: of two, the later includes at least as much of each partition."""
+        self.ensure(row + 1)
+        return int(sum(record["applied_offsets"].values())) >= int(self._applied[row])
+
+    def apply(self, row: int, record: Record) -> list[int]:
+        """Take in an `item_features` record; the scenarios it has counts in."""
+        self.ensure(row + 1)
+        self._applied[row] = sum(record["applied_offsets"].values())
+        self.as_of[row] = record["as_of"]
+        self.first_at[row] = record["first_at"]
+        self.newest = max(self.newest, record["as_of"])
+        counted = [
+            (self._scenario_ids[e["scenario"]], e) for e in record["counts"] if e["scenario"] in self._scenario_ids
+        ]
+        for name, column in self.values.items():
+            column[:, row] = 0.0
+            for scenario, entry in counted:
+                column[scenario, row] = entry[name]
+        self.total[row] = sum(entry["total"] for _, entry in counted)
+        return [scenario for scenario, _ in counted]
+
+    def forget(self, row: int) -> None:
+        """Drop all counts of a row."""
+        self.apply(row, {"as_of": 0, "first_at": 0, "counts": [], "applied_offsets": {"0": -1}})
+
+    def gather(self, rows: I64, scenarios: I64, at: I64, published_at: I64) -> CandidateCounts:
+        """Counts of `rows` [B, C] in `scenarios` [B] at event times `at` [B]; `published_at` [B, C] is 0 where unknown."""
+        age_ms = np.maximum(at[:, None] - self.as_of[rows], 0)
+        slow = np.exp2(-age_ms / self.slow_ms[scenarios][:, None]).astype(np.float32)
+        fast = np.exp2(-age_ms / self.fast_ms[scenarios][:, None]).astype(np.float32)
+        picked = {name: column[scenarios[:, None], rows] for name, column in self.values.items()}
+        born = _earliest(self.first_at[rows], published_at)
+        age_days = np.where(born > 0, np.maximum(at[:, None] - born, 0) / 86_400_000.0, 0.0)
+        return CandidateCounts(
+            shown=picked["shown"] * slow,
+            clicked=picked["clicked"] * slow,
+            acted=picked["acted"] * slow,
+            acted_fast=picked["acted_fast"] * fast,
+            total=self.total[rows],
+            age_days=age_days.astype(np.float32),
+        )
+
+    def trending(self, scenario: int, eligible: Bool) -> I64:
+        """Eligible rows that were acted on, by the fast count, best first: the same order at whatever time."""
+        return self._order("acted_fast", float(self.fast_ms[scenario]), scenario, eligible)
+
+    def popular(self, scenario: int, eligible: Bool) -> I64:
+        """Eligible rows by the slow count, best first, then those without counts."""
+        counted = self._order("acted", float(self.slow_ms[scenario]), scenario, eligible)
+        if len(counted) >= ORDER_LENGTH:
+            return counted
+        rest = eligible.copy()
+        rest[counted] = False
+        return np.concatenate([counted, np.flatnonzero(rest)[: ORDER_LENGTH - len(counted)]])
+
+    def fresh(self, eligible: Bool, published_at: I64) -> I64:
+        """Eligible rows whose first action or publication is known, newest first."""
+        born = _earliest(self.first_at[: len(eligible)], published_at)
+        return _best(np.where(eligible & (born > 0), born.astype(np.float64), -np.inf))
+
+    def popularity(self, size: int) -> F64:
+        """Slow counts of the first `size` rows over all scenarios, decayed to the newest event."""
+        decayed = np.zeros(size)
+        for scenario in self._scenario_ids.values():
+            age = (self.newest - self.as_of[:size]) / self.slow_ms[scenario]
+            decayed += self.values["acted"][scenario, :size] * np.exp2(-age)
+        return decayed
+
+    def acted_sum(self, scenario: int) -> float:
+        """Sum of the scenario's slow counts, decayed to the newest event."""
+        age = (self.newest - self.as_of) / self.slow_ms[scenario]
+        return float((self.values["acted"][scenario] * np.exp2(-age)).sum())
+
+    def _order(self, name: str, half_life_ms: float, scenario: int, eligible: Bool) -> I64:
+        counts = self.values[name][scenario, : len(eligible)]
+        # log2 of the count at a common time, so that old counts keep their order instead of vanishing.
+        with np.errstate(divide="ignore"):
+            scores = np.log2(counts.astype(np.float64)) + self.as_of[: len(eligible)] / half_life_ms
+        return _best(np.where(eligible & (counts > 0), scores, -np.inf))
+
+
+def _earliest(first_at: I64, published_at: I64) -> I64:
+    both = np.minimum(first_at, published_at)
+    return np.where(both > 0, both, np.maximum(first_at, published_at))
+
+
+def _best(scores: F64) -> I64:
+    """Places of the ORDER_LENGTH largest finite scores, largest first, ties by place."""
+    if len(scores) > ORDER_LENGTH:
+        top: Sequence[int] | I64 = np.sort(np.argpartition(-scores, ORDER_LENGTH)[:ORDER_LENGTH])
+    else:
+        top = np.arange(len(scores))
+    order: I64 = np.asarray(top)[np.argsort(-scores[top], kind="stable")]
+    return order[np.isfinite(scores[order])]

@@ -1,0 +1,92 @@
+"""What must not be in a list. Each filter names rows to block; which of them a scenario uses stands in scenarios.yaml.
+
+The third filter, `unavailable`, is the catalogue's `eligible` matrix: it does not depend on the user.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from services.scorer.arrays import I32, I64, Bool
+from services.scorer.catalogue import Catalogue
+from services.scorer.request import Request
+from services.scorer.users import User
+
+_NONE: I32 = np.zeros(0, np.int32)
+
+
+class SeenFilter:
+    """Items that the user acted on, ever."""
+
+    name = "seen"
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def rows(self, _: Request, user: User) -> I32:
+        return user.seen_rows(self._catalogue)
+
+
+class ExcludedFilter:
+    """Items that the request names."""
+
+    name = "excluded"
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def rows(self, request: Request, _: User) -> I32:
+        found = {self._catalogue.find(item_id) for item_id in request.exclude}
+        return np.array(sorted(found - {0}), np.int32) if found else _NONE
+
+
+class QueryFilter:
+    """Rows that a query leaves: those with all of its words if there are enough for the list, else those with any; all without a query."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def kept(self, request: Request) -> I64 | None:
+        """Matching rows, those that share most words first; None where nothing is to be filtered."""
+        if not request.query or request.candidates is not None:
+            return None
+        matches = self._catalogue.matching(request.query)
+        if not matches:
+            return None
+        most = max(matches.values())
+        best = [row for row, words in matches.items() if words == most]
+        kept = best if len(best) >= request.limit else sorted(matches, key=lambda row: -matches[row])
+        return np.array(kept, np.int64)
+
+
+class Blocked:
+    """Scratch matrix [lines, rows] of what is blocked, clean between batches."""
+
+    def __init__(self) -> None:
+        self._scratch: Bool = np.zeros((1, 256), bool)
+
+    @contextmanager
+    def marked(self, blocked: Sequence[I32], kept: Sequence[I64 | None], size: int) -> Iterator[Bool]:
+        """The matrix [B, size] with `blocked[b]` marked, and all but `kept[b]` where that is given; cleared at the end."""
+        matrix = self._matrix(len(blocked), size)
+        lines = np.repeat(np.arange(len(blocked)), [len(rows) for rows in blocked])
+        rows = np.concatenate(blocked) if len(blocked) else _NONE
+        for line, keep in enumerate(kept):
+            if keep is not None:
+                matrix[line] = True
+                matrix[line, keep] = False
+        matrix[lines, rows] = True
+        try:
+            yield matrix
+        finally:
+            matrix[lines, rows] = False
+            for line, keep in enumerate(kept):
+                if keep is not None:
+                    matrix[line] = False
+
+    def _matrix(self, lines: int, size: int) -> Bool:
+        if lines > self._scratch.shape[0] or size > self._scratch.shape[1]:
+            capacity = max(self._scratch.shape[1], 1 << (size - 1).bit_length())
+            self._scratch = np.zeros((max(lines, self._scratch.shape[0]), capacity), bool)
+        return self._scratch[:lines, :size]

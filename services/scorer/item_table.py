@@ -1,0 +1,55 @@
+"""The table that the model's graphs read: a vector and a bias for each item row."""
+
+import numpy as np
+
+from services.scorer.arrays import F32, FIRST_CAPACITY, I64, Bool, grown
+from shared.model_contract import DIM, PADDING_BIAS
+
+
+class ItemTable:
+    """Vectors [capacity, DIM] and biases by item row.
+
+    `bound_bias` is what `encode` reads: PADDING_BIAS for rows that have no vector or that no scenario may recommend, so that they
+    never are among the encoder's top. `bias` is the model's own for each row, 0 where it has none.
+    """
+
+    def __init__(self) -> None:
+        self.vectors: F32 = np.zeros((FIRST_CAPACITY, DIM), np.float32)
+        self.bias: F32 = np.zeros(FIRST_CAPACITY, np.float32)
+        self.bound_bias: F32 = np.full(FIRST_CAPACITY, PADDING_BIAS, np.float32)
+        self.has_vector: Bool = np.zeros(FIRST_CAPACITY, bool)
+
+    def ensure(self, size: int) -> None:
+        """Make room for `size` rows."""
+        if size > len(self.bias):
+            self.vectors = np.ascontiguousarray(grown(self.vectors.T, size).T)
+            self.bias = grown(self.bias, size)
+            self.bound_bias = grown(self.bound_bias, size, PADDING_BIAS)
+            self.has_vector = grown(self.has_vector, size, False)
+
+    def assign(self, rows: I64, vectors: F32, bias: F32, eligible: Bool) -> None:
+        """Set rows in place: `vectors` [R, DIM], `bias` [R]; `eligible` [R] says which some scenario may recommend."""
+        self.ensure(int(rows.max(initial=0)) + 1)
+        self.vectors[rows] = vectors
+        self.bias[rows] = bias
+        self.has_vector[rows] = True
+        self.bound_bias[rows] = np.where(eligible, bias, np.float32(PADDING_BIAS))
+
+    def drop(self, rows: I64) -> None:
+        """Forget the vectors of rows that the trainer expired."""
+        self.ensure(int(rows.max(initial=0)) + 1)
+        self.vectors[rows] = 0.0
+        self.bias[rows] = 0.0
+        self.has_vector[rows] = False
+        self.bound_bias[rows] = PADDING_BIAS
+
+    def set_eligible(self, row: int, eligible: bool) -> None:
+        """Let the encoder's top hold the row, or not."""
+        self.ensure(row + 1)
+        self.bound_bias[row] = self.bias[row] if eligible and self.has_vector[row] else PADDING_BIAS
+
+    def view(self, size: int) -> tuple[F32, F32]:
+        """The first `size` rows (at least FIRST_CAPACITY) as the graph's `table` and `bias`, over the same memory."""
+        self.ensure(size)
+        used = max(size, FIRST_CAPACITY)
+        return self.vectors[:used], self.bound_bias[:used]

@@ -1,0 +1,171 @@
+"""All that the scorer knows of items and users, and the orders and matrices derived from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from services.scorer.arrays import F32, I64
+from services.scorer.catalogue import Catalogue
+from services.scorer.counts import ItemCounts
+from services.scorer.covisits import CoVisits, Matrices, matrices_of
+from services.scorer.item_table import ItemTable
+from services.scorer.pace import Pace
+from services.scorer.users import Users
+from shared.codec import Record
+from shared.errors import PoisonError
+from shared.scenarios import Scenarios
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Rows of one scenario, best first; its eligible rows; the sum of its slow counts, decayed to the newest event."""
+
+    trending: I64
+    popular: I64
+    fresh: I64
+    eligible: I64
+    acted_sum: float
+
+
+class Knowledge:
+    """State built from records. Orders and matrices follow it at a bounded share of the time (`refresh`)."""
+
+    def __init__(self, scenarios: Scenarios, monotonic: Callable[[], float]) -> None:
+        self.scenarios = scenarios
+        actions = [name for scenario in scenarios.scenarios.values() for name in scenario.actions]
+        self.catalogue = Catalogue(scenarios)
+        self.counts = ItemCounts(scenarios)
+        self.covisits = CoVisits(max(s.counts.covisit_half_life_sec for s in scenarios.scenarios.values()))
+        self.table = ItemTable()
+        self.users = Users(self.catalogue, actions, scenarios.scenarios)
+        self.order_pace = Pace(monotonic, least_sec=0.05)
+        self.matrix_pace = Pace(monotonic, least_sec=0.3)
+        self.orders: dict[int, Orders] = {}
+        self._stale = {scenario.id for scenario in scenarios.scenarios.values()}
+        self.matrices: Matrices
+        self._build_orders(self._take_stale(), self._snapshot())
+        self._build_matrices(self._snapshot())
+
+    def apply_item(self, record: Record) -> None:
+        """Take in an `item` record."""
+        row = self.catalogue.apply(record)
+        self.table.set_eligible(row, self._eligible_somewhere(row))
+        self._stale.update(self.orders)
+
+    def withdraw_item(self, item_id: str) -> None:
+        """The item's record was deleted."""
+        self.catalogue.withdraw(item_id)
+        self.table.set_eligible(self.catalogue.find(item_id), False)
+        self._stale.update(self.orders)
+
+    def apply_item_features(self, record: Record) -> None:
+        """Take in an `item_features` record, unless a newer one is there. Raises PoisonError when it does not hold; the former stays."""
+        _check_counts(record)
+        row = self.catalogue.admit(record["item_id"])
+        if not self.counts.newer(row, record):
+            return
+        self.covisits.apply(row, record, self.catalogue)
+        counted = self.counts.apply(row, record)
+        self.catalogue.counted(row, counted)
+        self.table.set_eligible(row, self._eligible_somewhere(row))
+        self._stale.update(counted)
+
+    def forget_item_features(self, item_id: str) -> None:
+        """The item's counts were deleted."""
+        row = self.catalogue.admit(item_id)
+        self.counts.forget(row)
+        self.covisits.forget(row)
+        self._stale.update(self.orders)
+
+    def apply_rows(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
+        """Set item rows in place: `vectors` [R, DIM], `bias` [R]. The next list is scored with them."""
+        rows = np.array(self.catalogue.admit_all(item_ids), np.int64)
+        self.table.ensure(len(self.catalogue))
+        self.table.assign(rows, vectors, bias, np.asarray(self.catalogue.eligible[:, rows].any(axis=0)))
+
+    def has_vector(self, item_id: str) -> bool:
+        """Whether the item has a row of the model's table."""
+        row = self.catalogue.find(item_id)
+        return row < len(self.table.has_vector) and bool(self.table.has_vector[row])
+
+    def drop_rows(self, item_ids: list[str]) -> None:
+        """Forget item rows that the trainer expired."""
+        rows = [self.catalogue.find(item_id) for item_id in item_ids]
+        self.table.drop(np.array([row for row in rows if row], np.int64))
+
+    def refresh(self) -> None:
+        """Rebuild what is stale and due, in place."""
+        for build in (self.due_orders(), self.due_matrices()):
+            if build:
+                build()
+
+    def rebuild(self) -> None:
+        """Rebuild everything now."""
+        self._stale.update(self.orders)
+        self._build_orders(self._take_stale(), self._snapshot())
+        self._build_matrices(self._snapshot())
+
+    def due_orders(self) -> Callable[[], None] | None:
+        """What rebuilds the stale orders, when it is time; it may run in another thread than everything else."""
+        if not (self._stale and self.order_pace.due()):
+            return None
+        return partial(self._build_orders, self._take_stale(), self._snapshot())
+
+    def due_matrices(self) -> Callable[[], None] | None:
+        """What rebuilds the stale matrices, when it is time; it may run in another thread than everything else."""
+        if not (self.covisits.dirty and self.matrix_pace.due()):
+            return None
+        return partial(self._build_matrices, self._snapshot())
+
+    def _snapshot(self) -> int:
+        """Rows that a rebuild covers, with room for them in every column. Values that move on while it runs make it stale again."""
+        size = len(self.catalogue)
+        self.counts.ensure(size)
+        return size
+
+    def _take_stale(self) -> set[int]:
+        stale, self._stale = self._stale, set()
+        return stale
+
+    def _build_orders(self, stale: set[int], size: int) -> None:
+        started = self.order_pace.start()
+        self.orders = self.orders | {scenario: self._orders(scenario, size) for scenario in stale}
+        self.order_pace.took(started)
+
+    def _build_matrices(self, size: int) -> None:
+        started = self.matrix_pace.start()
+        edges = self.covisits.edges(self.counts.as_of, self.counts.popularity(size))
+        self.matrices = matrices_of(edges)
+        self.matrix_pace.took(started)
+
+    def acted_sums(self, scenarios: I64) -> F32:
+        """Sums of slow counts of `scenarios` [B]."""
+        return np.array([self.orders[scenario].acted_sum for scenario in scenarios.tolist()], np.float32)
+
+    def popularity_of(self, scenario: int, rows: I64) -> F32:
+        """Slow counts of rows in a scenario, stated each at its own time: to order a few rows by."""
+        self.counts.ensure(len(self.catalogue))
+        counts: F32 = self.counts.values["acted"][scenario, rows]
+        return counts
+
+    def _orders(self, scenario: int, size: int) -> Orders:
+        eligible = self.catalogue.eligible[scenario, :size].copy()
+        return Orders(
+            trending=self.counts.trending(scenario, eligible),
+            popular=self.counts.popular(scenario, eligible),
+            fresh=self.counts.fresh(eligible, self.catalogue.published_at[:size]),
+            eligible=np.flatnonzero(eligible),
+            acted_sum=self.counts.acted_sum(scenario),
+        )
+
+    def _eligible_somewhere(self, row: int) -> bool:
+        return bool(self.catalogue.eligible[:, row].any())
+
+
+def _check_counts(record: Record) -> None:
+    for entry in record["counts"]:
+        numbers = [entry[name] for name in ("shown", "clicked", "acted", "acted_fast", "total")]
+        if not np.isfinite(numbers).all() or min(numbers) < 0:
+            raise PoisonError("bad_features", f"counts of {record['item_id'][:100]} are no counts")

@@ -1,0 +1,80 @@
+"""One list of considered candidates out of what the sources found."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from services.scorer.arrays import F64, I64, Bool
+from shared.model_contract import MAX_SCENARIOS
+from shared.scenarios import Scenarios
+
+# What fills up comes after every place that a quota gives.
+_FILL = 1000.0
+
+
+class Merge:
+    """Interleaves the sources in proportion to their quotas, drops duplicates, cuts at `considered`.
+
+    `find` of each source brings up to its largest quota of any scenario; here each scenario's own holds.
+    """
+
+    def __init__(self, scenarios: Scenarios, sources: tuple[str, ...]) -> None:
+        """`sources` in the order that decides a tie; one without a quota in scenarios.yaml may fill all that is considered."""
+        self._sources = sources
+        self.quotas = {name: np.zeros(MAX_SCENARIOS, np.int64) for name in sources}
+        self.considered = np.zeros(MAX_SCENARIOS, np.int64)
+        for scenario in scenarios.scenarios.values():
+            self.considered[scenario.id] = scenario.candidates.considered
+            for name in sources:
+                self.quotas[name][scenario.id] = getattr(scenario.candidates, name, scenario.candidates.considered)
+
+    def largest(self, source: str) -> int:
+        """The largest quota of a source in any scenario."""
+        return int(self.quotas[source].max())
+
+    def merge(self, found: Mapping[str, I64], fill: I64, scenarios: I64, limits: I64) -> tuple[I64, I64]:
+        """Rows [B, C] and the number of each one's first source [B, C] (len(sources) for `fill`), 0-padded on the right.
+
+        `found` holds [B, quota] rows of every source, `fill` [B, F]; `limits` [B] is how many candidates each request considers.
+        """
+        rows = np.concatenate([*[found[name] for name in self._sources], fill], axis=1)
+        places, sources = self._places(found, fill.shape[1])
+        place = places[scenarios]
+        order = np.argsort(place, axis=1, kind="stable")
+        rows = np.where(np.isfinite(np.take_along_axis(place, order, 1)), np.take_along_axis(rows, order, 1), 0)
+        valid = (rows > 0) & _first_of_each(rows)
+        valid &= np.cumsum(valid, axis=1) <= limits[:, None]
+        width = int(valid.sum(axis=1).max(initial=0))
+        front = np.argsort(~valid, axis=1, kind="stable")[:, :width]
+        return (
+            np.where(np.take_along_axis(valid, front, 1), np.take_along_axis(rows, front, 1), 0),
+            np.take_along_axis(sources[order], front, 1),
+        )
+
+    def _places(self, found: Mapping[str, I64], fills: int) -> tuple[F64, I64]:
+        """For each scenario and column the place in the interleaving (infinite beyond the quota), and each column's source."""
+        places, sources = [], []
+        for number, name in enumerate(self._sources):
+            columns, quotas = np.arange(found[name].shape[1]), self.quotas[name][:, None]
+            places.append(np.where(columns < quotas, (columns + 0.5) / np.maximum(quotas, 1), np.inf))
+            sources.append(np.full(len(columns), number))
+        places.append(np.broadcast_to(_FILL + np.arange(fills), (MAX_SCENARIOS, fills)))
+        sources.append(np.full(fills, len(self._sources)))
+        return np.concatenate(places, axis=1), np.concatenate(sources)
+
+
+def contained(rows: I64, among: I64) -> Bool:
+    """[B, C]: which of `rows` [B, C] are in the same line of `among` [B, M]."""
+    found: Bool = (rows[:, :, None] == among[:, None, :]).any(axis=2)
+    return found
+
+
+def _first_of_each(rows: I64) -> Bool:
+    """[B, Q]: true where a value stands for the first time in its line."""
+    order = np.argsort(rows, axis=1, kind="stable")
+    ordered = np.take_along_axis(rows, order, 1)
+    new = np.ones(rows.shape, bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.empty_like(new)
+    np.put_along_axis(first, order, new, axis=1)
+    return first

@@ -1,0 +1,170 @@
+"""The recommender without Kafka: records in, lists out."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+
+from services.scorer.arrays import F32, I32, I64, Bool
+from services.scorer.batch import Batch, Candidates, Encoded
+from services.scorer.counting import counting_scores
+from services.scorer.features import Features, Relations
+from services.scorer.filters import Blocked, ExcludedFilter, QueryFilter, SeenFilter
+from services.scorer.knowledge import Knowledge
+from services.scorer.lists import Lists, Ranked
+from services.scorer.model import Model
+from services.scorer.pipeline import Pipeline
+from services.scorer.request import Request
+from services.scorer.users import User
+from shared.codec import Record
+from shared.model_contract import PADDING_BIAS, PADDING_ROW
+from shared.scenarios import Scenarios
+
+Timer = Callable[[str], AbstractContextManager[object]]
+
+
+def _untimed(_: str) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+class Recommender:
+    """State from records, lists from state. One thread at a time.
+
+    `rng` draws the random slot. `monotonic` paces the rebuilds of derived state; `timer(stage)` may measure the stages of a batch.
+    """
+
+    def __init__(
+        self,
+        scenarios: Scenarios,
+        rng: np.random.Generator,
+        monotonic: Callable[[], float] = time.monotonic,
+        timer: Timer = _untimed,
+    ) -> None:
+        self.knowledge = Knowledge(scenarios, monotonic)
+        self.model: Model | None = None
+        self._timer = timer
+        self._scenarios = scenarios
+        self._pipeline = Pipeline(self.knowledge, rng)
+        self._features = Features(self.knowledge.catalogue, self.knowledge.counts, self.knowledge.table)
+        self._filters = (SeenFilter(self.knowledge.catalogue), ExcludedFilter(self.knowledge.catalogue))
+        self._query = QueryFilter(self.knowledge.catalogue)
+        self._blocked = Blocked()
+        self._lists = Lists(self.knowledge)
+
+    @property
+    def model_version(self) -> int:
+        """Version of the release that serves; 0 is counts alone."""
+        return self.model.version if self.model else 0
+
+    def apply_user_features(self, record: Record, partition: int = 0) -> User:
+        """Take in a `user_features` record. Raises PoisonError when it does not hold."""
+        return self.knowledge.users.apply(record, partition)
+
+    def apply_item_features(self, record: Record) -> None:
+        """Take in an `item_features` record. Raises PoisonError when it does not hold."""
+        self.knowledge.apply_item_features(record)
+
+    def apply_item(self, record: Record) -> None:
+        """Take in an `item` record."""
+        self.knowledge.apply_item(record)
+
+    def apply_rows(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
+        """Set item rows of the table: `vectors` [R, DIM], `bias` [R]; the next list is scored with them."""
+        self.knowledge.apply_rows(item_ids, vectors, bias)
+
+    def recommend(self, requests: Sequence[Request], served_at: int) -> list[Record]:
+        """A `recommendations` record for each request, in order; `served_at` is wall time in milliseconds.
+
+        Orders and matrices are as of the last `knowledge.refresh()`.
+        """
+        if not requests:
+            return []
+        with self._timer("gather"):
+            users = [self.knowledge.users.get(request.user_id) for request in requests]
+            blocked = [self._blocked_rows(request, user) for request, user in zip(requests, users, strict=True)]
+            kept = [self._query.kept(request) for request in requests]
+        with self._blocked.marked(blocked, kept, len(self.knowledge.catalogue)) as matrix:
+            batch = self._batch(requests, users, matrix, blocked, kept)
+            ranked = self._rank(batch, _padded(blocked))
+            with self._timer("policy"):
+                return self._lists.build(batch, ranked, self.model_version, served_at)
+
+    def _batch(
+        self,
+        requests: Sequence[Request],
+        users: list[User],
+        matrix: Bool,
+        blocked: list[I32],
+        kept: list[I64 | None],
+    ) -> Batch:
+        at = np.array([request.requested_at for request in requests], np.int64)
+        scenarios = np.array([self._scenarios[request.scenario].id for request in requests], np.int64)
+        pools = [
+            self._pool(int(scenario), rows, keep) for scenario, rows, keep in zip(scenarios, blocked, kept, strict=True)
+        ]
+        return Batch(
+            requests=requests,
+            users=users,
+            histories=self.knowledge.users.gather(users, at),
+            scenarios=scenarios,
+            at=at,
+            blocked=matrix,
+            pool_sizes=pools,
+            kept=kept,
+        )
+
+    def _rank(self, batch: Batch, excluded: I64) -> Ranked:
+        with self._timer("encode"):
+            encoded = self._encode(batch, excluded)
+        with self._timer("sources"):
+            neighbours = self._pipeline.neighbours(batch)
+            candidates = self._pipeline.candidates(batch, encoded, neighbours)
+        with self._timer("features"):
+            relations = Relations(self.knowledge.matrices, neighbours, self.knowledge.acted_sums(batch.scenarios))
+            features = self._features.compute(batch, candidates, relations, encoded)
+        with self._timer("rank"):
+            scores, predictions = self._score(features.astype(np.float32), batch)
+        return Ranked(candidates, features, scores, predictions, _ranking(scores, candidates))
+
+    def _encode(self, batch: Batch, excluded: I64) -> Encoded | None:
+        if self.model is None:
+            return None
+        table, bias = self.knowledge.table.view(len(self.knowledge.catalogue))
+        users, scores, rows = self.model.encode(table, bias, batch.histories, batch.scenarios, excluded)
+        # Rows beyond the catalogue are padding that the graph needs to have TOP_K of anything.
+        real = (scores > PADDING_BIAS / 2) & (rows < len(self.knowledge.catalogue)) & (rows != PADDING_ROW)
+        return Encoded(users, np.where(real, rows, PADDING_ROW), real)
+
+    def _score(self, features: F32, batch: Batch) -> tuple[F32, F32 | None]:
+        if self.model is None:
+            return counting_scores(features), None
+        return self.model.rank(features, batch.scenarios)
+
+    def _blocked_rows(self, request: Request, user: User) -> I32:
+        wanted = self._scenarios[request.scenario].filters
+        found = [rows for each in self._filters if each.name in wanted and len(rows := each.rows(request, user))]
+        if len(found) == 1:
+            return found[0]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int32)
+
+    def _pool(self, scenario: int, blocked: I32, kept: I64 | None) -> int:
+        """How many items may be in the list."""
+        eligible = self.knowledge.catalogue.eligible[scenario]
+        if kept is not None:
+            return int(eligible[kept].sum() - eligible[np.intersect1d(kept, blocked)].sum())
+        return self.knowledge.catalogue.eligible_count[scenario] - int(eligible[blocked].sum())
+
+
+def _padded(blocked: Sequence[I32]) -> I64:
+    """Rows of each request as a matrix [B, S], padded with PADDING_ROW; S is at least 1."""
+    width = max(1, *(len(rows) for rows in blocked))
+    out = np.full((len(blocked), width), PADDING_ROW, np.int64)
+    for line, rows in enumerate(blocked):
+        out[line, : len(rows)] = rows
+    return out
+
+
+def _ranking(scores: F32, candidates: Candidates) -> I64:
+    """Columns of each request, best first; columns that hold no candidate come last."""
+    return np.argsort(np.where(candidates.valid, -scores, np.inf), axis=1, kind="stable")

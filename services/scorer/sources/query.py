@@ -1,0 +1,36 @@
+"""What matches the words of a query."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from services.scorer.arrays import F32, I64
+from services.scorer.batch import Batch
+from services.scorer.catalogue import Catalogue
+
+
+class QuerySource:
+    """The rows that the query leaves, those that share most words first, then by popularity in the scenario."""
+
+    name = "query"
+
+    def __init__(self, catalogue: Catalogue, popularity: Callable[[int, I64], F32]) -> None:
+        self._catalogue = catalogue
+        self._popularity = popularity
+
+    def find(self, batch: Batch, quota: int) -> I64:
+        """[B, quota], all 0 for requests without a query; no columns where no request has one."""
+        asked = [(line, kept) for line, kept in enumerate(batch.kept) if kept is not None]
+        found = np.zeros((len(batch), quota if asked else 0), np.int64)
+        for line, kept in asked:
+            rows = self._best(batch, line, kept)[:quota]
+            found[line, : len(rows)] = rows
+        return found
+
+    def _best(self, batch: Batch, line: int, kept: I64) -> I64:
+        scenario = int(batch.scenarios[line])
+        rows = kept[self._catalogue.eligible[scenario, kept] & ~batch.blocked[line, kept]]
+        shared = self._catalogue.matching(batch.requests[line].query or "")
+        words = np.array([shared[row] for row in rows.tolist()], np.int64)
+        order: I64 = np.lexsort((rows, -self._popularity(scenario, rows), -words))
+        return np.asarray(rows[order])

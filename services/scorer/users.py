@@ -1,0 +1,194 @@
+"""Users as their histories: compact bytes per user, gathered into matrices for a batch."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.scorer.arrays import F32, I32, I64
+from services.scorer.catalogue import Catalogue
+from shared.codec import Record
+from shared.errors import PoisonError
+from shared.model_contract import ACTIONS, HISTORY
+
+_ENTRY = np.dtype([("row", "<i4"), ("action", "u1"), ("scenario", "u1"), ("value", "<f4"), ("at", "<i8")])
+_NONE: I32 = np.zeros(0, np.int32)
+_MS = 1000.0
+
+
+class User:
+    """One user: the last HISTORY interactions, what was acted on before those, and how far their events are included."""
+
+    __slots__ = (
+        "_hash_rows",
+        "_known_items",
+        "_resolved",
+        "_seen_rows",
+        "applied_offset",
+        "as_of",
+        "hashes",
+        "older",
+        "packed",
+        "partition",
+    )
+
+    def __init__(
+        self, packed: bytes, older: bytes, hashes: bytes, applied_offset: int, as_of: int, partition: int
+    ) -> None:
+        self.packed = packed
+        self.older = older
+        self.hashes = hashes
+        self.applied_offset = applied_offset
+        self.as_of = as_of
+        self.partition = partition
+        self._seen_rows: I32 | None = None
+        self._hash_rows = _NONE
+        self._resolved = 0
+        self._known_items = 0
+
+    def keep_resolved(self, former: "User") -> None:
+        """Take over the hashes that `former` already looked up: `hashes` only ever grows at its end, or loses its beginning."""
+        if former._resolved and self.hashes.startswith(former.hashes[: former._resolved]):
+            self._hash_rows, self._resolved = former._hash_rows, former._resolved
+
+    def seen_rows(self, catalogue: Catalogue) -> I32:
+        """Rows of every item acted on, each once."""
+        new_items = self._resolved < len(self.hashes) and self._known_items != len(catalogue)
+        if self._seen_rows is None or new_items:
+            later = self._resolve(catalogue)
+            recent = np.frombuffer(self.packed, _ENTRY)["row"]
+            older = np.frombuffer(self.older, np.int32)
+            self._seen_rows = np.unique(np.concatenate([recent, older, self._hash_rows, later]))
+            self._known_items = len(catalogue)
+        return self._seen_rows
+
+    def _resolve(self, catalogue: Catalogue) -> I32:
+        """Look hashes up, for good as far as all are known; rows of those after the first unknown one are returned."""
+        hashes = np.frombuffer(self.hashes, "<u4", offset=self._resolved).tolist() if self.hashes else []
+        rows = [catalogue.row_of_hash(value) for value in hashes]
+        known = rows.index(None) if None in rows else len(rows)
+        self._hash_rows = np.concatenate([self._hash_rows, np.array(rows[:known], np.int32)])
+        self._resolved += 4 * known
+        return np.array([row for row in rows[known:] if row is not None], np.int32)
+
+
+NOBODY = User(b"", b"", b"", -1, 0, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """Histories of a batch, oldest first, padded on the left: each [B, HISTORY]; `length` [B] counts the interactions."""
+
+    rows: I64
+    actions: I64
+    values: F32
+    at: I64
+    gaps: F32
+    length: I64
+
+
+class Names:
+    """At most 256 names as small numbers."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = list(names)
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+
+    def number(self, name: str) -> int:
+        """The number of `name`, a new one where needed. Raises PoisonError when there are too many names."""
+        found = self._numbers.get(name)
+        if found is None:
+            if len(self.names) > 255:
+                raise PoisonError("bad_features", f"too many different actions or scenarios: {name[:100]}")
+            found = self._numbers[name] = len(self.names)
+            self.names.append(name)
+        return found
+
+
+class Users:
+    """All users of the partitions that this instance answers for."""
+
+    def __init__(self, catalogue: Catalogue, actions: Iterable[str], scenarios: Iterable[str]) -> None:
+        self._catalogue = catalogue
+        self._actions = Names(dict.fromkeys([*ACTIONS, *actions]))
+        self._scenarios = Names(scenarios)
+        self._users: dict[str, User] = {}
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def get(self, user_id: str) -> User:
+        """The user, or NOBODY."""
+        return self._users.get(user_id, NOBODY)
+
+    def apply(self, record: Record, partition: int) -> User:
+        """Take in a `user_features` record, unless a newer one is there; the user as known then.
+
+        Raises PoisonError when the record's columns do not fit together; the former state stays.
+        """
+        former = self._users.get(record["user_id"])
+        if former is not None and former.partition == partition and former.applied_offset > record["applied_offset"]:
+            return former
+        packed, older = self._pack(record["history"])
+        if len(record["seen"]) % 4:
+            raise PoisonError("bad_features", "`seen` is not packed uint32")
+        user = User(packed, older, record["seen"], record["applied_offset"], record["as_of"], partition)
+        if former is not None:
+            user.keep_resolved(former)
+        self._users[record["user_id"]] = user
+        return user
+
+    def forget(self, user_id: str) -> None:
+        """Erase a user."""
+        self._users.pop(user_id, None)
+
+    def drop(self, lost: Callable[[int], bool]) -> None:
+        """Forget the users of the partitions that `lost` says."""
+        self._users = {name: user for name, user in self._users.items() if not lost(user.partition)}
+
+    def gather(self, users: Sequence[User], requested_at: I64) -> Histories:
+        """Histories of `users` as matrices; the gap of the last interaction runs to `requested_at` [B]."""
+        flat = np.frombuffer(b"".join([user.packed for user in users]), _ENTRY)
+        length = np.array([len(user.packed) // _ENTRY.itemsize for user in users], np.int64)
+        filled = np.arange(HISTORY) >= HISTORY - length[:, None]
+        rows, actions, at = (np.zeros(filled.shape, np.int64) for _ in range(3))
+        values = np.zeros(filled.shape, np.float32)
+        rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
+        # An action that has no head in the model reads as padding does: 0.
+        actions[filled] = np.where(flat["action"] < len(ACTIONS), flat["action"].astype(np.int64) + 1, 0)
+        following = np.concatenate([at[:, 1:], requested_at[:, None]], axis=1)
+        gaps = np.where(filled, np.maximum(following - at, 0) / _MS, 0.0).astype(np.float32)
+        return Histories(rows, actions, values, at, gaps, length)
+
+    def snapshot(self, user: User) -> Record:
+        """The user's last HISTORY interactions as a `history` record."""
+        entries = np.frombuffer(user.packed, _ENTRY)
+        ids, actions, scenarios = self._catalogue.ids, self._actions.names, self._scenarios.names
+        return {
+            "item_ids": [ids[row] for row in entries["row"].tolist()],
+            "actions": [actions[number] for number in entries["action"].tolist()],
+            "scenarios": [scenarios[number] for number in entries["scenario"].tolist()],
+            "values": entries["value"].tolist(),
+            "occurred_at": entries["at"].tolist(),
+        }
+
+    def last_scenario(self, user: User) -> str | None:
+        """The scenario of the user's newest interaction."""
+        entries = np.frombuffer(user.packed, _ENTRY)
+        return self._scenarios.names[int(entries["scenario"][-1])] if len(entries) else None
+
+    def _pack(self, history: Record) -> tuple[bytes, bytes]:
+        """The last HISTORY interactions as entries, and the rows of those before them."""
+        count = len(history["item_ids"])
+        if any(len(column) != count for column in history.values()):
+            raise PoisonError("bad_features", "the columns of `history` differ in length")
+        rows = np.array(self._catalogue.admit_all(history["item_ids"]), np.int32)
+        entries = np.empty(min(count, HISTORY), _ENTRY)
+        entries["row"] = rows[-HISTORY:]
+        entries["action"] = [self._actions.number(name) for name in history["actions"][-HISTORY:]]
+        entries["scenario"] = [self._scenarios.number(name) for name in history["scenarios"][-HISTORY:]]
+        entries["value"] = history["values"][-HISTORY:]
+        entries["at"] = history["occurred_at"][-HISTORY:]
+        if not np.isfinite(entries["value"]).all():
+            raise PoisonError("bad_features", "a value in `history` is not finite")
+        return entries.tobytes(), rows[:-HISTORY].tobytes()
