@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,8 +55,9 @@ def settings(kafka: str, topic_prefix: str) -> GatewaySettings:
     return GatewaySettings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix, **changed)
 
 
-@pytest.fixture
-async def served(settings: GatewaySettings) -> AsyncIterator[Served]:
+@asynccontextmanager
+async def serving(settings: GatewaySettings) -> AsyncIterator[Served]:
+    """A gateway that follows its answers from now on."""
     bus, health, answers = Bus(settings), Health(), Answers()
     await bus.create_topics()
     async with bus.producer() as producer, bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as reader:
@@ -68,3 +70,9 @@ async def served(settings: GatewaySettings) -> AsyncIterator[Served]:
             yield Served(http, bus)
         following.cancel()
         await asyncio.wait([following])
+
+
+@pytest.fixture
+async def served(settings: GatewaySettings) -> AsyncIterator[Served]:
+    async with serving(settings) as running:
+        yield running

@@ -1,0 +1,88 @@
+"""What the gateway says when something behind it is away."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from lab.broker import running_broker
+from lab.broker.process import Broker, free_port
+from services.gateway.settings import GatewaySettings
+from tests.gateway.conftest import NOW_MS, serving
+from tests.lab.processes import command
+from tests.poll import poll_until
+
+EVENT = {"user_id": "u1", "scenario": "video", "action": "click", "item_id": "i1", "occurred_at": NOW_MS}
+
+
+async def test_unacknowledged_events_are_503(settings: GatewaySettings) -> None:
+    hurried = settings.model_copy(update={"gateway_publish_timeout_sec": 1e-6})
+    async with serving(hurried) as served:
+        answer = await served.http.post("/v1/events", json=EVENT)
+        assert answer.status_code == 503
+        assert "again" in answer.json()["detail"]
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Broker]:
+    """A Kafka that nobody else uses, so that it may be stopped."""
+    with running_broker() as broker:
+        yield broker
+
+
+async def test_a_broker_that_goes_away_is_503_and_the_gateway_lives_on(
+    own_broker: Broker, settings: GatewaySettings
+) -> None:
+    changed = {"kafka_bootstrap_servers": own_broker.bootstrap_servers, "gateway_publish_timeout_sec": 1.0}
+    async with serving(settings.model_copy(update=changed)) as served:
+        assert (await served.http.post("/v1/events", json=EVENT)).status_code == 202
+        with paused(own_broker):
+            assert (await served.http.post("/v1/events", json=EVENT)).status_code == 503
+            assert (await served.http.get("/v1/recommendations/u1?scenario=video")).status_code == 503
+            assert (await served.http.get("/healthz")).status_code == 200
+
+        async def accepted() -> bool:
+            return (await served.http.post("/v1/events", json=EVENT)).status_code == 202
+
+        await poll_until(accepted)
+
+
+@contextmanager
+def paused(broker: Broker) -> Iterator[None]:
+    broker.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
+
+
+async def test_the_process_serves_and_ends_clean(kafka: str, topic_prefix: str) -> None:
+    port = free_port()
+    environment = {
+        "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "EDDY_TOPIC_PREFIX": topic_prefix,
+        "EDDY_GATEWAY_HTTP_PORT": str(port),
+    }
+    with command(["-m", "services.gateway"], environment) as gateway:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+
+            async def ready() -> bool:
+                try:
+                    return (await http.get("/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await poll_until(ready)
+            assert (await http.post("/v1/events", json=EVENT)).status_code == 202
+        gateway.send(signal.SIGTERM)
+        assert gateway.finish() == 0
+        assert "Traceback" not in gateway.output
+
+
+def test_no_kafka_is_one_line() -> None:
+    with command(["-m", "services.gateway"], {"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}) as gateway:
+        assert gateway.finish() == 1
+        (line,) = [line for line in gateway.output.splitlines() if line.startswith("gateway:")]
+        assert "no Kafka at 127.0.0.1:1" in line
