@@ -35,7 +35,7 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))
         tasks.create_task(worker.run_items())
-        tasks.create_task(_watch_recovery(app, health, settings.features_recovery_stall_sec))
+        tasks.create_task(_watch(app, health, settings.features_recovery_stall_sec))
         tasks.create_task(app.run(worker, sources))
 
 
@@ -46,7 +46,7 @@ def _options(settings: FeaturesSettings, bus: Bus) -> FaustOptions:
         group=bus.full_name(SERVICE),
         servers=bus.servers,
         datadir=str(datadir),
-        url=f"http://{settings.http_host}:{settings.features_http_port}",
+        url=f"http://{settings.features_instance_id or f'{settings.http_host}:{settings.features_http_port}'}",
         instance_id=settings.features_instance_id,
         session_timeout_sec=settings.features_session_timeout_sec,
         commit_interval_sec=settings.features_commit_interval_sec,
@@ -54,14 +54,17 @@ def _options(settings: FeaturesSettings, bus: Bus) -> FaustOptions:
     )
 
 
-async def _watch_recovery(app: FaustApp, health: Health, stall_sec: float) -> None:
-    """Faust's recovery is known to hang now and then; a new process recovers. Joining the group counts as progress."""
-    remaining, since = -1, time.monotonic()
+async def _watch(app: FaustApp, health: Health, stall_sec: float) -> None:
+    """End the process when the group lost it, or when recovery hangs, as Faust's does now and then: a new process recovers."""
+    progress, since = (False, -1), time.monotonic()
     while True:
         await asyncio.sleep(1)
-        now = app.remaining()
-        health.details["recovery_remaining"] = now
-        if app.recovered or now != remaining or not app.assigned:
-            remaining, since = now, time.monotonic()
+        app.check()
+        now = (app.assigned, app.remaining())
+        health.details["recovery_remaining"] = now[1]
+        if app.recovered or now != progress:
+            progress, since = now, time.monotonic()
         elif time.monotonic() - since > stall_sec:
-            raise FatalError(f"recovery made no progress for {stall_sec:.0f} s with {now} records to read: start again")
+            raise FatalError(
+                f"recovery made no progress for {stall_sec:.0f} s ({now[1]} records to read): start the service again"
+            )

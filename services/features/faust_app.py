@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import faust
 import structlog
+from faust.exceptions import ConsumerNotStarted
 from faust.stores import memory
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -30,7 +31,11 @@ Batches = Mapping[TP, Sequence[Any]]
 
 @dataclass(frozen=True)
 class FaustOptions:
-    """How the application joins its group and how it fetches and commits."""
+    """How the application joins its group and how it fetches and commits.
+
+    `url` names the member among the others. With an `instance_id` it must be the same after a restart, since the group hands the
+    restarted member the assignment that it had.
+    """
 
     group: str
     servers: str
@@ -271,10 +276,19 @@ class FaustApp:
         """Changelog records that recovery has yet to read."""
         return int(self.raw.tables.recovery.active_remaining_total())
 
+    def check(self) -> None:
+        """Raise what ended the membership in the group: Faust fetches on without noticing."""
+        consumer = self.consumer._thread._consumer
+        if consumer is not None and consumer._coordinator is not None:
+            consumer._coordinator.check_errors()
+
     @property
     def assigned(self) -> bool:
         """Whether the group gave this member partitions."""
-        return bool(self.raw.consumer.assignment())
+        try:
+            return bool(self.raw.consumer.assignment())
+        except ConsumerNotStarted:
+            return False
 
     async def run(self, handler: Handler, sources: Iterable[str]) -> None:
         """Hand over the records of the topics `sources` until cancelled; raises what it crashed of."""

@@ -3,7 +3,8 @@
 A decayed sum stated at `as_of` is sum of gain * 2^(-(as_of - at) / half-life) over all its events, in whatever order they came: an
 event newer than `as_of` moves `as_of` on and decays what is there; an older one adds its gain already decayed. All arithmetic is in
 the precision that is published and runs entry by entry, so a state read back goes on exactly as the one that wrote it, and it makes
-no difference how entries were cut into batches.
+no difference how entries were cut into batches. Co-visitation weights are published in single precision, in which the decay of a
+second would be lost; for them time goes in steps of a 1,024th of the half-life, which states them at `as_of` to within 0.07 %.
 """
 
 import zlib
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from shared.scenarios import CLICK, IMPRESSION, Counts, Scenarios
 
 MS_PER_SEC = 1000.0
+STEPS_PER_HALF_LIFE = 1024
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class ItemState:
         passed = (at - self.as_of) / MS_PER_SEC
         if passed <= 0:
             return
+        if self.covisited and (steps := self._steps(self.as_of, at, rules)):
+            self.weights *= step_decay(steps)
         self.as_of = at
         for name, counts in self.counts.items():
             lives = rules.counts(name)
@@ -119,8 +123,6 @@ class ItemState:
             counts.clicked *= slow
             counts.acted *= slow
             counts.acted_fast *= decay(passed, lives.fast_half_life_sec)
-        if self.covisited:
-            self.weights *= decay(passed, self._covisit_half_life(rules))
 
     def _count(self, counts: ScenarioCounts, signal: Signal, rules: ItemRules) -> None:
         late = (self.as_of - signal.at) / MS_PER_SEC
@@ -137,16 +139,17 @@ class ItemState:
 
     def _covisit(self, signal: Signal, rules: ItemRules) -> None:
         rows = self._rows(signal.previous)
-        late = (self.as_of - signal.at) / MS_PER_SEC
-        factor = np.float32(decay(late, self._covisit_half_life(rules)))
+        factor = np.float32(step_decay(self._steps(signal.at, self.as_of, rules)))
         self.weights[0, rows] += rules.gains[: len(rows)] * factor
         self.weights[1, rows[0]] += factor
         if len(self.covisited) > rules.policy.covisited + rules.policy.slack:
             self._keep(self._strongest()[: rules.policy.covisited])
 
-    def _covisit_half_life(self, rules: ItemRules) -> float:
-        """An item of several scenarios remembers as long as the slowest of them."""
-        return max(rules.counts(name).covisit_half_life_sec for name in self.counts)
+    def _steps(self, start: int, end: int, rules: ItemRules) -> int:
+        """Decay steps from one time to another. An item of several scenarios remembers as long as the slowest of them."""
+        half_life_sec = max(rules.counts(name).covisit_half_life_sec for name in self.counts)
+        step = half_life_sec * MS_PER_SEC / STEPS_PER_HALF_LIFE
+        return int(end // step) - int(start // step)
 
     def _rows(self, others: list[str]) -> list[int]:
         index = self.index
@@ -212,3 +215,8 @@ class ItemState:
 def decay(seconds: float, half_life_sec: float) -> float:
     """What is left of 1 after `seconds`, 1 for no time or less."""
     return float(2.0 ** (-max(seconds, 0.0) / half_life_sec))
+
+
+def step_decay(steps: int) -> float:
+    """What is left of 1 after `steps` of a half-life's STEPS_PER_HALF_LIFE."""
+    return float(2.0 ** (-steps / STEPS_PER_HALF_LIFE))

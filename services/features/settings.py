@@ -21,7 +21,7 @@ class FeaturesSettings(Settings):
     )
     features_batch_events: int = Field(1000, ge=1, description="Most records taken in one batch.")
     features_recovery_stall_sec: float = Field(
-        60.0, gt=0, description="The process gives up when recovery makes no progress for this long."
+        90.0, gt=0, description="The process gives up when recovery makes no progress for this long."
     )
     features_decoded_users: int = Field(2000, ge=1, description="Users whose state is kept decoded.")
     features_decoded_items: int = Field(4000, ge=1, description="Items whose state is kept decoded.")

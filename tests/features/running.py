@@ -1,0 +1,161 @@
+"""Features workers as processes of their own, and what they left in Kafka."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from services.features.settings import FeaturesSettings
+from shared.codec import Codec
+from shared.kafka import Bus, Message, TopicPartition
+from shared.paths import REPO_ROOT
+from shared.settings import load
+from shared.topics import DEAD_LETTERS, ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+from tests.features.factories import Record
+
+
+@dataclass
+class Running:
+    """A worker that was started."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def ready(self) -> bool:
+        return self._get("/readyz") is not None
+
+    def metrics(self) -> str:
+        return self._get("/metrics") or ""
+
+    def _get(self, path: str) -> str | None:
+        """The body of a 200, else None."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return None
+
+
+class Place:
+    """One Eddy of a test: brokers, prefix, partitions, and a folder for each process that is started."""
+
+    def __init__(self, kafka: str, topic_prefix: str, folder: Path, partitions: int) -> None:
+        self._folder = folder
+        self._environment = {
+            "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "EDDY_TOPIC_PREFIX": topic_prefix,
+            "EDDY_TOPIC_PARTITIONS": str(partitions),
+        }
+        self.bus = Bus(load(FeaturesSettings, self._environment))
+        self.started = 0
+
+    @contextmanager
+    def worker(self, **settings: str) -> Iterator[Running]:
+        """A worker on an empty disk; killed at the end if it still runs."""
+        self.started += 1
+        port = free_port()
+        state = self._folder / f"worker-{self.started}"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")}
+        with (self._folder / f"worker-{self.started}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "services.features"],
+                cwd=REPO_ROOT,
+                env={
+                    **environment,
+                    **self._environment,
+                    "EDDY_STATE_DIR": str(state),
+                    "EDDY_FEATURES_HTTP_PORT": str(port),
+                    **{f"EDDY_FEATURES_{name.upper()}": value for name, value in settings.items()},
+                },
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield Running(process, port)
+        finally:
+            process.kill()
+            process.wait()
+
+    def logs(self) -> str:
+        """What all workers wrote, for a failing test to show."""
+        return "\n".join(path.read_text()[-3000:] for path in sorted(self._folder.glob("*.log")))
+
+    async def publish(self, records: Sequence[Record], topic: str = USER_EVENTS) -> None:
+        async with self.bus.producer() as producer:
+            await producer.send_all(topic, records)  # type: ignore[arg-type]  # keys may be missing, as publishers may forget them
+
+    async def ends(self, topic: str) -> dict[TopicPartition, int]:
+        partitions = self.bus.topic_partitions(topic)
+        async with self.bus.reader(partitions) as reader:
+            return dict(await reader.end_offsets(partitions))
+
+    async def everything(self, topic: str) -> list[Message]:
+        """All records of a topic, in order within each partition."""
+        partitions = self.bus.topic_partitions(topic)
+        async with self.bus.reader(partitions) as reader:
+            ends = await reader.end_offsets(partitions)
+            found: list[Message] = []
+            while not await reader.at_end(ends):
+                found += await reader.batch(max_records=10_000)
+        return found
+
+    async def done(self) -> bool:
+        """Whether all events, and all signals they led to, are handled and committed."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bus.servers)
+        await admin.start()
+        try:
+            committed = await admin.list_consumer_group_offsets(self.bus.full_name("features"))
+        finally:
+            await admin.close()
+        for topic in (USER_EVENTS, ITEM_SIGNALS):
+            for partition, end in (await self.ends(topic)).items():
+                if end > 0 and (partition not in committed or committed[partition].offset < end):
+                    return False
+        return True
+
+    async def event_logs(self) -> dict[int, list[Message]]:
+        """The events by partition."""
+        logs: dict[int, list[Message]] = {}
+        for message in await self.everything(USER_EVENTS):
+            logs.setdefault(message.partition, []).append(message)
+        return logs
+
+    async def user_features(self) -> dict[str, dict[str, Any]]:
+        return await self._compacted(USER_FEATURES)
+
+    async def item_features(self) -> dict[str, dict[str, Any]]:
+        return await self._compacted(ITEM_FEATURES)
+
+    async def _compacted(self, topic: str) -> dict[str, dict[str, Any]]:
+        codec = Codec.for_topic(topic)
+        newest = {(message.key or b"").decode(): message.value for message in await self.everything(topic)}
+        return {key: codec.decode(value) for key, value in newest.items()}
+
+    async def dead_letters(self) -> set[tuple[int, int, str]]:
+        """Partition, offset and reason of each; the same one twice is one."""
+        letters = [Codec.of("dead_letter").decode(message.value) for message in await self.everything(DEAD_LETTERS)]
+        return {(letter["source_partition"], letter["source_offset"], letter["reason"]) for letter in letters}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

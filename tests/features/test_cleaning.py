@@ -1,0 +1,77 @@
+import math
+from typing import Any
+
+import pytest
+
+from services.features.cleaning import MAX_AHEAD_MS, Cleaner
+from shared.errors import PoisonError
+from shared.metrics import REASONS
+from tests.features.factories import START_MS, encoded, event, message
+from tests.features.undisturbed import SCENARIOS
+
+CLEAN = Cleaner(SCENARIOS)
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(PoisonError) as caught:
+        CLEAN(message(7, encoded(event(**changes)), at=START_MS))
+    assert caught.value.reason in REASONS
+    return caught.value.reason
+
+
+def test_good_event_comes_out_normalised() -> None:
+    clean = CLEAN(message(7, encoded(event(action="rate", value=4.0))))
+    assert (clean.offset, clean.label, clean.item_id, clean.value) == (7, "video/rate", "m1", 0.75)
+    assert clean.positive
+
+
+def test_missing_value_becomes_the_default_and_a_wild_one_is_clipped() -> None:
+    assert CLEAN(message(0, encoded(event(action="rate", value=None)))).value == 0.5
+    assert CLEAN(message(0, encoded(event(action="rate", value=1e300)))).value == 1.0
+    assert CLEAN(message(0, encoded(event(action="like", value=17.0)))).value == 1.0
+
+
+def test_impression_and_skip_are_not_positive() -> None:
+    assert not CLEAN(message(0, encoded(event(action="impression", item_id=None)))).positive
+    assert not CLEAN(message(0, encoded(event(action="skip")))).positive
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"scenario": "nowhere"}, "unknown_scenario"),
+        ({"action": "teleport"}, "unknown_action"),
+        ({"item_id": None}, "missing_item"),
+        ({"item_id": ""}, "missing_item"),
+        ({"user_id": ""}, "missing_user"),
+        ({"value": math.nan}, "non_finite"),
+        ({"value": -math.inf}, "non_finite"),
+        ({"occurred_at": START_MS + MAX_AHEAD_MS + 1}, "timestamp_ahead"),
+        ({"event_id": "x" * 257}, "too_long"),
+        ({"user_id": "x" * 257}, "too_long"),
+        ({"item_id": "x" * 257}, "too_long"),
+        ({"request_id": "x" * 257}, "too_long"),
+        ({"query": "x" * 1025}, "too_long"),
+        ({"attributes": {"a": "x" * 1025}}, "too_long"),
+        ({"attributes": {str(number): "" for number in range(65)}}, "too_long"),
+    ],
+)
+def test_unusable_event_is_refused_with_its_reason(changes: dict[str, Any], reason: str) -> None:
+    assert refusal(**changes) == reason
+
+
+def test_limits_themselves_are_allowed() -> None:
+    at_the_limit = event(item_id="x" * 256, query="q" * 1024, occurred_at=START_MS + MAX_AHEAD_MS)
+    assert CLEAN(message(0, encoded(at_the_limit), at=START_MS)).item_id == "x" * 256
+
+
+@pytest.mark.parametrize("key", [None, b"", b"u2"])
+def test_key_that_is_not_the_user_is_refused(key: bytes | None) -> None:
+    with pytest.raises(PoisonError, match="wrong_key"):
+        CLEAN(message(0, (key, encoded(event())[1])))
+
+
+@pytest.mark.parametrize("value", [b"", b"\xc3\x01", b"{}", encoded(event())[1][:-1], encoded(event())[1] + b"\0"])
+def test_bytes_that_are_no_event_are_refused(value: bytes) -> None:
+    with pytest.raises(PoisonError, match="undecodable"):
+        CLEAN(message(0, (b"u1", value)))

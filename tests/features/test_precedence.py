@@ -1,0 +1,34 @@
+from services.features.item_state import ItemState
+from services.features.precedence import replaces_item, replaces_user
+from services.features.user_state import UserState
+from shared.codec import Codec
+
+
+def user(applied: int) -> bytes:
+    return Codec.of("user_features").encode(UserState(applied_offset=applied).record("user " * 40))
+
+
+def item(applied: dict[int, int]) -> bytes:
+    return Codec.of("item_features").encode(ItemState(applied=applied).record("item"))
+
+
+def test_user_record_that_includes_less_does_not_replace() -> None:
+    assert replaces_user(user(300), user(301))
+    assert replaces_user(user(300), user(300))
+    assert not replaces_user(user(301), user(300))
+    assert replaces_user(None, user(-1))
+
+
+def test_item_record_must_not_fall_behind_in_any_partition() -> None:
+    assert replaces_item(item({0: 10, 3: 2**40}), item({0: 10, 1: 0, 3: 2**40}))
+    assert not replaces_item(item({0: 10, 3: 5}), item({0: 11, 3: 4}))
+    assert not replaces_item(item({0: 10, 3: 5}), item({0: 11}))
+    assert replaces_item(None, item({}))
+    assert replaces_item(item({}), item({0: 1}))
+
+
+def test_bytes_that_are_no_record_never_replace() -> None:
+    for junk in (b"", b"junk", user(5)[:11], b"\xc3\x01" + b"\xff" * 40):
+        assert not replaces_user(user(1), junk)
+        assert not replaces_user(None, junk)
+        assert not replaces_item(None, junk)

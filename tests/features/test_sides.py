@@ -1,0 +1,110 @@
+"""However a log is cut, read again or interrupted, the same states come out."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.features.item_state import ItemPolicy
+from services.features.states import DictRecords
+from shared.codec import Codec
+from tests.features.factories import encoded, event, message, messages, stream
+from tests.features.undisturbed import Undisturbed, item_side, undisturbed, user_side
+
+LOG = messages(stream(seed=3, count=2000, users=12, items=300))
+SMALL = ItemPolicy(covisited=40, slack=10)
+WHOLE = undisturbed({0: LOG}, SMALL)
+
+
+def test_stream_exercises_what_it_should() -> None:
+    reasons = {reason for _, _, reason in WHOLE.dead}
+    assert {"undecodable", "unknown_scenario", "unknown_action", "wrong_key"} <= reasons
+    assert any(len(record["seen"]) > 0 for record in WHOLE.user_features().values())
+    assert any(len(record["covisited"]) == 40 for record in WHOLE.item_features().values())
+
+
+CUTS = st.lists(st.integers(1, len(LOG) - 1), max_size=12, unique=True).map(sorted)
+
+
+@settings(max_examples=15, deadline=None)
+@given(CUTS, st.sampled_from([1, 5, 1000]))
+def test_any_split_into_batches_gives_the_same_states(cuts: list[int], decoded: int) -> None:
+    split = Undisturbed(decoded=decoded, item_policy=SMALL)
+    for start, end in zip([0, *cuts], [*cuts, len(LOG)], strict=True):
+        split.take(0, LOG[start:end])
+    assert split.user_records.records == WHOLE.user_records.records
+    assert split.item_records.records == WHOLE.item_records.records
+    assert split.dead == WHOLE.dead
+
+
+@settings(max_examples=15, deadline=None)
+@given(CUTS, st.data())
+def test_any_replay_from_an_earlier_offset_gives_the_same_states(cuts: list[int], data: st.DataObject) -> None:
+    replayed = Undisturbed(decoded=5, item_policy=SMALL)
+    done = 0
+    for end in [*cuts, len(LOG)]:
+        replayed.take(0, LOG[data.draw(st.integers(0, done), label="start") : end])
+        done = end
+    assert replayed.user_records.records == WHOLE.user_records.records
+    assert replayed.item_records.records == WHOLE.item_records.records
+
+
+@settings(max_examples=15, deadline=None)
+@given(CUTS, st.randoms(use_true_random=False))
+def test_any_crash_between_writes_gives_the_same_states(cuts: list[int], chance: "object") -> None:
+    """Signals go out before users: a crash leaves some signals, then some users, and the whole batch is read again."""
+    crashed = Undisturbed(decoded=5, item_policy=SMALL)
+    for start, end in zip([0, *cuts], [*cuts, len(LOG)], strict=True):
+        batch = crashed.users.apply(0, LOG[start:end])
+        signals = chance.sample(batch.signals, chance.randint(0, len(batch.signals)))  # type: ignore[attr-defined]
+        crashed.take_signals(signals)
+        if len(signals) == len(batch.signals):
+            for key, value in batch.users[: chance.randint(0, len(batch.users))]:  # type: ignore[attr-defined]
+                crashed.users.states.written(0, key, value)
+        crashed.users.states.forget()
+        crashed.items.states.forget()
+        crashed.take(0, LOG[start:end])
+    assert crashed.user_records.records == WHOLE.user_records.records
+    assert crashed.item_records.records == WHOLE.item_records.records
+
+
+def test_one_write_per_user_and_item_in_a_batch() -> None:
+    batch = user_side(DictRecords()).apply(0, messages([encoded(event(number, item_id="m")) for number in range(9)]))
+    assert len(batch.users) == len(batch.signals) == 1
+
+
+def test_event_without_item_signals_nothing_and_an_impression_has_no_previous() -> None:
+    records = [event(0), event(1, action="impression", item_id=None), event(2, action="impression", item_id="m9")]
+    batch = user_side(DictRecords()).apply(3, messages([encoded(record) for record in records]))
+    signals = {item_id: Codec.of("item_signals").decode(value) for item_id, value in batch.signals}
+    assert signals.keys() == {"m0", "m9"}
+    assert signals["m9"]["entries"][0]["previous"] == []
+    assert signals["m9"]["source_partition"] == 3
+
+
+def test_previous_items_are_those_before_the_event() -> None:
+    batch = user_side(DictRecords()).apply(0, messages([encoded(event(number)) for number in range(3)]))
+    signals = {item_id: Codec.of("item_signals").decode(value) for item_id, value in batch.signals}
+    assert [signals[f"m{number}"]["entries"][0]["previous"] for number in range(3)] == [[], ["m0"], ["m1", "m0"]]
+
+
+def test_poisoned_signals_are_refused_and_the_rest_goes_on() -> None:
+    good = user_side(DictRecords()).apply(0, messages([encoded(event(1))])).signals[0][1]
+    unknown = Codec.of("item_signals").encode(
+        {**Codec.of("item_signals").decode(good), "entries": [_entry(scenario="nowhere")]}
+    )
+    endless = Codec.of("item_signals").encode(
+        {**Codec.of("item_signals").decode(good), "entries": [_entry(previous=["x"] * 1001)]}
+    )
+    log = [(b"m1", b"junk"), (b"m2", good), (None, good), (b"m1", unknown), (b"m1", endless), (b"m1", good)]
+    batch = item_side(DictRecords()).apply(0, [message(offset, record) for offset, record in enumerate(log)])
+    assert [error.reason for _, error in batch.poison] == [
+        "undecodable",
+        "wrong_key",
+        "wrong_key",
+        "unknown_scenario",
+        "too_long",
+    ]
+    assert [key for key, _ in batch.items] == [b"m1"]
+
+
+def _entry(**changes: object) -> dict[str, object]:
+    return {"offset": 1, "at": 1, "scenario": "video", "action": "click", "previous": [], **changes}

@@ -1,0 +1,78 @@
+"""The features service without Kafka, crashes or restarts: what a run on Kafka has to come to."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.features.cleaning import Cleaner
+from services.features.item_side import ItemSide
+from services.features.item_state import ItemPolicy, ItemRules
+from services.features.states import DictRecords
+from services.features.user_side import UserSide
+from services.features.user_state import UserPolicy
+from shared.codec import Codec
+from shared.kafka import Message
+from shared.paths import REPO_ROOT
+from shared.scenarios import Scenarios, load_scenarios
+
+SCENARIOS: Scenarios = load_scenarios(REPO_ROOT / "scenarios.yaml")
+
+
+def user_side(records: DictRecords, decoded: int = 1000) -> UserSide:
+    return UserSide(Cleaner(SCENARIOS), UserPolicy(), records, decoded)
+
+
+def item_side(records: DictRecords, decoded: int = 1000, policy: ItemPolicy = ItemPolicy()) -> ItemSide:  # noqa: B008  # frozen
+    return ItemSide(ItemRules(SCENARIOS, policy), records, decoded)
+
+
+@dataclass
+class Undisturbed:
+    """Both sides, batch after batch. Item states come in one partition, whatever partition a broker would choose."""
+
+    user_records: DictRecords = field(default_factory=DictRecords)
+    item_records: DictRecords = field(default_factory=DictRecords)
+    dead: set[tuple[int, int, str]] = field(default_factory=set)
+    decoded: int = 1000
+    item_policy: ItemPolicy = field(default_factory=ItemPolicy)
+
+    def __post_init__(self) -> None:
+        self.users = user_side(self.user_records, self.decoded)
+        self.items = item_side(self.item_records, self.decoded, self.item_policy)
+        self._signals = 0
+
+    def take(self, partition: int, messages: list[Message]) -> None:
+        batch = self.users.apply(partition, messages)
+        self.dead |= {(letter.partition, letter.offset, error.reason) for letter, error in batch.poison}
+        self.take_signals(batch.signals)
+        for key, value in batch.users:
+            self.users.states.written(partition, key, value)
+        self.users.states.shrink()
+
+    def take_signals(self, signals: list[tuple[str, bytes]]) -> None:
+        numbered = [
+            Message("item-signals", 0, self._signals + number, item_id.encode(), value, 0)
+            for number, (item_id, value) in enumerate(signals)
+        ]
+        self._signals += len(numbered)
+        for key, value in self.items.apply(0, numbered).items:
+            self.items.states.written(0, key, value)
+        self.items.states.shrink()
+
+    def user_features(self) -> dict[str, dict[str, Any]]:
+        return _decoded("user_features", self.user_records)
+
+    def item_features(self) -> dict[str, dict[str, Any]]:
+        return _decoded("item_features", self.item_records)
+
+
+def undisturbed(logs: dict[int, list[Message]], item_policy: ItemPolicy | None = None) -> Undisturbed:
+    """All of `logs`, a log per partition, taken in one go."""
+    result = Undisturbed(item_policy=item_policy or ItemPolicy())
+    for partition, log in sorted(logs.items()):
+        result.take(partition, log)
+    return result
+
+
+def _decoded(record: str, records: DictRecords) -> dict[str, dict[str, Any]]:
+    codec = Codec.of(record)
+    return {key.decode(): codec.decode(value) for (_, key), value in records.records.items()}
