@@ -90,23 +90,25 @@ class Popularity:
 class _DenseCounts:
     """Co-visitation weights as a matrix, for up to DENSE_ITEMS items."""
 
-    def __init__(self, items: int) -> None:
+    def __init__(self, items: int, power: float) -> None:
         self._weights = np.zeros((items, items), np.float32)
+        self._power = power
 
     def add(self, item: int, others: NDArray[np.int32], weights: Vector) -> None:
         self._weights[item, others] += weights
         self._weights[others, item] += weights
 
     def combine(self, rows: NDArray[np.int32], weights: Vector) -> Vector:
-        """Weighted sum of rows."""
-        return weights @ self._weights[rows]
+        """Weighted sum of rows, each weight to the power."""
+        return weights @ _powered(self._weights[rows], self._power)
 
 
 class _SparseCounts:
     """The same as growing arrays per row, for more items; memory follows the pairs that occur."""
 
-    def __init__(self, items: int) -> None:
+    def __init__(self, items: int, power: float) -> None:
         self._items = items
+        self._power = power
         self._columns: list[array[int]] = [array("i") for _ in range(items)]
         self._weights: list[array[float]] = [array("f") for _ in range(items)]
         self._slots: list[dict[int, int]] = [{} for _ in range(items)]
@@ -125,51 +127,56 @@ class _SparseCounts:
 
     def combine(self, rows: NDArray[np.int32], weights: Vector) -> Vector:
         columns = np.concatenate([np.array(self._columns[row], np.int32) for row in rows])
-        values = [np.array(self._weights[row], np.float32) * weight for row, weight in zip(rows, weights, strict=True)]
-        return np.bincount(columns, np.concatenate(values), self._items).astype(np.float32)
+        values = np.concatenate([np.array(self._weights[row], np.float32) for row in rows])
+        scale = np.repeat(weights, [len(self._columns[row]) for row in rows])
+        return np.bincount(columns, _powered(values, self._power) * scale, self._items).astype(np.float32)
+
+
+def _powered(values: Vector, power: float) -> Vector:
+    """`values ** power`; the root is several times faster by its own name."""
+    return np.sqrt(values) if power == 0.5 else values**power
 
 
 class Covisitation:
-    """Symmetric decayed co-visitation of a user's last 20 items with popularity normalisation.
+    """Symmetric decayed co-visitation of a user's last 20 items with popularity normalisation: the strong counter.
 
-    Learning an event adds `distance ** -learn_power` (grown by time) between its item and each of the user's last items; an item's
-    score is the sum over the last items of `distance ** -score_power` times that weight, over (popularity + smoothing) ** alpha.
-    Exponents, smoothing and half-life were tuned on ML-1M as a stream (lab/replay/README.md). A user without history gets popularity.
+    Learning an event adds `distance ** -learn_power` (grown by time) to the weight between its item and each of the user's last items.
+    An item scores sum over the last items of `distance ** -score_power * popularity(last) ** -beta * weight ** power`, times
+    `(popularity + smoothing) ** -alpha`. A user without history gets popularity. Tuned on ML-1M as a stream: lab/replay/README.md.
     """
 
-    def __init__(
-        self,
-        items: int,
-        half_life_days: float = 365.0,
-        learn_power: float = 0.5,
-        score_power: float = 1.0,
-        alpha: float = 0.4,
-        smoothing: float = 3.0,
-    ) -> None:
+    half_life_days = 60.0
+    learn_power = 0.5
+    score_power = 1.0
+    power = 0.5
+    alpha = 0.2
+    beta = 0.2
+    smoothing = 3.0
+
+    def __init__(self, items: int) -> None:
         distances = np.arange(1, HISTORY + 1, dtype=np.float32)
-        self._learn_weights: Vector = distances**-learn_power
-        self._score_weights: Vector = distances**-score_power
-        self._alpha = alpha
-        self._smoothing = smoothing
-        self._growth = Growth(half_life_days)
+        self._learn_weights: Vector = distances**-self.learn_power
+        self._score_weights: Vector = distances**-self.score_power
+        self._growth = Growth(self.half_life_days)
         self._histories = Histories()
-        self._counts = _DenseCounts(items) if items <= DENSE_ITEMS else _SparseCounts(items)
-        self._popularity = np.zeros(items, np.float64)
+        self._counts = (_DenseCounts if items <= DENSE_ITEMS else _SparseCounts)(items, self.power)
+        self._popularity = np.zeros(items, np.float32)
         self._normaliser = np.ones(items, np.float32)
 
     def place(self, user: int, item: int) -> int:
         last = self._histories.last(user, HISTORY)
-        if len(last):
-            scores = self._counts.combine(last, self._score_weights[: len(last)]) * self._normaliser
-        else:
-            scores = self._popularity.astype(np.float32)
+        scores = self._scores(last) if len(last) else self._popularity
         return place_among_unseen(scores, item, self._histories.seen(user))
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
         grown = self._growth.at(at_ms)
         last = self._histories.last(user, HISTORY)
-        last = last[last != item]
-        self._counts.add(item, last, self._learn_weights[: len(last)] * np.float32(grown))
+        others = last != item
+        self._counts.add(item, last[others], self._learn_weights[: len(last)][others] * np.float32(grown))
         self._popularity[item] += grown
-        self._normaliser[item] = (self._popularity[item] + self._smoothing * grown) ** -self._alpha
+        self._normaliser[item] = (self._popularity[item] + self.smoothing * grown) ** -self.alpha
         self._histories.add(user, item)
+
+    def _scores(self, last: NDArray[np.int32]) -> Vector:
+        importance = self._score_weights[: len(last)] * self._popularity[last] ** -self.beta
+        return self._counts.combine(last, importance) * self._normaliser

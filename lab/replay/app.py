@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lab.baselines import Baseline, Covisitation, Popularity
 from lab.replay.drain import joiner_passed, read_books
-from lab.replay.freshness import click_to_serving_seconds
+from lab.replay.freshness import Releases, click_to_serving_seconds
 from lab.replay.options import ReplayOptions
 from lab.replay.outbox import Outbox
 from lab.replay.player import Player
@@ -56,7 +56,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         performance = Performance(stream, options, records, outbox, bus)
         started = time.monotonic()
         with progress_view(console, len(stream), started) as view:
-            await _perform(performance, tail, lists, outcomes, view)
+            await follow(performance, tail, lists, outcomes, view)
         wall_seconds = time.monotonic() - started
         await joiner_passed(bus, outcomes)
         observed, outcome = performance.player.observed, tail.outcome
@@ -71,11 +71,11 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         quality={name: score.as_dict() for name, score in performance.judge.scores.items()},
         ledger=ledger,
         examples=outcome.examples,
-        releases=len(outcome.releases.trained_through),
+        releases=len(outcome.trained_through),
         rows_published=rows_published,
         event_to_list_ms=observed.event_to_list_ms,
         click_to_serving_seconds=click_to_serving_seconds(
-            observed.clicks, outcome.learned_at, outcome.releases, observed.served
+            observed.clicks, outcome.learned_at, Releases(outcome.trained_through), observed.served
         ),
         dead_letters=outcome.dead_letters,
     )
@@ -142,7 +142,8 @@ class Performance:
         )
 
 
-async def _perform(performance: Performance, tail: Tail, lists: Reader, outcomes: Reader, view: ProgressView) -> None:
+async def follow(performance: Performance, tail: Tail, lists: Reader, outcomes: Reader, view: ProgressView) -> None:
+    """Play to the end with publisher and tail beside it. Raises an exception group of FatalError when one of them cannot go on."""
     ended = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         publishing = tasks.create_task(performance.publish())

@@ -7,11 +7,12 @@ from rich.console import Console
 
 from lab.datasets import Dataset, Item, load
 from lab.replay.app import replay
-from lab.replay.options import parse
+from lab.replay.options import ReplayOptions, parse
 from lab.replay.settings import ReplaySettings
 from lab.replay.stream import Stream
-from lab.report import figures_table, quality_table, write_json, write_plot
+from lab.report import Report, figures_table, quality_table, write_json, write_plot
 from shared.codec import Record
+from shared.errors import EddyError
 from shared.settings import load as load_settings
 
 
@@ -21,12 +22,27 @@ def main() -> None:
     settings = load_settings(ReplaySettings)
     console = Console()
     stream = stream_of(load(options.dataset, options.data)).cut(options.limit, options.users)
-    report = asyncio.run(replay(stream, options, settings, console))
+    report = _played(stream, options, settings, console)
     json_path, plot_path = options.output.with_suffix(".json"), options.output.with_suffix(".png")
     write_json(report, json_path)
     write_plot(report, plot_path)
     console.print(quality_table(report), figures_table(report), sep="\n")
     console.print(f"figures in {json_path}, plot in {plot_path}", highlight=False)
+
+
+def _played(stream: Stream, options: ReplayOptions, settings: ReplaySettings, console: Console) -> Report:
+    try:
+        return asyncio.run(replay(stream, options, settings, console))
+    except ExceptionGroup as group:
+        failures = group.subgroup(EddyError)
+        if failures is None:
+            raise
+        raise _first(failures) from group
+
+
+def _first(group: ExceptionGroup[EddyError]) -> EddyError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 def stream_of(dataset: Dataset) -> Stream:

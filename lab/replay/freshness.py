@@ -1,7 +1,7 @@
 """When did a click reach the lists? Answered afterwards from three logs: clicks, the examples they became, the releases."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -23,18 +23,19 @@ class ServedVersions:
         return self.times[place] if place < len(self.times) else None
 
 
-@dataclass(slots=True)
 class Releases:
-    """Releases as they were published: version and, per partition of training-examples, the next offset not learned from."""
+    """Releases as they were published: each version with, per partition of training-examples, the next offset not learned from."""
 
-    trained_through: dict[int, Sequence[int]] = field(default_factory=dict)
+    def __init__(self, trained_through: Mapping[int, Sequence[int]]) -> None:
+        self._versions = sorted(trained_through)
+        self._ends = list(zip(*(trained_through[version] for version in self._versions), strict=True))
 
     def first_with(self, partition: int, offset: int) -> int | None:
         """The first version that learned from the example at `offset`; None when none has."""
-        versions = sorted(self.trained_through)
-        ends = [self.trained_through[version][partition] for version in versions]
-        place = bisect_right(ends, offset)
-        return versions[place] if place < len(versions) else None
+        if not self._versions:
+            return None
+        place = bisect_right(self._ends[partition], offset)
+        return self._versions[place] if place < len(self._versions) else None
 
 
 def click_to_serving_seconds(
@@ -48,12 +49,10 @@ def click_to_serving_seconds(
     `clicks` maps event ids to publication times, `examples` event ids to partition and offset of the example they became. Clicks
     that no list came after (those of the last moments) are left out.
     """
-    found: Iterable[float | None] = (
-        _served_at(example, releases, served) if (example := examples.get(event_id)) else None for event_id in clicks
-    )
-    return [at - sent for at, sent in zip(found, clicks.values(), strict=True) if at is not None]
-
-
-def _served_at(example: tuple[int, int], releases: Releases, served: ServedVersions) -> float | None:
-    version = releases.first_with(*example)
-    return None if version is None else served.first_at(version)
+    seconds: list[float] = []
+    for event_id, sent_at in clicks.items():
+        version = releases.first_with(*examples[event_id]) if event_id in examples else None
+        served_at = None if version is None else served.first_at(version)
+        if served_at is not None:
+            seconds.append(served_at - sent_at)
+    return seconds

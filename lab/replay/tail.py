@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
-from lab.replay.freshness import Releases
 from lab.replay.records import Records
 from shared.codec import Codec
 from shared.kafka import Bus, Message, Reader, TopicPartition
@@ -22,7 +21,7 @@ class Outcome:
     negative: int = 0
     examples: int = 0
     learned_at: dict[str, tuple[int, int]] = field(default_factory=dict)
-    releases: Releases = field(default_factory=Releases)
+    trained_through: dict[int, list[int]] = field(default_factory=dict)  # by version
     dead_letters: Counter[str] = field(default_factory=Counter)
 
 
@@ -78,7 +77,7 @@ class Tail:
 
     def _take_release(self, message: Message) -> None:
         release = self._release.decode(message.value)
-        self.outcome.releases.trained_through[release["version"]] = release["trained_through"]
+        self.outcome.trained_through[release["version"]] = release["trained_through"]
 
     def _take_dead_letter(self, message: Message) -> None:
         self.outcome.dead_letters[self._dead_letter.decode(message.value)["reason"]] += 1
