@@ -1,7 +1,7 @@
 """The two counting recommenders that the model has to beat, judged event by event: rank the item first, then learn it.
 
-Both recommend only items that the user has not acted on. A tie is decided for the baseline: `place` counts the items that are
-strictly better than the one asked for.
+Both recommend only items that the user has not acted on and that somebody has. A tie is decided for the baseline: `place` counts the
+items that are strictly better than the one asked for.
 """
 
 from array import array
@@ -64,8 +64,12 @@ class Histories:
 
 
 def place_among_unseen(scores: Vector, item: int, seen: NDArray[np.int32]) -> int:
-    """How many items that are not in `seen` score strictly higher than `item`. A seen item is never recommended: last place."""
-    if item in seen:
+    """How many items that are not in `seen` score strictly higher than `item`.
+
+    An item that was seen, or that nothing speaks for (score 0), is never recommended: last place. Without the latter rule a target that
+    nobody has acted on would be found by being the target, as long as few items have a score.
+    """
+    if scores[item] <= 0 or item in seen:
         return len(scores) - 1
     better = scores > scores[item]
     return int(np.count_nonzero(better) - np.count_nonzero(better[seen]))
@@ -142,7 +146,7 @@ class Covisitation:
 
     Learning an event adds `distance ** -learn_power` (grown by time) to the weight between its item and each of the user's last items.
     An item scores sum over the last items of `distance ** -score_power * popularity(last) ** -beta * weight ** power`, times
-    `(popularity + smoothing) ** -alpha`. A user without history gets popularity. Tuned on ML-1M as a stream: lab/replay/README.md.
+    `(popularity + smoothing) ** -alpha`. Popularity orders what is left without a score. Tuned on ML-1M as a stream: lab/replay/README.md.
     """
 
     half_life_days = 60.0
@@ -166,6 +170,8 @@ class Covisitation:
     def place(self, user: int, item: int) -> int:
         last = self._histories.last(user, HISTORY)
         scores = self._scores(last) if len(last) else self._popularity
+        if scores[item] == 0:
+            scores = np.where(scores > 0, np.float32(np.inf), self._popularity)
         return place_among_unseen(scores, item, self._histories.seen(user))
 
     def learn(self, user: int, item: int, at_ms: int) -> None:

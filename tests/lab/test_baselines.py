@@ -1,5 +1,6 @@
 """The counting baselines against what their definitions say, computed anew for every event."""
 
+import math
 import random
 from collections import defaultdict
 
@@ -21,7 +22,7 @@ def events() -> list[tuple[int, int, int]]:
 
 
 def places_by_definition(scores: dict[int, float], item: int, seen: set[int]) -> int:
-    if item in seen:
+    if item in seen or not scores[item]:
         return ITEMS - 1
     return sum(1 for other in range(ITEMS) if other not in seen and scores[other] > scores[item] * (1 + 1e-6))
 
@@ -58,8 +59,8 @@ def test_covisitation_is_what_its_docstring_says(
             for other in range(ITEMS):
                 strength = weights[before, other] ** rule.power * normaliser.get(other, 0.0)
                 scores[other] += importance * strength
-        if not last:
-            scores.update(popularity)
+        if not scores[item]:
+            scores = defaultdict(float, {o: math.inf if scores[o] else popularity[o] for o in range(ITEMS)})
         assert rule.place(user, item) == places_by_definition(scores, item, set(histories[user]))
         rule.learn(user, item, at)
         grown = 2.0 ** ((at - first) / half_life_ms)
@@ -79,6 +80,10 @@ def test_a_tie_is_decided_for_the_baseline() -> None:
     scores = np.array([1.0, 2.0, 2.0, 2.0, 3.0], np.float32)
     assert place_among_unseen(scores, 3, np.array([], np.int32)) == 1
     assert place_among_unseen(scores, 3, np.array([4], np.int32)) == 0
+
+
+def test_an_item_that_nothing_speaks_for_is_never_recommended() -> None:
+    assert place_among_unseen(np.array([0.0, 1.0, 0.0], np.float32), 2, np.array([], np.int32)) == 2
 
 
 def test_a_seen_item_is_never_recommended() -> None:
