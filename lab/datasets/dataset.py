@@ -1,0 +1,71 @@
+"""A data set in memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is known of an item beside its events. `year` is None, and `genres` empty, where the source does not say."""
+
+    item_id: str
+    title: str = ""
+    year: int | None = None
+    genres: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Events, oldest first; those of the same moment stay in the order of the source.
+
+    users, items: [events] int32, places in `user_ids` and `item_ids`; values: [events] float32, the ratings;
+    times_ms: [events] int64, since the epoch. `catalogue` has one item per `item_ids`, also those without events;
+    `ages` has a user's age in years where the source tells it.
+    """
+
+    name: str
+    user_ids: Sequence[str]
+    item_ids: Sequence[str]
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    values: NDArray[np.float32]
+    times_ms: NDArray[np.int64]
+    catalogue: Sequence[Item]
+    ages: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def build(
+    name: str,
+    users: Sequence[str],
+    items: Sequence[str],
+    values: NDArray[np.float32],
+    times_sec: NDArray[np.float64],
+    catalogue: Sequence[Item],
+    ages: Mapping[str, int],
+) -> Dataset:
+    """Number the ids, put the events in order of time, and give every item an entry in the catalogue."""
+    known = {item.item_id for item in catalogue}
+    unlisted = [Item(item_id) for item_id in dict.fromkeys(items) if item_id not in known]
+    everything = (*catalogue, *unlisted)
+    item_ids = tuple(item.item_id for item in everything)
+    user_ids = tuple(dict.fromkeys(users))
+    item_places = {item_id: place for place, item_id in enumerate(item_ids)}
+    user_places = {user_id: place for place, user_id in enumerate(user_ids)}
+    order = np.argsort(times_sec, kind="stable")
+    return Dataset(
+        name=name,
+        user_ids=user_ids,
+        item_ids=item_ids,
+        users=np.array([user_places[user] for user in users], np.int32)[order],
+        items=np.array([item_places[item] for item in items], np.int32)[order],
+        values=values[order],
+        times_ms=np.rint(times_sec[order] * 1000).astype(np.int64),
+        catalogue=everything,
+        ages=ages,
+    )

@@ -1,0 +1,52 @@
+"""Finds the layout of a MovieLens folder and reads it."""
+
+from pathlib import Path
+
+from lab.datasets.dataset import Dataset, build
+from lab.datasets.layouts import LAYOUTS, Layout
+from lab.datasets.sources import SOURCES
+from shared.errors import ConfigError
+
+
+def load(name: str, path: Path | None = None) -> Dataset:
+    """The data set `name` that `make data` has fetched; with `path`, whatever that folder (or its file of events) holds instead.
+
+    Raises ConfigError, one line, when there is nothing there or it cannot be read.
+    """
+    if path is not None:
+        return read_folder(path)
+    if name not in SOURCES:
+        raise ConfigError(
+            f"there is no data set {name}: choose one of {', '.join(SOURCES)}, or give a folder by --data"
+        )
+    if not SOURCES[name].path.is_dir():
+        raise ConfigError(f"{name} is not in {SOURCES[name].path.parent} yet: `make data` fetches it")
+    return read_folder(SOURCES[name].path, name)
+
+
+def read_folder(path: Path, name: str = "") -> Dataset:
+    """Read a folder, or the folder of the file of events that is given. Raises ConfigError that names what is wrong."""
+    folder = path.parent if path.is_file() else path
+    layout = _layout(folder)
+    try:
+        users, items, values, times_sec = layout.events(folder)
+        dataset = build(
+            name or folder.resolve().name, users, items, values, times_sec, layout.items(folder), layout.ages(folder)
+        )
+    except (ValueError, IndexError, KeyError) as error:
+        raise ConfigError(f"{folder / layout.marker} is not as MovieLens publishes it: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {error.filename}: {error.strerror}") from error
+    if not len(dataset):
+        raise ConfigError(f"{folder} holds no events")
+    return dataset
+
+
+def _layout(folder: Path) -> Layout:
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}: give the one that a MovieLens archive unpacks to")
+    for layout in LAYOUTS:
+        if any(folder.glob(layout.marker)):
+            return layout
+    markers = ", ".join(layout.marker for layout in LAYOUTS)
+    raise ConfigError(f"{folder} is no MovieLens folder: it has none of {markers}")
