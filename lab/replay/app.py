@@ -105,15 +105,18 @@ class Performance:
         }
         self.judge = Judge(stream, self.player.observed.places, baselines)
 
-    async def play(self, lists: Reader, view: ProgressView) -> None:
-        """Play to the last event and until all of it is acknowledged. Raises FatalError when lists stop coming."""
+    async def play(self, lists: Reader, view: ProgressView, behind: Callable[[], int]) -> None:
+        """Play to the last event and until all of it is acknowledged; `behind` says how far learning lags, for the view.
+
+        Raises FatalError when lists stop coming.
+        """
         while not (self._schedule.finished and self._outbox.empty):
             self.player.turn()
             for message in await lists.batch(self._poll_ms, 200):
                 self.player.take(message.value)
             self.judge.advance(self._schedule.oldest)
             self._check()
-            view.show(self._standing(), time.monotonic())
+            view.show(self._standing(behind()), time.monotonic())
         self.judge.advance(self._schedule.oldest)
 
     async def publish(self) -> None:
@@ -131,14 +134,14 @@ class Performance:
         if self.player.observed.timeouts and silent_sec > _NO_LIST_AFTER_SEC:
             raise FatalError(f"no list for {silent_sec:.0f} s: is the scorer running, on the same topic prefix?")
 
-    def _standing(self) -> Standing:
+    def _standing(self, behind: int) -> Standing:
         versions = self.player.observed.served.versions
         return Standing(
             events=self._schedule.oldest,
             hit_rate=self.judge.scores["model"].hit_rate,
             version=versions[-1] if versions else 0,
             waiting=self.player.waiting,
-            in_flight=self._schedule.in_flight,
+            behind=behind,
         )
 
 
@@ -148,7 +151,7 @@ async def follow(performance: Performance, tail: Tail, lists: Reader, outcomes: 
     async with asyncio.TaskGroup() as tasks:
         publishing = tasks.create_task(performance.publish())
         tasks.create_task(tail.run(outcomes, ended))
-        await performance.play(lists, view)
+        await performance.play(lists, view, lambda: tail.outcome.lag)
         ended.set()
         publishing.cancel()
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-_LINE = "{rate:.0f} events/s, HR@10 {hit_rate:.3f}, model {version}, {waiting} waiting, {open} in flight"
+_LINE = "{rate:.0f} events/s, HR@10 {hit_rate:.3f}, model {version}, lag {waiting} requests, {behind} examples"
 _LINE_EVERY_SEC = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the replay is: events played, requests without an answer, users in flight."""
+    """Where the replay is: events played, requests without an answer, examples that the newest release has not learned from."""
 
     events: int
     hit_rate: float
     version: int
     waiting: int
-    in_flight: int
+    behind: int
 
 
 class ProgressView:
@@ -45,7 +45,7 @@ class ProgressView:
             hit_rate=standing.hit_rate,
             version=standing.version,
             waiting=standing.waiting,
-            open=standing.in_flight,
+            behind=standing.behind,
         )
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=standing.events, line=line)

@@ -23,6 +23,15 @@ class Outcome:
     learned_at: dict[str, tuple[int, int]] = field(default_factory=dict)
     trained_through: dict[int, list[int]] = field(default_factory=dict)  # by version
     dead_letters: Counter[str] = field(default_factory=Counter)
+    next_offsets: dict[int, int] = field(default_factory=dict)  # of training-examples, by partition
+
+    @property
+    def lag(self) -> int:
+        """Examples that the newest release has not learned from; a transaction's end marks count as one each."""
+        if not self.trained_through:
+            return sum(self.next_offsets.values())
+        learned = self.trained_through[max(self.trained_through)]
+        return sum(max(0, offset - learned[partition]) for partition, offset in self.next_offsets.items())
 
 
 class Tail:
@@ -66,6 +75,7 @@ class Tail:
     def _take_example(self, message: Message) -> None:
         example = self._example.decode(message.value)
         self.outcome.examples += 1
+        self.outcome.next_offsets[message.partition] = message.offset + 1
         request_id = example["request_id"]
         if example["kind"] != "label" or request_id is None or self._records.index_of(request_id) is None:
             return
