@@ -1,12 +1,13 @@
 """The one place that touches Faust (it has no type stubs): an application that takes whole batches.
 
-Faust keeps membership, assignment, recovery of both tables from their changelogs (which are the published topics) and commits. What
-is ours: `BatchConsumer` hands all records that one fetch brought to a handler instead of one message at a time, and counts them as
-finished when the handler says so; `RecordStore` keeps a table's records by partition.
+Faust keeps membership, assignment, seeking, the course of recovery and commits. What is ours: `BatchConsumer` hands over all records
+that a fetch brought instead of one message at a time, source records to a handler and changelog records to the tables' stores, and
+counts a source partition as finished when the handler says so; `RecordStore` keeps a table's records by partition.
 
-An exact restart rests on three rules. A partition's finished offset moves only after the handler, which writes and waits for the
-acknowledgements, is done with everything before it. A revoked partition is given up only once what is being handled is finished. And a
-batch that does not begin where the last one ended is fetched again, since a record that overtakes others would make them look applied.
+An exact restart rests on these rules. A partition's finished offset moves only after the handler, which writes and waits for the
+acknowledgements, is done with everything before it. A revoked partition is given up only once what is being handled is finished. Records
+whose fetch overlapped a seek or a change of assignment are fetched again, and so are those that do not begin where the last ones ended: a
+record that overtakes others would make them look applied, in a source as in a changelog.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 
 import faust
 import structlog
+from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from faust.stores import memory
 from faust.transport.drivers import aiokafka as driver
@@ -60,7 +62,7 @@ class Handler(Protocol):
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
-    """Faust's consumer, but records of source topics go to the handler by whole batches."""
+    """Faust's consumer, but records go out by whole batches."""
 
     handler: Handler
 
@@ -69,69 +71,89 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         self._finished: dict[TP, int] = {}
         self._expected: dict[TP, int] = {}
         self._gaps: dict[TP, int] = {}
+        self._moves = 0
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """Yield changelog records, as Faust's recovery needs them, and hand all others over."""
+        """Fetch once and hand everything over; nothing is left to yield."""
+        moves = self._moves
         records, active = await self._wait_next_records(timeout)
         self.handler.turn()
-        if records is None or self.should_stop:
-            return
-        if not self.flow_active:
-            await self._return_to_committed()
-            return
-        # An empty set of active partitions is none to us and all to aiokafka.
-        fetched = {tp: batch for tp, batch in records.items() if tp in active}
-        sources = {tp: batch for tp, batch in fetched.items() if not self._is_changelog_tp(tp)}
-        for tp in fetched.keys() - sources.keys():
-            for record in fetched[tp]:
-                if not self.flow_active:
-                    return
-                yield tp, self._to_message(tp, record)
-        if sources and self.flow_active:
-            await self._hand_over(sources)
+        if not self.should_stop and records:
+            good = self.flow_active and moves == self._moves
+            # Faust's set of active partitions may have emptied meanwhile, which means none to us and all to aiokafka.
+            taken = {tp: batch for tp, batch in records.items() if good and tp in active and self._follows(tp, batch)}
+            await self._hand_over(taken)
+            await self._fetch_again(records.keys() - taken.keys())
+        return
+        yield  # makes this the generator that Faust iterates over
 
-    async def _hand_over(self, sources: Batches) -> None:
-        known = {tp: batch for tp, batch in sources.items() if tp in self._expected}
-        following = {tp: batch for tp, batch in known.items() if self._follows(tp, batch[0].offset)}
-        self._expected.update({tp: batch[-1].offset + 1 for tp, batch in following.items()})
-        await self.handler.handle(following)
-        again = {tp: self._expected[tp] for tp in known.keys() - following.keys() if tp in self._expected}
-        if again:
-            await self.seek_wait(again)
-
-    def _follows(self, tp: TP, first: int) -> bool:
-        """Whether `first` may come next. A gap is believed when fetching again shows the same (a compacted or aborted stretch)."""
-        expected = self._expected[tp]
-        if first <= expected or self._gaps.get(tp) == expected:
+    def _follows(self, tp: TP, batch: Sequence[Any]) -> bool:
+        """Whether `batch` may come next. A gap in a source is believed when fetching again shows the same (an aborted stretch)."""
+        expected, first = self._expected.get(tp), batch[0].offset
+        if expected is None:
+            return False
+        if first <= expected or self._is_changelog_tp(tp) or self._gaps.get(tp) == expected:
             return True
         self._gaps[tp] = expected
         return False
+
+    async def _hand_over(self, taken: Batches) -> None:
+        sources: dict[TP, Sequence[Any]] = {}
+        for tp, batch in taken.items():
+            self._expected[tp] = batch[-1].offset + 1
+            if self._is_changelog_tp(tp):
+                self._recover(tp, batch)
+            else:
+                sources[tp] = batch
+        if sources:
+            await self.handler.handle(sources)
+
+    def _recover(self, tp: TP, batch: Sequence[Any]) -> None:
+        recovery = self.app.tables.recovery
+        self.app.tables._changelogs[tp.topic].data.recover(tp, batch)
+        recovery.active_offsets[tp] = batch[-1].offset
+        if recovery.in_recovery and not recovery.need_recovery():
+            recovery.signal_recovery_end.set()
+
+    async def _fetch_again(self, tps: Iterable[TP]) -> None:
+        positions = {tp: self._expected[tp] for tp in tps if tp in self._expected}
+        if positions:
+            try:
+                await self.seek_wait(positions)
+            except IllegalStateError:
+                log.info("assignment_changed_while_seeking")
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        self._moves += 1
+        self._expected.update(partitions)
+        try:
+            await super().seek_wait(partitions)
+        finally:
+            self._moves += 1
 
     def finished(self, tp: TP, next_offset: int) -> None:
         """Everything before `next_offset` is written and acknowledged: it may be committed."""
         if tp in self._expected:
             self._finished[tp] = next_offset
 
-    async def _return_to_committed(self) -> None:
-        try:
-            await self.perform_seek()
-        except Exception as error:  # noqa: BLE001  # the assignment may be changing under the seek; a new one seeks again
-            self.log.info("Cannot seek while rebalancing: %r", error)
-
     async def perform_seek(self) -> None:
         """Go back to what is committed, or to the beginning: aiokafka leaves a partition without a commit where it is."""
-        committed = await self.seek_to_committed()
-        sources = {tp: offset for tp, offset in committed.items() if not self._is_changelog_tp(tp)}
-        fresh = [tp for tp, offset in sources.items() if not offset]
+        self._moves += 1
+        committed = {
+            tp: offset for tp, offset in (await self.seek_to_committed()).items() if not self._is_changelog_tp(tp)
+        }
+        fresh = [tp for tp, offset in committed.items() if not offset]
         if fresh:
             beginnings = await self.earliest_offsets(*fresh)
             await self.seek_wait(beginnings)
-            sources.update(beginnings)
-        self._expected = sources
-        self._committed_offset.update({tp: offset for tp, offset in committed.items() if offset})
+            committed.update(beginnings)
+        self._expected.update(committed)
+        self._committed_offset.update(committed)
+        self._moves += 1
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)
+        self._moves += 1
         for tp in revoked:
             self._finished.pop(tp, None)
             self._expected.pop(tp, None)
@@ -174,7 +196,7 @@ class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.partitions: dict[int, dict[bytes, bytes]] = defaultdict(dict)
-        self._acknowledged: dict[TP, int] = {}
+        self._through: dict[TP, int] = {}
         super().__init__(*args, **kwargs)
 
     def read(self, partition: int, key: bytes) -> bytes | None:
@@ -183,32 +205,35 @@ class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
     def write(self, partition: int, key: bytes, value: bytes) -> None:
         self.partitions[partition][key] = value
 
-    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None:
-        for event in batch:
-            message = event.message
-            records = self.partitions[message.partition]
-            if message.value is None:
-                records.pop(message.key, None)
-            elif self.replaces(records.get(message.key), message.value):
-                records[message.key] = message.value
+    def recover(self, tp: TP, batch: Sequence[Any]) -> None:
+        """Take the next records of a changelog partition."""
+        records = self.partitions[tp.partition]
+        for record in batch:
+            if record.value is None:
+                records.pop(record.key, None)
+            elif record.key is not None and self.replaces(records.get(record.key), record.value):
+                records[record.key] = record.value
             else:
-                log.warning("record_not_taken", topic=message.topic, partition=message.partition, offset=message.offset)
-            self.set_persisted_offset(message.tp, message.offset)
+                log.warning("record_not_taken", topic=tp.topic, partition=tp.partition, offset=record.offset)
+        self.set_persisted_offset(tp, batch[-1].offset)
 
-    def persisted_offset(self, tp: TP) -> int | None:
-        """Recovery goes on from here: what this process wrote itself need not be read again."""
-        return self._acknowledged.get(tp)
+    def persisted_offset(self, tp: TP) -> int:
+        """Recovery goes on from here: what was read, or written by this process, need not be read again.
+
+        Never None: Faust would go on from where it was when it last had the partition.
+        """
+        return self._through.get(tp, -1)
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        self._acknowledged[tp] = max(offset, self._acknowledged.get(tp, -1))
+        self._through[tp] = max(offset, self._through.get(tp, -1))
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        for tp in revoked:
+        for tp in revoked | newly_assigned:
             if tp.topic == self.table.changelog_topic_name:
                 self.partitions.pop(tp.partition, None)
-                self._acknowledged.pop(tp, None)
+                self._through.pop(tp, None)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Partitions that went were dropped when they went."""
