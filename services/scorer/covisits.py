@@ -19,6 +19,8 @@ from shared.errors import PoisonError
 # Popularity normalisation: 0 ranks by how often two items meet, 1 by how much oftener than chance. Tuned on ML-1M as a stream.
 ALPHA = 0.4
 SMOOTHING = 3.0
+# An item that everybody has goes with everything, a little: only its strongest neighbours are worth their time.
+MOST_NEIGHBOURS = 256
 
 Csr: TypeAlias = "sparse.csr_array[np.float32, tuple[int, int]]"
 
@@ -114,7 +116,18 @@ def matrices_of(edges: Edges) -> Matrices:
     moved = flat["move"] > 0
     moves = _csr((flat["move"] * fade)[moved], flat["source"][moved], targets[moved], size)
     moves_from = np.asarray(moves.sum(axis=1), np.float32).ravel()
-    return Matrices(together, moves, moves_from, at, edges.half_life_ms, size)
+    return Matrices(strongest(together), strongest(moves), moves_from, at, edges.half_life_ms, size)
+
+
+def strongest(matrix: Csr, most: int = MOST_NEIGHBOURS) -> Csr:
+    """`matrix` with the `most` largest entries of each row."""
+    lengths = np.diff(matrix.indptr)
+    kept = np.ones(matrix.nnz, bool)
+    for row in np.flatnonzero(lengths > most).tolist():
+        values = matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]]
+        kept[matrix.indptr[row] : matrix.indptr[row + 1]][np.argpartition(-values, most)[most:]] = False
+    starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, most))])
+    return sparse.csr_array((matrix.data[kept], matrix.indices[kept], starts), shape=matrix.shape)
 
 
 def _csr(data: F32, rows: I32, columns: I32, size: int) -> Csr:

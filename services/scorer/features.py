@@ -1,16 +1,17 @@
 """Ranking features of considered candidates: shared.model_contract.FEATURES, over whole batches."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from services.scorer.arrays import F32, I64, Bool
+from services.scorer.arrays import F32, I32, I64, Bool, grown
 from services.scorer.batch import Batch, Candidates, Encoded
 from services.scorer.catalogue import Catalogue
 from services.scorer.counts import CandidateCounts, ItemCounts
-from services.scorer.covisits import Matrices
+from services.scorer.covisits import Csr, Matrices
 from services.scorer.item_table import ItemTable
-from services.scorer.sources.covisited import Neighbours
+from services.scorer.sources.covisited import lines_of
 from shared.model_contract import FEATURES
 
 LAST_MOVES = 5
@@ -35,26 +36,26 @@ class Relations:
     """How candidates relate to what is known of everybody: matrices, the batch's neighbours, `acted_sums` [B] of slow counts."""
 
     matrices: Matrices
-    neighbours: Neighbours
+    neighbours: Csr
     acted_sums: F32
 
 
 class Scratch:
-    """Dense scratch [lines, rows] of float32, zero between uses: looks ragged values up at candidates without sorting."""
+    """A dense row of float32, zero between uses: looks the values of a sparse line up at candidates without sorting."""
 
     def __init__(self) -> None:
-        self._values: F32 = np.zeros((1, 256), np.float32)
+        self._values: F32 = np.zeros(256, np.float32)
 
-    def at(self, lines: I64, rows: I64, values: F32, wanted: I64, size: int) -> F32:
-        """values of (line, row) entries at `wanted` [B, C], 0 where there is none."""
-        if len(wanted) > self._values.shape[0] or size > self._values.shape[1]:
-            capacity = max(self._values.shape[1], 1 << (size - 1).bit_length())
-            self._values = np.zeros((max(len(wanted), self._values.shape[0]), capacity), np.float32)
-        flat = self._values.ravel()
-        keys = lines * self._values.shape[1] + rows
-        flat[keys] = values
-        found: F32 = flat[np.arange(len(wanted))[:, None] * self._values.shape[1] + wanted]
-        flat[keys] = 0.0
+    def lookup(self, lines: Iterable[tuple[I32, F32]], wanted: I64, size: int) -> F32:
+        """For each line (columns below `size`, values) the values at `wanted` [B, C], 0 where there is none."""
+        if size > len(self._values):
+            self._values = grown(self._values, size)
+        scratch = self._values
+        found = np.empty(wanted.shape, np.float32)
+        for line, (columns, values) in enumerate(lines):
+            scratch[columns] = values
+            scratch.take(wanted[line], out=found[line], mode="clip")
+            scratch[columns] = 0.0
         return found
 
 
@@ -98,8 +99,7 @@ class Features:
         out[..., _COLUMN["encoder_rank"]] = ranks(np.where(known, scores, -np.inf))
 
     def _covisits(self, out: F32, batch: Batch, candidates: Candidates, relations: Relations) -> None:
-        near = relations.neighbours
-        score = self._scratch.at(near.lines, near.rows, near.scores, candidates.rows, len(self._catalogue))
+        score = self._scratch.lookup(lines_of(relations.neighbours), candidates.rows, len(self._catalogue))
         # The matrices are stated at their own time; all entries fade alike.
         fade = np.exp2(-np.maximum(batch.at - relations.matrices.at, 0) / relations.matrices.half_life_ms)
         score *= fade[:, None].astype(np.float32)
@@ -125,8 +125,7 @@ class Features:
         # p(b | a) = (moves(a, b) + PRIOR usual(b)) / (moves(a) + PRIOR): the first part by sparse product, the second by sums.
         shares = (weights / (left + PRIOR_MOVES)).astype(np.float32)
         found = matrices.from_history(matrices.moves, last, shares)
-        lines = np.repeat(np.arange(len(rows)), np.diff(found.indptr))
-        seen = self._scratch.at(lines, found.indices.astype(np.int64), found.data, rows, len(self._catalogue))
+        seen = self._scratch.lookup(lines_of(found), rows, len(self._catalogue))
         smoothed: F32 = seen + usual * PRIOR_MOVES * shares.sum(axis=1, keepdims=True)
         return smoothed
 

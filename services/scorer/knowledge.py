@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 
 import numpy as np
 
@@ -167,5 +168,5 @@ class Knowledge:
 def _check_counts(record: Record) -> None:
     for entry in record["counts"]:
         numbers = [entry[name] for name in ("shown", "clicked", "acted", "acted_fast", "total")]
-        if not np.isfinite(numbers).all() or min(numbers) < 0:
+        if not all(map(isfinite, numbers)) or min(numbers) < 0:
             raise PoisonError("bad_features", f"counts of {record['item_id'][:100]} are no counts")

@@ -4,10 +4,11 @@ import numpy as np
 
 from services.scorer.arrays import I64, Bool
 from services.scorer.batch import Batch, Candidates, Encoded
+from services.scorer.covisits import Csr
 from services.scorer.filters import ExcludedFilter
 from services.scorer.knowledge import Knowledge
 from services.scorer.merge import Merge, contained
-from services.scorer.sources.covisited import CovisitedSource, Neighbours
+from services.scorer.sources.covisited import CovisitedSource
 from services.scorer.sources.encoder import EncoderSource
 from services.scorer.sources.given import GivenSource
 from services.scorer.sources.ordered import OrderedSource
@@ -38,11 +39,11 @@ class Pipeline:
         self._merge = Merge(knowledge.scenarios, BRINGING)
         self._slots = {s.id: s.exploration.random_slots for s in knowledge.scenarios.scenarios.values()}
 
-    def neighbours(self, batch: Batch) -> Neighbours:
+    def neighbours(self, batch: Batch) -> Csr:
         """Co-visited items of the batch: both a source and a feature."""
         return self._covisited.neighbours(batch, self._knowledge.matrices)
 
-    def candidates(self, batch: Batch, encoded: Encoded | None, neighbours: Neighbours) -> Candidates:
+    def candidates(self, batch: Batch, encoded: Encoded | None, neighbours: Csr) -> Candidates:
         """Everything that is ranked for the batch."""
         found = self._found(batch, encoded, neighbours)
         limits = np.maximum(self._merge.considered[batch.scenarios], [request.limit for request in batch.requests])
@@ -52,7 +53,7 @@ class Pipeline:
         rows, first = self._merge.merge(found, fill, batch.scenarios, limits)
         return self._complete(batch, rows, first, found)
 
-    def _found(self, batch: Batch, encoded: Encoded | None, neighbours: Neighbours) -> dict[str, I64]:
+    def _found(self, batch: Batch, encoded: Encoded | None, neighbours: Csr) -> dict[str, I64]:
         orders, largest = self._knowledge.orders, self._merge.largest
         return {
             "query": self._query.find(batch, largest("query")),

@@ -1,26 +1,17 @@
 """Items that go together with a user's last ones."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
-from services.scorer.arrays import F32, I64
+from services.scorer.arrays import F32, I32, I64
 from services.scorer.batch import Batch
 from services.scorer.catalogue import Catalogue
-from services.scorer.covisits import Matrices
+from services.scorer.covisits import Csr, Matrices
 
 LAST_ITEMS = 20
 # Oldest first: one over the distance from the end of the history. Tuned on ML-1M as a stream.
 PLACE_WEIGHTS: F32 = 1.0 / np.arange(LAST_ITEMS, 0, -1, dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """All neighbours of the last items of a batch, ragged: entry i is item `rows[i]` for request `lines[i]` with `scores[i]`."""
-
-    lines: I64
-    rows: I64
-    scores: F32
 
 
 class CovisitedSource:
@@ -31,31 +22,32 @@ class CovisitedSource:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
-    def neighbours(self, batch: Batch, matrices: Matrices) -> Neighbours:
-        found = matrices.from_history(matrices.together, batch.histories.rows[:, -LAST_ITEMS:], PLACE_WEIGHTS)
-        lines = np.repeat(np.arange(len(batch)), np.diff(found.indptr))
-        return Neighbours(lines, found.indices.astype(np.int64), found.data)
+    def neighbours(self, batch: Batch, matrices: Matrices) -> Csr:
+        """All items that the last ones of each request call for: CSR [B, size]."""
+        return matrices.from_history(matrices.together, batch.histories.rows[:, -LAST_ITEMS:], PLACE_WEIGHTS)
 
-    def find(self, batch: Batch, neighbours: Neighbours, quota: int) -> I64:
-        lines, rows = neighbours.lines, neighbours.rows
-        wanted = self._catalogue.eligible[batch.scenarios[lines], rows] & ~batch.blocked[lines, rows]
-        lines, rows, scores = lines[wanted], rows[wanted], neighbours.scores[wanted]
-        counts = np.bincount(lines, minlength=len(batch))
-        width = int(counts.max(initial=0))
-        # Ragged to rectangular: entry i of a request goes to its i-th column.
-        columns = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
-        table = np.full((len(batch), max(width, quota)), -np.inf, np.float32)
-        names = np.zeros(table.shape, np.int64)
-        table[lines, columns] = scores
-        names[lines, columns] = rows
-        return _top(table, names, quota)
+    def find(self, batch: Batch, neighbours: Csr, quota: int) -> I64:
+        found = np.zeros((len(batch), quota), np.int64)
+        for line, (rows, scores) in enumerate(lines_of(neighbours)):
+            eligible = self._catalogue.eligible[batch.scenarios[line]]
+            best = _top(rows, scores * (eligible.take(rows) & ~batch.blocked[line].take(rows)), quota)
+            found[line, : len(best)] = best
+        return found
 
 
-def _top(scores: F32, rows: I64, quota: int) -> I64:
-    """Rows of the `quota` best scores of each line, best first."""
-    best = np.argpartition(-scores, quota - 1, axis=1)[:, :quota] if quota < scores.shape[1] else None
-    if best is not None:
-        scores, rows = np.take_along_axis(scores, best, 1), np.take_along_axis(rows, best, 1)
-    # Equal scores go by row, so that the same state gives the same list.
-    order = np.lexsort((rows, -scores), axis=1)[:, :quota]
-    return np.take_along_axis(rows, order, 1)
+def lines_of(matrix: Csr) -> Iterator[tuple[I32, F32]]:
+    """Columns and values of each line of a CSR matrix."""
+    starts = matrix.indptr.tolist()
+    for start, end in zip(starts[:-1], starts[1:], strict=True):
+        yield matrix.indices[start:end], matrix.data[start:end]
+
+
+def _top(rows: I32, scores: F32, quota: int) -> I32:
+    """Rows of the `quota` best scores above 0, best first; equal scores go by row, so that the same state gives the same list."""
+    if len(scores) > quota > 0:
+        least = np.partition(scores, len(scores) - quota)[len(scores) - quota]
+        better = np.flatnonzero(scores >= max(least, np.finfo(np.float32).tiny))
+    else:
+        better = np.flatnonzero(scores > 0)
+    order = np.lexsort((rows[better], -scores[better]))[:quota]
+    return np.asarray(rows[better[order]])

@@ -1,0 +1,142 @@
+"""Records and recommenders for the scorer's tests."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from services.scorer.recommender import Recommender
+from services.scorer.request import Request
+from shared.codec import Record
+from shared.model_contract import FEATURES
+from shared.paths import REPO_ROOT
+from shared.scenarios import Scenarios, load_scenarios
+
+NOW = 1_000_000_000_000
+DAY = 86_400_000
+HOUR = 3_600_000
+
+
+def scenarios() -> Scenarios:
+    return load_scenarios(REPO_ROOT / "scenarios.yaml")
+
+
+def recommender(seed: int = 0) -> Recommender:
+    return Recommender(scenarios(), np.random.default_rng(seed))
+
+
+def item(item_id: str, **changes: Any) -> Record:
+    return {
+        "item_id": item_id,
+        "scenarios": [],
+        "title": "",
+        "text": None,
+        "categories": [],
+        "attributes": {},
+        "available": True,
+        "published_at": None,
+        **changes,
+    }
+
+
+def counts(acted: float, scenario: str = "video", **changes: Any) -> Record:
+    return {
+        "scenario": scenario,
+        "shown": 0.0,
+        "clicked": 0.0,
+        "acted": acted,
+        "acted_fast": acted,
+        "total": int(acted),
+        **changes,
+    }
+
+
+def item_features(item_id: str, before: dict[str, float] | None = None, acted: float = 1.0, **changes: Any) -> Record:
+    """`before` names the items that users had before, with weights; transitions have half of each."""
+    edges = before or {}
+    return {
+        "item_id": item_id,
+        "applied_offsets": {"0": 1},
+        "as_of": NOW,
+        "first_at": NOW - DAY,
+        "counts": [counts(acted)],
+        "covisited": list(edges),
+        "covisit_weights": list(edges.values()),
+        "transition_weights": [weight / 2 for weight in edges.values()],
+        **changes,
+    }
+
+
+def history(item_ids: Sequence[str], scenario: str = "video", action: str = "like", value: float = 1.0) -> Record:
+    count = len(item_ids)
+    return {
+        "item_ids": list(item_ids),
+        "actions": [action] * count,
+        "scenarios": [scenario] * count,
+        "values": [value] * count,
+        "occurred_at": [NOW - (count - place) * 1000 for place in range(count)],
+    }
+
+
+def user_features(user_id: str, item_ids: Sequence[str] = (), **changes: Any) -> Record:
+    return {
+        "user_id": user_id,
+        "applied_offset": len(item_ids),
+        "as_of": NOW,
+        "history": history(item_ids),
+        "offsets": list(range(len(item_ids))),
+        "seen": b"",
+        "counts": {},
+        "recent_events": b"",
+        **changes,
+    }
+
+
+def hashes(*item_ids: str) -> bytes:
+    return b"".join(zlib.crc32(item_id.encode()).to_bytes(4, "little") for item_id in item_ids)
+
+
+def request(user_id: str = "u", **changes: Any) -> Request:
+    values: dict[str, Any] = {
+        "request_id": "r",
+        "user_id": user_id,
+        "scenario": "video",
+        "limit": 5,
+        "requested_at": NOW,
+        **changes,
+    }
+    return Request(**values)
+
+
+def request_record(user_id: str = "u", **changes: Any) -> Record:
+    return {
+        "request_id": "r",
+        "user_id": user_id,
+        "scenario": "video",
+        "limit": 5,
+        "query": None,
+        "candidates": None,
+        "exclude": [],
+        "after_offset": None,
+        "deadline_at": None,
+        "requested_at": NOW,
+        **changes,
+    }
+
+
+def recommend(engine: Recommender, *requests: Request) -> list[Record]:
+    """Lists from freshly rebuilt orders and matrices."""
+    engine.knowledge.rebuild()
+    return engine.recommend(requests, served_at=1)
+
+
+def shown(record: Record) -> list[str]:
+    return [place["item_id"] for place in record["items"]]
+
+
+def features_of(record: Record, item_id: str) -> dict[str, float]:
+    """Logged features of a considered item, by name."""
+    matrix = np.frombuffer(record["features"], "<f2").reshape(-1, len(FEATURES))
+    values = matrix[record["considered"].index(item_id)].tolist()
+    return dict(zip(FEATURES, values, strict=True))

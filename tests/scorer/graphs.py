@@ -1,0 +1,127 @@
+"""Small graphs that keep the model contract, and releases of them."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from shared.codec import Record
+from shared.model_contract import ACTIONS, DIM, FEATURES, HISTORY, OPSET, TOP_K, hash_of_contract, sign_release
+
+_IR = 10
+
+
+def encode_graph(seed: int = 0) -> bytes:
+    """User vector: the sum of the rows of the history, plus a vector that the seed chooses, which a user without history has alone."""
+    base = np.random.default_rng(seed).standard_normal((1, DIM)).astype(np.float32) * 0.1
+    constants = {
+        "base": base,
+        "last_axis": np.array([1], np.int64),
+        "masked": np.array([-1e9], np.float32),
+        "k": np.array([TOP_K], np.int64),
+    }
+    nodes = [
+        _node("Gather", ["table", "history"], ["rows"], axis=0),
+        _node("ReduceSum", ["rows", "last_axis"], ["summed"], keepdims=0),
+        _node("Add", ["summed", "base"], ["users"]),
+        _node("Transpose", ["table"], ["turned"], perm=[1, 0]),
+        _node("MatMul", ["users", "turned"], ["dots"]),
+        _node("Add", ["dots", "bias"], ["scores"]),
+        _node("Shape", ["excluded"], ["shape"]),
+        _node("Expand", ["masked", "shape"], ["masks"]),
+        _node("ScatterElements", ["scores", "excluded", "masks"], ["open"], axis=1),
+        _node("TopK", ["open", "k"], ["top_scores", "top_rows"], axis=1),
+    ]
+    inputs = {
+        "table": (TensorProto.FLOAT, ["N", DIM]),
+        "bias": (TensorProto.FLOAT, ["N"]),
+        "history": (TensorProto.INT64, ["B", HISTORY]),
+        "actions": (TensorProto.INT64, ["B", HISTORY]),
+        "values": (TensorProto.FLOAT, ["B", HISTORY]),
+        "gaps": (TensorProto.FLOAT, ["B", HISTORY]),
+        "scenarios": (TensorProto.INT64, ["B"]),
+        "excluded": (TensorProto.INT64, ["B", "S"]),
+    }
+    outputs = {
+        "users": (TensorProto.FLOAT, ["B", DIM]),
+        "top_scores": (TensorProto.FLOAT, ["B", TOP_K]),
+        "top_rows": (TensorProto.INT64, ["B", TOP_K]),
+    }
+    return _bytes("encode", nodes, inputs, outputs, constants)
+
+
+def rank_graph(weights: dict[str, float] | None = None, constant: float = 0.0, bias: float = 0.0) -> bytes:
+    """Score: weighted sum of features (the encoder's score alone unless said otherwise) plus `bias`; every prediction is `constant`."""
+    column = np.zeros((len(FEATURES), 1), np.float32)
+    for name, weight in (weights or {"encoder_score": 1.0}).items():
+        column[FEATURES.index(name)] = weight
+    constants = {
+        "column": column,
+        "bias": np.array([bias], np.float32),
+        "nothing": np.zeros((len(FEATURES), len(ACTIONS)), np.float32),
+        "constant": np.array([constant], np.float32),
+        "axis": np.array([2], np.int64),
+    }
+    nodes = [
+        _node("MatMul", ["features", "column"], ["summed"]),
+        _node("Squeeze", ["summed", "axis"], ["flat"]),
+        _node("Add", ["flat", "bias"], ["scores"]),
+        _node("MatMul", ["features", "nothing"], ["zeros"]),
+        _node("Add", ["zeros", "constant"], ["predictions"]),
+    ]
+    inputs = {
+        "features": (TensorProto.FLOAT, ["B", "C", len(FEATURES)]),
+        "scenarios": (TensorProto.INT64, ["B"]),
+    }
+    outputs = {
+        "scores": (TensorProto.FLOAT, ["B", "C"]),
+        "predictions": (TensorProto.FLOAT, ["B", "C", len(ACTIONS)]),
+    }
+    return _bytes("rank", nodes, inputs, outputs, constants)
+
+
+def release(version: int, offsets: list[int] | None = None, **changes: Any) -> Record:
+    """A signed `model_release`; changes of the graphs are signed, of anything else not."""
+    encode, rank = changes.pop("encode", encode_graph(version)), changes.pop("rank", rank_graph())
+    contract = changes.get("contract", hash_of_contract())
+    return {
+        "slot": "champion",
+        "version": version,
+        "contract": contract,
+        "encode": encode,
+        "rank": rank,
+        "embedding_offsets": offsets or [],
+        "trained_through": [],
+        "metrics": {},
+        "released_at": 0,
+        "signature": sign_release(version, contract, encode, rank),
+        **changes,
+    }
+
+
+def embedding(item_id: str, version: int, vector: np.ndarray[Any, Any], bias: float = 0.0) -> Record:
+    return {"item_id": item_id, "version": version, "vector": vector.astype("<f4").tobytes(), "bias": bias}
+
+
+def _node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(kind, inputs, outputs, **attributes)
+
+
+def _bytes(
+    name: str,
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, tuple[Any, list[Any]]],
+    outputs: dict[str, tuple[Any, list[Any]]],
+    constants: dict[str, np.ndarray[Any, Any]],
+) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info(key, kind, shape) for key, (kind, shape) in inputs.items()],
+        [helper.make_tensor_value_info(key, kind, shape) for key, (kind, shape) in outputs.items()],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())

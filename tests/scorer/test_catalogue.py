@@ -1,0 +1,73 @@
+"""Rows, availability and words of items."""
+
+import numpy as np
+import pytest
+
+from services.scorer.catalogue import Catalogue, words_of
+from shared.errors import PoisonError
+from tests.scorer.factories import item, scenarios
+
+VIDEO, SHOP = 0, 1
+
+
+def _eligible(catalogue: Catalogue, scenario: int) -> list[str]:
+    return [catalogue.ids[row] for row in np.flatnonzero(catalogue.eligible[scenario])]
+
+
+def test_item_keeps_its_row_while_the_catalogue_grows() -> None:
+    catalogue = Catalogue(scenarios())
+    rows = catalogue.admit_all([f"m{number}" for number in range(1000)])
+    assert rows == list(range(1, 1001))
+    assert catalogue.admit("m999") == 1000
+    assert catalogue.find("m7") == 8
+    assert catalogue.find("nobody") == 0
+    assert catalogue.eligible.shape[1] >= len(catalogue) == 1001
+
+
+def test_published_item_is_eligible_where_its_publisher_says() -> None:
+    catalogue = Catalogue(scenarios())
+    catalogue.apply(item("everywhere"))
+    catalogue.apply(item("shop", scenarios=["shop"]))
+    catalogue.apply(item("gone", available=False))
+    assert _eligible(catalogue, VIDEO) == ["everywhere"]
+    assert _eligible(catalogue, SHOP) == ["everywhere", "shop"]
+    assert catalogue.eligible_count[SHOP] == 2
+
+
+def test_item_is_taken_off_and_put_back() -> None:
+    catalogue = Catalogue(scenarios())
+    for available in (True, False, False, True):
+        catalogue.apply(item("m", available=available))
+    assert catalogue.eligible_count[VIDEO] == 1
+    catalogue.withdraw("m")
+    assert catalogue.eligible_count[VIDEO] == 0
+
+
+def test_unpublished_item_is_eligible_where_it_has_counts() -> None:
+    catalogue = Catalogue(scenarios())
+    row = catalogue.admit("seen-in-events")
+    assert not catalogue.eligible[VIDEO, row]
+    catalogue.counted(row, [VIDEO])
+    assert catalogue.eligible[VIDEO, row]
+    assert not catalogue.eligible[SHOP, row]
+    catalogue.apply(item("seen-in-events", available=False))
+    catalogue.counted(row, [VIDEO])
+    assert not catalogue.eligible[VIDEO, row]
+
+
+def test_words_follow_the_newest_record() -> None:
+    catalogue = Catalogue(scenarios())
+    row = catalogue.apply(item("m", title="Toy Story (1995)", categories=["Animation"]))
+    assert catalogue.matching("story ANIMATION dogs") == {row: 2}
+    catalogue.apply(item("m", title="Heat"))
+    assert catalogue.matching("story animation") == {}
+    assert catalogue.matching("heat") == {row: 1}
+
+
+def test_nameless_item_is_refused() -> None:
+    with pytest.raises(PoisonError, match="missing_item"):
+        Catalogue(scenarios()).admit("")
+
+
+def test_words_are_lower_case_and_different() -> None:
+    assert words_of("The Cat, the-cat!") == {"the", "cat"}

@@ -1,0 +1,82 @@
+"""Co-visitation matrices against the sums that they stand for."""
+
+import numpy as np
+import pytest
+
+from services.scorer.catalogue import Catalogue
+from services.scorer.covisits import ALPHA, SMOOTHING, CoVisits, Matrices, matrices_of, strongest
+from shared.errors import PoisonError
+from tests.scorer.factories import DAY, NOW, item_features, scenarios
+
+HALF_LIFE_SEC = 100 * DAY / 1000
+
+
+def _matrices(popularity: list[float], as_of: list[int], **before: dict[str, float]) -> tuple[Matrices, Catalogue]:
+    catalogue = Catalogue(scenarios())
+    covisits = CoVisits(HALF_LIFE_SEC)
+    catalogue.admit_all(before)
+    for name, edges in before.items():
+        covisits.apply(catalogue.find(name), item_features(name, edges), catalogue)
+    found = covisits.edges(np.array([0, *as_of], np.int64), np.array([0.0, *popularity]))
+    return matrices_of(found), catalogue
+
+
+def test_together_is_both_ways_and_normalised_by_the_target() -> None:
+    matrices, catalogue = _matrices([1.0, 13.0], [NOW, NOW], a={"b": 4.0}, b={"a": 2.0})
+    a, b = catalogue.find("a"), catalogue.find("b")
+    assert matrices.together[a, b] == pytest.approx(6.0 / (13.0 + SMOOTHING) ** ALPHA)
+    assert matrices.together[b, a] == pytest.approx(6.0 / (1.0 + SMOOTHING) ** ALPHA)
+
+
+def test_moves_are_one_way() -> None:
+    matrices, catalogue = _matrices([1.0, 1.0], [NOW, NOW], a={}, b={"a": 2.0})
+    a, b = catalogue.find("a"), catalogue.find("b")
+    assert matrices.moves[a, b] == pytest.approx(1.0)
+    assert matrices.moves[b, a] == 0.0
+    assert matrices.moves_from[[a, b]].tolist() == [1.0, 0.0]
+
+
+def test_weights_decay_from_their_own_time_to_the_newest() -> None:
+    old = NOW - round(HALF_LIFE_SEC * 1000)
+    matrices, catalogue = _matrices([0.0, 0.0, 0.0], [NOW, old, NOW], a={}, b={"a": 4.0}, c={"a": 4.0})
+    moves = matrices.moves[catalogue.find("a")].toarray().ravel()
+    assert moves[catalogue.find("b")] == pytest.approx(1.0)
+    assert moves[catalogue.find("c")] == pytest.approx(2.0)
+    assert matrices.at == NOW
+
+
+def test_sum_over_a_history_is_the_sum_by_hand() -> None:
+    rng = np.random.default_rng(3)
+    names = [f"m{number}" for number in range(30)]
+    before = {name: {str(other): float(rng.integers(1, 9)) for other in rng.choice(names, 5)} for name in names}
+    matrices, _ = _matrices([1.0] * 30, [NOW] * 30, **before)
+    rows = np.array([[0, 3, 7], [5, 5, 999]])
+    weights = np.array([0.25, 0.5, 1.0], np.float32)
+    found = matrices.from_history(matrices.together, rows, weights).toarray()
+    dense = matrices.together.toarray()
+    assert found[0] == pytest.approx(0.5 * dense[3] + dense[7])
+    assert found[1] == pytest.approx(0.75 * dense[5])
+
+
+def test_only_the_strongest_neighbours_are_kept() -> None:
+    matrices, catalogue = _matrices([1.0] * 5, [NOW] * 5, a={"b": 1.0, "c": 5.0, "d": 3.0}, b={}, c={}, d={}, e={})
+    kept = strongest(matrices.together, 2)
+    row = kept[catalogue.find("a")].toarray().ravel()
+    assert set(np.flatnonzero(row)) == {catalogue.find("c"), catalogue.find("d")}
+    assert kept[catalogue.find("b")].nnz == 1
+
+
+def test_item_does_not_go_with_itself() -> None:
+    matrices, _ = _matrices([1.0], [NOW], a={"a": 3.0})
+    assert matrices.together.nnz == 0
+
+
+def test_bad_columns_are_refused() -> None:
+    covisits, catalogue = CoVisits(HALF_LIFE_SEC), Catalogue(scenarios())
+    for record in (
+        item_features("a", {"b": 1.0}, transition_weights=[]),
+        item_features("a", {"b": float("inf")}),
+    ):
+        with pytest.raises(PoisonError, match="bad_features"):
+            covisits.apply(1, record, catalogue)
+    assert not covisits.dirty

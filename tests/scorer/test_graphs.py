@@ -1,0 +1,80 @@
+"""Graphs on onnxruntime: the contract, rows changed in place, graphs that must not serve."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.scorer.graphs import OnnxModel
+from services.scorer.users import Histories
+from shared.errors import PoisonError
+from shared.model_contract import ACTIONS, DIM, FEATURES, HISTORY, PADDING_BIAS, TOP_K
+from tests.scorer.graphs import encode_graph, rank_graph, release
+
+ROWS = 300
+
+
+def _histories(rows: list[list[int]]) -> Histories:
+    matrix = np.zeros((len(rows), HISTORY), np.int64)
+    for line, own in enumerate(rows):
+        matrix[line, HISTORY - len(own) :] = own
+    floats = np.zeros(matrix.shape, np.float32)
+    return Histories(matrix, np.zeros_like(matrix), floats, matrix, floats, np.array([len(own) for own in rows]))
+
+
+def _table() -> tuple[Any, Any]:
+    table = np.random.default_rng(1).standard_normal((ROWS, DIM)).astype(np.float32)
+    table[0] = 0.0
+    bias = np.zeros(ROWS, np.float32)
+    bias[0] = PADDING_BIAS
+    return table, bias
+
+
+def test_encode_scores_are_dot_products_and_leave_out_the_excluded() -> None:
+    model = OnnxModel.load(release(1))
+    table, bias = _table()
+    users, scores, rows = model.encode(
+        table, bias, _histories([[3, 4], []]), np.zeros(2, np.int64), np.array([[5, 6], [0, 0]])
+    )
+    assert users.shape == (2, DIM)
+    assert scores.shape == rows.shape == (2, TOP_K)
+    assert not {0, 5, 6} & set(rows[0].tolist())
+    assert scores == pytest.approx(np.take_along_axis(users @ table.T + bias, rows, 1), abs=1e-3)
+
+
+def test_changed_row_is_seen_by_the_next_call() -> None:
+    model = OnnxModel.load(release(1))
+    table, bias = _table()
+    inputs = (_histories([[3]]), np.zeros(1, np.int64), np.zeros((1, 1), np.int64))
+    users, _, rows = model.encode(table, bias, *inputs)
+    last = int(rows[0, -1])
+    table[last] = users[0] * 100
+    assert model.encode(table, bias, *inputs)[2][0, 0] == last
+    bias[last] = PADDING_BIAS
+    assert last not in model.encode(table, bias, *inputs)[2][0]
+
+
+def test_rank_gives_a_score_and_a_prediction_for_each_action() -> None:
+    model = OnnxModel.load(release(1, rank=rank_graph({"popularity": 2.0}, constant=0.5)))
+    features = np.zeros((2, 4, len(FEATURES)), np.float32)
+    features[..., FEATURES.index("popularity")] = [[1, 2, 3, 4], [4, 3, 2, 1]]
+    scores, predictions = model.rank(features, np.zeros(2, np.int64))
+    assert scores.tolist() == [[2, 4, 6, 8], [8, 6, 4, 2]]
+    assert predictions.shape == (2, 4, len(ACTIONS))
+    assert set(predictions.ravel().tolist()) == {0.5}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"encode": b"no graph"},
+        {"encode": rank_graph()},
+        {"rank": encode_graph()},
+        {"rank": b""},
+        {"rank": rank_graph(constant=float("nan"))},
+    ],
+)
+def test_graphs_that_do_not_keep_the_contract_are_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(PoisonError) as refused:
+        OnnxModel.load(release(1, **broken))
+    assert refused.value.reason == "bad_release"

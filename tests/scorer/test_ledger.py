@@ -1,0 +1,41 @@
+"""Commits stay below the oldest request that is unanswered, whatever the order of answers."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.scorer.ledger import Ledger
+
+
+def test_commit_stops_at_the_oldest_open_offset() -> None:
+    ledger = Ledger()
+    for offset in (5, 6, 7):
+        ledger.take(0, offset)
+    ledger.done(0, 6)
+    assert ledger.committable() == {0: 5}
+    ledger.done(0, 5)
+    assert ledger.committable() == {0: 7}
+    ledger.committed({0: 7})
+    assert ledger.committable() == {}
+    ledger.done(0, 7)
+    assert ledger.committable() == {0: 8}
+
+
+def test_given_up_partition_is_forgotten() -> None:
+    ledger = Ledger()
+    ledger.take(1, 0)
+    ledger.forget({1})
+    ledger.done(1, 0)
+    ledger.committed({1: 1})
+    assert ledger.committable() == {}
+
+
+@given(st.permutations(range(8)), st.integers(0, 8))
+def test_everything_below_a_commit_is_done(order: list[int], answered: int) -> None:
+    ledger = Ledger()
+    for offset in range(8):
+        ledger.take(0, offset)
+    for offset in order[:answered]:
+        ledger.done(0, offset)
+    committable = ledger.committable()[0]
+    assert set(range(committable)) <= set(order[:answered])
+    assert committable == 8 or committable not in order[:answered]

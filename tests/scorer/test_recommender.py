@@ -1,0 +1,284 @@
+"""The recommender from records to lists: sources, filters, random slot, reasons."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.scorer.graphs import OnnxModel
+from services.scorer.recommender import Recommender
+from shared.codec import Codec, Record
+from shared.model_contract import DIM, FEATURES, hash_of_contract
+from tests.scorer.factories import (
+    DAY,
+    NOW,
+    counts,
+    features_of,
+    hashes,
+    history,
+    item,
+    item_features,
+    recommend,
+    recommender,
+    request,
+    shown,
+    user_features,
+)
+from tests.scorer.graphs import encode_graph, rank_graph
+
+SIZE = 200
+
+
+def _shop(size: int = SIZE, **changes: Any) -> Recommender:
+    """Items m1..m<size>, the higher the number the more popular."""
+    engine = recommender()
+    for number in range(1, size + 1):
+        engine.apply_item(item(f"m{number}"))
+        engine.apply_item_features(item_features(f"m{number}", acted=float(number), **changes))
+    return engine
+
+
+def _one_hot(axis: int, length: float = 1.0) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+    vector = np.zeros(DIM, np.float32)
+    vector[axis] = length
+    return vector
+
+
+def _places(record: Record, source: str) -> list[str]:
+    return [place["item_id"] for place in record["items"] if place["source"] == source]
+
+
+def test_nothing_known_gives_an_empty_list() -> None:
+    (found,) = recommend(recommender(), request())
+    assert found["items"] == []
+    assert found["considered"] == []
+    assert found["applied_offset"] == -1
+    Codec.of("recommendations").encode(found)
+
+
+def test_record_says_all_that_is_needed_to_learn_from_it() -> None:
+    engine = _shop()
+    engine.apply_user_features(user_features("u", ["m1", "m2"]))
+    (found,) = recommend(engine, request("u", request_id="r-1", limit=7, requested_at=NOW + 5))
+    again = Codec.of("recommendations").decode(Codec.of("recommendations").encode(found))
+    assert shown(again) == shown(found)
+    assert again["features"] == found["features"]
+    assert (found["request_id"], found["user_id"], found["requested_at"], found["served_at"]) == (
+        "r-1",
+        "u",
+        NOW + 5,
+        1,
+    )
+    assert (found["model_version"], found["trigger"], found["applied_offset"]) == (0, "request", 2)
+    assert [place["position"] for place in found["items"]] == list(range(7))
+    assert found["history"] == history(["m1", "m2"])
+    assert found["contract"] == hash_of_contract()
+    assert len(found["features"]) == 2 * len(FEATURES) * len(found["considered"])
+    assert set(shown(found)) <= set(found["considered"])
+    assert len(found["considered"]) == len(set(found["considered"])) in (60, 61)
+
+
+def test_new_user_without_model_gets_what_is_popular_and_trending() -> None:
+    (found,) = recommend(_shop(), request("nobody", limit=4))
+    assert shown(found)[:3] == ["m200", "m199", "m198"]
+    assert {place["reason"] for place in found["items"][:3]} == {"trending"}
+
+
+def test_covisited_item_leads_and_names_its_cause() -> None:
+    engine = _shop()
+    engine.apply_item_features(item_features("m3", {"m7": 50.0}, acted=3.0, applied_offsets={"0": 2}))
+    engine.apply_user_features(user_features("u", ["m8", "m7"]))
+    (found,) = recommend(engine, request("u"))
+    first = found["items"][0]
+    assert (first["item_id"], first["source"], first["reason"]) == ("m3", "covisited", "covisited:m7")
+    assert features_of(found, "m3")["from_covisited"] == 1.0
+
+
+def test_newest_items_are_considered() -> None:
+    engine = _shop(first_at=NOW - 30 * DAY)
+    engine.apply_item(item("brand-new", published_at=NOW - 1000))
+    (found,) = recommend(engine, request("u"))
+    assert "brand-new" in found["considered"]
+    assert features_of(found, "brand-new")["is_new"] == 1.0
+
+
+def test_seen_items_are_left_out_where_the_scenario_says_so() -> None:
+    engine = _shop()
+    engine.apply_user_features(user_features("u", ["m200"], seen=hashes("m199")))
+    video, shop = recommend(engine, request("u", limit=60), request("u", limit=250, scenario="shop"))
+    assert not {"m200", "m199"} & set(video["considered"])
+    assert {"m200", "m199"} <= set(shop["considered"])
+
+
+def test_excluded_and_unavailable_items_are_left_out() -> None:
+    engine = _shop()
+    engine.knowledge.rebuild()
+    engine.apply_item(item("m200", available=False))
+    engine.apply_item(item("m199", scenarios=["shop"]))
+    # Not rebuilt: the orders still have them.
+    (found,) = engine.recommend([request("u", limit=100, exclude=("m198", "unheard-of"))], 1)
+    assert not {"m200", "m199", "m198"} & set(found["considered"])
+    assert found["considered"][0] == "m197"
+
+
+def test_item_that_was_never_published_is_recommended() -> None:
+    engine = recommender()
+    engine.apply_item_features(item_features("from-events", acted=3.0))
+    assert shown(recommend(engine, request())[0]) == ["from-events"]
+    assert shown(recommend(engine, request(scenario="shop"))[0]) == []
+
+
+def test_random_place_is_uniform_over_what_is_not_listed() -> None:
+    engine = _shop(100)
+    engine.apply_user_features(user_features("u", ["m1", "m2"]))
+    lists = recommend(engine, *[request("u", limit=5, exclude=("m3",))] * 3000)
+    drawn = Counter(found["items"][-1]["item_id"] for found in lists)
+    assert {place["source"] for found in lists for place in found["items"][-1:]} == {"random"}
+    assert set(drawn) == {f"m{number}" for number in range(4, 97)}
+    assert lists[0]["items"][-1]["propensity"] == pytest.approx(1 / 93)
+    assert max(drawn.values()) < 3000 / 93 * 2
+    assert {place["propensity"] for place in lists[0]["items"][:-1]} == {1.0}
+    assert lists[0]["items"][-1]["reason"] == "exploration"
+
+
+def test_random_item_is_considered_with_its_features() -> None:
+    engine = _shop()
+    lists = recommend(engine, *[request("u")] * 50)
+    for found in lists:
+        drawn = found["items"][-1]["item_id"]
+        assert features_of(found, drawn)["popularity"] == pytest.approx(np.log1p(int(drawn[1:])), rel=1e-3)
+
+
+def test_equal_seeds_draw_equal_lists() -> None:
+    once, again = (recommend(_shop(), *[request("u")] * 5) for _ in range(2))
+    assert once == again
+
+
+def test_long_lists_are_filled_up_to_the_limit() -> None:
+    (found,) = recommend(_shop(), request("u", limit=150))
+    assert len(set(shown(found))) == 150
+
+
+def test_given_candidates_are_ranked_and_nothing_else() -> None:
+    engine = _shop()
+    engine.apply_user_features(user_features("u", ["m5"]))
+    wanted = ("m1", "unknown", "m5", "m9", "m7")
+    (found,) = recommend(engine, request("u", limit=9, candidates=wanted, exclude=("m7",)))
+    assert shown(found) == ["m9", "m1", "unknown"]
+    assert found["considered"] == ["m1", "unknown", "m9"]
+    assert {place["source"] for place in found["items"]} == {"given"}
+    assert {place["propensity"] for place in found["items"]} == {1.0}
+    assert features_of(found, "unknown")["total"] == 0.0
+    assert features_of(found, "m9")["total"] == pytest.approx(np.log1p(9), rel=1e-3)
+    assert engine.knowledge.catalogue.find("unknown") == 0
+
+
+def test_given_and_open_requests_share_a_batch() -> None:
+    engine = _shop()
+    given, free, empty = recommend(
+        engine, request("u", candidates=("m1",)), request("v"), request("w", candidates=("m3",), exclude=("m3",))
+    )
+    assert shown(given) == ["m1"]
+    assert len(shown(free)) == 5
+    assert shown(empty) == []
+
+
+def test_query_filters_and_prefers_more_words() -> None:
+    engine = _shop()
+    engine.apply_item(item("m3", title="Red Shoes", categories=["footwear"]))
+    engine.apply_item(item("m4", title="Blue shoes"))
+    engine.apply_item(item("m5", title="Red hat"))
+    two, one, none = recommend(
+        engine,
+        request("u", query="red shoes", limit=3),
+        request("u", query="Red SHOES!", limit=1),
+        request("u", query="zebra", limit=3),
+    )
+    assert set(shown(two)) == {"m3", "m4", "m5"}
+    assert shown(one) == ["m3"]
+    assert shown(none)[0] == "m200"
+    assert "query" in {place["source"] for place in two["items"]}
+
+
+def test_batch_answers_as_single_requests_do() -> None:
+    engine = _shop()
+    for number in range(1, 150):
+        edges = {f"m{number + step}": float(step) for step in range(1, 20)}
+        engine.apply_item_features(item_features(f"m{number}", edges, float(number), applied_offsets={"0": 2}))
+    requests = []
+    for number in range(30):
+        engine.apply_user_features(user_features(f"u{number}", [f"m{number + step}" for step in range(number)]))
+        requests.append(request(f"u{number}", limit=1, scenario=("video", "shop", "social")[number % 3]))
+    together = recommend(engine, *requests)
+    alone = [engine.recommend([each], 1)[0] for each in requests]
+    assert together == alone
+
+
+def test_model_ranks_and_predicts() -> None:
+    engine = _shop(120)
+    vectors = np.zeros((120, DIM), np.float32)
+    vectors[:, 0] = np.linspace(0.1, 1.0, 120)
+    engine.apply_rows([f"m{number}" for number in range(120, 0, -1)], vectors, np.zeros(120, np.float32))
+    engine.apply_user_features(user_features("u", ["m50"]))
+    engine.model = OnnxModel(3, encode_graph(1), rank_graph(constant=0.25))
+    (found,) = recommend(engine, request("u", limit=4))
+    assert found["model_version"] == 3
+    assert shown(found)[:3] == ["m1", "m2", "m3"]
+    assert found["items"][0]["source"] == "encoder"
+    assert set(found["items"][0]["predictions"]) == {0.25}
+    logged = features_of(found, "m1")
+    assert logged["has_model"] == logged["from_encoder"] == 1.0
+    assert logged["encoder_rank"] == 0.0
+    assert found["items"][0]["score"] == logged["encoder_score"]
+
+
+def test_changed_row_is_seen_by_the_next_list() -> None:
+    engine = _shop(120)
+    engine.model = OnnxModel(1, encode_graph(1), rank_graph())
+    engine.apply_rows(["m1", "m2"], np.stack([_one_hot(0, 1.0), _one_hot(1, 1.0)]), np.zeros(2, np.float32))
+    engine.apply_user_features(user_features("u", ["m1"]))
+    before = recommend(engine, request("u", limit=2))[0]
+    engine.apply_rows(["m9"], _one_hot(0, 5.0)[None], np.zeros(1, np.float32))
+    after = engine.recommend([request("u", limit=2)], 1)[0]
+    assert features_of(before, "m2")["encoder_score"] < 1.0
+    assert after["items"][0]["item_id"] == "m9"
+    assert after["items"][0]["source"] == "encoder"
+
+
+def test_encoder_recommends_nothing_seen_unavailable_or_without_a_row() -> None:
+    engine = _shop(120)
+    engine.model = OnnxModel(1, encode_graph(1), rank_graph())
+    names = [f"m{number}" for number in range(1, 11)]
+    engine.apply_rows(names, np.tile(_one_hot(0), (10, 1)), np.zeros(10, np.float32))
+    engine.apply_user_features(user_features("u", ["m1"]))
+    engine.apply_item(item("m2", available=False))
+    engine.apply_item(item("m3", scenarios=["shop"]))
+    engine.knowledge.drop_rows(["m4"])
+    (found,) = recommend(engine, request("u"))
+    matrix = np.frombuffer(found["features"], "<f2").reshape(-1, len(FEATURES))
+    from_encoder = {
+        name for name, row in zip(found["considered"], matrix, strict=True) if row[FEATURES.index("from_encoder")]
+    }
+    assert from_encoder == {"m5", "m6", "m7", "m8", "m9", "m10"}
+
+
+def test_item_without_a_row_is_ranked_by_counts_under_a_model() -> None:
+    engine = _shop(120)
+    engine.model = OnnxModel(1, encode_graph(1), rank_graph())
+    (found,) = recommend(engine, request("u", candidates=("m1", "unknown")))
+    assert features_of(found, "unknown")["encoder_score"] == 0.0
+    assert all(np.isfinite(place["score"]) for place in found["items"])
+
+
+def test_extreme_times_and_counts_stay_finite() -> None:
+    engine = _shop(30)
+    engine.apply_item_features(
+        item_features("m1", {"m2": 1e30}, counts=[counts(1e30, total=2**62)], as_of=NOW + 10**12, applied_offsets={"0": 9})
+    )
+    engine.apply_user_features(user_features("u", ["m2"]))
+    for at in (0, -(10**15), NOW * 1000):
+        (found,) = recommend(engine, request("u", requested_at=at))
+        matrix = np.frombuffer(found["features"], "<f2")
+        assert np.isfinite(matrix).all()
+        assert len(found["items"]) == 5

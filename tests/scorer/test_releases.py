@@ -1,0 +1,121 @@
+"""Rows wait for their release, and releases for their rows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.scorer.releases import ReleaseDesk
+from shared.errors import PoisonError
+from shared.kafka import Message
+from shared.model_contract import DIM
+from tests.scorer.graphs import embedding, release
+
+MESSAGE = Message("model-releases", 0, 0, b"champion", b"", 0)
+
+
+def _row(item_id: str, version: int, value: float) -> dict[str, Any]:
+    return embedding(item_id, version, np.full(DIM, value), bias=value)
+
+
+def _offer(desk: ReleaseDesk, version: int, offsets: list[int] | None = None, serving: int = 0, **changes: Any) -> None:
+    desk.offer(release(version, offsets, encode=b"e", rank=b"r", **changes), MESSAGE, serving)
+
+
+def test_release_waits_until_its_rows_are_read() -> None:
+    desk = ReleaseDesk()
+    _offer(desk, 1, [5, 3])
+    assert desk.due({0: 5, 1: 2}) is None
+    offer = desk.due({0: 5, 1: 3})
+    assert offer and offer.version == 1
+    desk.taken(offer)
+    assert desk.due({0: 9, 1: 9}) is None
+
+
+def test_newest_complete_release_is_taken_first() -> None:
+    desk = ReleaseDesk()
+    for version, end in ((1, 1), (2, 2), (3, 9)):
+        _offer(desk, version, [end])
+    offer = desk.due({0: 4})
+    assert offer and offer.version == 2
+    desk.taken(offer)
+    assert desk.due({0: 4}) is None
+    later = desk.due({0: 9})
+    assert later and later.version == 3
+
+
+def test_older_release_stands_in_for_one_that_does_not_run() -> None:
+    desk = ReleaseDesk()
+    _offer(desk, 1)
+    _offer(desk, 2)
+    broken = desk.due({})
+    assert broken and broken.version == 2
+    desk.refused(broken)
+    offer = desk.due({})
+    assert offer and offer.version == 1
+
+
+def test_release_that_serves_already_is_no_news() -> None:
+    desk = ReleaseDesk()
+    _offer(desk, 4, serving=4)
+    _offer(desk, 5, slot="challenger")
+    assert desk.due({}) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"contract": "0123456789abcdef"}, "contract_mismatch"),
+        ({"signature": "0" * 64}, "bad_release"),
+        ({"version": 0}, "bad_release"),
+    ],
+)
+def test_release_that_must_not_serve_is_refused(changes: dict[str, Any], reason: str) -> None:
+    desk = ReleaseDesk()
+    with pytest.raises(PoisonError) as refused:
+        desk.offer(release(changes.pop("version", 1), encode=b"e", rank=b"r", **changes), MESSAGE, 0)
+    assert refused.value.reason == reason
+    assert desk.due({}) is None
+
+
+def test_rows_go_with_their_version_and_the_newest_wins() -> None:
+    desk = ReleaseDesk()
+    for record in (_row("a", 1, 1.0), _row("a", 2, 2.0), _row("a", 3, 3.0), _row("b", 1, 1.5), _row("c", 3, 3.5)):
+        desk.stage(record)
+    rows = desk.rows_for(2)
+    assert dict(zip(rows.item_ids, rows.bias.tolist(), strict=True)) == {"a": 2.0, "b": 1.5}
+    assert rows.vectors.tolist() == [[2.0] * DIM, [1.5] * DIM]
+    rest = desk.rows_for(3)
+    assert dict(zip(rest.item_ids, rest.bias.tolist(), strict=True)) == {"a": 3.0, "c": 3.5}
+    assert desk.staged_items() == []
+
+
+def test_item_without_any_row_takes_a_later_one() -> None:
+    desk = ReleaseDesk()
+    desk.stage(_row("a", 5, 5.0))
+    desk.stage(_row("b", 5, 5.0))
+    assert desk.rows_for(4, frozenset({"a"})).item_ids == ["a"]
+    assert desk.staged_items() == ["b"]
+
+
+def test_expired_row_goes_with_the_next_release() -> None:
+    desk = ReleaseDesk()
+    desk.stage(_row("a", 1, 1.0))
+    desk.stage(_row("b", 2, 1.0))
+    desk.stage_expiry("a")
+    assert desk.rows_for(1).item_ids == ["a"]
+    assert desk.rows_for(2).dropped == ["a"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"vector": b"123"},
+        {"vector": np.full(DIM, np.nan, "<f4").tobytes()},
+        {"bias": float("inf")},
+        {"item_id": ""},
+    ],
+)
+def test_row_that_is_none_is_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(PoisonError):
+        ReleaseDesk().stage(_row("a", 1, 1.0) | broken)

@@ -1,0 +1,123 @@
+"""Histories in and out of their compact form, and what a user has seen."""
+
+import numpy as np
+import pytest
+
+from services.scorer.catalogue import Catalogue
+from services.scorer.users import NOBODY, Users
+from shared.errors import PoisonError
+from shared.model_contract import ACTIONS, HISTORY
+from tests.scorer.factories import NOW, hashes, history, scenarios, user_features
+
+
+def _users() -> tuple[Users, Catalogue]:
+    catalogue = Catalogue(scenarios())
+    return Users(catalogue, ["skip"], ["video", "shop"]), catalogue
+
+
+def _names(catalogue: Catalogue, rows: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> set[str]:
+    return {catalogue.ids[row] for row in rows}
+
+
+def test_histories_are_padded_on_the_left() -> None:
+    users, catalogue = _users()
+    users.apply(user_features("u", ["a", "b"]), 0)
+    found = users.gather([users.get("u"), NOBODY], np.array([NOW, NOW]))
+    assert found.rows[0, -2:].tolist() == [catalogue.find("a"), catalogue.find("b")]
+    assert found.rows[0, :-2].sum() == found.rows[1].sum() == 0
+    assert found.actions[0, -1] == 1 + ACTIONS.index("like")
+    assert found.values[0, -2:].tolist() == [1.0, 1.0]
+    assert found.length.tolist() == [2, 0]
+    assert found.rows.shape == (2, HISTORY)
+
+
+def test_gaps_run_to_the_next_interaction_and_to_the_request() -> None:
+    users, _ = _users()
+    users.apply(user_features("u", ["a", "b"]), 0)
+    found = users.gather([users.get("u")], np.array([NOW + 4000]))
+    assert found.gaps[0, -2:].tolist() == [1.0, 5.0]
+    assert found.gaps[0, :-2].sum() == 0
+
+
+def test_action_without_a_head_reads_as_padding() -> None:
+    users, _ = _users()
+    users.apply(user_features("u", history=history(["a"], action="skip")), 0)
+    found = users.gather([users.get("u")], np.array([NOW]))
+    assert found.actions[0, -1] == 0
+    assert found.rows[0, -1] > 0
+
+
+def test_snapshot_is_the_record_s_end() -> None:
+    users, _ = _users()
+    record = user_features("u", [f"m{number}" for number in range(70)])
+    users.apply(record, 0)
+    snapshot = users.snapshot(users.get("u"))
+    assert snapshot == {name: column[-HISTORY:] for name, column in record["history"].items()}
+
+
+def test_seen_covers_history_and_hashes() -> None:
+    users, catalogue = _users()
+    catalogue.admit_all(["x", "y"])
+    users.apply(user_features("u", [f"m{number}" for number in range(60)], seen=hashes("x", "y")), 0)
+    assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"x", "y", *(f"m{n}" for n in range(60))}
+
+
+def test_hash_of_an_item_that_comes_later_is_found_then() -> None:
+    users, catalogue = _users()
+    users.apply(user_features("u", ["a"], seen=hashes("late", "known")), 0)
+    catalogue.admit("known")
+    user = users.get("u")
+    assert _names(catalogue, user.seen_rows(catalogue)) == {"a", "known"}
+    catalogue.admit("late")
+    assert _names(catalogue, user.seen_rows(catalogue)) == {"a", "known", "late"}
+    assert user.seen_rows(catalogue) is user.seen_rows(catalogue)
+
+
+def test_next_record_takes_resolved_hashes_over() -> None:
+    users, catalogue = _users()
+    catalogue.admit_all(["x", "y"])
+    users.apply(user_features("u", ["a"], seen=hashes("x")), 0)
+    users.get("u").seen_rows(catalogue)
+    users.apply(user_features("u", ["a", "b"], seen=hashes("x", "y")), 0)
+    assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"a", "b", "x", "y"}
+    users.apply(user_features("u", ["a", "b", "c"], seen=hashes("y")), 0)
+    assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"a", "b", "c", "y"}
+
+
+def test_older_record_changes_nothing() -> None:
+    users, _ = _users()
+    newer = users.apply(user_features("u", ["a", "b"]), 0)
+    assert users.apply(user_features("u", ["a"]), 0) is newer
+    assert users.get("u") is newer
+
+
+def test_bad_columns_are_refused_and_the_former_state_stays() -> None:
+    users, _ = _users()
+    known = users.apply(user_features("u", ["a"]), 0)
+    torn = history(["a", "b"])
+    torn["values"] = [1.0]
+    for record in (
+        user_features("u", history=torn, applied_offset=9),
+        user_features("u", seen=b"123", applied_offset=9),
+        user_features("u", history=history(["a"], value=float("nan")), applied_offset=9),
+    ):
+        with pytest.raises(PoisonError, match="bad_features"):
+            users.apply(record, 0)
+    assert users.get("u") is known
+
+
+def test_partitions_that_go_take_their_users() -> None:
+    users, _ = _users()
+    users.apply(user_features("here"), 0)
+    users.apply(user_features("there"), 1)
+    users.drop({1}.__contains__)
+    assert users.get("there") is NOBODY
+    assert len(users) == 1
+    users.forget("here")
+    assert len(users) == 0
+
+
+def test_newest_scenario() -> None:
+    users, _ = _users()
+    assert users.last_scenario(users.apply(user_features("u", history=history(["a"], scenario="shop")), 0)) == "shop"
+    assert users.last_scenario(NOBODY) is None
