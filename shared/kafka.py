@@ -127,6 +127,17 @@ class Bus:
         finally:
             await admin.close()
 
+    async def delete_topics(self) -> None:
+        """Delete every topic below the prefix, whoever made it. Raises FatalError without a prefix: that would be everybody's."""
+        if not self._prefix:
+            raise FatalError("only topics below a prefix can be deleted: set EDDY_TOPIC_PREFIX")
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        await self._start(admin, "start", "close")
+        try:
+            await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(self._prefix)])
+        finally:
+            await admin.close()
+
     async def committed(self, group: str) -> Mapping[TopicPartition, int]:
         """What a consumer group has committed: the next offset of each partition that it has committed at all."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)

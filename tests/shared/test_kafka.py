@@ -49,9 +49,21 @@ async def test_creating_topics_twice_changes_nothing(kafka: str, topic_prefix: s
     own = bus(kafka, topic_prefix)
     await own.create_topics()
     await own.create_topics()
-    async with own.reader([]) as reader:
+    async with own.reader(own.topic_partitions(ITEMS)) as reader:
         present = {name for name in await reader.raw.topics() if name.startswith(topic_prefix)}
     assert present == {topic_prefix + name for name in topics()}
+
+
+async def test_deleting_topics_leaves_other_prefixes_alone(kafka: str, topic_prefix: str) -> None:
+    own, other = bus(kafka, f"{topic_prefix}own."), bus(kafka, f"{topic_prefix}other.")
+    await own.create_topics()
+    await other.create_topics()
+    await own.delete_topics()
+    async with other.reader(other.topic_partitions(ITEMS)) as reader:
+        present = {name for name in await reader.raw.topics() if name.startswith(topic_prefix)}
+    assert present == {other.full_name(name) for name in topics()}
+    with pytest.raises(FatalError, match="EDDY_TOPIC_PREFIX"):
+        await bus(kafka, "").delete_topics()
 
 
 async def test_other_partition_count_is_refused(kafka: str, topic_prefix: str) -> None:
