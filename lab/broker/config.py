@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-HOST = "127.0.0.1"
+from lab.ports import HOST
+
 MAX_MESSAGE_BYTES = 20 * 1024 * 1024
 
 

