@@ -65,6 +65,9 @@ SHOWN = Counter("eddy_joiner_shown_total", "Items shown.", ["scenario"])
 LABELS = Counter("eddy_joiner_labels_total", "Labels given to shown items.", ["scenario", "label"])
 UPGRADES = Counter("eddy_joiner_upgrades_total", "Upgrade examples.", ["scenario", "action"])
 NEXT_ITEMS = Counter("eddy_joiner_next_items_total", "Next-item examples.", ["scenario", "origin"])
+SKIPPED = Counter(
+    "eddy_joiner_skipped_total", "User events passed over because the features service dead-letters them.", ["reason"]
+)
 OPEN = Gauge("eddy_joiner_open_items", "Shown items that have no label yet.", ["partition"])
 WATERMARK = Gauge(
     "eddy_joiner_watermark_seconds", "Event time that windows are judged at, seconds since the epoch.", ["partition"]
