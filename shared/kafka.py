@@ -140,13 +140,17 @@ class Bus:
 
     async def committed(self, group: str) -> Mapping[TopicPartition, int]:
         """What a consumer group has committed: the next offset of each partition that it has committed at all."""
+        return {partition: offset for partition, (offset, _) in (await self.commits(group)).items()}
+
+    async def commits(self, group: str) -> Mapping[TopicPartition, tuple[int, str]]:
+        """As `committed`, each offset with the metadata that was committed beside it."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
         await self._start(admin, "start", "close")
         try:
             found = await admin.list_consumer_group_offsets(self.full_name(group))
         finally:
             await admin.close()
-        return {partition: committed.offset for partition, committed in found.items() if committed.offset >= 0}
+        return {partition: (known.offset, known.metadata) for partition, known in found.items() if known.offset >= 0}
 
     async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
         described = await admin.describe_topics([self.full_name(name) for name in topics()])
