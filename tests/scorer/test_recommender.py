@@ -274,7 +274,9 @@ def test_item_without_a_row_is_ranked_by_counts_under_a_model() -> None:
 def test_extreme_times_and_counts_stay_finite() -> None:
     engine = _shop(30)
     engine.apply_item_features(
-        item_features("m1", {"m2": 1e30}, counts=[counts(1e30, total=2**62)], as_of=NOW + 10**12, applied_offsets={"0": 9})
+        item_features(
+            "m1", {"m2": 1e30}, counts=[counts(1e30, total=2**62)], as_of=NOW + 10**12, applied_offsets={"0": 9}
+        )
     )
     engine.apply_user_features(user_features("u", ["m2"]))
     for at in (0, -(10**15), NOW * 1000):
