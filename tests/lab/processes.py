@@ -42,6 +42,10 @@ class Command:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def send_group(self, number: signal.Signals) -> None:
+        """As a terminal sends it: to every process of the foreground group."""
+        os.killpg(self.process.pid, number)
+
     def assert_nothing_left(self, timeout_sec: float = 10) -> None:
         """Every process ever seen has ended."""
         poll_until_sync(lambda: not _alive(self.family), timeout_sec, what=f"all of {self.family} have ended")
@@ -68,7 +72,9 @@ def command(arguments: Sequence[str], environment: Mapping[str, str] | None = No
             with suppress(psutil.NoSuchProcess):
                 member.kill()
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _alive(family: set[psutil.Process]) -> list[psutil.Process]:

@@ -1,0 +1,82 @@
+# One command per intent; `make help` lists them. CI runs the same ones.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+UV := uv==0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The first interpreter that is new enough; PYTHON=... chooses another one.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+
+DATASET ?= ml-100k
+LIMIT ?=
+REPLAY ?=
+BENCH ?=
+TESTS ?= tests
+PORT ?=
+
+.PHONY: help install demo run broker data test lint format typecheck bench constraints clean distclean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make the virtual environment and install the pinned dependencies (other commands do it by themselves)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Eddy needs Python 3.11 or later: install it, or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Eddy needs Python 3.11 or later, $(PYTHON) is not: say make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing into $(VENV) with $$($(PYTHON) --version) ..."
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
+		{ rm -rf $(VENV); echo "cannot make $(VENV): install your system's python3-venv package, or free some disk space" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) && \
+		$(BIN)/uv pip install --python $(BIN)/python -r pyproject.toml --all-extras -c constraints.txt || \
+		{ echo "cannot install the dependencies: check the network and the disk space, then try again" >&2; exit 1; }
+	@touch $@
+
+demo: $(INSTALLED) ## Play MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events
+	@$(BIN)/python -m lab.datasets $(DATASET)
+	@$(BIN)/python -m lab.stack -- python -m lab.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
+
+run: $(INSTALLED) ## Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own
+	@$(BIN)/python -m lab.stack
+
+broker: $(INSTALLED) ## Run a real Kafka alone until Ctrl-C: PORT=number for a port of your choice
+	@$(BIN)/python -m lab.broker $(if $(PORT),--port $(PORT))
+
+data: $(INSTALLED) ## Fetch MovieLens-100K and MovieLens-1M
+	@$(BIN)/python -m lab.datasets
+
+test: $(INSTALLED) ## Run the tests, on a real Kafka: TESTS=path for some of them
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: $(INSTALLED) ## Check style, format and the direction of imports; changes nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-cache
+
+format: $(INSTALLED) ## Format the code and mend what the linter can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+typecheck: $(INSTALLED) ## Check the types (mypy, strict)
+	@$(BIN)/mypy
+
+bench: $(INSTALLED) ## Measure the speed of the parts, each beside a reference: BENCH="scorer trainer" for some of them
+	@$(BIN)/python -m lab.bench $(BENCH)
+
+constraints: $(INSTALLED) ## Pin anew what pyproject.toml asks for: UPGRADE=1 takes the newest versions
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --no-header --no-annotate --quiet \
+		$(if $(UPGRADE),--upgrade) pyproject.toml -o constraints.txt
+	@sed -i.bak '1i\
+	# Pinned versions of every dependency, for Python 3.11 and later. Made by `make constraints`.' constraints.txt && rm constraints.txt.bak
+
+clean: ## Remove what runs leave behind: reports, state, caches
+	@rm -rf reports .state .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove also the virtual environment and the data sets
+	@rm -rf $(VENV) .data
