@@ -11,6 +11,9 @@ from shared.model_contract import ACTIONS, DIM, FEATURES, HISTORY, OPSET, TOP_K,
 
 _IR = 10
 
+# Element type and shape by name.
+_Tensors = dict[str, tuple[Any, list[Any]]]
+
 
 def encode_graph(seed: int = 0) -> bytes:
     """User vector: the sum of the rows of the history, plus a vector that the seed chooses, which a user without history has alone."""
@@ -33,7 +36,7 @@ def encode_graph(seed: int = 0) -> bytes:
         _node("ScatterElements", ["scores", "excluded", "masks"], ["open"], axis=1),
         _node("TopK", ["open", "k"], ["top_scores", "top_rows"], axis=1),
     ]
-    inputs = {
+    inputs: _Tensors = {
         "table": (TensorProto.FLOAT, ["N", DIM]),
         "bias": (TensorProto.FLOAT, ["N"]),
         "history": (TensorProto.INT64, ["B", HISTORY]),
@@ -43,7 +46,7 @@ def encode_graph(seed: int = 0) -> bytes:
         "scenarios": (TensorProto.INT64, ["B"]),
         "excluded": (TensorProto.INT64, ["B", "S"]),
     }
-    outputs = {
+    outputs: _Tensors = {
         "users": (TensorProto.FLOAT, ["B", DIM]),
         "top_scores": (TensorProto.FLOAT, ["B", TOP_K]),
         "top_rows": (TensorProto.INT64, ["B", TOP_K]),
@@ -56,7 +59,7 @@ def rank_graph(weights: dict[str, float] | None = None, constant: float = 0.0, b
     column = np.zeros((len(FEATURES), 1), np.float32)
     for name, weight in (weights or {"encoder_score": 1.0}).items():
         column[FEATURES.index(name)] = weight
-    constants = {
+    constants: dict[str, np.ndarray[Any, Any]] = {
         "column": column,
         "bias": np.array([bias], np.float32),
         "nothing": np.zeros((len(FEATURES), len(ACTIONS)), np.float32),
@@ -70,11 +73,11 @@ def rank_graph(weights: dict[str, float] | None = None, constant: float = 0.0, b
         _node("MatMul", ["features", "nothing"], ["zeros"]),
         _node("Add", ["zeros", "constant"], ["predictions"]),
     ]
-    inputs = {
+    inputs: _Tensors = {
         "features": (TensorProto.FLOAT, ["B", "C", len(FEATURES)]),
         "scenarios": (TensorProto.INT64, ["B"]),
     }
-    outputs = {
+    outputs: _Tensors = {
         "scores": (TensorProto.FLOAT, ["B", "C"]),
         "predictions": (TensorProto.FLOAT, ["B", "C", len(ACTIONS)]),
     }
@@ -111,8 +114,8 @@ def _node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -
 def _bytes(
     name: str,
     nodes: list[onnx.NodeProto],
-    inputs: dict[str, tuple[Any, list[Any]]],
-    outputs: dict[str, tuple[Any, list[Any]]],
+    inputs: _Tensors,
+    outputs: _Tensors,
     constants: dict[str, np.ndarray[Any, Any]],
 ) -> bytes:
     graph = helper.make_graph(
