@@ -90,9 +90,12 @@ class Bus:
         """A started consumer without a group, on exactly these partitions, at their beginning."""
         raw = AIOKafkaConsumer(bootstrap_servers=self._servers, group_id=None, **_reading(options))
         await self._start(raw)
+        # aiokafka's tasks must have had a turn: stopped before that, they end its `stop` with CancelledError.
+        await asyncio.sleep(0)
         try:
             raw.assign(list(topic_partitions))
-            await raw.seek_to_beginning(*topic_partitions)
+            if topic_partitions:
+                await raw.seek_to_beginning(*topic_partitions)
             yield Reader(raw, self)
         finally:
             await raw.stop()

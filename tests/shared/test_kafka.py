@@ -66,6 +66,11 @@ async def test_deleting_topics_leaves_other_prefixes_alone(kafka: str, topic_pre
         await bus(kafka, "").delete_topics()
 
 
+async def test_a_reader_of_nothing_yet_comes_and_goes(kafka: str, topic_prefix: str) -> None:
+    async with bus(kafka, topic_prefix).reader([]) as reader:
+        assert reader.raw.assignment() == set()
+
+
 async def test_other_partition_count_is_refused(kafka: str, topic_prefix: str) -> None:
     await bus(kafka, topic_prefix, partitions=2).create_topics()
     with pytest.raises(FatalError, match="EDDY_TOPIC_PARTITIONS"):
