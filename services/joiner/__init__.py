@@ -1,0 +1,1 @@
+"""Gives every shown item exactly one label: recommendations joined with what users did."""

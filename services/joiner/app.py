@@ -1,0 +1,35 @@
+"""Wires the joiner."""
+
+import asyncio
+import gc
+import socket
+
+from services.joiner.books import Books
+from services.joiner.policy import AttributionPolicy
+from services.joiner.settings import JoinerSettings
+from services.joiner.supervisor import Supervisor
+from services.joiner.worker import Shop
+from shared.clock import SystemClock
+from shared.kafka import Bus
+from shared.runtime import Health, serve_health
+from shared.scenarios import load_scenarios
+
+
+async def main(settings: JoinerSettings, health: Health) -> None:
+    """Run until cancelled. Raises FatalError when Kafka is away or another joiner runs under the same id."""
+    # Open lists are many long-lived objects; the default thresholds would walk them all again and again.
+    gc.set_threshold(200_000, 50, 1000)
+    policy = AttributionPolicy(load_scenarios(settings.scenarios_path), settings.joiner_lateness_sec)
+    bus = Bus(settings)
+    await bus.create_topics()
+    async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
+        shop = Shop(settings, policy, bus, probe, Books(), SystemClock())
+        tasks.create_task(serve_health(health, settings.http_host, settings.joiner_http_port))
+        tasks.create_task(Supervisor(shop, health, _instance_id(settings)).run())
+
+
+def _instance_id(settings: JoinerSettings) -> str | None:
+    """Stable for this instance; none where the port is the system's choice, which nothing tells from another instance."""
+    if settings.joiner_instance_id or not settings.joiner_http_port:
+        return settings.joiner_instance_id
+    return f"{socket.gethostname()}-{settings.joiner_http_port}"

@@ -1,0 +1,65 @@
+"""The joiner's metrics: the books of every partition, and what went in and out."""
+
+from collections.abc import Iterable
+
+from services.joiner.outcomes import Negative, NextItem, Outcome, Positive, Refused, Shown, Upgrade
+from shared.metrics import DEAD_LETTERS, LABELS, NEXT_ITEMS, OPEN, SHOWN, UPGRADES, WATERMARK
+
+SERVICE = "joiner"
+
+
+class Books:
+    """Counts what was committed, so that shown = positive + negative + open holds in every process at any moment.
+
+    Items that were open when a partition was taken over count as shown by the process that took over.
+    """
+
+    def __init__(self) -> None:
+        self._balance: dict[int, int] = {}
+        self.partitions: dict[str, dict[str, float]] = {}
+
+    def take_over(self, partition: int, opened: Iterable[str]) -> None:
+        """A rebuilt partition: the scenario of each item that is open or has a label still to be written."""
+        counted = self._balance.get(partition, 0)
+        for number, scenario in enumerate(opened):
+            if number >= counted:
+                self._add_shown(partition, scenario, 1)
+
+    def enter(self, partition: int, outcomes: Iterable[Outcome], open_items: int, watermark: int) -> None:
+        """Outcomes that are committed, and how the partition stands after them."""
+        for outcome in outcomes:
+            self._count(partition, outcome)
+        seconds = max(watermark, 0) / 1000
+        OPEN.labels(str(partition)).set(open_items)
+        WATERMARK.labels(str(partition)).set(seconds)
+        self.partitions[str(partition)] = {"open": open_items, "watermark": seconds}
+
+    def leave(self, partition: int) -> None:
+        """The partition belongs to another instance now."""
+        if self.partitions.pop(str(partition), None) is not None:
+            OPEN.remove(str(partition))
+            WATERMARK.remove(str(partition))
+
+    def _count(self, partition: int, outcome: Outcome) -> None:
+        match outcome:
+            case Shown():
+                self._add_shown(partition, outcome.scenario, outcome.items)
+            case Positive():
+                self._add_labels(partition, outcome.served.scenario, "positive", 1)
+            case Negative():
+                self._add_labels(partition, outcome.served.scenario, "negative", len(outcome.places))
+            case Upgrade():
+                UPGRADES.labels(outcome.served.scenario, outcome.event.action).inc()
+            case NextItem():
+                origin = "organic" if outcome.place is None else "shown"
+                NEXT_ITEMS.labels(outcome.event.scenario, origin).inc()
+            case Refused():
+                DEAD_LETTERS.labels(SERVICE, outcome.message.topic, outcome.reason).inc()
+
+    def _add_shown(self, partition: int, scenario: str, items: int) -> None:
+        self._balance[partition] = self._balance.get(partition, 0) + items
+        SHOWN.labels(scenario).inc(items)
+
+    def _add_labels(self, partition: int, scenario: str, label: str, items: int) -> None:
+        self._balance[partition] = self._balance.get(partition, 0) - items
+        LABELS.labels(scenario, label).inc(items)

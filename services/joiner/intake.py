@@ -1,0 +1,39 @@
+"""Messages as the join reads them: lists and events, and what is refused or passed over."""
+
+from services.joiner.events import Event, read_event
+from services.joiner.lists import ServedList, read_list
+from services.joiner.outcomes import Refused
+from services.joiner.policy import DAY_MS, AttributionPolicy
+from shared.errors import PoisonError
+from shared.kafka import Message
+from shared.metrics import SKIPPED
+
+
+def take_list(message: Message, policy: AttributionPolicy) -> ServedList | Refused:
+    """The list in a message of `recommendations`, or why it cannot be used."""
+    try:
+        served = read_list(message)
+        _check(served, message, policy)
+    except PoisonError as error:
+        return Refused(message, error.reason, error.detail)
+    return served
+
+
+def take_event(message: Message, policy: AttributionPolicy) -> Event | Refused | None:
+    """The event in a message of `user-events`, why it cannot be used, or None where the features service says so."""
+    try:
+        return read_event(message, policy)
+    except PoisonError as error:
+        if error.reason == "timestamp_ahead":
+            return Refused(message, error.reason, error.detail)
+        SKIPPED.labels(error.reason).inc()
+        return None
+
+
+def _check(served: ServedList, message: Message, policy: AttributionPolicy) -> None:
+    if message.key != served.user_id.encode():
+        raise PoisonError("wrong_key", "the key is not the user_id")
+    if not policy.knows(served.scenario):
+        raise PoisonError("unknown_scenario", served.scenario)
+    if served.requested_at > message.timestamp_ms + DAY_MS:
+        raise PoisonError("timestamp_ahead", f"{served.requested_at - message.timestamp_ms} ms ahead of its arrival")

@@ -1,0 +1,49 @@
+"""What scenarios.yaml says about joining, in the form the join needs it."""
+
+from shared.scenarios import Scenarios
+
+DAY_MS = 86_400_000
+
+
+class AttributionPolicy:
+    """Windows, weights and values of all scenarios; never changes.
+
+    `lateness_sec` is how much later than its window an item closes, by event time; an action still has to fall within the window.
+    """
+
+    def __init__(self, scenarios: Scenarios, lateness_sec: float = 0.0) -> None:
+        entries = scenarios.scenarios
+        self._actions = {name: scenario.actions for name, scenario in entries.items()}
+        self._weights = {
+            (name, action): rule.weight for name, rules in self._actions.items() for action, rule in rules.items()
+        }
+        self._windows = {name: round(scenario.attribution_window_sec * 1000) for name, scenario in entries.items()}
+        self._lateness_ms = round(lateness_sec * 1000)
+        self.longest_span_ms = max(self._windows.values()) + self._lateness_ms
+
+    def knows(self, scenario: str) -> bool:
+        return scenario in self._windows
+
+    def has_action(self, scenario: str, action: str) -> bool:
+        return (scenario, action) in self._weights
+
+    def needs_item(self, scenario: str, action: str) -> bool:
+        """Whether an event with this action must name an item: where scenarios.yaml says so, and to label something."""
+        rule = self._actions[scenario][action]
+        return rule.needs_item or rule.positive
+
+    def window_ms(self, scenario: str) -> int:
+        """How long after its impression an item can be labelled positive."""
+        return self._windows[scenario]
+
+    def span_ms(self, scenario: str) -> int:
+        """How far the clock moves before what waits is given up and what is open is closed."""
+        return self._windows[scenario] + self._lateness_ms
+
+    def weight(self, scenario: str, action: str) -> float:
+        """Weight of an action; 0 for one that the scenario does not know."""
+        return self._weights.get((scenario, action), 0.0)
+
+    def value(self, scenario: str, action: str, value: float | None) -> float:
+        """Value in 0..1 by the scenario's rule for a known action."""
+        return self._actions[scenario][action].normalise(value)

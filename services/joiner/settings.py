@@ -1,0 +1,29 @@
+"""EDDY_JOINER_*: what the joiner alone needs to know."""
+
+from pydantic import Field
+
+from shared.settings import Settings
+
+
+class JoinerSettings(Settings):
+    """Settings of the joiner."""
+
+    joiner_http_port: int = Field(8003, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
+    joiner_group: str = Field(
+        "joiner", min_length=1, description="Consumer group, and the first part of the transactional ids."
+    )
+    joiner_instance_id: str | None = Field(
+        None,
+        description="Static member id in the group, one per instance: one that restarts under its id takes over at once. "
+        "Host name and HTTP port when not set.",
+    )
+    joiner_session_timeout_sec: float = Field(
+        10.0, ge=6.0, description="A dead instance's partitions move on after this long; the broker's minimum is 6 s."
+    )
+    joiner_batch_events: int = Field(1000, ge=1, description="Most user events in one transaction.")
+    joiner_lateness_sec: float = Field(
+        0.0, ge=0, description="Windows close this much later by event time, for logs whose users are out of step."
+    )
+    joiner_idle_commit_sec: float = Field(
+        5.0, gt=0, description="How often an idle partition's watermark is committed while items are open."
+    )

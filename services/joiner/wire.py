@@ -1,0 +1,130 @@
+"""The few pieces of Avro's binary encoding (specification 1.11) that the joiner reads and writes by hand.
+
+A list is held as its raw bytes, and most of an example is a part of its list unchanged; these functions find the parts. All take
+a buffer and a position and return the position behind what they read. They raise IndexError or ValueError on bytes that end early.
+"""
+
+import struct
+from functools import lru_cache
+
+_FLOAT = struct.Struct("<f")
+
+
+def read_long(data: bytes, at: int) -> tuple[int, int]:
+    """A zigzag variable-length integer."""
+    byte = data[at]
+    at += 1
+    if byte < 0x80:
+        return (byte >> 1) ^ -(byte & 1), at
+    value, shift = byte & 0x7F, 7
+    while byte >= 0x80:
+        if shift > 63:
+            raise ValueError("an integer of more than 64 bits")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    return (value >> 1) ^ -(value & 1), at
+
+
+def read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
+    """Length-prefixed bytes."""
+    length, at = read_long(data, at)
+    end = at + length
+    if length < 0 or end > len(data):
+        raise ValueError(f"{length} bytes at {at} do not fit into {len(data)}")
+    return data[at:end], end
+
+
+def read_string(data: bytes, at: int) -> tuple[str, int]:
+    """A string. Raises ValueError when it is not UTF-8."""
+    raw, at = read_bytes(data, at)
+    return raw.decode(), at
+
+
+def read_float(data: bytes, at: int) -> tuple[float, int]:
+    """A 32-bit float."""
+    if at + 4 > len(data):
+        raise ValueError("bytes end within a float")
+    return _FLOAT.unpack_from(data, at)[0], at + 4
+
+
+def read_count(data: bytes, at: int) -> tuple[int, int]:
+    """Items in the next block of an array; 0 ends it. A negative count is followed by the block's size, which is passed over."""
+    count, at = read_long(data, at)
+    if count < 0:
+        _, at = read_long(data, at)
+        count = -count
+    return count, at
+
+
+def read_strings(data: bytes, at: int) -> tuple[list[str], int]:
+    """An array of strings."""
+    found: list[str] = []
+    count, at = read_count(data, at)
+    while count:
+        for _ in range(count):
+            byte = data[at]
+            if byte < 0x80 and not byte & 1:
+                start, at = at + 1, at + 1 + (byte >> 1)
+                found.append(data[start:at].decode())
+            else:
+                text, at = read_string(data, at)
+                found.append(text)
+        count, at = read_count(data, at)
+    if at > len(data):
+        raise ValueError("bytes end within an array")
+    return found, at
+
+
+def skip_floats(data: bytes, at: int) -> int:
+    """An array of 32-bit floats, passed over."""
+    count, at = read_count(data, at)
+    while count:
+        at += 4 * count
+        count, at = read_count(data, at)
+    return at
+
+
+def skip_longs(data: bytes, at: int) -> int:
+    """An array of integers, passed over."""
+    count, at = read_count(data, at)
+    while count:
+        for _ in range(count):
+            _, at = read_long(data, at)
+        count, at = read_count(data, at)
+    return at
+
+
+def write_long(value: int) -> bytes:
+    """The zigzag variable-length integer."""
+    rest = (value << 1) ^ (value >> 63)
+    if 0 <= rest < 0x80:
+        return _SMALL[rest]
+    out = bytearray()
+    while rest >= 0x80:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+def write_bytes(value: bytes) -> bytes:
+    return write_long(len(value)) + value
+
+
+def write_string(value: str) -> bytes:
+    return write_bytes(value.encode())
+
+
+@lru_cache(maxsize=1024)
+def write_word(value: str) -> bytes:
+    """As `write_string`, remembered: for names from small closed sets."""
+    return write_string(value)
+
+
+def write_float(value: float) -> bytes:
+    return _FLOAT.pack(value)
+
+
+_SMALL = [bytes([value]) for value in range(0x80)]
