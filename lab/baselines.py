@@ -150,7 +150,7 @@ class Covisitation:
     """
 
     half_life_days = 60.0
-    learn_power = 0.5
+    learn_power = 0.8
     score_power = 1.0
     power = 0.5
     alpha = 0.2
