@@ -262,6 +262,7 @@ class FaustApp:
             web_enabled=False,
             topic_disable_leader=True,
             stream_wait_empty=True,
+            table_standby_replicas=0,
             consumer_group_instance_id=options.instance_id,
             consumer_auto_offset_reset="earliest",
             broker_session_timeout=options.session_timeout_sec,
