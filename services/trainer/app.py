@@ -1,0 +1,70 @@
+"""Wires the trainer."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import torch
+
+from services.trainer.encoder_training import EncoderPolicy
+from services.trainer.examples import ExampleParser
+from services.trainer.graphs import GraphExporter
+from services.trainer.intake import DeadLetters, Intake
+from services.trainer.learner import Learner, LearnerPolicy
+from services.trainer.loop import Loop, LoopPolicy
+from services.trainer.pace import PacePolicy
+from services.trainer.releases import Publisher, newest_release
+from services.trainer.settings import TrainerSettings
+from shared.clock import SystemClock
+from shared.kafka import Bus
+from shared.runtime import Health, serve_health
+from shared.scenarios import load_scenarios
+from shared.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
+
+
+async def serve(settings: TrainerSettings, health: Health) -> None:
+    """Run until cancelled. Raises FatalError where it cannot."""
+    torch.set_num_threads(settings.trainer_threads)
+    scenarios = load_scenarios(settings.scenarios_path)
+    bus, clock = Bus(settings), SystemClock()
+    await bus.create_topics()
+    async with AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(serve_health(health, settings.http_host, settings.trainer_http_port))
+        exporter = await asyncio.to_thread(GraphExporter.cached, settings.state_dir)
+        producer = await stack.enter_async_context(bus.producer())
+        items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))
+        examples = await stack.enter_async_context(bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)))
+        newest = await newest_release(bus)
+        ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
+        loop = Loop(
+            policy=_loop_policy(settings),
+            make_learner=lambda: Learner(scenarios, _learner_policy(settings)),
+            items=Intake(ITEMS, items, bus),
+            examples=Intake(TRAINING_EXAMPLES, examples, bus),
+            letters=DeadLetters(producer, bus, clock),
+            parser=ExampleParser(scenarios),
+            publisher=Publisher(producer, bus, clock, newest.version, list(ends.values())),
+            floor=newest.trained_through,
+            exporter=exporter,
+            health=health,
+        )
+        await loop.run()
+
+
+def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:
+    encoder = EncoderPolicy(
+        full_softmax_items=settings.trainer_full_softmax_items, max_users=settings.trainer_max_users
+    )
+    return LearnerPolicy(settings.trainer_seed, encoder)
+
+
+def _loop_policy(settings: TrainerSettings) -> LoopPolicy:
+    pace = PacePolicy(
+        settings.trainer_learn_within_sec, settings.trainer_shed_replay_lag, settings.trainer_large_batch_lag
+    )
+    return LoopPolicy(
+        checkpoint_path=settings.state_dir / f"trainer-{settings.topic_prefix or 'main'}.ckpt",
+        release_interval_sec=settings.trainer_release_interval_sec,
+        checkpoint_interval_sec=settings.trainer_checkpoint_interval_sec,
+        pace=pace,
+    )

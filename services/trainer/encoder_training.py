@@ -1,0 +1,160 @@
+"""Trains encoder and item table on whole user sequences: those of users who just did something, and replayed ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.trainer.encoder import Encoder, Noise
+from services.trainer.examples import NextItem, Past
+from services.trainer.item_table import BETAS, ItemTable
+from services.trainer.next_item import Candidates, every_item, next_item_loss, sample_items
+from services.trainer.sequences import Sequences, SequenceStore, Step
+from shared.model_contract import MAX_SCENARIOS
+
+NORM_LIMIT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderPolicy:
+    """How the encoder learns: the recipe is two steps of 48 users for 256 fresh events, half of them recent."""
+
+    rate: float = 2e-3
+    events_per_step: int = 128
+    users_per_step: int = 48
+    fewest_users: int = 16
+    full_softmax_items: int = 0  # catalogues up to this size need no sample
+    negatives: int = 512
+    max_users: int = 200_000
+
+
+class EncoderTrainer:
+    """Encoder, table and sequences with their optimiser. `unseen_only`: scenario ids that never recommend an item twice."""
+
+    def __init__(self, policy: EncoderPolicy, unseen_only: Sequence[int], seed: int) -> None:
+        self.policy = policy
+        self._generator = torch.Generator().manual_seed(seed)
+        self._random = np.random.default_rng(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = Encoder()
+        self.table = ItemTable(self._generator)
+        self.sequences = SequenceStore(policy.max_users)
+        self._optimiser = torch.optim.Adam(self._shared(), lr=policy.rate, betas=BETAS)
+        self._noise = Noise(self._generator)
+        self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
+        self._unseen_only[list(unseen_only)] = True
+        self._popularity = np.zeros(0)
+        self._fresh: dict[int, None] = {}
+        self._fresh_events = 0
+
+    @property
+    def fresh_events(self) -> int:
+        """Events taken in that no step has learned from."""
+        return self._fresh_events
+
+    def observe(self, examples: Sequence[NextItem]) -> None:
+        """Append events to their users' sequences; an unknown user begins with the history of the example."""
+        for example in examples:
+            past = () if example.user_id in self.sequences else example.history
+            steps = [self._step(event) for event in (*past, example.event)]
+            self._fresh[self.sequences.append(example.user_id, steps)] = None
+            self._count(steps)
+        self._fresh_events += len(examples)
+
+    def wanted_steps(self) -> int:
+        """Gradient steps that the recipe has for the fresh events."""
+        return ceil(self._fresh_events / self.policy.events_per_step)
+
+    def step(self, replay: bool) -> list[float]:
+        """Learn from all users with fresh events, in as many gradient steps as the recipe says; returns the losses.
+
+        Without `replay` the fresh users are all there is, in as few steps.
+        """
+        fresh = np.fromiter(self._fresh, np.int64)
+        steps = self.wanted_steps() if replay else 1
+        few = self._fresh_events < self.policy.events_per_step
+        self._fresh.clear()
+        self._fresh_events = 0
+        wanted = 0 if not replay else 2 * len(fresh) if few else self.policy.users_per_step
+        return [self._gradient_step(chosen, wanted) for chosen in self._portions(fresh, steps)]
+
+    def state(self) -> dict[str, Any]:
+        """Everything, for a checkpoint."""
+        return {
+            "encoder": self.encoder.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "table": self.table.state(),
+            "sequences": self.sequences.state(),
+            "popularity": self._popularity,
+            "fresh": (list(self._fresh), self._fresh_events),
+            "random": (self._generator.get_state(), self._random.bit_generator.state),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.encoder.load_state_dict(state["encoder"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.table.restore(state["table"])
+        self.sequences.restore(state["sequences"])
+        self._popularity = np.array(state["popularity"])
+        fresh, self._fresh_events = state["fresh"]
+        self._fresh = dict.fromkeys(fresh)
+        self._generator.set_state(state["random"][0])
+        self._random.bit_generator.state = state["random"][1]
+
+    def _shared(self) -> list[torch.nn.Parameter]:
+        return [*self.encoder.parameters(), self.table.projection]
+
+    def _step(self, past: Past) -> Step:
+        return Step(self.table.row(past.item_id), past.action, past.scenario, past.value, past.at)
+
+    def _count(self, steps: Sequence[Step]) -> None:
+        if len(self.table) > len(self._popularity):
+            self._popularity = np.concatenate([self._popularity, np.zeros(2 * len(self.table) - len(self._popularity))])
+        for step in steps:
+            self._popularity[step.row] += 1
+
+    def _portions(self, fresh: NDArray[np.int64], steps: int) -> list[NDArray[np.int64]]:
+        """The fresh users of each step: all are covered; where there are few, each step sees them."""
+        half = self.policy.users_per_step // 2
+        if len(fresh) <= half:
+            return [fresh] * steps
+        return np.array_split(self._random.permutation(fresh), steps)
+
+    def _gradient_step(self, fresh: NDArray[np.int64], users: int) -> float:
+        windows = self._draw(fresh, users)
+        outcome = next_item_loss(
+            self.encoder, self.table, windows, self._candidates(windows), self._unseen_only, self._noise
+        )
+        if not outcome.places:
+            return 0.0
+        self._optimiser.zero_grad()
+        outcome.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        gradient = outcome.embedding.grad
+        norm = torch.nn.utils.clip_grad_norm_(self._shared(), NORM_LIMIT)
+        if gradient is not None and bool(torch.isfinite(norm)) and bool(torch.isfinite(gradient).all()):
+            self._optimiser.step()
+            self.table.move(outcome.rows, gradient, self.policy.rate)
+        return outcome.loss.item()
+
+    def _draw(self, fresh: NDArray[np.int64], users: int) -> Sequences:
+        """The last windows of fresh users and, up to `users` in all, windows anywhere in the sequences of others."""
+        if not users:
+            return self.sequences.windows(fresh)
+        fewest = self.policy.fewest_users
+        others = self.sequences.draw(max(fewest, min(users, self.policy.users_per_step) - len(fresh)), self._random)
+        back = (self._random.random(len(others)) * (self.sequences.spare(others) + 1)).astype(np.int64)
+        ends = np.concatenate([np.zeros(len(fresh), np.int64), back])
+        return self.sequences.windows(np.concatenate([fresh, others]), ends)
+
+    def _candidates(self, windows: Sequences) -> Candidates:
+        size = len(self.table)
+        if size <= self.policy.full_softmax_items:
+            return every_item(size)
+        share = self._popularity / max(self._popularity.sum(), 1.0)
+        return sample_items(windows, size, share, self.policy.negatives, self._random)

@@ -1,0 +1,50 @@
+"""The release gate: a candidate serves only when it is sound and not worse than what serves now."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+from services.trainer.progressive import Comparison
+from shared.model_contract import PARITY_TOLERANCE
+
+NOT_A_NUMBER = "not_a_number"
+PARITY = "parity"
+LOG_LOSS = "log_loss"
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """A candidate is worse when its log-loss is higher by more than `tolerance` of the serving one's and by more than `errors`
+    standard errors of the paired difference: a gate that noise can close stalls, one without a tolerance closes on nothing.
+    Below `fewest` examples nothing is known."""
+
+    tolerance: float = 0.01
+    errors: float = 3.0
+    fewest: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What is known about a release before it is published."""
+
+    finite: bool  # every weight and row is a number
+    parity: float  # largest difference between torch and ONNX on the probe batch
+    progressive: Comparison
+
+
+def reasons_to_hold(candidate: Candidate, policy: GatePolicy) -> list[str]:
+    """Why the candidate must not serve; empty when it may."""
+    held = []
+    if not candidate.finite:
+        held.append(NOT_A_NUMBER)
+    if not (isfinite(candidate.parity) and candidate.parity <= PARITY_TOLERANCE):
+        held.append(PARITY)
+    if _is_worse(candidate.progressive, policy):
+        held.append(LOG_LOSS)
+    return held
+
+
+def _is_worse(seen: Comparison, policy: GatePolicy) -> bool:
+    if seen.count < policy.fewest:
+        return False
+    allowed = max(policy.tolerance * seen.serving, policy.errors * seen.error)
+    return not seen.difference <= allowed

@@ -1,0 +1,125 @@
+"""The item rows: an embedding of its own for each item plus a projection of its content, normalised."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from services.trainer.content import CONTENT_SLOTS, VOCABULARY, Vocabulary
+from shared.model_contract import DIM, PADDING_ROW
+
+FIRST_CAPACITY = 1024
+INIT = 0.05
+BETAS = (0.9, 0.98)
+EPSILON = 1e-8
+
+
+class ItemTable:
+    """Rows by item id; row 0 is padding. Grows by doubling.
+
+    Embeddings are moved by Adam (Kingma and Ba 2015) row by row: rows that a step did not touch stay as they are, which keeps a
+    large catalogue affordable and the number of rows to publish small.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+        self._row_of: dict[str, int] = {}
+        self.ids: list[str] = [""]
+        self.vocabulary = Vocabulary()
+        self.projection = nn.Parameter(torch.randn(VOCABULARY, DIM, generator=generator) * INIT)
+        self._embedding = torch.zeros(0, DIM)
+        self._moments = torch.zeros(2, 0, DIM)
+        self._steps = torch.zeros(0)
+        self._slots = torch.zeros(0, CONTENT_SLOTS, dtype=torch.int64)
+        self._grow(FIRST_CAPACITY)
+
+    def __len__(self) -> int:
+        """Rows in use, padding included: they are 0..len - 1."""
+        return len(self.ids)
+
+    def row(self, item_id: str) -> int:
+        """The item's row; an item that was never heard of is admitted without content."""
+        known = self._row_of.get(item_id)
+        return self._admit(item_id) if known is None else known
+
+    def rows(self, item_ids: Sequence[str]) -> list[int]:
+        return [self.row(item_id) for item_id in item_ids]
+
+    def describe(self, item_id: str, categories: Sequence[str], attributes: Mapping[str, str]) -> None:
+        """Admit an item with its content, or change its content."""
+        row = self.row(item_id)
+        self._slots[row] = torch.tensor(self.vocabulary.slots(categories, attributes))
+
+    def embedding(self, rows: Tensor) -> Tensor:
+        """A leaf copy of the embeddings of `rows`, to differentiate by."""
+        return self._embedding[rows].requires_grad_()
+
+    def vectors(self, rows: Tensor, embedding: Tensor) -> Tensor:
+        """Final vectors [M, DIM] of `rows` given their embeddings; zero for padding."""
+        slots = self._slots[rows]
+        hot = torch.zeros(len(rows), VOCABULARY).scatter_(1, slots, 1.0)
+        hot[:, 0] = 0
+        weight = (slots > 0).sum(1, keepdim=True).clamp(min=1).float().rsqrt()
+        vectors = functional.normalize(embedding + (hot * weight) @ self.projection, dim=-1)
+        return vectors * (rows != PADDING_ROW)[:, None]
+
+    @torch.no_grad()
+    def all_vectors(self) -> Tensor:
+        """Final vectors of all rows in use, [len, DIM]."""
+        rows = torch.arange(len(self))
+        return self.vectors(rows, self._embedding[rows])
+
+    @torch.no_grad()
+    def move(self, rows: Tensor, gradient: Tensor, rate: float) -> None:
+        """One step of Adam on `rows` (each once)."""
+        first = self._moments[0, rows].lerp_(gradient, 1 - BETAS[0])
+        second = self._moments[1, rows].lerp_(gradient.square(), 1 - BETAS[1])
+        steps = self._steps[rows] + 1
+        self._moments[0, rows], self._moments[1, rows], self._steps[rows] = first, second, steps
+        first = first / (1 - BETAS[0] ** steps)[:, None]
+        second = second / (1 - BETAS[1] ** steps)[:, None]
+        self._embedding[rows] -= rate * first / (second.sqrt() + EPSILON)
+
+    def state(self) -> dict[str, object]:
+        """Everything, for a checkpoint."""
+        used = slice(0, len(self))
+        return {
+            "ids": self.ids,
+            "vocabulary": self.vocabulary.names,
+            "projection": self.projection.data,
+            "embedding": self._embedding[used],
+            "moments": self._moments[:, used],
+            "steps": self._steps[used],
+            "slots": self._slots[used],
+        }
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Take over what `state` returned."""
+        self.ids = list(state["ids"])  # type: ignore[call-overload]  # a checkpoint is read back untyped
+        self._row_of = {item_id: row for row, item_id in enumerate(self.ids) if row}
+        self.vocabulary = Vocabulary(state["vocabulary"])  # type: ignore[arg-type]
+        while len(self.ids) > len(self._steps):
+            self._grow(2 * len(self._steps))
+        used = slice(0, len(self.ids))
+        self.projection.data.copy_(state["projection"])  # type: ignore[arg-type]
+        self._embedding[used] = state["embedding"]  # type: ignore[assignment]
+        self._moments[:, used] = state["moments"]  # type: ignore[assignment]
+        self._steps[used] = state["steps"]  # type: ignore[assignment]
+        self._slots[used] = state["slots"]  # type: ignore[assignment]
+
+    def _admit(self, item_id: str) -> int:
+        row = len(self.ids)
+        if row == len(self._steps):
+            self._grow(2 * row)
+        self.ids.append(item_id)
+        self._row_of[item_id] = row
+        self._embedding[row] = torch.randn(DIM, generator=self._generator) * INIT
+        return row
+
+    def _grow(self, capacity: int) -> None:
+        more = capacity - len(self._steps)
+        self._embedding = torch.cat([self._embedding, torch.zeros(more, DIM)])
+        self._moments = torch.cat([self._moments, torch.zeros(2, more, DIM)], dim=1)
+        self._steps = torch.cat([self._steps, torch.zeros(more)])
+        self._slots = torch.cat([self._slots, torch.zeros(more, CONTENT_SLOTS, dtype=torch.int64)])

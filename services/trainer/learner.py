@@ -1,0 +1,138 @@
+"""The learner: admits items, takes examples in, judges, learns, and hands out weights. No Kafka, no clock: equal inputs, equal models."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
+from services.trainer.examples import Example, NextItem, Shown
+from services.trainer.progressive import Window
+from services.trainer.ranker import Ranker
+from services.trainer.ranker_training import RankerPolicy, RankerTrainer
+from shared.model_contract import ACTIONS, MAX_SCENARIOS
+from shared.scenarios import Scenarios
+
+MICRO_BATCH = 256
+JUDGED_EXAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerPolicy:
+    """Everything that decides what is learned from given examples."""
+
+    seed: int = 0
+    encoder: EncoderPolicy = field(default_factory=EncoderPolicy)
+    ranker: RankerPolicy = field(default_factory=RankerPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemContent:
+    """An item as it comes in: what it says about itself."""
+
+    item_id: str
+    categories: Sequence[str] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What a turn of learning did."""
+
+    encoder_steps: int
+    shed_steps: int  # encoder steps that were left out
+    ranker_steps: int
+    encoder_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model at one moment, cut loose from the one in training."""
+
+    encoder: dict[str, torch.Tensor]
+    ranker: dict[str, torch.Tensor]
+    item_ids: list[str]  # row -> item; row 0 is padding
+    vectors: NDArray[np.float32]  # [rows, DIM]
+
+    def finite(self) -> bool:
+        """Whether every number is one."""
+        tensors = (*self.encoder.values(), *self.ranker.values(), torch.from_numpy(self.vectors))
+        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+class Learner:
+    """Encoder, ranker and their progressive validation as one."""
+
+    def __init__(self, scenarios: Scenarios, policy: LearnerPolicy) -> None:
+        unseen_only = [scenario.id for scenario in scenarios.scenarios.values() if "seen" in scenario.filters]
+        self.encoder = EncoderTrainer(policy.encoder, unseen_only, policy.seed)
+        self.ranker = RankerTrainer(policy.ranker, _heads(scenarios), policy.seed)
+        self._serving: Ranker | None = None
+        self.label_window = Window(JUDGED_EXAMPLES)
+        self.list_window = Window(JUDGED_EXAMPLES)
+        self.examples = 0
+
+    @property
+    def fresh(self) -> int:
+        """Examples, in events, that wait to be learned from."""
+        return max(self.encoder.fresh_events, self.ranker.fresh)
+
+    def admit(self, items: Sequence[ItemContent]) -> None:
+        """Take items, or what changed about them, into the table."""
+        for item in items:
+            self.encoder.table.describe(item.item_id, item.categories, item.attributes)
+
+    def observe(self, examples: Sequence[Example]) -> None:
+        """Take examples in and judge on them, before any step learns from them."""
+        events = [example for example in examples if isinstance(example, NextItem)]
+        lists, shown = self.ranker.observe(events, [example for example in examples if isinstance(example, Shown)])
+        serving, candidate = self._serving or self.ranker.ranker, self.ranker.ranker
+        with torch.no_grad():
+            self.list_window.add(*(self.ranker.list_loss(model, lists).numpy() for model in (serving, candidate)))
+            self.label_window.add(*(self.ranker.shown_loss(model, shown).numpy() for model in (serving, candidate)))
+        self.encoder.observe(events)
+        self.examples += len(examples)
+
+    def step(self, replay: bool = True) -> StepReport:
+        """Learn from all that was observed since the last step; without `replay` from little else."""
+        wanted = self.encoder.wanted_steps()
+        losses = self.encoder.step(replay) if wanted else []
+        steps = self.ranker.step()
+        return StepReport(len(losses), wanted - len(losses), steps, float(np.mean(losses)) if losses else 0.0)
+
+    def snapshot(self) -> Weights:
+        """The weights as they are now."""
+        return Weights(
+            encoder={name: value.clone() for name, value in self.encoder.encoder.state_dict().items()},
+            ranker={name: value.clone() for name, value in self.ranker.ranker.state_dict().items()},
+            item_ids=list(self.encoder.table.ids),
+            vectors=self.encoder.table.all_vectors().numpy(),
+        )
+
+    def serves(self, weights: Weights) -> None:
+        """`weights` were released: from now on they are what the candidate is compared with."""
+        self._serving = self._serving or Ranker()
+        self._serving.load_state_dict(weights.ranker)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that learning goes on from, for a checkpoint."""
+        return {"encoder": self.encoder.state(), "ranker": self.ranker.state(), "examples": self.examples}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.encoder.restore(state["encoder"])
+        self.ranker.restore(state["ranker"])
+        self.examples = state["examples"]
+
+
+def _heads(scenarios: Scenarios) -> NDArray[np.bool_]:
+    """[MAX_SCENARIOS, ACTIONS]: which actions are positive feedback in which scenario."""
+    heads = np.zeros((MAX_SCENARIOS, len(ACTIONS)), np.bool_)
+    for scenario in scenarios.scenarios.values():
+        for name, action in scenario.actions.items():
+            if action.positive:
+                heads[scenario.id, ACTIONS.index(name)] = True
+    return heads

@@ -1,0 +1,237 @@
+"""The trainer's loop: read, judge, learn; release and checkpoint when it is time."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from services.trainer.examples import Example, ExampleParser
+from services.trainer.gate import NOT_A_NUMBER, Candidate, GatePolicy, reasons_to_hold
+from services.trainer.graphs import GraphExporter, Graphs
+from services.trainer.intake import SERVICE, DeadLetters, Intake, read_examples, read_items
+from services.trainer.learner import Learner, Weights
+from services.trainer.pace import Load, PacePolicy, is_due, load_of
+from services.trainer.parity import Probe, largest_difference, probe_of
+from services.trainer.progressive import Comparison
+from services.trainer.releases import Publisher
+from shared.kafka import KafkaError
+from shared.metrics import (
+    CHECKPOINT_SECONDS,
+    EXAMPLES,
+    HELD_RELEASES,
+    LAG,
+    PROGRESSIVE_LOG_LOSS,
+    PROGRESSIVE_NEXT_ITEM_LOSS,
+    RELEASE_SECONDS,
+    SHED_REPLAY,
+    STAGE_SECONDS,
+    STEPS,
+)
+from shared.runtime import Health
+from shared.topics import ITEMS, TRAINING_EXAMPLES
+
+log = structlog.get_logger()
+
+READ_TIMEOUT_MS = 50
+READ_RECORDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LoopPolicy:
+    """When things happen."""
+
+    checkpoint_path: Path
+    release_interval_sec: float = 1.0
+    checkpoint_interval_sec: float = 30.0
+    pace: PacePolicy = field(default_factory=PacePolicy)
+    gate: GatePolicy = field(default_factory=GatePolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Captured:
+    """What a release is made of, at one moment."""
+
+    weights: Weights
+    probe: Probe
+    labels: Comparison
+    lists: Comparison
+    trained_through: list[int]
+    examples: int
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "progressive_log_loss": self.labels.candidate,
+            "progressive_log_loss_serving": self.labels.serving,
+            "progressive_next_item_loss": self.lists.candidate,
+            "judged_examples": float(self.labels.count),
+            "examples": float(self.examples),
+        }
+
+
+class Loop:
+    """One learner, fed from two topics, released to two. `floor`: what the newest release of former lives had learned through."""
+
+    def __init__(
+        self,
+        policy: LoopPolicy,
+        make_learner: Callable[[], Learner],
+        items: Intake,
+        examples: Intake,
+        letters: DeadLetters,
+        parser: ExampleParser,
+        publisher: Publisher,
+        floor: Sequence[int],
+        exporter: GraphExporter,
+        health: Health,
+    ) -> None:
+        self._policy = policy
+        self._make_learner = make_learner
+        self._learner = make_learner()
+        self._items, self._examples = items, examples
+        self._letters, self._parser, self._publisher = letters, parser, publisher
+        self._floor = list(floor)
+        self._exporter = exporter
+        self._health = health
+        self._release: asyncio.Task[Weights | None] | None = None
+        self._fresh_since = 0.0
+        self._released_at = self._saved_at = time.monotonic()
+        self._learned_since_release = False
+
+    async def run(self) -> None:
+        """Recover, catch up, and go on until cancelled."""
+        await self._recover()
+        ends = await self._examples.ends()
+        self._floor = [min(one, end) for one, end in zip(self._floor, ends.values(), strict=False)]
+        while True:
+            await self._turn()
+            if not self._health.ready and await self._examples.reached(ends):
+                self._health.ready = True
+                log.info("caught_up", examples=self._learner.examples)
+
+    async def _recover(self) -> None:
+        """Go on from the checkpoint, or from the topics' beginnings where there is none."""
+        partitions = len(self._examples.next_offsets)
+        self._learner = self._make_learner()
+        saved = await asyncio.to_thread(read_checkpoint, self._policy.checkpoint_path)
+        if saved is not None:
+            self._learner.restore(saved.learner)
+        offsets = saved.offsets if saved is not None else {}
+        for topic, intake in ((ITEMS, self._items), (TRAINING_EXAMPLES, self._examples)):
+            await intake.seek(offsets.get(topic, [0] * partitions))
+        log.info("recovered", examples=self._learner.examples, offsets=self._examples.next_offsets)
+        ends = await self._items.ends()
+        while not await self._items.reached(ends):
+            self._health.beat()
+            self._learner.admit(await read_items(self._items, self._letters, READ_TIMEOUT_MS))
+
+    async def _turn(self) -> None:
+        self._health.beat()
+        self._learner.admit(await read_items(self._items, self._letters))
+        examples = await read_examples(self._examples, self._letters, self._parser, READ_TIMEOUT_MS, READ_RECORDS)
+        waiting = self._report_lag()
+        await self._observe(examples)
+        load = load_of(waiting, self._policy.pace)
+        if is_due(self._learner.fresh, time.monotonic() - self._fresh_since, load, self._policy.pace):
+            await self._learn(load)
+        await self._release_when_due()
+        if time.monotonic() - self._saved_at >= self._policy.checkpoint_interval_sec:
+            await self._save()
+
+    async def _observe(self, examples: list[Example]) -> None:
+        if not examples:
+            return
+        if not self._learner.fresh:
+            self._fresh_since = time.monotonic()
+        with STAGE_SECONDS.labels(SERVICE, "observe").time():
+            await asyncio.to_thread(self._learner.observe, examples)
+        for example in examples:
+            EXAMPLES.labels(example.kind).inc()
+
+    async def _learn(self, load: Load) -> None:
+        with STAGE_SECONDS.labels(SERVICE, "learn").time():
+            report = await asyncio.to_thread(self._learner.step, load is Load.LIGHT)
+        STEPS.labels("encoder").inc(report.encoder_steps)
+        STEPS.labels("ranker").inc(report.ranker_steps)
+        SHED_REPLAY.inc(report.shed_steps)
+        PROGRESSIVE_LOG_LOSS.labels("candidate").set(self._learner.label_window.compare().candidate)
+        PROGRESSIVE_LOG_LOSS.labels("serving").set(self._learner.label_window.compare().serving)
+        PROGRESSIVE_NEXT_ITEM_LOSS.set(self._learner.list_window.compare().candidate)
+        self._learned_since_release = True
+
+    async def _release_when_due(self) -> None:
+        """Start a release beside the loop when there is something new, the last one is out, and it would not be a step back."""
+        if self._release is not None and self._release.done():
+            released = await self._release
+            self._release = None
+            if released is not None:
+                self._learner.serves(released)
+        now = time.monotonic()
+        due = self._learned_since_release and now - self._released_at >= self._policy.release_interval_sec
+        if due and self._release is None and self._past_floor():
+            self._released_at, self._learned_since_release = now, False
+            captured = await asyncio.to_thread(self._capture)
+            self._release = asyncio.create_task(self._judge_and_publish(captured))
+
+    def _past_floor(self) -> bool:
+        """A model that learned from less than the one that serves must not take its place."""
+        return all(done >= needed for done, needed in zip(self._examples.next_offsets, self._floor, strict=False))
+
+    def _capture(self) -> "_Captured":
+        weights, learner = self._learner.snapshot(), self._learner
+        labels, lists = learner.label_window.compare(), learner.list_window.compare()
+        through = list(self._examples.next_offsets)
+        return _Captured(weights, probe_of(learner, weights), labels, lists, through, learner.examples)
+
+    async def _judge_and_publish(self, captured: "_Captured") -> Weights | None:
+        """The weights that were released; None where they were held or could not be written."""
+        with RELEASE_SECONDS.time():
+            graphs, candidate = await asyncio.to_thread(self._judge, captured)
+            held = reasons_to_hold(candidate, self._policy.gate)
+            for reason in held:
+                HELD_RELEASES.labels(reason).inc()
+            if held:
+                log.warning("release_held", reasons=",".join(held), **captured.figures())
+                return None
+            try:
+                rows = await self._publisher.publish(
+                    captured.weights,
+                    graphs,
+                    captured.trained_through,
+                    captured.figures() | {"parity": candidate.parity},
+                )
+            except KafkaError as error:
+                log.warning("release_failed", error=repr(error))
+                self._learned_since_release = True
+                return None
+        self._health.details["version"] = self._publisher.version
+        log.info("released", version=self._publisher.version, rows=rows, examples=captured.examples)
+        return captured.weights
+
+    def _judge(self, captured: "_Captured") -> tuple[Graphs, Candidate]:
+        graphs = self._exporter.export(captured.weights)
+        parity = largest_difference(graphs, captured.weights, captured.probe)
+        return graphs, Candidate(captured.weights.finite(), parity, captured.labels)
+
+    async def _save(self) -> None:
+        """Write a checkpoint of a model that is sound; go back to the last one where it is not."""
+        self._saved_at = time.monotonic()
+        if not (await asyncio.to_thread(self._learner.snapshot)).finite():
+            HELD_RELEASES.labels(NOT_A_NUMBER).inc()
+            log.error("model_not_a_number")
+            await self._recover()
+            return
+        offsets = {ITEMS: list(self._items.next_offsets), TRAINING_EXAMPLES: list(self._examples.next_offsets)}
+        with CHECKPOINT_SECONDS.time():
+            checkpoint = Checkpoint(offsets, self._learner.state())
+            await asyncio.to_thread(write_checkpoint, self._policy.checkpoint_path, checkpoint)
+
+    def _report_lag(self) -> int:
+        waiting = self._examples.waiting()
+        for partition, records in enumerate(waiting):
+            LAG.labels(SERVICE, TRAINING_EXAMPLES, partition).set(records)
+        self._health.details["trained_through_lag"] = sum(waiting)
+        return sum(waiting)

@@ -1,0 +1,104 @@
+"""Trains the ranker on considered lists and shown items, several steps a micro-batch over the last ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from services.trainer.examples import NextItem, Shown
+from services.trainer.ranker import Ranker, action_losses, list_losses
+from services.trainer.ranking_memory import ListMemory, Lists, ShownItems, ShownMemory
+from shared.model_contract import FEATURES
+
+NORM_LIMIT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RankerPolicy:
+    """How the ranker learns: five steps for each 256 fresh examples."""
+
+    rate: float = 2e-3
+    examples_per_step: int = 51
+    lists_per_step: int = 256
+    shown_per_step: int = 1024
+
+
+class RankerTrainer:
+    """The ranker with its memory and optimiser. `heads` [MAX_SCENARIOS, ACTIONS]: the actions that each scenario has."""
+
+    def __init__(self, policy: RankerPolicy, heads: NDArray[np.bool_], seed: int) -> None:
+        self.policy = policy
+        self._random = np.random.default_rng(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.ranker = Ranker()
+        self._heads = torch.from_numpy(heads)
+        self._optimiser = torch.optim.Adam(self.ranker.parameters(), lr=policy.rate, betas=(0.9, 0.98))
+        self.lists = ListMemory()
+        self.shown = ShownMemory()
+        self._fresh_lists = 0
+        self._fresh_shown = 0
+
+    @property
+    def fresh(self) -> int:
+        """Lists, or shown items where they are more than four to a list, that no step has learned from."""
+        return max(self._fresh_lists, self._fresh_shown // 4)
+
+    def observe(self, events: Sequence[NextItem], shown: Sequence[Shown]) -> tuple[Lists, ShownItems]:
+        """Remember what can be ranked; returned as batches, for judging before anything is learned from them."""
+        lists = self.lists.add([event for event in events if event.target >= 0 and len(event.features)])
+        items = self.shown.add(shown)
+        for features in (lists.features.reshape(-1, len(FEATURES)), items.features):
+            if len(features):
+                self.ranker.standardise_by(features)
+        self._fresh_lists += len(lists.counts)
+        self._fresh_shown += len(items.actions)
+        return lists, items
+
+    def step(self) -> int:
+        """Learn in as many gradient steps as the recipe says; returns how many."""
+        steps = ceil(self.fresh / self.policy.examples_per_step)
+        self._fresh_lists = self._fresh_shown = 0
+        for _ in range(steps):
+            self._gradient_step()
+        return steps
+
+    def list_loss(self, ranker: Ranker, lists: Lists) -> Tensor:
+        """Loss of each list [B]."""
+        return list_losses(ranker(lists.features, lists.scenarios)[0], lists.counts, lists.targets)
+
+    def shown_loss(self, ranker: Ranker, items: ShownItems) -> Tensor:
+        """Log-loss of each shown item [n]: the mean over the heads that it counts for."""
+        logits = ranker.shown(items.features, items.scenarios, items.positions)
+        losses, counted = action_losses(logits, items.actions, self._heads[items.scenarios])
+        return (losses * counted).sum(1) / counted.sum(1).clamp(min=1)
+
+    def state(self) -> dict[str, Any]:
+        """Weights and optimiser, for a checkpoint; the memory of lists fills again by itself."""
+        return {
+            "ranker": self.ranker.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "random": self._random.bit_generator.state,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.ranker.load_state_dict(state["ranker"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._random.bit_generator.state = state["random"]
+
+    def _gradient_step(self) -> None:
+        loss = torch.zeros(())
+        if len(self.lists):
+            loss = loss + self.list_loss(self.ranker, self.lists.draw(self.policy.lists_per_step, self._random)).mean()
+        if len(self.shown):
+            loss = loss + self.shown_loss(self.ranker, self.shown.draw(self.policy.shown_per_step, self._random)).mean()
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        if bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self.ranker.parameters(), NORM_LIMIT))):
+            self._optimiser.step()

@@ -1,0 +1,117 @@
+"""Publishes releases: the item rows that changed, all acknowledged, then the model that names them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.trainer.graphs import Graphs
+from services.trainer.learner import Weights
+from shared.clock import Clock
+from shared.codec import Codec, Record
+from shared.errors import DecodeError
+from shared.kafka import Bus, Producer, settle
+from shared.metrics import RELEASES, ROWS_PUBLISHED
+from shared.model_contract import DIM, hash_of_contract, sign_release
+from shared.topics import ITEM_EMBEDDINGS, MODEL_RELEASES
+
+CHAMPION = "champion"
+TAIL = 20  # records of each partition that are looked at for the newest release
+
+# A row is published again when it moved by more than this (Euclidean; rows are unit vectors). User vectors have length 1 / .08 = 12.5,
+# so that a score differs by at most .1 from the trained one's, and the median item's by far less.
+ROW_TOLERANCE = 0.008
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest release that the topic holds: version 0 where there is none."""
+
+    version: int = 0
+    trained_through: tuple[int, ...] = ()
+
+
+async def newest_release(bus: Bus) -> Newest:
+    """Look for the newest release at the ends of `model-releases`: releases of hours lie before it, and nobody needs them."""
+    codec = Codec.for_topic(MODEL_RELEASES)
+    newest = Newest()
+    partitions = bus.topic_partitions(MODEL_RELEASES)
+    async with bus.reader(partitions) as reader:
+        ends = {partition: end for partition, end in (await reader.end_offsets(partitions)).items() if end > 0}
+        for partition, end in ends.items():
+            reader.raw.seek(partition, max(0, end - TAIL))
+        while not await reader.at_end(ends):
+            for message in await reader.batch(200, TAIL):
+                newest = _newer(newest, message.value, codec)
+    return newest
+
+
+class Publisher:
+    """Writes releases with rising versions; remembers what rows readers have."""
+
+    def __init__(self, producer: Producer, bus: Bus, clock: Clock, version: int, embedding_ends: list[int]) -> None:
+        self._producer = producer
+        self._bus = bus
+        self._clock = clock
+        self._rows = np.zeros((0, DIM), np.float32)
+        self._ends = embedding_ends
+        self._contract = hash_of_contract()
+        self._row_codec = Codec.for_topic(ITEM_EMBEDDINGS)
+        self._release_codec = Codec.for_topic(MODEL_RELEASES)
+        self.version = version
+
+    async def publish(
+        self, weights: Weights, graphs: Graphs, trained_through: list[int], metrics: dict[str, float]
+    ) -> int:
+        """Publish the next version; returns the number of rows that went with it. Raises KafkaError when a write is refused."""
+        version = self.version + 1
+        changed = changed_rows(self._rows, weights.vectors)
+        await self._publish_rows(weights, changed, version)
+        record = {
+            "slot": CHAMPION,
+            "version": version,
+            "contract": self._contract,
+            "encode": graphs.encode,
+            "rank": graphs.rank,
+            "embedding_offsets": list(self._ends),
+            "trained_through": trained_through,
+            "metrics": metrics,
+            "released_at": self._clock.now_ms(),
+            "signature": sign_release(version, self._contract, graphs.encode, graphs.rank),
+        }
+        await self._producer.send_all(MODEL_RELEASES, [(CHAMPION, self._release_codec.encode(record))])
+        self.version = version
+        RELEASES.inc()
+        ROWS_PUBLISHED.inc(len(changed))
+        return len(changed)
+
+    async def _publish_rows(self, weights: Weights, changed: NDArray[np.int64], version: int) -> None:
+        futures = []
+        for row in changed.tolist():
+            item_id, vector = weights.item_ids[row], weights.vectors[row]
+            record = {"item_id": item_id, "version": version, "vector": vector.astype("<f4").tobytes(), "bias": 0.0}
+            futures.append(await self._producer.send(ITEM_EMBEDDINGS, item_id, self._row_codec.encode(record)))
+        for written in await settle(futures):
+            self._ends[written.partition] = max(self._ends[written.partition], written.offset + 1)
+        known = np.zeros_like(weights.vectors)
+        known[: len(self._rows)] = self._rows
+        known[changed] = weights.vectors[changed]
+        self._rows = known
+
+
+def changed_rows(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows of `after` (not the padding) that `before` does not have or that moved by more than ROW_TOLERANCE."""
+    moved = np.linalg.norm(after[: len(before)] - before, axis=1) > ROW_TOLERANCE
+    changed = np.concatenate([moved, np.ones(len(after) - len(before), np.bool_)])
+    changed[0] = False
+    return np.flatnonzero(changed)
+
+
+def _newer(newest: Newest, payload: bytes, codec: Codec) -> Newest:
+    try:
+        record: Record = codec.decode(payload)
+    except DecodeError:
+        return newest
+    if record["version"] <= newest.version:
+        return newest
+    return Newest(record["version"], tuple(record["trained_through"]))
