@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from rich.table import Table
-
-matplotlib.use("Agg")  # draws to files, needs no display
 
 MODEL = "model"
 _LABELS = {MODEL: "model", "popularity": "popularity", "covisitation": "co-visitation"}
@@ -92,8 +90,6 @@ def write_json(report: Report, path: Path) -> None:
 
 def write_plot(report: Report, path: Path) -> None:
     """Plot NDCG@10 by tenth of the stream, the model beside the baselines."""
-    from matplotlib.figure import Figure  # after the backend has been chosen
-
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     tenths = np.arange(1, 11) * 10
@@ -118,15 +114,16 @@ def write_plot(report: Report, path: Path) -> None:
 
 
 def quality_table(report: Report) -> Table:
-    """Model and baselines: the whole stream and its tenths."""
-    table = Table(title=f"{report.dataset}: NDCG@10 of the next item, by tenth of the stream", title_justify="left")
+    """Model and baselines: the whole stream and its tenths; fits into 80 columns."""
+    title = f"{report.dataset}: NDCG@10 of the next item, by tenth of the stream"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("", "NDCG@10", "HR@10", *(str(tenth) for tenth in range(1, 11))):
-        table.add_column(column, justify="right" if column else "left")
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for name, scores in report.quality.items():
-        tenths = [f"{value:.3f}" for value in scores["ndcg_at_10_by_tenth"]]
+        figures = (scores["ndcg_at_10"], scores["hr_at_10"])
+        tenths = [f"{value:.3f}".removeprefix("0") for value in scores["ndcg_at_10_by_tenth"]]
         style = "bold" if name == MODEL else ""
-        whole = (f"{scores['ndcg_at_10']:.4f}", f"{scores['hr_at_10']:.4f}")
-        table.add_row(_LABELS.get(name, name), *whole, *tenths, style=style)
+        table.add_row(_LABELS.get(name, name), *(f"{value:.4f}" for value in figures), *tenths, style=style)
     return table
 
 

@@ -41,7 +41,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         raise FatalError("there are no events to play: raise --limit or --users")
     bus = Bus(settings)
     await bus.create_topics()
-    await wait_until_ready(settings.lab_ready_urls)
+    await wait_until_ready(settings.lab_ready_urls, options.ready_within_sec)
     records = Records(uuid.uuid4().hex[:8], SCENARIO, LIST_LENGTH, deadline_ms=round(options.deadline_sec * 1000))
     tail = Tail(records)
     async with AsyncExitStack() as stack:

@@ -20,6 +20,7 @@ class ReplayOptions:
     window: int
     max_skew_sec: float
     deadline_sec: float
+    ready_within_sec: float
     output: Path
 
 
@@ -42,6 +43,9 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
         help="event time that one user may be ahead of another",
     )
     parser.add_argument("--deadline", type=_amount, default=5.0, metavar="SECONDS", help="for a list to come")
+    parser.add_argument(
+        "--ready-within", type=_amount, default=120.0, metavar="SECONDS", help="for the services to be ready"
+    )
     parser.add_argument("--output", type=Path, default=Path("reports/demo"), help="where .json and .png go")
     given = parser.parse_args(arguments)
     return ReplayOptions(
@@ -53,6 +57,7 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
         window=given.window,
         max_skew_sec=given.max_skew,
         deadline_sec=given.deadline,
+        ready_within_sec=given.ready_within,
         output=given.output,
     )
 

@@ -51,7 +51,9 @@ class ProgressView:
             self._bar.update(self._task, completed=standing.events, line=line)
         elif now - self._last_line_at >= _LINE_EVERY_SEC:
             self._last_line_at = now
-            self._console.print(f"{standing.events:,} of {self._total:,} events; {line}", highlight=False)
+            self._console.print(
+                f"{standing.events:,} of {self._total:,} events; {line}", highlight=False, soft_wrap=True
+            )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from shared.errors import FatalError
 _OPEN = "eddy_joiner_open_items"
 
 
-async def wait_until_ready(services: str, timeout_sec: float = 60.0) -> None:
+async def wait_until_ready(services: str, timeout_sec: float) -> None:
     """Wait for the services in `name=url,name=url`. Raises FatalError that names the first one that is not there or not ready."""
     deadline = time.monotonic() + timeout_sec
     async with httpx.AsyncClient(timeout=5.0) as client:

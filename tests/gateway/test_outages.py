@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from lab.broker import running_broker
-from lab.broker.process import Broker, free_port
+from lab.broker.process import Broker
+from lab.ports import free_port
 from services.gateway.settings import GatewaySettings
 from tests.gateway.conftest import NOW_MS, serving
 from tests.lab.processes import command

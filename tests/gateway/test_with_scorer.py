@@ -2,7 +2,7 @@
 
 import os
 
-from lab.broker.process import free_port
+from lab.ports import free_port
 from tests.gateway.conftest import Served
 from tests.lab.processes import command
 from tests.poll import poll_until

@@ -1,0 +1,92 @@
+"""The replay against the real services, as a person starts it: a command, a folder of events, a report."""
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lab.ports import free_port
+from tests.lab.processes import command
+
+SERVICES = ("features", "scorer", "joiner")
+USERS, ITEMS, EVENTS = 12, 40, 400
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small MovieLens-100K: users with a taste for every third item."""
+    source = random.Random(5)
+    seen: set[tuple[int, int]] = set()
+    lines = []
+    while len(lines) < EVENTS:
+        user = source.randrange(USERS)
+        item = min(int(source.expovariate(0.08)) * 3 + user % 3, ITEMS * 3 - 1)
+        if (user, item) not in seen:
+            seen.add((user, item))
+            lines.append(f"{user}\t{item}\t{source.randint(1, 5)}\t{880_000_000 + 20 * len(lines)}\n")
+    (tmp_path / "u.data").write_text("".join(lines))
+    return tmp_path
+
+
+@pytest.fixture
+def environment(kafka: str, topic_prefix: str, tmp_path: Path) -> dict[str, str]:
+    ports = {service: free_port() for service in SERVICES}
+    urls = {service: f"http://127.0.0.1:{port}" for service, port in ports.items()}
+    return {
+        "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "EDDY_TOPIC_PREFIX": topic_prefix,
+        "EDDY_STATE_DIR": str(tmp_path / "state"),
+        "EDDY_JOINER_LATENESS_SEC": "86400",
+        "EDDY_LAB_JOINER_URL": urls["joiner"],
+        "EDDY_LAB_READY_URLS": ",".join(f"{service}={url}" for service, url in urls.items()),
+        **{f"EDDY_{service.upper()}_HTTP_PORT": str(port) for service, port in ports.items()},
+    }
+
+
+@pytest.fixture
+def services(environment: dict[str, str]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for service in SERVICES:
+            stack.enter_context(command(["-m", f"services.{service}"], environment))
+        yield
+
+
+@pytest.mark.usefixtures("services")
+def test_a_replay_ends_with_balanced_books(environment: dict[str, str], folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "reports" / "demo"
+    arguments = ["-m", "lab.replay", "--data", str(folder), "--output", str(output)]
+    with command(arguments, environment) as replay:
+        assert replay.finish(timeout_sec=180) == 0, replay.output
+    report = json.loads(output.with_suffix(".json").read_text())
+    assert report["events"] == report["requests"]["count"] == EVENTS
+    ledger = report["ledger"]
+    assert ledger["difference"] == 0
+    assert ledger["shown"] == ledger["positive"] + ledger["negative"] + ledger["open"] > 0
+    assert ledger["positive"] > 0
+    assert report["training"]["examples"] > 0
+    assert report["freshness"]["event_to_list_ms"]["p50"] > 0
+    assert report["quality"]["model"]["hr_at_10"] > 0
+    assert report["dead_letters"] == {}
+    assert output.with_suffix(".png").exists()
+    assert "co-visitation" in replay.output
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "replay: no Kafka at 127.0.0.1:1"),
+        ({"EDDY_LAB_READY_URLS": "scorer=http://127.0.0.1:1"}, "replay: scorer is not ready at http://127.0.0.1:1"),
+        ({"EDDY_LAB_JOINER_ULR": "x"}, "replay: unknown setting EDDY_LAB_JOINER_ULR"),
+    ],
+)
+def test_what_is_missing_is_one_line(
+    environment: dict[str, str], folder: Path, changed: dict[str, str], line: str
+) -> None:
+    arguments = ["-m", "lab.replay", "--data", str(folder), "--ready-within", "0.5"]
+    with command(arguments, {**environment, **changed}) as replay:
+        assert replay.finish() == 1
+    assert line in replay.output
+    assert "Traceback" not in replay.output
