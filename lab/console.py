@@ -1,9 +1,9 @@
 """How the commands of the lab end: a failure that a person can mend is one line, an interrupt is no traceback."""
 
+import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -16,6 +16,8 @@ def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
     ConfigError and FatalError become one line on stderr and exit code 1; SIGINT and SIGTERM unwind, so that everything that
     was started is stopped, and exit with 130 and 143.
     """
+    # What aiokafka logs as errors it also raises, or tries again.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGHUP, _unwind)
     try:
@@ -25,17 +27,6 @@ def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-
-
-@contextmanager
-def signals_ignored() -> Iterator[None]:
-    """For a clean-up that a second Ctrl-C must not cut short. Main thread only."""
-    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _unwind(number: int, frame: FrameType | None) -> NoReturn:

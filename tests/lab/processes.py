@@ -52,8 +52,14 @@ class Command:
 
 
 @contextmanager
-def command(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Command]:
-    """Run `python <arguments>` in a session of its own, from the root of the repository; killed with its family at the end."""
+def command(
+    arguments: Sequence[str], environment: Mapping[str, str] | None = None, without: Sequence[str] = ()
+) -> Iterator[Command]:
+    """Run `python <arguments>` in a session of its own, from the root of the repository; killed with its family at the end.
+
+    `environment` is added to this process's own, `without` is taken from it.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in without}
     process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=REPO_ROOT,
@@ -62,7 +68,7 @@ def command(arguments: Sequence[str], environment: Mapping[str, str] | None = No
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, **(environment or {})},
+        env={**inherited, **(environment or {})},
     )
     running = Command(process)
     try:
