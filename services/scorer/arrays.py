@@ -29,6 +29,13 @@ def grown(array: A, size: int, fill: Any = 0) -> A:
     return bigger  # type: ignore[return-value]  # same dtype and rank as `array`
 
 
+def grown_rows(array: A, size: int, fill: Any = 0) -> A:
+    """As `grown`, for an array [rows, ...] that grows along its first axis."""
+    if size <= len(array):
+        return array
+    return np.ascontiguousarray(np.moveaxis(grown(np.moveaxis(array, 0, -1), size, fill), -1, 0))  # type: ignore[return-value]  # the same
+
+
 def first_of(rows: I64, wanted: Bool, limit: int) -> I64:
     """The first `limit` entries of each row of `rows` [B, M] (or [M], the same for all) that are `wanted` [B, M], padded with 0."""
     places = np.cumsum(wanted, axis=1, dtype=np.int32)

@@ -40,19 +40,21 @@ class Batch:
 class Candidates:
     """The considered candidates, best-placed source first; all matrices are [B, C].
 
-    Row 0 with `valid` is an item that nothing but the request names: its id is in `names[request, column]`. `sources` are indices
-    into SOURCES, `filled` marks popular items that no source brought, `brought_by[source]` what each source brought. `draws[b]` are
-    columns in the order in which the random slot takes them; the columns from `merged[b]` on are there for the draw alone.
+    Request b considers the first `counts[b]` columns (`valid`). Row 0 there is an item that nothing but the request names: its id is
+    `unknown[b][column]`. `sources` are indices into SOURCES, `filled` marks popular items that no source brought, `brought_by[source]`
+    what each source brought. `draws[b]` are columns in the order in which the random slot takes them; the columns from `merged[b]` on
+    are there for the draw alone.
     """
 
     rows: I64
     valid: Bool
+    counts: list[int]
     sources: I64
     filled: Bool
     brought_by: dict[str, Bool]
     draws: list[list[int]]
-    merged: I64
-    names: dict[tuple[int, int], str] = field(default_factory=dict)
+    merged: list[int]
+    unknown: dict[int, dict[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from services.scorer.arrays import FIRST_CAPACITY, I64, Bool, grown
+from services.scorer.arrays import FIRST_CAPACITY, I32, I64, Bool, grown, grown_rows
 from shared.codec import Record
 from shared.errors import PoisonError
 from shared.model_contract import MAX_SCENARIOS, PADDING_ROW
@@ -20,6 +20,8 @@ _WORD = re.compile(r"\w+")
 
 class Catalogue:
     """Item id <-> row. An item gets its row when anything first names it, and keeps it.
+
+    `categories` [capacity, MAX_CATEGORIES] are numbers from 1, padded with 0; no item has more than `most_categories`.
 
     `eligible` [MAX_SCENARIOS, capacity] says which rows may be recommended in a scenario: published and available there, or never
     published but with counts there.
@@ -35,7 +37,8 @@ class Catalogue:
         self.eligible_count = [0] * MAX_SCENARIOS
         self.published: Bool = np.zeros(FIRST_CAPACITY, bool)
         self.published_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
-        self.categories: I64 = np.zeros((MAX_CATEGORIES, FIRST_CAPACITY), np.int64)
+        self.categories: I32 = np.zeros((FIRST_CAPACITY, MAX_CATEGORIES), np.int32)
+        self.most_categories = 1
         self._category_numbers: dict[str, int] = {}
         self._rows_of_word: dict[str, set[int]] = {}
         self._words: dict[int, frozenset[str]] = {}
@@ -105,7 +108,7 @@ class Catalogue:
         self.eligible = grown(self.eligible, row + 1, False)
         self.published = grown(self.published, row + 1, False)
         self.published_at = grown(self.published_at, row + 1)
-        self.categories = grown(self.categories, row + 1)
+        self.categories = grown_rows(self.categories, row + 1)
         return row
 
     def _allowed(self, scenarios: list[str]) -> set[int]:
@@ -125,7 +128,8 @@ class Catalogue:
         numbers = self._category_numbers
         # Number 0 means no category.
         own = [numbers.setdefault(name, len(numbers) + 1) for name in dict.fromkeys(categories)][:MAX_CATEGORIES]
-        self.categories[:, row] = own + [0] * (MAX_CATEGORIES - len(own))
+        self.categories[row] = own + [0] * (MAX_CATEGORIES - len(own))
+        self.most_categories = max(self.most_categories, len(own))
 
     def _set_words(self, row: int, words: frozenset[str]) -> None:
         former = self._words.get(row, frozenset())

@@ -14,7 +14,8 @@ from shared.scenarios import Scenarios
 ORDER_LENGTH = 1000
 
 _MS = 1000.0
-_COLUMNS = ("shown", "clicked", "acted", "acted_fast", "total")
+_COLUMNS = ("shown", "clicked", "acted", "acted_fast")
+_ACTED, _ACTED_FAST = 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,11 @@ class CandidateCounts:
 
 
 class ItemCounts:
-    """Counts [MAX_SCENARIOS, capacity] stated at `as_of` [capacity] (milliseconds of event time)."""
+    """Counts [scenarios, capacity, 4] stated at `as_of` [capacity] (milliseconds of event time)."""
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._scenario_ids = scenarios.ids
-        shape = (MAX_SCENARIOS, FIRST_CAPACITY)
-        self.values: dict[str, F32] = {name: np.zeros(shape, np.float32) for name in _COLUMNS}
+        self._values: F32 = np.zeros((max(scenarios.ids.values()) + 1, FIRST_CAPACITY, len(_COLUMNS)), np.float32)
         self.total: F32 = np.zeros(FIRST_CAPACITY, np.float32)
         self.as_of: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.first_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
@@ -50,7 +50,7 @@ class ItemCounts:
     def ensure(self, size: int) -> None:
         """Make room for `size` rows."""
         if size > len(self.as_of):
-            self.values = {name: grown(column, size) for name, column in self.values.items()}
+            self._values = np.ascontiguousarray(grown(self._values.transpose(0, 2, 1), size).transpose(0, 2, 1))
             self.total = grown(self.total, size)
             self.as_of = grown(self.as_of, size)
             self.first_at = grown(self.first_at, size)
@@ -71,10 +71,9 @@ class ItemCounts:
         counted = [
             (self._scenario_ids[e["scenario"]], e) for e in record["counts"] if e["scenario"] in self._scenario_ids
         ]
-        for name, column in self.values.items():
-            column[:, row] = 0.0
-            for scenario, entry in counted:
-                column[scenario, row] = entry[name]
+        self._values[:, row] = 0.0
+        for scenario, entry in counted:
+            self._values[scenario, row] = [entry[name] for name in _COLUMNS]
         self.total[row] = sum(entry["total"] for _, entry in counted)
         return [scenario for scenario, _ in counted]
 
@@ -87,25 +86,25 @@ class ItemCounts:
         age_ms = np.maximum(at[:, None] - self.as_of[rows], 0)
         slow = np.exp2(-age_ms / self.slow_ms[scenarios][:, None]).astype(np.float32)
         fast = np.exp2(-age_ms / self.fast_ms[scenarios][:, None]).astype(np.float32)
-        picked = {name: column[scenarios[:, None], rows] for name, column in self.values.items()}
+        picked = self._values[scenarios[:, None], rows]
         born = _earliest(self.first_at[rows], published_at)
         age_days = np.where(born > 0, np.maximum(at[:, None] - born, 0) / 86_400_000.0, 0.0)
         return CandidateCounts(
-            shown=picked["shown"] * slow,
-            clicked=picked["clicked"] * slow,
-            acted=picked["acted"] * slow,
-            acted_fast=picked["acted_fast"] * fast,
+            shown=picked[..., 0] * slow,
+            clicked=picked[..., 1] * slow,
+            acted=picked[..., 2] * slow,
+            acted_fast=picked[..., 3] * fast,
             total=self.total[rows],
             age_days=age_days.astype(np.float32),
         )
 
     def trending(self, scenario: int, eligible: Bool) -> I64:
         """Eligible rows that were acted on, by the fast count, best first: the same order at whatever time."""
-        return self._order("acted_fast", float(self.fast_ms[scenario]), scenario, eligible)
+        return self._order(_ACTED_FAST, float(self.fast_ms[scenario]), scenario, eligible)
 
     def popular(self, scenario: int, eligible: Bool) -> I64:
         """Eligible rows by the slow count, best first, then those without counts."""
-        counted = self._order("acted", float(self.slow_ms[scenario]), scenario, eligible)
+        counted = self._order(_ACTED, float(self.slow_ms[scenario]), scenario, eligible)
         if len(counted) >= ORDER_LENGTH:
             return counted
         rest = eligible.copy()
@@ -122,16 +121,21 @@ class ItemCounts:
         decayed = np.zeros(size)
         for scenario in self._scenario_ids.values():
             age = (self.newest - self.as_of[:size]) / self.slow_ms[scenario]
-            decayed += self.values["acted"][scenario, :size] * np.exp2(-age)
+            decayed += self._values[scenario, :size, _ACTED] * np.exp2(-age)
         return decayed
+
+    def acted(self, scenario: int, rows: I64) -> F32:
+        """Slow counts of rows, stated each at its own time."""
+        counts: F32 = self._values[scenario, rows, _ACTED]
+        return counts
 
     def acted_sum(self, scenario: int) -> float:
         """Sum of the scenario's slow counts, decayed to the newest event."""
         age = (self.newest - self.as_of) / self.slow_ms[scenario]
-        return float((self.values["acted"][scenario] * np.exp2(-age)).sum())
+        return float((self._values[scenario, :, _ACTED] * np.exp2(-age)).sum())
 
-    def _order(self, name: str, half_life_ms: float, scenario: int, eligible: Bool) -> I64:
-        counts = self.values[name][scenario, : len(eligible)]
+    def _order(self, column: int, half_life_ms: float, scenario: int, eligible: Bool) -> I64:
+        counts = self._values[scenario, : len(eligible), column]
         # log2 of the count at a common time, so that old counts keep their order instead of vanishing.
         with np.errstate(divide="ignore"):
             scores = np.log2(counts.astype(np.float64)) + self.as_of[: len(eligible)] / half_life_ms

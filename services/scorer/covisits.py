@@ -42,8 +42,8 @@ class Matrices:
     size: int
 
     def from_history(self, matrix: Csr, rows: I64, weights: F32) -> Csr:
-        """sum_i weights[i] * matrix[rows[:, i]]: [B, size], from `rows` [B, L] (0 and rows that came later count as nothing)."""
-        known = (rows > 0) & (rows < self.size)
+        """sum_i weights[..., i] * matrix[rows[:, i]]: [B, size], from `rows` [B, L] (0 and rows that came later count as nothing)."""
+        known = (rows > 0) & (rows < self.size) & (weights > 0)
         starts = np.concatenate([[0], np.cumsum(known.sum(axis=1))]).astype(np.int32)
         chosen = np.broadcast_to(weights, rows.shape)[known]
         selection = sparse.csr_array(

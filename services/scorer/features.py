@@ -18,6 +18,7 @@ LAST_MOVES = 5
 MOVE_DECAY = 0.6
 MOVE_WEIGHTS: F32 = np.float32(MOVE_DECAY) ** np.arange(LAST_MOVES - 1, -1, -1, dtype=np.float32)
 MOVE_WEIGHTS /= MOVE_WEIGHTS.sum()
+_LAST_ALONE: F32 = np.eye(1, LAST_MOVES, LAST_MOVES - 1, dtype=np.float32)
 
 # Pseudo-counts: an item without counts gets what is usual, one with few is drawn towards it.
 PRIOR_MOVES = 5.0
@@ -111,44 +112,49 @@ class Features:
     ) -> None:
         total = relations.acted_sums[:, None] + PRIOR_COUNT * len(self._catalogue)
         usual = (counts.acted + PRIOR_COUNT) / np.maximum(total, counts.acted + PRIOR_COUNT)
-        last = self._moves(batch.histories.rows[:, -1:], np.ones(1, np.float32), candidates.rows, relations, usual)
-        five = self._moves(batch.histories.rows[:, -LAST_MOVES:], MOVE_WEIGHTS, candidates.rows, relations, usual)
-        out[..., _COLUMN["transition_last_1"]] = _log_odds(last)
+        one, five = self._moves(batch.histories.rows[:, -LAST_MOVES:], candidates.rows, relations.matrices, usual)
+        out[..., _COLUMN["transition_last_1"]] = _log_odds(one)
         out[..., _COLUMN["transition_last_5"]] = _log_odds(five)
         out[..., _COLUMN["transition_rank"]] = ranks(np.where(candidates.valid, five, -np.inf))
 
-    def _moves(self, last: I64, weights: F32, rows: I64, relations: Relations, usual: F32) -> F32:
-        """Weighted mean over the `last` items [B, L] of the smoothed probability that each of `rows` [B, C] follows."""
-        matrices = relations.matrices
-        known = (last > 0) & (last < matrices.size)
-        left = np.where(known, matrices.moves_from[np.where(known, last, 0)], 0.0)
+    def _moves(self, last: I64, rows: I64, matrices: Matrices, usual: F32) -> tuple[F32, F32]:
+        """Smoothed probability [B, C] that each of `rows` follows the last of `last` [B, L]; weighted mean of that over all of them."""
+        known = np.where(last < matrices.size, last, 0)
         # p(b | a) = (moves(a, b) + PRIOR usual(b)) / (moves(a) + PRIOR): the first part by sparse product, the second by sums.
-        shares = (weights / (left + PRIOR_MOVES)).astype(np.float32)
-        found = matrices.from_history(matrices.moves, last, shares)
-        seen = self._scratch.lookup(lines_of(found), rows, len(self._catalogue))
-        smoothed: F32 = seen + usual * PRIOR_MOVES * shares.sum(axis=1, keepdims=True)
-        return smoothed
+        shares = 1.0 / (matrices.moves_from[known] + PRIOR_MOVES)
+        both = np.concatenate([shares * _LAST_ALONE, shares * MOVE_WEIGHTS])
+        found = matrices.from_history(matrices.moves, np.concatenate([known, known]), both)
+        seen = self._scratch.lookup(lines_of(found), np.concatenate([rows, rows]), len(self._catalogue))
+        prior = PRIOR_MOVES * both.sum(axis=1)[:, None]
+        smoothed = seen + np.concatenate([usual, usual]) * prior
+        return smoothed[: len(rows)], smoothed[len(rows) :]
 
     def _content(self, out: F32, batch: Batch, rows: I64) -> None:
-        history = batch.histories.rows
-        out[..., _COLUMN["content_match"]] = self._match(history, rows)
-        out[..., _COLUMN["last_content_match"]] = self._match(history[:, -1:], rows)
-
-    def _match(self, history: I64, rows: I64) -> F32:
-        """Cosine of the categories of `rows` [B, C] with the summed, normalised ones of `history` [B, L]."""
+        """Cosine of the categories of `rows` with the summed, normalised ones of the history, and of its last item."""
+        used = self._catalogue.categories[:, : self._catalogue.most_categories]
+        of_history, of_rows = used[batch.histories.rows], used[rows]
+        own = np.sqrt((of_rows > 0).sum(axis=2))
         size = self._catalogue.category_count + 1
-        of_history = self._catalogue.categories[:, history]
-        weights = 1.0 / np.sqrt(np.maximum((of_history > 0).sum(axis=0), 1))
-        keys = of_history + np.arange(len(rows))[:, None] * size
-        flat = np.bincount(keys.ravel(), np.broadcast_to(weights, of_history.shape).ravel(), minlength=len(rows) * size)
-        profile = flat.reshape(len(rows), size).astype(np.float32)
-        profile[:, 0] = 0.0
-        norm = np.sqrt((profile**2).sum(axis=1))[:, None]
-        of_rows = self._catalogue.categories[:, rows]
-        hits = profile[np.arange(len(rows))[:, None], of_rows].sum(axis=0)
-        own = np.sqrt((of_rows > 0).sum(axis=0))
-        matched: F32 = hits / np.maximum(norm * own, 1e-9)
-        return matched
+        out[..., _COLUMN["content_match"]] = _match(_profile(of_history, size), of_rows, own)
+        out[..., _COLUMN["last_content_match"]] = _match(_profile(of_history[:, -1:], size), of_rows, own)
+
+
+def _profile(categories: I32, size: int) -> F32:
+    """Unit vectors [B, size] of the categories [B, L, K] of L items, each item's of length 1."""
+    lines = len(categories)
+    weights = 1.0 / np.sqrt(np.maximum((categories > 0).sum(axis=2, keepdims=True), 1))
+    keys = categories + (np.arange(lines) * size)[:, None, None]
+    flat = np.bincount(keys.ravel(), np.broadcast_to(weights, keys.shape).ravel(), minlength=lines * size)
+    profile = flat.reshape(lines, size).astype(np.float32)
+    profile[:, 0] = 0.0
+    norm = np.sqrt((profile**2).sum(axis=1, keepdims=True))
+    return np.asarray(profile / np.maximum(norm, 1e-9), np.float32)
+
+
+def _match(profile: F32, categories: I32, own: F32) -> F32:
+    """Cosine of each line of `profile` [B, size] with items of `categories` [B, C, K], whose vectors have length `own` [B, C]."""
+    keys = categories + (np.arange(len(profile)) * profile.shape[1])[:, None, None]
+    return np.asarray(profile.ravel().take(keys).sum(axis=2) / np.maximum(own, 1.0), np.float32)
 
 
 def _popularity(out: F32, counts: CandidateCounts, valid: Bool) -> None:

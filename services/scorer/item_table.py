@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.scorer.arrays import F32, FIRST_CAPACITY, I64, Bool, grown
+from services.scorer.arrays import F32, FIRST_CAPACITY, I64, Bool, grown, grown_rows
 from shared.model_contract import DIM, PADDING_BIAS
 
 
@@ -22,7 +22,7 @@ class ItemTable:
     def ensure(self, size: int) -> None:
         """Make room for `size` rows."""
         if size > len(self.bias):
-            self.vectors = np.ascontiguousarray(grown(self.vectors.T, size).T)
+            self.vectors = grown_rows(self.vectors, size)
             self.bias = grown(self.bias, size)
             self.bound_bias = grown(self.bound_bias, size, PADDING_BIAS)
             self.has_vector = grown(self.has_vector, size, False)

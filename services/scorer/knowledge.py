@@ -148,8 +148,7 @@ class Knowledge:
     def popularity_of(self, scenario: int, rows: I64) -> F32:
         """Slow counts of rows in a scenario, stated each at its own time: to order a few rows by."""
         self.counts.ensure(len(self.catalogue))
-        counts: F32 = self.counts.values["acted"][scenario, rows]
-        return counts
+        return self.counts.acted(scenario, rows)
 
     def _orders(self, scenario: int, size: int) -> Orders:
         eligible = self.catalogue.eligible[scenario, :size].copy()

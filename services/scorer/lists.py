@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.scorer.arrays import F32, I64, Bool
+from services.scorer.arrays import F32, I64
 from services.scorer.batch import Batch, Candidates
 from services.scorer.knowledge import Knowledge
 from services.scorer.policy import POLICY, Place, choose
@@ -38,62 +38,60 @@ class Lists:
         chosen = [self._choose(batch, ranked, line) for line in range(len(batch))]
         reasons = self._reasons.of(batch, ranked.candidates, chosen)
         return [
-            {
-                "request_id": request.request_id,
-                "user_id": request.user_id,
-                "scenario": request.scenario,
-                "requested_at": request.requested_at,
-                "served_at": served_at,
-                "model_version": model_version,
-                "policy": POLICY,
-                "trigger": request.trigger,
-                "applied_offset": batch.users[line].applied_offset,
-                "items": self._items(ranked, line, chosen[line], reasons[line]),
-                "considered": self._names(ranked.candidates, line),
-                "features": ranked.features[line, : _count(ranked.candidates.valid, line)].tobytes(),
-                "contract": self._contract,
-                "history": self._knowledge.users.snapshot(batch.users[line]),
-            }
-            for line, request in enumerate(batch.requests)
+            self._record(batch, ranked, line, chosen[line], reasons[line])
+            | {"model_version": model_version, "served_at": served_at}
+            for line in range(len(batch))
         ]
+
+    def _record(self, batch: Batch, ranked: Ranked, line: int, places: list[Place], reasons: list[str]) -> Record:
+        request, user = batch.requests[line], batch.users[line]
+        considered = self._names(ranked.candidates, line)
+        return {
+            "request_id": request.request_id,
+            "user_id": request.user_id,
+            "scenario": request.scenario,
+            "requested_at": request.requested_at,
+            "policy": POLICY,
+            "trigger": request.trigger,
+            "applied_offset": user.applied_offset,
+            "items": _items(ranked, line, considered, places, reasons),
+            "considered": considered,
+            "features": ranked.features[line, : len(considered)].tobytes(),
+            "contract": self._contract,
+            "history": self._knowledge.users.snapshot(user),
+        }
 
     def _choose(self, batch: Batch, ranked: Ranked, line: int) -> list[Place]:
-        request = batch.requests[line]
-        draws = ranked.candidates.draws[line]
-        ranking = ranked.ranking[line, : _count(ranked.candidates.valid, line)].tolist()
-        merged = int(ranked.candidates.merged[line])
-        return choose(
-            [column for column in ranking if column < merged] if draws else ranking,
-            draws,
-            batch.pool_sizes[line],
-            request.limit,
-            self._knowledge.scenarios[request.scenario].exploration.random_slots,
-        )
-
-    def _items(self, ranked: Ranked, line: int, places: list[Place], reasons: list[str]) -> list[Record]:
-        columns = [place.candidate for place in places]
-        names = self._names(ranked.candidates, line)
-        scores = ranked.scores[line, columns].tolist()
-        predictions = [[]] * len(columns) if ranked.predictions is None else ranked.predictions[line, columns].tolist()
-        sources = ranked.candidates.sources[line, columns].tolist()
-        return [
-            {
-                "item_id": names[place.candidate],
-                "position": position,
-                "score": scores[position],
-                "predictions": predictions[position],
-                "propensity": place.propensity,
-                "source": "random" if place.explored else SOURCES[sources[position]],
-                "reason": reasons[position],
-            }
-            for position, place in enumerate(places)
-        ]
+        request, candidates = batch.requests[line], ranked.candidates
+        draws = candidates.draws[line]
+        # What was drawn and not considered anyway cannot win a place by its score.
+        count = int(candidates.merged[line]) if draws else int(candidates.counts[line])
+        ranking = [column for column in ranked.ranking[line].tolist() if column < count]
+        slots = self._knowledge.scenarios[request.scenario].exploration.random_slots
+        return choose(ranking, draws, batch.pool_sizes[line], request.limit, slots)
 
     def _names(self, candidates: Candidates, line: int) -> list[str]:
-        ids = self._knowledge.catalogue.ids
-        rows = candidates.rows[line, : _count(candidates.valid, line)].tolist()
-        return [ids[row] if row else candidates.names[line, column] for column, row in enumerate(rows)]
+        rows = candidates.rows[line, : candidates.counts[line]].tolist()
+        names = list(map(self._knowledge.catalogue.ids.__getitem__, rows))
+        for column in candidates.unknown.get(line, ()):
+            names[column] = candidates.unknown[line][column]
+        return names
 
 
-def _count(valid: Bool, line: int) -> int:
-    return int(valid[line].sum())
+def _items(ranked: Ranked, line: int, considered: list[str], places: list[Place], reasons: list[str]) -> list[Record]:
+    columns = [place.candidate for place in places]
+    scores = ranked.scores[line, columns].tolist()
+    predictions = [[]] * len(columns) if ranked.predictions is None else ranked.predictions[line, columns].tolist()
+    sources = ranked.candidates.sources[line, columns].tolist()
+    return [
+        {
+            "item_id": considered[place.candidate],
+            "position": position,
+            "score": scores[position],
+            "predictions": predictions[position],
+            "propensity": place.propensity,
+            "source": "random" if place.explored else SOURCES[sources[position]],
+            "reason": reasons[position],
+        }
+        for position, place in enumerate(places)
+    ]

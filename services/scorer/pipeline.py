@@ -8,6 +8,7 @@ from services.scorer.covisits import Csr
 from services.scorer.filters import ExcludedFilter
 from services.scorer.knowledge import Knowledge
 from services.scorer.merge import Merge, contained
+from services.scorer.request import Request
 from services.scorer.sources.covisited import CovisitedSource
 from services.scorer.sources.encoder import EncoderSource
 from services.scorer.sources.given import GivenSource
@@ -18,6 +19,8 @@ from shared.metrics import SOURCES
 
 # The order in which a candidate that several sources bring is credited follows the interleaving; this one numbers them.
 BRINGING = ("query", "encoder", "covisited", "trending", "fresh")
+# Sources that the ranker is told of.
+_FLAGGED = ("encoder", "covisited", "trending")
 _NUMBER = {name: number for number, name in enumerate(SOURCES)}
 _NUMBERS = np.array([*[_NUMBER[name] for name in BRINGING], _NUMBER["trending"]])
 
@@ -37,7 +40,6 @@ class Pipeline:
         self._query = QuerySource(catalogue, knowledge.popularity_of)
         self._given = GivenSource(catalogue)
         self._merge = Merge(knowledge.scenarios, BRINGING)
-        self._slots = {s.id: s.exploration.random_slots for s in knowledge.scenarios.scenarios.values()}
 
     def neighbours(self, batch: Batch) -> Csr:
         """Co-visited items of the batch: both a source and a feature."""
@@ -66,38 +68,33 @@ class Pipeline:
         }
 
     def _complete(self, batch: Batch, merged: I64, first: I64, found: dict[str, I64]) -> Candidates:
-        """Add what single requests add: the random draws, or their own candidates instead."""
+        """Add what single requests add: the rows that only the draw brings, or their own candidates instead."""
+        eligible = {scenario: orders.eligible for scenario, orders in self._knowledge.orders.items()}
+        drawn = self._random.draw(batch, eligible, merged, [self._places(request) for request in batch.requests])
         extras: list[list[int]] = []
         draws: list[list[int]] = []
-        names: dict[tuple[int, int], str] = {}
+        unknown: dict[int, dict[int, str]] = {}
         for line, request in enumerate(batch.requests):
             if request.candidates is not None:
                 given = self._given.find(batch, line, self._excluded(batch, line))
-                names.update({(line, column): name for column, (row, name) in enumerate(given) if not row})
+                unknown[line] = {column: name for column, (row, name) in enumerate(given) if not row}
                 extras.append([row for row, _ in given])
                 draws.append([])
             else:
-                drawn, extra = self._draw(batch, line, merged[line])
+                columns, extra = _columns(drawn[line], merged[line])
                 extras.append(extra)
-                draws.append(drawn)
-        return self._assemble(merged, first, found, extras, draws, names)
+                draws.append(columns)
+        return self._assemble(merged, first, found, extras, draws, unknown)
+
+    def _places(self, request: Request) -> int:
+        """Random places of a list; one of a single place, or of given candidates, has none."""
+        slots = self._knowledge.scenarios[request.scenario].exploration.random_slots
+        return 0 if request.candidates is not None else min(slots, request.limit - 1)
 
     def _excluded(self, batch: Batch, line: int) -> frozenset[str]:
         request = batch.requests[line]
         wanted = ExcludedFilter.name in self._knowledge.scenarios[request.scenario].filters
         return frozenset(request.exclude) if wanted else frozenset()
-
-    def _draw(self, batch: Batch, line: int, merged: I64) -> tuple[list[int], list[int]]:
-        """Columns of the drawn items in order, and the rows among them that have to be added."""
-        columns = {row: column for column, row in enumerate(merged.tolist()) if row}
-        scenario = int(batch.scenarios[line])
-        slots = min(self._slots[scenario], batch.requests[line].limit - 1)
-        if slots <= 0:
-            return [], []
-        drawn = self._random.draw(batch, line, self._knowledge.orders[scenario].eligible, set(columns), slots)
-        extra = [row for row in drawn if row not in columns]
-        columns.update({row: len(columns) + place for place, row in enumerate(extra)})
-        return [columns[row] for row in drawn], extra
 
     def _assemble(
         self,
@@ -106,31 +103,34 @@ class Pipeline:
         found: dict[str, I64],
         extras: list[list[int]],
         draws: list[list[int]],
-        names: dict[tuple[int, int], str],
+        unknown: dict[int, dict[int, str]],
     ) -> Candidates:
-        counts = (merged > 0).sum(axis=1)
-        width = max(int(counts[line]) + len(extra) for line, extra in enumerate(extras))
-        rows = np.zeros((len(merged), max(width, 1)), np.int64)
+        kept = (merged > 0).sum(axis=1).tolist()
+        counts = [count + len(extra) for count, extra in zip(kept, extras, strict=True)]
+        rows = np.zeros((len(merged), max(*counts, 1)), np.int64)
         sources = np.zeros(rows.shape, np.int64)
         filled: Bool = np.zeros(rows.shape, bool)
         rows[:, : merged.shape[1]] = merged
         sources[:, : merged.shape[1]] = _NUMBERS[first]
         filled[:, : merged.shape[1]] = (first == len(BRINGING)) & (merged > 0)
-        totals = counts.copy()
         for line, extra in enumerate(extras):
-            start = int(counts[line])
-            rows[line, start : start + len(extra)] = extra
-            sources[line, start : start + len(extra)] = _NUMBER["random" if draws[line] else "given"]
-            totals[line] += len(extra)
+            rows[line, kept[line] : counts[line]] = extra
+            sources[line, kept[line] : counts[line]] = _NUMBER["random" if draws[line] else "given"]
         return Candidates(
             rows=rows,
-            valid=np.arange(rows.shape[1]) < totals[:, None],
+            valid=np.arange(rows.shape[1]) < np.array(counts)[:, None],
+            counts=counts,
             sources=sources,
             filled=filled,
-            brought_by={
-                name: contained(rows, found[name]) & (rows > 0) for name in ("encoder", "covisited", "trending")
-            },
+            brought_by={name: contained(rows, found[name]) & (rows > 0) for name in _FLAGGED},
             draws=draws,
-            merged=counts,
-            names=names,
+            merged=kept,
+            unknown=unknown,
         )
+
+
+def _columns(drawn: list[int], merged: I64) -> tuple[list[int], list[int]]:
+    """Columns of the drawn rows in order, and the rows among them that have to be added after `merged`."""
+    considered = merged[merged > 0].tolist()
+    extra = [row for row in drawn if row not in considered]
+    return [(considered + extra).index(row) for row in drawn], extra

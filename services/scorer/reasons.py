@@ -31,12 +31,13 @@ class Reasons:
 
     def of(self, batch: Batch, candidates: Candidates, chosen: Sequence[Sequence[Place]]) -> list[list[str]]:
         """The reason of each place of each list."""
-        words = [[self._word(candidates, line, place) for place in places] for line, places in enumerate(chosen)]
+        sources, filled = candidates.sources.tolist(), candidates.filled.tolist()
+        words = [[_word(place, sources[line], filled[line]) for place in places] for line, places in enumerate(chosen)]
         which = [
             (line, position, place.candidate)
             for line, places in enumerate(chosen)
             for position, place in enumerate(places)
-            if not place.explored and candidates.sources[line, place.candidate] == _COVISITED
+            if not place.explored and sources[line][place.candidate] == _COVISITED
         ]
         if which:
             lines, _, columns = (np.array(part) for part in zip(*which, strict=True))
@@ -45,13 +46,6 @@ class Reasons:
                 words[line][position] = f"covisited:{self._knowledge.catalogue.ids[row]}"
         return words
 
-    def _word(self, candidates: Candidates, line: int, place: Place) -> str:
-        if place.explored:
-            return EXPLORATION
-        if candidates.filled[line, place.candidate]:
-            return "popular"
-        return _WORDS.get(SOURCES[candidates.sources[line, place.candidate]], "")
-
     def _strongest(self, last: I64, rows: I64) -> I64:
         """Of each line of `last` [R, L] the item that calls most for `rows` [R]."""
         matrices = self._knowledge.matrices
@@ -59,3 +53,9 @@ class Reasons:
         each = np.broadcast_to(rows[:, None], known.shape)
         calls = np.asarray(matrices.together[known.ravel(), each.ravel()]).reshape(known.shape)
         return np.asarray(known[np.arange(len(known)), np.argmax(calls * PLACE_WEIGHTS * (known > 0), axis=1)])
+
+
+def _word(place: Place, sources: list[int], filled: list[bool]) -> str:
+    if place.explored:
+        return EXPLORATION
+    return "popular" if filled[place.candidate] else _WORDS.get(SOURCES[sources[place.candidate]], "")

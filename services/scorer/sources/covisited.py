@@ -1,6 +1,7 @@
 """Items that go together with a user's last ones."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,8 +38,7 @@ class CovisitedSource:
 
 def lines_of(matrix: Csr) -> Iterator[tuple[I32, F32]]:
     """Columns and values of each line of a CSR matrix."""
-    starts = matrix.indptr.tolist()
-    for start, end in zip(starts[:-1], starts[1:], strict=True):
+    for start, end in pairwise(matrix.indptr.tolist()):
         yield matrix.indices[start:end], matrix.data[start:end]
 
 
