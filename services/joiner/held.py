@@ -23,6 +23,11 @@ class ShownItem:
     weight: float = 0.0
     actions: set[str] = field(default_factory=set)
 
+    def act(self, action: str, weight: float) -> None:
+        """An action that made a label or an upgrade."""
+        self.actions.add(action)
+        self.weight = weight
+
 
 @dataclass(slots=True, eq=False)
 class HeldList:
@@ -81,10 +86,10 @@ class HeldLists:
         heapq.heappush(self._expiry, (held.keep_until, next(self._sequence), held))
         return None
 
-    def find(self, request_id: str, user_id: str) -> HeldList | None:
-        """The user's list of this request."""
-        held = self._by_request.get(request_id)
-        return held if held is not None and held.served.user_id == user_id else None
+    def find(self, request_id: str | None, user_id: str, clock: int) -> HeldList | None:
+        """The user's list of this request, as long as the clock lets it live."""
+        held = self._by_request.get(request_id or "")
+        return held if held is not None and held.served.user_id == user_id and clock <= held.keep_until else None
 
     def of_user(self, user_id: str) -> Iterator[HeldList]:
         """The user's lists, in the order of the log, last one first."""

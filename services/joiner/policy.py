@@ -12,6 +12,7 @@ class AttributionPolicy:
     """
 
     def __init__(self, scenarios: Scenarios, lateness_sec: float = 0.0) -> None:
+        self.scenarios = scenarios
         entries = scenarios.scenarios
         self._actions = {name: scenario.actions for name, scenario in entries.items()}
         self._weights = {

@@ -46,7 +46,7 @@ async def rebuild(
         logs.events.seek(0)
         logs.lists.seek(0)
         return Rebuilt(JoinState(policy, ledger=ledger), 0, own_offset, [])
-    state = JoinState(policy, rewind.clock, rewind.list_time, ledger, replaying=True)
+    state = JoinState(policy, rewind.clock, rewind.list_time, ledger, replay_until=rewind.now)
     owed = await _read_lists(state, logs.lists, rewind, beat)
     owed += await _replay(state, logs.events, rewind, committed, beat)
     owed += [outcome for outcome in state.settle(rewind.watermark) if not isinstance(outcome, Refused | Shown)]

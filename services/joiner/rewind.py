@@ -9,14 +9,15 @@ _FORMAT = "1"
 
 @dataclass(frozen=True, slots=True)
 class Rewind:
-    """Commit metadata, some 120 bytes of Kafka's 4,096.
+    """Commit metadata, some 120 bytes of Kafka's 4,096. All times in ms.
 
-    `watermark` is where windows are judged. `events`, `lists` and `own` are the offsets to read user-events, recommendations and the
-    worker's own output from; `clock` and `list_time` the newest event and request time before them (all times in ms). Lists before
-    `lists_read` were judged already: one that cannot be used has its dead letter.
+    `watermark` is where windows are judged, `now` the newest event time so far. `events`, `lists` and `own` are the offsets to read
+    user-events, recommendations and the worker's own output from; `clock` and `list_time` the newest event and request time before
+    them. Lists before `lists_read` were judged already: one that cannot be used has its dead letter.
     """
 
     watermark: int
+    now: int
     events: int
     clock: int
     lists: int
@@ -41,6 +42,7 @@ def rewind_of(state: JoinState, events: int, lists: int, own: int) -> Rewind:
     batch, held = state.oldest_batch(), state.oldest_list()
     return Rewind(
         watermark=state.watermark,
+        now=state.clock,
         events=events if batch is None else batch.events_offset,
         clock=state.clock if batch is None else batch.clock,
         lists=lists if held is None else held.served.offset,

@@ -5,8 +5,7 @@ on the log up to it and on the lists, not on when a list was read, as long as it
 """
 
 import heapq
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -17,20 +16,9 @@ from services.joiner.ledger import Ledger
 from services.joiner.lists import ServedList
 from services.joiner.outcomes import Negative, NextItem, Outcome, Place, Positive, Refused, Shown, Upgrade
 from services.joiner.policy import AttributionPolicy
+from services.joiner.waiting import Waiting, WaitingRoom
 
-_NEVER = -(2**63)
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """An event whose list or impression is not there yet. `clock` is the event time when it came, `due` when it is given up."""
-
-    event: Event
-    clock: int
-    due: int
-    checkpoint: Checkpoint
-    considered: HeldList | None = None
-    settled: bool = False
+NEVER = -(2**63)
 
 
 @dataclass(slots=True, eq=False)
@@ -45,26 +33,26 @@ class Closing:
 class JoinState:
     """Everything that is open in one partition.
 
-    Feed lists with `add_list`, events with `apply` after `begin` for each batch, and wall time of an idle partition with `idle`; each
+    Feed lists with `add_list`, events with `apply` after a `begin` for each batch, and wall time of an idle partition with `idle`; each
     gives the outcomes it leads to, in order. Books: every item of a `Shown` ends in exactly one `Positive` or `Negative`, or is
-    counted in `open_items`.
+    counted in `open_items`. `clock` is the newest event time, `list_time` the newest request time of the lists.
+
+    After a restart, with the `ledger` of what was written and `replay_until`, the clock by then: feed the lists and events of before
+    again, then `settle`. What was due before that clock was written. Other examples that come out of a replay were not, and are owed.
     """
 
     policy: AttributionPolicy
-    clock: int = _NEVER
-    list_time: int = _NEVER
+    clock: int = NEVER
+    list_time: int = NEVER
     ledger: Ledger = field(default_factory=Ledger)
-    replaying: bool = False
+    replay_until: int = NEVER
     open_items: int = 0
-    _idle_clock: int = _NEVER
+    _idle_clock: int = NEVER
     _lists: HeldLists = field(default_factory=HeldLists)
     _checkpoints: Checkpoints = field(default_factory=Checkpoints)
-    _impressions: defaultdict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
-    _clicks: defaultdict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
-    _unattributed: defaultdict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
-    _unlisted: defaultdict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
+    _room: WaitingRoom = field(default_factory=WaitingRoom)
     _due: list[tuple[int, int, Closing | Waiting]] = field(default_factory=list)
-    _sequence: count = field(default_factory=count)  # type: ignore[type-arg]  # count is not generic at run time
+    _sequence: Iterator[int] = field(default_factory=count)
 
     @property
     def watermark(self) -> int:
@@ -72,20 +60,23 @@ class JoinState:
         return max(self.clock, self._idle_clock)
 
     @property
-    def has_clock(self) -> bool:
-        """Whether any event has come at all."""
-        return self.clock != _NEVER
-
-    @property
     def busy(self) -> bool:
         """Whether the passing of time can still lead to something."""
-        return bool(self._due) or len(self._lists) > 0
+        return self.clock != NEVER and (bool(self._due) or len(self._lists) > 0)
 
     def oldest_batch(self) -> Checkpoint | None:
+        """The first batch that a restart has to replay."""
         return self._checkpoints.oldest(self.clock)
 
     def oldest_list(self) -> HeldList | None:
+        """The first list that a restart has to read."""
         return self._lists.oldest()
+
+    def open_by_scenario(self) -> Iterator[str]:
+        """The scenario of each open item."""
+        for _, _, entry in self._due:
+            if isinstance(entry, Closing):
+                yield from (entry.held.served.scenario for item in entry.items if item.label is None)
 
     def begin(self, events_offset: int, own_offset: int) -> None:
         """A batch of events follows that begins at `events_offset`; the worker's own output stands at `own_offset`."""
@@ -96,15 +87,16 @@ class JoinState:
         self.list_time = max(self.list_time, served.requested_at)
         admit_until = self.list_time + self.policy.span_ms(served.scenario)
         held = HeldList(served, self.list_time, admit_until, admit_until)
-        if self._lists.add(held) is not None:
-            return []
         out: list[Outcome] = []
-        impressions = self._take_impressions(served)
+        if self._lists.add(held) is not None:
+            return out
+        impressions = self._room.impressions_of(served.request_id, served.user_id, admit_until)
         for waiting in impressions:
             self._show(waiting, held, out)
-        self._settle_clicks(held, out)
-        for waiting in impressions:
-            self._settle_unattributed(waiting.event.user_id, out)
+        if impressions:
+            self._settle(self._room.actions_of(served.request_id, served.user_id), out)
+        else:
+            self._settle(self._room.actions_on(served.request_id, served.user_id), out)
         self._close(self.watermark, out)
         return out
 
@@ -114,10 +106,10 @@ class JoinState:
         if event.occurred_at > self.clock:
             self.clock = event.occurred_at
             self._close(self.clock, out)
-            if not self.replaying:
+            if self.replay_until == NEVER:
                 self._lists.forget(self.clock)
-        self._idle_clock = _NEVER
-        if not event.is_impression and event.weight <= 0:
+        self._idle_clock = NEVER
+        if event.weight <= 0 and not event.is_impression:
             return out
         due = self.clock + self.policy.span_ms(event.scenario)
         first = self._checkpoints.first_seen(event.event_id)
@@ -128,7 +120,7 @@ class JoinState:
         waiting.checkpoint.keep(due)
         if event.is_impression:
             self._impression(waiting, out)
-        elif event.event_id not in self.ledger.events:
+        elif due >= self.replay_until and event.event_id not in self.ledger.events:
             self._positive(waiting, out)
         return out
 
@@ -147,57 +139,48 @@ class JoinState:
         if watermark > self.clock:
             self._idle_clock = watermark
         self._close(self.watermark, out)
-        self.replaying = False
+        self.replay_until = NEVER
         self.ledger = Ledger()
         self._lists.forget(self.clock)
         return out
 
-    def open_by_scenario(self) -> Iterator[str]:
-        """The scenario of each open item."""
-        for _, _, entry in self._due:
-            if isinstance(entry, Closing):
-                yield from (entry.held.served.scenario for item in entry.items if item.label is None)
-
     def _impression(self, waiting: Waiting, out: list[Outcome]) -> None:
         event = waiting.event
-        assert event.request_id is not None
-        held = self._lists.find(event.request_id, event.user_id)
-        if held is not None:
-            self._show(waiting, held, out)
-            return
-        self._impressions[event.request_id].append(waiting)
-        self._unlisted[event.user_id].append(waiting)
-        self._push(waiting.due, waiting)
+        held = self._lists.find(event.request_id, event.user_id, waiting.clock)
+        if held is None or waiting.clock > held.admit_until:
+            self._room.add_impression(waiting)
+            self._push(waiting.due, waiting)
+        elif self._show(waiting, held, out):
+            self._settle(self._room.actions_on(held.served.request_id, event.user_id), out)
 
-    def _show(self, waiting: Waiting, held: HeldList, out: list[Outcome]) -> None:
-        event, due = waiting.event, waiting.due
-        held.keep(due)
+    def _show(self, waiting: Waiting, held: HeldList, out: list[Outcome]) -> bool:
+        """Open the items that become visible; whether there are any.
+
+        Whoever comes later and finds the list shown depends on the batch of its first impression, so that batch is kept as long.
+        """
+        held.keep(waiting.due)
         waiting.checkpoint.keep(held.admit_until)
         if held.checkpoint is None:
             held.checkpoint = waiting.checkpoint
-        held.checkpoint.keep(due)
-        if waiting.clock > held.admit_until:
-            out.append(Refused(event.message, "unknown_request", "shown after the list's window"))
-            return
-        shown = self._newly_shown(waiting, held)
+        held.checkpoint.keep(waiting.due)
+        shown = self._newly_shown(waiting.event, held)
         still_open = [item for item in shown if item.label is None]
         if shown:
             out.append(Shown(held.served.scenario, len(shown)))
         if still_open:
             self.open_items += len(still_open)
-            self._push(due, Closing(held, still_open))
-        self._settle_clicks(held, out)
+            self._push(waiting.due, Closing(held, still_open))
+        return bool(shown)
 
-    def _newly_shown(self, waiting: Waiting, held: HeldList) -> list[ShownItem]:
-        event, places = waiting.event, held.places()
+    def _newly_shown(self, event: Event, held: HeldList) -> list[ShownItem]:
+        places = held.places()
         until = event.occurred_at + self.policy.window_ms(held.served.scenario)
         found = []
         for item_id in places if event.item_id is None else (event.item_id,):
             if item_id in held.shown or item_id not in places:
                 continue
-            item = ShownItem(Place(places[item_id], event.occurred_at, until), event.offset)
+            item = held.shown[item_id] = ShownItem(Place(places[item_id], event.occurred_at, until), event.offset)
             self._recall(held.served, item_id, item)
-            held.shown[item_id] = item
             found.append(item)
         return found
 
@@ -211,39 +194,38 @@ class JoinState:
 
     def _positive(self, waiting: Waiting, out: list[Outcome]) -> None:
         event = waiting.event
-        assert event.item_id is not None
-        if event.request_id is None:
-            self._attribute(waiting, out)
-            return
-        held = self._lists.find(event.request_id, event.user_id)
-        if held is not None and event.item_id in held.shown:
+        held = self._lists.find(event.request_id, event.user_id, waiting.clock)
+        if held is not None and event.item_id in held.shown and event.scenario == held.served.scenario:
             self._label(waiting, held, held.shown[event.item_id], out)
-        elif held is not None and (event.item_id not in held.places() or event.scenario != held.served.scenario):
+        elif event.request_id is None or (held is not None and not _can_label(event, held)):
             self._attribute(waiting, out)
         else:
-            self._wait(waiting, held, self._clicks[event.request_id])
-
-    def _wait(self, waiting: Waiting, held: HeldList | None, queue: list[Waiting]) -> None:
-        """Let an action wait, and keep what it would need should it turn out organic."""
-        waiting.settled = False
-        waiting.considered = waiting.considered or self._considered(waiting)
-        for needed in (held, waiting.considered, self._lists.newest_before(waiting.event, waiting.clock)):
-            if needed is not None:
-                needed.keep(waiting.due)
-        queue.append(waiting)
-        self._push(waiting.due, waiting)
+            self._wait(waiting, held)
+            self._room.add_action(waiting)
 
     def _attribute(self, waiting: Waiting, out: list[Outcome]) -> None:
         """An action without a list of its own goes to the newest shown list that holds its item."""
-        event = waiting.event
-        if any(unlisted.event.scenario == event.scenario for unlisted in self._unlisted.get(event.user_id, ())):
-            self._wait(waiting, None, self._unattributed[event.user_id])
+        if self._room.may_yet_be_shown(waiting.event):
+            self._wait(waiting)
+            self._room.add_unattributed(waiting)
             return
-        found = self._lists.shown_to(event)
+        found = self._lists.shown_to(waiting.event)
         if found is None:
             self._organic(waiting, out)
         else:
             self._label(waiting, *found, out)
+
+    def _wait(self, waiting: Waiting, held: HeldList | None = None) -> None:
+        """Keep what an action needs should it turn out organic, until it is given up."""
+        waiting.considered = waiting.considered or self._considered(waiting)
+        for needed in (held, waiting.considered, self._lists.newest_before(waiting.event, waiting.clock)):
+            if needed is not None:
+                needed.keep(waiting.due)
+        self._push(waiting.due, waiting)
+
+    def _settle(self, actions: Iterable[Waiting], out: list[Outcome]) -> None:
+        for waiting in actions:
+            self._positive(waiting, out)
 
     def _label(self, waiting: Waiting, held: HeldList, item: ShownItem, out: list[Outcome]) -> None:
         event = waiting.event
@@ -251,13 +233,11 @@ class JoinState:
             if item.label is None:
                 self.open_items -= 1
                 item.label = 1
+                item.act(event.action, event.weight)
                 out.append(Positive(held.served, item.place, event))
-                item.actions.add(event.action)
-                item.weight = event.weight
             elif item.label and event.weight > item.weight and event.action not in item.actions:
+                item.act(event.action, event.weight)
                 out.append(Upgrade(held.served, item.place, event))
-                item.actions.add(event.action)
-                item.weight = event.weight
         out.append(NextItem(event, held.served, item.place, held.served))
 
     def _organic(self, waiting: Waiting, out: list[Outcome]) -> None:
@@ -269,52 +249,19 @@ class JoinState:
     def _considered(self, waiting: Waiting) -> HeldList | None:
         return self._lists.newest_before(waiting.event, waiting.clock, holding=waiting.event.item_id)
 
-    def _settle_clicks(self, held: HeldList, out: list[Outcome]) -> None:
-        """Label with the actions that waited for this list or for its impression."""
-        queue = self._clicks.pop(held.served.request_id, [])
-        for waiting in queue:
-            if waiting.settled:
-                continue
-            waiting.settled = waiting.event.user_id == held.served.user_id
-            if waiting.settled:
-                self._positive(waiting, out)
-            else:
-                self._clicks[held.served.request_id].append(waiting)
-
-    def _settle_unattributed(self, user_id: str, out: list[Outcome]) -> None:
-        for waiting in self._unattributed.pop(user_id, []):
-            if not waiting.settled:
-                waiting.settled = True
-                self._attribute(waiting, out)
-
-    def _take_impressions(self, served: ServedList) -> list[Waiting]:
-        """The waiting impressions of this list, which wait no longer."""
-        found = [w for w in self._impressions.get(served.request_id, ()) if w.event.user_id == served.user_id]
-        for waiting in found:
-            self._forget_impression(waiting)
-        return found
-
-    def _forget_impression(self, waiting: Waiting) -> None:
-        waiting.settled = True
-        for index, key in (
-            (self._impressions, waiting.event.request_id or ""),
-            (self._unlisted, waiting.event.user_id),
-        ):
-            index[key].remove(waiting)
-            if not index[key]:
-                del index[key]
-
     def _push(self, due: int, entry: Closing | Waiting) -> None:
         heapq.heappush(self._due, (due, next(self._sequence), entry))
 
     def _close(self, now: int, out: list[Outcome]) -> None:
         """Close the windows that ended before `now`, and give up what waited that long."""
         while self._due and self._due[0][0] < now:
-            entry = heapq.heappop(self._due)[2]
+            due, _, entry = heapq.heappop(self._due)
+            written = due < self.replay_until
             if isinstance(entry, Closing):
-                self._close_items(entry, out)
+                self._close_items(entry, [] if written else out)
             elif not entry.settled:
-                self._give_up(entry, out)
+                self._room.leave(entry)
+                self._give_up(entry, written, out)
 
     def _close_items(self, closing: Closing, out: list[Outcome]) -> None:
         items = [item for item in closing.items if item.label is None]
@@ -324,16 +271,16 @@ class JoinState:
         if items:
             out.append(Negative(closing.held.served, [item.place for item in items]))
 
-    def _give_up(self, waiting: Waiting, out: list[Outcome]) -> None:
-        if waiting.event.is_impression:
-            self._forget_impression(waiting)
-            out.append(Refused(waiting.event.message, "unknown_request", waiting.event.request_id or ""))
-            self._settle_unattributed(waiting.event.user_id, out)
-            return
-        waiting.settled = True
-        queue = self._clicks.get(waiting.event.request_id or "", [])
-        if waiting in queue:
-            queue.remove(waiting)
-            if not queue:
-                del self._clicks[waiting.event.request_id or ""]
-        self._organic(waiting, out)
+    def _give_up(self, waiting: Waiting, written: bool, out: list[Outcome]) -> None:
+        event = waiting.event
+        if event.is_impression:
+            if not written:
+                out.append(Refused(event.message, "unknown_request", event.request_id or ""))
+            self._settle(self._room.actions_of(None, event.user_id), out)
+        elif not written:
+            self._organic(waiting, out)
+
+
+def _can_label(event: Event, held: HeldList) -> bool:
+    """Whether an action fits the list that it names."""
+    return event.scenario == held.served.scenario and event.item_id in held.places()

@@ -162,7 +162,7 @@ class _Turns:
         now = self._shop.clock.now_ms()
         if self._idle_since is None:
             self._idle_since = (now, self._state.watermark)
-        elif self._state.busy and self._state.has_clock:
+        elif self._state.busy:
             started, watermark = self._idle_since
             self._pending += self._state.idle(watermark + now - started)
         self._set_open()

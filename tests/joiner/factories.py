@@ -110,7 +110,10 @@ def random_life(seed: int, steps: int, users: int = 8, step_ms: int = 40_000, di
         items = [f"i{number}" for number in rng.sample(range(30), rng.randrange(1, 6))]
         spare = [f"i{number}" for number in rng.sample(range(30), 3) if f"i{number}" not in items]
         request = f"r{step}"
-        served = list_record(request, user, items, at, considered=items + spare, scenario=scenario)
+        known = max((offset for offset, event in enumerate(events) if event["user_id"] == user), default=-1)
+        served = list_record(
+            request, user, items, at, considered=items + spare, scenario=scenario, applied_offset=known
+        )
         lists.append(served)
         list_before.append(len(events))
         found = _acts(rng, step, user, scenario, request, items, at)
@@ -147,7 +150,7 @@ def _acts(
                 f"a{step}-{number}",
                 user,
                 rng.choice(acts),
-                at + 20 + number * rng.choice([10, 10, 900_000]) if rng.random() < 0.1 else at + 20 + number,
+                at + 20 + number * rng.choice([10, 10, 200_000]) if rng.random() < 0.1 else at + 20 + number,
                 item,
                 request_id=own,
                 scenario=scenario,
