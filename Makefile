@@ -12,7 +12,8 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 DATASET ?= ml-100k
-LIMIT ?=
+# Events to play: about two minutes of them; LIMIT= plays the whole data set.
+LIMIT ?= 30000
 REPLAY ?=
 BENCH ?=
 TESTS ?= tests
@@ -37,7 +38,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "cannot install the dependencies: check the network and the disk space, then try again" >&2; exit 1; }
 	@touch $@
 
-demo: $(INSTALLED) ## Play MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events
+demo: $(INSTALLED) ## Play MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
 	@$(BIN)/python -m lab.datasets $(DATASET)
 	@$(BIN)/python -m lab.stack -- python -m lab.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
 

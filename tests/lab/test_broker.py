@@ -10,6 +10,7 @@ import pytest
 
 from lab.broker import running_broker
 from lab.broker.config import Ports, server_properties
+from lab.broker.failure import PortTakenError, why_it_ended
 from lab.broker.jars import check_jars, kafka_jars, locked_jars
 from lab.ports import free_port
 from lab.scratch import scratch_folder
@@ -106,6 +107,26 @@ def test_jars_without_a_network_end_in_one_line(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(FatalError, match="check the network") as failure:
         kafka_jars()
     assert len(str(failure.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("ERROR Error while writing: java.io.IOException: No space left on device", "free some space"),
+        ("java.lang.OutOfMemoryError: Java heap space", "ran out of memory"),
+        ("INFO x\nERROR [KafkaRaftServer] it broke (kafka)\nINFO y", r"code 1 \(\[KafkaRaftServer\] it broke"),
+        ("", "no reason given"),
+    ],
+)
+def test_why_a_broker_ended_is_one_line_that_says_what_to_do(said: str, told: str) -> None:
+    failure = why_it_ended(1, said, Path("kafka.log"))
+    assert re.search(told, str(failure))
+    assert "\n" not in str(failure)
+
+
+def test_a_port_that_was_taken_meanwhile_can_be_told_from_other_failures() -> None:
+    said = "org.apache.kafka.common.KafkaException: Socket server failed to bind: Address already in use."
+    assert isinstance(why_it_ended(1, said, Path("kafka.log")), PortTakenError)
 
 
 def test_properties_state_append_time_and_the_ports() -> None:
