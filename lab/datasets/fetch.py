@@ -13,7 +13,10 @@ from shared.errors import FatalError
 
 
 def fetch(source: Source, parent: Path = DATA) -> None:
-    """Put the files of `source` into its folder below `parent`, unless they are there. Raises FatalError, one line, when they cannot be had."""
+    """Put the files of `source` into its folder below `parent`, unless they are there.
+
+    Raises FatalError, one line, when they cannot be had.
+    """
     folder = parent / source.name
     if folder.is_dir() and _problem(source, folder) is None:
         return
