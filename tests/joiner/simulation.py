@@ -71,8 +71,9 @@ class Partition:
         found: dict[str, Record] = {}
         for message in self.own:
             record = EXAMPLES.decode(message.value)
-            assert record["example_id"] not in found, f"{record['example_id']} was written twice"
-            found[record.pop("example_id")] = {**record, "labelled_at": 0}
+            name = record.pop("example_id")
+            assert name not in found, f"{name} was written twice"
+            found[name] = {**record, "labelled_at": 0}
         return found
 
 

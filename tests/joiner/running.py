@@ -1,0 +1,208 @@
+"""Joiners as processes on a real Kafka, fed by a life and read back."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from lab.ports import free_port
+from shared.codec import Codec, Record
+from shared.kafka import Bus, Message
+from shared.paths import REPO_ROOT
+from shared.settings import Settings
+from shared.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
+from tests.joiner.factories import EVENTS, LISTS, SEC, Life, event_record
+from tests.joiner.simulation import EXAMPLES, undisturbed
+from tests.poll import poll_until
+
+SESSION_SEC = 6
+
+
+def bus_of(servers: str, prefix: str) -> Bus:
+    return Bus(Settings(kafka_bootstrap_servers=servers, topic_prefix=prefix))
+
+
+@dataclass
+class Joiner:
+    """A running joiner."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is closed, nothing is said."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    async def ready(self) -> Record:
+        """Its /readyz once it is ready."""
+        async with httpx.AsyncClient() as client:
+
+            async def answer() -> Record | None:
+                assert self.process.poll() is None, "the joiner ended"
+                try:
+                    found = await client.get(f"{self.url}/readyz")
+                except httpx.TransportError:
+                    return None
+                return dict(found.json()) if found.is_success else None
+
+            found = await poll_until(answer, 60, what="a ready joiner")
+            assert found is not None
+            return found
+
+    def metrics(self) -> dict[str, float]:
+        """Its samples, each summed over its labels."""
+        found: defaultdict[str, float] = defaultdict(float)
+        text = httpx.get(f"{self.url}/metrics").text
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                found[sample.name] += sample.value
+        return found
+
+
+class Joiners:
+    """Starts joiners of one group, each on a disk of its own that is empty; those that still run are killed at the end."""
+
+    def __init__(self, servers: str, prefix: str, folder: Path) -> None:
+        self._servers = servers
+        self._prefix = prefix
+        self._folder = folder
+        self._started: list[Joiner] = []
+
+    def start(self, instance: str) -> Joiner:
+        number, port = len(self._started), free_port()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")} | {
+            "EDDY_KAFKA_BOOTSTRAP_SERVERS": self._servers,
+            "EDDY_TOPIC_PREFIX": self._prefix,
+            "EDDY_STATE_DIR": str(self._folder / f"disk-{number}"),
+            "EDDY_JOINER_INSTANCE_ID": instance,
+            "EDDY_JOINER_HTTP_PORT": str(port),
+            "EDDY_JOINER_SESSION_TIMEOUT_SEC": str(SESSION_SEC),
+            "EDDY_JOINER_BATCH_EVENTS": "200",
+        }
+        with (self._folder / f"joiner-{number}.log").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "services.joiner"],
+                cwd=REPO_ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._started.append(Joiner(process, f"http://127.0.0.1:{port}"))
+        return self._started[-1]
+
+    def stop(self) -> None:
+        for joiner in self._started:
+            joiner.kill()
+
+
+@contextmanager
+def joiners(servers: str, prefix: str, folder: Path) -> Iterator[Joiners]:
+    with ExitStack() as stack:
+        group = Joiners(servers, prefix, folder)
+        stack.callback(group.stop)
+        yield group
+
+
+def by_partition(bus: Bus, life: Life) -> dict[int, Life]:
+    """The same life as each partition sees it, with offsets as Kafka gives them, and an end that closes every window."""
+    events: dict[int, list[Record]] = {number: [] for number in range(bus.partitions)}
+    found = {number: Life([], events[number], []) for number in range(bus.partitions)}
+    last: dict[str, int] = {}
+    done = 0
+    for record, before in zip(life.lists, life.list_before, strict=True):
+        for event in life.events[done:before]:
+            last[event["user_id"]] = _append(events[bus.partition_of(event["user_id"])], event)
+        done = before
+        own = found[bus.partition_of(record["user_id"])]
+        own.list_before.append(len(own.events))
+        own.lists.append({**record, "applied_offset": last.get(record["user_id"], -1)})
+    for event in life.events[done:]:
+        _append(events[bus.partition_of(event["user_id"])], event)
+    for number, own in found.items():
+        end = max(event["occurred_at"] for event in own.events) + 100_000 * SEC
+        user = next(user for user in map(str, range(1000)) if bus.partition_of(user) == number)
+        own.events.append(event_record(f"end-{number}", user, "search", end))
+    return found
+
+
+def _append(events: list[Record], event: Record) -> int:
+    events.append(event)
+    return len(events) - 1
+
+
+async def feed(bus: Bus, lives: dict[int, Life], part: int, parts: int) -> None:
+    """Write one of so many parts of every partition's life; its lists before its events."""
+    async with bus.producer() as producer:
+        for life in lives.values():
+            first, last = (len(life.events) * number // parts for number in (part, part + 1))
+            served = [
+                record
+                for record, before in zip(life.lists, life.list_before, strict=True)
+                if first <= before < last or (part == parts - 1 and before >= last)
+            ]
+            await producer.send_all(RECOMMENDATIONS, [(each["user_id"], LISTS.encode(each)) for each in served])
+            wanted = life.events[first:last]
+            await producer.send_all(USER_EVENTS, [(each["user_id"], EVENTS.encode(each)) for each in wanted])
+
+
+async def read_all(bus: Bus, topic: str) -> list[Message]:
+    """Everything committed in a topic by now."""
+    async with bus.reader(bus.topic_partitions(topic)) as reader:
+        ends = await reader.end_offsets()
+        found: list[Message] = []
+        while not await reader.at_end(ends):
+            found += await reader.batch()
+        return found
+
+
+async def written(bus: Bus) -> int:
+    """How far the output has grown, aborted records and markers included."""
+    async with bus.reader([], isolation_level="read_uncommitted") as reader:
+        return sum((await reader.end_offsets(bus.topic_partitions(TRAINING_EXAMPLES))).values())
+
+
+async def all_joined(bus: Bus, timeout_sec: float = 90) -> None:
+    """Wait until the end of user-events is committed."""
+    async with bus.reader([]) as reader:
+        ends = await reader.end_offsets(bus.topic_partitions(USER_EVENTS))
+
+    async def done() -> bool:
+        committed = await bus.committed("joiner")
+        return all(committed.get(place, 0) >= end for place, end in ends.items())
+
+    await poll_until(done, timeout_sec, 0.2, "all user events committed")
+
+
+async def expected_examples(lives: dict[int, Life]) -> dict[str, Record]:
+    found: dict[str, Record] = {}
+    for life in lives.values():
+        partition, worker = await undisturbed(life)
+        assert worker.state.open_items == 0
+        found |= partition.examples()
+    return found
+
+
+def examples_of(messages: Sequence[Message], bus: Bus) -> dict[str, Record]:
+    """Examples by id, without the wall clock. Raises AssertionError when one is there twice or in another's partition."""
+    found: dict[str, Record] = {}
+    for message in messages:
+        record = EXAMPLES.decode(message.value)
+        name = record.pop("example_id")
+        assert name not in found, f"{name} was written twice"
+        assert message.key == record["user_id"].encode()
+        assert message.partition == bus.partition_of(record["user_id"])
+        found[name] = {**record, "labelled_at": 0}
+    return found
+
+
+async def dead_letters(bus: Bus) -> list[Record]:
+    return [Codec.of("dead_letter").decode(message.value) for message in await read_all(bus, DEAD_LETTERS)]
