@@ -19,8 +19,9 @@ from shared.errors import PoisonError
 # Popularity normalisation: 0 ranks by how often two items meet, 1 by how much oftener than chance. Tuned on ML-1M as a stream.
 ALPHA = 0.4
 SMOOTHING = 3.0
-# An item that everybody has goes with everything, a little: only its strongest neighbours are worth their time.
-MOST_NEIGHBOURS = 256
+# An item that everybody has goes with everything, a little: only its strongest neighbours are worth their time. On ML-1M the
+# NDCG@10 of this score was .1278 with 128 of them, .1286 with 256 or all; the time of a list follows their number.
+MOST_NEIGHBOURS = 128
 
 Csr: TypeAlias = "sparse.csr_array[np.float32, tuple[int, int]]"
 

@@ -7,8 +7,9 @@ import numpy as np
 from services.scorer.arrays import F32, I64
 from services.scorer.batch import Batch, Candidates
 from services.scorer.knowledge import Knowledge
-from services.scorer.policy import POLICY, Place, choose
+from services.scorer.policy import POLICY, Choice, choose
 from services.scorer.reasons import Reasons
+from services.scorer.sources.random import RandomSource
 from shared.codec import Record
 from shared.metrics import SOURCES
 from shared.model_contract import hash_of_contract
@@ -43,7 +44,7 @@ class Lists:
             for line in range(len(batch))
         ]
 
-    def _record(self, batch: Batch, ranked: Ranked, line: int, places: list[Place], reasons: list[str]) -> Record:
+    def _record(self, batch: Batch, ranked: Ranked, line: int, choice: Choice, reasons: list[str]) -> Record:
         request, user = batch.requests[line], batch.users[line]
         considered = self._names(ranked.candidates, line)
         return {
@@ -54,14 +55,14 @@ class Lists:
             "policy": POLICY,
             "trigger": request.trigger,
             "applied_offset": user.applied_offset,
-            "items": _items(ranked, line, considered, places, reasons),
+            "items": _items(ranked, line, considered, choice, reasons),
             "considered": considered,
             "features": ranked.features[line, : len(considered)].tobytes(),
             "contract": self._contract,
             "history": self._knowledge.users.snapshot(user),
         }
 
-    def _choose(self, batch: Batch, ranked: Ranked, line: int) -> list[Place]:
+    def _choose(self, batch: Batch, ranked: Ranked, line: int) -> Choice:
         request, candidates = batch.requests[line], ranked.candidates
         draws = candidates.draws[line]
         # What was drawn and not considered anyway cannot win a place by its score.
@@ -78,20 +79,23 @@ class Lists:
         return names
 
 
-def _items(ranked: Ranked, line: int, considered: list[str], places: list[Place], reasons: list[str]) -> list[Record]:
-    columns = [place.candidate for place in places]
+def _items(ranked: Ranked, line: int, considered: list[str], choice: Choice, reasons: list[str]) -> list[Record]:
+    columns = choice.columns
     scores = ranked.scores[line, columns].tolist()
     predictions = [[]] * len(columns) if ranked.predictions is None else ranked.predictions[line, columns].tolist()
-    sources = ranked.candidates.sources[line, columns].tolist()
+    sources = [SOURCES[number] for number in ranked.candidates.sources[line, columns].tolist()]
+    # A drawn item may have been considered for its own sake too.
+    sources[choice.certain :] = [RandomSource.name] * (len(columns) - choice.certain)
+    parts = zip(columns, scores, predictions, choice.propensities(), sources, reasons, strict=True)
     return [
         {
-            "item_id": considered[place.candidate],
+            "item_id": considered[column],
             "position": position,
-            "score": scores[position],
-            "predictions": predictions[position],
-            "propensity": place.propensity,
-            "source": "random" if place.explored else SOURCES[sources[position]],
-            "reason": reasons[position],
+            "score": score,
+            "predictions": predicted,
+            "propensity": propensity,
+            "source": source,
+            "reason": reason,
         }
-        for position, place in enumerate(places)
+        for position, (column, score, predicted, propensity, source, reason) in enumerate(parts)
     ]

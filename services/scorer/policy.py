@@ -7,24 +7,28 @@ POLICY = "top_k_random_slot"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A place of the list: the candidate's column, and the probability that the policy puts it here given the ranking."""
+class Choice:
+    """A list: candidate columns in order. The first `certain` places are given by the ranking, each other column has probability
+    `chance` of its place.
+    """
 
-    candidate: int
-    propensity: float
-    explored: bool
+    columns: list[int]
+    certain: int
+    chance: float
+
+    def propensities(self) -> list[float]:
+        """Probability that the policy puts each item at its place, given the ranking."""
+        return [1.0] * self.certain + [self.chance] * (len(self.columns) - self.certain)
 
 
-def choose(ranking: Sequence[int], draws: Sequence[int], pool: int, limit: int, random_slots: int) -> list[Place]:
+def choose(ranking: Sequence[int], draws: Sequence[int], pool: int, limit: int, random_slots: int) -> Choice:
     """Top of `ranking`, then `random_slots` places for the first of `draws` that are not in that top.
 
     `ranking` holds candidate columns, best first. `draws` are columns in an order drawn uniformly, without replacement and without
     regard to the ranking, from `pool` eligible items that include all of `ranking`: so each item outside the top has the same chance
-    at each random place. Places before them are certain. A list of one place is not given to chance.
+    at each random place. A list of one place is not given to chance.
     """
     slots = min(random_slots, limit - 1) if draws else 0
-    top = ranking[: limit - slots]
-    listed = set(top)
-    explored = [column for column in draws if column not in listed][:slots]
-    chance = 1.0 / max(pool - len(top), 1)
-    return [Place(column, 1.0, False) for column in top] + [Place(column, chance, True) for column in explored]
+    top = list(ranking[: limit - slots])
+    explored = [column for column in draws if column not in top][:slots]
+    return Choice(top + explored, len(top), 1.0 / max(pool - len(top), 1))

@@ -165,9 +165,9 @@ class Users:
         entries = np.frombuffer(user.packed, _ENTRY)
         ids, actions, scenarios = self._catalogue.ids, self._actions.names, self._scenarios.names
         return {
-            "item_ids": [ids[row] for row in entries["row"].tolist()],
-            "actions": [actions[number] for number in entries["action"].tolist()],
-            "scenarios": [scenarios[number] for number in entries["scenario"].tolist()],
+            "item_ids": list(map(ids.__getitem__, entries["row"].tolist())),
+            "actions": list(map(actions.__getitem__, entries["action"].tolist())),
+            "scenarios": list(map(scenarios.__getitem__, entries["scenario"].tolist())),
             "values": entries["value"].tolist(),
             "occurred_at": entries["at"].tolist(),
         }

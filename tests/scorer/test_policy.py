@@ -9,31 +9,26 @@ from services.scorer.policy import choose
 
 
 def test_top_is_certain_and_in_order() -> None:
-    places = choose([3, 1, 2], [], pool=10, limit=2, random_slots=0)
-    assert [(place.candidate, place.propensity, place.explored) for place in places] == [
-        (3, 1.0, False),
-        (1, 1.0, False),
-    ]
+    choice = choose([3, 1, 2], [], pool=10, limit=2, random_slots=0)
+    assert (choice.columns, choice.certain, choice.propensities()) == ([3, 1], 2, [1.0, 1.0])
 
 
 def test_last_place_goes_to_the_first_draw_outside_the_top() -> None:
-    places = choose([0, 1, 2, 3], [1, 7, 3], pool=12, limit=3, random_slots=1)
-    assert [place.candidate for place in places] == [0, 1, 7]
-    assert places[-1].explored
-    assert places[-1].propensity == pytest.approx(1 / 10)
+    choice = choose([0, 1, 2, 3], [1, 7, 3], pool=12, limit=3, random_slots=1)
+    assert (choice.columns, choice.certain) == ([0, 1, 7], 2)
+    assert choice.propensities() == [1.0, 1.0, pytest.approx(1 / 10)]
 
 
 def test_several_random_places_do_not_repeat() -> None:
-    places = choose([0, 1, 2, 3], [4, 5], pool=6, limit=4, random_slots=2)
-    assert [place.candidate for place in places] == [0, 1, 4, 5]
+    assert choose([0, 1, 2, 3], [4, 5], pool=6, limit=4, random_slots=2).columns == [0, 1, 4, 5]
 
 
 def test_a_list_of_one_is_not_given_to_chance() -> None:
-    assert [place.candidate for place in choose([4, 5], [9], pool=10, limit=1, random_slots=1)] == [4]
+    assert choose([4, 5], [9], pool=10, limit=1, random_slots=1).columns == [4]
 
 
 def test_short_ranking_gives_a_short_list() -> None:
-    assert len(choose([0, 1], [0, 1], pool=2, limit=10, random_slots=1)) == 2
+    assert choose([0, 1], [0, 1], pool=2, limit=10, random_slots=1).columns == [0, 1]
 
 
 def test_stated_propensity_is_the_frequency() -> None:
@@ -42,8 +37,8 @@ def test_stated_propensity_is_the_frequency() -> None:
     rounds, pool = 6000, 8
     last: Counter[int] = Counter()
     for _ in range(rounds):
-        places = choose(list(range(pool)), rng.permutation(pool).tolist(), pool, limit=4, random_slots=1)
-        last[places[-1].candidate] += 1
-        assert places[-1].propensity == pytest.approx(1 / 5)
+        choice = choose(list(range(pool)), rng.permutation(pool).tolist(), pool, limit=4, random_slots=1)
+        last[choice.columns[-1]] += 1
+        assert choice.chance == pytest.approx(1 / 5)
     assert set(last) == {3, 4, 5, 6, 7}
     assert all(abs(count / rounds - 1 / 5) < 0.02 for count in last.values())
