@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DATASETS = ("ml-100k", "ml-1m")
+WINDOW = 4096
+# Whoever runs a joiner for a replay sets its lateness to this: an impression may be that far behind its partition's newest event.
+MAX_SKEW_SEC = 259_200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,11 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
     parser.add_argument("--limit", type=_count, help="play the first LIMIT events")
     parser.add_argument("--users", type=_count, help="play the first USERS users to appear")
     parser.add_argument("--speed", type=_amount, help="times real time; as fast as the loop goes when left out")
-    parser.add_argument("--window", type=_count, default=2048, help="events from the oldest unfinished one on")
+    parser.add_argument("--window", type=_count, default=WINDOW, help="events from the oldest unfinished one on")
     parser.add_argument(
         "--max-skew",
         type=_amount,
-        default=86_400.0,
+        default=MAX_SKEW_SEC,
         metavar="SECONDS",
         help="event time that one user may be ahead of another",
     )
