@@ -124,9 +124,9 @@ class HeldLists:
                 best = held
         return best
 
-    def forget(self, clock: int, list_time: int | None = None) -> None:
-        """Drop what the clock has passed; with `list_time`, also what nobody ever asked about and the lists' own time has passed."""
-        latest = clock if list_time is None else max(clock, list_time)
+    def forget(self, clock: int, other_clock: int | None = None) -> None:
+        """Drop what the clock has passed; with `other_clock`, also what nobody asked about and that has passed."""
+        latest = clock if other_clock is None else max(clock, other_clock)
         still_held = []
         while self._expiry and self._expiry[0][0] < latest:
             held = heapq.heappop(self._expiry)[2]

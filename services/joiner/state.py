@@ -15,7 +15,7 @@ from services.joiner.held import HeldList, HeldLists, ShownItem
 from services.joiner.ledger import Ledger
 from services.joiner.lists import ServedList
 from services.joiner.outcomes import Negative, NextItem, Outcome, Place, Positive, Refused, Shown, Upgrade
-from services.joiner.policy import AttributionPolicy
+from services.joiner.policy import DAY_MS, AttributionPolicy
 from services.joiner.waiting import Waiting, WaitingRoom
 
 NEVER = -(2**63)
@@ -125,12 +125,15 @@ class JoinState:
         return out
 
     def idle(self, until: int) -> list[Outcome]:
-        """Wall time has passed and no event is unread: judge windows at `until` (ms), let go of lists that nobody asked about."""
+        """Wall time has passed and no event is unread: judge windows at `until` (ms).
+
+        Lists that no event asked about are let go a day after their window by the lists' own time: events may lag, but not for ever.
+        """
         out: list[Outcome] = []
         if until > self.watermark:
             self._idle_clock = until
             self._close(until, out)
-        self._lists.forget(self.clock, self.list_time)
+        self._lists.forget(self.clock, self.list_time - DAY_MS)
         return out
 
     def settle(self, watermark: int) -> list[Outcome]:
