@@ -77,7 +77,7 @@ class Joiners:
         self._folder = folder
         self._started: list[Joiner] = []
 
-    def start(self, instance: str) -> Joiner:
+    def start(self, instance: str, settings: dict[str, str] | None = None) -> Joiner:
         number, port = len(self._started), free_port()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")} | {
             "EDDY_KAFKA_BOOTSTRAP_SERVERS": self._servers,
@@ -87,6 +87,7 @@ class Joiners:
             "EDDY_JOINER_HTTP_PORT": str(port),
             "EDDY_JOINER_SESSION_TIMEOUT_SEC": str(SESSION_SEC),
             "EDDY_JOINER_BATCH_EVENTS": "200",
+            **(settings or {}),
         }
         with (self._folder / f"joiner-{number}.log").open("wb") as output:
             process = subprocess.Popen(

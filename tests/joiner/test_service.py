@@ -1,0 +1,176 @@
+"""The joiner as a process on a real Kafka: bad input, a frozen owner, health and books."""
+
+import signal
+import statistics
+import time
+from collections import Counter
+from pathlib import Path
+
+from shared.kafka import Bus
+from shared.scenarios import load_scenarios
+from shared.settings import Settings
+from shared.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
+from tests.joiner.factories import EVENTS, LISTS, SEC, event_record, list_record, random_life
+from tests.joiner.running import (
+    all_joined,
+    bus_of,
+    by_partition,
+    dead_letters,
+    examples_of,
+    expected_examples,
+    feed,
+    joiners,
+    read_all,
+    written,
+)
+from tests.joiner.simulation import EXAMPLES
+from tests.poll import poll_until
+
+NOW = 1_790_000_000_000
+
+
+async def test_poison_on_both_topics_is_told_and_does_not_stop_the_stream(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    bus = bus_of(kafka, topic_prefix)
+    await bus.create_topics()
+    good = list_record("r1", "u", ["a", "b"], NOW)
+    short = list_record("r2", "u", ["a", "b"], NOW)
+    short["features"] = short["features"][:-1]
+    elsewhere = list_record("r3", "u", ["a"], NOW, scenario="nowhere")
+    lists = [
+        b"",
+        b"noise",
+        LISTS.encode(good)[:-3],
+        LISTS.encode(short),
+        LISTS.encode(elsewhere),
+        EVENTS.encode(event_record("e", "u", "click", NOW, "a")),
+        LISTS.encode(good),
+    ]
+    events = [
+        b"noise",
+        b"\xc3\x01 and more",
+        EVENTS.encode(event_record("e1", "u", "dance", NOW, "a")),
+        EVENTS.encode(event_record("e2", "u", "click", NOW * 2, "a")),
+        EVENTS.encode(event_record("e3", "u", "impression", NOW, request_id="r1")),
+        LISTS.encode(good),
+        EVENTS.encode(event_record("e4", "u", "click", NOW + 1, "a", request_id="r1")),
+        EVENTS.encode(event_record("e5", "u", "impression", NOW + 1, request_id="never served")),
+        EVENTS.encode(event_record("e6", "u", "search", NOW + 2000 * SEC)),
+    ]
+    async with bus.producer() as producer:
+        await producer.send_all(RECOMMENDATIONS, [("u", payload) for payload in lists])
+        await producer.send_all(USER_EVENTS, [("u", payload) for payload in events])
+    with joiners(kafka, topic_prefix, tmp_path) as group:
+        joiner = group.start("one")
+        await all_joined(bus)
+        found = examples_of(await read_all(bus, TRAINING_EXAMPLES), bus)
+        details = await joiner.ready()
+        metrics = joiner.metrics()
+    assert found.keys() == {"r1/a/label", "e4/next", "r1/negatives/1"}
+    letters = await dead_letters(bus)
+    assert {letter["service"] for letter in letters} == {"joiner"}
+    assert Counter((bus.short_name(letter["source_topic"]), letter["reason"]) for letter in letters) == {
+        (RECOMMENDATIONS, "undecodable"): 4,
+        (RECOMMENDATIONS, "bad_features"): 1,
+        (RECOMMENDATIONS, "unknown_scenario"): 1,
+        (USER_EVENTS, "timestamp_ahead"): 1,
+        (USER_EVENTS, "unknown_request"): 1,
+    }
+    payloads = [letter["payload"] for letter in letters]
+    assert sorted(payloads) == sorted([*lists[:6], events[3], events[7]])
+    assert metrics["eddy_dead_letters_total"] == 8
+    assert metrics["eddy_joiner_skipped_total"] == 4
+    assert metrics["eddy_joiner_shown_total"] == metrics["eddy_joiner_labels_total"] == 2
+    partition = str(bus.partition_of("u"))
+    # Idle by now, the watermark may be a little further than the last event.
+    assert details["partitions"][partition]["open"] == 0
+    assert NOW / 1000 + 2000 <= details["partitions"][partition]["watermark"] < NOW / 1000 + 2060
+
+
+async def test_a_frozen_owner_that_wakes_up_doubles_nothing(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    """It wakes up in the middle of its work on partitions that belong to somebody else by then."""
+    bus = bus_of(kafka, topic_prefix)
+    await bus.create_topics()
+    lives = by_partition(bus, random_life(11, steps=1_500, users=100))
+    with joiners(kafka, topic_prefix, tmp_path) as group:
+        frozen = group.start("frozen")
+        await frozen.ready()
+        await feed(bus, lives, 0, 3)
+        before = await written(bus)
+        await poll_until(lambda: _grown(bus, before), 60, 0.02, "examples of the first part")
+        frozen.process.send_signal(signal.SIGSTOP)
+        heir = group.start("heir")
+        await heir.ready()
+        await feed(bus, lives, 1, 3)
+        await all_joined(bus)
+        frozen.process.send_signal(signal.SIGCONT)
+        await feed(bus, lives, 2, 3)
+        await all_joined(bus)
+        await frozen.ready()
+    found = examples_of(await read_all(bus, TRAINING_EXAMPLES), bus)
+    assert found == await expected_examples(lives)
+
+
+async def test_idle_windows_close_and_survive_a_restart(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    """Nothing comes after the impression but time; the owner is killed while it waits."""
+    scenarios = tmp_path / "scenarios.yaml"
+    scenarios.write_text(
+        Settings().scenarios_path.read_text().replace("attribution_window_sec: 1800", "attribution_window_sec: 8")
+    )
+    assert load_scenarios(scenarios)["video"].attribution_window_sec == 8
+    bus = bus_of(kafka, topic_prefix)
+    await bus.create_topics()
+    async with bus.producer() as producer:
+        await producer.send_all(RECOMMENDATIONS, [("u", LISTS.encode(list_record("r1", "u", ["a", "b"], NOW)))])
+        event = event_record("e1", "u", "impression", NOW, request_id="r1")
+        await producer.send_all(USER_EVENTS, [("u", EVENTS.encode(event))])
+    own = {"EDDY_SCENARIOS_PATH": str(scenarios), "EDDY_JOINER_IDLE_COMMIT_SEC": "0.5"}
+    with joiners(kafka, topic_prefix, tmp_path) as group:
+        first = group.start("one", own)
+        watermark = await _watermark_beyond(bus, first, NOW / 1000 + 2)
+        first.kill()
+        second = group.start("one", own)
+        restarted = (await second.ready())["partitions"][str(bus.partition_of("u"))]
+        assert restarted["open"] == 2
+        assert restarted["watermark"] > watermark - 2
+        await poll_until(lambda: _grown(bus, 0), 60, what="negatives")
+    assert examples_of(await read_all(bus, TRAINING_EXAMPLES), bus).keys() == {"r1/negatives/0"}
+
+
+async def test_a_click_is_labelled_within_milliseconds(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    """The bound is loose, since the machine is shared; the benchmark says what it is."""
+    bus = bus_of(kafka, topic_prefix)
+    await bus.create_topics()
+    items = [f"i{number}" for number in range(30)]
+    with joiners(kafka, topic_prefix, tmp_path) as group:
+        await group.start("one").ready()
+        async with bus.producer() as producer, bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)) as reader:
+            await producer.send_all(RECOMMENDATIONS, [("u", LISTS.encode(list_record("r1", "u", items, NOW)))])
+            shown = event_record("e", "u", "impression", NOW, request_id="r1")
+            await producer.send_all(USER_EVENTS, [("u", EVENTS.encode(shown))])
+            waited = []
+            for number, item in enumerate(items):
+                click = event_record(f"c{number}", "u", "click", NOW + 1, item, request_id="r1")
+                began = time.perf_counter()
+                await producer.send_all(USER_EVENTS, [("u", EVENTS.encode(click))])
+                found = await poll_until(lambda: reader.batch(1000), 20, what="a label")
+                waited.append(time.perf_counter() - began)
+                assert {EXAMPLES.decode(message.value)["event_id"] for message in found} == {f"c{number}"}
+    assert statistics.median(waited) < 0.2
+
+
+async def _grown(bus: Bus, before: int) -> bool:
+    return await written(bus) > before
+
+
+async def _watermark_beyond(bus: Bus, joiner, seconds: float) -> float:  # type: ignore[no-untyped-def]  # a Joiner
+    partition = str(bus.partition_of("u"))
+
+    async def watermark() -> float | None:
+        found = float((await joiner.ready())["partitions"][partition]["watermark"])
+        return found if found > seconds else None
+
+    found = await poll_until(watermark, 30, what="an idle partition whose watermark moves")
+    assert found is not None
+    return found
