@@ -1,7 +1,7 @@
 """The scorer: users per second and latency of whole recommendations, beside the bare ONNX calls on the same inputs.
 
 Everything runs in this process and thread, on one core: gathering, both graphs, all sources, features, policy and the record, without
-Kafka. Times are processor time of the thread, so that a busy machine does not count; percentiles of single requests are wall time.
+Kafka. Times are processor time of the thread, so that what else the machine does counts little.
 """
 
 import gc
@@ -40,10 +40,13 @@ NEIGHBOURS = {1_700: 150, 20_000: 60, 200_000: 20}
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of processor time per call, and of wall time for each call."""
+    """Seconds of processor time of each call."""
 
-    cpu_sec: float
-    wall_sec: list[float]
+    each_sec: list[float]
+
+    @property
+    def mean_sec(self) -> float:
+        return sum(self.each_sec) / len(self.each_sec)
 
 
 def run() -> dict[str, float]:
@@ -71,30 +74,29 @@ def _measure(size: int, model: OnnxModel) -> dict[str, float]:
     rebuild = _time(lambda _: engine.knowledge.rebuild(), 1)
     gc.unfreeze()
     return {
-        "full recommendation, batches of 64, users/s": BATCH / batched.cpu_sec,
-        "bare encode + rank, batches of 64, users/s": BATCH / bare_batch.cpu_sec,
+        "full recommendation, batches of 64, users/s": BATCH / batched.mean_sec,
+        "bare encode + rank, batches of 64, users/s": BATCH / bare_batch.mean_sec,
         "full recommendation, one, p50 ms": 1000 * _percentile(single, 50),
         "full recommendation, one, p99 ms": 1000 * _percentile(single, 99),
         "bare encode + rank, one, p50 ms": 1000 * _percentile(bare_one, 50),
         "bare encode + rank, one, p99 ms": 1000 * _percentile(bare_one, 99),
-        "Avro encoding of a list, us": 1e6 * encoding.cpu_sec,
-        "rebuild of orders and co-visitation, ms": 1000 * rebuild.cpu_sec,
+        "Avro encoding of a list, us": 1e6 * encoding.mean_sec,
+        "rebuild of orders and co-visitation, ms": 1000 * rebuild.mean_sec,
     }
 
 
 def _time(call: Callable[[int], object], rounds: int) -> Timing:
     call(0)
-    wall = []
-    cpu = time.thread_time()
+    each = []
     for number in range(rounds):
-        started = time.perf_counter()
+        started = time.thread_time()
         call(number)
-        wall.append(time.perf_counter() - started)
-    return Timing((time.thread_time() - cpu) / rounds, wall)
+        each.append(time.thread_time() - started)
+    return Timing(each)
 
 
 def _percentile(timing: Timing, share: float) -> float:
-    return float(np.percentile(timing.wall_sec, share))
+    return float(np.percentile(timing.each_sec, share))
 
 
 def _bare(engine: Recommender, model: OnnxModel, count: int) -> Callable[[int], object]:

@@ -41,8 +41,10 @@ class ItemCounts:
         self.first_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.slow_ms: F64 = np.ones(MAX_SCENARIOS)
         self.fast_ms: F64 = np.ones(MAX_SCENARIOS)
+        self.covisit_ms: F64 = np.ones(MAX_SCENARIOS)
         for scenario in scenarios.scenarios.values():
             self.slow_ms[scenario.id] = scenario.counts.slow_half_life_sec * _MS
+            self.covisit_ms[scenario.id] = scenario.counts.covisit_half_life_sec * _MS
             self.fast_ms[scenario.id] = scenario.counts.fast_half_life_sec * _MS
         self._applied: I64 = np.full(FIRST_CAPACITY, -1, np.int64)
         self.newest = 0

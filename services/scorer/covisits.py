@@ -5,13 +5,14 @@ weight(a before b) + weight(b before a), divided by (popularity(b) + SMOOTHING) 
 user's very last item.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 import numpy as np
 import scipy.sparse as sparse
 
-from services.scorer.arrays import F32, F64, I32, I64
+from services.scorer.arrays import F32, F64, FIRST_CAPACITY, I32, I64, grown
 from services.scorer.catalogue import Catalogue
 from shared.codec import Record
 from shared.errors import PoisonError
@@ -39,7 +40,6 @@ class Matrices:
     moves: Csr
     moves_from: F32
     at: float
-    half_life_ms: float
     size: int
 
     def from_history(self, matrix: Csr, rows: I64, weights: F32) -> Csr:
@@ -60,15 +60,18 @@ class Edges:
     blobs: list[bytes]
     as_of: I64
     popularity: F64
-    half_life_ms: float
+    half_life_ms: F64
 
 
 class CoVisits:
     """The edges of each item as packed bytes, and how old they are."""
 
-    def __init__(self, half_life_sec: float) -> None:
-        self._half_life_ms = half_life_sec * 1000.0
+    def __init__(self, half_lives_sec: Mapping[str, float]) -> None:
+        """`half_lives_sec` of each scenario: an item that has counts in several remembers as long as the slowest of them."""
+        self._half_lives_ms = {name: seconds * 1000.0 for name, seconds in half_lives_sec.items()}
+        self._longest_ms = max(self._half_lives_ms.values())
         self._blobs: list[bytes] = [b""]
+        self._half_life_ms: F64 = np.full(FIRST_CAPACITY, self._longest_ms)
         self.dirty = False
 
     def apply(self, row: int, record: Record, catalogue: Catalogue) -> None:
@@ -82,6 +85,13 @@ class CoVisits:
         if not (np.isfinite(edges["weight"]).all() and np.isfinite(edges["move"]).all()):
             raise PoisonError("bad_features", "a weight of `covisited` is not finite")
         edges["source"] = catalogue.admit_all(names)
+        self._half_life_ms = grown(self._half_life_ms, row + 1, self._longest_ms)
+        known = [
+            self._half_lives_ms[each["scenario"]]
+            for each in record["counts"]
+            if each["scenario"] in self._half_lives_ms
+        ]
+        self._half_life_ms[row] = max(known, default=self._longest_ms)
         self._set(row, edges[edges["source"] != row].tobytes())
 
     def forget(self, row: int) -> None:
@@ -93,7 +103,8 @@ class CoVisits:
         size = len(popularity)
         self.dirty = False
         blobs = self._blobs[:size] + [b""] * (size - len(self._blobs))
-        return Edges(blobs, as_of[:size].copy(), popularity, self._half_life_ms)
+        half_life_ms = grown(self._half_life_ms, size, self._longest_ms)[:size]
+        return Edges(blobs, as_of[:size].copy(), popularity, half_life_ms.copy())
 
     def _set(self, row: int, blob: bytes) -> None:
         if row >= len(self._blobs):
@@ -117,7 +128,7 @@ def matrices_of(edges: Edges) -> Matrices:
     moved = flat["move"] > 0
     moves = _csr((flat["move"] * fade)[moved], flat["source"][moved], targets[moved], size)
     moves_from = np.asarray(moves.sum(axis=1), np.float32).ravel()
-    return Matrices(strongest(together), strongest(moves), moves_from, at, edges.half_life_ms, size)
+    return Matrices(strongest(together), strongest(moves), moves_from, at, size)
 
 
 def strongest(matrix: Csr, most: int = MOST_NEIGHBOURS) -> Csr:

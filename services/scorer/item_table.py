@@ -49,7 +49,7 @@ class ItemTable:
         self.bound_bias[row] = self.bias[row] if eligible and self.has_vector[row] else PADDING_BIAS
 
     def view(self, size: int) -> tuple[F32, F32]:
-        """The first `size` rows (at least FIRST_CAPACITY) as the graph's `table` and `bias`, over the same memory."""
+        """The first `size` rows as the graph's `table` and `bias`, over the same memory, padded to a multiple of FIRST_CAPACITY."""
         self.ensure(size)
-        used = max(size, FIRST_CAPACITY)
+        used = -(-size // FIRST_CAPACITY) * FIRST_CAPACITY
         return self.vectors[:used], self.bound_bias[:used]

@@ -38,7 +38,9 @@ class Knowledge:
         actions = [name for scenario in scenarios.scenarios.values() for name in scenario.actions]
         self.catalogue = Catalogue(scenarios)
         self.counts = ItemCounts(scenarios)
-        self.covisits = CoVisits(max(s.counts.covisit_half_life_sec for s in scenarios.scenarios.values()))
+        self.covisits = CoVisits(
+            {name: scenario.counts.covisit_half_life_sec for name, scenario in scenarios.scenarios.items()}
+        )
         self.table = ItemTable()
         self.users = Users(self.catalogue, actions, scenarios.scenarios)
         self.order_pace = Pace(monotonic, least_sec=0.05)

@@ -80,20 +80,21 @@ class Pushes:
     def user_changed(self, user_id: str, former: User, user: User) -> None:
         """An impression alone changes no history, so showing a pushed list does not push the next one."""
         knowledge = self._recommender.knowledge
-        if user.packed == former.packed:
+        newest = None if user.packed == former.packed else knowledge.users.newest(user)
+        if newest is None:
             return
-        scenario = knowledge.users.last_scenario(user)
-        found = knowledge.scenarios.get(scenario) if scenario else None
-        if scenario and found and found.push:
-            self._room.push(Ticket(self._request(user_id, user, scenario)))
+        scenario, at = newest
+        found = knowledge.scenarios.get(scenario)
+        if found and found.push:
+            self._room.push(Ticket(self._request(user_id, user, scenario, at)))
 
-    def _request(self, user_id: str, user: User, scenario: str) -> Request:
+    def _request(self, user_id: str, user: User, scenario: str, at: int) -> Request:
         # The offset of the event makes the id: a push that is repeated after a crash has the same one.
         return Request(
             request_id=f"push-{user.partition}-{user.applied_offset}",
             user_id=user_id,
             scenario=scenario,
             limit=self._limit,
-            requested_at=user.as_of,
+            requested_at=at,
             trigger=PUSHED,
         )

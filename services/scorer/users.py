@@ -16,63 +16,63 @@ _NONE: I32 = np.zeros(0, np.int32)
 _MS = 1000.0
 
 
+class _Seen:
+    """What is kept of looking a user's seen items up: rows of the first `resolved` bytes of hashes, and all rows as of `known_items`."""
+
+    __slots__ = ("hash_rows", "known_items", "resolved", "rows")
+
+    def __init__(self, hash_rows: I32 = _NONE, resolved: int = 0) -> None:
+        self.hash_rows = hash_rows
+        self.resolved = resolved
+        self.known_items = 0
+        self.rows: I32 | None = None
+
+
 class User:
-    """One user: the last HISTORY interactions, what was acted on before those, and how far their events are included."""
+    """One user: the last HISTORY interactions, what was acted on before those, and how far their events are included.
 
-    __slots__ = (
-        "_hash_rows",
-        "_known_items",
-        "_resolved",
-        "_seen_rows",
-        "applied_offset",
-        "as_of",
-        "hashes",
-        "older",
-        "packed",
-        "partition",
-    )
+    There may be millions: few fields, and what only requests need is made when they come.
+    """
 
-    def __init__(
-        self, packed: bytes, older: bytes, hashes: bytes, applied_offset: int, as_of: int, partition: int
-    ) -> None:
+    __slots__ = ("_seen", "applied_offset", "hashes", "older", "packed", "partition")
+
+    def __init__(self, packed: bytes, older: bytes, hashes: bytes, applied_offset: int, partition: int) -> None:
         self.packed = packed
         self.older = older
         self.hashes = hashes
         self.applied_offset = applied_offset
-        self.as_of = as_of
         self.partition = partition
-        self._seen_rows: I32 | None = None
-        self._hash_rows = _NONE
-        self._resolved = 0
-        self._known_items = 0
+        self._seen: _Seen | None = None
 
     def keep_resolved(self, former: "User") -> None:
         """Take over the hashes that `former` already looked up: `hashes` only ever grows at its end, or loses its beginning."""
-        if former._resolved and self.hashes.startswith(former.hashes[: former._resolved]):
-            self._hash_rows, self._resolved = former._hash_rows, former._resolved
+        seen = former._seen
+        if seen and seen.resolved and self.hashes.startswith(former.hashes[: seen.resolved]):
+            self._seen = _Seen(seen.hash_rows, seen.resolved)
 
     def seen_rows(self, catalogue: Catalogue) -> I32:
         """Rows of every item acted on, each once."""
-        new_items = self._resolved < len(self.hashes) and self._known_items != len(catalogue)
-        if self._seen_rows is None or new_items:
-            later = self._resolve(catalogue)
+        seen = self._seen = self._seen or _Seen()
+        new_items = seen.resolved < len(self.hashes) and seen.known_items != len(catalogue)
+        if seen.rows is None or new_items:
+            later = self._resolve(seen, catalogue)
             recent = np.frombuffer(self.packed, _ENTRY)["row"]
             older = np.frombuffer(self.older, np.int32)
-            self._seen_rows = np.unique(np.concatenate([recent, older, self._hash_rows, later]))
-            self._known_items = len(catalogue)
-        return self._seen_rows
+            seen.rows = np.unique(np.concatenate([recent, older, seen.hash_rows, later]))
+            seen.known_items = len(catalogue)
+        return seen.rows
 
-    def _resolve(self, catalogue: Catalogue) -> I32:
+    def _resolve(self, seen: _Seen, catalogue: Catalogue) -> I32:
         """Look hashes up, for good as far as all are known; rows of those after the first unknown one are returned."""
-        hashes = np.frombuffer(self.hashes, "<u4", offset=self._resolved).tolist() if self.hashes else []
+        hashes = np.frombuffer(self.hashes, "<u4", offset=seen.resolved).tolist() if self.hashes else []
         rows = [catalogue.row_of_hash(value) for value in hashes]
         known = rows.index(None) if None in rows else len(rows)
-        self._hash_rows = np.concatenate([self._hash_rows, np.array(rows[:known], np.int32)])
-        self._resolved += 4 * known
+        seen.hash_rows = np.concatenate([seen.hash_rows, np.array(rows[:known], np.int32)])
+        seen.resolved += 4 * known
         return np.array([row for row in rows[known:] if row is not None], np.int32)
 
 
-NOBODY = User(b"", b"", b"", -1, 0, -1)
+NOBODY = User(b"", b"", b"", -1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Users:
         packed, older = self._pack(record["history"])
         if len(record["seen"]) % 4:
             raise PoisonError("bad_features", "`seen` is not packed uint32")
-        user = User(packed, older, record["seen"], record["applied_offset"], record["as_of"], partition)
+        user = User(packed, older, record["seen"], record["applied_offset"], partition)
         if former is not None:
             user.keep_resolved(former)
         self._users[record["user_id"]] = user
@@ -172,10 +172,12 @@ class Users:
             "occurred_at": entries["at"].tolist(),
         }
 
-    def last_scenario(self, user: User) -> str | None:
-        """The scenario of the user's newest interaction."""
+    def newest(self, user: User) -> tuple[str, int] | None:
+        """Scenario and event time of the user's newest interaction."""
         entries = np.frombuffer(user.packed, _ENTRY)
-        return self._scenarios.names[int(entries["scenario"][-1])] if len(entries) else None
+        if not len(entries):
+            return None
+        return self._scenarios.names[int(entries["scenario"][-1])], int(entries["at"][-1])
 
     def _pack(self, history: Record) -> tuple[bytes, bytes]:
         """The last HISTORY interactions as entries, and the rows of those before them."""

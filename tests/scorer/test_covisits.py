@@ -6,14 +6,14 @@ import pytest
 from services.scorer.catalogue import Catalogue
 from services.scorer.covisits import ALPHA, SMOOTHING, CoVisits, Matrices, matrices_of, strongest
 from shared.errors import PoisonError
-from tests.scorer.factories import DAY, NOW, item_features, scenarios
+from tests.scorer.factories import DAY, NOW, counts, item_features, scenarios
 
 HALF_LIFE_SEC = 100 * DAY / 1000
 
 
 def _matrices(popularity: list[float], as_of: list[int], **before: dict[str, float]) -> tuple[Matrices, Catalogue]:
     catalogue = Catalogue(scenarios())
-    covisits = CoVisits(HALF_LIFE_SEC)
+    covisits = CoVisits({"video": HALF_LIFE_SEC, "shop": HALF_LIFE_SEC / 2})
     catalogue.admit_all(before)
     for name, edges in before.items():
         covisits.apply(catalogue.find(name), item_features(name, edges), catalogue)
@@ -45,6 +45,19 @@ def test_weights_decay_from_their_own_time_to_the_newest() -> None:
     assert matrices.at == NOW
 
 
+def test_item_of_several_scenarios_remembers_as_long_as_the_slowest() -> None:
+    catalogue = Catalogue(scenarios())
+    covisits = CoVisits({"video": HALF_LIFE_SEC, "shop": HALF_LIFE_SEC / 2})
+    old = NOW - round(HALF_LIFE_SEC * 1000)
+    catalogue.admit_all("abc")
+    for name, of in (("b", ["shop"]), ("c", ["shop", "video"])):
+        record = item_features(name, {"a": 8.0}, counts=[counts(1.0, scenario) for scenario in of])
+        covisits.apply(catalogue.find(name), record, catalogue)
+    matrices = matrices_of(covisits.edges(np.array([0, NOW, old, old]), np.zeros(4)))
+    moves = matrices.moves[catalogue.find("a")].toarray().ravel()
+    assert moves.tolist() == pytest.approx([0.0, 0.0, 1.0, 2.0])
+
+
 def test_sum_over_a_history_is_the_sum_by_hand() -> None:
     rng = np.random.default_rng(3)
     names = [f"m{number}" for number in range(30)]
@@ -72,7 +85,7 @@ def test_item_does_not_go_with_itself() -> None:
 
 
 def test_bad_columns_are_refused() -> None:
-    covisits, catalogue = CoVisits(HALF_LIFE_SEC), Catalogue(scenarios())
+    covisits, catalogue = CoVisits({"video": HALF_LIFE_SEC, "shop": HALF_LIFE_SEC / 2}), Catalogue(scenarios())
     for record in (
         item_features("a", {"b": 1.0}, transition_weights=[]),
         item_features("a", {"b": float("inf")}),

@@ -117,7 +117,8 @@ def test_partitions_that_go_take_their_users() -> None:
     assert len(users) == 0
 
 
-def test_newest_scenario() -> None:
+def test_newest_interaction() -> None:
     users, _ = _users()
-    assert users.last_scenario(users.apply(user_features("u", history=history(["a"], scenario="shop")), 0)) == "shop"
-    assert users.last_scenario(NOBODY) is None
+    user = users.apply(user_features("u", history=history(["a"], scenario="shop")), 0)
+    assert users.newest(user) == ("shop", NOW - 1000)
+    assert users.newest(NOBODY) is None
