@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import torch
 
@@ -12,7 +13,7 @@ from services.trainer.intake import DeadLetters, Intake
 from services.trainer.learner import Learner, LearnerPolicy
 from services.trainer.loop import Loop, LoopPolicy
 from services.trainer.pace import PacePolicy
-from services.trainer.releases import Publisher, newest_release
+from services.trainer.releases import Newest, Publisher, newest_release
 from services.trainer.settings import TrainerSettings
 from shared.clock import SystemClock
 from shared.kafka import Bus
@@ -30,11 +31,11 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(serve_health(health, settings.http_host, settings.trainer_http_port))
-        exporter = await asyncio.to_thread(GraphExporter.cached, settings.state_dir)
         producer = await stack.enter_async_context(bus.producer())
         items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))
         examples = await stack.enter_async_context(bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)))
         newest = await newest_release(bus)
+        exporter = await asyncio.to_thread(_exporter, newest, settings.state_dir)
         ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
         loop = Loop(
             policy=_loop_policy(settings),
@@ -49,6 +50,12 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
             health=health,
         )
         await loop.run()
+
+
+def _exporter(newest: Newest, folder: Path) -> GraphExporter:
+    """Tracing takes seconds: the newest release spares them, or a former process on this disk."""
+    reused = GraphExporter.of_release(newest.graphs) if newest.graphs is not None else None
+    return reused or GraphExporter.cached(folder)
 
 
 def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:

@@ -84,7 +84,8 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.full((DIM,), 1.0))
-        self.action = nn.Parameter(torch.zeros(len(ACTIONS) + 1, DIM))
+        # Not zero: action 0 is all there is of an empty history, and a zero vector has no direction to learn from.
+        self.action = nn.Parameter(torch.randn(len(ACTIONS) + 1, DIM) * 0.1)
         self.strength = nn.Parameter(torch.zeros(len(ACTIONS) + 1, DIM))
         self.gap = nn.Parameter(torch.zeros(GAP_BUCKETS, DIM))
         self.blocks = nn.ModuleList(Block() for _ in range(BLOCKS))

@@ -101,7 +101,7 @@ class EncoderTrainer:
         self._optimiser.load_state_dict(state["optimiser"])
         self.table.restore(state["table"])
         self.sequences.restore(state["sequences"])
-        self._popularity = np.array(state["popularity"])
+        self._popularity = torch.as_tensor(state["popularity"]).numpy().copy()
         fresh, self._fresh_events = state["fresh"]
         self._fresh = dict.fromkeys(fresh)
         self._generator.set_state(state["random"][0])

@@ -18,7 +18,7 @@ class GatePolicy:
     Below `fewest` examples nothing is known."""
 
     tolerance: float = 0.01
-    errors: float = 3.0
+    errors: float = 4.0
     fewest: int = 200
 
 

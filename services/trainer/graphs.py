@@ -37,6 +37,7 @@ from shared.model_contract import (
 )
 
 Tensors = Mapping[str, Tensor]
+MARK = "eddy.trace"  # key of the fingerprint in a graph's metadata
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -108,6 +109,13 @@ class GraphExporter:
         return GraphExporter(Graphs(encode.SerializeToString(), rank.SerializeToString()))
 
     @staticmethod
+    def of_release(release: Graphs) -> "GraphExporter | None":
+        """The graphs of a release as a trace, where it was traced from the same code."""
+        protos = (onnx.load_from_string(release.encode), onnx.load_from_string(release.rank))
+        marks = [prop.value for proto in protos for prop in proto.metadata_props if prop.key == MARK]
+        return GraphExporter(release) if marks == [_fingerprint()] * 2 else None
+
+    @staticmethod
     def cached(folder: Path) -> "GraphExporter":
         """The graphs traced by a former process from the same code, kept in `folder`; traced and kept there where there are none."""
         path = folder / f"graphs-{_fingerprint()}.pt"
@@ -177,7 +185,7 @@ def _trace_encode(graph: EncodeGraph) -> onnx.ModelProto:
     inputs = example_inputs(3, 4 * TOP_K, 7, torch.Generator().manual_seed(0))
     traced = _trace(graph, inputs, shapes, ENCODE_INPUTS, ENCODE_OUTPUTS)
     unused = {f"encoder.blocks.{index}.place_bias" for index in range(len(graph.encoder.blocks))}
-    _check_names(traced, graph.state_dict(), unused)
+    check_names(traced, graph.state_dict(), unused)
     return traced
 
 
@@ -185,7 +193,7 @@ def _trace_rank(graph: RankGraph) -> onnx.ModelProto:
     batch, candidates = torch.export.Dim("B"), torch.export.Dim("C")
     inputs = (torch.randn(3, 5, len(FEATURES)), torch.zeros(3, dtype=torch.int64))
     traced = _trace(graph, inputs, ({0: batch, 1: candidates}, {0: batch}), RANK_INPUTS, RANK_OUTPUTS)
-    _check_names(traced, graph.state_dict(), {"ranker.position", "ranker.batches"})
+    check_names(traced, graph.state_dict(), {"ranker.position", "ranker.batches"})
     return traced
 
 
@@ -212,13 +220,14 @@ def _trace(
     if program is None:
         raise FatalError("torch.onnx returned no graph")
     traced = program.model_proto
+    traced.metadata_props.add(key=MARK, value=_fingerprint())
     for node in traced.graph.node:
         node.ClearField("metadata_props")  # stack traces of the machine it was traced on
         node.ClearField("doc_string")
     return traced
 
 
-def _check_names(traced: onnx.ModelProto, tensors: Tensors, unused: set[str]) -> None:
+def check_names(traced: onnx.ModelProto, tensors: Tensors, unused: set[str]) -> None:
     """Every tensor of the module must be an initializer of its name and shape, or a swap would leave an old one in place."""
     shapes = {initializer.name: tuple(initializer.dims) for initializer in traced.graph.initializer}
     for name, tensor in tensors.items():

@@ -84,7 +84,8 @@ def next_item_loss(
 
     logits = users[user, place] @ vectors[place_of[candidates.rows]].T - candidates.log_q
     masked = (first_seen[user] <= place[:, None]) & filtered[:, None]
-    loss = functional.cross_entropy(logits.masked_fill_(masked, MASKED), target)
+    # The target's own correction is a constant: added back, a sampled loss is comparable with a full one.
+    loss = functional.cross_entropy(logits.masked_fill_(masked, MASKED), target) - candidates.log_q[target].mean()
     return NextItemLoss(loss, len(target), rows, embedding)
 
 

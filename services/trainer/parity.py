@@ -6,10 +6,11 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from services.trainer.graphs import Graphs, modules
 from services.trainer.learner import Learner, Weights
-from shared.model_contract import DIM, ENCODE_INPUTS, PADDING_BIAS, PADDING_ROW, RANK_INPUTS
+from shared.model_contract import DIM, ENCODE_INPUTS, HISTORY, PADDING_BIAS, PADDING_ROW, RANK_INPUTS
 
 PROBED_USERS = 8
 PROBED_LISTS = 8
@@ -42,7 +43,7 @@ def probe_of(learner: Learner, weights: Weights) -> Probe:
     """The users who were active last, one without a history, and lists they were shown, on the first rows of the table."""
     windows = learner.encoder.sequences.windows(learner.encoder.sequences.latest(PROBED_USERS))
     columns = [torch.from_numpy(x) for x in (windows.rows, windows.actions, windows.values, windows.gaps)]
-    history, actions, values, gaps = (torch.cat([x, torch.zeros_like(x[:1])]) for x in columns)
+    history, actions, values, gaps = (functional.pad(x, (HISTORY - x.shape[1], 0, 0, 1)) for x in columns)
     table = torch.zeros(PROBED_ROWS, DIM)
     known = torch.from_numpy(weights.vectors[:PROBED_ROWS])
     table[: len(known)] = known

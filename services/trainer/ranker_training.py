@@ -16,6 +16,7 @@ from services.trainer.ranking_memory import ListMemory, Lists, ShownItems, Shown
 from shared.model_contract import FEATURES
 
 NORM_LIMIT = 5.0
+OFFSET_SPEED = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class RankerTrainer:
             torch.manual_seed(seed)
             self.ranker = Ranker()
         self._heads = torch.from_numpy(heads)
-        self._optimiser = torch.optim.Adam(self.ranker.parameters(), lr=policy.rate, betas=(0.9, 0.98))
+        self._optimiser = torch.optim.Adam(self._groups(), lr=policy.rate, betas=(0.9, 0.98))
         self.lists = ListMemory()
         self.shown = ShownMemory()
         self._fresh_lists = 0
@@ -73,10 +74,10 @@ class RankerTrainer:
         return list_losses(ranker(lists.features, lists.scenarios)[0], lists.counts, lists.targets)
 
     def shown_loss(self, ranker: Ranker, items: ShownItems) -> Tensor:
-        """Log-loss of each shown item [n]: the mean over the heads that it counts for."""
+        """Log-loss of each shown item [n]: the sum over the heads that it counts for."""
         logits = ranker.shown(items.features, items.scenarios, items.positions)
         losses, counted = action_losses(logits, items.actions, self._heads[items.scenarios])
-        return (losses * counted).sum(1) / counted.sum(1).clamp(min=1)
+        return (losses * counted).sum(1)
 
     def state(self) -> dict[str, Any]:
         """Weights and optimiser, for a checkpoint; the memory of lists fills again by itself."""
@@ -91,6 +92,12 @@ class RankerTrainer:
         self.ranker.load_state_dict(state["ranker"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._random.bit_generator.state = state["random"]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Offsets that stand for whole places and actions have a long way to go, and few to average over: they move faster."""
+        offsets = [self.ranker.position, self.ranker.head_bias]
+        others = [one for one in self.ranker.parameters() if all(one is not offset for offset in offsets)]
+        return [{"params": others}, {"params": offsets, "lr": OFFSET_SPEED * self.policy.rate}]
 
     def _gradient_step(self) -> None:
         loss = torch.zeros(())

@@ -29,6 +29,7 @@ class Newest:
 
     version: int = 0
     trained_through: tuple[int, ...] = ()
+    graphs: Graphs | None = None
 
 
 async def newest_release(bus: Bus) -> Newest:
@@ -114,4 +115,5 @@ def _newer(newest: Newest, payload: bytes, codec: Codec) -> Newest:
         return newest
     if record["version"] <= newest.version:
         return newest
-    return Newest(record["version"], tuple(record["trained_through"]))
+    graphs = Graphs(record["encode"], record["rank"])
+    return Newest(record["version"], tuple(record["trained_through"]), graphs)

@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Aligned windows of U users, right-aligned: inputs [U, L] and what followed each of them. Row 0 is padding.
+    """Windows of U users, right-aligned: inputs [U, L], L at most HISTORY, and what followed each of them. Row 0 is padding.
 
     The place before a user's very first interaction is padding with a target: it teaches what to answer to an empty history.
     """
@@ -50,7 +50,7 @@ class Sequences:
     gaps: NDArray[np.float32]  # seconds to the target
     targets: NDArray[np.int64]  # 0 where there is none
     scenarios: NDArray[np.int64]  # of the target
-    earlier: NDArray[np.int64]  # [U, KEPT - L] rows before the window, for "seen"
+    earlier: NDArray[np.int64]  # [U, KEPT - L - 1] rows before the window, for "seen"
 
 
 class SequenceStore:
@@ -95,7 +95,8 @@ class SequenceStore:
         place, valid = self._places(slots, np.broadcast_to(back, slots.shape))
         column = {name: values[slots[:, None], place] * valid for name, values in self._columns.items()}
         rows, at = column["rows"], column["at"]
-        inputs, targets = slice(KEPT - HISTORY - 1, KEPT - 1), slice(KEPT - HISTORY, KEPT)
+        length = int(np.clip(valid.sum(axis=1).max(initial=1), 1, HISTORY))
+        inputs, targets = slice(KEPT - length - 1, KEPT - 1), slice(KEPT - length, KEPT)
         gaps = (at[:, targets] - at[:, inputs]) / 1000.0 * (rows[:, inputs] > 0)
         return Sequences(
             rows=rows[:, inputs],
@@ -104,7 +105,7 @@ class SequenceStore:
             gaps=np.maximum(gaps, 0).astype(np.float32),
             targets=rows[:, targets],
             scenarios=column["scenarios"][:, targets].astype(np.int64),
-            earlier=rows[:, : KEPT - HISTORY - 1],
+            earlier=rows[:, : KEPT - length - 1],
         )
 
     def state(self) -> dict[str, object]:

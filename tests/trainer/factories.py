@@ -1,0 +1,112 @@
+"""Examples and learners for the tests of the trainer."""
+
+from typing import Any
+
+import numpy as np
+
+from services.trainer.encoder_training import EncoderPolicy
+from services.trainer.examples import NextItem, Past, Shown
+from services.trainer.learner import ItemContent, Learner, LearnerPolicy
+from services.trainer.sequences import SequenceStore, Step
+from shared.model_contract import ACTIONS, FEATURES, hash_of_contract
+from shared.paths import REPO_ROOT
+from shared.scenarios import load_scenarios
+
+Record = dict[str, Any]
+
+SCENARIOS = load_scenarios(REPO_ROOT / "scenarios.yaml")
+VIDEO = SCENARIOS["video"].id
+CLICK = ACTIONS.index("click")
+NO_FEATURES = np.zeros((0, len(FEATURES)), np.float16)
+
+
+def features(rows: int, seed: int = 0) -> "np.ndarray[Any, np.dtype[np.float16]]":
+    return np.random.default_rng(seed).normal(size=(rows, len(FEATURES))).astype(np.float16)
+
+
+def next_item(user: str, item: str, at: int = 0, target: int = -1, considered: Any = NO_FEATURES) -> NextItem:
+    """A click of `user` on `item` at `at` milliseconds."""
+    return NextItem(user, Past(item, 1 + CLICK, VIDEO, 0.5, at), (), considered, target)
+
+
+def shown(rows: int, positive: int = -1, seed: int = 0) -> Shown:
+    """A list of `rows` items of which one was clicked, or none."""
+    actions = tuple(CLICK if row == positive else -1 for row in range(rows))
+    return Shown("label", VIDEO, features(rows, seed), tuple(range(rows)), actions)
+
+
+def learner(items: int = 30, seed: int = 0, **encoder: Any) -> Learner:
+    """A learner that knows `items` items, named i0, i1, ..."""
+    made = Learner(SCENARIOS, LearnerPolicy(seed, EncoderPolicy(**encoder)))
+    made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(items)])
+    return made
+
+
+def a_stream(events: int, users: int = 20, items: int = 30, seed: int = 0) -> list[NextItem | Shown]:
+    """Events that walk through the items in order, each user from a place of their own, with lists and labels."""
+    random = np.random.default_rng(seed)
+    made: list[NextItem | Shown] = []
+    for event in range(events):
+        user = int(random.integers(users))
+        item = f"i{(event + user) % items}"
+        made.append(next_item(f"u{user}", item, event * 1000, 2, features(6, event)))
+        made.append(shown(5, int(random.integers(5)), event))
+    return made
+
+
+def a_store(rows_of: dict[str, list[int]], max_users: int = 100) -> SequenceStore:
+    """Sequences with the given rows, a second between two interactions."""
+    store = SequenceStore(max_users)
+    for user, rows in rows_of.items():
+        store.append(user, [Step(row, 1, VIDEO, 0.5, 1000 * place) for place, row in enumerate(rows)])
+    return store
+
+
+def example_record(kind: str = "next_item", items: Any = 1, considered: Any = 3, **changes: Any) -> Record:
+    """A `training_example`: the positive item is m0, considered are m0, m1, ...; both as numbers of items or as lists."""
+    named = [f"m{place}" for place in range(considered)] if isinstance(considered, int) else considered
+    record: Record = {
+        "example_id": "e-1/next",
+        "kind": kind,
+        "user_id": "u-1",
+        "scenario": "video",
+        "request_id": None,
+        "event_id": "e-1",
+        "items": [
+            {
+                "item_id": f"m{place}",
+                "position": place if kind != "next_item" else -1,
+                "propensity": 0.0,
+                "label": int(place == 0),
+                "action": "click" if place == 0 else "",
+                "value": 0.5,
+            }
+            for place in range(items)
+        ]
+        if isinstance(items, int)
+        else items,
+        "features": b"" if kind == "next_item" or not isinstance(items, int) else features(items).tobytes(),
+        "considered": named if kind == "next_item" else [],
+        "considered_features": features(len(named)).tobytes() if kind == "next_item" else b"",
+        "history": None,
+        "occurred_at": 978_302_109_000,
+        "shown_at": None,
+        "labelled_at": 0,
+        "model_version": 0,
+        "contract": hash_of_contract(),
+    }
+    return {**record, **changes}
+
+
+def item_record(item_id: str, **changes: Any) -> Record:
+    record: Record = {
+        "item_id": item_id,
+        "scenarios": [],
+        "title": item_id,
+        "text": None,
+        "categories": ["Drama"],
+        "attributes": {"year": "1995"},
+        "available": True,
+        "published_at": None,
+    }
+    return {**record, **changes}

@@ -1,0 +1,91 @@
+"""A checkpoint is whole or not there."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import services.trainer.checkpoint as module
+from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from services.trainer.learner import Learner
+from tests.trainer.factories import a_stream, learner
+
+OFFSETS = {"training-examples": [3, 0, 7, 1]}
+
+
+def trained(events: int = 120) -> Learner:
+    made = learner()
+    made.observe(a_stream(events))
+    made.step()
+    return made
+
+
+def same(one: Learner, other: Learner) -> bool:
+    first, second = one.snapshot(), other.snapshot()
+    tensors = [*zip(first.encoder.values(), second.encoder.values(), strict=True)]
+    tensors += zip(first.ranker.values(), second.ranker.values(), strict=True)
+    return all(torch.equal(x, y) for x, y in tensors) and (first.vectors == second.vectors).all()
+
+
+def test_a_restored_learner_goes_on_as_the_first_one(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "trainer.ckpt"
+    one = trained()
+    write_checkpoint(path, Checkpoint(OFFSETS, one.state()))
+    saved = read_checkpoint(path)
+    assert saved is not None
+    assert saved.offsets == OFFSETS
+    other = learner(items=0, seed=5)
+    other.restore(saved.learner)
+    assert other.examples == one.examples == 240
+    assert same(one, other)
+    more = a_stream(150, seed=1)
+    for each in (one, other):
+        each.observe(more)
+        each.encoder.step(replay=True)
+    assert torch.equal(one.encoder.encoder.scale, other.encoder.encoder.scale)
+    assert (one.snapshot().vectors == other.snapshot().vectors).all()
+
+
+def test_no_checkpoint_is_none(tmp_path: Path) -> None:
+    assert read_checkpoint(tmp_path / "absent") is None
+
+
+@pytest.mark.parametrize("kept", [0, 10, 60, 5000, -1])
+def test_a_torn_checkpoint_is_ignored(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "trainer.ckpt"
+    write_checkpoint(path, Checkpoint(OFFSETS, trained().state()))
+    path.write_bytes(path.read_bytes()[:kept])
+    assert read_checkpoint(path) is None
+
+
+def test_a_changed_byte_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.ckpt"
+    write_checkpoint(path, Checkpoint(OFFSETS, {"examples": 1}))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert read_checkpoint(path) is None
+
+
+def test_a_checkpoint_of_another_contract_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "trainer.ckpt"
+    monkeypatch.setattr(module, "hash_of_contract", lambda: "another")
+    write_checkpoint(path, Checkpoint(OFFSETS, {"examples": 1}))
+    assert read_checkpoint(path) is not None
+    monkeypatch.undo()
+    assert read_checkpoint(path) is None
+
+
+def test_a_write_that_fails_leaves_the_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "trainer.ckpt"
+    write_checkpoint(path, Checkpoint(OFFSETS, {"examples": 1}))
+
+    def full(_: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_checkpoint(path, Checkpoint(OFFSETS, {"examples": 2}))
+    saved = read_checkpoint(path)
+    assert saved is not None
+    assert saved.learner == {"examples": 1}

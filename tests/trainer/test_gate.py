@@ -1,0 +1,56 @@
+"""The release gate holds what is unsound or worse, and nothing else."""
+
+import numpy as np
+import pytest
+
+from services.trainer.gate import LOG_LOSS, NOT_A_NUMBER, PARITY, Candidate, GatePolicy, reasons_to_hold
+from services.trainer.progressive import Comparison, Window
+
+POLICY = GatePolicy()
+
+
+def judged(worse_by: float, count: int = 2000, seed: int = 0) -> Comparison:
+    """A window in which the candidate's losses are `worse_by` higher on average, with noise on each."""
+    random = np.random.default_rng(seed)
+    window = Window(count)
+    serving = random.gamma(1.0, 0.3, count).astype(np.float32)
+    window.add(serving, (serving + worse_by + random.normal(0, 0.05, count)).astype(np.float32))
+    return window.compare()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reasons"),
+    [
+        (Candidate(True, 0.0, judged(0.0)), []),
+        (Candidate(True, 0.0, judged(-0.1)), []),
+        (Candidate(True, 0.0, Comparison()), []),
+        (Candidate(False, 0.0, judged(0.0)), [NOT_A_NUMBER]),
+        (Candidate(True, 2e-4, judged(0.0)), [PARITY]),
+        (Candidate(True, float("nan"), judged(0.0)), [PARITY]),
+        (Candidate(True, 0.0, judged(0.05)), [LOG_LOSS]),
+        (Candidate(True, 0.0, Comparison(2000, 0.3, float("nan"), 0.001)), [LOG_LOSS]),
+        (Candidate(True, 0.0, judged(0.05, count=100)), []),
+        (Candidate(False, float("inf"), judged(0.05)), [NOT_A_NUMBER, PARITY, LOG_LOSS]),
+    ],
+)
+def test_gate_holds(candidate: Candidate, reasons: list[str]) -> None:
+    assert reasons_to_hold(candidate, POLICY) == reasons
+
+
+def test_noise_does_not_close_the_gate() -> None:
+    held = [bool(reasons_to_hold(Candidate(True, 0.0, judged(0.0, seed=seed)), POLICY)) for seed in range(300)]
+    assert not any(held)
+
+
+def test_a_real_regression_closes_the_gate_every_time() -> None:
+    held = [bool(reasons_to_hold(Candidate(True, 0.0, judged(0.015, seed=seed)), POLICY)) for seed in range(300)]
+    assert all(held)
+
+
+def test_window_keeps_the_last_examples() -> None:
+    window = Window(10)
+    window.add(np.full(8, 9.0, np.float32), np.full(8, 9.0, np.float32))
+    for _ in range(5):
+        window.add(np.ones(4, np.float32), np.zeros(4, np.float32))
+    seen = window.compare()
+    assert (seen.count, seen.serving, seen.candidate) == (12, 1.0, 0.0)

@@ -1,0 +1,127 @@
+"""Releases compute in onnxruntime what the model computes in torch, and a swap is as good as a trace."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from services.trainer.graphs import GraphExporter, Graphs, check_names, example_inputs, modules
+from services.trainer.learner import Weights
+from services.trainer.parity import Probe, largest_difference, probe_of
+from shared.errors import FatalError
+from shared.model_contract import ACTIONS, DIM, ENCODE_INPUTS, FEATURES, HISTORY, PADDING_BIAS, PARITY_TOLERANCE, TOP_K
+from tests.trainer.factories import a_stream, learner
+
+
+def random_weights(seed: int) -> Weights:
+    weights = learner(items=5).snapshot()
+    generator = torch.Generator().manual_seed(seed)
+    for tensors in (weights.encoder, weights.ranker):
+        for tensor in tensors.values():
+            tensor.add_(0.1 * torch.rand(tensor.shape, generator=generator))
+    return weights
+
+
+def a_probe(batch: int, rows: int, excluded: int, candidates: int, seed: int = 0) -> Probe:
+    generator = torch.Generator().manual_seed(seed)
+    encode = example_inputs(batch, rows, excluded, generator)
+    rank = (torch.randn(batch, candidates, len(FEATURES), generator=generator), torch.arange(batch) % 5)
+    return Probe(encode, rank)
+
+
+@pytest.mark.parametrize(
+    ("batch", "rows", "excluded", "candidates"), [(1, 101, 1, 1), (2, 500, 50, 60), (9, 130, 3, 7)]
+)
+def test_torch_and_onnx_agree_at_every_shape(
+    exporter: GraphExporter, batch: int, rows: int, excluded: int, candidates: int
+) -> None:
+    weights = random_weights(batch)
+    difference = largest_difference(exporter.export(weights), weights, a_probe(batch, rows, excluded, candidates))
+    assert difference < PARITY_TOLERANCE
+
+
+def test_padded_and_empty_histories_agree(exporter: GraphExporter) -> None:
+    weights, probe = random_weights(1), a_probe(3, 200, 5, 4)
+    history = probe.encode[2]
+    history[0] = 0
+    history[1, : HISTORY - 2] = 0
+    assert largest_difference(exporter.export(weights), weights, probe) < PARITY_TOLERANCE
+
+
+def test_swapped_weights_equal_a_fresh_trace(exporter: GraphExporter) -> None:
+    weights = random_weights(3)
+    fresh = GraphExporter.trace().export(weights)
+    swapped = exporter.export(weights)
+    inputs = dict(zip(ENCODE_INPUTS, (x.numpy() for x in example_inputs(2, 150, 4, torch.Generator())), strict=True))
+    one, other = (onnxruntime.InferenceSession(graphs.encode).run(None, inputs) for graphs in (fresh, swapped))
+    assert all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+def test_a_difference_is_found(exporter: GraphExporter) -> None:
+    weights, other = random_weights(4), random_weights(5)
+    probe = a_probe(2, 150, 4, 3)
+    assert largest_difference(exporter.export(other), weights, probe) > PARITY_TOLERANCE
+    broken = random_weights(4)
+    broken.encoder["scale"][0] = float("nan")
+    assert not largest_difference(exporter.export(broken), weights, probe) <= PARITY_TOLERANCE
+
+
+def test_excluded_items_and_padding_are_never_on_top(exporter: GraphExporter) -> None:
+    table, bias, *others, excluded = example_inputs(2, 150, 30, torch.Generator().manual_seed(1))
+    bias[0] = bias[120:] = PADDING_BIAS
+    session = onnxruntime.InferenceSession(exporter.export(random_weights(6)).encode)
+    feed = {name: x.numpy() for name, x in zip(ENCODE_INPUTS, (table, bias, *others, excluded), strict=True)}
+    users, scores, rows = session.run(None, feed)
+    assert (users.shape, scores.shape, rows.shape) == ((2, DIM), (2, TOP_K), (2, TOP_K))
+    for user in range(2):
+        taken = rows[user][scores[user] > PADDING_BIAS / 2]
+        assert set(taken.tolist()).isdisjoint({0, *range(120, 150), *excluded[user].tolist()})
+
+
+def test_predictions_are_those_of_the_first_place() -> None:
+    weights = random_weights(7)
+    _, rank = modules(weights)
+    _, (features, scenarios) = (probe := a_probe(3, 101, 1, 1)).encode, probe.rank
+    expected = torch.sigmoid(rank.ranker.shown(features[:, 0], scenarios, torch.zeros(3, dtype=torch.int64)))
+    assert expected.shape == (3, len(ACTIONS))
+    torch.testing.assert_close(rank(features, scenarios)[1][:, 0], expected)
+
+
+def test_a_tensor_that_a_swap_would_miss_is_found(exporter: GraphExporter) -> None:
+    traced = onnx.load_from_string(exporter.traced.rank)
+    check_names(traced, {"ranker.first": torch.zeros(len(FEATURES), 64)}, set())
+    for tensors in ({"ranker.renamed": torch.zeros(2)}, {"ranker.first": torch.zeros(3, 3)}):
+        with pytest.raises(FatalError):
+            check_names(traced, tensors, set())
+
+
+def test_traces_are_kept_and_a_torn_one_is_made_again(traced_folder: Path, tmp_path: Path) -> None:
+    (kept,) = traced_folder.glob("graphs-*")
+    content = kept.read_bytes()
+    (tmp_path / kept.name).write_bytes(content[: len(content) // 2])
+    again = GraphExporter.cached(tmp_path)
+    assert again.export(random_weights(8)) == GraphExporter.cached(traced_folder).export(random_weights(8))
+    assert Graphs(*torch.load(tmp_path / kept.name, weights_only=True)) == again.traced
+
+
+def test_the_probe_of_a_learner_agrees_from_the_first_example(exporter: GraphExporter) -> None:
+    trained = learner()
+    for events in (1, 40):
+        trained.observe(a_stream(events))
+        trained.step()
+        weights = trained.snapshot()
+        assert largest_difference(exporter.export(weights), weights, probe_of(trained, weights)) < PARITY_TOLERANCE
+
+
+def test_a_release_spares_the_next_process_the_trace(exporter: GraphExporter) -> None:
+    weights = random_weights(9)
+    released = exporter.export(random_weights(10))
+    reused = GraphExporter.of_release(released)
+    assert reused is not None
+    assert reused.export(weights) == exporter.export(weights)
+    other = onnx.load_from_string(released.encode)
+    other.metadata_props[0].value = "other code"
+    assert GraphExporter.of_release(Graphs(other.SerializeToString(), released.rank)) is None

@@ -1,0 +1,89 @@
+"""The learner as a whole: judged before it learns, decided by its inputs, frugal when told to be."""
+
+import numpy as np
+import torch
+
+from services.trainer.examples import NextItem
+from services.trainer.learner import ItemContent
+from tests.trainer.factories import a_stream, features, learner, next_item
+
+
+def test_equal_seeds_and_inputs_give_equal_weights() -> None:
+    made = []
+    for seed in (0, 0, 1):
+        one = learner(seed=seed)
+        for start in range(3):
+            one.observe(a_stream(60, seed=start))
+            one.step()
+        made.append(one.snapshot())
+    assert (made[0].vectors == made[1].vectors).all()
+    assert all(torch.equal(made[0].ranker[name], made[1].ranker[name]) for name in made[0].ranker)
+    assert not (made[0].vectors == made[2].vectors).all()
+
+
+def test_examples_are_judged_before_they_are_learned_from() -> None:
+    one = learner()
+    one.observe(a_stream(100))
+    before = one.list_window.compare()
+    assert before.count == 100
+    assert before.candidate == before.serving
+    one.step()
+    assert one.list_window.compare() == before
+
+
+def test_the_serving_model_is_what_was_released_last() -> None:
+    one = learner()
+    one.serves(one.snapshot())
+    for turn in range(12):
+        one.observe([next_item("u", "i1", turn, 0, _first_is_best(turn + seed)) for seed in range(50)])
+        one.step()
+    seen = one.list_window.compare()
+    assert seen.candidate < seen.serving - 0.1
+
+
+def test_without_replay_steps_are_left_out_and_counted() -> None:
+    one = learner()
+    one.observe(a_stream(300))
+    report = one.step(replay=False)
+    assert (report.encoder_steps, report.shed_steps) == (1, 2)
+    assert one.fresh == 0
+
+
+def test_an_unknown_user_begins_with_the_history_of_the_example() -> None:
+    one = learner()
+    past = tuple(next_item("u", f"i{number}", number).event for number in range(3))
+    for item in ("i7", "i8"):
+        example = next_item("u", item, 99)
+        one.observe([NextItem("u", example.event, past, example.features, -1)])
+    windows = one.encoder.sequences.windows(np.array([0]))
+    names = [one.encoder.table.ids[row] for row in windows.targets[0]]
+    assert names == ["i0", "i1", "i2", "i7", "i8"]
+
+
+def test_labels_alone_are_learned_from() -> None:
+    one = learner()
+    one.observe([example for example in a_stream(100) if not isinstance(example, NextItem)])
+    report = one.step()
+    assert (report.encoder_steps, report.ranker_steps > 0) == (0, True)
+
+
+def test_what_an_item_says_about_itself_may_change() -> None:
+    one = learner(items=2)
+    before = one.snapshot().vectors
+    one.admit([ItemContent("i0", ["something else"])])
+    after = one.snapshot().vectors
+    assert (before[2] == after[2]).all()
+    assert not (before[1] == after[1]).all()
+
+
+def test_weights_know_whether_they_are_numbers() -> None:
+    one = learner()
+    assert one.snapshot().finite()
+    one.encoder.encoder.scale.data[3] = float("nan")
+    assert not one.snapshot().finite()
+
+
+def _first_is_best(seed: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float16]]":
+    candidates = features(8, seed)
+    candidates[0, 3] = 4.0
+    return candidates

@@ -1,0 +1,82 @@
+"""The ranker: learns from lists and labels, does not take being seen for being liked."""
+
+import numpy as np
+import torch
+
+from services.trainer.examples import Shown
+from services.trainer.ranker import Ranker, action_losses, list_losses
+from services.trainer.ranker_training import RankerPolicy, RankerTrainer
+from services.trainer.ranking_memory import LONGEST, ListMemory
+from shared.model_contract import ACTIONS, FEATURES, MAX_SCENARIOS
+from tests.trainer.factories import CLICK, VIDEO, features, next_item
+
+HEADS = np.zeros((MAX_SCENARIOS, len(ACTIONS)), np.bool_)
+HEADS[VIDEO, [CLICK, ACTIONS.index("like")]] = True
+PLANTED = FEATURES.index("item_age")
+
+
+def a_trainer() -> RankerTrainer:
+    return RankerTrainer(RankerPolicy(), HEADS, seed=0)
+
+
+def test_a_planted_feature_is_learned_from_lists() -> None:
+    trainer, random = a_trainer(), np.random.default_rng(0)
+    losses = []
+    for _ in range(12):
+        events = []
+        for _ in range(256):
+            candidates = features(10, int(random.integers(1 << 30)))
+            events.append(next_item("u", "i", 0, int(candidates[:, PLANTED].argmax()), candidates))
+        lists, _ = trainer.observe(events, [])
+        losses.append(trainer.list_loss(trainer.ranker, lists).mean().item())
+        trainer.step()
+    assert losses[0] > 2.0
+    assert losses[-1] < 0.7
+
+
+def test_a_position_is_not_taken_for_the_item() -> None:
+    # Items are equally good; the first place is clicked three times as often as the second.
+    trainer, random = a_trainer(), np.random.default_rng(0)
+    for _ in range(20):
+        examples = []
+        for _ in range(256):
+            actions = tuple(CLICK if random.random() < chance else -1 for chance in (0.6, 0.2))
+            examples.append(Shown("label", VIDEO, features(2, int(random.integers(1 << 30))), (0, 1), actions))
+        trainer.observe([], examples)
+        trainer.step()
+    inputs = torch.from_numpy(features(100, 7).astype(np.float32))
+    scenarios = torch.full((100,), VIDEO)
+    chances = [
+        torch.sigmoid(trainer.ranker.shown(inputs, scenarios, torch.full((100,), place)))[:, CLICK].mean().item()
+        for place in (0, 1)
+    ]
+    assert abs(chances[0] - 0.6) < 0.08
+    assert abs(chances[1] - 0.2) < 0.08
+
+
+def test_a_negative_teaches_the_heads_of_its_scenario_and_a_positive_its_own() -> None:
+    heads = torch.tensor([[True, True, False]]).expand(2, -1)
+    _, counted = action_losses(torch.zeros(2, 3), torch.tensor([-1, 2]), heads)
+    assert counted.tolist() == [[True, True, False], [False, False, True]]
+
+
+def test_empty_places_of_a_list_do_not_count() -> None:
+    scores = torch.tensor([[1.0, 2.0, 50.0]])
+    shorter = list_losses(scores[:, :2], torch.tensor([2]), torch.tensor([0]))
+    torch.testing.assert_close(list_losses(scores, torch.tensor([2]), torch.tensor([0])), shorter)
+
+
+def test_inputs_are_standardised() -> None:
+    ranker = Ranker()
+    random = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        ranker.standardise_by(torch.randn(500, len(FEATURES), generator=random) * 4 + 7)
+    torch.testing.assert_close(ranker.mean, torch.full_like(ranker.mean, 7), rtol=0.05, atol=0)
+    torch.testing.assert_close(ranker.deviation, torch.full_like(ranker.deviation, 4), rtol=0.05, atol=0)
+
+
+def test_long_lists_keep_their_target() -> None:
+    candidates = features(LONGEST + 20)
+    lists = ListMemory().add([next_item("u", "i", 0, LONGEST + 5, candidates)])
+    assert lists.targets.tolist() == [LONGEST - 1]
+    assert np.array_equal(lists.features[0, -1].numpy(), candidates[LONGEST + 5].astype(np.float32))

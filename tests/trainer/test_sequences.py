@@ -1,0 +1,61 @@
+"""The replay store against lists of Python."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.trainer.sequences import KEPT, SequenceStore
+from shared.model_contract import HISTORY
+from tests.trainer.factories import a_store
+
+
+def padded(values: list[int], length: int) -> list[int]:
+    return [0] * (length - len(values)) + values[len(values) - length if len(values) > length else 0 :]
+
+
+@given(length=st.integers(1, 3 * KEPT), back=st.integers(0, KEPT - HISTORY))
+def test_windows_are_the_last_interactions_with_what_followed(length: int, back: int) -> None:
+    rows = list(range(1, length + 1))
+    store = a_store({"u": rows})
+    slots = np.array([0])
+    back = min(back, int(store.spare(slots)[0]))
+    windows = store.windows(slots, back)
+    until = rows[: length - back]
+    places = min(len(until), HISTORY)
+    assert windows.targets[0].tolist() == until[-places:]
+    kept = rows[-KEPT:]
+    inputs = [row for row in until[:-1] if row in kept]
+    assert windows.rows[0].tolist() == padded(inputs, places)
+    assert set(windows.earlier[0].tolist()) - {0} == set(inputs[:-places])
+    assert ((windows.rows[0] == 0) | (windows.gaps[0] == 1.0)).all()
+
+
+def test_windows_begin_with_padding_before_the_first_interaction() -> None:
+    windows = a_store({"u": [7, 8]}).windows(np.array([0]))
+    assert windows.rows[0, -2:].tolist() == [0, 7]
+    assert windows.targets[0, -2:].tolist() == [7, 8]
+
+
+def test_the_user_who_is_silent_longest_makes_room() -> None:
+    store = a_store({"a": [1, 2], "b": [3]}, max_users=2)
+    store.append("a", [])
+    slot = store.append("c", [])
+    assert ("a" in store, "b" in store, "c" in store) == (True, False, True)
+    assert not store.windows(np.array([slot])).targets.any()
+
+
+def test_state_restores_sequences_and_who_is_silent() -> None:
+    store = a_store({"a": [1, 2], "b": list(range(1, KEPT + 30))}, max_users=2)
+    other = SequenceStore(2)
+    other.restore(store.state())
+    slots = np.array([0, 1])
+    for name in ("rows", "targets", "gaps", "values", "earlier"):
+        assert np.array_equal(getattr(store.windows(slots), name), getattr(other.windows(slots), name))
+    other.append("c", [])
+    assert "a" not in other
+
+
+def test_latest_are_those_active_last() -> None:
+    store = a_store({"a": [1], "b": [2], "c": [3]})
+    store.append("a", [])
+    assert store.latest(2).tolist() == [0, 2]
