@@ -30,7 +30,8 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     item_records = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
     users = UserSide(Cleaner(scenarios), UserPolicy(), user_records, settings.features_decoded_users)
     items = ItemSide(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
-    worker = Worker(app, bus, SystemClock(), health, (users, user_records), (items, item_records))
+    sides = (users, user_records), (items, item_records)
+    worker = Worker(app, bus, SystemClock(), health, *sides, settings.features_batch_events)
     sources = [bus.full_name(USER_EVENTS), bus.full_name(ITEM_SIGNALS)]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))

@@ -27,9 +27,8 @@ class ItemSide:
 
     def __init__(self, rules: ItemRules, encoded: Encoded, decoded_items: int) -> None:
         self._rules = rules
-        self._codec = Codec.of("item_features")
         self._signals_codec = Codec.of("item_signals")
-        self.states = States(encoded, self._decode, ItemState, decoded_items)
+        self.states = States(encoded, ItemState.decode, ItemState, decoded_items)
 
     def apply(self, partition: int, messages: list[Message]) -> ItemBatch:
         """Include `messages`. Entries that the states have already change nothing."""
@@ -46,7 +45,7 @@ class ItemSide:
             changed = [state.apply(source, signal, self._rules) for signal in signals]
             if any(changed):
                 touched[key] = state
-        batch.items = [(key, self._codec.encode(state.record(key.decode()))) for key, state in touched.items()]
+        batch.items = [(key, state.encode(key.decode())) for key, state in touched.items()]
         return batch
 
     def _signals(self, message: Message) -> tuple[int, list[Signal]]:
@@ -60,7 +59,4 @@ class ItemSide:
             raise PoisonError("unknown_scenario", entry["scenario"][:MAX_ID_CHARS])
         if len(entry["previous"]) > MAX_PREVIOUS:
             raise PoisonError("too_long", f"{len(entry['previous'])} previous items of at most {MAX_PREVIOUS}")
-        return Signal(**entry)
-
-    def _decode(self, record: bytes) -> ItemState:
-        return ItemState.of(self._codec.decode(record))
+        return Signal(entry["offset"], entry["at"], entry["scenario"], entry["action"], entry["previous"])

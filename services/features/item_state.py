@@ -7,17 +7,31 @@ no difference how entries were cut into batches. Co-visitation weights are publi
 second would be lost; for them time goes in steps of a 1,024th of the half-life, which states them at `as_of` to within 0.07 %.
 """
 
+import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from services.features.packing import pack_array, pack_long, pack_string
+from shared.codec import Codec
 from shared.scenarios import CLICK, IMPRESSION, Counts, Scenarios
 
 MS_PER_SEC = 1000.0
 STEPS_PER_HALF_LIFE = 1024
+ROOM = 64
+DEFAULT_COUNTS = Counts()
+_DOUBLES = struct.Struct("<4d")
+
+
+def _step_ms(counts: Counts) -> float:
+    return counts.covisit_half_life_sec * MS_PER_SEC / STEPS_PER_HALF_LIFE
+
+
+DEFAULT_STEP_MS = _step_ms(DEFAULT_COUNTS)
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,14 @@ class ScenarioCounts:
     acted_fast: float = 0.0
     total: int = 0
 
+    def pack(self, scenario: str) -> bytes:
+        """The record of these counts."""
+        return (
+            pack_string(scenario)
+            + _DOUBLES.pack(self.shown, self.clicked, self.acted, self.acted_fast)
+            + pack_long(self.total)
+        )
+
 
 class ItemRules:
     """Policy and scenario rules as an item state needs them, looked up once."""
@@ -59,6 +81,7 @@ class ItemRules:
     def __init__(self, scenarios: Scenarios, policy: ItemPolicy) -> None:
         self.policy = policy
         self._counts = {name: scenario.counts for name, scenario in scenarios.scenarios.items()}
+        self._steps_ms = {name: _step_ms(counts) for name, counts in self._counts.items()}
         self._positive = {
             (name, action)
             for name, scenario in scenarios.scenarios.items()
@@ -72,7 +95,11 @@ class ItemRules:
 
     def counts(self, scenario: str) -> Counts:
         """Half-lives of a scenario; the defaults for one that scenarios.yaml no longer has."""
-        return self._counts.get(scenario) or Counts()
+        return self._counts.get(scenario, DEFAULT_COUNTS)
+
+    def step_ms(self, scenario: str) -> float:
+        """A decay step of co-visitation."""
+        return self._steps_ms.get(scenario, DEFAULT_STEP_MS)
 
     def positive(self, scenario: str, action: str) -> bool:
         return (scenario, action) in self._positive
@@ -80,15 +107,20 @@ class ItemRules:
 
 @dataclass(slots=True)
 class ItemState:
-    """The state of one item. `weights` is float32 [2, len(covisited)]: co-visitation and, within it, transitions."""
+    """The state of one item.
+
+    `rows` numbers the co-visited items as they came; `packed` (their ids as in the record), `ties` (hashes of their ids, which break
+    ties) and the columns of `weights`, float32 [2, room], are in that order. Weights are co-visitation and, within it, transitions.
+    """
 
     applied: dict[int, int] = field(default_factory=dict)
     as_of: int = 0
     first_at: int = 0
     counts: dict[str, ScenarioCounts] = field(default_factory=dict)
-    covisited: list[str] = field(default_factory=list)
-    index: dict[str, int] = field(default_factory=dict)
-    weights: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 0), np.float32))
+    rows: dict[str, int] = field(default_factory=dict)
+    packed: list[bytes] = field(default_factory=list)
+    ties: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(ROOM, np.int64))
+    weights: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, ROOM), np.float32))
 
     def apply(self, partition: int, signal: Signal, rules: ItemRules) -> bool:
         """Include a signal of a source partition; False when the state has it already."""
@@ -113,9 +145,6 @@ class ItemState:
         passed = (at - self.as_of) / MS_PER_SEC
         if passed <= 0:
             return
-        if self.covisited and (steps := self._steps(self.as_of, at, rules)):
-            self.weights *= step_decay(steps)
-        self.as_of = at
         for name, counts in self.counts.items():
             lives = rules.counts(name)
             slow = decay(passed, lives.slow_half_life_sec)
@@ -123,6 +152,9 @@ class ItemState:
             counts.clicked *= slow
             counts.acted *= slow
             counts.acted_fast *= decay(passed, lives.fast_half_life_sec)
+        if self.rows and (steps := self._steps(self.as_of, at, rules)):
+            self.weights *= step_decay(steps)
+        self.as_of = at
 
     def _count(self, counts: ScenarioCounts, signal: Signal, rules: ItemRules) -> None:
         late = (self.as_of - signal.at) / MS_PER_SEC
@@ -138,78 +170,95 @@ class ItemState:
             counts.total += 1
 
     def _covisit(self, signal: Signal, rules: ItemRules) -> None:
-        rows = self._rows(signal.previous)
-        factor = np.float32(step_decay(self._steps(signal.at, self.as_of, rules)))
-        self.weights[0, rows] += rules.gains[: len(rows)] * factor
-        self.weights[1, rows[0]] += factor
-        if len(self.covisited) > rules.policy.covisited + rules.policy.slack:
+        known = self.rows
+        rows = [known[other] if other in known else self._add(other) for other in signal.previous]
+        steps = self._steps(signal.at, self.as_of, rules)
+        gains = rules.gains[: len(rows)]
+        if steps:
+            gains = gains * np.float32(step_decay(steps))
+        self.weights[0, rows] += gains
+        self.weights[1, rows[0]] += gains[0]
+        if len(known) > rules.policy.covisited + rules.policy.slack:
             self._keep(self._strongest()[: rules.policy.covisited])
 
     def _steps(self, start: int, end: int, rules: ItemRules) -> int:
         """Decay steps from one time to another. An item of several scenarios remembers as long as the slowest of them."""
-        half_life_sec = max(rules.counts(name).covisit_half_life_sec for name in self.counts)
-        step = half_life_sec * MS_PER_SEC / STEPS_PER_HALF_LIFE
+        step = max([rules.step_ms(name) for name in self.counts])
         return int(end // step) - int(start // step)
 
-    def _rows(self, others: list[str]) -> list[int]:
-        index = self.index
-        new = [other for other in others if other not in index]
-        if new:
-            for other in new:
-                index[other] = len(index)
-            self.covisited += new
-            self.weights = np.concatenate([self.weights, np.zeros((2, len(new)), np.float32)], axis=1)
-        return [index[other] for other in others]
+    def _add(self, other: str) -> int:
+        row = self.rows[other] = len(self.packed)
+        if row == len(self.ties):
+            self.ties = np.concatenate([self.ties, np.zeros(ROOM, np.int64)])
+            self.weights = np.concatenate([self.weights, np.zeros((2, ROOM), np.float32)], axis=1)
+        packed, self.ties[row] = _identity(other)
+        self.packed.append(packed)
+        return row
 
-    def _strongest(self) -> list[int]:
+    def _strongest(self) -> npt.NDArray[np.intp]:
         """Rows, strongest first; ties in an order that depends on the items alone."""
-        ties = np.array([zlib.crc32(other.encode()) for other in self.covisited], np.uint32)
-        order: list[int] = np.lexsort((ties, -self.weights[0])).tolist()
-        return order
+        count = len(self.rows)
+        # Weights are not negative, so their bits sort as they do.
+        bits = self.weights[0, :count].view(np.uint32).astype(np.int64)
+        return np.argsort((bits << 32) | self.ties[:count])[::-1]
 
-    def _keep(self, rows: list[int]) -> None:
-        self.covisited = [self.covisited[row] for row in rows]
-        self.index = {other: row for row, other in enumerate(self.covisited)}
+    def _keep(self, rows: npt.NDArray[np.intp]) -> None:
+        chosen = rows.tolist()
+        names = list(self.rows)
+        self.rows = dict(zip([names[row] for row in chosen], range(len(chosen)), strict=True))
+        self.packed = _picked(self.packed, chosen)
+        self.ties = self.ties[rows]
         self.weights = np.ascontiguousarray(self.weights[:, rows])
 
-    def record(self, item_id: str) -> dict[str, Any]:
-        """The `item_features` record of this state."""
-        if self.covisited:
-            self._keep(self._strongest())
-        return {
-            "item_id": item_id,
-            "applied_offsets": {str(partition): offset for partition, offset in self.applied.items()},
-            "as_of": self.as_of,
-            "first_at": self.first_at,
-            "counts": [
-                {
-                    "scenario": name,
-                    "shown": counts.shown,
-                    "clicked": counts.clicked,
-                    "acted": counts.acted,
-                    "acted_fast": counts.acted_fast,
-                    "total": counts.total,
-                }
-                for name, counts in self.counts.items()
-            ],
-            "covisited": self.covisited,
-            "covisit_weights": self.weights[0].tolist(),
-            "transition_weights": self.weights[1].tolist(),
-        }
+    def encode(self, item_id: str) -> bytes:
+        """The `item_features` record of this state, in the single-object encoding of the current schema."""
+        count = len(self.rows)
+        order = self._strongest()
+        weights = self.weights[:, order].astype("<f4", copy=False)
+        return b"".join(
+            [
+                Codec.of("item_features").header,
+                pack_string(item_id),
+                pack_array(
+                    len(self.applied),
+                    b"".join([pack_string(str(partition)) + pack_long(at) for partition, at in self.applied.items()]),
+                ),
+                pack_long(self.as_of),
+                pack_long(self.first_at),
+                pack_array(len(self.counts), b"".join([row.pack(name) for name, row in self.counts.items()])),
+                pack_array(count, b"".join(_picked(self.packed, order.tolist()))),
+                pack_array(count, weights[0].tobytes()),
+                pack_array(count, weights[1].tobytes()),
+            ]
+        )
 
     @staticmethod
-    def of(record: dict[str, Any]) -> "ItemState":
-        """The state that an `item_features` record states."""
-        counts = {row.pop("scenario"): ScenarioCounts(**row) for row in record["counts"]}
+    def decode(record: bytes) -> "ItemState":
+        """The state that an `item_features` record states. Raises DecodeError when it is none."""
+        fields = Codec.of("item_features").decode(record)
+        names = fields["covisited"]
+        identities = [_identity(name) for name in names]
         return ItemState(
-            applied={int(partition): offset for partition, offset in record["applied_offsets"].items()},
-            as_of=record["as_of"],
-            first_at=record["first_at"],
-            counts=counts,
-            covisited=record["covisited"],
-            index={other: row for row, other in enumerate(record["covisited"])},
-            weights=np.array([record["covisit_weights"], record["transition_weights"]], np.float32),
+            applied={int(partition): offset for partition, offset in fields["applied_offsets"].items()},
+            as_of=fields["as_of"],
+            first_at=fields["first_at"],
+            counts={row.pop("scenario"): ScenarioCounts(**row) for row in fields["counts"]},
+            rows={name: row for row, name in enumerate(names)},
+            packed=[packed for packed, _ in identities],
+            ties=np.array([tie for _, tie in identities], np.int64),
+            weights=np.array([fields["covisit_weights"], fields["transition_weights"]], np.float32),
         )
+
+
+@lru_cache(maxsize=200_000)
+def _identity(name: str) -> tuple[bytes, int]:
+    """An item id as it is packed, and its hash; the same few thousand come again and again."""
+    packed = pack_string(name)
+    return packed, zlib.crc32(packed)
+
+
+def _picked(values: list[bytes], rows: list[int]) -> list[bytes]:
+    return [values[row] for row in rows]
 
 
 def decay(seconds: float, half_life_sec: float) -> float:

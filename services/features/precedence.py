@@ -1,16 +1,8 @@
 """Which of two records of a key includes more: read off the first fields of the encoded record, without decoding the rest."""
 
-from functools import cache
-
-from services.features.item_state import ItemState
-from services.features.user_state import UserState
+from services.features.packing import NotPackedError, read_array, read_bytes, read_long
 from shared.codec import HEADER_BYTES, Codec
 from shared.errors import DecodeError
-
-_EMPTY = {
-    "user_features": UserState().record(""),
-    "item_features": ItemState().record(""),
-}
 
 
 def replaces_user(old: bytes | None, new: bytes) -> bool:
@@ -32,48 +24,30 @@ def replaces_item(old: bytes | None, new: bytes) -> bool:
 
 
 def _applied_offset(record: bytes) -> int:
-    if not _is_current(record, "user_features"):
-        return int(Codec.of("user_features").decode(record)["applied_offset"])
-    length, at = _long(record, HEADER_BYTES)
-    return _long(record, at + length)[0]
+    codec = Codec.of("user_features")
+    if record.startswith(codec.header):
+        try:
+            return read_long(record, read_bytes(record, HEADER_BYTES)[1])[0]
+        except NotPackedError:
+            pass
+    return int(codec.decode(record)["applied_offset"])
 
 
 def _applied_offsets(record: bytes) -> dict[bytes, int]:
-    if not _is_current(record, "item_features"):
-        decoded = Codec.of("item_features").decode(record)["applied_offsets"]
-        return {partition.encode(): offset for partition, offset in decoded.items()}
-    length, at = _long(record, HEADER_BYTES)
-    at += length
+    codec = Codec.of("item_features")
+    if record.startswith(codec.header):
+        try:
+            _, packed, _ = read_array(record, read_bytes(record, HEADER_BYTES)[1])
+            return _offsets(packed)
+        except NotPackedError:
+            pass
+    return {name.encode(): offset for name, offset in codec.decode(record)["applied_offsets"].items()}
+
+
+def _offsets(packed: bytes) -> dict[bytes, int]:
     offsets: dict[bytes, int] = {}
-    while True:
-        count, at = _long(record, at)
-        if count == 0:
-            return offsets
-        if count < 0:
-            _, at = _long(record, at)
-        for _ in range(abs(count)):
-            length, at = _long(record, at)
-            partition = record[at : at + length]
-            offsets[partition], at = _long(record, at + length)
-
-
-@cache
-def current_header(name: str) -> bytes:
-    """The first bytes of every record that the current schema writes."""
-    return Codec.of(name).encode(_EMPTY[name])[:HEADER_BYTES]
-
-
-def _is_current(record: bytes, name: str) -> bool:
-    return record[:HEADER_BYTES] == current_header(name)
-
-
-def _long(data: bytes, at: int) -> tuple[int, int]:
-    """An Avro long (zigzag, little-endian base 128) at `at`, and the place after it."""
-    shift = value = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return (value >> 1) ^ -(value & 1), at
-        shift += 7
+    at = 0
+    while at < len(packed):
+        partition, at = read_bytes(packed, at)
+        offsets[partition], at = read_long(packed, at)
+    return offsets

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 from services.features.cleaning import Cleaner, Event
+from services.features.packing import pack_array, pack_long, pack_string
 from services.features.states import Encoded, States
 from services.features.user_state import Outcome, UserPolicy, UserState
 from shared.codec import Codec
@@ -14,10 +14,10 @@ from shared.kafka import Message
 
 @dataclass(slots=True)
 class UserBatch:
-    """What a batch comes to: `signals` (item id, record) go out first, then `users` (key, record) to `partition`."""
+    """What a batch comes to: `signals` (key, record) go out first, then `users` (key, record) to `partition`."""
 
     partition: int
-    signals: list[tuple[str, bytes]] = field(default_factory=list)
+    signals: list[tuple[bytes, bytes]] = field(default_factory=list)
     users: list[tuple[bytes, bytes]] = field(default_factory=list)
     poison: list[tuple[Message, PoisonError]] = field(default_factory=list)
     applied: Counter[str] = field(default_factory=Counter)
@@ -30,15 +30,13 @@ class UserSide:
     def __init__(self, cleaner: Cleaner, policy: UserPolicy, encoded: Encoded, decoded_users: int) -> None:
         self._clean = cleaner
         self._policy = policy
-        self._codec = Codec.of("user_features")
-        self._signals_codec = Codec.of("item_signals")
-        self.states = States(encoded, self._decode, UserState, decoded_users)
+        self.states = States(encoded, UserState.decode, UserState, decoded_users)
 
     def apply(self, partition: int, messages: list[Message]) -> UserBatch:
         """Include `messages`. Events that the states have already change nothing and signal nothing."""
         batch = UserBatch(partition)
         touched: dict[bytes, UserState] = {}
-        entries: dict[str, list[dict[str, Any]]] = {}
+        entries: dict[str, list[bytes]] = {}
         for message in messages:
             try:
                 event = self._clean(message)
@@ -51,36 +49,45 @@ class UserSide:
                 state = self.states.take(partition, key)
             if self._include(event, state, batch, entries):
                 touched[key] = state
-        batch.signals = [(item_id, self._signal(item_id, partition, rows)) for item_id, rows in entries.items()]
-        batch.users = [(key, self._codec.encode(state.record(key.decode()))) for key, state in touched.items()]
+        batch.signals = [(item_id.encode(), _signals(item_id, partition, rows)) for item_id, rows in entries.items()]
+        batch.users = [(key, state.encode(key.decode())) for key, state in touched.items()]
         return batch
 
-    def _include(
-        self, event: Event, state: UserState, batch: UserBatch, entries: dict[str, list[dict[str, Any]]]
-    ) -> bool:
+    def _include(self, event: Event, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]) -> bool:
         """Whether the state is another one now."""
-        previous: list[str] = []
+        previous: list[bytes] = []
         if event.item_id is not None and event.positive and event.offset > state.applied_offset:
             previous = state.previous(event.item_id, self._policy.previous)
         outcome = state.apply(event, self._policy)
         if outcome is Outcome.APPLIED:
             batch.applied[event.label] += 1
             if event.item_id is not None:
-                entries.setdefault(event.item_id, []).append(
-                    {
-                        "offset": event.offset,
-                        "at": event.at,
-                        "scenario": event.scenario,
-                        "action": event.action,
-                        "previous": previous,
-                    }
-                )
+                entries.setdefault(event.item_id, []).append(_signal(event, previous))
         elif outcome is Outcome.DUPLICATE:
             batch.duplicates += 1
         return outcome is not Outcome.REPLAYED
 
-    def _signal(self, item_id: str, partition: int, entries: list[dict[str, Any]]) -> bytes:
-        return self._signals_codec.encode({"item_id": item_id, "source_partition": partition, "entries": entries})
 
-    def _decode(self, record: bytes) -> UserState:
-        return UserState.of(self._codec.decode(record))
+def _signal(event: Event, previous: list[bytes]) -> bytes:
+    """A packed entry of `item_signals`."""
+    return b"".join(
+        [
+            pack_long(event.offset),
+            pack_long(event.at),
+            pack_string(event.scenario),
+            pack_string(event.action),
+            pack_array(len(previous), b"".join(previous)),
+        ]
+    )
+
+
+def _signals(item_id: str, partition: int, entries: list[bytes]) -> bytes:
+    """An `item_signals` record, in the single-object encoding of the current schema."""
+    return b"".join(
+        [
+            Codec.of("item_signals").header,
+            pack_string(item_id),
+            pack_long(partition),
+            pack_array(len(entries), b"".join(entries)),
+        ]
+    )

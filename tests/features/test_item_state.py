@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,10 @@ def state_of(signals: list[Signal], rules: ItemRules = RULES) -> ItemState:
     return state
 
 
+def record_of(state: ItemState) -> dict[str, Any]:
+    return CODEC.decode(state.encode("m"))
+
+
 def test_actions_count_where_they_belong() -> None:
     actions = ["impression", "impression", "click", "rate", "skip"]
     state = state_of([signal(offset, action=action) for offset, action in enumerate(actions)])
@@ -44,7 +49,7 @@ def test_half_of_a_count_is_left_after_its_half_life() -> None:
 
 def test_covisits_weigh_by_step_and_the_newest_is_a_transition() -> None:
     state = state_of([signal(0, previous=("a", "b", "c")), signal(1, previous=("b",))])
-    record = state.record("m")
+    record = record_of(state)
     assert record["covisited"] == ["b", "a", "c"]
     assert record["covisit_weights"] == pytest.approx([1.9, 1.0, 0.81])
     assert record["transition_weights"] == [1.0, 1.0, 0.0]
@@ -52,10 +57,10 @@ def test_covisits_weigh_by_step_and_the_newest_is_a_transition() -> None:
 
 def test_replayed_signal_changes_nothing_and_other_partitions_count_for_themselves() -> None:
     state = state_of([signal(5)])
-    before = CODEC.encode(state.record("m"))
+    before = state.encode("m")
     assert not state.apply(0, signal(5), RULES)
     assert not state.apply(0, signal(3), RULES)
-    assert CODEC.encode(state.record("m")) == before
+    assert state.encode("m") == before
     assert state.apply(1, signal(3), RULES)
     assert state.applied == {0: 5, 1: 3}
 
@@ -64,7 +69,7 @@ def test_only_the_strongest_covisits_are_kept() -> None:
     rules = ItemRules(SCENARIOS, ItemPolicy(covisited=3, slack=2))
     signals = [signal(offset, previous=(f"i{offset % 4}",)) for offset in range(40)]
     signals += [signal(40 + offset, previous=(f"rare{offset}",)) for offset in range(2)]
-    record = state_of(signals, rules).record("m")
+    record = record_of(state_of(signals, rules))
     assert len(record["covisited"]) == 3
     assert set(record["covisited"]) < {f"i{number}" for number in range(4)}
 
@@ -91,7 +96,7 @@ def test_state_is_the_decayed_sum_over_all_signals(rows: list[tuple[int, str, li
         Signal(offset, START_MS + at, "video", action, previous if action in ("click", "rate") else [])
         for offset, (at, action, previous) in enumerate(rows)
     ]
-    record = state_of(signals).record("m")
+    record = record_of(state_of(signals))
     lives = SCENARIOS["video"].counts
     now = max(one.at for one in signals)
     acted = [one for one in signals if one.action in ("click", "rate")]
@@ -121,8 +126,8 @@ def test_reading_a_state_back_at_any_moment_makes_no_difference(
         straight.apply(0, one, rules)
         interrupted.apply(0, one, rules)
         if chance.random() < 0.3:
-            interrupted = ItemState.of(CODEC.decode(CODEC.encode(interrupted.record("m"))))
-    assert CODEC.encode(straight.record("m")) == CODEC.encode(interrupted.record("m"))
+            interrupted = ItemState.decode(interrupted.encode("m"))
+    assert straight.encode("m") == interrupted.encode("m")
 
 
 def test_busy_item_forgets_as_fast_as_a_quiet_one() -> None:

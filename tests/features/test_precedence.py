@@ -5,11 +5,11 @@ from shared.codec import Codec
 
 
 def user(applied: int) -> bytes:
-    return Codec.of("user_features").encode(UserState(applied_offset=applied).record("user " * 40))
+    return UserState(applied_offset=applied).encode("user " * 40)
 
 
 def item(applied: dict[int, int]) -> bytes:
-    return Codec.of("item_features").encode(ItemState(applied=applied).record("item"))
+    return ItemState(applied=applied).encode("item")
 
 
 def test_user_record_that_includes_less_does_not_replace() -> None:
@@ -25,6 +25,12 @@ def test_item_record_must_not_fall_behind_in_any_partition() -> None:
     assert not replaces_item(item({0: 10, 3: 5}), item({0: 11}))
     assert replaces_item(None, item({}))
     assert replaces_item(item({}), item({0: 1}))
+
+
+def test_records_of_another_writer_compare_the_same() -> None:
+    users, items = Codec.of("user_features"), Codec.of("item_features")
+    assert not replaces_user(user(301), users.encode(users.decode(user(300))))
+    assert not replaces_item(item({0: 10}), items.encode(items.decode(item({0: 9}))))
 
 
 def test_bytes_that_are_no_record_never_replace() -> None:

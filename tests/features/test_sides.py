@@ -74,7 +74,7 @@ def test_one_write_per_user_and_item_in_a_batch() -> None:
 def test_event_without_item_signals_nothing_and_an_impression_has_no_previous() -> None:
     records = [event(0), event(1, action="impression", item_id=None), event(2, action="impression", item_id="m9")]
     batch = user_side(DictRecords()).apply(3, messages([encoded(record) for record in records]))
-    signals = {item_id: Codec.of("item_signals").decode(value) for item_id, value in batch.signals}
+    signals = {key.decode(): Codec.of("item_signals").decode(value) for key, value in batch.signals}
     assert signals.keys() == {"m0", "m9"}
     assert signals["m9"]["entries"][0]["previous"] == []
     assert signals["m9"]["source_partition"] == 3
@@ -82,7 +82,7 @@ def test_event_without_item_signals_nothing_and_an_impression_has_no_previous() 
 
 def test_previous_items_are_those_before_the_event() -> None:
     batch = user_side(DictRecords()).apply(0, messages([encoded(event(number)) for number in range(3)]))
-    signals = {item_id: Codec.of("item_signals").decode(value) for item_id, value in batch.signals}
+    signals = {key.decode(): Codec.of("item_signals").decode(value) for key, value in batch.signals}
     assert [signals[f"m{number}"]["entries"][0]["previous"] for number in range(3)] == [[], ["m0"], ["m1", "m0"]]
 
 

@@ -1,11 +1,16 @@
+import contextlib
 import zlib
+from typing import Any
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.features.cleaning import Cleaner, Event
 from services.features.user_state import Outcome, UserPolicy, UserState
 from shared.codec import Codec
-from tests.features.factories import encoded, event, message
+from shared.errors import DecodeError
+from tests.features.factories import START_MS, encoded, event, message
 from tests.features.undisturbed import SCENARIOS
 
 CLEAN = Cleaner(SCENARIOS)
@@ -23,18 +28,31 @@ def state_after(count: int, policy: UserPolicy = SMALL) -> UserState:
     return state
 
 
+def record(state: UserState) -> dict[str, Any]:
+    return Codec.of("user_features").decode(state.encode("u1"))
+
+
+def names(packed: list[bytes]) -> list[str]:
+    return [one[1:].decode() for one in packed]
+
+
 def test_history_keeps_the_newest_and_the_rest_is_seen() -> None:
     state = state_after(6)
-    assert state.item_ids == ["m3", "m4", "m5"]
-    assert state.offsets == [3, 4, 5]
-    assert np.frombuffer(state.seen, "<u4").tolist() == [zlib.crc32(b"m1"), zlib.crc32(b"m2")]
+    history = record(state)["history"]
+    assert history["item_ids"] == ["m3", "m4", "m5"]
+    assert history["actions"] == ["click"] * 3
+    assert history["scenarios"] == ["video"] * 3
+    assert history["values"] == [0.5] * 3
+    assert history["occurred_at"] == [START_MS + second * 1000 for second in (3, 4, 5)]
+    assert record(state)["offsets"] == [3, 4, 5]
+    assert np.frombuffer(record(state)["seen"], "<u4").tolist() == [zlib.crc32(b"m1"), zlib.crc32(b"m2")]
 
 
 def test_only_positive_actions_are_history_and_all_are_counted() -> None:
     state = state_after(1)
     for offset, action in enumerate(["skip", "search", "impression", "rate"], 1):
         state.apply(clean(offset, action=action), SMALL)
-    assert state.actions == ["click", "rate"]
+    assert record(state)["history"]["actions"] == ["click", "rate"]
     assert state.counts == dict.fromkeys(
         ["video/click", "video/skip", "video/search", "video/impression", "video/rate"], 1
     )
@@ -42,16 +60,16 @@ def test_only_positive_actions_are_history_and_all_are_counted() -> None:
 
 def test_event_read_again_changes_nothing() -> None:
     state = state_after(3)
-    before = state.record("u1")
+    before = state.encode("u1")
     assert state.apply(clean(2), SMALL) is Outcome.REPLAYED
-    assert state.record("u1") == before
+    assert state.encode("u1") == before
 
 
 def test_duplicate_moves_the_offset_and_nothing_else() -> None:
     state = state_after(2)
-    before = Codec.of("user_features").encode({**state.record("u1"), "applied_offset": 9})
+    before = record(state)
     assert state.apply(clean(9, event_id="e1"), SMALL) is Outcome.DUPLICATE
-    assert Codec.of("user_features").encode(state.record("u1")) == before
+    assert record(state) == {**before, "applied_offset": 9}
 
 
 def test_duplicates_are_known_among_the_last_events_only() -> None:
@@ -73,14 +91,35 @@ def test_previous_are_distinct_others_newest_first() -> None:
     state = UserState()
     for offset, item in enumerate(["a", "b", "a", "c", "c"]):
         state.apply(clean(offset, item_id=item), UserPolicy())
-    assert state.previous("c", 20) == ["a", "b"]
-    assert state.previous("x", 2) == ["c", "a"]
+    assert names(state.previous("c", 20)) == ["a", "b"]
+    assert names(state.previous("x", 2)) == ["c", "a"]
     assert UserState().previous("x", 20) == []
 
 
 def test_record_reads_back_as_the_same_state() -> None:
     state = state_after(6)
-    codec = Codec.of("user_features")
-    read = UserState.of(codec.decode(codec.encode(state.record("u1"))))
-    assert codec.encode(read.record("u1")) == codec.encode(state.record("u1"))
-    assert read.recent == state.recent
+    assert UserState.decode(state.encode("u1")) == state
+
+
+def test_record_of_another_writer_reads_as_the_same_state() -> None:
+    """Arrays in plain blocks, as fastavro writes them."""
+    state = state_after(6)
+    plain = Codec.of("user_features").encode(record(state))
+    assert plain != state.encode("u1")
+    assert UserState.decode(plain) == state
+
+
+def test_digest_counts_at_its_own_place_only() -> None:
+    state = state_after(2)
+    shifted = state.recent[3:11]
+    assert not state._knows(shifted)
+    assert state._knows(state.recent[:8])
+    assert state._knows(state.recent[8:16])
+
+
+@given(st.binary(max_size=200), st.integers(0, 200))
+def test_junk_is_refused_and_never_hangs(junk: bytes, cut: int) -> None:
+    good = state_after(6).encode("u1")
+    for record_bytes in (junk, good[:10] + junk, good[:cut] + junk):
+        with contextlib.suppress(DecodeError):
+            UserState.decode(record_bytes)

@@ -48,10 +48,10 @@ class Undisturbed:
             self.users.states.written(partition, key, value)
         self.users.states.shrink()
 
-    def take_signals(self, signals: list[tuple[str, bytes]]) -> None:
+    def take_signals(self, signals: list[tuple[bytes, bytes]]) -> None:
         numbered = [
-            Message("item-signals", 0, self._signals + number, item_id.encode(), value, 0)
-            for number, (item_id, value) in enumerate(signals)
+            Message("item-signals", 0, self._signals + number, key, value, 0)
+            for number, (key, value) in enumerate(signals)
         ]
         self._signals += len(numbered)
         for key, value in self.items.apply(0, numbered).items:
