@@ -143,8 +143,11 @@ def _tail(occurred_at: int, place: Place | None, labelled_at: int, served: Serve
 
 def _rows(served: ServedList, places: list[Place]) -> bytes:
     """Feature rows of shown items, in their order; a row of zeros for one that was not among the considered."""
+    features = served.features()
+    if len(places) == 1:
+        return _row(features, served.row_of(places[0].listed.item_id))
     rows = {item_id: row for row, item_id in enumerate(served.considered())}
-    return b"".join(_row(served.features(), rows.get(place.listed.item_id)) for place in places)
+    return b"".join([_row(features, rows.get(place.listed.item_id)) for place in places])
 
 
 def _row(features: bytes, row: int | None) -> bytes:
@@ -153,7 +156,5 @@ def _row(features: bytes, row: int | None) -> bytes:
 
 def _row_of(served: ServedList | None, item_id: str) -> bytes:
     """The item's own features; empty where none are known."""
-    if served is None:
-        return b""
-    considered = served.considered()
-    return _row(served.features(), considered.index(item_id)) if item_id in considered else b""
+    row = None if served is None else served.row_of(item_id)
+    return b"" if served is None or row is None else _row(served.features(), row)

@@ -21,11 +21,11 @@ class ShownItem:
     shown_by: int
     label: int | None = None
     weight: float = 0.0
-    actions: set[str] = field(default_factory=set)
+    actions: frozenset[str] = frozenset()
 
     def act(self, action: str, weight: float) -> None:
         """An action that made a label or an upgrade."""
-        self.actions.add(action)
+        self.actions |= {action}
         self.weight = weight
 
 
@@ -58,7 +58,7 @@ class HeldList:
 
     def holds(self, item_id: str) -> bool:
         """Whether the item was considered for the list, shown or not."""
-        return self.served.may_hold(item_id) and (item_id in self.places() or item_id in self.served.considered())
+        return self.served.may_hold(item_id) and (item_id in self.places() or self.served.row_of(item_id) is not None)
 
 
 class HeldLists:

@@ -11,13 +11,17 @@ from typing import NamedTuple
 import fastavro
 
 from services.joiner.wire import (
+    find_string,
     read_bytes,
+    read_count,
     read_float,
     read_long,
     read_string,
     read_strings,
     skip_floats,
     skip_longs,
+    skip_string,
+    skip_strings,
 )
 from shared.codec import HEADER_BYTES, Codec, load_schema
 from shared.errors import DecodeError, PoisonError
@@ -58,19 +62,21 @@ class ServedList(NamedTuple):
     def items(self) -> dict[str, ListedItem]:
         """The places by item, in order; an item that stands twice has its first place."""
         found: dict[str, ListedItem] = {}
-        count, at = read_long(self.raw, self.items_at)
+        count, at = read_count(self.raw, self.items_at)
         while count:
-            if count < 0:
-                count, (_, at) = -count, read_long(self.raw, at)
             for _ in range(count):
                 place, at = _read_place(self.raw, at)
                 found.setdefault(place.item_id, place)
-            count, at = read_long(self.raw, at)
+            count, at = read_count(self.raw, at)
         return found
 
     def considered(self) -> list[str]:
         """All ranked candidates, in the order of the feature rows."""
         return read_strings(self.raw, self.considered_at)[0]
+
+    def row_of(self, item_id: str) -> int | None:
+        """Which feature row is the item's, None when it was not considered."""
+        return find_string(self.raw, self.considered_at, item_id)
 
     def considered_encoded(self) -> bytes:
         """`considered` as it is on the wire."""
@@ -118,7 +124,7 @@ def _walk(raw: bytes, offset: int) -> tuple[ServedList, int, int]:
     _, at = read_string(raw, at)
     applied_offset, items_at = read_long(raw, at)
     considered_at = _skip_items(raw, items_at)
-    considered, features_at = read_strings(raw, considered_at)
+    considered, features_at = skip_strings(raw, considered_at)
     length, at = read_long(raw, features_at)
     contract, history_at = read_string(raw, at + length)
     end = _skip_history(raw, history_at)
@@ -139,33 +145,41 @@ def _walk(raw: bytes, offset: int) -> tuple[ServedList, int, int]:
         features_at,
         history_at,
     )
-    return found, length, len(considered)
+    return found, length, considered
 
 
 def _skip_items(raw: bytes, at: int) -> int:
-    count, at = read_long(raw, at)
+    count, at = read_count(raw, at)
     while count:
-        if count < 0:
-            count, (_, at) = -count, read_long(raw, at)
         for _ in range(count):
-            _, at = _read_place(raw, at)
-        count, at = read_long(raw, at)
+            at = skip_string(raw, at)
+            _, at = read_long(raw, at)
+            at = skip_floats(raw, at + 4) + 4
+            at = skip_string(raw, skip_string(raw, at))
+        count, at = read_count(raw, at)
     return at
 
 
 def _read_place(raw: bytes, at: int) -> tuple[ListedItem, int]:
-    item_id, at = read_string(raw, at)
+    """A place of a list that was walked before; short lengths, which most are, without a call."""
+    byte = raw[at]
+    if byte < 0x80:
+        start, at = at + 1, at + 1 + (byte >> 1)
+        item_id = raw[start:at].decode()
+    else:
+        item_id, at = read_string(raw, at)
     position, at = read_long(raw, at)
     at = skip_floats(raw, at + 4)
     propensity, at = read_float(raw, at)
-    _, at = read_string(raw, at)
-    _, at = read_string(raw, at)
+    for _ in range(2):
+        byte = raw[at]
+        at = at + 1 + (byte >> 1) if byte < 0x80 else skip_string(raw, at)
     return ListedItem(item_id, position, propensity), at
 
 
 def _skip_history(raw: bytes, at: int) -> int:
     for _ in range(3):
-        _, at = read_strings(raw, at)
+        _, at = skip_strings(raw, at)
     return skip_longs(raw, skip_floats(raw, at))
 
 

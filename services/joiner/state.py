@@ -183,7 +183,8 @@ class JoinState:
             if item_id in held.shown or item_id not in places:
                 continue
             item = held.shown[item_id] = ShownItem(Place(places[item_id], event.occurred_at, until), event.offset)
-            self._recall(held.served, item_id, item)
+            if self.ledger.labels:
+                self._recall(held.served, item_id, item)
             found.append(item)
         return found
 
@@ -192,7 +193,7 @@ class JoinState:
         key = (served.request_id, item_id)
         item.label = self.ledger.labels.get(key)
         if item.label:
-            item.actions = set(self.ledger.actions[key])
+            item.actions = frozenset(self.ledger.actions[key])
             item.weight = max(self.policy.weight(served.scenario, action) for action in item.actions)
 
     def _positive(self, waiting: Waiting, out: list[Outcome]) -> None:

@@ -4,6 +4,7 @@ A list is held as its raw bytes, and most of an example is a part of its list un
 a buffer and a position and return the position behind what they read. They raise IndexError or ValueError on bytes that end early.
 """
 
+import re
 import struct
 from functools import lru_cache
 
@@ -42,6 +43,16 @@ def read_string(data: bytes, at: int) -> tuple[str, int]:
     return raw.decode(), at
 
 
+def skip_string(data: bytes, at: int) -> int:
+    """A string, passed over. Raises ValueError when it is not UTF-8."""
+    length, at = read_long(data, at)
+    end = at + length
+    if length < 0 or end > len(data):
+        raise ValueError(f"{length} bytes at {at} do not fit into {len(data)}")
+    data[at:end].decode()
+    return end
+
+
 def read_float(data: bytes, at: int) -> tuple[float, int]:
     """A 32-bit float."""
     if at + 4 > len(data):
@@ -77,6 +88,46 @@ def read_strings(data: bytes, at: int) -> tuple[list[str], int]:
     return found, at
 
 
+def skip_strings(data: bytes, at: int) -> tuple[int, int]:
+    """An array of strings, passed over: how many, and the position behind. Raises ValueError when one is not UTF-8."""
+    start, total = at, 0
+    count, at = read_count(data, at)
+    while count:
+        total += count
+        for _ in range(count):
+            byte = data[at]
+            if byte < 0x80 and not byte & 1:
+                at += 1 + (byte >> 1)
+            else:
+                _, at = read_bytes(data, at)
+        count, at = read_count(data, at)
+    if at > len(data):
+        raise ValueError("bytes end within an array")
+    try:
+        data[start:at].decode()  # lengths below 64 are ASCII: all strings at one go
+    except UnicodeDecodeError:
+        read_strings(data, start)
+    return total, at
+
+
+def find_string(data: bytes, at: int, wanted: str) -> int | None:
+    """Index of a string in the array at `at`, None when it is not there."""
+    target, index = write_string(wanted), 0
+    count, at = read_count(data, at)
+    while count:
+        for _ in range(count):
+            if data.startswith(target, at):
+                return index
+            index += 1
+            byte = data[at]
+            if byte < 0x80:
+                at += 1 + (byte >> 1)
+            else:
+                _, at = read_bytes(data, at)
+        count, at = read_count(data, at)
+    return None
+
+
 def skip_floats(data: bytes, at: int) -> int:
     """An array of 32-bit floats, passed over."""
     count, at = read_count(data, at)
@@ -87,13 +138,20 @@ def skip_floats(data: bytes, at: int) -> int:
 
 
 def skip_longs(data: bytes, at: int) -> int:
-    """An array of integers, passed over."""
+    """An array of integers, passed over. Raises ValueError where there are fewer than it says."""
     count, at = read_count(data, at)
     while count:
-        for _ in range(count):
-            _, at = read_long(data, at)
-        count, at = read_count(data, at)
+        found = _longs(count).match(data, at)
+        if found is None:
+            raise ValueError(f"fewer than {count} integers at {at}")
+        count, at = read_count(data, found.end())
     return at
+
+
+@lru_cache(maxsize=256)
+def _longs(count: int) -> "re.Pattern[bytes]":
+    """So many variable-length integers, counted by the regular expression engine instead of a loop in Python."""
+    return re.compile(rb"(?:[\x80-\xff]{0,9}[\x00-\x7f]){%d}" % count)
 
 
 def write_long(value: int) -> bytes:
