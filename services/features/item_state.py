@@ -38,12 +38,12 @@ DEFAULT_STEP_MS = _step_ms(DEFAULT_COUNTS)
 class ItemPolicy:
     """How co-visitation is counted and how much of it is kept.
 
-    When more than `covisited + slack` items are known, the weakest are dropped down to `covisited`; the slack makes that rare.
+    The k-th item before (from 1) weighs `k ** -step_power`. When more than `covisited + slack` items are known, the weakest are dropped down to `covisited`; the slack makes that rare.
     """
 
     covisited: int = 200
     slack: int = 50
-    step_weight: float = 0.9
+    step_power: float = 0.8
 
 
 class Signal(NamedTuple):
@@ -88,7 +88,7 @@ class ItemRules:
             for action, rule in scenario.actions.items()
             if rule.positive
         }
-        self.gains = np.array([policy.step_weight**step for step in range(1000)], np.float32)
+        self.gains = np.arange(1, 1001, dtype=np.float32) ** np.float32(-policy.step_power)
 
     def knows(self, scenario: str) -> bool:
         return scenario in self._counts

@@ -51,7 +51,7 @@ def test_covisits_weigh_by_step_and_the_newest_is_a_transition() -> None:
     state = state_of([signal(0, previous=("a", "b", "c")), signal(1, previous=("b",))])
     record = record_of(state)
     assert record["covisited"] == ["b", "a", "c"]
-    assert record["covisit_weights"] == pytest.approx([1.9, 1.0, 0.81])
+    assert record["covisit_weights"] == pytest.approx([1 + 2**-0.8, 1.0, 3**-0.8])
     assert record["transition_weights"] == [1.0, 1.0, 0.0]
 
 
@@ -109,7 +109,7 @@ def test_state_is_the_decayed_sum_over_all_signals(rows: list[tuple[int, str, li
     weights: dict[str, float] = defaultdict(float)
     for one in signals:
         for step, other in enumerate(one.previous):
-            weights[other] += 0.9**step * decay((now - one.at) / 1000, lives.covisit_half_life_sec)
+            weights[other] += (step + 1) ** -0.8 * decay((now - one.at) / 1000, lives.covisit_half_life_sec)
     assert dict(zip(record["covisited"], record["covisit_weights"], strict=True)) == pytest.approx(weights, rel=1e-3)
     assert record["covisit_weights"] == sorted(record["covisit_weights"], reverse=True)
 
