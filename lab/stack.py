@@ -21,6 +21,7 @@ from lab.broker import Broker, running_broker
 from lab.console import run_command
 from lab.ports import HOST, can_listen, free_port
 from lab.processes import ProcessGroup
+from lab.replay.options import MAX_SKEW_SEC
 from lab.scratch import scratch_folder
 from services.features.settings import FeaturesSettings
 from services.gateway.settings import GatewaySettings
@@ -133,8 +134,10 @@ def _port(service: str, settings: Settings) -> int:
 
 def _run(stack: Stack, command: Sequence[str], broker: Broker | None) -> int:
     group = ProcessGroup()
+    # Replayed users are out of step by event time, which the joiner has to allow for.
+    lateness = {f"{PREFIX}JOINER_LATENESS_SEC": str(MAX_SKEW_SEC)} if command else {}
     for service in SERVICES:
-        group.add(service, [sys.executable, "-m", f"services.{service}"], stack.environment())
+        group.add(service, [sys.executable, "-m", f"services.{service}"], {**lateness, **stack.environment()})
     if command:
         group.add_main(_short_name(command), command, stack.main_environment())
     if broker:

@@ -8,7 +8,8 @@ DAY_MS = 86_400_000
 class AttributionPolicy:
     """Windows, weights and values of all scenarios; never changes.
 
-    `lateness_sec` is how much later than its window an item closes, by event time; an action still has to fall within the window.
+    `lateness_sec` is how much longer than its window a list that was served can still be shown, by event time: users may be out of
+    step. An item's own window runs from the clock at its impression, and needs no lateness.
     """
 
     def __init__(self, scenarios: Scenarios, lateness_sec: float = 0.0) -> None:
@@ -20,7 +21,6 @@ class AttributionPolicy:
         }
         self._windows = {name: round(scenario.attribution_window_sec * 1000) for name, scenario in entries.items()}
         self._lateness_ms = round(lateness_sec * 1000)
-        self.longest_span_ms = max(self._windows.values()) + self._lateness_ms
 
     def knows(self, scenario: str) -> bool:
         return scenario in self._windows
@@ -37,8 +37,8 @@ class AttributionPolicy:
         """How long after its impression an item can be labelled positive."""
         return self._windows[scenario]
 
-    def span_ms(self, scenario: str) -> int:
-        """How far the clock moves before what waits is given up and what is open is closed."""
+    def admission_ms(self, scenario: str) -> int:
+        """How far the clock moves before a served list can no longer be shown."""
         return self._windows[scenario] + self._lateness_ms
 
     def weight(self, scenario: str, action: str) -> float:

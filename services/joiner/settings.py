@@ -22,7 +22,9 @@ class JoinerSettings(Settings):
     )
     joiner_batch_events: int = Field(1000, ge=1, description="Most user events in one transaction.")
     joiner_lateness_sec: float = Field(
-        0.0, ge=0, description="Windows close this much later by event time, for logs whose users are out of step."
+        0.0,
+        ge=0,
+        description="How much longer than its window a list can still be shown, for logs whose users are out of step.",
     )
     joiner_idle_commit_sec: float = Field(
         5.0, gt=0, description="How often an idle partition's watermark is committed while items are open."

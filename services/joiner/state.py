@@ -85,7 +85,7 @@ class JoinState:
     def add_list(self, served: ServedList) -> list[Outcome]:
         """Take a list in and settle what waited for it."""
         self.list_time = max(self.list_time, served.requested_at)
-        admit_until = self.list_time + self.policy.span_ms(served.scenario)
+        admit_until = self.list_time + self.policy.admission_ms(served.scenario)
         held = HeldList(served, self.list_time, admit_until, admit_until)
         out: list[Outcome] = []
         if self._lists.add(held) is not None:
@@ -111,7 +111,7 @@ class JoinState:
         self._idle_clock = NEVER
         if event.weight <= 0 and not event.is_impression:
             return out
-        due = self.clock + self.policy.span_ms(event.scenario)
+        due = self.clock + self.policy.window_ms(event.scenario)
         first = self._checkpoints.first_seen(event.event_id)
         if first is not None:
             first.keep(due)

@@ -248,13 +248,22 @@ def test_late_impression_has_its_whole_window() -> None:
 
 
 def test_an_action_after_the_window_labels_nothing_although_the_item_is_still_open() -> None:
-    join = Join(AttributionPolicy(POLICY.scenarios, lateness_sec=600))
-    join.take(list_record("r1", "u", ["a"], T0), impression("r1", T0))
+    join = Join()
+    join.take(list_record("r1", "u", ["a"], T0), tick(T0 + 20 * MIN), impression("r1", T0))
     found = join.take(event_record("c1", "u", "click", T0 + 30 * MIN + 1, "a", request_id="r1"))
     assert found.keys() == {"c1/next"}
     assert join.state.open_items == 1
-    assert join.take(tick(T0 + 40 * MIN)) == {}
-    assert join.take(tick(T0 + 40 * MIN + 1)).keys() == {"r1/negatives/0"}
+    assert join.take(tick(T0 + 50 * MIN)) == {}
+    assert join.take(tick(T0 + 50 * MIN + 1)).keys() == {"r1/negatives/0"}
+
+
+@pytest.mark.parametrize(("lateness_sec", "shown"), [(0, 0), (7200, 1)])
+def test_lateness_lets_a_list_be_shown_when_other_users_are_ahead(lateness_sec: float, shown: int) -> None:
+    join = Join(AttributionPolicy(POLICY.scenarios, lateness_sec))
+    join.take(list_record("r1", "u", ["a"], T0), tick(T0 + 120 * MIN), impression("r1", T0 + MIN))
+    assert join.state.open_items == shown
+    labelled = join.take(event_record("c1", "u", "click", T0 + 2 * MIN, "a", request_id="r1"))
+    assert ("r1/a/label" in labelled) == bool(shown)
 
 
 def test_idle_partition_closes_windows_at_wall_speed() -> None:
