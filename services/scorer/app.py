@@ -119,7 +119,8 @@ class Scorer:
         for event in recovered:
             await event.wait()
         await self._swapper.take_due()
-        await asyncio.to_thread(self._knowledge.rebuild)
+        for build in self._knowledge.builds():
+            await asyncio.to_thread(build)
         spare_the_collector()
         log.info("items_recovered", items=len(self._knowledge.catalogue) - 1, version=self.recommender.model_version)
 

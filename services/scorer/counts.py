@@ -131,10 +131,10 @@ class ItemCounts:
         counts: F32 = self._values[scenario, rows, _ACTED]
         return counts
 
-    def acted_sum(self, scenario: int) -> float:
-        """Sum of the scenario's slow counts, decayed to the newest event."""
-        age = (self.newest - self.as_of) / self.slow_ms[scenario]
-        return float((self._values[scenario, :, _ACTED] * np.exp2(-age)).sum())
+    def acted_sum(self, scenario: int, size: int) -> float:
+        """Sum of the scenario's slow counts in the first `size` rows, decayed to the newest event."""
+        age = (self.newest - self.as_of[:size]) / self.slow_ms[scenario]
+        return float((self._values[scenario, :size, _ACTED] * np.exp2(-age)).sum())
 
     def _order(self, column: int, half_life_ms: float, scenario: int, eligible: Bool) -> I64:
         counts = self._values[scenario, : len(eligible), column]

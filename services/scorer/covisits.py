@@ -12,7 +12,7 @@ from typing import TypeAlias, cast
 import numpy as np
 import scipy.sparse as sparse
 
-from services.scorer.arrays import F32, F64, FIRST_CAPACITY, I32, I64, grown
+from services.scorer.arrays import F32, F64, FIRST_CAPACITY, I32, I64, Bool, grown
 from services.scorer.catalogue import Catalogue
 from shared.codec import Record
 from shared.errors import PoisonError
@@ -119,14 +119,13 @@ def matrices_of(edges: Edges) -> Matrices:
     lengths = np.array([len(blob) // _EDGE.itemsize for blob in edges.blobs])
     flat = np.frombuffer(b"".join(edges.blobs), _EDGE)
     at = float(edges.as_of.max(initial=0))
-    decay = np.exp2((edges.as_of - at) / edges.half_life_ms)
-    targets = np.repeat(np.arange(size, dtype=np.int32), lengths)
-    fade = decay[targets].astype(np.float32)
-    before = _csr(flat["weight"] * fade, targets, flat["source"], size)
-    together = (before + before.T.tocsr()).tocsr()
-    together.data /= ((edges.popularity + SMOOTHING) ** ALPHA).astype(np.float32)[together.indices]
-    moved = flat["move"] > 0
-    moves = _csr((flat["move"] * fade)[moved], flat["source"][moved], targets[moved], size)
+    fade = np.repeat(np.exp2((edges.as_of - at) / edges.half_life_ms).astype(np.float32), lengths)
+    # Items that came after `size` was taken are left to the next time.
+    known = flat["source"] < size
+    after = _turned(flat["weight"] * fade, flat["source"], lengths, known, size)
+    together = (after + after.T.tocsr()).tocsr()
+    together.data *= ((edges.popularity + SMOOTHING) ** -ALPHA).astype(np.float32)[together.indices]
+    moves = _turned(flat["move"] * fade, flat["source"], lengths, known & (flat["move"] > 0), size)
     moves_from = np.asarray(moves.sum(axis=1), np.float32).ravel()
     return Matrices(strongest(together), strongest(moves), moves_from, at, size)
 
@@ -136,11 +135,14 @@ def strongest(matrix: Csr, most: int = MOST_NEIGHBOURS) -> Csr:
     lengths = np.diff(matrix.indptr)
     kept = np.ones(matrix.nnz, bool)
     for row in np.flatnonzero(lengths > most).tolist():
-        values = matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]]
-        kept[matrix.indptr[row] : matrix.indptr[row + 1]][np.argpartition(-values, most)[most:]] = False
+        own = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        kept[own][np.argpartition(matrix.data[own], -most)[:-most]] = False
     starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, most))])
     return sparse.csr_array((matrix.data[kept], matrix.indices[kept], starts), shape=matrix.shape)
 
 
-def _csr(data: F32, rows: I32, columns: I32, size: int) -> Csr:
-    return sparse.coo_array((data, (rows, columns)), shape=(size, size)).tocsr()
+def _turned(weights: F32, sources: I32, lengths: I64, kept: Bool, size: int) -> Csr:
+    """CSR [size, size] of weight[source, target] from those edges that are `kept`; they come grouped by target, `lengths` of each."""
+    before = np.concatenate([[0], np.cumsum(kept)])
+    starts = before[np.concatenate([[0], np.cumsum(lengths)])]
+    return sparse.csr_array((weights[kept], sources[kept], starts), shape=(size, size)).T.tocsr()

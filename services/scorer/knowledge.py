@@ -106,9 +106,14 @@ class Knowledge:
 
     def rebuild(self) -> None:
         """Rebuild everything now."""
+        for build in self.builds():
+            build()
+
+    def builds(self) -> list[Callable[[], None]]:
+        """What rebuilds everything; it may run in another thread than everything else."""
         self._stale.update(self.orders)
-        self._build_orders(self._take_stale(), self._snapshot())
-        self._build_matrices(self._snapshot())
+        size = self._snapshot()
+        return [partial(self._build_orders, self._take_stale(), size), partial(self._build_matrices, size)]
 
     def due_orders(self) -> Callable[[], None] | None:
         """What rebuilds the stale orders, when it is time; it may run in another thread than everything else."""
@@ -159,7 +164,7 @@ class Knowledge:
             popular=self.counts.popular(scenario, eligible),
             fresh=self.counts.fresh(eligible, self.catalogue.published_at[:size]),
             eligible=np.flatnonzero(eligible),
-            acted_sum=self.counts.acted_sum(scenario),
+            acted_sum=self.counts.acted_sum(scenario, size),
         )
 
     def _eligible_somewhere(self, row: int) -> bool:
