@@ -21,6 +21,12 @@ class JoinerSettings(Settings):
         10.0, ge=6.0, description="A dead instance's partitions move on after this long; the broker's minimum is 6 s."
     )
     joiner_batch_events: int = Field(1000, ge=1, description="Most user events in one transaction.")
+    joiner_transaction_interval_sec: float = Field(
+        0.05,
+        ge=0,
+        description="Least time between the starts of a partition's transactions: each costs five round trips. After a pause the first event "
+        "does not wait.",
+    )
     joiner_lateness_sec: float = Field(
         0.0,
         ge=0,

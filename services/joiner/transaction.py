@@ -46,12 +46,13 @@ class Transactions:
                     examples.append(
                         await self._producer.send(TRAINING_EXAMPLES, user_of(outcome), value, self._partition)
                     )
-            offsets = {self._source: (position, rewind.encode())}
-            await self._producer.raw.send_offsets_to_transaction(offsets, self._group)
         finally:
-            # A transaction commits with a batch missing when nobody asks the batch.
+            # A transaction commits with a batch missing when nobody asks the batch. Asked before the offsets go: records that are sent
+            # while the coordinator is busy with offsets are turned away and wait for a retry.
             written = await settle(examples)
             await settle(letters)
+        offsets = {self._source: (position, rewind.encode())}
+        await self._producer.raw.send_offsets_to_transaction(offsets, self._group)
         await self._producer.raw.commit_transaction()
         return written[-1].offset + 1 if written else None
 

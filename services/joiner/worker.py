@@ -110,11 +110,13 @@ class _Turns:
         self._worker = worker
         self._idle_since: tuple[int, int] | None = None  # wall clock and watermark when the partition fell idle
         self._committed_at = shop.clock.now_ms()
+        self._turn_after = 0.0  # monotonic
 
     async def run(self) -> None:
         self._worker.ready = True
         while True:
             self._worker.beat()
+            await asyncio.sleep(self._turn_after - time.monotonic())
             messages = await self._logs.events.batch(_POLL_MS, self._shop.settings.joiner_batch_events)
             ends = await self._shop.probe.end_offsets([self._logs.events.partition, self._logs.lists.partition])
             await self._read_lists(ends[self._logs.lists.partition])
@@ -177,6 +179,7 @@ class _Turns:
         )
 
     async def _commit(self) -> None:
+        self._turn_after = time.monotonic() + self._shop.settings.joiner_transaction_interval_sec
         position = max(self._position, await self._logs.events.position())
         rewind = rewind_of(self._state, position, await self._logs.lists.position(), self._own_offset)
         with STAGE_SECONDS.labels(SERVICE, "commit").time():
