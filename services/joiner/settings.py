@@ -24,8 +24,8 @@ class JoinerSettings(Settings):
     joiner_transaction_interval_sec: float = Field(
         0.05,
         ge=0,
-        description="Least time between the starts of a partition's transactions: each costs five round trips. After a pause the first event "
-        "does not wait.",
+        description="Least time between the starts of a partition's transactions, five round trips each. The first event after a "
+        "pause does not wait.",
     )
     joiner_lateness_sec: float = Field(
         0.0,

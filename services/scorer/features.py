@@ -101,9 +101,9 @@ class Features:
 
     def _covisits(self, out: F32, batch: Batch, candidates: Candidates, relations: Relations) -> None:
         score = self._scratch.lookup(lines_of(relations.neighbours), candidates.rows, len(self._catalogue))
-        # The matrices are stated at their own time; all entries fade alike.
+        # The matrices are stated at their own time; all entries fade alike, and stand there as roots.
         half_lives = self._counts.covisit_ms[batch.scenarios]
-        fade = np.exp2(-np.maximum(batch.at - relations.matrices.at, 0) / half_lives)
+        fade = np.exp2(-0.5 * np.maximum(batch.at - relations.matrices.at, 0) / half_lives)
         score *= fade[:, None].astype(np.float32)
         out[..., _COLUMN["covisit_score"]] = np.log1p(score)
         out[..., _COLUMN["covisit_rank"]] = ranks(np.where(candidates.valid, score, -np.inf))

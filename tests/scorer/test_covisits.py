@@ -24,8 +24,8 @@ def _matrices(popularity: list[float], as_of: list[int], **before: dict[str, flo
 def test_together_is_both_ways_and_normalised_by_the_target() -> None:
     matrices, catalogue = _matrices([1.0, 13.0], [NOW, NOW], a={"b": 4.0}, b={"a": 2.0})
     a, b = catalogue.find("a"), catalogue.find("b")
-    assert matrices.together[a, b] == pytest.approx(6.0 / (13.0 + SMOOTHING) ** ALPHA)
-    assert matrices.together[b, a] == pytest.approx(6.0 / (1.0 + SMOOTHING) ** ALPHA)
+    assert matrices.together[a, b] == pytest.approx(6.0**0.5 / ((13.0 + SMOOTHING) * (1.0 + SMOOTHING)) ** ALPHA)
+    assert matrices.together[b, a] == matrices.together[a, b]
 
 
 def test_moves_are_one_way() -> None:
