@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -70,22 +71,19 @@ class Scorer:
         self._publisher = Publisher(producer, clock, tasks)
         self._serving = Serving(self.recommender, self._room, self._publisher, clock, health, settings.scorer_max_batch)
         apply = Intake(self.recommender, self._desk, self._user_changed).apply
+
+        def follower(topic: str, on_batch: Callable[[], None] = lambda: None) -> Follower:
+            return Follower(bus, topic, apply, self._dead_letters, on_batch, self._recovering)
+
         self._users = UserPartitions(
-            Follower(bus, USER_FEATURES, apply, self._dead_letters, self._serving.wake),
-            self._knowledge.users,
-            self._partition_loaded,
+            follower(USER_FEATURES, self._serving.wake), self._knowledge.users, self._partition_loaded
         )
-        embeddings = Follower(bus, ITEM_EMBEDDINGS, apply, self._dead_letters, self._notify_swapper)
-        releases = Follower(bus, MODEL_RELEASES, apply, self._dead_letters, self._notify_swapper)
+        embeddings = follower(ITEM_EMBEDDINGS, self._notify_swapper)
         self._swapper = Swapper(
             self.recommender, self._desk, embeddings.positions, self._dead_letters, self._serving.wake
         )
-        self._item_followers = [
-            Follower(bus, ITEMS, apply, self._dead_letters),
-            Follower(bus, ITEM_FEATURES, apply, self._dead_letters),
-            embeddings,
-            releases,
-        ]
+        releases = follower(MODEL_RELEASES, self._notify_swapper)
+        self._item_followers = [follower(ITEMS), follower(ITEM_FEATURES), embeddings, releases]
         self._partitions = set(range(bus.partitions))
         self._requests = RequestsReader(
             bus,
@@ -145,10 +143,12 @@ class Scorer:
                 partitions_loaded=sorted(self._users.loaded),
                 waiting=len(self._room),
             )
-            if not self._health.ready:
-                # The serving loop beats once it runs; until then reading is the progress.
-                self._health.beat()
             await asyncio.sleep(0.1)
+
+    def _recovering(self) -> None:
+        """Until lists are served reading is the progress; after that the serving loop is."""
+        if not self._health.ready:
+            self._health.beat()
 
     def _user_changed(self, user_id: str, former: User, user: User) -> None:
         self._room.features_moved(user_id)

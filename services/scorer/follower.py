@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from services.scorer.dead_letters import SERVICE, DeadLetters
+from services.scorer.lag import observe_lag
 from shared.errors import PoisonError
 from shared.kafka import Bus, Message, Reader, TopicPartition
 from shared.metrics import RECORDS
@@ -19,7 +20,7 @@ class Follower:
     """Reads partitions of one topic and applies each message; what cannot be used is refused and passed over.
 
     `positions` are next offsets, by partition; they survive `follow`, which goes on where it was. `on_batch` is called when a
-    batch was applied.
+    batch was applied, `on_turn` after every look, also when there was nothing.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class Follower:
         apply: Callable[[Message], None],
         dead_letters: DeadLetters,
         on_batch: Callable[[], None] = lambda: None,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._bus = bus
         self._topic = topic
         self._apply = apply
         self._dead_letters = dead_letters
         self._on_batch = on_batch
+        self._on_turn = on_turn
         self.positions: dict[int, int] = {}
 
     async def follow(self, partitions: set[int], at_end: Callable[[], None]) -> None:
@@ -51,7 +54,10 @@ class Follower:
                     reached = True
                     await self._note(reader, ends)
                     at_end()
-                await self._take(await reader.batch(_FETCH_WAIT_MS, _BATCH_RECORDS))
+                messages = await reader.batch(_FETCH_WAIT_MS, _BATCH_RECORDS)
+                await self._take(messages)
+                observe_lag(self._bus, reader, messages)
+                self._on_turn()
 
     def forget(self, partitions: set[int]) -> None:
         """Start from the beginning the next time these are followed."""

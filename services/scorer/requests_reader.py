@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 
 from services.scorer.dead_letters import SERVICE, DeadLetters
+from services.scorer.lag import observe_lag
 from services.scorer.ledger import Ledger
 from services.scorer.request import request_of
 from services.scorer.settings import ScorerSettings
@@ -96,7 +97,9 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             self._reader = reader
             try:
                 while True:
-                    await self._take(await reader.batch(_POLL_MS, _BATCH_RECORDS))
+                    messages = await reader.batch(_POLL_MS, _BATCH_RECORDS)
+                    await self._take(messages)
+                    observe_lag(self._bus, reader, messages)
                     await self._room.has_room.wait()
             finally:
                 await self._finish()

@@ -1,0 +1,16 @@
+"""How far behind a reader is."""
+
+from collections.abc import Iterable
+
+from services.scorer.dead_letters import SERVICE
+from shared.kafka import Bus, Message, Reader
+from shared.metrics import LAG
+
+
+def observe_lag(bus: Bus, reader: Reader, messages: Iterable[Message]) -> None:
+    """Set the lag of the partitions of a batch that was taken; their ends are as of the last fetch."""
+    newest = {(message.topic, message.partition): message.offset for message in messages}
+    for (topic, partition), offset in newest.items():
+        end = reader.raw.highwater(*bus.topic_partitions(topic, [partition]))
+        if end is not None:
+            LAG.labels(SERVICE, topic, partition).set(max(end - offset - 1, 0))
