@@ -63,9 +63,10 @@ class Candidates(_Frozen):
 
 
 class Exploration(_Frozen):
-    """Places of the list that a uniformly random eligible item takes."""
+    """Last places of the list that uniformly random eligible items take, and the share of lists in which they do."""
 
     random_slots: Annotated[int, Field(ge=0, le=10)] = 1
+    probability: Annotated[float, Field(gt=0, le=1)] = 0.2
 
 
 class Counts(_Frozen):

@@ -43,7 +43,7 @@ class Candidates:
     Request b considers the first `counts[b]` columns (`valid`). Row 0 there is an item that nothing but the request names: its id is
     `unknown[b][column]`. `sources` are indices into SOURCES, `filled` marks popular items that no source brought, `brought_by[source]`
     what each source brought. `draws[b]` are columns in the order in which the random slot takes them; the columns from `merged[b]` on
-    are there for the draw alone.
+    are there for the draw alone; `coins[b]`, uniform in [0, 1), decides whether this list takes them.
     """
 
     rows: I64
@@ -53,6 +53,7 @@ class Candidates:
     filled: Bool
     brought_by: dict[str, Bool]
     draws: list[list[int]]
+    coins: list[float]
     merged: list[int]
     unknown: dict[int, dict[int, str]] = field(default_factory=dict)
 

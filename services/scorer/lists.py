@@ -68,8 +68,9 @@ class Lists:
         # What was drawn and not considered anyway cannot win a place by its score.
         count = int(candidates.merged[line]) if draws else int(candidates.counts[line])
         ranking = [column for column in ranked.ranking[line].tolist() if column < count]
-        slots = self._knowledge.scenarios[request.scenario].exploration.random_slots
-        return choose(ranking, draws, batch.pool_sizes[line], request.limit, slots)
+        rule = self._knowledge.scenarios[request.scenario].exploration
+        pool, coin = batch.pool_sizes[line], candidates.coins[line]
+        return choose(ranking, draws, pool, request.limit, rule.random_slots, rule.probability, coin)
 
     def _names(self, candidates: Candidates, line: int) -> list[str]:
         rows = candidates.rows[line, : candidates.counts[line]].tolist()
@@ -85,8 +86,8 @@ def _items(ranked: Ranked, line: int, considered: list[str], choice: Choice, rea
     predictions = [[]] * len(columns) if ranked.predictions is None else ranked.predictions[line, columns].tolist()
     sources = [SOURCES[number] for number in ranked.candidates.sources[line, columns].tolist()]
     # A drawn item may have been considered for its own sake too.
-    sources[choice.certain :] = [RandomSource.name] * (len(columns) - choice.certain)
-    parts = zip(columns, scores, predictions, choice.propensities(), sources, reasons, strict=True)
+    sources[choice.ranked :] = [RandomSource.name] * (len(columns) - choice.ranked)
+    parts = zip(columns, scores, predictions, choice.propensities, sources, reasons, strict=True)
     return [
         {
             "item_id": considered[column],

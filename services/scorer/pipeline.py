@@ -37,6 +37,7 @@ class Pipeline:
         self._fresh = OrderedSource("fresh", catalogue)
         self._popular = OrderedSource("popular", catalogue)
         self._random = RandomSource(catalogue, rng)
+        self._rng = rng
         self._query = QuerySource(catalogue, knowledge.popularity_of)
         self._given = GivenSource(catalogue)
         self._merge = Merge(knowledge.scenarios, BRINGING)
@@ -124,6 +125,7 @@ class Pipeline:
             filled=filled,
             brought_by={name: contained(rows, found[name]) & (rows > 0) for name in _FLAGGED},
             draws=draws,
+            coins=self._rng.random(len(draws)).tolist(),
             merged=kept,
             unknown=unknown,
         )

@@ -34,9 +34,9 @@ class Reasons:
         for line, choice in enumerate(chosen):
             own = [codes[line][column] for column in choice.columns]
             words.append([_WORD_OF[code] for code in own])
-            words[line][choice.certain :] = [EXPLORATION] * (len(own) - choice.certain)
-            certain = enumerate(own[: choice.certain])
-            covisited += [(line, place, choice.columns[place]) for place, code in certain if code == _COVISITED]
+            words[line][choice.ranked :] = [EXPLORATION] * (len(own) - choice.ranked)
+            ranked = enumerate(own[: choice.ranked])
+            covisited += [(line, place, choice.columns[place]) for place, code in ranked if code == _COVISITED]
         if covisited:
             self._name_causes(batch, candidates, covisited, words)
         return words

@@ -10,13 +10,13 @@ from services.scorer.policy import choose
 
 def test_top_is_certain_and_in_order() -> None:
     choice = choose([3, 1, 2], [], pool=10, limit=2, random_slots=0)
-    assert (choice.columns, choice.certain, choice.propensities()) == ([3, 1], 2, [1.0, 1.0])
+    assert (choice.columns, choice.ranked, choice.propensities) == ([3, 1], 2, [1.0, 1.0])
 
 
 def test_last_place_goes_to_the_first_draw_outside_the_top() -> None:
     choice = choose([0, 1, 2, 3], [1, 7, 3], pool=12, limit=3, random_slots=1)
-    assert (choice.columns, choice.certain) == ([0, 1, 7], 2)
-    assert choice.propensities() == [1.0, 1.0, pytest.approx(1 / 10)]
+    assert (choice.columns, choice.ranked) == ([0, 1, 7], 2)
+    assert choice.propensities == [1.0, 1.0, pytest.approx(1 / 10)]
 
 
 def test_several_random_places_do_not_repeat() -> None:
@@ -39,6 +39,32 @@ def test_stated_propensity_is_the_frequency() -> None:
     for _ in range(rounds):
         choice = choose(list(range(pool)), rng.permutation(pool).tolist(), pool, limit=4, random_slots=1)
         last[choice.columns[-1]] += 1
-        assert choice.chance == pytest.approx(1 / 5)
+        assert choice.propensities[-1] == pytest.approx(1 / 5)
     assert set(last) == {3, 4, 5, 6, 7}
     assert all(abs(count / rounds - 1 / 5) < 0.02 for count in last.values())
+
+
+def test_stated_propensity_is_the_frequency_when_chance_is_asked_now_and_then() -> None:
+    rng = np.random.default_rng(6)
+    rounds, pool = 8000, 8
+    last: Counter[int] = Counter()
+    stated: dict[int, float] = {}
+    for _ in range(rounds):
+        draws = rng.permutation(pool).tolist()
+        choice = choose(list(range(pool)), draws, pool, 4, random_slots=1, probability=0.5, coin=rng.random())
+        last[choice.columns[-1]] += 1
+        stated[choice.columns[-1]] = choice.propensities[-1]
+    assert stated == {3: pytest.approx(0.6), **{item: pytest.approx(0.1) for item in (4, 5, 6, 7)}}
+    assert all(abs(last[item] / rounds - stated[item]) < 0.02 for item in stated)
+
+
+def test_the_ranking_goes_on_where_chance_is_not_asked() -> None:
+    choice = choose([0, 1, 2, 3], [7, 3], pool=12, limit=3, random_slots=1, probability=0.2, coin=0.9)
+    assert (choice.columns, choice.ranked) == ([0, 1, 2], 3)
+    assert choice.propensities == [1.0, 1.0, pytest.approx(0.8 + 0.2 / 10)]
+
+
+def test_a_ranking_too_short_always_takes_the_draws() -> None:
+    choice = choose([0, 1], [7], pool=3, limit=3, random_slots=1, probability=0.2, coin=0.9)
+    assert choice.columns == [0, 1, 7]
+    assert choice.propensities[-1] == 1.0

@@ -22,6 +22,7 @@ from tests.scorer.factories import (
     recommend,
     recommender,
     request,
+    scenarios,
     shown,
     user_features,
 )
@@ -133,13 +134,18 @@ def test_random_place_is_uniform_over_what_is_not_listed() -> None:
     engine = _shop(100)
     engine.apply_user_features(user_features("u", ["m1", "m2"]))
     lists = recommend(engine, *[request("u", limit=5, exclude=("m3",))] * 3000)
-    drawn = Counter(found["items"][-1]["item_id"] for found in lists)
-    assert {place["source"] for found in lists for place in found["items"][-1:]} == {"random"}
-    assert set(drawn) == {f"m{number}" for number in range(4, 97)}
-    assert lists[0]["items"][-1]["propensity"] == pytest.approx(1 / 93)
-    assert max(drawn.values()) < 3000 / 93 * 2
+    share = scenarios()["video"].exploration.probability
+    last = [found["items"][-1] for found in lists]
+    drawn = [place for place in last if place["source"] == "random"]
+    counts = Counter(place["item_id"] for place in drawn)
+    assert len(drawn) == pytest.approx(3000 * share, rel=0.2)
+    assert set(counts) <= {f"m{number}" for number in range(4, 97)}
+    assert max(counts.values()) < 3000 * share / 93 * 4
+    assert {place["reason"] for place in drawn} == {"exploration"}
+    best = max((place for place in last if place["source"] != "random"), key=lambda place: place["score"])
+    assert best["propensity"] == pytest.approx(1 - share + share / 93)
+    assert min(place["propensity"] for place in drawn) == pytest.approx(share / 93)
     assert {place["propensity"] for place in lists[0]["items"][:-1]} == {1.0}
-    assert lists[0]["items"][-1]["reason"] == "exploration"
 
 
 def test_random_item_is_considered_with_its_features() -> None:
