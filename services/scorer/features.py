@@ -1,6 +1,6 @@
 """Ranking features of considered candidates: shared.model_contract.FEATURES, over whole batches."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,10 +78,15 @@ class Features:
         self._counts.ensure(len(self._catalogue))
         self._table.ensure(len(self._catalogue))
         counts = self._counts.gather(rows, batch.scenarios, batch.at, self._catalogue.published_at[rows])
-        self._encoder(out, batch, candidates, encoded)
-        self._covisits(out, batch, candidates, relations)
-        self._transitions(out, batch, candidates, relations, counts)
-        _popularity(out, counts, valid)
+        ranked = {
+            "encoder_rank": self._encoder(out, candidates, encoded),
+            "covisit_rank": self._covisits(out, batch, candidates, relations),
+            "transition_rank": self._transitions(out, batch, candidates, relations, counts),
+            "popularity_rank": counts.acted,
+            "trend_rank": counts.acted_fast,
+        }
+        out[..., [_COLUMN[name] for name in ranked]] = _ranks(ranked.values(), valid)
+        _popularity(out, counts)
         self._content(out, batch, rows)
         _history(out, batch)
         for source in ("encoder", "covisited", "trending"):
@@ -89,34 +94,35 @@ class Features:
         out[..., _COLUMN["has_model"]] = encoded is not None
         return np.clip(out, -_LIMIT, _LIMIT).astype(np.float16)
 
-    def _encoder(self, out: F32, batch: Batch, candidates: Candidates, encoded: Encoded | None) -> None:
+    def _encoder(self, out: F32, candidates: Candidates, encoded: Encoded | None) -> F32:
+        """What to rank by: items without a row come last."""
         rows = candidates.rows
-        known = self._table.has_vector[rows] & candidates.valid
+        known = self._table.has_vector[rows]
         scores = np.zeros(rows.shape, np.float32)
         if encoded is not None:
             dots = (self._table.vectors[rows] @ encoded.users[:, :, None])[..., 0]
             scores = np.where(known, dots + self._table.bias[rows], np.float32(0))
         out[..., _COLUMN["encoder_score"]] = scores
-        out[..., _COLUMN["encoder_rank"]] = ranks(np.where(known, scores, -np.inf))
+        return np.where(known, scores, np.float32(-np.inf))
 
-    def _covisits(self, out: F32, batch: Batch, candidates: Candidates, relations: Relations) -> None:
+    def _covisits(self, out: F32, batch: Batch, candidates: Candidates, relations: Relations) -> F32:
         score = self._scratch.lookup(lines_of(relations.neighbours), candidates.rows, len(self._catalogue))
         # The matrices are stated at their own time; all entries fade alike, and stand there as roots.
         half_lives = self._counts.covisit_ms[batch.scenarios]
         fade = np.exp2(-0.5 * np.maximum(batch.at - relations.matrices.at, 0) / half_lives)
         score *= fade[:, None].astype(np.float32)
         out[..., _COLUMN["covisit_score"]] = np.log1p(score)
-        out[..., _COLUMN["covisit_rank"]] = ranks(np.where(candidates.valid, score, -np.inf))
+        return score
 
     def _transitions(
         self, out: F32, batch: Batch, candidates: Candidates, relations: Relations, counts: CandidateCounts
-    ) -> None:
+    ) -> F32:
         total = relations.acted_sums[:, None] + PRIOR_COUNT * len(self._catalogue)
         usual = (counts.acted + PRIOR_COUNT) / np.maximum(total, counts.acted + PRIOR_COUNT)
         one, five = self._moves(batch.histories.rows[:, -LAST_MOVES:], candidates.rows, relations.matrices, usual)
         out[..., _COLUMN["transition_last_1"]] = _log_odds(one)
         out[..., _COLUMN["transition_last_5"]] = _log_odds(five)
-        out[..., _COLUMN["transition_rank"]] = ranks(np.where(candidates.valid, five, -np.inf))
+        return five
 
     def _moves(self, last: I64, rows: I64, matrices: Matrices, usual: F32) -> tuple[F32, F32]:
         """Smoothed probability [B, C] that each of `rows` follows the last of `last` [B, L]; weighted mean of that over all of them."""
@@ -158,12 +164,10 @@ def _match(profile: F32, categories: I32, own: F32) -> F32:
     return np.asarray(profile.ravel().take(keys).sum(axis=2) / np.maximum(own, 1.0), np.float32)
 
 
-def _popularity(out: F32, counts: CandidateCounts, valid: Bool) -> None:
+def _popularity(out: F32, counts: CandidateCounts) -> None:
     acted, fast = counts.acted, counts.acted_fast
     out[..., _COLUMN["popularity"]] = np.log1p(acted)
-    out[..., _COLUMN["popularity_rank"]] = ranks(np.where(valid, acted, -np.inf))
     out[..., _COLUMN["trend"]] = np.log1p(fast)
-    out[..., _COLUMN["trend_rank"]] = ranks(np.where(valid, fast, -np.inf))
     out[..., _COLUMN["velocity"]] = np.log((fast + PRIOR_COUNT) / (acted + PRIOR_COUNT))
     clicked = counts.clicked + PRIOR_SHARE * PRIOR_SHOWN
     ignored = np.maximum(counts.shown - counts.clicked, 0) + (1 - PRIOR_SHARE) * PRIOR_SHOWN
@@ -184,11 +188,17 @@ def _history(out: F32, batch: Batch) -> None:
 
 
 def ranks(scores: F32) -> F32:
-    """log1p of each score's place in its line, best first, ties in order."""
+    """log1p of each score's place in its line, best first, ties in order; `scores` are [lines, C]."""
     order = np.argsort(-scores, axis=1, kind="stable")
     places = np.empty(scores.shape, np.float32)
-    np.put_along_axis(places, order, np.broadcast_to(np.arange(scores.shape[1], dtype=np.float32), scores.shape), 1)
-    return np.log1p(places)
+    places[np.arange(len(scores))[:, None], order] = np.log1p(np.arange(scores.shape[1], dtype=np.float32))
+    return places
+
+
+def _ranks(scores: Collection[F32], valid: Bool) -> F32:
+    """Ranks [B, C, S] by each of S scores [B, C]; what is not valid comes last. One sort for all."""
+    stacked = np.where(valid, np.stack(list(scores)), np.float32(-np.inf))
+    return np.moveaxis(ranks(stacked.reshape(-1, valid.shape[1])).reshape(stacked.shape), 0, -1)
 
 
 def _log_odds(share: F32) -> F32:

@@ -21,6 +21,7 @@ class Merge:
     def __init__(self, scenarios: Scenarios, sources: tuple[str, ...]) -> None:
         """`sources` in the order that decides a tie; one without a quota in scenarios.yaml may fill all that is considered."""
         self._sources = sources
+        self._interleavings: dict[tuple[int, ...], tuple[I64, Bool, I64]] = {}
         self.quotas = {name: np.zeros(MAX_SCENARIOS, np.int64) for name in sources}
         self.considered = np.zeros(MAX_SCENARIOS, np.int64)
         for scenario in scenarios.scenarios.values():
@@ -37,25 +38,38 @@ class Merge:
 
         `found` holds [B, quota] rows of every source, `fill` [B, F]; `limits` [B] is how many candidates each request considers.
         """
-        rows = np.concatenate([*[found[name] for name in self._sources], fill], axis=1)
-        places, sources = self._places(found, fill.shape[1])
-        place = places[scenarios]
-        order = np.argsort(place, axis=1, kind="stable")
-        rows = np.where(np.isfinite(np.take_along_axis(place, order, 1)), np.take_along_axis(rows, order, 1), 0)
+        lines = np.arange(len(scenarios))[:, None]
+        widths = (*[found[name].shape[1] for name in self._sources], fill.shape[1])
+        orders, within, sources = self._interleaving(widths)
+        order = orders[scenarios]
+        together = np.concatenate([*[found[name] for name in self._sources], fill], axis=1)
+        rows = together[lines, order] * within[scenarios]
         valid = (rows > 0) & _first_of_each(rows)
         valid &= np.cumsum(valid, axis=1) <= limits[:, None]
-        width = int(valid.sum(axis=1).max(initial=0))
-        front = np.argsort(~valid, axis=1, kind="stable")[:, :width]
-        return (
-            np.where(np.take_along_axis(valid, front, 1), np.take_along_axis(rows, front, 1), 0),
-            np.take_along_axis(sources[order], front, 1),
-        )
+        # What is valid moves to the front, in order; what is not becomes 0.
+        line, column = np.nonzero(valid)
+        counts = valid.sum(axis=1)
+        place = np.arange(len(line)) - np.repeat(np.cumsum(counts) - counts, counts)
+        merged = np.zeros((2, len(rows), int(counts.max(initial=0))), np.int64)
+        merged[:, line, place] = rows[line, column], sources[order[line, column]]
+        return merged[0], merged[1]
 
-    def _places(self, found: Mapping[str, I64], fills: int) -> tuple[F64, I64]:
+    def _interleaving(self, widths: tuple[int, ...]) -> tuple[I64, Bool, I64]:
+        """For each scenario the order of columns and which of them are within its quotas; for each column its source."""
+        known = self._interleavings.get(widths)
+        if known is None:
+            places, sources = self._places(widths)
+            order = np.argsort(places, axis=1, kind="stable")
+            known = order, np.isfinite(np.take_along_axis(places, order, 1)), sources
+            self._interleavings[widths] = known
+        return known
+
+    def _places(self, widths: tuple[int, ...]) -> tuple[F64, I64]:
         """For each scenario and column the place in the interleaving (infinite beyond the quota), and each column's source."""
+        fills = widths[-1]
         places, sources = [], []
         for number, name in enumerate(self._sources):
-            columns, quotas = np.arange(found[name].shape[1]), self.quotas[name][:, None]
+            columns, quotas = np.arange(widths[number]), self.quotas[name][:, None]
             places.append(np.where(columns < quotas, (columns + 0.5) / np.maximum(quotas, 1), np.inf))
             sources.append(np.full(len(columns), number))
         places.append(np.broadcast_to(_FILL + np.arange(fills), (MAX_SCENARIOS, fills)))
@@ -71,10 +85,11 @@ def contained(rows: I64, among: I64) -> Bool:
 
 def _first_of_each(rows: I64) -> Bool:
     """[B, Q]: true where a value stands for the first time in its line."""
+    lines = np.arange(len(rows))[:, None]
     order = np.argsort(rows, axis=1, kind="stable")
-    ordered = np.take_along_axis(rows, order, 1)
+    ordered = rows[lines, order]
     new = np.ones(rows.shape, bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     first = np.empty_like(new)
-    np.put_along_axis(first, order, new, axis=1)
+    first[lines, order] = new
     return first

@@ -41,9 +41,8 @@ async def _fill(place: Place) -> None:
 
 
 def _certain(found: Record) -> list[tuple[str, float, str]]:
-    """A list without what is drawn: the places before the random one."""
-    places = [place for place in found["items"] if place["source"] != "random"]
-    return [(place["item_id"], round(place["score"], 4), place["reason"]) for place in places]
+    """A list without its last place, which may be drawn."""
+    return [(place["item_id"], round(place["score"], 4), place["reason"]) for place in found["items"][:-1]]
 
 
 async def _ask_everybody(place: Place, answers: Answers, label: str) -> dict[str, list[tuple[str, float, str]]]:

@@ -26,7 +26,7 @@ class OrderedSource:
     def find(self, batch: Batch, orders: Mapping[int, I64], quota: int) -> I64:
         """`orders` gives rows, best first, for each scenario id."""
         found = np.zeros((len(batch), quota), np.int64)
-        for scenario in np.unique(batch.scenarios).tolist():
+        for scenario in set(batch.scenarios.tolist()):
             lines = np.flatnonzero(batch.scenarios == scenario)
             found[lines] = self._first(batch, scenario, lines, orders[scenario], quota)
         return found
