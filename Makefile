@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
 		{ rm -rf $(VENV); echo "cannot make $(VENV): install your system's python3-venv package, or free some disk space" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) && \
-		$(BIN)/uv pip install --python $(BIN)/python -r pyproject.toml --all-extras -c constraints.txt || \
+		$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -r pyproject.toml --all-extras -c constraints.txt || \
 		{ echo "cannot install the dependencies: check the network and the disk space, then try again" >&2; exit 1; }
 	@touch $@
 
