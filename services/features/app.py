@@ -2,16 +2,18 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 from services.features.cleaning import Cleaner
 from services.features.faust_app import FaustApp, FaustOptions
 from services.features.item_side import ItemSide
 from services.features.item_state import ItemPolicy, ItemRules
 from services.features.precedence import replaces_item, replaces_user
+from services.features.publisher import BATCH_BYTES, SERVICE, Publisher
 from services.features.settings import FeaturesSettings
 from services.features.user_side import UserSide
 from services.features.user_state import UserPolicy
-from services.features.worker import SERVICE, Worker
+from services.features.worker import Items, Users, Worker
 from shared.clock import SystemClock
 from shared.errors import FatalError
 from shared.kafka import Bus
@@ -28,16 +30,23 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     app = FaustApp(_options(settings, bus))
     user_records = app.table(bus.full_name(USER_FEATURES), replaces_user)
     item_records = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
-    users = UserSide(Cleaner(scenarios), UserPolicy(), user_records, settings.features_decoded_users)
-    items = ItemSide(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
-    sides = (users, user_records), (items, item_records)
-    worker = Worker(app, bus, SystemClock(), health, *sides, settings.features_batch_events)
-    sources = [bus.full_name(USER_EVENTS), bus.full_name(ITEM_SIGNALS)]
-    async with asyncio.TaskGroup() as tasks:
+    user_side = UserSide(Cleaner(scenarios), UserPolicy(), user_records, settings.features_decoded_users)
+    item_side = ItemSide(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
+    most = settings.features_batch_events
+    async with AsyncExitStack() as stack:
+        publishers = [
+            Publisher(await stack.enter_async_context(bus.producer(max_batch_size=BATCH_BYTES)), bus, SystemClock())
+            for _ in range(2)
+        ]
+        users = Users(app, publishers[0], user_side, user_records, most)
+        items = Items(app, publishers[1], item_side, item_records)
+        worker = Worker(app, bus, health, users, items, most)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))
-        tasks.create_task(worker.run_items())
+        tasks.create_task(users.lane.run())
+        tasks.create_task(items.lane.run())
         tasks.create_task(_watch(app, health, settings.features_recovery_stall_sec))
-        tasks.create_task(app.run(worker, sources))
+        tasks.create_task(app.run(worker, [bus.full_name(topic) for topic in (USER_EVENTS, ITEM_SIGNALS)]))
 
 
 def _options(settings: FeaturesSettings, bus: Bus) -> FaustOptions:

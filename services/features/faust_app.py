@@ -14,23 +14,17 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 import faust
 import structlog
 from aiokafka.errors import IllegalStateError
-from aiokafka.partitioner import murmur2
 from faust.exceptions import ConsumerNotStarted
 from faust.stores import memory
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from shared.kafka import MAX_REQUEST_BYTES, settle
-
 log = structlog.get_logger()
-
-BATCH_BYTES = 1024 * 1024
 
 Batches = Mapping[TP, Sequence[Any]]
 
@@ -177,16 +171,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         """Faust's check counts messages that agents took; ours is the handler's turn."""
 
 
-class _Producer(driver.Producer):  # type: ignore[misc]  # Faust is untyped
-    """An idempotent producer: a retried request cannot put an older state behind a newer one."""
-
-    def _settings_extra(self) -> dict[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
-
-
 class _Transport(driver.Transport):  # type: ignore[misc]  # Faust is untyped
     Consumer = BatchConsumer
-    Producer = _Producer
 
 
 class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
@@ -246,12 +232,6 @@ class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
         return sum(map(len, self.partitions.values()))
 
 
-@lru_cache(maxsize=200_000)
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that Kafka's default partitioner gives a key (murmur2, slow in Python: hence remembered)."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
-
-
 class _Table(faust.Table):  # type: ignore[misc]  # Faust is untyped
     def _new_store(self) -> RecordStore:
         return RecordStore("memory://", self.app, self, table_name=self.name)
@@ -279,9 +259,6 @@ class FaustApp:
             broker_heartbeat_interval=options.session_timeout_sec / 4,
             broker_commit_interval=options.commit_interval_sec,
             broker_max_poll_records=options.batch_records,
-            producer_compression_type="lz4",
-            producer_max_request_size=MAX_REQUEST_BYTES,
-            producer_max_batch_size=BATCH_BYTES,
         )
         self.raw.transport = self.raw.producer_transport = _Transport(self.raw.conf.broker_consumer, self.raw)
 
@@ -292,22 +269,6 @@ class FaustApp:
         store: RecordStore = table.data
         store.replaces = replaces
         return store
-
-    async def write(self, topic: str, partition: int, records: Iterable[tuple[bytes, bytes]]) -> int:
-        """Write records in order to one partition, by whole batches; the offset of the last, once all are acknowledged; -1 for none."""
-        producer = self.raw.producer._producer
-        sent = []
-        batch = producer.create_batch()
-        for key, value in records:
-            if batch.append(key=key, value=value, timestamp=None) is None:
-                sent.append(await producer.send_batch(batch, topic, partition=partition))
-                batch = producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
-        if batch.record_count() == 0:
-            return -1
-        sent.append(await producer.send_batch(batch, topic, partition=partition))
-        acknowledged = await settle(sent)
-        return int(acknowledged[-1].offset) + int(batch.record_count()) - 1
 
     @property
     def consumer(self) -> BatchConsumer:

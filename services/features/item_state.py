@@ -38,7 +38,8 @@ DEFAULT_STEP_MS = _step_ms(DEFAULT_COUNTS)
 class ItemPolicy:
     """How co-visitation is counted and how much of it is kept.
 
-    The k-th item before (from 1) weighs `k ** -step_power`. When more than `covisited + slack` items are known, the weakest are dropped down to `covisited`; the slack makes that rare.
+    The k-th item before (from 1) weighs `k ** -step_power`. When more than `covisited + slack` items are known, the weakest are dropped
+    down to `covisited`; the slack makes that rare.
     """
 
     covisited: int = 200
