@@ -22,6 +22,8 @@ from shared.settings import load
 from shared.topics import DEAD_LETTERS, ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from tests.features.factories import Record
 
+JUNK_KEY = b"junk"
+
 
 @dataclass
 class Running:
@@ -147,13 +149,21 @@ class Place:
 
     async def _compacted(self, topic: str) -> dict[str, dict[str, Any]]:
         codec = Codec.for_topic(topic)
-        newest = {(message.key or b"").decode(): message.value for message in await self.everything(topic)}
+        newest = {
+            (message.key or b"").decode(): message.value
+            for message in await self.everything(topic)
+            if message.key not in (None, JUNK_KEY)
+        }
         return {key: codec.decode(value) for key, value in newest.items()}
 
-    async def dead_letters(self) -> set[tuple[int, int, str]]:
-        """Partition, offset and reason of each; the same one twice is one."""
+    async def dead_letters(self, topic: str = USER_EVENTS) -> set[tuple[int, int, str]]:
+        """Partition, offset and reason of each from `topic`; the same one twice is one."""
         letters = [Codec.of("dead_letter").decode(message.value) for message in await self.everything(DEAD_LETTERS)]
-        return {(letter["source_partition"], letter["source_offset"], letter["reason"]) for letter in letters}
+        return {
+            (letter["source_partition"], letter["source_offset"], letter["reason"])
+            for letter in letters
+            if letter["source_topic"] == self.bus.full_name(topic) and letter["service"] == "features"
+        }
 
 
 def free_port() -> int:
