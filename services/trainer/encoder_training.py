@@ -45,7 +45,7 @@ class EncoderTrainer:
         self.table = ItemTable(self._generator)
         self.sequences = SequenceStore(policy.max_users)
         self._optimiser = torch.optim.Adam(self._shared(), lr=policy.rate, betas=BETAS)
-        self._noise = Noise(self._generator)
+        self._noise = Noise(self._random)
         self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
         self._unseen_only[list(unseen_only)] = True
         self._popularity = np.zeros(0)

@@ -5,6 +5,7 @@ sample (log-Q correction: Bengio and Senecal 2008; Yi et al. 2019), so that the 
 """
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch.nn import functional
 from services.trainer.encoder import MASKED, Encoder, Interactions, Noise
 from services.trainer.item_table import ItemTable
 from services.trainer.sequences import Sequences
+
+CHUNK = 128
+NEVER = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,55 @@ def next_item_loss(
     repeated = filtered & (first_seen[user, target] <= place)
     user, place, target, filtered = (x[~repeated] for x in (user, place, target, filtered))
 
-    logits = users[user, place] @ vectors[place_of[candidates.rows]].T - candidates.log_q
-    masked = (first_seen[user] <= place[:, None]) & filtered[:, None]
+    until = torch.where(filtered, place, NEVER).to(torch.int8)
+    asked = users.flatten(0, 1).index_select(0, user * windows.rows.shape[1] + place)
+    masks = Masks(first_seen, user, until)
+    losses = softmax_losses(asked, vectors[place_of[candidates.rows]], candidates.log_q, masks, target)
     # The target's own correction is a constant: added back, a sampled loss is comparable with a full one.
-    loss = functional.cross_entropy(logits.masked_fill_(masked, MASKED), target) - candidates.log_q[target].mean()
-    return NextItemLoss(loss, len(target), rows, embedding)
+    return NextItemLoss((losses - candidates.log_q[target]).mean(), len(target), rows, embedding)
+
+
+class Masks(NamedTuple):
+    """Candidate c is left out for prediction p where first_seen[user[p], c] <= until[p]."""
+
+    first_seen: Tensor  # [U, M] i8
+    user: Tensor  # [P]
+    until: Tensor  # [P] i8
+
+
+class _SoftmaxLoss(torch.autograd.Function):
+    """Cross entropy of users [P, DIM] against items [M, DIM]: losses [P]. A chunk of predictions at a time, gradient at once, so that
+    the [P, M] logits, most of the work of a step, never leave the cache. All losses must get the same gradient, as in their mean."""
+
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, log_q: Tensor, masks: Masks, targets: Tensor) -> Tensor:
+        losses, user_gradient = users.new_empty(len(users)), torch.empty_like(users)
+        item_gradient = torch.zeros_like(items)
+        for start in range(0, len(users), CHUNK):
+            part = slice(start, start + CHUNK)
+            logits = torch.addmm(log_q, users[part], items.T, beta=-1)
+            logits.masked_fill_(masks.first_seen[masks.user[part]] <= masks.until[part, None], MASKED)
+            wanted = targets[part, None]
+            total = logits.logsumexp(1, keepdim=True)
+            losses[part] = (total - logits.gather(1, wanted))[:, 0]
+            surplus = logits.sub_(total).exp_()
+            surplus.scatter_add_(1, wanted, surplus.new_full(wanted.shape, -1.0))
+            torch.mm(surplus, items, out=user_gradient[part])
+            item_gradient.addmm_(surplus.T, users[part])
+        ctx.save_for_backward(user_gradient, item_gradient)
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        user_gradient, item_gradient = ctx.saved_tensors
+        scale = gradients[0][0]
+        return user_gradient * scale, item_gradient * scale, None, None, None
+
+
+def softmax_losses(users: Tensor, items: Tensor, log_q: Tensor, masks: Masks, targets: Tensor) -> Tensor:
+    """Cross entropies [P] of logits users . items - log_q, of which only the mean may be differentiated."""
+    losses: Tensor = _SoftmaxLoss.apply(users, items, log_q, masks, targets)
+    return losses
 
 
 def interactions(windows: Sequences, vectors: Tensor) -> Interactions:

@@ -68,6 +68,10 @@ class SequenceStore:
     def __contains__(self, user_id: str) -> bool:
         return user_id in self._slot_of
 
+    def slot_of(self, user_id: str) -> int:
+        """Where a user's sequence is kept. Raises KeyError for an unknown one."""
+        return self._slot_of[user_id]
+
     def append(self, user_id: str, steps: Iterable[Step]) -> int:
         """Add interactions to a user's end; returns the user's slot."""
         slot = self._slot(user_id)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
-from services.trainer.next_item import Candidates, every_item, next_item_loss, sample_items
+from services.trainer.next_item import Candidates, Masks, every_item, next_item_loss, sample_items, softmax_losses
 from shared.model_contract import MAX_SCENARIOS
 from tests.trainer.factories import VIDEO, a_store, next_item
 
@@ -80,3 +80,21 @@ def test_all_fresh_users_are_covered_and_without_replay_nobody_else() -> None:
     assert trainer.fresh_events == 0
     assert len(trainer._draw(np.arange(5), 0).rows) == 5
     assert len(trainer._draw(np.arange(5), 48).rows) == 48
+
+
+def test_loss_and_gradient_are_those_of_torch() -> None:
+    random = torch.Generator().manual_seed(0)
+    users = torch.randn(300, 16, generator=random, requires_grad=True)
+    items = torch.randn(40, 16, generator=random, requires_grad=True)
+    log_q, targets = -torch.rand(40, generator=random), torch.randint(0, 40, (300,), generator=random)
+    first_seen = torch.randint(0, 127, (7, 40), dtype=torch.int8, generator=random)
+    user, until = torch.arange(300) % 7, torch.full((300,), 60, dtype=torch.int8)
+    masked = first_seen[user] <= until[:, None]
+    targets = torch.where(masked[torch.arange(300), targets], (~masked).int().argmax(1), targets)
+    fused = softmax_losses(users, items, log_q, Masks(first_seen, user, until), targets).mean()
+    plain = torch.nn.functional.cross_entropy((users @ items.T - log_q).masked_fill(masked, -1e9), targets)
+    torch.testing.assert_close(fused, plain)
+    for ours, theirs in zip(
+        torch.autograd.grad(fused, (users, items)), torch.autograd.grad(plain, (users, items)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)

@@ -1,0 +1,194 @@
+"""A trainer as a process of its own, and what it left in Kafka."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from services.trainer.settings import TrainerSettings
+from shared.codec import Codec
+from shared.kafka import Bus, Message
+from shared.model_contract import hash_of_contract, sign_release
+from shared.paths import REPO_ROOT
+from shared.settings import load
+from shared.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, ITEMS, MODEL_RELEASES, TRAINING_EXAMPLES
+from tests.trainer.factories import Record, example_record, item_record
+
+PARTITIONS = 2
+
+
+@dataclass
+class Running:
+    """A trainer that was started."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def ready(self) -> bool:
+        return self._get("/readyz") is not None
+
+    def metric(self, name: str, labels: str = "") -> float:
+        """The value of one metric line, 0 where there is none."""
+        found = re.search(rf"^{name}{re.escape(labels)} (\S+)$", self._get("/metrics") or "", re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def _get(self, path: str) -> str | None:
+        """The body of a 200, else None."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return None
+
+
+class Place:
+    """One Eddy of a test: brokers, prefix, and a folder for state and logs. `traced` has graphs ready."""
+
+    def __init__(self, kafka: str, topic_prefix: str, folder: Path, traced: Path) -> None:
+        self._folder = folder
+        self._traced = traced
+        self.state = folder / "state"
+        self._environment = {
+            "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "EDDY_TOPIC_PREFIX": topic_prefix,
+            "EDDY_TOPIC_PARTITIONS": str(PARTITIONS),
+            "EDDY_STATE_DIR": str(self.state),
+        }
+        self.bus = Bus(load(TrainerSettings, self._environment))
+        self.started = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.state / f"trainer-{self._environment['EDDY_TOPIC_PREFIX']}.ckpt"
+
+    def empty_disk(self) -> None:
+        """Lose the state. Graphs traced from the code are kept: to trace them takes time and holds no state."""
+        shutil.rmtree(self.state, ignore_errors=True)
+        shutil.copytree(self._traced, self.state)
+
+    @contextmanager
+    def trainer(self, **settings: str) -> Iterator[Running]:
+        """A trainer; killed at the end if it still runs."""
+        self.started += 1
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = int(listener.getsockname()[1])
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")}
+        own = {f"EDDY_TRAINER_{name.upper()}": value for name, value in settings.items()}
+        with (self._folder / f"trainer-{self.started}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "services.trainer"],
+                cwd=REPO_ROOT,
+                env={**environment, **self._environment, "EDDY_TRAINER_HTTP_PORT": str(port), **own},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield Running(process, port)
+        finally:
+            process.kill()
+            process.wait()
+
+    def logs(self) -> str:
+        """What all trainers wrote, for a failing test to show."""
+        return "\n".join(path.read_text()[-3000:] for path in sorted(self._folder.glob("*.log")))
+
+    async def publish(self, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
+        async with self.bus.producer() as producer:
+            await producer.send_all(topic, records)
+
+    async def publish_items(self, count: int) -> None:
+        codec = Codec.for_topic(ITEMS)
+        await self.publish(ITEMS, [(f"m{n}", codec.encode(item_record(f"m{n}"))) for n in range(count)])
+
+    async def publish_examples(self, records: Sequence[Record]) -> None:
+        codec = Codec.for_topic(TRAINING_EXAMPLES)
+        await self.publish(TRAINING_EXAMPLES, [(record["user_id"], codec.encode(record)) for record in records])
+
+    async def ends(self, topic: str) -> list[int]:
+        partitions = self.bus.topic_partitions(topic)
+        async with self.bus.reader(partitions) as reader:
+            ends = await reader.end_offsets(partitions)
+        return [ends[partition] for partition in partitions]
+
+    async def everything(self, topic: str) -> list[Message]:
+        """All records of a topic, in order within each partition."""
+        partitions = self.bus.topic_partitions(topic)
+        async with self.bus.reader(partitions) as reader:
+            ends = await reader.end_offsets(partitions)
+            found: list[Message] = []
+            while not await reader.at_end(ends):
+                found += await reader.batch(max_records=10_000)
+        return found
+
+    async def releases(self) -> list[Record]:
+        """All releases in the order they were written."""
+        codec = Codec.for_topic(MODEL_RELEASES)
+        return [codec.decode(message.value) for message in await self.everything(MODEL_RELEASES)]
+
+    async def rows(self) -> list[tuple[Message, Record]]:
+        codec = Codec.for_topic(ITEM_EMBEDDINGS)
+        return [(message, codec.decode(message.value)) for message in await self.everything(ITEM_EMBEDDINGS)]
+
+    async def dead_letters(self) -> set[tuple[str, int, int, str]]:
+        """Topic, partition, offset and reason of each; the same one twice is one."""
+        codec = Codec.for_topic(DEAD_LETTERS)
+        letters = [codec.decode(message.value) for message in await self.everything(DEAD_LETTERS)]
+        return {
+            (self.bus.short_name(one["source_topic"]), one["source_partition"], one["source_offset"], one["reason"])
+            for one in letters
+        }
+
+    async def newest_covers_all(self) -> bool:
+        """Whether the newest release learned from every example there is."""
+        releases = await self.releases()
+        return bool(releases) and releases[-1]["trained_through"] == await self.ends(TRAINING_EXAMPLES)
+
+
+async def assert_releases_hold(place: Place) -> None:
+    """Versions rise by one, what was learned never shrinks, offsets hold all rows of the version, signatures fit."""
+    releases, rows = await place.releases(), await place.rows()
+    assert [release["version"] for release in releases] == list(range(1, len(releases) + 1)), place.logs()
+    for before, after in pairwise(releases):
+        pairs = zip(before["trained_through"], after["trained_through"], strict=True)
+        assert all(one <= other for one, other in pairs), place.logs()
+    for release in releases:
+        parts = (release["version"], release["contract"], release["encode"], release["rank"])
+        assert release["signature"] == sign_release(*parts)
+        assert release["contract"] == hash_of_contract()
+        of_version = [message for message, row in rows if row["version"] == release["version"]]
+        held = [message.offset < release["embedding_offsets"][message.partition] for message in of_version]
+        # Rows of a life that was killed before its release follow when the next life uses the version again: also held.
+        assert all(held), place.logs()
+
+
+def events_of(count: int, users: int = 12, items: int = 40, first: int = 0) -> list[Record]:
+    """A `next_item` and a `label` for each of `count` events; user and item follow from the number of the event."""
+    made = []
+    for number in range(first, first + count):
+        event: dict[str, Any] = {"user_id": f"u{number % users}", "occurred_at": 1000 * number}
+        item = {**example_record()["items"][0], "item_id": f"m{number * 7 % items}"}
+        made.append(
+            example_record(example_id=f"e{number}/next", items=[item], considered=[item["item_id"], "m1"], **event)
+        )
+        made.append(example_record("label", items=5, example_id=f"e{number}/label", **event))
+    return made

@@ -1,0 +1,74 @@
+"""Examples in, releases out, on a real broker."""
+
+from pathlib import Path
+
+import numpy as np
+
+from shared.model_contract import DIM
+from shared.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
+from tests.poll import poll_until
+from tests.trainer.factories import example_record
+from tests.trainer.running import Place, assert_releases_hold, events_of
+
+
+async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path) -> None:
+    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place.empty_disk()
+    await place.bus.create_topics()
+    await place.publish_items(40)
+    with place.trainer(release_interval_sec="0.2") as trainer:
+        await poll_until(trainer.ready, what="ready on empty topics")
+        assert await place.releases() == []
+        for first in (0, 100, 200):
+            await place.publish_examples(events_of(100, first=first))
+            await poll_until(place.newest_covers_all, what="a release that learned from all examples")
+        assert trainer.metric("eddy_trainer_examples_total", '{kind="next_item"}') == 300
+        assert trainer.metric("eddy_trainer_examples_total", '{kind="label"}') == 300
+        assert trainer.metric("eddy_trainer_releases_total") == len(await place.releases())
+        assert trainer.stop() == 0
+    await assert_releases_hold(place)
+    releases = await place.releases()
+    assert len(releases) >= 3
+    assert releases[-1]["embedding_offsets"] == await place.ends(ITEM_EMBEDDINGS)
+    assert 0 < releases[-1]["metrics"]["progressive_log_loss"] < 5
+    vectors = {row["item_id"]: np.frombuffer(row["vector"], "<f4") for _, row in await place.rows()}
+    assert vectors.keys() == {f"m{number}" for number in range(40)}
+    assert all(vector.shape == (DIM,) and abs(np.linalg.norm(vector) - 1) < 1e-3 for vector in vectors.values())
+
+
+async def test_an_example_on_a_quiet_stream_is_released_soon(
+    kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
+) -> None:
+    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place.empty_disk()
+    await place.bus.create_topics()
+    with place.trainer() as trainer:
+        await poll_until(trainer.ready, what="ready on empty topics")
+        await place.publish_examples(events_of(1))
+        await poll_until(place.newest_covers_all, timeout_sec=20, what="a release that learned from one example")
+
+
+async def test_what_cannot_be_used_is_kept_aside(
+    kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
+) -> None:
+    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place.empty_disk()
+    await place.bus.create_topics()
+    await place.publish(ITEMS, [("m1", b"\x00\xff"), ("m2", b"")])
+    await place.publish(TRAINING_EXAMPLES, [("u", b"\xc3\x01 nonsense"), ("u", b"")])
+    await place.publish_examples(
+        [example_record(contract="another"), example_record(considered_features=b"short"), *events_of(30)]
+    )
+    with place.trainer() as trainer:
+        await poll_until(place.newest_covers_all, what="a release that learned from all examples")
+        assert trainer.metric(
+            "eddy_dead_letters_total", '{reason="contract_mismatch",service="trainer",topic="training-examples"}'
+        )
+    reasons = sorted((topic, reason) for topic, _, _, reason in await place.dead_letters())
+    assert reasons == [
+        ("items", "undecodable"),
+        ("training-examples", "bad_features"),
+        ("training-examples", "contract_mismatch"),
+        ("training-examples", "undecodable"),
+        ("training-examples", "undecodable"),
+    ]
