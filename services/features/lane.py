@@ -1,6 +1,7 @@
 """A queue with a loop of its own: what waits is handled in batches, one after the other, while fetching goes on."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from shared.kafka import Message, TopicPartition
@@ -11,7 +12,8 @@ Waiting = dict[TopicPartition, list[Message]]
 class Lane:
     """Messages by partition that wait, and the loop that handles them in order, as many at a time as are there (about `most`).
 
-    `may_start(waiting)` can hold a batch back; call `wake` when its answer may have changed.
+    `may_start(waiting)` can hold a batch back; call `wake` when its answer may have changed. Batches start at least `interval_sec` apart;
+    the first after a pause starts at once.
     """
 
     def __init__(
@@ -19,7 +21,9 @@ class Lane:
         handle: Callable[[Mapping[TopicPartition, list[Message]]], Awaitable[None]],
         most: int,
         may_start: Callable[[int], bool] = lambda waiting: True,
+        interval_sec: float = 0.0,
     ) -> None:
+        self._interval_sec = interval_sec
         self._handle = handle
         self._most = most
         self._may_start = may_start
@@ -44,10 +48,12 @@ class Lane:
             await self._awake.wait()
             self._awake.clear()
             while self._waiting and self._may_start(len(self)):
+                next_start = time.monotonic() + self._interval_sec
                 async with self._busy:
                     batch = self._take()
                     self._taken.set()
                     await self._handle(batch)
+                await asyncio.sleep(next_start - time.monotonic())
 
     def _take(self) -> Waiting:
         """All that waits, or a fair share of each partition."""

@@ -20,6 +20,8 @@ from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURE
 
 GATHERED_SIGNALS = 5_000
 MOST_WAITING = 10_000
+# Nobody waits for an item: gathered for so long, a busy one is written, and read by the scorers, once for many signals.
+ITEM_INTERVAL_SEC = 0.1
 
 Taken = Mapping[TopicPartition, list[Message]]
 
@@ -65,7 +67,7 @@ class Items:
         self._side = side
         self._store = store
         self.hurried = False
-        self.lane = Lane(self._handle, GATHERED_SIGNALS, self._may_start)
+        self.lane = Lane(self._handle, GATHERED_SIGNALS, self._may_start, ITEM_INTERVAL_SEC)
 
     def forget(self) -> None:
         self._side.states.forget()
