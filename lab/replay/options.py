@@ -8,7 +8,7 @@ from pathlib import Path
 DATASETS = ("ml-100k", "ml-1m")
 WINDOW = 4096
 # Whoever runs a joiner for a replay sets its lateness to this: an impression may be that far behind its partition's newest event.
-MAX_SKEW_SEC = 259_200.0
+MAX_SKEW_SEC = 604_800.0
 
 
 @dataclass(frozen=True, slots=True)
