@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DATASETS = ("ml-100k", "ml-1m")
-WINDOW = 4096
+WINDOW = 8192
 # Whoever runs a joiner for a replay sets its lateness to this: an impression may be that far behind its partition's newest event.
 MAX_SKEW_SEC = 604_800.0
 
