@@ -27,4 +27,3 @@ def test_prefix_of_foreign_or_cut_bytes_is_refused() -> None:
     for broken in (b"", b"nonsense", b"\x00" + payload[1:], payload[: HEADER_BYTES + 1]):
         with pytest.raises(DecodeError):
             prefix.decode(broken)
-
