@@ -17,8 +17,10 @@ log = structlog.get_logger()
 
 _HEARTBEAT_MS = 2000
 _LOOK_MS = 200
-# Long enough for a partition's other owner, who has just fenced us, to find that the group thinks otherwise, or for us to.
 _RESTART_SEC = (0.5, 1.0, 2.0, 5.0)
+# Somebody else works on our partition: time for the group to tell us that it is theirs, or them that it is ours.
+_FENCED_SEC = 3.0
+_STOP_SEC = 10.0
 
 
 class Supervisor:
@@ -69,7 +71,7 @@ class Supervisor:
         for partition in self._tasks.keys() - assigned:
             task = self._tasks.pop(partition)
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=2 * _STOP_SEC)
             del self._workers[partition]
             self._shop.books.leave(partition)
         for partition in assigned - self._tasks.keys():
@@ -86,14 +88,15 @@ class Supervisor:
                 await asyncio.wait([task])
             finally:
                 task.cancel()
-                await asyncio.wait([task])
+                await asyncio.wait([task], timeout=_STOP_SEC)
             RESTARTS.labels(SERVICE).inc()
             # Also a cancellation that nobody asked for: aiokafka lets those of its own tasks through.
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             failures = 0 if time.monotonic() - started > 60 else failures
             self._workers[partition] = Worker(self._shop, partition)
             log.warning("worker_failed", partition=partition, error=repr(error), exc_info=error)
-            await asyncio.sleep(_RESTART_SEC[min(failures, len(_RESTART_SEC) - 1)])
+            pause = _RESTART_SEC[min(failures, len(_RESTART_SEC) - 1)]
+            await asyncio.sleep(_FENCED_SEC if "Fenced" in repr(error) else pause)
             failures += 1
 
     def _report(self, joined: bool) -> None:

@@ -120,9 +120,18 @@ def random_life(seed: int, steps: int, users: int = 8, step_ms: int = 40_000, di
         if rng.random() < disorder:
             rng.shuffle(found)
         events += found
-        if events and rng.random() < disorder:
-            events.append(rng.choice(events[-20:]))
+        if events and rng.random() < 2 * disorder:
+            events.append(_again(rng, f"again-{step}", events, at))
     return Life(lists, events, list_before)
+
+
+def _again(rng: random.Random, event_id: str, events: list[Record], at: int) -> Record:
+    """Something that was there up to ten minutes before: the very same event, or the list shown once more."""
+    recent = [event for event in events if at - event["occurred_at"] < 600 * SEC] or events[-1:]
+    again = rng.choice(recent)
+    if again["action"] == "impression" and rng.random() < 0.5:
+        return {**again, "event_id": event_id, "occurred_at": at}
+    return again
 
 
 def _acts(

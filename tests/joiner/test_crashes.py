@@ -37,12 +37,12 @@ def shown_by(life: Life, worker: SimulatedWorker, partition: Partition) -> set[t
     return found
 
 
-@given(SEEDS)
-@settings(max_examples=25, deadline=None)
-async def test_small_batches_and_crashes_give_the_same_examples(seed: int) -> None:
-    life = random_life(seed, steps=120)
+@given(SEEDS, st.sampled_from([4_000, 60_000, 200_000]), st.sampled_from([3, 25]))
+@settings(max_examples=40, deadline=None)
+async def test_small_batches_and_crashes_give_the_same_examples(seed: int, step_ms: int, batch: int) -> None:
+    life = random_life(seed, steps=150, step_ms=step_ms)
     expected, whole = await undisturbed(life)
-    found, worker = await disturbed(life, random.Random(seed), crash=0.25)
+    found, worker = await disturbed(life, random.Random(seed), crash=0.6 / batch + 0.1, batch=batch + 1)
     assert found.examples() == expected.examples()
     assert worker.state.open_items == whole.state.open_items
     assert worker.state.watermark == whole.state.watermark
