@@ -314,3 +314,18 @@ def test_bad_events_are_passed_over_but_one_far_ahead_is_refused() -> None:
         assert taken(bad) is None
     assert taken(good, key=b"v") is None
     assert taken(good, value=b"noise") is None
+
+
+def test_lists_far_ahead_of_events_that_lag_are_kept() -> None:
+    join = Join()
+    join.take(tick(T0), list_record("r1", "u", ["a"], T0 + 1), list_record("r2", "v", ["b"], T0 + 12 * 60 * MIN))
+    join.idle(T0 + SEC)
+    join.take(impression("r1", T0 + 2))
+    assert join.state.open_items == 1
+    # A day after its window by the lists' own time, a list that no event asked about is let go; one that is shown is not.
+    join.take(list_record("r3", "v", ["c"], T0 + 60 * 60 * MIN))
+    join.idle(T0 + 2 * SEC)
+    join.take(impression("r2", T0 + 3, user="v"))
+    assert join.state.open_items == 1
+    found = join.take(event_record("c1", "u", "click", T0 + 4, "a", request_id="r1"))
+    assert found.keys() == {"r1/a/label", "c1/next"}
