@@ -100,6 +100,7 @@ class Loop:
         self._fresh_since = 0.0
         self._released_at = self._saved_at = time.monotonic()
         self._learned_since_release = False
+        self._learned_through = list(self._examples.next_offsets)  # what was read is not yet learned from
 
     async def run(self) -> None:
         """Recover, catch up, and go on until cancelled."""
@@ -122,6 +123,7 @@ class Loop:
         offsets = saved.offsets if saved is not None else {}
         for topic, intake in ((ITEMS, self._items), (TRAINING_EXAMPLES, self._examples)):
             await intake.seek(offsets.get(topic, [0] * partitions))
+        self._learned_through = list(self._examples.next_offsets)
         log.info("recovered", examples=self._learner.examples, offsets=self._examples.next_offsets)
         ends = await self._items.ends()
         while not await self._items.reached(ends):
@@ -134,6 +136,8 @@ class Loop:
         examples = await read_examples(self._examples, self._letters, self._parser, READ_TIMEOUT_MS, READ_RECORDS)
         waiting = self._report_lag()
         await self._observe(examples)
+        if not self._learner.fresh:
+            self._learned_through = list(self._examples.next_offsets)
         load = load_of(waiting, self._policy.pace)
         if is_due(self._learner.fresh, time.monotonic() - self._fresh_since, load, self._policy.pace):
             await self._learn(load)
@@ -152,6 +156,7 @@ class Loop:
             EXAMPLES.labels(example.kind).inc()
 
     async def _learn(self, load: Load) -> None:
+        through = list(self._examples.next_offsets)
         with STAGE_SECONDS.labels(SERVICE, "learn").time():
             report = await asyncio.to_thread(self._learner.step, load is Load.LIGHT)
         STEPS.labels("encoder").inc(report.encoder_steps)
@@ -160,7 +165,7 @@ class Loop:
         PROGRESSIVE_LOG_LOSS.labels("candidate").set(self._learner.label_window.compare().candidate)
         PROGRESSIVE_LOG_LOSS.labels("serving").set(self._learner.label_window.compare().serving)
         PROGRESSIVE_NEXT_ITEM_LOSS.set(self._learner.list_window.compare().candidate)
-        self._learned_since_release = True
+        self._learned_since_release, self._learned_through = True, through
 
     async def _release_when_due(self) -> None:
         """Start a release beside the loop when there is something new, the last one is out, and it would not be a step back."""
@@ -178,12 +183,12 @@ class Loop:
 
     def _past_floor(self) -> bool:
         """A model that learned from less than the one that serves must not take its place."""
-        return all(done >= needed for done, needed in zip(self._examples.next_offsets, self._floor, strict=False))
+        return all(done >= needed for done, needed in zip(self._learned_through, self._floor, strict=False))
 
     def _capture(self) -> "_Captured":
         weights, learner = self._learner.snapshot(), self._learner
         labels, lists = learner.label_window.compare(), learner.list_window.compare()
-        through = list(self._examples.next_offsets)
+        through = list(self._learned_through)
         return _Captured(weights, probe_of(learner, weights), labels, lists, through, learner.examples)
 
     async def _judge_and_publish(self, captured: "_Captured") -> Weights | None:
