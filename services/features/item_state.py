@@ -43,7 +43,7 @@ class ItemPolicy:
     """
 
     covisited: int = 200
-    slack: int = 50
+    slack: int = 100
     step_power: float = 0.8
 
 

@@ -4,6 +4,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+import structlog
+
+from shared.errors import DecodeError
+
+log = structlog.get_logger()
+
 S = TypeVar("S")
 
 
@@ -47,11 +53,21 @@ class States(Generic[S]):
         place = (partition, key)
         state = self._decoded.get(place)
         if state is None:
-            record = self._encoded.read(partition, key)
-            state = self._decoded[place] = self._new() if record is None else self._decode(record)
+            state = self._decoded[place] = self._read(partition, key)
         else:
             self._decoded.move_to_end(place)
         return state
+
+    def _read(self, partition: int, key: bytes) -> S:
+        record = self._encoded.read(partition, key)
+        if record is None:
+            return self._new()
+        try:
+            return self._decode(record)
+        except DecodeError as error:
+            # Somebody else wrote to our topic. One key starts anew, rather than all keys standing still.
+            log.error("state_unreadable", partition=partition, key=key, detail=error.detail)
+            return self._new()
 
     def written(self, partition: int, key: bytes, record: bytes) -> None:
         self._encoded.write(partition, key, record)

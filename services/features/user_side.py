@@ -1,6 +1,7 @@
 """A batch of user events: what it does to users' states and what it means for items. No Kafka, no clock."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.features.cleaning import Cleaner, Event
@@ -10,6 +11,8 @@ from services.features.user_state import Outcome, UserPolicy, UserState
 from shared.codec import Codec
 from shared.errors import PoisonError
 from shared.kafka import Message
+
+SIGNALS_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -49,7 +52,11 @@ class UserSide:
                 state = self.states.take(partition, key)
             if self._include(event, state, batch, entries):
                 touched[key] = state
-        batch.signals = [(item_id.encode(), _signals(item_id, partition, rows)) for item_id, rows in entries.items()]
+        batch.signals = [
+            (item_id.encode(), _signals(item_id, partition, some))
+            for item_id, rows in entries.items()
+            for some in _by_size(rows)
+        ]
         batch.users = [(key, state.encode(key.decode())) for key, state in touched.items()]
         return batch
 
@@ -79,6 +86,19 @@ def _signal(event: Event, previous: list[bytes]) -> bytes:
             pack_array(len(previous), b"".join(previous)),
         ]
     )
+
+
+def _by_size(entries: list[bytes]) -> Iterator[list[bytes]]:
+    """Entries in order, in parts of about SIGNALS_BYTES, so that a busy item's record stays below what a topic takes."""
+    part: list[bytes] = []
+    size = 0
+    for entry in entries:
+        if part and size + len(entry) > SIGNALS_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += len(entry)
+    yield part
 
 
 def _signals(item_id: str, partition: int, entries: list[bytes]) -> bytes:

@@ -73,7 +73,7 @@ class UserState:
         """Include `event`. A duplicate moves `applied_offset` on and nothing else, so that readers see it is dealt with."""
         if event.offset <= self.applied_offset:
             return Outcome.REPLAYED
-        digest = digest_of(event.event_id)
+        digest = digest_of(event.event_id) if event.event_id else b""
         if self._knows(digest):
             self.applied_offset = event.offset
             return Outcome.DUPLICATE
@@ -97,7 +97,8 @@ class UserState:
         return list(found)
 
     def _knows(self, digest: bytes) -> bool:
-        at = self.recent.find(digest)
+        """An event without an id has no digest, and nothing is its duplicate."""
+        at = self.recent.find(digest) if digest else -1
         while at > 0 and at % DIGEST_BYTES:
             at = self.recent.find(digest, at + 1)
         return at >= 0

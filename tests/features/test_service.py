@@ -1,5 +1,6 @@
 """A worker on a real Kafka, with what publishers and other writers may do to its topics."""
 
+import random
 from pathlib import Path
 
 from aiokafka.partitioner import DefaultPartitioner
@@ -22,10 +23,10 @@ async def test_junk_on_every_topic_stops_nothing_and_is_kept(kafka: str, topic_p
         await place.publish([record for record in JUNK if record[0] is not None], topic)
     with place.worker() as worker:
         await place.publish(stream(seed=5, count=1500))
-        await place.publish(JUNK, ITEM_SIGNALS)
+        await place.publish([*JUNK, (JUNK_KEY, random.Random(5).randbytes(4_000_000))], ITEM_SIGNALS)
         await poll_until(place.done, what="everything handled")
         assert (
-            'eddy_dead_letters_total{reason="undecodable",service="features",topic="item-signals"} 6.0'
+            'eddy_dead_letters_total{reason="undecodable",service="features",topic="item-signals"} 7.0'
             in worker.metrics()
         )
         assert worker.stop() == 0, place.logs()
@@ -34,7 +35,7 @@ async def test_junk_on_every_topic_stops_nothing_and_is_kept(kafka: str, topic_p
     assert (await place.item_features()).keys() == expected.item_features().keys()
     assert await place.dead_letters() == expected.dead
     refused = await place.dead_letters(ITEM_SIGNALS)
-    assert [reason for _, _, reason in refused] == ["undecodable"] * 6
+    assert [reason for _, _, reason in refused] == ["undecodable"] * 7
 
 
 async def test_records_stay_in_the_partition_of_what_they_come_from(

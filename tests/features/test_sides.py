@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from services.features.item_state import ItemPolicy
 from services.features.states import DictRecords
+from services.features.user_state import UserState
 from shared.codec import Codec
 from tests.features.factories import encoded, event, message, messages, stream
 from tests.features.undisturbed import Undisturbed, item_side, undisturbed, user_side
@@ -69,6 +70,25 @@ def test_any_crash_between_writes_gives_the_same_states(cuts: list[int], chance:
 def test_one_write_per_user_and_item_in_a_batch() -> None:
     batch = user_side(DictRecords()).apply(0, messages([encoded(event(number, item_id="m")) for number in range(9)]))
     assert len(batch.users) == len(batch.signals) == 1
+
+
+def test_busy_item_with_long_names_signals_in_parts_that_add_up() -> None:
+    records = [encoded(event(number, item_id=f"{number % 2}{'x' * 250}")) for number in range(40)]
+    records += [encoded(event(number, item_id=f"{number % 30}{'y' * 250}")) for number in range(40, 3000)]
+    batch = user_side(DictRecords()).apply(0, messages(records))
+    assert max(len(value) for _, value in batch.signals) < 300_000
+    assert len(batch.signals) > len({key for key, _ in batch.signals}) == 32
+    entries = [
+        entry["offset"] for _, value in batch.signals for entry in Codec.of("item_signals").decode(value)["entries"]
+    ]
+    assert sorted(entries) == list(range(3000))
+
+
+def test_state_that_cannot_be_read_starts_anew() -> None:
+    records = DictRecords()
+    records.write(0, b"u1", UserState(applied_offset=5).encode("u1") + b"more")
+    batch = user_side(records).apply(0, messages([encoded(event(0))]))
+    assert UserState.decode(batch.users[0][1]).counts == {"video/click": 1}
 
 
 def test_event_without_item_signals_nothing_and_an_impression_has_no_previous() -> None:

@@ -78,6 +78,13 @@ def test_duplicates_are_known_among_the_last_events_only() -> None:
     assert state.apply(clean(10, event_id="e0"), SMALL) is Outcome.APPLIED
 
 
+def test_events_without_an_id_are_nobodys_duplicates() -> None:
+    state = state_after(1)
+    for offset in (1, 2):
+        assert state.apply(clean(offset, event_id=""), SMALL) is Outcome.APPLIED
+    assert len(state.recent) == 8
+
+
 def test_as_of_is_the_newest_event_time_whatever_the_order() -> None:
     state = UserState()
     state.apply(clean(0, occurred_at=-5), SMALL)
