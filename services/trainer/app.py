@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
+from services.trainer.effort import PacePolicy
 from services.trainer.encoder_training import EncoderPolicy
 from services.trainer.examples import ExampleParser
 from services.trainer.graphs import GraphExporter
 from services.trainer.intake import DeadLetters, Intake
 from services.trainer.learner import Learner, LearnerPolicy
 from services.trainer.loop import Loop, LoopPolicy
-from services.trainer.pace import PacePolicy
 from services.trainer.releases import Newest, Publisher, newest_release
 from services.trainer.settings import TrainerSettings
 from shared.clock import SystemClock

@@ -1,7 +1,8 @@
 """`training_example` records as checked values. What cannot be learned from is refused with its reason, never guessed at."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class NextItem:
 
     user_id: str
     event: Past
-    history: tuple[Past, ...]
+    history: Iterable[Past]
     features: Features  # [C, FEATURES] of the considered candidates
     target: int
     kind: str = "next_item"
@@ -52,6 +53,22 @@ class Shown:
 
 
 Example = NextItem | Shown
+
+
+class Snapshot:
+    """A history snapshot, spelt out only when somebody looks: most users are known already. Raises PoisonError for unequal columns."""
+
+    def __init__(self, history: Record, scenario_ids: Mapping[str, int]) -> None:
+        self._columns = [history[name] for name in ("item_ids", "actions", "scenarios", "values", "occurred_at")]
+        self._scenario_ids = scenario_ids
+        if len({len(column) for column in self._columns}) > 1:
+            raise PoisonError("undecodable", "history columns of unequal length")
+        _finite(sum(history["values"]))
+
+    def __iter__(self) -> Iterator[Past]:
+        for item, action, scenario, value, at in zip(*self._columns, strict=True):
+            if item:
+                yield Past(item, 1 + _ACTION_INDEX.get(action, -1), self._scenario_ids.get(scenario, 0), value, at)
 
 
 class ExampleParser:
@@ -82,7 +99,8 @@ class ExampleParser:
         target = considered.index(item["item_id"]) if item["item_id"] in considered else -1
         action = 1 + _action(item["action"])
         event = Past(item["item_id"], action, scenario, _finite(item["value"]), record["occurred_at"])
-        return NextItem(record["user_id"], event, self._history(record["history"]), features, target)
+        history = () if record["history"] is None else Snapshot(record["history"], self._scenario_ids)
+        return NextItem(record["user_id"], event, history, features, target)
 
     def _shown(self, record: Record, scenario: int) -> Shown:
         items = record["items"]
@@ -108,20 +126,6 @@ class ExampleParser:
             raise PoisonError("non_finite", field)
         return features
 
-    def _history(self, history: Record | None) -> tuple[Past, ...]:
-        if history is None:
-            return ()
-        columns = (history[name] for name in ("item_ids", "actions", "scenarios", "values", "occurred_at"))
-        try:
-            rows = list(zip(*columns, strict=True))
-        except ValueError as error:
-            raise PoisonError("undecodable", "history columns of unequal length") from error
-        return tuple(
-            Past(item, 1 + _ACTION_INDEX.get(action, -1), self._scenario_ids.get(scenario, 0), _finite(value), at)
-            for item, action, scenario, value, at in rows
-            if item
-        )
-
 
 def _action(name: str) -> int:
     index = _ACTION_INDEX.get(name)
@@ -131,6 +135,6 @@ def _action(name: str) -> int:
 
 
 def _finite(value: float) -> float:
-    if not np.isfinite(value):
+    if not isfinite(value):
         raise PoisonError("non_finite", "value")
     return min(max(value, 0.0), 1.0)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.trainer.effort import Effort
 from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
 from services.trainer.examples import Example, NextItem, Shown
 from services.trainer.progressive import Window
@@ -16,8 +17,8 @@ from services.trainer.ranker_training import RankerPolicy, RankerTrainer
 from shared.model_contract import ACTIONS, MAX_SCENARIOS
 from shared.scenarios import Scenarios
 
-MICRO_BATCH = 256
 JUDGED_EXAMPLES = 2000
+LEAST_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,11 @@ class Learner:
         self.encoder.observe(events)
         self.examples += len(examples)
 
-    def step(self, replay: bool = True) -> StepReport:
-        """Learn from all that was observed since the last step; without `replay` from little else."""
+    def step(self, effort: Effort = Effort.FULL) -> StepReport:
+        """Learn from all that was observed since the last step."""
         wanted = self.encoder.wanted_steps()
-        losses = self.encoder.step(replay) if wanted else []
-        steps = self.ranker.step()
+        losses = self.encoder.step(replay=effort is Effort.FULL) if wanted else []
+        steps = self.ranker.step(LEAST_SHARE if effort is Effort.LEAST else 1.0)
         return StepReport(len(losses), wanted - len(losses), steps, float(np.mean(losses)) if losses else 0.0)
 
     def snapshot(self) -> Weights:

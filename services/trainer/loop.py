@@ -9,12 +9,12 @@ from pathlib import Path
 import structlog
 
 from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from services.trainer.effort import Effort, PacePolicy, effort_for, is_due
 from services.trainer.examples import Example, ExampleParser
 from services.trainer.gate import NOT_A_NUMBER, Candidate, GatePolicy, reasons_to_hold
 from services.trainer.graphs import GraphExporter, Graphs
 from services.trainer.intake import SERVICE, DeadLetters, Intake, read_examples, read_items
 from services.trainer.learner import Learner, Weights
-from services.trainer.pace import Load, PacePolicy, is_due, load_of
 from services.trainer.parity import Probe, largest_difference, probe_of
 from services.trainer.progressive import Comparison
 from services.trainer.releases import Publisher
@@ -138,9 +138,9 @@ class Loop:
         await self._observe(examples)
         if not self._learner.fresh:
             self._learned_through = list(self._examples.next_offsets)
-        load = load_of(waiting, self._policy.pace)
-        if is_due(self._learner.fresh, time.monotonic() - self._fresh_since, load, self._policy.pace):
-            await self._learn(load)
+        effort = effort_for(waiting, self._policy.pace)
+        if is_due(self._learner.fresh, time.monotonic() - self._fresh_since, effort, self._policy.pace):
+            await self._learn(effort)
         await self._release_when_due()
         if time.monotonic() - self._saved_at >= self._policy.checkpoint_interval_sec:
             await self._save()
@@ -155,10 +155,10 @@ class Loop:
         for example in examples:
             EXAMPLES.labels(example.kind).inc()
 
-    async def _learn(self, load: Load) -> None:
+    async def _learn(self, effort: Effort) -> None:
         through = list(self._examples.next_offsets)
         with STAGE_SECONDS.labels(SERVICE, "learn").time():
-            report = await asyncio.to_thread(self._learner.step, load is Load.LIGHT)
+            report = await asyncio.to_thread(self._learner.step, effort)
         STEPS.labels("encoder").inc(report.encoder_steps)
         STEPS.labels("ranker").inc(report.ranker_steps)
         SHED_REPLAY.inc(report.shed_steps)
@@ -202,7 +202,7 @@ class Loop:
                 log.warning("release_held", reasons=",".join(held), **captured.figures())
                 return None
             try:
-                rows = await self._publisher.publish(
+                published = await self._publisher.publish(
                     captured.weights,
                     graphs,
                     captured.trained_through,
@@ -213,7 +213,8 @@ class Loop:
                 self._learned_since_release = True
                 return None
         self._health.details["version"] = self._publisher.version
-        log.info("released", version=self._publisher.version, rows=rows, examples=captured.examples)
+        self._learned_since_release |= published.left > 0
+        log.info("released", version=self._publisher.version, rows=published.rows, examples=captured.examples)
         return captured.weights
 
     def _judge(self, captured: "_Captured") -> tuple[Graphs, Candidate]:

@@ -37,7 +37,7 @@ class Ranker(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.additive = nn.Parameter(torch.tensor([PRIOR.get(name, 0.0) for name in FEATURES]))
+        self.additive = nn.Parameter(torch.tensor([[PRIOR.get(name, 0.0)] for name in FEATURES]))
         self.first = nn.Parameter(_init(len(FEATURES), HIDDEN))
         self.first_bias = nn.Parameter(torch.zeros(HIDDEN))
         self.second = nn.Parameter(_init(HIDDEN, HIDDEN))
@@ -56,10 +56,10 @@ class Ranker(nn.Module):
         """[B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without the part of the position."""
         x = ((features - self.mean) / self.deviation).clamp(-CLIP, CLIP)
         hidden = functional.silu(x @ self.first + self.first_bias)
-        gate = functional.embedding(scenarios, self.gate)[:, None]
-        hidden = hidden * (1 + gate) + functional.embedding(scenarios, self.shift)[:, None]
+        gate, shift = (functional.embedding(scenarios, table)[:, None] for table in (self.gate, self.shift))
+        hidden = torch.addcmul(shift, hidden, 1 + gate)
         hidden = functional.silu(hidden @ self.second + self.second_bias)
-        scores = (x * self.additive).sum(-1) + (hidden @ self.score)[..., 0]
+        scores = (x @ self.additive + hidden @ self.score)[..., 0]
         return scores, hidden @ self.heads + functional.embedding(scenarios, self.head_bias)[:, None]
 
     def shown(self, features: Tensor, scenarios: Tensor, positions: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,8 @@ class RankerPolicy:
 
     rate: float = 2e-3
     examples_per_step: int = 51
-    lists_per_step: int = 256
-    shown_per_step: int = 1024
+    lists_per_step: int = 128
+    shown_per_step: int = 512
 
 
 class RankerTrainer:
@@ -44,6 +43,7 @@ class RankerTrainer:
         self.shown = ShownMemory()
         self._fresh_lists = 0
         self._fresh_shown = 0
+        self._owed = 0.0
 
     @property
     def fresh(self) -> int:
@@ -61,9 +61,11 @@ class RankerTrainer:
         self._fresh_shown += len(items.actions)
         return lists, items
 
-    def step(self) -> int:
-        """Learn in as many gradient steps as the recipe says; returns how many."""
-        steps = ceil(self.fresh / self.policy.examples_per_step)
+    def step(self, share: float = 1.0) -> int:
+        """Learn in as many gradient steps as the recipe says, or a `share` of them; returns how many."""
+        self._owed += share * self.fresh / self.policy.examples_per_step
+        steps = max(1, round(self._owed)) if self.fresh else 0
+        self._owed = max(0.0, self._owed - steps)
         self._fresh_lists = self._fresh_shown = 0
         for _ in range(steps):
             self._gradient_step()

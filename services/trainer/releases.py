@@ -18,9 +18,11 @@ from shared.topics import ITEM_EMBEDDINGS, MODEL_RELEASES
 CHAMPION = "champion"
 TAIL = 20  # records of each partition that are looked at for the newest release
 
-# A row is published again when it moved by more than this (Euclidean; rows are unit vectors). User vectors have length 1 / .08 = 12.5,
-# so that a score differs by at most .1 from the trained one's, and the median item's by far less.
-ROW_TOLERANCE = 0.008
+# A row is published again when it moved by more than this (Euclidean; rows are unit vectors), those that moved most first, and so many
+# of known ones at most with one release: what is left over moves the more until the next. User vectors have length 1 / .08 = 12.5, in a
+# direction that has little to do with a row's move: .02 is some .03 in a score whose deviation over items is about 1.5.
+ROW_TOLERANCE = 0.02
+ROWS_PER_RELEASE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ async def newest_release(bus: Bus) -> Newest:
     return newest
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Rows that went with a release, and moved rows that were left for the next one."""
+
+    rows: int
+    left: int
+
+
 class Publisher:
     """Writes releases with rising versions; remembers what rows readers have."""
 
@@ -63,10 +73,10 @@ class Publisher:
 
     async def publish(
         self, weights: Weights, graphs: Graphs, trained_through: list[int], metrics: dict[str, float]
-    ) -> int:
-        """Publish the next version; returns the number of rows that went with it. Raises KafkaError when a write is refused."""
+    ) -> "Published":
+        """Publish the next version. Raises KafkaError when a write is refused."""
         version = self.version + 1
-        changed = changed_rows(self._rows, weights.vectors)
+        changed, left = changed_rows(self._rows, weights.vectors)
         await self._publish_rows(weights, changed, version)
         record = {
             "slot": CHAMPION,
@@ -84,7 +94,7 @@ class Publisher:
         self.version = version
         RELEASES.inc()
         ROWS_PUBLISHED.inc(len(changed))
-        return len(changed)
+        return Published(len(changed), left)
 
     async def _publish_rows(self, weights: Weights, changed: NDArray[np.int64], version: int) -> None:
         futures = []
@@ -100,12 +110,13 @@ class Publisher:
         self._rows = known
 
 
-def changed_rows(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Rows of `after` (not the padding) that `before` does not have or that moved by more than ROW_TOLERANCE."""
-    moved = np.linalg.norm(after[: len(before)] - before, axis=1) > ROW_TOLERANCE
-    changed = np.concatenate([moved, np.ones(len(after) - len(before), np.bool_)])
-    changed[0] = False
-    return np.flatnonzero(changed)
+def changed_rows(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[NDArray[np.int64], int]:
+    """Rows of `after` to publish, given those that readers have: new ones and the ROWS_PER_RELEASE that moved most. Also how many moved
+    by more than ROW_TOLERANCE and have to wait. Row 0 is padding, never published."""
+    moved = np.linalg.norm(after[: len(before)] - before, axis=1)
+    most_first = np.argsort(-moved, kind="stable")[: np.count_nonzero(moved > ROW_TOLERANCE)]
+    known, new = np.sort(most_first[:ROWS_PER_RELEASE]), np.arange(max(len(before), 1), len(after))
+    return np.concatenate([known, new]), len(most_first) - len(known)
 
 
 def _newer(newest: Newest, payload: bytes, codec: Codec) -> Newest:

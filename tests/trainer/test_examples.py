@@ -78,3 +78,9 @@ def test_features_are_not_needed() -> None:
     example = PARSER.parse(example_record(considered=[], considered_features=b"", contract=""))
     assert isinstance(example, NextItem)
     assert (len(example.features), example.target) == (0, -1)
+
+
+def test_a_history_with_unequal_columns_is_refused() -> None:
+    history = {"item_ids": ["m8"], "actions": [], "scenarios": ["video"], "values": [1.0], "occurred_at": [1]}
+    with pytest.raises(PoisonError):
+        PARSER.parse(example_record(history=history))

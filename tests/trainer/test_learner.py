@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from services.trainer.effort import Effort
 from services.trainer.examples import NextItem
 from services.trainer.learner import ItemContent
 from tests.trainer.factories import a_stream, features, learner, next_item
@@ -44,7 +45,7 @@ def test_the_serving_model_is_what_was_released_last() -> None:
 def test_without_replay_steps_are_left_out_and_counted() -> None:
     one = learner()
     one.observe(a_stream(300))
-    report = one.step(replay=False)
+    report = one.step(Effort.NO_REPLAY)
     assert (report.encoder_steps, report.shed_steps) == (1, 2)
     assert one.fresh == 0
 
