@@ -35,7 +35,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))
         examples = await stack.enter_async_context(bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)))
         newest = await newest_release(bus)
-        exporter = await asyncio.to_thread(_exporter, newest, settings.state_dir)
+        exporter = await asyncio.to_thread(_exporter, newest, settings.trainer_graphs_dir)
         ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
         loop = Loop(
             policy=_loop_policy(settings),

@@ -1,7 +1,10 @@
 """Settings of the trainer."""
 
+from pathlib import Path
+
 from pydantic import Field
 
+from shared.paths import REPO_ROOT
 from shared.settings import Settings
 
 
@@ -9,6 +12,9 @@ class TrainerSettings(Settings):
     """EDDY_* for every service and EDDY_TRAINER_* for this one."""
 
     trainer_http_port: int = Field(8004, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
+    trainer_graphs_dir: Path = Field(
+        REPO_ROOT / ".state" / "graphs", description="Folder for traced graphs: made from the code, no state."
+    )
     trainer_threads: int = Field(1, ge=1, description="Threads that torch computes with.")
     trainer_seed: int = Field(0, description="Seed of everything random.")
     trainer_release_interval_sec: float = Field(1.0, gt=0, description="Least time between two releases.")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from services.trainer.graphs import GraphExporter
+from services.trainer.settings import TrainerSettings
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,9 +19,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def traced_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with traced graphs, for workers that should not spend their first seconds on it."""
-    folder = tmp_path_factory.mktemp("traced")
+def traced_folder() -> Path:
+    """The folder with traced graphs, so that no worker spends its first seconds on it."""
+    folder: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
     GraphExporter.cached(folder)
     return folder
 

@@ -62,17 +62,17 @@ class Running:
 
 
 class Place:
-    """One Eddy of a test: brokers, prefix, and a folder for state and logs. `traced` has graphs ready."""
+    """One Eddy of a test: brokers, prefix, and a folder for state and logs."""
 
     def __init__(self, kafka: str, topic_prefix: str, folder: Path, traced: Path) -> None:
         self._folder = folder
-        self._traced = traced
         self.state = folder / "state"
         self._environment = {
             "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
             "EDDY_TOPIC_PREFIX": topic_prefix,
             "EDDY_TOPIC_PARTITIONS": str(PARTITIONS),
             "EDDY_STATE_DIR": str(self.state),
+            "EDDY_TRAINER_GRAPHS_DIR": str(traced),
         }
         self.bus = Bus(load(TrainerSettings, self._environment))
         self.started = 0
@@ -82,9 +82,8 @@ class Place:
         return self.state / f"trainer-{self._environment['EDDY_TOPIC_PREFIX']}.ckpt"
 
     def empty_disk(self) -> None:
-        """Lose the state. Graphs traced from the code are kept: to trace them takes time and holds no state."""
+        """Lose the state."""
         shutil.rmtree(self.state, ignore_errors=True)
-        shutil.copytree(self._traced, self.state)
 
     @contextmanager
     def trainer(self, **settings: str) -> Iterator[Running]:

@@ -21,7 +21,6 @@ QUICK = {"release_interval_sec": "0.2", "checkpoint_interval_sec": "0.4"}
 async def test_learning_survives_kills(kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path) -> None:
     """The disk is kept after the even lives and lost after the odd ones."""
     place = Place(kafka, topic_prefix, tmp_path, traced_folder)
-    place.empty_disk()
     await place.bus.create_topics()
     await place.publish_items(30)
     chance = random.Random(topic_prefix)

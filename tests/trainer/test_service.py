@@ -13,7 +13,6 @@ from tests.trainer.running import Place, assert_releases_hold, events_of
 
 async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path) -> None:
     place = Place(kafka, topic_prefix, tmp_path, traced_folder)
-    place.empty_disk()
     await place.bus.create_topics()
     await place.publish_items(40)
     with place.trainer(release_interval_sec="0.2") as trainer:
@@ -40,7 +39,6 @@ async def test_an_example_on_a_quiet_stream_is_released_soon(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
     place = Place(kafka, topic_prefix, tmp_path, traced_folder)
-    place.empty_disk()
     await place.bus.create_topics()
     with place.trainer() as trainer:
         await poll_until(trainer.ready, what="ready on empty topics")
@@ -52,7 +50,6 @@ async def test_what_cannot_be_used_is_kept_aside(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
     place = Place(kafka, topic_prefix, tmp_path, traced_folder)
-    place.empty_disk()
     await place.bus.create_topics()
     await place.publish(ITEMS, [("m1", b"\x00\xff"), ("m2", b"")])
     await place.publish(TRAINING_EXAMPLES, [("u", b"\xc3\x01 nonsense"), ("u", b"")])
