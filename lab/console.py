@@ -18,6 +18,8 @@ def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
     """
     # What aiokafka logs as errors it also raises, or tries again.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # A shell starts what runs in its background with SIGINT ignored; Ctrl-C, or whoever stands for it, is to work there too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGHUP, _unwind)
     try:
