@@ -1,6 +1,7 @@
 """Wires the features service."""
 
 import asyncio
+import gc
 import time
 from contextlib import AsyncExitStack
 
@@ -24,6 +25,8 @@ from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURE
 
 async def main(settings: FeaturesSettings, health: Health) -> None:
     """Run until cancelled. Raises FatalError when recovery hangs or Kafka is away."""
+    # States are many and rarely in cycles: looking for those each few hundred objects costs more than they do.
+    gc.set_threshold(200_000, 50, 1000)
     scenarios = load_scenarios(settings.scenarios_path)
     bus = Bus(settings)
     await bus.create_topics()

@@ -172,7 +172,10 @@ class ItemState:
 
     def _covisit(self, signal: Signal, rules: ItemRules) -> None:
         known = self.rows
-        rows = [known[other] if other in known else self._add(other) for other in signal.previous]
+        new = {other: None for other in signal.previous if other not in known}
+        if new:
+            self._add(list(new))
+        rows = [known[other] for other in signal.previous]
         steps = self._steps(signal.at, self.as_of, rules)
         gains = rules.gains[: len(rows)]
         if steps:
@@ -187,14 +190,17 @@ class ItemState:
         step = max([rules.step_ms(name) for name in self.counts])
         return int(end // step) - int(start // step)
 
-    def _add(self, other: str) -> int:
-        row = self.rows[other] = len(self.packed)
-        if row == len(self.ties):
-            self.ties = np.concatenate([self.ties, np.zeros(ROOM, np.int64)])
-            self.weights = np.concatenate([self.weights, np.zeros((2, ROOM), np.float32)], axis=1)
-        packed, self.ties[row] = _identity(other)
-        self.packed.append(packed)
-        return row
+    def _add(self, others: list[str]) -> None:
+        """Give items that are not known a row each."""
+        identities = [_identity(other) for other in others]
+        first, last = len(self.packed), len(self.packed) + len(others)
+        if last > len(self.ties):
+            room = last - len(self.ties) + ROOM
+            self.ties = np.concatenate([self.ties, np.zeros(room, np.int64)])
+            self.weights = np.concatenate([self.weights, np.zeros((2, room), np.float32)], axis=1)
+        self.rows.update(zip(others, range(first, last), strict=True))
+        self.packed += [packed for packed, _ in identities]
+        self.ties[first:last] = [tie for _, tie in identities]
 
     def _strongest(self) -> npt.NDArray[np.intp]:
         """Rows, strongest first; ties in an order that depends on the items alone."""

@@ -55,6 +55,12 @@ def test_covisits_weigh_by_step_and_the_newest_is_a_transition() -> None:
     assert record["transition_weights"] == [1.0, 1.0, 0.0]
 
 
+def test_item_named_twice_in_a_signal_has_one_row() -> None:
+    state = state_of([signal(0, previous=("a", "a", "b")), signal(1, previous=("c",))])
+    assert sorted(record_of(state)["covisited"]) == ["a", "b", "c"]
+    assert len(state.packed) == len(state.rows) == 3
+
+
 def test_replayed_signal_changes_nothing_and_other_partitions_count_for_themselves() -> None:
     state = state_of([signal(5)])
     before = state.encode("m")
