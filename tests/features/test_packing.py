@@ -4,7 +4,7 @@ import io
 
 import fastavro
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.features.packing import (
@@ -28,6 +28,7 @@ def written(schema: object, value: object) -> bytes:
     return out.getvalue()
 
 
+@settings(deadline=None)
 @given(LONGS)
 def test_long_is_avro(value: int) -> None:
     packed = pack_long(value)
@@ -36,6 +37,7 @@ def test_long_is_avro(value: int) -> None:
     assert first_long(packed + b"\xff") == len(packed)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=200), max_size=150))
 def test_array_of_strings_is_avro_and_comes_apart_again(texts: list[str]) -> None:
     parts = [pack_string(text) for text in texts]

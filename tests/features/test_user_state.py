@@ -3,7 +3,7 @@ import zlib
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.features.cleaning import Cleaner, Event
@@ -124,6 +124,7 @@ def test_digest_counts_at_its_own_place_only() -> None:
     assert state._knows(state.recent[8:16])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_junk_is_refused_and_never_hangs(junk: bytes, cut: int) -> None:
     good = state_after(6).encode("u1")
