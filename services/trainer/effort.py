@@ -20,8 +20,8 @@ class PacePolicy:
     """`learn_within_sec`: longest that an example waits for its batch to fill; lags in waiting examples."""
 
     learn_within_sec: float = 0.25
-    shed_replay_lag: int = 3000
-    large_batch_lag: int = 15000
+    shed_replay_lag: int = 1000
+    large_batch_lag: int = 4000
 
 
 def effort_for(waiting: int, policy: PacePolicy) -> Effort:

@@ -23,7 +23,7 @@ NORM_LIMIT = 5.0
 class EncoderPolicy:
     """How the encoder learns: the recipe is two steps of 48 users for 256 fresh events, half of them recent."""
 
-    rate: float = 2e-3
+    rate: float = 5e-3
     events_per_step: int = 128
     users_per_step: int = 48
     fewest_users: int = 16

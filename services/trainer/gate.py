@@ -15,11 +15,12 @@ LOG_LOSS = "log_loss"
 class GatePolicy:
     """A candidate is worse when its log-loss is higher by more than `tolerance` of the serving one's and by more than `errors`
     standard errors of the paired difference: a gate that noise can close stalls, one without a tolerance closes on nothing.
-    Below `fewest` examples nothing is known."""
+    Below so many examples and batches nothing is known."""
 
-    tolerance: float = 0.01
+    tolerance: float = 0.02
     errors: float = 4.0
-    fewest: int = 200
+    fewest_examples: int = 200
+    fewest_batches: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def reasons_to_hold(candidate: Candidate, policy: GatePolicy) -> list[str]:
 
 
 def _is_worse(seen: Comparison, policy: GatePolicy) -> bool:
-    if seen.count < policy.fewest:
+    if seen.count < policy.fewest_examples or seen.batches < policy.fewest_batches:
         return False
     allowed = max(policy.tolerance * seen.serving, policy.errors * seen.error)
     return not seen.difference <= allowed

@@ -10,7 +10,7 @@ from services.trainer.content import CONTENT_SLOTS, VOCABULARY, Vocabulary
 from shared.model_contract import DIM, PADDING_ROW
 
 FIRST_CAPACITY = 1024
-INIT = 0.05
+INIT = 0.02  # small beside a step of Adam: what is learned first decides the direction
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 

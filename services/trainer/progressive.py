@@ -11,12 +11,13 @@ Losses = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Losses of the candidate and of the serving model on the same `count` examples."""
+    """Losses of the candidate and of the serving model on the same `count` examples in `batches`."""
 
     count: int = 0
+    batches: int = 0
     serving: float = 0.0
     candidate: float = 0.0
-    error: float = 0.0  # standard error of the mean difference
+    error: float = 0.0  # standard error of the mean difference, batches being what is independent
 
     @property
     def difference(self) -> float:
@@ -25,10 +26,11 @@ class Comparison:
 
 
 class Window:
-    """The last `size` examples with both losses, in whole batches."""
+    """The last `size` examples with both losses, in whole batches, and in `least_batches` at least."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, least_batches: int = 30) -> None:
         self._size = size
+        self._least_batches = least_batches
         self._batches: deque[tuple[Losses, Losses]] = deque()
         self._count = 0
 
@@ -37,7 +39,7 @@ class Window:
             return
         self._batches.append((serving, candidate))
         self._count += len(serving)
-        while self._count - len(self._batches[0][0]) >= self._size:
+        while len(self._batches) > self._least_batches and self._count - len(self._batches[0][0]) >= self._size:
             self._count -= len(self._batches.popleft()[0])
 
     def clear(self) -> None:
@@ -45,9 +47,12 @@ class Window:
         self._count = 0
 
     def compare(self) -> Comparison:
+        """Means over the window. The error is clustered by batch (Liang and Zeger 1986): what a batch has in common, negatives of lists
+        that closed together say, moves all its differences at once."""
         if not self._count:
             return Comparison()
-        serving, candidate = (np.concatenate(column) for column in zip(*self._batches, strict=True))
-        difference = candidate - serving
-        error = float(difference.std()) / self._count**0.5
-        return Comparison(self._count, float(serving.mean()), float(candidate.mean()), error)
+        sizes, serving, candidate = np.array([(len(one), one.sum(), other.sum()) for one, other in self._batches]).T
+        surplus = candidate - serving
+        error = float(np.sqrt(np.square(surplus - sizes * surplus.sum() / self._count).sum()) / self._count)
+        means = float(serving.sum() / self._count), float(candidate.sum() / self._count)
+        return Comparison(self._count, len(sizes), *means, error)

@@ -15,7 +15,8 @@ from services.trainer.ranking_memory import ListMemory, Lists, ShownItems, Shown
 from shared.model_contract import FEATURES
 
 NORM_LIMIT = 5.0
-OFFSET_SPEED = 10.0
+OFFSET_SPEED = 5.0
+SHOWN_IN_A_LIST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ class RankerTrainer:
 
     @property
     def fresh(self) -> int:
-        """Lists, or shown items where they are more than four to a list, that no step has learned from."""
-        return max(self._fresh_lists, self._fresh_shown // 4)
+        """Lists, or shown items at a list's length each, that no step has learned from."""
+        return max(self._fresh_lists, -(-self._fresh_shown // SHOWN_IN_A_LIST))
 
     def observe(self, events: Sequence[NextItem], shown: Sequence[Shown]) -> tuple[Lists, ShownItems]:
         """Remember what can be ranked; returned as batches, for judging before anything is learned from them."""

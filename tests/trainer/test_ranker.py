@@ -37,9 +37,9 @@ def test_a_planted_feature_is_learned_from_lists() -> None:
 def test_a_position_is_not_taken_for_the_item() -> None:
     # Items are equally good; the first place is clicked three times as often as the second.
     trainer, random = a_trainer(), np.random.default_rng(0)
-    for _ in range(20):
+    for _ in range(40):
         examples = []
-        for _ in range(256):
+        for _ in range(800):
             actions = tuple(CLICK if random.random() < chance else -1 for chance in (0.6, 0.2))
             examples.append(Shown("label", VIDEO, features(2, int(random.integers(1 << 30))), (0, 1), actions))
         trainer.observe([], examples)
