@@ -1,5 +1,6 @@
 """What the gateway says when something behind it is away."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ async def test_a_broker_that_goes_away_is_503_and_the_gateway_lives_on(
 @contextmanager
 def paused(broker: Broker) -> Iterator[None]:
     broker.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, broker.process.pid, os.WSTOPPED | os.WNOWAIT)  # the last of its threads stops a moment later
     try:
         yield
     finally:
