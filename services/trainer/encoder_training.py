@@ -77,6 +77,7 @@ class EncoderTrainer:
         """
         fresh = np.fromiter(self._fresh, np.int64)
         steps = self.wanted_steps() if replay else 1
+        self._set_rate(min(1.0, self._fresh_events / (steps * self.policy.events_per_step)))
         few = self._fresh_events < self.policy.events_per_step
         self._fresh.clear()
         self._fresh_events = 0
@@ -126,6 +127,11 @@ class EncoderTrainer:
             return [fresh] * steps
         return np.array_split(self._random.permutation(fresh), steps)
 
+    def _set_rate(self, share: float) -> None:
+        """A step for few events is a short one: Adam's steps have the same length whatever they are made of, and a stream that trickles
+        would otherwise be learned from a hundred times as often as one that flows."""
+        self._optimiser.param_groups[0]["lr"] = share * self.policy.rate
+
     def _gradient_step(self, fresh: NDArray[np.int64], users: int) -> float:
         windows = self._draw(fresh, users)
         outcome = next_item_loss(
@@ -139,7 +145,7 @@ class EncoderTrainer:
         norm = torch.nn.utils.clip_grad_norm_(self._shared(), NORM_LIMIT)
         if gradient is not None and bool(torch.isfinite(norm)) and bool(torch.isfinite(gradient).all()):
             self._optimiser.step()
-            self.table.move(outcome.rows, gradient, self.policy.rate)
+            self.table.move(outcome.rows, gradient, self._optimiser.param_groups[0]["lr"])
         return outcome.loss.item()
 
     def _draw(self, fresh: NDArray[np.int64], users: int) -> Sequences:

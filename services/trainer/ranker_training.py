@@ -66,6 +66,7 @@ class RankerTrainer:
         """Learn in as many gradient steps as the recipe says, or a `share` of them; returns how many."""
         self._owed += share * self.fresh / self.policy.examples_per_step
         steps = max(1, round(self._owed)) if self.fresh else 0
+        self._set_rate(min(1.0, self._owed))
         self._owed = max(0.0, self._owed - steps)
         self._fresh_lists = self._fresh_shown = 0
         for _ in range(steps):
@@ -96,11 +97,16 @@ class RankerTrainer:
         self._optimiser.load_state_dict(state["optimiser"])
         self._random.bit_generator.state = state["random"]
 
+    def _set_rate(self, share: float) -> None:
+        """What is less than a step's worth of examples makes a shorter step (see EncoderTrainer)."""
+        for group, speed in zip(self._optimiser.param_groups, (1.0, OFFSET_SPEED), strict=True):
+            group["lr"] = share * speed * self.policy.rate
+
     def _groups(self) -> list[dict[str, Any]]:
         """Offsets that stand for whole places and actions have a long way to go, and few to average over: they move faster."""
         offsets = [self.ranker.position, self.ranker.head_bias]
         others = [one for one in self.ranker.parameters() if all(one is not offset for offset in offsets)]
-        return [{"params": others}, {"params": offsets, "lr": OFFSET_SPEED * self.policy.rate}]
+        return [{"params": others}, {"params": offsets}]
 
     def _gradient_step(self) -> None:
         loss = torch.zeros(())

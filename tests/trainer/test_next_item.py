@@ -98,3 +98,14 @@ def test_loss_and_gradient_are_those_of_torch() -> None:
         torch.autograd.grad(fused, (users, items)), torch.autograd.grad(plain, (users, items)), strict=True
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_few_events_make_a_short_step() -> None:
+    moved = []
+    for events in (2, 128):
+        trainer = a_trainer(40)
+        trainer.observe([next_item(f"u{number}", f"i{number % 40}") for number in range(events)])
+        before = trainer.encoder.action.detach().clone()
+        trainer.step(replay=True)
+        moved.append((trainer.encoder.action.detach() - before).abs().max().item())
+    assert 0 < 30 * moved[0] < moved[1]
