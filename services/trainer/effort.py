@@ -19,7 +19,7 @@ class Effort(Enum):
 class PacePolicy:
     """`learn_within_sec`: longest that an example waits for its batch to fill; lags in waiting examples."""
 
-    learn_within_sec: float = 0.25
+    learn_within_sec: float = 0.15
     shed_replay_lag: int = 1000
     large_batch_lag: int = 4000
 

@@ -36,7 +36,7 @@ from shared.topics import ITEMS, TRAINING_EXAMPLES
 
 log = structlog.get_logger()
 
-READ_TIMEOUT_MS = 50
+READ_TIMEOUT_MS = 20
 READ_RECORDS = 1000
 
 
@@ -45,7 +45,7 @@ class LoopPolicy:
     """When things happen."""
 
     checkpoint_path: Path
-    release_interval_sec: float = 1.0
+    release_interval_sec: float = 0.5
     checkpoint_interval_sec: float = 30.0
     pace: PacePolicy = field(default_factory=PacePolicy)
     gate: GatePolicy = field(default_factory=GatePolicy)

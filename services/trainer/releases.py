@@ -22,7 +22,7 @@ TAIL = 20  # records of each partition that are looked at for the newest release
 # of known ones at most with one release: what is left over moves the more until the next. User vectors have length 1 / .08 = 12.5, in a
 # direction that has little to do with a row's move: .02 is some .03 in a score whose deviation over items is about 1.5.
 ROW_TOLERANCE = 0.02
-ROWS_PER_RELEASE = 1000
+ROWS_PER_RELEASE = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ class TrainerSettings(Settings):
     )
     trainer_threads: int = Field(1, ge=1, description="Threads that torch computes with.")
     trainer_seed: int = Field(0, description="Seed of everything random.")
-    trainer_release_interval_sec: float = Field(1.0, gt=0, description="Least time between two releases.")
+    trainer_release_interval_sec: float = Field(0.5, gt=0, description="Least time between two releases.")
     trainer_checkpoint_interval_sec: float = Field(30.0, gt=0, description="Time between two checkpoints.")
     trainer_learn_within_sec: float = Field(
-        0.25, gt=0, description="Longest that an example waits for its batch to fill."
+        0.15, gt=0, description="Longest that an example waits for its batch to fill."
     )
     trainer_shed_replay_lag: int = Field(1000, ge=1, description="Waiting examples above which replay is left out.")
     trainer_large_batch_lag: int = Field(4000, ge=1, description="Waiting examples above which batches grow fourfold.")
