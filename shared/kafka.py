@@ -4,14 +4,21 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaConnectionError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    TopicAlreadyExistsError,
+)
 from aiokafka.partitioner import murmur2
 
 from shared.errors import FatalError, PoisonError
@@ -20,6 +27,7 @@ from shared.topics import topics
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024
+COORDINATOR_TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class Bus:
 
     def __init__(self, settings: Settings) -> None:
         self._servers = settings.kafka_bootstrap_servers
+        self._compression = None if settings.kafka_compression == "none" else settings.kafka_compression
         self._prefix = settings.topic_prefix
         self._replication = settings.topic_replication
         self.partitions = settings.topic_partitions or next(iter(topics().values())).partitions
@@ -66,13 +75,13 @@ class Bus:
 
     @asynccontextmanager
     async def producer(self, **options: Any) -> AsyncIterator["Producer"]:
-        """A started producer (acks=all, idempotent, lz4), flushed and stopped at the end."""
+        """A started producer (acks=all, idempotent), flushed and stopped at the end."""
         raw = AIOKafkaProducer(
             bootstrap_servers=self._servers,
             **{
                 "acks": "all",
                 "enable_idempotence": True,
-                "compression_type": "lz4",
+                "compression_type": self._compression,
                 "linger_ms": 0,
                 "max_request_size": MAX_REQUEST_BYTES,
                 "max_batch_size": 256 * 1024,
@@ -150,7 +159,7 @@ class Bus:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
         await self._start(admin, "start", "close")
         try:
-            found = await admin.list_consumer_group_offsets(self.full_name(group))
+            found = await _once_coordinated(lambda: admin.list_consumer_group_offsets(self.full_name(group)))
         finally:
             await admin.close()
         return {partition: (known.offset, known.metadata) for partition, known in found.items() if known.offset >= 0}
@@ -245,6 +254,16 @@ async def settle(futures: Iterable[Awaitable[Any]]) -> list[Any]:
         if isinstance(result, BaseException):
             raise result
     return list(results)
+
+
+async def _once_coordinated(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """A broker that is new has no group coordinator until the first group asked for one; aiokafka's admin does not wait for it."""
+    for _ in range(COORDINATOR_TRIES):
+        try:
+            return await ask()
+        except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError, GroupLoadInProgressError):
+            await asyncio.sleep(0.2)
+    return await ask()
 
 
 def dead_letter_of(message: Message, error: PoisonError, service: str, full_topic: str, at_ms: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import structlog
 import uvicorn
+import uvloop
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -124,7 +125,7 @@ def run_service(service: str, settings: type[S], main: Callable[[S, Health], Awa
     try:
         loaded = load(settings)
         configure_logging(loaded.log_level, service)
-        asyncio.run(_until_signal(main(loaded, Health())))
+        uvloop.run(_until_signal(main(loaded, Health())))
     except* (ConfigError, FatalError) as group:
         print(f"{service}: {_first(group)}", file=sys.stderr, flush=True)
         sys.exit(1)

@@ -8,7 +8,7 @@ variable; `load` refuses it.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma separated.")
+    kafka_compression: Literal["none", "snappy", "lz4", "zstd"] = Field(
+        "none", description="How records are compressed: costs CPU on both sides, saves network and disk."
+    )
     topic_prefix: str = Field(
         "", description="Put before every topic, group and transactional id: several Eddys on one Kafka."
     )

@@ -17,7 +17,7 @@ from lab.replay.player import Player
 from lab.replay.progress import ProgressView, Standing, progress_view
 from lab.replay.quality import Judge
 from lab.replay.records import Records
-from lab.replay.schedule import Schedule
+from lab.replay.schedule import Pace, Schedule
 from lab.replay.services import wait_until_ready
 from lab.replay.settings import ReplaySettings
 from lab.replay.stream import Stream
@@ -87,7 +87,7 @@ class Performance:
     def __init__(self, stream: Stream, options: ReplayOptions, records: Records, outbox: Outbox, bus: Bus) -> None:
         self._schedule = Schedule(stream.users, stream.times_ms, options.window, round(options.max_skew_sec * 1000))
         self._outbox = outbox
-        self._poll_ms = 100 if options.speed is None else 5
+        self._poll_ms = 100 if options.speed is None and options.rate is None else 5
         self.player = Player(
             stream,
             self._schedule,
@@ -98,6 +98,7 @@ class Performance:
             wall_ms=SystemClock().now_ms,
             timeout_sec=options.deadline_sec * 2,
             horizon_ms=_horizon(stream, options.speed),
+            **({} if options.rate is None else {"may_act": Pace(options.rate, time.monotonic).allows}),
         )
         baselines: dict[str, Baseline] = {
             "popularity": Popularity(len(stream.item_ids)),
@@ -137,7 +138,7 @@ class Performance:
     def _standing(self, behind: int) -> Standing:
         versions = self.player.observed.served.versions
         return Standing(
-            events=self._schedule.oldest,
+            events=self._schedule.played,
             hit_rate=self.judge.scores["model"].hit_rate,
             version=versions[-1] if versions else 0,
             waiting=self.player.waiting,

@@ -1,8 +1,8 @@
 """The command: read the data set, play it, show and keep the figures."""
 
-import asyncio
 from datetime import UTC, datetime
 
+import uvloop
 from rich.console import Console
 
 from lab.datasets import Dataset, Item, load
@@ -32,7 +32,7 @@ def main() -> None:
 
 def _played(stream: Stream, options: ReplayOptions, settings: ReplaySettings, console: Console) -> Report:
     try:
-        return asyncio.run(replay(stream, options, settings, console))
+        return uvloop.run(replay(stream, options, settings, console))
     except ExceptionGroup as group:
         failures = group.subgroup(EddyError)
         if failures is None:

@@ -13,13 +13,14 @@ MAX_SKEW_SEC = 604_800.0
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """The command line, checked. `speed` is in event time per real time; None is as fast as the loop goes."""
+    """The command line, checked. `speed` is in event time per real time, `rate` in events per second; None is as fast as the loop goes."""
 
     dataset: str
     data: Path | None
     limit: int | None
     users: int | None
     speed: float | None
+    rate: float | None
     window: int
     max_skew_sec: float
     deadline_sec: float
@@ -37,6 +38,7 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
     parser.add_argument("--limit", type=_count, help="play the first LIMIT events")
     parser.add_argument("--users", type=_count, help="play the first USERS users to appear")
     parser.add_argument("--speed", type=_amount, help="times real time; as fast as the loop goes when left out")
+    parser.add_argument("--rate", type=_amount, metavar="EVENTS", help="per second, at most: latency below saturation")
     parser.add_argument("--window", type=_count, default=WINDOW, help="events from the oldest unfinished one on")
     parser.add_argument(
         "--max-skew",
@@ -57,6 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
         limit=given.limit,
         users=given.users,
         speed=given.speed,
+        rate=given.rate,
         window=given.window,
         max_skew_sec=given.max_skew,
         deadline_sec=given.deadline,

@@ -1,5 +1,6 @@
 """One user's turn, for many users at once: ask, wait for the list, look at it, act. A state machine without Kafka or clock."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -35,7 +36,8 @@ class Player:
     """Drives every event of a stream through request, list, impression and action.
 
     `put(topic, partition, key, value, on_offset=None, token=0)` publishes; `now` is a monotonic clock in seconds, `wall_ms` the wall
-    clock that deadlines are stated in. `horizon_ms` says up to which event time the stream may be played already.
+    clock that deadlines are stated in. `horizon_ms` says up to which event time the stream may be played already, `may_act` whether one
+    more of those who look at their list may act.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Player:
         wall_ms: Callable[[], int],
         timeout_sec: float,
         horizon_ms: Callable[[], float] = lambda: float("inf"),
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self._stream = stream
         self._schedule = schedule
@@ -60,6 +63,8 @@ class Player:
         self._wall_ms = wall_ms
         self._timeout_sec = timeout_sec
         self._horizon_ms = horizon_ms
+        self._may_act = may_act
+        self._looking: deque[tuple[int, Sequence[str]]] = deque()
         self._prefix = Prefix("recommendations", last="items")
         self._pending: dict[int, float] = {}  # event -> when its list was asked for, oldest first
         self._last_offset: dict[int, int] = {}  # user -> offset of their last event
@@ -78,6 +83,7 @@ class Player:
             self._acted_at.pop(self._stream.users[index], None)
             self._ask(index)
         self._give_up(self._now() - self._timeout_sec)
+        self._act_on_lists()
 
     def take(self, payload: bytes) -> None:
         """Take a record of `recommendations`; lists of others and late ones change nothing. Raises DecodeError."""
@@ -87,7 +93,8 @@ class Player:
         if index is None or asked_at is None:
             return
         self._observe(index, asked_at, answer["applied_offset"], answer["model_version"])
-        self._act(index, [item["item_id"] for item in answer["items"]])
+        self._looking.append((index, [item["item_id"] for item in answer["items"]]))
+        self._act_on_lists()
 
     def _ask(self, index: int) -> None:
         user = self._stream.users[index]
@@ -113,6 +120,10 @@ class Player:
             observed.stale_lists += 1
         elif acted_at is not None:
             observed.event_to_list_ms.append((now - acted_at) * 1000)
+
+    def _act_on_lists(self) -> None:
+        while self._looking and self._may_act():
+            self._act(*self._looking.popleft())
 
     def _act(self, index: int, shown: Sequence[str]) -> None:
         """Publish the impression, where there is something to see, and the user's action right behind it in the same partition."""

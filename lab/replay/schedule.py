@@ -1,7 +1,7 @@
 """Which historical event may be played next: many users at once, each strictly in order, time skew bounded."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class Schedule:
@@ -21,6 +21,7 @@ class Schedule:
         self._done = bytearray(len(users))
         self._waiting: dict[int, deque[int]] = {}  # per busy user: admitted events behind the one in flight
         self._next = 0
+        self._played = 0
         self.oldest = 0
         self.in_flight = 0
 
@@ -47,6 +48,7 @@ class Schedule:
     def finish(self, index: int) -> int | None:
         """Note that `index` has been played; its user's next admitted event, if any, is returned and may start."""
         self._done[index] = 1
+        self._played += 1
         while self.oldest < len(self._done) and self._done[self.oldest]:
             self.oldest += 1
         queue = self._waiting[self._users[index]]
@@ -56,9 +58,32 @@ class Schedule:
         self.in_flight -= 1
         return None
 
+    @property
+    def played(self) -> int:
+        """Events that have been played, whatever their place in the stream."""
+        return self._played
+
     def _limit(self) -> int:
         """End of the admissible part of the stream by count; by skew it ends where the time says so."""
         end = min(len(self._users), self.oldest + self._window)
         if self._next < end and self._times[self._next] > self._times[self.oldest] + self._skew:
             return self._next
         return end
+
+
+class Pace:
+    """Lets at most `rate` events a second through, evenly; `now` is a monotonic clock in seconds. Time not used is lost."""
+
+    def __init__(self, rate: float, now: Callable[[], float]) -> None:
+        self._interval = 1 / rate
+        self._now = now
+        self._next = now()
+
+    def allows(self) -> bool:
+        """Whether one more may go now, which it then must."""
+        now = self._now()
+        if now < self._next:
+            return False
+        # Up to a tenth of a second may be caught up with: whoever asks does so now and then.
+        self._next = max(self._next, now - 0.1) + self._interval
+        return True

@@ -22,7 +22,7 @@ class JoinerSettings(Settings):
     )
     joiner_batch_events: int = Field(1000, ge=1, description="Most user events in one transaction.")
     joiner_transaction_interval_sec: float = Field(
-        0.1,
+        0.25,
         ge=0,
         description="Least time between the starts of a partition's transactions, five round trips each. The first event after a "
         "pause does not wait.",

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from services.joiner.settings import JoinerSettings
 from shared.kafka import Bus
 from shared.scenarios import load_scenarios
 from shared.settings import Settings
@@ -138,7 +139,7 @@ async def test_idle_windows_close_and_survive_a_restart(kafka: str, topic_prefix
     assert examples_of(await read_all(bus, TRAINING_EXAMPLES), bus).keys() == {"r1/negatives/0"}
 
 
-async def test_a_click_is_labelled_within_milliseconds(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+async def test_a_click_is_labelled_within_a_transaction_or_two(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
     """The bound is loose, since the machine is shared; the benchmark says what it is."""
     bus = bus_of(kafka, topic_prefix)
     await bus.create_topics()
@@ -157,7 +158,7 @@ async def test_a_click_is_labelled_within_milliseconds(kafka: str, topic_prefix:
                 found = await poll_until(lambda: reader.batch(1000), 20, what="a label")
                 waited.append(time.perf_counter() - began)
                 assert {EXAMPLES.decode(message.value)["event_id"] for message in found} == {f"c{number}"}
-    assert statistics.median(waited) < 0.2
+    assert statistics.median(waited) < 2 * JoinerSettings().joiner_transaction_interval_sec + 0.2
 
 
 async def _grown(bus: Bus, before: int) -> bool:

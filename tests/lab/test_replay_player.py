@@ -5,7 +5,7 @@ from typing import Any
 
 from lab.replay.player import Player
 from lab.replay.records import Records
-from lab.replay.schedule import Schedule
+from lab.replay.schedule import Pace, Schedule
 from shared.codec import Codec, Record
 from shared.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
 from tests.lab.answering import answer
@@ -21,6 +21,7 @@ class Stage:
     users: list[int]
     items: list[int]
     now: float = 100.0
+    rate: float = 1e9
     requests: list[Record] = field(default_factory=list)
     events: list[Record] = field(default_factory=list)
     acknowledgements: list[Any] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Stage:
             now=lambda: self.now,
             wall_ms=lambda: 5000,
             timeout_sec=TIMEOUT_SEC,
+            may_act=Pace(self.rate, lambda: self.now).allows,
         )
         self.player.turn()
 
@@ -85,6 +87,18 @@ def test_an_item_that_is_not_listed_is_an_organic_event() -> None:
     _, organic = stage.events
     assert (organic["action"], organic["item_id"], organic["request_id"]) == ("rate", "i2", None)
     assert stage.player.observed.places == [-1]
+
+
+def test_at_a_rate_those_who_have_their_list_act_one_after_another() -> None:
+    stage = Stage([0, 1, 2], [2, 2, 2], rate=10.0)
+    for request in stage.requests:
+        stage.serve(request, ["i2"])
+    acted = []
+    for _ in range(3):
+        stage.player.turn()
+        acted.append(len(stage.events) // 2)
+        stage.now += 0.11
+    assert acted == [1, 2, 3]
 
 
 def test_the_next_request_names_the_offset_of_the_last_event() -> None:

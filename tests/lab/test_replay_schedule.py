@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.replay.schedule import Schedule
+from lab.replay.schedule import Pace, Schedule
 
 DAY_MS = 86_400_000
 
@@ -29,6 +29,7 @@ def test_any_order_of_finishing_plays_everything_within_the_bounds(events, windo
         unfinished = min(set(range(len(events))) - set(finished))
         assert schedule.oldest == unfinished
         assert schedule.in_flight == len(running)
+        assert schedule.played == len(finished)
         assert all(index < unfinished + window and times[index] <= times[unfinished] + skew for index in ready)
         assert len({users[index] for index in running}) == len(running), "a user's events overlap"
         index = choice.choice(sorted(running))
@@ -64,3 +65,25 @@ def test_no_window_is_an_error() -> None:
 
 def test_an_empty_stream_is_finished() -> None:
     assert Schedule([], [], window=1, max_skew_ms=0).finished
+
+
+def test_a_pace_is_kept_whether_asked_often_or_now_and_then() -> None:
+    for step in (0.001, 0.05):
+        now = [0.0]
+        pace = Pace(100.0, lambda now=now: now[0])  # type: ignore[misc]
+        gone = 0
+        while now[0] < 10.0:
+            while pace.allows():
+                gone += 1
+            now[0] += step
+        assert 990 <= gone <= 1011, step
+
+
+def test_time_not_used_is_not_caught_up_with_for_long() -> None:
+    now = [0.0]
+    pace = Pace(100.0, lambda: now[0])
+    now[0] = 60.0
+    gone = 0
+    while pace.allows():
+        gone += 1
+    assert 10 <= gone <= 12
