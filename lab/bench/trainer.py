@@ -111,6 +111,7 @@ def _example(kind: str, items: list[Record], considered: list[str], random: np.r
         "labelled_at": 0,
         "model_version": 1,
         "contract": hash_of_contract(),
+        "superseded": False,
         **head,
     }
 

@@ -1,6 +1,6 @@
 """Outcomes as training examples: Avro bytes put together from the parts of the list that they come from.
 
-The layout is version 1 of training_example.avsc; readers know former versions, so a newer schema may wait for this file.
+The layout is version 2 of training_example.avsc; readers know former versions, so a newer schema may wait for this file.
 """
 
 from services.joiner.lists import ROW_BYTES, ServedList
@@ -15,12 +15,14 @@ from services.joiner.wire import (
 from shared.codec import Codec, load_schema
 from shared.paths import SCHEMAS
 
-_HEADER = Codec("training_example", load_schema(SCHEMAS / "versions" / "training_example.1.avsc"), []).header
+_HEADER = Codec("training_example", load_schema(SCHEMAS / "versions" / "training_example.2.avsc"), []).header
 _NULL = b"\x00"
 _END = b"\x00"
 _EMPTY_BYTES = b"\x00"
 _SOME = b"\x02"
 _ONE = write_long(1)
+_FALSE = b"\x00"
+_TRUE = b"\x01"
 
 
 def user_of(outcome: Example) -> str:
@@ -56,6 +58,7 @@ def _positive(outcome: Positive | Upgrade, labelled_at: int) -> bytes:
             _SOME,
             served.history_encoded(),
             _tail(event.occurred_at, place, labelled_at, served),
+            _FALSE,
         )
     )
 
@@ -76,6 +79,7 @@ def _negative(outcome: Negative, labelled_at: int) -> bytes:
             _SOME,
             served.history_encoded(),
             _tail(first.until, first, labelled_at, served),
+            _FALSE,
         )
     )
 
@@ -95,6 +99,7 @@ def _next_item(outcome: NextItem, labelled_at: int) -> bytes:
             _EMPTY_BYTES if served is None else write_bytes(served.features()),
             _NULL if outcome.history_of is None else _SOME + outcome.history_of.history_encoded(),
             _tail(event.occurred_at, place, labelled_at, served),
+            _TRUE if outcome.superseded else _FALSE,
         )
     )
 

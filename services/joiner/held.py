@@ -108,10 +108,13 @@ class HeldLists:
                 best = (held, item)
         return best
 
-    def newest_before(self, event: Event, clock: int, holding: str | None = None) -> HeldList | None:
+    def newest_before(
+        self, event: Event, clock: int, holding: str | None = None, of_scenario: bool = False
+    ) -> HeldList | None:
         """The user's newest list that knew nothing of the event: requested before it, with features that do not include it.
 
-        `clock` is the event time when the event came. With `holding`, a list of the event's scenario that considered this item.
+        `clock` is the event time when the event came. With `of_scenario`, a list of the event's scenario; with `holding`, one that also
+        considered this item.
         """
         best: HeldList | None = None
         for held in self.of_user(event.user_id):
@@ -120,7 +123,9 @@ class HeldLists:
                 continue
             if clock > held.admit_until or (best is not None and served.requested_at <= best.served.requested_at):
                 continue
-            if holding is None or (served.scenario == event.scenario and held.holds(holding)):
+            if (of_scenario or holding is not None) and served.scenario != event.scenario:
+                continue
+            if holding is None or held.holds(holding):
                 best = held
         return best
 

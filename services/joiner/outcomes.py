@@ -55,13 +55,15 @@ class NextItem:
     """A positive event as the next item of its user's sequence.
 
     `served` is the list it belongs to; for an organic event (`place` is None) the newest that considered the item, if any.
-    `history_of` is the list whose history snapshot stands for the time before the event, if any.
+    `history_of` is the list whose history snapshot stands for the time before the event, if any. `superseded` says that the user had gone
+    on when they acted: they had a newer list of the scenario than `served`, made for a longer history.
     """
 
     event: Event
     served: ServedList | None
     place: Place | None
     history_of: ServedList | None
+    superseded: bool
 
 
 @dataclass(frozen=True, slots=True)

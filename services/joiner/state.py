@@ -222,7 +222,8 @@ class JoinState:
     def _wait(self, waiting: Waiting, held: HeldList | None = None) -> None:
         """Keep what an action needs should it turn out organic, until it is given up."""
         waiting.considered = waiting.considered or self._considered(waiting)
-        for needed in (held, waiting.considered, self._lists.newest_before(waiting.event, waiting.clock)):
+        newest = [self._lists.newest_before(waiting.event, waiting.clock, of_scenario=own) for own in (False, True)]
+        for needed in (held, waiting.considered, *newest):
             if needed is not None:
                 needed.keep(waiting.due)
         self._push(waiting.due, waiting)
@@ -242,16 +243,27 @@ class JoinState:
             elif item.label and event.weight > item.weight and event.action not in item.actions:
                 item.act(event.action, event.weight)
                 out.append(Upgrade(held.served, item.place, event))
-        out.append(NextItem(event, held.served, item.place, held.served))
+        out.append(NextItem(event, held.served, item.place, held.served, self._superseded(waiting, held)))
 
     def _organic(self, waiting: Waiting, out: list[Outcome]) -> None:
         held = waiting.considered or self._considered(waiting)
         newest = held or self._lists.newest_before(waiting.event, waiting.clock)
         served = None if held is None else held.served
-        out.append(NextItem(waiting.event, served, None, None if newest is None else newest.served))
+        superseded = held is not None and self._superseded(waiting, held)
+        out.append(NextItem(waiting.event, served, None, None if newest is None else newest.served, superseded))
 
     def _considered(self, waiting: Waiting) -> HeldList | None:
         return self._lists.newest_before(waiting.event, waiting.clock, holding=waiting.event.item_id)
+
+    def _superseded(self, waiting: Waiting, held: HeldList) -> bool:
+        """Whether the user went on since: had a newer list of the scenario by the time, made for a history that had grown.
+
+        Lists that are asked for together, the rows of a page, do not supersede each other.
+        """
+        newest = self._lists.newest_before(waiting.event, waiting.clock, of_scenario=True)
+        if newest is None or newest is held or newest.served.requested_at < held.served.requested_at:
+            return False
+        return newest.served.history_encoded() != held.served.history_encoded()
 
     def _push(self, due: int, entry: Closing | Waiting) -> None:
         heapq.heappush(self._due, (due, next(self._sequence), entry))

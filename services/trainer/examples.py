@@ -31,13 +31,18 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class NextItem:
-    """A positive event as the next item of its user's sequence. `target` is its place among `considered`, -1 when not there."""
+    """A positive event as the next item of its user's sequence.
+
+    `target` is its place among the considered candidates, -1 when not there. `superseded` says that these were not the candidates
+    of the moment: the user had a newer list.
+    """
 
     user_id: str
     event: Past
     history: Iterable[Past]
     features: Features  # [C, FEATURES] of the considered candidates
     target: int
+    superseded: bool = False
     kind: str = "next_item"
 
 
@@ -100,7 +105,7 @@ class ExampleParser:
         action = 1 + _action(item["action"])
         event = Past(item["item_id"], action, scenario, _finite(item["value"]), record["occurred_at"])
         history = () if record["history"] is None else Snapshot(record["history"], self._scenario_ids)
-        return NextItem(record["user_id"], event, history, features, target)
+        return NextItem(record["user_id"], event, history, features, target, record["superseded"])
 
     def _shown(self, record: Record, scenario: int) -> Shown:
         items = record["items"]

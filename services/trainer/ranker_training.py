@@ -52,8 +52,12 @@ class RankerTrainer:
         return max(self._fresh_lists, -(-self._fresh_shown // SHOWN_IN_A_LIST))
 
     def observe(self, events: Sequence[NextItem], shown: Sequence[Shown]) -> tuple[Lists, ShownItems]:
-        """Remember what can be ranked; returned as batches, for judging before anything is learned from them."""
-        lists = self.lists.add([event for event in events if event.target >= 0 and len(event.features)])
+        """Remember what can be ranked; returned as batches, for judging before anything is learned from them.
+
+        A list that was superseded teaches nothing here: what came next when it was asked for was another item.
+        """
+        ranked = [event for event in events if event.target >= 0 and len(event.features) and not event.superseded]
+        lists = self.lists.add(ranked)
         items = self.shown.add(shown)
         for features in (lists.features.reshape(-1, len(FEATURES)), items.features):
             if len(features):

@@ -207,6 +207,27 @@ def test_organic_event_takes_the_newest_list_that_considered_it() -> None:
     assert join.take(event_record("o3", "nobody", "rate", T0 + SEC, "y"))["o3/next"]["history"] is None
 
 
+def test_a_list_is_superseded_once_the_user_acted_and_asked_again() -> None:
+    join = Join()
+    first = list_record("r1", "u", ["a", "b"], T0, past=["p"])
+    beside = list_record("r2", "u", ["c"], T0, past=["p"])
+    join.take(first, beside, impression("r1", T0 + 2), impression("r2", T0 + 3))
+    assert not join.take(event_record("c1", "u", "click", T0 + SEC, "a"))["c1/next"]["superseded"]
+
+    elsewhere = list_record("r3", "u", ["z"], T0 + 2 * SEC, past=["p", "a"], scenario="shop")
+    others = list_record("r4", "somebody else", ["z"], T0 + 2 * SEC, past=["p", "a"])
+    not_yet = list_record("r5", "u", ["z"], T0 + MIN, past=["p", "a"])
+    join.take(elsewhere, others, not_yet)
+    assert not join.take(event_record("c2", "u", "click", T0 + 3 * SEC, "c"))["c2/next"]["superseded"]
+
+    join.take(list_record("r6", "u", ["y"], T0 + 4 * SEC, past=["p", "a", "c"]))
+    late = join.take(event_record("c3", "u", "click", T0 + 5 * SEC, "b", request_id="r1"))
+    assert not late["r1/b/label"]["superseded"]
+    assert late["c3/next"]["superseded"]
+    organic = join.take(event_record("o1", "u", "rate", T0 + 6 * SEC, "y"))["o1/next"]
+    assert (organic["considered"], organic["superseded"]) == (["y"], False)
+
+
 def test_action_on_a_list_never_shown_is_organic_when_its_window_is_over() -> None:
     join = Join()
     served = list_record("r1", "u", ["a"], T0)

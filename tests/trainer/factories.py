@@ -94,6 +94,7 @@ def example_record(kind: str = "next_item", items: Any = 1, considered: Any = 3,
         "labelled_at": 0,
         "model_version": 0,
         "contract": hash_of_contract(),
+        "superseded": False,
     }
     return {**record, **changes}
 

@@ -1,5 +1,7 @@
 """The learner as a whole: judged before it learns, decided by its inputs, frugal when told to be."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -88,3 +90,11 @@ def _first_is_best(seed: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float1
     candidates = features(8, seed)
     candidates[0, 3] = 4.0
     return candidates
+
+
+def test_a_superseded_list_is_not_ranked_but_its_event_is_the_next_item() -> None:
+    one = learner()
+    fresh, old = next_item("u", "i1", 1, 0, _first_is_best(1)), next_item("v", "i2", 1, 0, _first_is_best(2))
+    one.observe([fresh, replace(old, superseded=True)])
+    assert one.list_window.compare().count == 1
+    assert one.encoder.fresh_events == 2
