@@ -18,14 +18,8 @@ POSITIONS = 64
 CLIP = 5.0
 MOMENTUM = 0.02
 
-# Where it starts before anything is learned: a plain sum of the sources' standardised scores.
-PRIOR = {
-    "encoder_score": 0.5,
-    "covisit_score": 1.0,
-    "transition_last_1": 0.3,
-    "transition_last_5": 0.3,
-    "popularity": 0.3,
-}
+# Where it starts before anything is learned: the counts, and a little of an encoder that knows nothing yet.
+PRIOR = {"covisit_score": 1.0, "popularity": 0.3, "encoder_score": 0.2}
 
 
 class Ranker(nn.Module):

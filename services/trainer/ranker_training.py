@@ -21,12 +21,13 @@ SHOWN_IN_A_LIST = 10
 
 @dataclass(frozen=True, slots=True)
 class RankerPolicy:
-    """How the ranker learns: five steps for each 256 fresh examples."""
+    """How the ranker learns: five steps for each 256 fresh examples, short ones until `warm_up_lists` are remembered."""
 
     rate: float = 2e-3
     examples_per_step: int = 51
     lists_per_step: int = 128
     shown_per_step: int = 512
+    warm_up_lists: int = 4000
 
 
 class RankerTrainer:
@@ -102,7 +103,10 @@ class RankerTrainer:
         self._random.bit_generator.state = state["random"]
 
     def _set_rate(self, share: float) -> None:
-        """What is less than a step's worth of examples makes a shorter step (see EncoderTrainer)."""
+        """What is less than a step's worth of examples makes a shorter step (see EncoderTrainer), and so does a memory that is nearly
+        empty: its few lists are drawn again and again, and the counts are a better ranker than what would be learned by heart."""
+        remembered = max(len(self.lists), len(self.shown) / SHOWN_IN_A_LIST)
+        share *= min(1.0, remembered / self.policy.warm_up_lists)
         for group, speed in zip(self._optimiser.param_groups, (1.0, OFFSET_SPEED), strict=True):
             group["lr"] = share * speed * self.policy.rate
 

@@ -7,6 +7,7 @@ import numpy as np
 from services.trainer.encoder_training import EncoderPolicy
 from services.trainer.examples import NextItem, Past, Shown
 from services.trainer.learner import ItemContent, Learner, LearnerPolicy
+from services.trainer.ranker_training import RankerPolicy
 from services.trainer.sequences import SequenceStore, Step
 from shared.model_contract import ACTIONS, FEATURES, hash_of_contract
 from shared.paths import REPO_ROOT
@@ -36,8 +37,8 @@ def shown(rows: int, positive: int = -1, seed: int = 0) -> Shown:
 
 
 def learner(items: int = 30, seed: int = 0, **encoder: Any) -> Learner:
-    """A learner that knows `items` items, named i0, i1, ..."""
-    made = Learner(SCENARIOS, LearnerPolicy(seed, EncoderPolicy(**encoder)))
+    """A learner that knows `items` items, named i0, i1, ..., and needs no warming up."""
+    made = Learner(SCENARIOS, LearnerPolicy(seed, EncoderPolicy(**encoder), RankerPolicy(warm_up_lists=1)))
     made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(items)])
     return made
 

@@ -15,8 +15,8 @@ HEADS[VIDEO, [CLICK, ACTIONS.index("like")]] = True
 PLANTED = FEATURES.index("item_age")
 
 
-def a_trainer() -> RankerTrainer:
-    return RankerTrainer(RankerPolicy(), HEADS, seed=0)
+def a_trainer(warm_up_lists: int = 1) -> RankerTrainer:
+    return RankerTrainer(RankerPolicy(warm_up_lists=warm_up_lists), HEADS, seed=0)
 
 
 def test_a_planted_feature_is_learned_from_lists() -> None:
@@ -32,6 +32,17 @@ def test_a_planted_feature_is_learned_from_lists() -> None:
         trainer.step()
     assert losses[0] > 2.0
     assert losses[-1] < 0.7
+
+
+def test_few_lists_are_learned_from_in_short_steps() -> None:
+    moved = []
+    for warm_up_lists in (1, 1000):
+        trainer = a_trainer(warm_up_lists)
+        before = trainer.ranker.additive.detach().clone()
+        trainer.observe([next_item("u", "i", 0, 0, features(10, seed)) for seed in range(51)], [])
+        trainer.step()
+        moved.append((trainer.ranker.additive - before).abs().max().item())
+    assert 0 < moved[1] < 0.1 * moved[0]
 
 
 def test_a_position_is_not_taken_for_the_item() -> None:
