@@ -37,7 +37,7 @@ class ShownItems:
 
 
 class ListMemory:
-    """Ring of considered lists. Longer ones than LONGEST keep their target and their first candidates."""
+    """Ring of considered lists. Longer ones than LONGEST keep their target and others spread over the list."""
 
     def __init__(self) -> None:
         self._features = np.zeros((LISTS, LONGEST, len(FEATURES)), np.float16)
@@ -107,10 +107,14 @@ class ShownMemory:
 
 
 def _cut(example: NextItem) -> tuple[NDArray[np.float16], int]:
-    """The first LONGEST candidates; a target behind them takes the last place."""
-    if example.target < LONGEST:
-        return example.features[:LONGEST], example.target
-    return np.concatenate([example.features[: LONGEST - 1], example.features[[example.target]]]), LONGEST - 1
+    """At most LONGEST candidates, spread over the list: its first ones alone are the best of each source, and no measure for a target
+    that comes behind them."""
+    if len(example.features) <= LONGEST:
+        return example.features, example.target
+    others = np.delete(np.arange(len(example.features)), example.target)
+    kept = others[np.linspace(0, len(others) - 1, LONGEST - 1).round().astype(np.int64)]
+    place = int(np.searchsorted(kept, example.target))
+    return example.features[np.insert(kept, place, example.target)], place
 
 
 def _meta(example: Shown) -> list[tuple[int, int, int]]:

@@ -1,14 +1,7 @@
 """Features workers as processes of their own, and what they left in Kafka."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +10,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from services.features.settings import FeaturesSettings
 from shared.codec import Codec
 from shared.kafka import Bus, Message, TopicPartition
-from shared.paths import REPO_ROOT
 from shared.settings import load
 from shared.topics import DEAD_LETTERS, ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from tests.features.factories import Record
+from tests.service import Service, logs_in, own_settings, read_all, running
 
 JUNK_KEY = b"junk"
-
-
-@dataclass
-class Running:
-    """A worker that was started."""
-
-    process: "subprocess.Popen[bytes]"
-    port: int
-
-    def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> int:
-        """SIGTERM, and the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
-
-    def ready(self) -> bool:
-        return self._get("/readyz") is not None
-
-    def metrics(self) -> str:
-        return self._get("/metrics") or ""
-
-    def _get(self, path: str) -> str | None:
-        """The body of a 200, else None."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return None
 
 
 class Place:
@@ -71,35 +32,18 @@ class Place:
         self.started = 0
 
     @contextmanager
-    def worker(self, **settings: str) -> Iterator[Running]:
+    def worker(self, **settings: str) -> Iterator[Service]:
         """A worker on an empty disk; killed at the end if it still runs."""
         self.started += 1
-        port = free_port()
-        state = self._folder / f"worker-{self.started}"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")}
-        with (self._folder / f"worker-{self.started}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "services.features"],
-                cwd=REPO_ROOT,
-                env={
-                    **environment,
-                    **self._environment,
-                    "EDDY_STATE_DIR": str(state),
-                    "EDDY_FEATURES_HTTP_PORT": str(port),
-                    **{f"EDDY_FEATURES_{name.upper()}": value for name, value in settings.items()},
-                },
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            yield Running(process, port)
-        finally:
-            process.kill()
-            process.wait()
+        name = f"worker-{self.started}"
+        environment = {**self._environment, "EDDY_STATE_DIR": str(self._folder / name)}
+        with running(
+            "features", environment | own_settings("features", settings), self._folder / f"{name}.log"
+        ) as worker:
+            yield worker
 
     def logs(self) -> str:
-        """What all workers wrote, for a failing test to show."""
-        return "\n".join(path.read_text()[-3000:] for path in sorted(self._folder.glob("*.log")))
+        return logs_in(self._folder)
 
     async def publish(self, records: Sequence[Record], topic: str = USER_EVENTS) -> None:
         async with self.bus.producer() as producer:
@@ -111,14 +55,7 @@ class Place:
             return dict(await reader.end_offsets(partitions))
 
     async def everything(self, topic: str) -> list[Message]:
-        """All records of a topic, in order within each partition."""
-        partitions = self.bus.topic_partitions(topic)
-        async with self.bus.reader(partitions) as reader:
-            ends = await reader.end_offsets(partitions)
-            found: list[Message] = []
-            while not await reader.at_end(ends):
-                found += await reader.batch(max_records=10_000)
-        return found
+        return await read_all(self.bus, topic)
 
     async def done(self) -> bool:
         """Whether all events, and all signals they led to, are handled and committed."""
@@ -164,8 +101,3 @@ class Place:
             for letter in letters
             if letter["source_topic"] == self.bus.full_name(topic) and letter["service"] == "features"
         }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -43,7 +43,7 @@ async def test_worker_takes_over_from_a_killed_one(kafka: str, topic_prefix: str
     records = stream(seed=12, count=20_000, items=100)
     await place.publish(records[:4000])
     with place.worker(session_timeout_sec="6") as first, place.worker(session_timeout_sec="6") as second:
-        await poll_until(lambda: first.ready() and second.ready(), what="both workers ready")
+        await poll_until(lambda: first.is_ready() and second.is_ready(), what="both workers ready")
         await place.publish(records[4000:12_000])
         await _has_written(place, 500)
         first.kill()

@@ -1,27 +1,17 @@
 """Joiners as processes on a real Kafka, fed by a life and read back."""
 
-import os
-import signal
-import subprocess
-import sys
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
-
-from lab.ports import free_port
 from shared.codec import Codec, Record
 from shared.kafka import Bus, Message
-from shared.paths import REPO_ROOT
 from shared.settings import Settings
 from shared.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 from tests.joiner.factories import EVENTS, LISTS, SEC, Life, event_record
 from tests.joiner.simulation import EXAMPLES, undisturbed
 from tests.poll import poll_until
+from tests.service import Service, read_all, running
 
 SESSION_SEC = 6
 
@@ -30,87 +20,35 @@ def bus_of(servers: str, prefix: str) -> Bus:
     return Bus(Settings(kafka_bootstrap_servers=servers, topic_prefix=prefix))
 
 
-@dataclass
-class Joiner:
-    """A running joiner."""
-
-    process: "subprocess.Popen[bytes]"
-    url: str
-
-    def kill(self) -> None:
-        """SIGKILL: nothing is closed, nothing is said."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-    async def ready(self) -> Record:
-        """Its /readyz once it is ready."""
-        async with httpx.AsyncClient() as client:
-
-            async def answer() -> Record | None:
-                assert self.process.poll() is None, "the joiner ended"
-                try:
-                    found = await client.get(f"{self.url}/readyz")
-                except httpx.TransportError:
-                    return None
-                return dict(found.json()) if found.is_success else None
-
-            found = await poll_until(answer, 60, what="a ready joiner")
-            assert found is not None
-            return found
-
-    def metrics(self) -> dict[str, float]:
-        """Its samples, each summed over its labels."""
-        found: defaultdict[str, float] = defaultdict(float)
-        text = httpx.get(f"{self.url}/metrics").text
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                found[sample.name] += sample.value
-        return found
-
-
 class Joiners:
     """Starts joiners of one group, each on a disk of its own that is empty; those that still run are killed at the end."""
 
-    def __init__(self, servers: str, prefix: str, folder: Path) -> None:
+    def __init__(self, servers: str, prefix: str, folder: Path, stack: ExitStack) -> None:
         self._servers = servers
         self._prefix = prefix
         self._folder = folder
-        self._started: list[Joiner] = []
+        self._stack = stack
+        self._started = 0
 
-    def start(self, instance: str, settings: dict[str, str] | None = None) -> Joiner:
-        number, port = len(self._started), free_port()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")} | {
+    def start(self, instance: str, settings: dict[str, str] | None = None) -> Service:
+        self._started += 1
+        name = f"joiner-{self._started}"
+        environment = {
             "EDDY_KAFKA_BOOTSTRAP_SERVERS": self._servers,
             "EDDY_TOPIC_PREFIX": self._prefix,
-            "EDDY_STATE_DIR": str(self._folder / f"disk-{number}"),
+            "EDDY_STATE_DIR": str(self._folder / name),
             "EDDY_JOINER_INSTANCE_ID": instance,
-            "EDDY_JOINER_HTTP_PORT": str(port),
             "EDDY_JOINER_SESSION_TIMEOUT_SEC": str(SESSION_SEC),
             "EDDY_JOINER_BATCH_EVENTS": "200",
             **(settings or {}),
         }
-        with (self._folder / f"joiner-{number}.log").open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "services.joiner"],
-                cwd=REPO_ROOT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        self._started.append(Joiner(process, f"http://127.0.0.1:{port}"))
-        return self._started[-1]
-
-    def stop(self) -> None:
-        for joiner in self._started:
-            joiner.kill()
+        return self._stack.enter_context(running("joiner", environment, self._folder / f"{name}.log"))
 
 
 @contextmanager
 def joiners(servers: str, prefix: str, folder: Path) -> Iterator[Joiners]:
     with ExitStack() as stack:
-        group = Joiners(servers, prefix, folder)
-        stack.callback(group.stop)
-        yield group
+        yield Joiners(servers, prefix, folder, stack)
 
 
 def by_partition(bus: Bus, life: Life) -> dict[int, Life]:
@@ -153,16 +91,6 @@ async def feed(bus: Bus, lives: dict[int, Life], part: int, parts: int) -> None:
             await producer.send_all(RECOMMENDATIONS, [(each["user_id"], LISTS.encode(each)) for each in served])
             wanted = life.events[first:last]
             await producer.send_all(USER_EVENTS, [(each["user_id"], EVENTS.encode(each)) for each in wanted])
-
-
-async def read_all(bus: Bus, topic: str) -> list[Message]:
-    """Everything committed in a topic by now."""
-    async with bus.reader(bus.topic_partitions(topic)) as reader:
-        ends = await reader.end_offsets()
-        found: list[Message] = []
-        while not await reader.at_end(ends):
-            found += await reader.batch()
-        return found
 
 
 async def written(bus: Bus) -> int:

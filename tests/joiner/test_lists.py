@@ -12,6 +12,7 @@ from services.joiner.lists import ROW_BYTES, _relaid, read_list
 from services.joiner.wire import read_long, read_strings, write_long, write_string
 from shared.codec import Codec
 from shared.errors import DecodeError, PoisonError
+from shared.metrics import REASONS
 from tests.joiner.factories import LISTS, T0, list_record, message_of
 
 IDS = st.lists(st.text(max_size=80), min_size=0, max_size=8)
@@ -59,9 +60,11 @@ def test_cut_or_longer_lists_are_undecodable(data: st.DataObject) -> None:
 def test_any_bytes_are_a_list_or_poison(noise: bytes) -> None:
     whole = message_of(list_record("r", "u", ["a", "b"], T0))
     try:
-        read_list(whole.__class__(whole.topic, 0, 0, whole.key, LIST_HEADER + noise, T0))
-    except PoisonError:
-        return
+        found = read_list(whole.__class__(whole.topic, 0, 0, whole.key, LIST_HEADER + noise, T0))
+    except PoisonError as error:
+        assert error.reason in REASONS
+    else:
+        assert found.items().keys() == {item["item_id"] for item in LISTS.decode(LIST_HEADER + noise)["items"]}
 
 
 def test_text_that_is_not_utf8_is_undecodable() -> None:

@@ -21,11 +21,11 @@ from tests.joiner.running import (
     expected_examples,
     feed,
     joiners,
-    read_all,
     written,
 )
 from tests.joiner.simulation import EXAMPLES
 from tests.poll import poll_until
+from tests.service import Service, read_all
 
 NOW = 1_790_000_000_000
 
@@ -67,7 +67,9 @@ async def test_poison_on_both_topics_is_told_and_does_not_stop_the_stream(
         await all_joined(bus)
         found = examples_of(await read_all(bus, TRAINING_EXAMPLES), bus)
         details = await joiner.ready()
-        metrics = joiner.metrics()
+        assert joiner.metric("eddy_dead_letters_total") == 8
+        assert joiner.metric("eddy_joiner_skipped_total") == 4
+        assert joiner.metric("eddy_joiner_shown_total") == joiner.metric("eddy_joiner_labels_total") == 2
     assert found.keys() == {"r1/a/label", "e4/next", "r1/negatives/1"}
     letters = await dead_letters(bus)
     assert {letter["service"] for letter in letters} == {"joiner"}
@@ -80,9 +82,6 @@ async def test_poison_on_both_topics_is_told_and_does_not_stop_the_stream(
     }
     payloads = [letter["payload"] for letter in letters]
     assert sorted(payloads) == sorted([*lists[:6], events[3], events[7]])
-    assert metrics["eddy_dead_letters_total"] == 8
-    assert metrics["eddy_joiner_skipped_total"] == 4
-    assert metrics["eddy_joiner_shown_total"] == metrics["eddy_joiner_labels_total"] == 2
     partition = str(bus.partition_of("u"))
     # Idle by now, the watermark may be a little further than the last event.
     assert details["partitions"][partition]["open"] == 0
@@ -165,7 +164,7 @@ async def _grown(bus: Bus, before: int) -> bool:
     return await written(bus) > before
 
 
-async def _watermark_beyond(bus: Bus, joiner, seconds: float) -> float:  # type: ignore[no-untyped-def]  # a Joiner
+async def _watermark_beyond(bus: Bus, joiner: Service, seconds: float) -> float:
     partition = str(bus.partition_of("u"))
 
     async def watermark() -> float | None:

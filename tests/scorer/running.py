@@ -1,13 +1,6 @@
 """Scorers as processes of their own, and what goes in and comes out of them."""
 
 import asyncio
-import os
-import re
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -15,46 +8,11 @@ from pathlib import Path
 
 from services.scorer.settings import ScorerSettings
 from shared.codec import Codec, Record
-from shared.kafka import Bus, Message, settle
-from shared.paths import REPO_ROOT
+from shared.kafka import Bus, settle
 from shared.settings import load
 from shared.topics import DEAD_LETTERS, RECOMMENDATION_REQUESTS, RECOMMENDATIONS, topics
 from tests.poll import poll_until
-
-
-@dataclass
-class Running:
-    """A scorer that was started."""
-
-    process: "subprocess.Popen[bytes]"
-    port: int
-
-    def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> int:
-        """SIGTERM, and the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
-
-    async def ready(self) -> None:
-        await poll_until(lambda: asyncio.to_thread(self._get, "/readyz"), timeout_sec=60, what="scorer ready")
-
-    async def metric(self, name: str, labels: str = "") -> float:
-        """Sum of a metric's samples whose labels contain `labels`."""
-        text = await asyncio.to_thread(self._get, "/metrics") or ""
-        found = re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", text, re.MULTILINE)
-        return sum(float(value) for own, value in found if labels in own)
-
-    def _get(self, path: str) -> str | None:
-        """The body of a 200, else None."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return None
+from tests.service import Service, logs_in, own_settings, read_all, running
 
 
 @dataclass
@@ -91,34 +49,17 @@ class Place:
         self._started = 0
 
     @contextmanager
-    def scorer(self, **settings: str) -> Iterator[Running]:
-        """A scorer on an empty disk; killed at the end if it still runs."""
+    def scorer(self, **settings: str) -> Iterator[Service]:
+        """A scorer on an empty disk, warnings as errors; killed at the end if it still runs."""
         self._started += 1
-        port = _free_port()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")}
-        with (self._folder / f"scorer-{self._started}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "services.scorer"],
-                cwd=REPO_ROOT,
-                env={
-                    **environment,
-                    **self._environment,
-                    "EDDY_STATE_DIR": str(self._folder / f"state-{self._started}"),
-                    "EDDY_SCORER_HTTP_PORT": str(port),
-                    **{f"EDDY_SCORER_{name.upper()}": value for name, value in settings.items()},
-                },
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            yield Running(process, port)
-        finally:
-            process.kill()
-            process.wait()
+        name = f"scorer-{self._started}"
+        environment = {**self._environment, "EDDY_STATE_DIR": str(self._folder / name)}
+        environment |= own_settings("scorer", settings)
+        with running("scorer", environment, self._folder / f"{name}.log", "-W", "error") as scorer:
+            yield scorer
 
     def logs(self) -> str:
-        """What all scorers wrote, for a failing test to show."""
-        return "\n".join(path.read_text()[-3000:] for path in sorted(self._folder.glob("*.log")))
+        return logs_in(self._folder)
 
     async def publish(self, topic: str, *records: Record) -> list[int]:
         """Write records under their keys; the end offset of each partition that they went to, 0 for others."""
@@ -150,7 +91,7 @@ class Place:
 
     async def dead_letters(self) -> list[Record]:
         codec = Codec.for_topic(DEAD_LETTERS)
-        return [codec.decode(message.value) for message in await self._everything(DEAD_LETTERS)]
+        return [codec.decode(message.value) for message in await read_all(self.bus, DEAD_LETTERS)]
 
     async def _collect(self, found: Answers) -> None:
         codec = Codec.for_topic(RECOMMENDATIONS)
@@ -159,17 +100,3 @@ class Place:
                 for message in await reader.batch():
                     record = codec.decode(message.value)
                     found.lists.setdefault(record["request_id"], []).append(record)
-
-    async def _everything(self, topic: str) -> list[Message]:
-        partitions = self.bus.topic_partitions(topic)
-        async with self.bus.reader(partitions) as reader:
-            ends = await reader.end_offsets(partitions)
-            found: list[Message] = []
-            while not await reader.at_end(ends):
-                found += await reader.batch()
-        return found
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

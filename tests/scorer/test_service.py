@@ -41,7 +41,7 @@ async def test_answers_from_counts_and_follows_them(place: Place) -> None:
             second = await answers.to("second")
             assert shown(second)[:2] == ["m38", "m37"]
             assert second["applied_offset"] == 2
-        assert await scorer.metric("eddy_scorer_lists_total", 'trigger="request"') == 2
+        assert scorer.metric("eddy_scorer_lists_total", 'trigger="request"') == 2
         assert scorer.stop() == 0
 
 
@@ -62,7 +62,7 @@ async def test_request_is_held_for_its_user_s_features_and_delays_nobody(place: 
             await place.publish(USER_FEATURES, user_features("held", ["m1", "m2", "m3"]))
             held = await answers.to("held", timeout_sec=5)
             assert held["applied_offset"] == 3
-        assert await scorer.metric("eddy_scorer_deadline_answers_total") == 1
+        assert scorer.metric("eddy_scorer_deadline_answers_total") == 1
 
 
 async def test_pushes_where_the_scenario_says_so(place: Place) -> None:
@@ -105,7 +105,7 @@ async def test_bad_requests_and_poison_bytes_are_kept_and_stop_nothing(place: Pl
             )
             await place.ask(request_record("u", request_id="good"))
             assert shown(await answers.to("good"))[0] == "m40"
-        assert await scorer.metric("eddy_dead_letters_total", "undecodable") >= 3 * len(state_topics)
+        assert scorer.metric("eddy_dead_letters_total", "undecodable") >= 3 * len(state_topics)
     reasons = [letter["reason"] for letter in await place.dead_letters()]
     assert {"unknown_scenario", "bad_limit", "missing_user", "wrong_key", "undecodable"} == set(reasons)
     assert reasons.count("wrong_key") == 2
@@ -127,7 +127,7 @@ async def test_deleted_items_and_users_are_forgotten(place: Place) -> None:
                 found = await answers.to(name)
                 return found["applied_offset"] == -1 and shown(found)[:2] == ["m39", "m38"]
 
-            await poll_until(forgotten, what="a list without what was deleted")
+            assert await poll_until(forgotten, what="a list without what was deleted")
 
 
 @pytest.mark.parametrize("setting", [{"max_batch": "0"}, {"session_timeout_sec": "1"}])

@@ -1,16 +1,8 @@
 """A trainer as a process of its own, and what it left in Kafka."""
 
-import os
-import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,46 +11,12 @@ from services.trainer.settings import TrainerSettings
 from shared.codec import Codec
 from shared.kafka import Bus, Message
 from shared.model_contract import hash_of_contract, sign_release
-from shared.paths import REPO_ROOT
 from shared.settings import load
 from shared.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, ITEMS, MODEL_RELEASES, TRAINING_EXAMPLES
+from tests.service import Service, logs_in, own_settings, read_all, running
 from tests.trainer.factories import Record, example_record, item_record
 
 PARTITIONS = 2
-
-
-@dataclass
-class Running:
-    """A trainer that was started."""
-
-    process: "subprocess.Popen[bytes]"
-    port: int
-
-    def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> int:
-        """SIGTERM, and the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
-
-    def ready(self) -> bool:
-        return self._get("/readyz") is not None
-
-    def metric(self, name: str, labels: str = "") -> float:
-        """The value of one metric line, 0 where there is none."""
-        found = re.search(rf"^{name}{re.escape(labels)} (\S+)$", self._get("/metrics") or "", re.MULTILINE)
-        return float(found[1]) if found else 0.0
-
-    def _get(self, path: str) -> str | None:
-        """The body of a 200, else None."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return None
 
 
 class Place:
@@ -86,30 +44,15 @@ class Place:
         shutil.rmtree(self.state, ignore_errors=True)
 
     @contextmanager
-    def trainer(self, **settings: str) -> Iterator[Running]:
+    def trainer(self, **settings: str) -> Iterator[Service]:
         """A trainer; killed at the end if it still runs."""
         self.started += 1
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = int(listener.getsockname()[1])
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")}
-        own = {f"EDDY_TRAINER_{name.upper()}": value for name, value in settings.items()}
-        with (self._folder / f"trainer-{self.started}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "services.trainer"],
-                cwd=REPO_ROOT,
-                env={**environment, **self._environment, "EDDY_TRAINER_HTTP_PORT": str(port), **own},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            yield Running(process, port)
-        finally:
-            process.kill()
-            process.wait()
+        environment = self._environment | own_settings("trainer", settings)
+        with running("trainer", environment, self._folder / f"trainer-{self.started}.log") as trainer:
+            yield trainer
 
     def logs(self) -> str:
-        """What all trainers wrote, for a failing test to show."""
-        return "\n".join(path.read_text()[-3000:] for path in sorted(self._folder.glob("*.log")))
+        return logs_in(self._folder)
 
     async def publish(self, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
         async with self.bus.producer() as producer:
@@ -130,14 +73,7 @@ class Place:
         return [ends[partition] for partition in partitions]
 
     async def everything(self, topic: str) -> list[Message]:
-        """All records of a topic, in order within each partition."""
-        partitions = self.bus.topic_partitions(topic)
-        async with self.bus.reader(partitions) as reader:
-            ends = await reader.end_offsets(partitions)
-            found: list[Message] = []
-            while not await reader.at_end(ends):
-                found += await reader.batch(max_records=10_000)
-        return found
+        return await read_all(self.bus, topic)
 
     async def releases(self) -> list[Record]:
         """All releases in the order they were written."""

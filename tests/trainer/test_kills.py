@@ -9,8 +9,9 @@ from services.trainer.checkpoint import read_checkpoint
 from services.trainer.learner import Learner
 from shared.topics import TRAINING_EXAMPLES
 from tests.poll import poll_until
+from tests.service import Service
 from tests.trainer.factories import learner
-from tests.trainer.running import Place, Running, assert_releases_hold, events_of
+from tests.trainer.running import Place, assert_releases_hold, events_of
 
 KILLS = 4
 EVENTS_PER_LIFE = 150
@@ -45,14 +46,12 @@ async def test_learning_survives_kills(kafka: str, topic_prefix: str, tmp_path: 
         assert _items_of(saved, user) == _published(user), place.logs()
 
 
-async def _has_learned(trainer: Running, records: int) -> None:
+async def _has_learned(trainer: Service, records: int) -> None:
     """Wait until that many records of this life were learned from, or it has nothing left to learn."""
 
     def learned() -> bool:
-        seen = sum(
-            trainer.metric("eddy_trainer_examples_total", f'{{kind="{kind}"}}') for kind in ("next_item", "label")
-        )
-        return seen >= records or trainer.ready()
+        seen = sum(trainer.metric("eddy_trainer_examples_total", f'kind="{kind}"') for kind in ("next_item", "label"))
+        return seen >= records or trainer.is_ready()
 
     await poll_until(learned, 60, interval_sec=0.01, what=f"{records} examples learned from")
 

@@ -1,6 +1,7 @@
 """The ranker: learns from lists and labels, does not take being seen for being liked."""
 
 import numpy as np
+import pytest
 import torch
 
 from services.trainer.examples import Shown
@@ -87,7 +88,11 @@ def test_inputs_are_standardised() -> None:
 
 
 def test_long_lists_keep_their_target() -> None:
-    candidates = features(LONGEST + 20)
-    lists = ListMemory().add([next_item("u", "i", 0, LONGEST + 5, candidates)])
-    assert lists.targets.tolist() == [LONGEST - 1]
-    assert np.array_equal(lists.features[0, -1].numpy(), candidates[LONGEST + 5].astype(np.float32))
+    candidates = features(2 * LONGEST)
+    for target in (0, 5, LONGEST, 2 * LONGEST - 1):
+        lists = ListMemory().add([next_item("u", "i", 0, target, candidates)])
+        place = int(lists.targets[0])
+        assert lists.counts.tolist() == [LONGEST]
+        assert np.array_equal(lists.features[0, place].numpy(), candidates[target].astype(np.float32))
+        assert place == pytest.approx(target / 2, abs=2)
+        assert len(np.unique(lists.features[0].numpy(), axis=0)) == LONGEST
