@@ -4,8 +4,8 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
     KafkaConnectionError,
     KafkaError,
-    NotCoordinatorForGroupError,
     TopicAlreadyExistsError,
 )
 from aiokafka.partitioner import murmur2
@@ -150,19 +148,31 @@ class Bus:
         finally:
             await admin.close()
 
-    async def committed(self, group: str) -> Mapping[TopicPartition, int]:
-        """What a consumer group has committed: the next offset of each partition that it has committed at all."""
-        return {partition: offset for partition, (offset, _) in (await self.commits(group)).items()}
+    async def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
+        """What a consumer group has committed of a topic: the next offset of each partition that it has committed at all."""
+        return {partition: offset for partition, (offset, _) in (await self.commits(group, topic)).items()}
 
-    async def commits(self, group: str) -> Mapping[TopicPartition, tuple[int, str]]:
-        """As `committed`, each offset with the metadata that was committed beside it."""
+    async def commits(self, group: str, topic: str) -> Mapping[TopicPartition, tuple[int, str]]:
+        """As `committed`, each offset with the metadata that was committed beside it.
+
+        Raises GroupCoordinatorNotAvailableError when no coordinator answers. One that is only just loading the group answers nothing
+        about partitions that it is asked about by name, and is asked again: that is not to be taken for nothing committed.
+        """
+        partitions = self.topic_partitions(topic)
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
         await self._start(admin, "start", "close")
         try:
-            found = await _once_coordinated(lambda: admin.list_consumer_group_offsets(self.full_name(group)))
+            for _ in range(COORDINATOR_TRIES):
+                with suppress(GroupCoordinatorNotAvailableError):
+                    found = await admin.list_consumer_group_offsets(self.full_name(group), partitions=partitions)
+                    if found.keys() >= set(partitions):
+                        return {
+                            one: (known.offset, known.metadata) for one, known in found.items() if known.offset >= 0
+                        }
+                await asyncio.sleep(0.2)
         finally:
             await admin.close()
-        return {partition: (known.offset, known.metadata) for partition, known in found.items() if known.offset >= 0}
+        raise GroupCoordinatorNotAvailableError(f"nobody tells what group {group} has committed")
 
     async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
         described = await admin.describe_topics([self.full_name(name) for name in topics()])
@@ -254,16 +264,6 @@ async def settle(futures: Iterable[Awaitable[Any]]) -> list[Any]:
         if isinstance(result, BaseException):
             raise result
     return list(results)
-
-
-async def _once_coordinated(ask: Callable[[], Awaitable[Any]]) -> Any:
-    """A broker that is new has no group coordinator until the first group asked for one; aiokafka's admin does not wait for it."""
-    for _ in range(COORDINATOR_TRIES):
-        try:
-            return await ask()
-        except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError, GroupLoadInProgressError):
-            await asyncio.sleep(0.2)
-    return await ask()
 
 
 def dead_letter_of(message: Message, error: PoisonError, service: str, full_topic: str, at_ms: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import faust
 import numpy as np
+import uvloop
 
 from lab.broker import running_broker
 from services.features.app import main
@@ -50,7 +51,7 @@ def run() -> dict[str, float]:
             "EDDY_FEATURES_HTTP_PORT": "0",
         }
         settings = load(FeaturesSettings, environment)
-        throughput = asyncio.run(_measure(settings))
+        throughput = uvloop.run(_measure(settings))
         worker = subprocess.Popen([sys.executable, "-m", "services.features"], env={**os.environ, **environment})
         try:
             return {**throughput, **asyncio.run(_latency(Bus(settings)))}

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
+import uvloop
+
 from lab.broker import running_broker
 from services.joiner.app import main
 from services.joiner.settings import JoinerSettings
@@ -38,7 +40,7 @@ WITHIN_SEC = 300
 def run() -> dict[str, float]:
     configure_logging("error", "bench")
     with _bootstrap() as servers:
-        return asyncio.run(_measure(servers))
+        return uvloop.run(_measure(servers))
 
 
 @contextmanager
@@ -181,7 +183,7 @@ async def _joiner(settings: JoinerSettings) -> AsyncIterator[None]:
 async def _committed(bus: Bus, offset: int) -> None:
     async with asyncio.timeout(WITHIN_SEC):
         while True:
-            if sum((await bus.committed("joiner")).values()) >= offset:
+            if sum((await bus.committed("joiner", USER_EVENTS)).values()) >= offset:
                 return
             await asyncio.sleep(0.1)
 

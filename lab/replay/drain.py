@@ -41,5 +41,5 @@ async def read_books(tail: Tail, reader: Reader, joiner_urls: str, shown: int, t
 
 
 async def _behind(bus: Bus, ends: Mapping[TopicPartition, int]) -> int:
-    committed = await bus.committed(JOINER_GROUP)
+    committed = await bus.committed(JOINER_GROUP, USER_EVENTS)
     return sum(max(0, end - committed.get(partition, 0)) for partition, end in ends.items())

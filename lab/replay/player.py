@@ -37,7 +37,7 @@ class Player:
 
     `put(topic, partition, key, value, on_offset=None, token=0)` publishes; `now` is a monotonic clock in seconds, `wall_ms` the wall
     clock that deadlines are stated in. `horizon_ms` says up to which event time the stream may be played already, `may_act` whether one
-    more of those who look at their list may act.
+    more may begin, or act on the list before them.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Player:
         self._timeout_sec = timeout_sec
         self._horizon_ms = horizon_ms
         self._may_act = may_act
-        self._looking: deque[tuple[int, Sequence[str]]] = deque()
+        self._due: deque[tuple[int, Sequence[str] | None]] = deque()  # events with their list, or None: to be asked for
         self._prefix = Prefix("recommendations", last="items")
         self._pending: dict[int, float] = {}  # event -> when its list was asked for, oldest first
         self._last_offset: dict[int, int] = {}  # user -> offset of their last event
@@ -81,9 +81,9 @@ class Player:
         """Start what may start, and go on without the lists that did not come in time. Call it often."""
         for index in self._schedule.admit(self._horizon_ms()):
             self._acted_at.pop(self._stream.users[index], None)
-            self._ask(index)
+            self._due.append((index, None))
         self._give_up(self._now() - self._timeout_sec)
-        self._act_on_lists()
+        self._go_on()
 
     def take(self, payload: bytes) -> None:
         """Take a record of `recommendations`; lists of others and late ones change nothing. Raises DecodeError."""
@@ -93,8 +93,8 @@ class Player:
         if index is None or asked_at is None:
             return
         self._observe(index, asked_at, answer["applied_offset"], answer["model_version"])
-        self._looking.append((index, [item["item_id"] for item in answer["items"]]))
-        self._act_on_lists()
+        self._due.append((index, [item["item_id"] for item in answer["items"]]))
+        self._go_on()
 
     def _ask(self, index: int) -> None:
         user = self._stream.users[index]
@@ -121,9 +121,13 @@ class Player:
         elif acted_at is not None:
             observed.event_to_list_ms.append((now - acted_at) * 1000)
 
-    def _act_on_lists(self) -> None:
-        while self._looking and self._may_act():
-            self._act(*self._looking.popleft())
+    def _go_on(self) -> None:
+        while self._due and self._may_act():
+            index, shown = self._due.popleft()
+            if shown is None:
+                self._ask(index)
+            else:
+                self._act(index, shown)
 
     def _act(self, index: int, shown: Sequence[str]) -> None:
         """Publish the impression, where there is something to see, and the user's action right behind it in the same partition."""
@@ -164,4 +168,4 @@ class Player:
         for index in late:
             del self._pending[index]
             self.observed.timeouts += 1
-            self._act(index, ())
+            self._due.append((index, ()))

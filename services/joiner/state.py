@@ -261,7 +261,7 @@ class JoinState:
         Lists that are asked for together, the rows of a page, do not supersede each other.
         """
         newest = self._lists.newest_before(waiting.event, waiting.clock, of_scenario=True)
-        if newest is None or newest is held or newest.served.requested_at < held.served.requested_at:
+        if newest is None or newest.served.applied_offset <= held.served.applied_offset:
             return False
         return newest.served.history_encoded() != held.served.history_encoded()
 

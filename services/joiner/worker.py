@@ -72,7 +72,7 @@ class Worker:
     async def _rebuild(self, logs: Logs) -> Rebuilt:
         shop, started = self._shop, time.monotonic()
         source = logs.events.partition
-        committed = (await shop.bus.commits(shop.settings.joiner_group)).get(source)
+        committed = (await shop.bus.commits(shop.settings.joiner_group, USER_EVENTS)).get(source)
         position, rewind = (None, None) if committed is None else (committed[0], Rewind.decode(committed[1]))
         async with own_output(shop.bus, shop.probe, self._partition) as own:
             rebuilt = await rebuild(shop.policy, logs, own, position, rewind, self.beat)
@@ -129,6 +129,8 @@ class _Turns:
                 self._pass_time()
             if messages or self._pending or self._commit_is_due():
                 await self._commit()
+            if len(messages) >= self._shop.settings.joiner_batch_events:
+                self._turn_after = 0.0  # more is waiting: larger transactions are not to be had
 
     async def _read_lists(self, end: int) -> None:
         async for messages in self._logs.lists.until(end):

@@ -105,10 +105,14 @@ class RankerTrainer:
     def _set_rate(self, share: float) -> None:
         """What is less than a step's worth of examples makes a shorter step (see EncoderTrainer), and so does a memory that is nearly
         empty: its few lists are drawn again and again, and the counts are a better ranker than what would be learned by heart."""
-        remembered = max(len(self.lists), len(self.shown) / SHOWN_IN_A_LIST)
-        share *= min(1.0, remembered / self.policy.warm_up_lists)
+        share *= max(self._warmth())
         for group, speed in zip(self._optimiser.param_groups, (1.0, OFFSET_SPEED), strict=True):
             group["lr"] = share * speed * self.policy.rate
+
+    def _warmth(self) -> tuple[float, float]:
+        """How far the memories of lists and of shown items are filled for learning at full rate, 0..1."""
+        full = self.policy.warm_up_lists
+        return min(1.0, len(self.lists) / full), min(1.0, len(self.shown) / SHOWN_IN_A_LIST / full)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Offsets that stand for whole places and actions have a long way to go, and few to average over: they move faster."""
@@ -117,11 +121,14 @@ class RankerTrainer:
         return [{"params": others}, {"params": offsets}]
 
     def _gradient_step(self) -> None:
-        loss = torch.zeros(())
+        loss, warmth = torch.zeros(()), self._warmth()
+        listed, shown = (one / max(*warmth, 1e-9) for one in warmth)
         if len(self.lists):
-            loss = loss + self.list_loss(self.ranker, self.lists.draw(self.policy.lists_per_step, self._random)).mean()
+            lists = self.lists.draw(self.policy.lists_per_step, self._random)
+            loss = loss + listed * self.list_loss(self.ranker, lists).mean()
         if len(self.shown):
-            loss = loss + self.shown_loss(self.ranker, self.shown.draw(self.policy.shown_per_step, self._random)).mean()
+            items = self.shown.draw(self.policy.shown_per_step, self._random)
+            loss = loss + shown * self.shown_loss(self.ranker, items).mean()
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self.ranker.parameters(), NORM_LIMIT))):

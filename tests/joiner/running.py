@@ -105,7 +105,7 @@ async def all_joined(bus: Bus, timeout_sec: float = 90) -> None:
         ends = await reader.end_offsets(bus.topic_partitions(USER_EVENTS))
 
     async def done() -> bool:
-        committed = await bus.committed("joiner")
+        committed = await bus.committed("joiner", USER_EVENTS)
         return all(committed.get(place, 0) >= end for place, end in ends.items())
 
     await poll_until(done, timeout_sec, 0.2, "all user events committed")

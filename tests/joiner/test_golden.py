@@ -214,13 +214,16 @@ def test_a_list_is_superseded_once_the_user_acted_and_asked_again() -> None:
     join.take(first, beside, impression("r1", T0 + 2), impression("r2", T0 + 3))
     assert not join.take(event_record("c1", "u", "click", T0 + SEC, "a"))["c1/next"]["superseded"]
 
-    elsewhere = list_record("r3", "u", ["z"], T0 + 2 * SEC, past=["p", "a"], scenario="shop")
-    others = list_record("r4", "somebody else", ["z"], T0 + 2 * SEC, past=["p", "a"])
-    not_yet = list_record("r5", "u", ["z"], T0 + MIN, past=["p", "a"])
-    join.take(elsewhere, others, not_yet)
+    acted = {"past": ["p", "a"], "applied_offset": join.offset}
+    elsewhere = list_record("r3", "u", ["z"], T0 + 2 * SEC, scenario="shop", **acted)
+    others = list_record("r4", "somebody else", ["z"], T0 + 2 * SEC, **acted)
+    not_yet = list_record("r5", "u", ["z"], T0 + MIN, **acted)
+    knows_less = list_record("r6", "u", ["z"], T0 + 2 * SEC, past=[])
+    seen_only = list_record("r7", "u", ["z"], T0, past=["p"], applied_offset=join.offset)
+    join.take(elsewhere, others, not_yet, knows_less, seen_only)
     assert not join.take(event_record("c2", "u", "click", T0 + 3 * SEC, "c"))["c2/next"]["superseded"]
 
-    join.take(list_record("r6", "u", ["y"], T0 + 4 * SEC, past=["p", "a", "c"]))
+    join.take(list_record("r8", "u", ["y"], T0 + 4 * SEC, past=["p", "a", "c"], applied_offset=join.offset))
     late = join.take(event_record("c3", "u", "click", T0 + 5 * SEC, "b", request_id="r1"))
     assert not late["r1/b/label"]["superseded"]
     assert late["c3/next"]["superseded"]

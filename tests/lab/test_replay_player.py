@@ -21,7 +21,7 @@ class Stage:
     users: list[int]
     items: list[int]
     now: float = 100.0
-    rate: float = 1e9
+    rate: float | None = None
     requests: list[Record] = field(default_factory=list)
     events: list[Record] = field(default_factory=list)
     acknowledgements: list[Any] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Stage:
             now=lambda: self.now,
             wall_ms=lambda: 5000,
             timeout_sec=TIMEOUT_SEC,
-            may_act=Pace(self.rate, lambda: self.now).allows,
+            may_act=Pace(self.rate, lambda: self.now).allows if self.rate else lambda: True,
         )
         self.player.turn()
 
@@ -89,16 +89,19 @@ def test_an_item_that_is_not_listed_is_an_organic_event() -> None:
     assert stage.player.observed.places == [-1]
 
 
-def test_at_a_rate_those_who_have_their_list_act_one_after_another() -> None:
+def test_at_a_rate_users_begin_and_act_one_after_another() -> None:
     stage = Stage([0, 1, 2], [2, 2, 2], rate=10.0)
-    for request in stage.requests:
-        stage.serve(request, ["i2"])
-    acted = []
-    for _ in range(3):
+    asked, acted = [], []
+    for turn in range(7):
         stage.player.turn()
+        asked.append(len(stage.requests))
         acted.append(len(stage.events) // 2)
         stage.now += 0.11
-    assert acted == [1, 2, 3]
+        if turn == 3:
+            for request in stage.requests:
+                stage.serve(request, ["i2"])
+    assert asked == [1, 2, 3, 3, 3, 3, 3]
+    assert acted == [0, 0, 0, 0, 2, 3, 3]  # one as its list came, then one a turn
 
 
 def test_the_next_request_names_the_offset_of_the_last_event() -> None:

@@ -1,5 +1,7 @@
 """The Kafka adapter against a real broker."""
 
+from typing import Any
+
 import pytest
 
 from shared.errors import FatalError
@@ -10,6 +12,21 @@ from shared.topics import ITEMS, USER_EVENTS, topics
 
 def bus(servers: str, prefix: str, partitions: int | None = None) -> Bus:
     return Bus(Settings(kafka_bootstrap_servers=servers, topic_prefix=prefix, topic_partitions=partitions))
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "lz4", "zstd"])
+async def test_records_come_back_however_they_were_compressed(kafka: str, topic_prefix: str, compression: Any) -> None:
+    own = Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix, kafka_compression=compression))
+    await own.create_topics()
+    async with own.producer() as producer:
+        await producer.send_all(USER_EVENTS, [("u", bytes(1000)), ("u", b"x" * 1000)])
+    assert [message.value for message in await read_all(own, USER_EVENTS, 2)] == [bytes(1000), b"x" * 1000]
+
+
+async def test_what_nobody_committed_is_nothing_also_on_a_new_broker(kafka: str, topic_prefix: str) -> None:
+    own = bus(kafka, topic_prefix)
+    await own.create_topics()
+    assert await own.committed("nobody", USER_EVENTS) == {}
 
 
 async def read_all(own: Bus, topic: str, count: int) -> list[Message]:
