@@ -6,10 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from shared.kafka import Bus, Message, Reader, TopicPartition
 from shared.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 
-# A fetch waits at the broker until there is much to hand over: a worker takes its turns a quarter of a second apart anyway, and each
-# answer costs it and the broker the same whether it carries one record or a hundred. Ends are asked on another connection.
-FETCH_WAIT_MS = 100
-FETCH_MIN_BYTES = 1 << 20
+# A fetch may wait at the broker as long as it likes: it is answered when something comes, and ends are asked on another connection.
+FETCH_WAIT_MS = 500
 _CATCH_UP_RECORDS = 2000
 
 
@@ -59,9 +57,7 @@ class Logs:
             logs = []
             for topic in (USER_EVENTS, RECOMMENDATIONS):
                 place = bus.topic_partitions(topic, [partition])
-                reader = await stack.enter_async_context(
-                    bus.reader(place, fetch_max_wait_ms=FETCH_WAIT_MS, fetch_min_bytes=FETCH_MIN_BYTES)
-                )
+                reader = await stack.enter_async_context(bus.reader(place, fetch_max_wait_ms=FETCH_WAIT_MS))
                 logs.append(Log(reader, probe, place[0]))
             yield Logs(*logs)
 
