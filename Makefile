@@ -15,11 +15,12 @@ DATASET ?= ml-100k
 # Events to play: about two minutes of them; LIMIT= plays the whole data set.
 LIMIT ?= 30000
 REPLAY ?=
+EVALUATE ?=
 BENCH ?=
 TESTS ?= tests
 PORT ?=
 
-.PHONY: help install demo run broker data test lint format typecheck bench constraints clean distclean
+.PHONY: help install demo evaluate run broker data test lint format typecheck bench constraints clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## Play MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
 	@$(BIN)/python -m lab.datasets $(DATASET)
 	@$(BIN)/python -m lab.stack -- python -m lab.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
+
+evaluate: $(INSTALLED) ## Measure in one process, without Kafka, what the loop learns: DATASET= EVALUATE="--limit 20000 --seed 1"
+	@$(BIN)/python -m lab.datasets $(DATASET)
+	@$(BIN)/python -m lab.evaluate --dataset $(DATASET) $(EVALUATE)
 
 run: $(INSTALLED) ## Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own
 	@$(BIN)/python -m lab.stack

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -27,6 +27,19 @@ class Ledger:
     def difference(self) -> int:
         """0 when the books balance; above 0 labels are missing, below 0 there are too many."""
         return self.shown - self.positive - self.negative - self.open
+
+
+class Judged(Protocol):
+    """What table and plot of the quality need to know. `quality` has an entry for the model and each baseline: `Score.as_dict`."""
+
+    @property
+    def dataset(self) -> str: ...
+
+    @property
+    def events(self) -> int: ...
+
+    @property
+    def quality(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,7 @@ def write_json(report: Report, path: Path) -> None:
     partial.replace(path)
 
 
-def write_plot(report: Report, path: Path) -> None:
+def write_plot(report: Judged, path: Path) -> None:
     """Plot NDCG@10 by tenth of the stream, the model beside the baselines."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -113,7 +126,7 @@ def write_plot(report: Report, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def quality_table(report: Report) -> Table:
+def quality_table(report: Judged) -> Table:
     """Model and baselines: the whole stream and its tenths; fits into 80 columns."""
     title = f"{report.dataset}: NDCG@10 of the next item, by tenth of the stream"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
