@@ -1,16 +1,31 @@
 """The loop in one process: decided by its inputs, books that balance, and a pattern that it learns."""
 
 import random
+from collections.abc import Iterable
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from lab.baselines import Popularity
 from lab.evaluate.__main__ import Evaluation, evaluate
+from lab.evaluate.loop import Loop, LoopPolicy
+from lab.evaluate.played import NOT_SERVED, play
+from lab.replay.quality import Judge
+from lab.replay.records import Records
 from lab.replay.stream import Stream
 from services.trainer.graphs import GraphExporter
+from shared.codec import Codec, Record
+from shared.kafka import Message, settle
 from shared.paths import REPO_ROOT
+from shared.scenarios import load_scenarios
+from shared.topics import ITEM_FEATURES, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, USER_FEATURES
+from tests.features.running import Place
+from tests.joiner.running import all_joined, examples_of, joiners
 from tests.lab.streams import stream
+from tests.poll import poll_until
+from tests.service import read_all
 
 ITEMS = 60
 EVENTS = 2400
@@ -53,3 +68,40 @@ def test_books_balance_and_a_walk_is_learned(exporter: GraphExporter) -> None:
     by_tenth = found.quality["model"]["ndcg_at_10_by_tenth"]
     assert by_tenth[-1] > 0.8
     assert found.quality["model"]["ndcg_at_10"] > found.quality["popularity"]["ndcg_at_10"]
+
+
+async def test_services_on_kafka_make_the_same_features_and_labels_of_the_same_logs(
+    exporter: GraphExporter, kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    carried: list[Message] = []
+    played = walks(3).cut(900)
+    policy = LoopPolicy(lateness_sec=604_800.0)
+    loop = Loop(load_scenarios(REPO_ROOT / "scenarios.yaml"), exporter, policy, carried.append)
+    places = [NOT_SERVED] * len(played)
+    judge = Judge(played, places, {"popularity": Popularity(len(played.item_ids))})
+    play(played, loop, Records("run", "video", 10, 0), judge, places, 2048, 10**9)
+
+    place = Place(kafka, topic_prefix, tmp_path, partitions=1)
+    await place.bus.create_topics()
+    async with place.bus.producer() as producer:
+        for topic in (RECOMMENDATIONS, USER_EVENTS):
+            own = [message for message in carried if message.topic == topic]
+            await settle([await producer.send(topic, message.key, message.value) for message in own])
+    environment = {"EDDY_TOPIC_PARTITIONS": "1", "EDDY_JOINER_LATENESS_SEC": str(policy.lateness_sec)}
+    with place.worker() as worker, joiners(kafka, topic_prefix, tmp_path) as group:
+        await worker.ready()
+        await group.start("one", environment).ready()
+        await poll_until(place.done, 60, what="all events in features")
+        await all_joined(place.bus)
+    assert await place.user_features() == _newest(carried, USER_FEATURES)
+    assert await place.item_features() == _newest(carried, ITEM_FEATURES)
+    found = examples_of(await read_all(place.bus, TRAINING_EXAMPLES), place.bus)
+    expected = examples_of([message for message in carried if message.topic == TRAINING_EXAMPLES], place.bus)
+    assert len(expected) > 1000
+    assert found == expected
+
+
+def _newest(carried: Iterable[Message], topic: str) -> dict[str, Record]:
+    """The last record of each key."""
+    newest = {message.key: message.value for message in carried if message.topic == topic}
+    return {(key or b"").decode(): Codec.for_topic(topic).decode(value) for key, value in newest.items()}
