@@ -16,9 +16,11 @@ from rich.console import Console
 from lab.baselines import Baseline, Covisitation, Popularity
 from lab.datasets import load
 from lab.evaluate.loop import Loop, LoopPolicy
-from lab.evaluate.played import NOT_SERVED, play
+from lab.evaluate.played import play
+from lab.replay.app import LIST_LENGTH, SCENARIO
 from lab.replay.command import stream_of
-from lab.replay.options import DATASETS, MAX_SKEW_SEC, WINDOW
+from lab.replay.options import MAX_SKEW_SEC, WINDOW, add_data_arguments
+from lab.replay.player import NOT_SERVED
 from lab.replay.progress import Standing, progress_view
 from lab.replay.quality import Judge
 from lab.replay.records import Records
@@ -29,8 +31,6 @@ from services.trainer.settings import TrainerSettings
 from shared.errors import EddyError
 from shared.scenarios import load_scenarios
 from shared.settings import load as load_settings
-
-SCENARIO, LIST_LENGTH = "video", 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,7 @@ class Evaluation:
 def main() -> None:
     """Run `python -m lab.evaluate`."""
     parser = argparse.ArgumentParser(prog="python -m lab.evaluate", description=__doc__)
-    parser.add_argument("--dataset", choices=DATASETS, default="ml-100k")
-    parser.add_argument(
-        "--data", type=Path, help="folder or file as GroupLens publishes it, instead of the fetched one"
-    )
-    parser.add_argument("--limit", type=int, help="play the first LIMIT events")
+    add_data_arguments(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("reports"), help="folder of the .json and the .png")
     given = parser.parse_args()

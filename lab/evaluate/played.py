@@ -10,7 +10,6 @@ from lab.replay.schedule import Schedule
 from lab.replay.stream import Stream
 from services.scorer.request import Request
 
-NOT_SERVED = -1
 # Users whose lists are scored together, and whose events come together: what is in flight in the live replay.
 TOGETHER = 16
 
@@ -27,7 +26,7 @@ def play(
 ) -> None:
     """Play all of `stream`: for each event a list, its impression, and a click where it holds the item, else the organic event.
 
-    `places` (one for each event, NOT_SERVED where the list lacks the item) is filled for `judge`; `progress(events played)`.
+    `places` (one for each event, lab.replay.player.NOT_SERVED at first) is filled for `judge`; `progress(events played)`.
     """
     loop.publish(stream.catalogue)
     schedule = Schedule(stream.users, stream.times_ms, window, max_skew_ms)
@@ -64,7 +63,7 @@ def _events(
     user_id, item_id = stream.user_ids[stream.users[index]], stream.item_ids[stream.items[index]]
     at_ms, value = stream.times_ms[index], stream.values[index]
     seen = [(user_id, records.impression(index, user_id, at_ms)[1])] if shown else []
-    if item_id not in shown:
-        return [*seen, (user_id, records.organic(index, user_id, item_id, value, at_ms)[1])]
-    places[index] = shown.index(item_id)
-    return [*seen, (user_id, records.click(index, user_id, item_id, value, at_ms, places[index])[1])]
+    (_, action), place = records.action(index, user_id, item_id, value, at_ms, shown)
+    if place is not None:
+        places[index] = place
+    return [*seen, (user_id, action)]

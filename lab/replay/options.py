@@ -31,11 +31,7 @@ class ReplayOptions:
 def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
     """Read the command line; argparse exits with a line of help for what does not hold."""
     parser = argparse.ArgumentParser(prog="python -m lab.replay", description=__doc__)
-    parser.add_argument("--dataset", choices=DATASETS, default="ml-100k")
-    parser.add_argument(
-        "--data", type=Path, help="folder or file as GroupLens publishes it, instead of the fetched one"
-    )
-    parser.add_argument("--limit", type=_count, help="play the first LIMIT events")
+    add_data_arguments(parser)
     parser.add_argument("--users", type=_count, help="play the first USERS users to appear")
     parser.add_argument("--speed", type=_amount, help="times real time; as fast as the loop goes when left out")
     parser.add_argument("--rate", type=_amount, metavar="EVENTS", help="per second, at most: latency below saturation")
@@ -66,6 +62,15 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
         ready_within_sec=given.ready_within,
         output=given.output,
     )
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """--dataset, --data and --limit: which events are played."""
+    parser.add_argument("--dataset", choices=DATASETS, default="ml-100k")
+    parser.add_argument(
+        "--data", type=Path, help="folder or file as GroupLens publishes it, instead of the fetched one"
+    )
+    parser.add_argument("--limit", type=_count, help="play the first LIMIT events")
 
 
 def _count(text: str) -> int:

@@ -144,12 +144,11 @@ class Player:
         """A click where the historical item was in the list, else the organic event."""
         item_id, value = self._stream.item_ids[self._stream.items[index]], self._stream.values[index]
         user_id = self._stream.user_ids[user]
-        if item_id not in shown:
-            return self._records.organic(index, user_id, item_id, value, at_ms)[1]
-        place = self.observed.places[index] = shown.index(item_id)
-        event_id, click = self._records.click(index, user_id, item_id, value, at_ms, place)
-        self.observed.clicks[event_id] = self._acted_at[user]
-        return click
+        (event_id, action), place = self._records.action(index, user_id, item_id, value, at_ms, shown)
+        if place is not None:
+            self.observed.places[index] = place
+            self.observed.clicks[event_id] = self._acted_at[user]
+        return action
 
     def _acted(self, index: int, offset: int) -> None:
         user = self._stream.users[index]

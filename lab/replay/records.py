@@ -1,5 +1,6 @@
 """The bytes that the replay publishes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,15 @@ class Records:
     def organic(self, index: int, user_id: str, item_id: str, value: float, at_ms: int) -> Sent:
         """Id and bytes of the action on an item that the user found by themselves."""
         return self._event(f"{self.run}-{index}-rate", user_id, "rate", at_ms, item_id=item_id, value=value)
+
+    def action(
+        self, index: int, user_id: str, item_id: str, value: float, at_ms: int, shown: Sequence[str]
+    ) -> tuple[Sent, int | None]:
+        """Id and bytes of what the user does who sees `shown`, and the place of the item there: a click on it, else the organic action."""
+        if item_id not in shown:
+            return self.organic(index, user_id, item_id, value, at_ms), None
+        place = shown.index(item_id)
+        return self.click(index, user_id, item_id, value, at_ms, place), place
 
     def request_id(self, index: int) -> str:
         return f"{self.run}-{index}"

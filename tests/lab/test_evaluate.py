@@ -11,7 +11,8 @@ from rich.console import Console
 from lab.baselines import Popularity
 from lab.evaluate.__main__ import Evaluation, evaluate
 from lab.evaluate.loop import Loop, LoopPolicy
-from lab.evaluate.played import NOT_SERVED, play
+from lab.evaluate.played import play
+from lab.replay.player import NOT_SERVED
 from lab.replay.quality import Judge
 from lab.replay.records import Records
 from lab.replay.stream import Stream
