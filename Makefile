@@ -15,6 +15,7 @@ DATASET ?= ml-100k
 # Events to play: about two minutes of them; LIMIT= plays the whole data set.
 LIMIT ?= 30000
 REPLAY ?=
+PROTOCOL ?= stream
 EVALUATE ?=
 BENCH ?=
 TESTS ?= tests
@@ -43,9 +44,9 @@ demo: $(INSTALLED) ## Play MovieLens through the whole loop on a Kafka of its ow
 	@$(BIN)/python -m lab.datasets $(DATASET)
 	@$(BIN)/python -m lab.stack -- python -m lab.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
 
-evaluate: $(INSTALLED) ## Measure in one process, without Kafka, what the loop learns: DATASET= EVALUATE="--limit 20000 --seed 1"
+evaluate: $(INSTALLED) ## Measure in one process, without Kafka, what is learned: PROTOCOL=stream|loop|isgd DATASET= EVALUATE="--limit 20000 --seed 1"
 	@$(BIN)/python -m lab.datasets $(DATASET)
-	@$(BIN)/python -m lab.evaluate --dataset $(DATASET) $(EVALUATE)
+	@$(BIN)/python -m lab.evaluate $(PROTOCOL) --dataset $(DATASET) $(EVALUATE)
 
 run: $(INSTALLED) ## Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own
 	@$(BIN)/python -m lab.stack

@@ -1,6 +1,6 @@
-"""The two counting recommenders that the model has to beat, judged event by event: rank the item first, then learn it.
+"""The recommenders that the model has to beat, judged event by event: rank the item first, then learn it.
 
-Both recommend only items that the user has not acted on and that somebody has. A tie is decided for the baseline: `place` counts the
+All recommend only items that the user has not acted on and that somebody has. A tie is decided for the baseline: `place` counts the
 items that are strictly better than the one asked for.
 """
 
@@ -92,15 +92,17 @@ class Popularity:
 
 
 class _DenseCounts:
-    """Co-visitation weights as a matrix, for up to DENSE_ITEMS items."""
+    """Weights between items as a matrix, for up to DENSE_ITEMS items; `symmetric` adds both ways."""
 
-    def __init__(self, items: int, power: float) -> None:
+    def __init__(self, items: int, power: float, symmetric: bool = True) -> None:
         self._weights = np.zeros((items, items), np.float32)
         self._power = power
+        self._symmetric = symmetric
 
     def add(self, item: int, others: NDArray[np.int32], weights: Vector) -> None:
         self._weights[item, others] += weights
-        self._weights[others, item] += weights
+        if self._symmetric:
+            self._weights[others, item] += weights
 
     def combine(self, rows: NDArray[np.int32], weights: Vector) -> Vector:
         """Weighted sum of rows, each weight to the power."""
@@ -110,9 +112,10 @@ class _DenseCounts:
 class _SparseCounts:
     """The same as growing arrays per row, for more items; memory follows the pairs that occur."""
 
-    def __init__(self, items: int, power: float) -> None:
+    def __init__(self, items: int, power: float, symmetric: bool = True) -> None:
         self._items = items
         self._power = power
+        self._symmetric = symmetric
         self._columns: list[array[int]] = [array("i") for _ in range(items)]
         self._weights: list[array[float]] = [array("f") for _ in range(items)]
         self._slots: list[dict[int, int]] = [{} for _ in range(items)]
@@ -120,7 +123,8 @@ class _SparseCounts:
     def add(self, item: int, others: NDArray[np.int32], weights: Vector) -> None:
         for other, weight in zip(others.tolist(), weights.tolist(), strict=True):
             self._add_one(item, other, weight)
-            self._add_one(other, item, weight)
+            if self._symmetric:
+                self._add_one(other, item, weight)
 
     def _add_one(self, row: int, column: int, weight: float) -> None:
         slot = self._slots[row].setdefault(column, len(self._columns[row]))
@@ -138,6 +142,8 @@ class _SparseCounts:
 
 def _powered(values: Vector, power: float) -> Vector:
     """`values ** power`; the root is several times faster by its own name."""
+    if power == 1.0:
+        return values
     return np.sqrt(values) if power == 0.5 else values**power
 
 
@@ -186,3 +192,75 @@ class Covisitation:
     def _scores(self, last: NDArray[np.int32]) -> Vector:
         importance = self._score_weights[: len(last)] * self._popularity[last] ** -self.beta
         return self._counts.combine(last, importance) * self._normaliser
+
+
+class Transitions:
+    """What followed the user's last items: sum over the last `last` of `.6 ** distance * share of its successors`, distance from 0.
+
+    Popularity orders what is left without a score.
+    """
+
+    decay = 0.6
+    smoothing = 5.0
+
+    def __init__(self, items: int, last: int) -> None:
+        self._last = last
+        self._counts = (_DenseCounts if items <= DENSE_ITEMS else _SparseCounts)(items, power=1.0, symmetric=False)
+        self._from = np.zeros(items, np.float32)
+        self._popularity = np.zeros(items, np.float32)
+        self._histories = Histories()
+        self._weights: Vector = np.float32(self.decay) ** np.arange(last, dtype=np.float32)
+
+    def place(self, user: int, item: int) -> int:
+        last = self._histories.last(user, self._last)
+        scores = self._popularity
+        if len(last):
+            shares = self._weights[: len(last)] / (self._from[last] + self.smoothing)
+            scores = self._counts.combine(last, shares.astype(np.float32))
+        if scores[item] == 0:
+            scores = np.where(scores > 0, np.float32(np.inf), self._popularity)
+        return place_among_unseen(scores, item, self._histories.seen(user))
+
+    def learn(self, user: int, item: int, at_ms: int) -> None:
+        before = self._histories.last(user, 1)
+        if len(before) and before[0] != item:
+            self._counts.add(int(before[0]), np.array([item], np.int32), np.ones(1, np.float32))
+            self._from[before[0]] += 1
+        self._popularity[item] += 1
+        self._histories.add(user, item)
+
+
+class Isgd:
+    """Incremental matrix factorisation of positive-only feedback (Vinagre, Jorge and Gama 2014): one step towards 1 for each event.
+
+    Items are ranked by how near their predicted score is to 1.
+    """
+
+    factors = 50
+    rate = 0.05
+    regularisation = 0.01
+    init = 0.1
+
+    def __init__(self, items: int, seed: int = 0) -> None:
+        self._random = np.random.default_rng(seed)
+        self._items: Vector = self._random.normal(0, self.init, (items, self.factors)).astype(np.float32)
+        self._known = np.zeros(items, bool)
+        self._users: dict[int, Vector] = {}
+        self._histories = Histories()
+
+    def place(self, user: int, item: int) -> int:
+        near = np.exp(-np.abs(1 - self._items @ self._vector(user)))
+        return place_among_unseen(np.where(self._known, near, np.float32(0)), item, self._histories.seen(user))
+
+    def learn(self, user: int, item: int, at_ms: int) -> None:
+        of_user, of_item = self._vector(user), self._items[item].copy()
+        error = 1 - float(of_user @ of_item)
+        self._users[user] = of_user + self.rate * (error * of_item - self.regularisation * of_user)
+        self._items[item] += self.rate * (error * of_user - self.regularisation * of_item)
+        self._known[item] = True
+        self._histories.add(user, item)
+
+    def _vector(self, user: int) -> Vector:
+        if user not in self._users:
+            self._users[user] = self._random.normal(0, self.init, self.factors).astype(np.float32)
+        return self._users[user]

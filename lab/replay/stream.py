@@ -28,7 +28,13 @@ class Stream:
     def cut(self, limit: int | None = None, users: int | None = None) -> "Stream":
         """The first `limit` events of the first `users` users to appear."""
         kept = set(self.users) if users is None else set(list(dict.fromkeys(self.users))[:users])
-        places = [place for place, user in enumerate(self.users) if user in kept][:limit]
+        return self._at([place for place, user in enumerate(self.users) if user in kept][:limit])
+
+    def where(self, wanted: Sequence[bool]) -> "Stream":
+        """The events that are `wanted`."""
+        return self._at([place for place, keep in enumerate(wanted) if keep])
+
+    def _at(self, places: Sequence[int]) -> "Stream":
         return Stream(
             self.dataset,
             self.user_ids,

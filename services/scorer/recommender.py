@@ -1,8 +1,8 @@
 """The recommender without Kafka: records in, lists out."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
@@ -80,20 +80,28 @@ class Recommender:
         """
         if not requests:
             return []
+        users = [self.knowledge.users.get(request.user_id) for request in requests]
+        with self._ranked(requests, users) as (batch, ranked), self._timer("policy"):
+            return self._lists.build(batch, ranked, self.model_version, served_at)
+
+    def rank(self, requests: Sequence[Request], users: Sequence[User]) -> Ranked:
+        """The considered candidates in order, before any policy, for users as they are given: what evaluation looks at."""
+        with self._ranked(requests, users) as (_, ranked):
+            return ranked
+
+    @contextmanager
+    def _ranked(self, requests: Sequence[Request], users: Sequence[User]) -> Iterator[tuple[Batch, Ranked]]:
         with self._timer("gather"):
-            users = [self.knowledge.users.get(request.user_id) for request in requests]
             blocked = [self._blocked_rows(request, user) for request, user in zip(requests, users, strict=True)]
             kept = [self._query.kept(request) for request in requests]
         with self._blocked.marked(blocked, kept, len(self.knowledge.catalogue)) as matrix:
             batch = self._batch(requests, users, matrix, blocked, kept)
-            ranked = self._rank(batch, _padded(blocked))
-            with self._timer("policy"):
-                return self._lists.build(batch, ranked, self.model_version, served_at)
+            yield batch, self._rank(batch, _padded(blocked))
 
     def _batch(
         self,
         requests: Sequence[Request],
-        users: list[User],
+        users: Sequence[User],
         matrix: Bool,
         blocked: list[I32],
         kept: list[I64 | None],

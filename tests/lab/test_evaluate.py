@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from lab.baselines import Popularity
-from lab.evaluate.__main__ import Evaluation, evaluate
 from lab.evaluate.loop import Loop, LoopPolicy
+from lab.evaluate.outcome import Outcome
 from lab.evaluate.played import play
+from lab.evaluate.protocols.loop import looped
 from lab.replay.player import NOT_SERVED
 from lab.replay.quality import Judge
 from lab.replay.records import Records
@@ -49,26 +50,26 @@ def walks(seed: int) -> Stream:
     return stream(users, items, step_ms=60_000)
 
 
-def evaluated(played: Stream, exporter: GraphExporter, seed: int = 0) -> Evaluation:
-    return evaluate(played, exporter, seed, REPO_ROOT / "scenarios.yaml", Console(file=StringIO()))
+def evaluated(played: Stream, exporter: GraphExporter, seed: int = 0) -> Outcome:
+    return looped(played, exporter, seed, load_scenarios(REPO_ROOT / "scenarios.yaml"), Console(file=StringIO()))
 
 
 def test_the_same_stream_and_seed_give_the_same_figures(exporter: GraphExporter) -> None:
     played = walks(0).cut(600)
     one, again, other = (evaluated(played, exporter, seed) for seed in (0, 0, 1))
-    assert (one.quality, one.books) == (again.quality, again.books)
-    assert one.quality != other.quality
+    assert (one.methods, one.also) == (again.methods, again.also)
+    assert one.methods != other.methods
 
 
 def test_books_balance_and_a_walk_is_learned(exporter: GraphExporter) -> None:
     found = evaluated(walks(0), exporter)
-    books = found.books
+    books = found.also["books"]
     assert books["shown"] == books["positive"] + books["negative"] + books["open"] == 10 * EVENTS
     assert books["refused"] == 0
     assert books["releases"] >= 5
-    by_tenth = found.quality["model"]["ndcg_at_10_by_tenth"]
+    by_tenth = found.methods["model"]["ndcg_at_10_by_tenth"]
     assert by_tenth[-1] > 0.8
-    assert found.quality["model"]["ndcg_at_10"] > found.quality["popularity"]["ndcg_at_10"]
+    assert found.methods["model"]["ndcg_at_10"] > found.methods["popularity"]["ndcg_at_10"]
 
 
 async def test_services_on_kafka_make_the_same_features_and_labels_of_the_same_logs(

@@ -1,0 +1,167 @@
+"""A stream ranked event by event before it is learned: the scorer's whole ranking of what a user may do next, without policy or lists.
+
+The cores are those of the loop (`lab.evaluate.loop`), less what only shown lists need: no impressions, no joiner. A user's history is
+always as of the event; counts and weights are those before its micro-batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.replay.records import Records
+from lab.replay.stream import Stream
+from services.features.cleaning import Cleaner
+from services.features.item_side import ItemSide
+from services.features.item_state import ItemPolicy, ItemRules
+from services.features.states import DictRecords
+from services.features.user_side import UserSide
+from services.features.user_state import UserPolicy
+from services.scorer.graphs import OnnxModel
+from services.scorer.lists import Ranked
+from services.scorer.recommender import Recommender
+from services.scorer.request import Request
+from services.scorer.users import User
+from services.trainer.examples import NextItem, Past
+from services.trainer.graphs import GraphExporter
+from services.trainer.learner import ItemContent, Learner, LearnerPolicy
+from shared.codec import Codec
+from shared.kafka import Message
+from shared.model_contract import ACTIONS
+from shared.scenarios import Scenarios
+from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+
+_PARTITION = 0
+_DECODED = 10_000
+_ACTION = "rate"
+_LIMIT = 10
+OUTSIDE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class PrequentialPolicy:
+    """Events between two releases, and the seed of everything random."""
+
+    micro_batch: int = 256
+    seed: int = 0
+
+
+class Prequential:
+    """Rank, then learn, a micro-batch at a time."""
+
+    def __init__(
+        self, stream: Stream, scenario: str, scenarios: Scenarios, exporter: GraphExporter, policy: PrequentialPolicy
+    ) -> None:
+        self._stream = stream
+        self._scenario = scenario
+        self._rules = scenarios[scenario]
+        self._exporter = exporter
+        self.policy = policy
+        self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
+        self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
+        self.recommender = Recommender(scenarios, np.random.default_rng(policy.seed), lambda: 0.0)
+        self.learner = Learner(scenarios, LearnerPolicy(policy.seed))
+        self._records = Records("run", scenario, _LIMIT, 0)
+        self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
+        self._signals = 0
+        self.releases = 0
+        for item in stream.catalogue:
+            self.recommender.apply_item(item)
+            self.learner.admit([ItemContent(item["item_id"], item["categories"], item["attributes"])])
+        self.recommender.knowledge.rebuild()
+
+    def play(self, progress: Callable[[int], None] = lambda _: None) -> NDArray[np.int64]:
+        """The place of each event's item in its ranking, from 0, OUTSIDE where it was not considered; a tie counts against it."""
+        places = np.full(len(self._stream), OUTSIDE, np.int64)
+        for start in range(0, len(self._stream), self.policy.micro_batch):
+            indices = range(start, min(start + self.policy.micro_batch, len(self._stream)))
+            users, signals = self._follow(indices)
+            ranked = self.recommender.rank([self._request(index) for index in indices], users)
+            rows = self._rows(indices)
+            for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
+                places[index] = place_of(ranked, line, row)
+            self._learn(indices, users, ranked, rows)
+            self._count(signals)
+            progress(indices.stop)
+        return places
+
+    def _request(self, index: int) -> Request:
+        stream = self._stream
+        user_id, at_ms = stream.user_ids[stream.users[index]], stream.times_ms[index]
+        return Request(self._records.request_id(index), user_id, self._scenario, _LIMIT, at_ms)
+
+    def _rows(self, indices: Sequence[int]) -> list[int]:
+        stream, find = self._stream, self.recommender.knowledge.catalogue.find
+        return [find(stream.item_ids[stream.items[index]]) for index in indices]
+
+    def _follow(self, indices: Sequence[int]) -> tuple[list[User], list[tuple[bytes, bytes]]]:
+        """Each event's user as they were before it, and what the events mean for items."""
+        stream, users, signals = self._stream, [], []
+        for index in indices:
+            user_id, item_id = stream.user_ids[stream.users[index]], stream.item_ids[stream.items[index]]
+            at_ms = stream.times_ms[index]
+            users.append(self.recommender.knowledge.users.get(user_id))
+            _, event = self._records.organic(index, user_id, item_id, stream.values[index], at_ms)
+            batch = self._users.apply(
+                _PARTITION, [Message(USER_EVENTS, _PARTITION, index, user_id.encode(), event, at_ms)]
+            )
+            signals += batch.signals
+            for key, value in batch.users:
+                self._users.states.written(_PARTITION, key, value)
+                self.recommender.apply_user_features(self._user_codec.decode(value), _PARTITION)
+        self._users.states.shrink()
+        return users, signals
+
+    def _count(self, signals: Sequence[tuple[bytes, bytes]]) -> None:
+        messages = []
+        for key, value in signals:
+            messages.append(Message(ITEM_SIGNALS, _PARTITION, self._signals, key, value, 0))
+            self._signals += 1
+        for key, value in self._items.apply(_PARTITION, messages).items:
+            self._items.states.written(_PARTITION, key, value)
+            self.recommender.apply_item_features(self._item_codec.decode(value))
+        self._items.states.shrink()
+        self.recommender.knowledge.rebuild()
+
+    def _learn(self, indices: Sequence[int], users: Sequence[User], ranked: Ranked, rows: Sequence[int]) -> None:
+        stream = self._stream
+        rule = self._rules.actions[_ACTION]
+        action, counts = 1 + ACTIONS.index(_ACTION), ranked.candidates.counts
+        examples = []
+        for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
+            considered = ranked.candidates.rows[line, : counts[line]]
+            found = np.flatnonzero(considered == row)
+            event = Past(
+                stream.item_ids[stream.items[index]],
+                action,
+                self._rules.id,
+                rule.normalise(stream.values[index]),
+                stream.times_ms[index],
+            )
+            target = int(found[0]) if len(found) and row else -1
+            features = ranked.features[line, : counts[line]]
+            examples.append(NextItem(stream.user_ids[stream.users[index]], event, (), features, target))
+        self.learner.observe(examples)
+        self.learner.step()
+        self._release()
+
+    def _release(self) -> None:
+        weights = self.learner.snapshot()
+        graphs = self._exporter.export(weights)
+        self.releases += 1
+        vectors = weights.vectors[1:]
+        self.recommender.apply_rows(weights.item_ids[1:], vectors, np.zeros(len(vectors), np.float32))
+        self.recommender.model = OnnxModel(self.releases, graphs.encode, graphs.rank)
+        self.learner.serves(weights)
+
+
+def place_of(ranked: Ranked, line: int, row: int) -> int:
+    """Place of catalogue row `row` in a ranking, OUTSIDE where it is not among the candidates; equals stand before it."""
+    candidates = ranked.candidates
+    count = candidates.merged[line]
+    found = np.flatnonzero(candidates.rows[line, :count] == row)
+    if not row or not len(found):
+        return OUTSIDE
+    scores = ranked.scores[line, :count]
+    return int(np.count_nonzero(scores >= scores[found[0]])) - 1

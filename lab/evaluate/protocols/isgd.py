@@ -1,0 +1,26 @@
+"""`isgd`: the five-star protocol of incremental matrix factorisation (Vinagre, Jorge and Gama 2014).
+
+Only ratings of five are feedback. The first fifth of them warms up; then each is ranked among the items that its user has not seen, if the
+user is known, and learned. Recall@10 of one relevant item is HR@10.
+"""
+
+import numpy as np
+from rich.console import Console
+
+from lab.datasets import load
+from lab.evaluate.options import Options
+from lab.evaluate.outcome import Outcome
+from lab.evaluate.protocols.stream import prequential
+from lab.evaluate.ranking import known_users
+from lab.replay.command import stream_of
+
+BEST = 5.0
+WARM_UP = 0.2
+
+
+def run(options: Options, console: Console) -> Outcome:
+    """All five-star ratings of the data set, or the first `limit` of them."""
+    everything = stream_of(load(options.dataset, options.data))
+    stream = everything.where([value >= BEST for value in everything.values]).cut(options.limit)
+    counted = known_users(np.array(stream.users)) & (np.arange(len(stream)) >= WARM_UP * len(stream))
+    return prequential("isgd", stream, counted, options, console)

@@ -1,0 +1,54 @@
+"""`loop`: the whole live loop in one process, lists, impressions and labels included, as `make demo` plays it through Kafka."""
+
+import time
+
+from rich.console import Console
+
+from lab.baselines import Baseline, Covisitation, Popularity
+from lab.datasets import load
+from lab.evaluate.loop import Loop, LoopPolicy
+from lab.evaluate.options import Options
+from lab.evaluate.outcome import Outcome
+from lab.evaluate.played import play
+from lab.evaluate.progress import bar
+from lab.replay.app import LIST_LENGTH, SCENARIO
+from lab.replay.command import stream_of
+from lab.replay.options import MAX_SKEW_SEC, WINDOW
+from lab.replay.player import NOT_SERVED
+from lab.replay.quality import Judge
+from lab.replay.records import Records
+from lab.replay.stream import Stream
+from services.trainer.graphs import GraphExporter
+from shared.scenarios import Scenarios, load_scenarios
+
+
+def run(options: Options, console: Console) -> Outcome:
+    """All of the data set, or the first `limit` events of it."""
+    stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
+    exporter = GraphExporter.cached(options.graphs)
+    return looped(stream, exporter, options.seed, load_scenarios(options.scenarios), console)
+
+
+def looped(stream: Stream, exporter: GraphExporter, seed: int, scenarios: Scenarios, console: Console) -> Outcome:
+    """Play `stream` and judge it beside the counting baselines."""
+    policy = LoopPolicy(lateness_sec=MAX_SKEW_SEC, seed=seed)
+    loop = Loop(scenarios, exporter, policy)
+    baselines: dict[str, Baseline] = {
+        "popularity": Popularity(len(stream.item_ids)),
+        "covisitation": Covisitation(len(stream.item_ids)),
+    }
+    places = [NOT_SERVED] * len(stream)
+    judge = Judge(stream, places, baselines)
+    records = Records("run", SCENARIO, LIST_LENGTH, deadline_ms=0)
+    started = time.monotonic()
+    with bar(console, "loop", len(stream)) as show:
+        play(stream, loop, records, judge, places, WINDOW, round(MAX_SKEW_SEC * 1000), show)
+    return Outcome(
+        protocol="loop",
+        dataset=stream.dataset,
+        events=len(stream),
+        seconds=time.monotonic() - started,
+        seed=seed,
+        methods={name: score.as_dict() for name, score in judge.scores.items()},
+        also={"books": {**loop.books, "open": loop.open_items, "releases": loop.releases}},
+    )

@@ -1,0 +1,63 @@
+"""`stream`: prequential next item. For every event whose user has a history rank the unseen items, then learn it.
+
+Progressive validation (Gama, Sebastiao and Rodrigues 2013) in micro-batches of 256: histories are as of each event, counts and weights as
+before its batch, a tie counts against the model. The baselines learn after every event, and a tie counts for them.
+"""
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from lab.datasets import load
+from lab.evaluate.beside import baselines_beside
+from lab.evaluate.options import Options
+from lab.evaluate.outcome import MODEL, Outcome
+from lab.evaluate.prequential import Prequential, PrequentialPolicy
+from lab.evaluate.progress import bar
+from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures, ratio_interval
+from lab.replay.app import SCENARIO
+from lab.replay.command import stream_of
+from lab.replay.stream import Stream
+from services.trainer.graphs import GraphExporter
+from shared.scenarios import load_scenarios
+
+
+def run(options: Options, console: Console) -> Outcome:
+    """All of the data set, or the first `limit` events of it."""
+    stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
+    return prequential("stream", stream, known_users(np.array(stream.users)), options, console)
+
+
+def prequential(
+    protocol: str, stream: Stream, counted: NDArray[np.bool_], options: Options, console: Console
+) -> Outcome:
+    """Play `stream` through the model, and beside it through the baselines; the events that are `counted` decide."""
+    scenarios = load_scenarios(options.scenarios)
+    exporter = GraphExporter.cached(options.graphs)
+    started = time.monotonic()
+    with baselines_beside(stream, options.seed) as others:
+        played = Prequential(stream, SCENARIO, scenarios, exporter, PrequentialPolicy(seed=options.seed))
+        with bar(console, protocol, len(stream)) as show:
+            places = played.play(show)
+        alone = time.monotonic() - started
+        found = {MODEL: places, **others.result()}
+    methods = {name: ranking_figures(each, counted) for name, each in found.items()}
+    best = max((name for name in methods if name != MODEL), key=lambda name: methods[name]["ndcg_at_10"])
+    gains = {name: gains_at_10(found[name])[counted] for name in (MODEL, best)}
+    return Outcome(
+        protocol=protocol,
+        dataset=stream.dataset,
+        events=len(stream),
+        seconds=time.monotonic() - started,
+        seed=options.seed,
+        methods=methods,
+        also={
+            "best_baseline": best,
+            "ratio": round(methods[MODEL]["ndcg_at_10"] / max(methods[best]["ndcg_at_10"], 1e-12), 4),
+            "ratio_interval": [round(one, 4) for one in ratio_interval(gains[MODEL], gains[best])],
+            "model_events_per_second": round(len(stream) / alone, 1),
+            "releases": played.releases,
+        },
+    )
