@@ -17,10 +17,9 @@ from services.scorer.arrays import F32
 from services.scorer.graphs import OnnxModel
 from services.scorer.recommender import Recommender
 from services.scorer.request import Request
-from services.trainer.encoder import Encoder
 from services.trainer.graphs import GraphExporter
 from services.trainer.learner import Weights
-from services.trainer.ranker import Ranker
+from services.trainer.models import DEFAULT, MODELS
 from shared.codec import Codec, Record
 from shared.model_contract import DIM
 from shared.paths import REPO_ROOT
@@ -118,8 +117,11 @@ def _bare(engine: Recommender, model: OnnxModel, count: int) -> Callable[[int], 
 
 def _model() -> OnnxModel:
     torch.manual_seed(0)
-    weights = Weights(Encoder().state_dict(), Ranker().state_dict(), [""], np.zeros((1, DIM), np.float32))
-    graphs = GraphExporter.trace().export(weights)
+    kinds = MODELS[DEFAULT]
+    weights = Weights(
+        DEFAULT, kinds.encoder().state_dict(), kinds.ranker().state_dict(), [""], np.zeros((1, DIM), np.float32)
+    )
+    graphs = GraphExporter.trace(DEFAULT).export(weights)
     return OnnxModel(1, graphs.encode, graphs.rank)
 
 

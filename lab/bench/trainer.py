@@ -11,6 +11,7 @@ from services.trainer.effort import MICRO_BATCH, Effort
 from services.trainer.examples import Example, ExampleParser, NextItem
 from services.trainer.graphs import GraphExporter
 from services.trainer.learner import ItemContent, Learner, LearnerPolicy
+from services.trainer.models import DEFAULT
 from services.trainer.parity import largest_difference, probe_of
 from shared.codec import Codec, Record
 from shared.model_contract import FEATURES, hash_of_contract
@@ -39,7 +40,7 @@ def run() -> dict[str, float]:
     half = len(examples) // 2
     replayed = _learn(learner, examples[:half], Effort.FULL)
     shed = _learn(learner, examples[half:], Effort.NO_REPLAY)
-    exporter, trace_sec = _timed(GraphExporter.trace)
+    exporter, trace_sec = _timed(lambda: GraphExporter.trace(DEFAULT))
     weights = learner.snapshot()
     graphs, swap_sec = _best(lambda: exporter.export(weights))
     _, parity_sec = _best(lambda: largest_difference(graphs, weights, probe_of(learner, weights)))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lab.datasets.dataset import Dataset, build
 from lab.datasets.layouts import LAYOUTS, Layout
+from lab.datasets.sequences import SEQUENCES, read_sequences
 from lab.datasets.sources import SOURCES
 from shared.errors import ConfigError
 
@@ -25,7 +26,9 @@ def load(name: str, path: Path | None = None) -> Dataset:
 
 
 def read_folder(path: Path, name: str = "") -> Dataset:
-    """Read a folder, or the folder of the file of events that is given. Raises ConfigError that names what is wrong."""
+    """Read a folder, the folder of the file of events that is given, or a file of sequences. Raises ConfigError that names what is wrong."""
+    if path.suffix == SEQUENCES and path.is_file():
+        return read_sequences(path)
     folder = path.parent if path.is_file() else path
     layout = _layout(folder)
     try:

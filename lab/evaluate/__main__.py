@@ -13,6 +13,7 @@ from lab.console import run_command
 from lab.evaluate.options import Options
 from lab.evaluate.outcome import Outcome, tables, write_outcome
 from lab.replay.options import add_data_arguments
+from services.trainer.models import DEFAULT, MODELS
 from services.trainer.settings import TrainerSettings
 from shared.settings import load as load_settings
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("protocol", choices=PROTOCOLS, help="lab/evaluate/README.md says what each of them measures")
     add_data_arguments(parser)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", choices=MODELS, default=DEFAULT, help="kind of model: services/trainer/models")
     parser.add_argument("--output", type=Path, default=Path("reports"), help="folder of the .json and the .png")
     given = parser.parse_args()
     settings = load_settings(TrainerSettings)
@@ -36,6 +38,7 @@ def main() -> None:
         given.seed,
         settings.scenarios_path,
         settings.trainer_graphs_dir,
+        given.model,
     )
     console = Console()
     outcome: Outcome = import_module(f"lab.evaluate.protocols.{given.protocol}").run(options, console)

@@ -6,7 +6,7 @@ loop is a number of events here (`LoopPolicy`).
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class LoopPolicy:
     events_per_release: int = 256
     events_per_second: float = 300.0
     lateness_sec: float = 0.0
-    seed: int = 0
+    learning: LearnerPolicy = field(default_factory=LearnerPolicy)
 
 
 class Loop:
@@ -74,11 +74,11 @@ class Loop:
         self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
         self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
         self._seconds = 0.0
-        self.recommender = Recommender(scenarios, np.random.default_rng(policy.seed), lambda: self._seconds)
+        self.recommender = Recommender(scenarios, np.random.default_rng(policy.learning.seed), lambda: self._seconds)
         self._joining = AttributionPolicy(scenarios, policy.lateness_sec)
         self._join = JoinState(self._joining)
         self._parser = ExampleParser(scenarios)
-        self.learner = Learner(scenarios, LearnerPolicy(policy.seed))
+        self.learner = Learner(scenarios, policy.learning)
         self._codecs = {name: Codec.for_topic(name) for name in (RECOMMENDATIONS, USER_FEATURES, ITEM_FEATURES)}
         self._example_codec = Codec.for_topic(TRAINING_EXAMPLES)
         self._offsets: Counter[str] = Counter()

@@ -14,3 +14,4 @@ class Options:
     seed: int
     scenarios: Path
     graphs: Path
+    model: str

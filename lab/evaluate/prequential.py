@@ -5,7 +5,7 @@ always as of the event; counts and weights are those before its micro-batch.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +41,10 @@ OUTSIDE = -1
 
 @dataclass(frozen=True, slots=True)
 class PrequentialPolicy:
-    """Events between two releases, and the seed of everything random."""
+    """Events between two releases, and how is learned from them."""
 
     micro_batch: int = 256
-    seed: int = 0
+    learning: LearnerPolicy = field(default_factory=LearnerPolicy)
 
 
 class Prequential:
@@ -60,8 +60,8 @@ class Prequential:
         self.policy = policy
         self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
         self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
-        self.recommender = Recommender(scenarios, np.random.default_rng(policy.seed), lambda: 0.0)
-        self.learner = Learner(scenarios, LearnerPolicy(policy.seed))
+        self.recommender = Recommender(scenarios, np.random.default_rng(policy.learning.seed), lambda: 0.0)
+        self.learner = Learner(scenarios, policy.learning)
         self._records = Records("run", scenario, _LIMIT, 0)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._signals = 0

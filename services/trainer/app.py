@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import torch
 
@@ -35,7 +34,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))
         examples = await stack.enter_async_context(bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)))
         newest = await newest_release(bus)
-        exporter = await asyncio.to_thread(_exporter, newest, settings.trainer_graphs_dir)
+        exporter = await asyncio.to_thread(_exporter, newest, settings)
         ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
         loop = Loop(
             policy=_loop_policy(settings),
@@ -52,17 +51,20 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         await loop.run()
 
 
-def _exporter(newest: Newest, folder: Path) -> GraphExporter:
+def _exporter(newest: Newest, settings: TrainerSettings) -> GraphExporter:
     """Tracing takes seconds: the newest release spares them, or a former process on this disk."""
-    reused = GraphExporter.of_release(newest.graphs) if newest.graphs is not None else None
-    return reused or GraphExporter.cached(folder)
+    model = settings.trainer_model
+    reused = GraphExporter.of_release(newest.graphs, model) if newest.graphs is not None else None
+    return reused or GraphExporter.cached(settings.trainer_graphs_dir, model)
 
 
 def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:
     encoder = EncoderPolicy(
-        full_softmax_items=settings.trainer_full_softmax_items, max_users=settings.trainer_max_users
+        full_softmax_items=settings.trainer_full_softmax_items,
+        max_users=settings.trainer_max_users,
+        objective=settings.trainer_objective,
     )
-    return LearnerPolicy(settings.trainer_seed, encoder)
+    return LearnerPolicy(settings.trainer_seed, settings.trainer_model, encoder)
 
 
 def _loop_policy(settings: TrainerSettings) -> LoopPolicy:

@@ -46,8 +46,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     _sync_folder(path.parent)
 
 
-def read_checkpoint(path: Path) -> Checkpoint | None:
-    """The checkpoint in `path`; None, and a log line with the reason, where there is none that can be used."""
+def read_checkpoint(path: Path, model: str) -> Checkpoint | None:
+    """The checkpoint of a kind of model in `path`; None, and a log line with the reason, where there is none that can be used."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -59,6 +59,9 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     document = torch.load(io.BytesIO(body), weights_only=True)
     if document["contract"] != hash_of_contract():
         log.warning("checkpoint_ignored", path=str(path), reason="follows another model contract")
+        return None
+    if document["learner"].get("model") != model:
+        log.warning("checkpoint_ignored", path=str(path), reason="of another kind of model")
         return None
     return Checkpoint(document["offsets"], document["learner"])
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.trainer.encoder import Encoder, Noise
 from services.trainer.examples import NextItem, Past
 from services.trainer.item_table import BETAS, ItemTable
+from services.trainer.models.encoder import DROPOUT, Encoder, Noise
 from services.trainer.next_item import Candidates, every_item, next_item_loss, sample_items
+from services.trainer.objectives import Auxiliary
 from services.trainer.sequences import Sequences, SequenceStore, Step
 from shared.model_contract import MAX_SCENARIOS
 
@@ -24,28 +25,32 @@ class EncoderPolicy:
     """How the encoder learns: the recipe is two steps of 48 users for 256 fresh events, half of them recent."""
 
     rate: float = 5e-3
+    dropout: float = DROPOUT
     events_per_step: int = 128
     users_per_step: int = 48
     fewest_users: int = 16
     full_softmax_items: int = 0  # catalogues up to this size need no sample
     negatives: int = 512
+    objective: str = "next_item"  # or a self-supervised one beside it: services.trainer.objectives
+    auxiliary_weight: float = 0.1
     max_users: int = 200_000
 
 
 class EncoderTrainer:
-    """Encoder, table and sequences with their optimiser. `unseen_only`: scenario ids that never recommend an item twice."""
+    """An encoder of the given kind, table, sequences and their optimiser. `unseen_only`: scenarios that never recommend an item twice."""
 
-    def __init__(self, policy: EncoderPolicy, unseen_only: Sequence[int], seed: int) -> None:
+    def __init__(self, kind: type[Encoder], policy: EncoderPolicy, unseen_only: Sequence[int], seed: int) -> None:
         self.policy = policy
         self._generator = torch.Generator().manual_seed(seed)
         self._random = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = Encoder()
+            self.encoder = kind()
         self.table = ItemTable(self._generator)
         self.sequences = SequenceStore(policy.max_users)
         self._optimiser = torch.optim.Adam(self._shared(), lr=policy.rate, betas=BETAS)
-        self._noise = Noise(self._random)
+        self._noise = Noise(self._random, policy.dropout)
+        self._auxiliary = Auxiliary(policy.objective, policy.auxiliary_weight, self._random)
         self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
         self._unseen_only[list(unseen_only)] = True
         self._popularity = np.zeros(0)
@@ -63,7 +68,7 @@ class EncoderTrainer:
             past = () if example.user_id in self.sequences else example.history
             steps = [self._step(event) for event in (*past, example.event)]
             self._fresh[self.sequences.append(example.user_id, steps)] = None
-            self._count(steps)
+            self.count(np.array([step.row for step in steps], np.int64))
         self._fresh_events += len(examples)
 
     def wanted_steps(self) -> int:
@@ -77,7 +82,7 @@ class EncoderTrainer:
         """
         fresh = np.fromiter(self._fresh, np.int64)
         steps = self.wanted_steps() if replay else 1
-        self._set_rate(min(1.0, self._fresh_events / (steps * self.policy.events_per_step)))
+        self.set_rate(min(1.0, self._fresh_events / (steps * self.policy.events_per_step)))
         few = self._fresh_events < self.policy.events_per_step
         self._fresh.clear()
         self._fresh_events = 0
@@ -114,11 +119,11 @@ class EncoderTrainer:
     def _step(self, past: Past) -> Step:
         return Step(self.table.row(past.item_id), past.action, past.scenario, past.value, past.at)
 
-    def _count(self, steps: Sequence[Step]) -> None:
+    def count(self, rows: NDArray[np.int64]) -> None:
+        """Take in that the items of `rows` were acted on, each once: how likely a sample holds them."""
         if len(self.table) > len(self._popularity):
             self._popularity = np.concatenate([self._popularity, np.zeros(2 * len(self.table) - len(self._popularity))])
-        for step in steps:
-            self._popularity[step.row] += 1
+        np.add.at(self._popularity, rows, 1)
 
     def _portions(self, fresh: NDArray[np.int64], steps: int) -> list[NDArray[np.int64]]:
         """The fresh users of each step: all are covered; where there are few, each step sees them."""
@@ -127,20 +132,29 @@ class EncoderTrainer:
             return [fresh] * steps
         return np.array_split(self._random.permutation(fresh), steps)
 
-    def _set_rate(self, share: float) -> None:
-        """A step for few events is a short one: Adam's steps have the same length whatever they are made of, and a stream that trickles
+    def set_rate(self, share: float) -> None:
+        """Learn at a share of the policy's rate. A step for few events is a short one: Adam's steps have the same length whatever they are made of, and a stream that trickles
         would otherwise be learned from a hundred times as often as one that flows."""
         self._optimiser.param_groups[0]["lr"] = share * self.policy.rate
 
     def _gradient_step(self, fresh: NDArray[np.int64], users: int) -> float:
-        windows = self._draw(fresh, users)
+        return self.learn(self._draw(fresh, users))
+
+    def learn(self, windows: Sequences) -> float:
+        """One gradient step on `windows`; returns the loss. What is not finite changes nothing."""
         outcome = next_item_loss(
-            self.encoder, self.table, windows, self._candidates(windows), self._unseen_only, self._noise
+            self.encoder,
+            self.table,
+            windows,
+            self._candidates(windows),
+            self._unseen_only,
+            self._noise,
+            self._auxiliary,
         )
         if not outcome.places:
             return 0.0
         self._optimiser.zero_grad()
-        outcome.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        (outcome.loss + outcome.beside).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         gradient = outcome.embedding.grad
         norm = torch.nn.utils.clip_grad_norm_(self._shared(), NORM_LIMIT)
         if gradient is not None and bool(torch.isfinite(norm)) and bool(torch.isfinite(gradient).all()):

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.trainer.encoder import MASKED, Encoder, Interactions
 from services.trainer.learner import Weights
-from services.trainer.ranker import Ranker
+from services.trainer.models import MODELS
+from services.trainer.models.attention import MASKED
+from services.trainer.models.encoder import Encoder, Interactions
+from services.trainer.models.ranker import Ranker
 from shared.errors import FatalError
 from shared.model_contract import (
     DIM,
@@ -47,9 +49,10 @@ class EncodeGraph(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        # Spelt out by distance here: as a gather over constants it would be folded into a tensor that has another name.
-        for index, place in enumerate(encoder.place_biases(HISTORY, 1)):
-            self.register_buffer(f"place_{index}", place.detach().clone())
+        constants = encoder.constants(HISTORY, 1)
+        self._names = [f"constant_{index}" for index in range(len(constants))]
+        for name, constant in zip(self._names, constants, strict=True):
+            self.register_buffer(name, constant.detach().clone())
 
     def forward(
         self,
@@ -63,10 +66,14 @@ class EncodeGraph(nn.Module):
         excluded: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         seen = Interactions(functional.embedding(history, table), history > 0, actions, values, gaps)
-        place = [getattr(self, f"place_{index}") for index in range(len(self.encoder.blocks))]
-        users = self.encoder.encode(seen, scenarios[:, None], place, 1)[:, 0]
+        constants = [getattr(self, name) for name in self._names]
+        users = self.encoder.encode(seen, scenarios[:, None], constants, 1)[:, 0]
         scores = (users @ table.T + bias).scatter(1, excluded, MASKED)
         top_scores, top_rows = torch.topk(scores, TOP_K, dim=1)
+        again = self.encoder.rescore(users, functional.embedding(top_rows, table))
+        if again is not None:
+            top_scores, order = torch.sort(torch.where(top_scores > MASKED / 2, again, top_scores), descending=True)
+            top_rows = top_rows.gather(1, order)
         return users, top_scores, top_rows
 
 
@@ -102,27 +109,32 @@ class GraphExporter:
         self._rank = onnx.load_from_string(traced.rank)
 
     @staticmethod
-    def trace() -> "GraphExporter":
-        """Trace both graphs. Nothing else may use torch meanwhile: tracing swaps its global state."""
-        encode = _trace_encode(_unlike(EncodeGraph(Encoder()).eval()))
-        rank = _trace_rank(_unlike(RankGraph(Ranker()).eval()))
-        return GraphExporter(Graphs(encode.SerializeToString(), rank.SerializeToString()))
+    def trace(model: str) -> "GraphExporter":
+        """Trace both graphs of a kind of model. Nothing else may use torch meanwhile: tracing swaps its global state."""
+        kinds = MODELS[model]
+        traced = (
+            _trace_encode(_unlike(EncodeGraph(kinds.encoder()).eval())),
+            _trace_rank(_unlike(RankGraph(kinds.ranker()).eval())),
+        )
+        for graph in traced:
+            graph.metadata_props.add(key=MARK, value=_fingerprint(model))
+        return GraphExporter(Graphs(*(graph.SerializeToString() for graph in traced)))
 
     @staticmethod
-    def of_release(release: Graphs) -> "GraphExporter | None":
-        """The graphs of a release as a trace, where it was traced from the same code."""
+    def of_release(release: Graphs, model: str) -> "GraphExporter | None":
+        """The graphs of a release as a trace, where it was traced from the same code for the same kind of model."""
         protos = (onnx.load_from_string(release.encode), onnx.load_from_string(release.rank))
         marks = [prop.value for proto in protos for prop in proto.metadata_props if prop.key == MARK]
-        return GraphExporter(release) if marks == [_fingerprint()] * 2 else None
+        return GraphExporter(release) if marks == [_fingerprint(model)] * 2 else None
 
     @staticmethod
-    def cached(folder: Path) -> "GraphExporter":
+    def cached(folder: Path, model: str) -> "GraphExporter":
         """The graphs traced by a former process from the same code, kept in `folder`; traced and kept there where there are none."""
-        path = folder / f"graphs-{_fingerprint()}.pt"
+        path = folder / f"graphs-{model}-{_fingerprint(model)}.pt"
         try:
             return GraphExporter(Graphs(*torch.load(path, weights_only=True)))
         except (OSError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError):  # absent, or cut short
-            exporter = GraphExporter.trace()
+            exporter = GraphExporter.trace(model)
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
         torch.save((exporter.traced.encode, exporter.traced.rank), draft)
@@ -134,18 +146,19 @@ class GraphExporter:
         return Graphs(_fill(self._encode, encode.state_dict()), _fill(self._rank, rank.state_dict()))
 
 
-def _fingerprint() -> str:
-    """Of the code that a trace depends on."""
-    digest = hashlib.sha256(torch.__version__.encode())
-    for module in ("encoder", "ranker", "graphs"):
-        digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
+def _fingerprint(model: str) -> str:
+    """Of the code that a trace of a kind of model depends on."""
+    digest = hashlib.sha256(f"{torch.__version__} {model}".encode())
+    for path in (Path(__file__), *sorted(Path(__file__).with_name("models").glob("*.py"))):
+        digest.update(path.read_bytes())
     digest.update(hash_of_contract().encode())
     return digest.hexdigest()[:16]
 
 
 def modules(weights: Weights) -> tuple[EncodeGraph, RankGraph]:
     """The graphs in torch, with `weights`."""
-    encoder, ranker = Encoder(), Ranker()
+    kinds = MODELS[weights.model]
+    encoder, ranker = kinds.encoder(), kinds.ranker()
     encoder.load_state_dict(weights.encoder)
     ranker.load_state_dict(weights.ranker)
     return EncodeGraph(encoder).eval(), RankGraph(ranker).eval()
@@ -184,7 +197,7 @@ def _trace_encode(graph: EncodeGraph) -> onnx.ModelProto:
     shapes = ({0: rows}, {0: rows}, *({0: batch} for _ in range(5)), {0: batch, 1: excluded})
     inputs = example_inputs(3, 4 * TOP_K, 7, torch.Generator().manual_seed(0))
     traced = _trace(graph, inputs, shapes, ENCODE_INPUTS, ENCODE_OUTPUTS)
-    unused = {f"encoder.blocks.{index}.place_bias" for index in range(len(graph.encoder.blocks))}
+    unused = {name for name in graph.state_dict() if name.endswith(graph.encoder.derived)}
     check_names(traced, graph.state_dict(), unused)
     return traced
 
@@ -220,7 +233,6 @@ def _trace(
     if program is None:
         raise FatalError("torch.onnx returned no graph")
     traced = program.model_proto
-    traced.metadata_props.add(key=MARK, value=_fingerprint())
     for node in traced.graph.node:
         node.ClearField("metadata_props")  # stack traces of the machine it was traced on
         node.ClearField("doc_string")

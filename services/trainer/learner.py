@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from services.trainer.effort import Effort
 from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
 from services.trainer.examples import Example, NextItem, Shown
+from services.trainer.models import DEFAULT, MODELS
+from services.trainer.models.ranker import Ranker
 from services.trainer.progressive import Window
-from services.trainer.ranker import Ranker
 from services.trainer.ranker_training import RankerPolicy, RankerTrainer
 from shared.model_contract import ACTIONS, MAX_SCENARIOS
 from shared.scenarios import Scenarios
@@ -26,6 +27,7 @@ class LearnerPolicy:
     """Everything that decides what is learned from given examples."""
 
     seed: int = 0
+    model: str = DEFAULT
     encoder: EncoderPolicy = field(default_factory=EncoderPolicy)
     ranker: RankerPolicy = field(default_factory=RankerPolicy)
 
@@ -51,8 +53,9 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model at one moment, cut loose from the one in training."""
+    """A model at one moment, cut loose from the one in training. `model` is its name among services.trainer.models."""
 
+    model: str
     encoder: dict[str, torch.Tensor]
     ranker: dict[str, torch.Tensor]
     item_ids: list[str]  # row -> item; row 0 is padding
@@ -69,8 +72,10 @@ class Learner:
 
     def __init__(self, scenarios: Scenarios, policy: LearnerPolicy) -> None:
         unseen_only = [scenario.id for scenario in scenarios.scenarios.values() if "seen" in scenario.filters]
-        self.encoder = EncoderTrainer(policy.encoder, unseen_only, policy.seed)
-        self.ranker = RankerTrainer(policy.ranker, _heads(scenarios), policy.seed)
+        self.model = policy.model
+        kinds = MODELS[policy.model]
+        self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, unseen_only, policy.seed)
+        self.ranker = RankerTrainer(kinds.ranker, policy.ranker, _heads(scenarios), policy.seed)
         self._serving: Ranker | None = None
         self.label_window = Window(JUDGED_EXAMPLES)
         self.list_window = Window(JUDGED_EXAMPLES)
@@ -107,6 +112,7 @@ class Learner:
     def snapshot(self) -> Weights:
         """The weights as they are now."""
         return Weights(
+            model=self.model,
             encoder={name: value.clone() for name, value in self.encoder.encoder.state_dict().items()},
             ranker={name: value.clone() for name, value in self.ranker.ranker.state_dict().items()},
             item_ids=list(self.encoder.table.ids),
@@ -115,15 +121,22 @@ class Learner:
 
     def serves(self, weights: Weights) -> None:
         """`weights` were released: from now on they are what the candidate is compared with."""
-        self._serving = self._serving or Ranker()
+        self._serving = self._serving or MODELS[self.model].ranker()
         self._serving.load_state_dict(weights.ranker)
 
     def state(self) -> dict[str, Any]:
         """Everything that learning goes on from, for a checkpoint."""
-        return {"encoder": self.encoder.state(), "ranker": self.ranker.state(), "examples": self.examples}
+        return {
+            "model": self.model,
+            "encoder": self.encoder.state(),
+            "ranker": self.ranker.state(),
+            "examples": self.examples,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Take over what `state` returned. Raises ValueError for the state of another model."""
+        if state["model"] != self.model:
+            raise ValueError(f"a state of {state['model']}, not of {self.model}")
         self.encoder.restore(state["encoder"])
         self.ranker.restore(state["ranker"])
         self.examples = state["examples"]

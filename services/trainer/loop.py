@@ -117,7 +117,7 @@ class Loop:
         """Go on from the checkpoint, or from the topics' beginnings where there is none."""
         partitions = len(self._examples.next_offsets)
         self._learner = self._make_learner()
-        saved = await asyncio.to_thread(read_checkpoint, self._policy.checkpoint_path)
+        saved = await asyncio.to_thread(read_checkpoint, self._policy.checkpoint_path, self._learner.model)
         if saved is not None:
             self._learner.restore(saved.learner)
         offsets = saved.offsets if saved is not None else {}

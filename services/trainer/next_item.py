@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from services.trainer.encoder import MASKED, Encoder, Interactions, Noise
 from services.trainer.item_table import ItemTable
+from services.trainer.models.attention import MASKED
+from services.trainer.models.encoder import Encoder, Interactions, Noise
+from services.trainer.objectives import Auxiliary, View
 from services.trainer.sequences import Sequences
 
 CHUNK = 128
@@ -49,9 +51,10 @@ def sample_items(
 
 @dataclass(slots=True)
 class NextItemLoss:
-    """Mean loss over `places` predictions, with the leaf embeddings it has to be differentiated by."""
+    """Mean loss over `places` predictions and what is learned `beside` it, with the leaf embeddings to differentiate by."""
 
     loss: Tensor
+    beside: Tensor
     places: int
     rows: Tensor
     embedding: Tensor
@@ -64,9 +67,13 @@ def next_item_loss(
     candidates: Candidates,
     unseen_only: Tensor,
     noise: Noise | None,
+    auxiliary: Auxiliary | None = None,
 ) -> NextItemLoss:
-    """Softmax loss of what came next. `unseen_only` [MAX_SCENARIOS] says where an item is never recommended twice: there, seen
-    items are left out of the softmax, and a repetition is nothing to learn from."""
+    """Softmax loss of what came next, and what is learned beside it.
+
+    `unseen_only` [MAX_SCENARIOS] says where an item is never recommended twice: there, seen items are left out of the softmax, and a
+    repetition is nothing to learn from.
+    """
     inputs = torch.from_numpy(windows.rows)
     rows = torch.from_numpy(np.union1d(windows.rows.ravel(), candidates.rows.numpy()))
     embedding = table.embedding(rows)
@@ -89,9 +96,15 @@ def next_item_loss(
     until = torch.where(filtered, place, NEVER).to(torch.int8)
     asked = users.flatten(0, 1).index_select(0, user * windows.rows.shape[1] + place)
     masks = Masks(first_seen, user, until)
-    losses = softmax_losses(asked, vectors[place_of[candidates.rows]], candidates.log_q, masks, target)
+    items = vectors[place_of[candidates.rows]]
+    losses = softmax_losses(asked, items, candidates.log_q, masks, target)
     # The target's own correction is a constant: added back, a sampled loss is comparable with a full one.
-    return NextItemLoss((losses - candidates.log_q[target]).mean(), len(target), rows, embedding)
+    loss = (losses - candidates.log_q[target]).mean()
+    beside = torch.zeros(())
+    if auxiliary is not None and noise is not None and len(target):
+        view = View(seen, scenarios, columns[inputs], items, candidates.log_q)
+        beside = auxiliary(encoder, view, users, asked, target, noise)
+    return NextItemLoss(loss, beside, len(target), rows, embedding)
 
 
 class Masks(NamedTuple):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.trainer.examples import NextItem, Shown
-from services.trainer.ranker import Ranker, action_losses, list_losses
+from services.trainer.models.ranker import Ranker, action_losses
 from services.trainer.ranking_memory import ListMemory, Lists, ShownItems, ShownMemory
 from shared.model_contract import FEATURES
 
@@ -31,14 +31,14 @@ class RankerPolicy:
 
 
 class RankerTrainer:
-    """The ranker with its memory and optimiser. `heads` [MAX_SCENARIOS, ACTIONS]: the actions that each scenario has."""
+    """A ranker of the given kind, with its memory and optimiser. `heads` [MAX_SCENARIOS, ACTIONS]: the actions that each scenario has."""
 
-    def __init__(self, policy: RankerPolicy, heads: NDArray[np.bool_], seed: int) -> None:
+    def __init__(self, kind: type[Ranker], policy: RankerPolicy, heads: NDArray[np.bool_], seed: int) -> None:
         self.policy = policy
         self._random = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.ranker = Ranker()
+            self.ranker = kind()
         self._heads = torch.from_numpy(heads)
         self._optimiser = torch.optim.Adam(self._groups(), lr=policy.rate, betas=(0.9, 0.98))
         self.lists = ListMemory()
@@ -63,7 +63,7 @@ class RankerTrainer:
         for features in (lists.features.reshape(-1, len(FEATURES)), items.features):
             if len(features):
                 self.ranker.standardise_by(features)
-        self._fresh_lists += len(lists.counts)
+        self._fresh_lists += len(lists)
         self._fresh_shown += len(items.actions)
         return lists, items
 
@@ -80,7 +80,7 @@ class RankerTrainer:
 
     def list_loss(self, ranker: Ranker, lists: Lists) -> Tensor:
         """Loss of each list [B]."""
-        return list_losses(ranker(lists.features, lists.scenarios)[0], lists.counts, lists.targets)
+        return ranker.list_losses(ranker(lists.features, lists.scenarios)[0], lists.chosen)
 
     def shown_loss(self, ranker: Ranker, items: ShownItems) -> Tensor:
         """Log-loss of each shown item [n]: the sum over the heads that it counts for."""

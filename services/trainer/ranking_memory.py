@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.trainer.examples import NextItem, Shown
+from services.trainer.models.ranker import Chosen
 from shared.model_contract import FEATURES
 
 LISTS = 60 * 256
@@ -21,9 +22,11 @@ class Lists:
     """B considered lists, padded to the longest."""
 
     features: Tensor  # [B, C, FEATURES] f32
-    counts: Tensor  # [B] filled places
-    targets: Tensor  # [B]
+    chosen: Chosen
     scenarios: Tensor  # [B]
+
+    def __len__(self) -> int:
+        return len(self.scenarios)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class ListMemory:
     def __init__(self) -> None:
         self._features = np.zeros((LISTS, LONGEST, len(FEATURES)), np.float16)
         self._meta = np.zeros((LISTS, 3), np.int64)
+        self._values = np.zeros(LISTS, np.float32)
         self.added = 0
 
     def __len__(self) -> int:
@@ -55,6 +59,7 @@ class ListMemory:
             place = self.added % LISTS
             self._features[place, : len(features)] = features
             self._meta[place] = (len(features), target, example.event.scenario)
+            self._values[place] = example.event.value
             self.added += 1
             places.append(place)
         return self._batch(np.array(places[-LISTS:], np.int64))
@@ -70,7 +75,8 @@ class ListMemory:
         meta = self._meta[places]
         longest = int(meta[:, 0].max(initial=1))
         counts, targets, scenarios = torch.from_numpy(meta.T.copy())
-        return Lists(torch.from_numpy(self._features[places, :longest].astype(np.float32)), counts, targets, scenarios)
+        features = torch.from_numpy(self._features[places, :longest].astype(np.float32))
+        return Lists(features, Chosen(counts, targets, torch.from_numpy(self._values[places])), scenarios)
 
 
 class ShownMemory:

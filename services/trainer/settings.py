@@ -1,6 +1,7 @@
 """Settings of the trainer."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,6 +15,13 @@ class TrainerSettings(Settings):
     trainer_http_port: int = Field(8004, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
     trainer_graphs_dir: Path = Field(
         REPO_ROOT / ".state" / "graphs", description="Folder for traced graphs: made from the code, no state."
+    )
+    trainer_model: Literal["linear", "logistic", "mlp", "ncf", "youtube_dnn", "gru4rec", "transformer", "hstu"] = Field(
+        "transformer", description="Kind of model that is trained and released: services/trainer/models."
+    )
+    trainer_objective: Literal["next_item", "masked", "contrastive"] = Field(
+        "next_item",
+        description="What the encoder learns: the next item alone, or a self-supervised objective beside it.",
     )
     trainer_threads: int = Field(1, ge=1, description="Threads that torch computes with.")
     trainer_seed: int = Field(0, description="Seed of everything random.")

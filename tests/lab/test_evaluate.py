@@ -18,6 +18,8 @@ from lab.replay.quality import Judge
 from lab.replay.records import Records
 from lab.replay.stream import Stream
 from services.trainer.graphs import GraphExporter
+from services.trainer.learner import LearnerPolicy
+from services.trainer.models import DEFAULT
 from shared.codec import Codec, Record
 from shared.kafka import Message, settle
 from shared.paths import REPO_ROOT
@@ -35,7 +37,7 @@ EVENTS = 2400
 
 @pytest.fixture(scope="module")
 def exporter() -> GraphExporter:
-    return GraphExporter.trace()
+    return GraphExporter.trace(DEFAULT)
 
 
 def walks(seed: int) -> Stream:
@@ -51,7 +53,9 @@ def walks(seed: int) -> Stream:
 
 
 def evaluated(played: Stream, exporter: GraphExporter, seed: int = 0) -> Outcome:
-    return looped(played, exporter, seed, load_scenarios(REPO_ROOT / "scenarios.yaml"), Console(file=StringIO()))
+    return looped(
+        played, exporter, LearnerPolicy(seed), load_scenarios(REPO_ROOT / "scenarios.yaml"), Console(file=StringIO())
+    )
 
 
 def test_the_same_stream_and_seed_give_the_same_figures(exporter: GraphExporter) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from services.trainer.graphs import GraphExporter
+from services.trainer.models import DEFAULT
 from services.trainer.settings import TrainerSettings
 
 
@@ -22,10 +23,10 @@ def one_thread() -> Iterator[None]:
 def traced_folder() -> Path:
     """The folder with traced graphs, so that no worker spends its first seconds on it."""
     folder: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
-    GraphExporter.cached(folder)
+    GraphExporter.cached(folder, DEFAULT)
     return folder
 
 
 @pytest.fixture(scope="session")
 def exporter(traced_folder: Path) -> GraphExporter:
-    return GraphExporter.cached(traced_folder)
+    return GraphExporter.cached(traced_folder, DEFAULT)

@@ -38,7 +38,9 @@ def shown(rows: int, positive: int = -1, seed: int = 0) -> Shown:
 
 def learner(items: int = 30, seed: int = 0, **encoder: Any) -> Learner:
     """A learner that knows `items` items, named i0, i1, ..., and needs no warming up."""
-    made = Learner(SCENARIOS, LearnerPolicy(seed, EncoderPolicy(**encoder), RankerPolicy(warm_up_lists=1)))
+    made = Learner(
+        SCENARIOS, LearnerPolicy(seed, encoder=EncoderPolicy(**encoder), ranker=RankerPolicy(warm_up_lists=1))
+    )
     made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(items)])
     return made
 

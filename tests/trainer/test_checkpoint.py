@@ -8,6 +8,7 @@ import torch
 import services.trainer.checkpoint as module
 from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from services.trainer.learner import Learner
+from services.trainer.models import DEFAULT
 from tests.trainer.factories import a_stream, learner
 
 OFFSETS = {"training-examples": [3, 0, 7, 1]}
@@ -31,7 +32,7 @@ def test_a_restored_learner_goes_on_as_the_first_one(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "trainer.ckpt"
     one = trained()
     write_checkpoint(path, Checkpoint(OFFSETS, one.state()))
-    saved = read_checkpoint(path)
+    saved = read_checkpoint(path, DEFAULT)
     assert saved is not None
     assert saved.offsets == OFFSETS
     other = learner(items=0, seed=5)
@@ -47,7 +48,7 @@ def test_a_restored_learner_goes_on_as_the_first_one(tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_is_none(tmp_path: Path) -> None:
-    assert read_checkpoint(tmp_path / "absent") is None
+    assert read_checkpoint(tmp_path / "absent", DEFAULT) is None
 
 
 @pytest.mark.parametrize("kept", [0, 10, 60, 5000, -1])
@@ -55,37 +56,44 @@ def test_a_torn_checkpoint_is_ignored(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "trainer.ckpt"
     write_checkpoint(path, Checkpoint(OFFSETS, trained().state()))
     path.write_bytes(path.read_bytes()[:kept])
-    assert read_checkpoint(path) is None
+    assert read_checkpoint(path, DEFAULT) is None
 
 
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     path = tmp_path / "trainer.ckpt"
-    write_checkpoint(path, Checkpoint(OFFSETS, {"examples": 1}))
+    write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1}))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert read_checkpoint(path) is None
+    assert read_checkpoint(path, DEFAULT) is None
 
 
 def test_a_checkpoint_of_another_contract_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trainer.ckpt"
     monkeypatch.setattr(module, "hash_of_contract", lambda: "another")
-    write_checkpoint(path, Checkpoint(OFFSETS, {"examples": 1}))
-    assert read_checkpoint(path) is not None
+    write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1}))
+    assert read_checkpoint(path, DEFAULT) is not None
     monkeypatch.undo()
-    assert read_checkpoint(path) is None
+    assert read_checkpoint(path, DEFAULT) is None
+
+
+def test_a_checkpoint_of_another_kind_of_model_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.ckpt"
+    write_checkpoint(path, Checkpoint(OFFSETS, trained().state()))
+    assert read_checkpoint(path, "hstu") is None
+    assert read_checkpoint(path, DEFAULT) is not None
 
 
 def test_a_write_that_fails_leaves_the_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trainer.ckpt"
-    write_checkpoint(path, Checkpoint(OFFSETS, {"examples": 1}))
+    write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1}))
 
     def full(_: int) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="disk full"):
-        write_checkpoint(path, Checkpoint(OFFSETS, {"examples": 2}))
-    saved = read_checkpoint(path)
+        write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 2}))
+    saved = read_checkpoint(path, DEFAULT)
     assert saved is not None
-    assert saved.learner == {"examples": 1}
+    assert saved.learner == {"model": DEFAULT, "examples": 1}

@@ -4,14 +4,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.trainer.encoder import TEMPERATURE, Encoder, Interactions, Noise
+from services.trainer.models.encoder import TEMPERATURE, Encoder, Interactions, Noise
+from services.trainer.models.transformer import Transformer
 from shared.model_contract import DIM, HISTORY
 
 
 def an_encoder(seed: int = 0) -> Encoder:
     """With random weights everywhere, so that nothing is invisible because it starts at zero."""
     torch.manual_seed(seed)
-    encoder = Encoder()
+    encoder = Transformer()
     for parameter in encoder.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return encoder
@@ -81,7 +82,7 @@ def test_encoder_answers_unit_vectors_over_the_temperature() -> None:
 
 def test_encoder_at_the_last_place_alone_is_the_encoder_at_every_place() -> None:
     encoder, seen = an_encoder(), histories(3, HISTORY)
-    last = encoder.encode(seen, torch.zeros(3, 1, dtype=torch.int64), encoder.place_biases(HISTORY, 1), 1)
+    last = encoder.encode(seen, torch.zeros(3, 1, dtype=torch.int64), encoder.constants(HISTORY, 1), 1)
     torch.testing.assert_close(last[:, 0].detach(), users_of(encoder, seen)[:, -1], rtol=0, atol=1e-4)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from services.trainer.checkpoint import read_checkpoint
 from services.trainer.learner import Learner
+from services.trainer.models import DEFAULT
 from shared.topics import TRAINING_EXAMPLES
 from tests.poll import poll_until
 from tests.service import Service
@@ -57,12 +58,12 @@ async def _has_learned(trainer: Service, records: int) -> None:
 
 
 def _saved_through(place: Place) -> list[int] | None:
-    saved = read_checkpoint(place.checkpoint)
+    saved = read_checkpoint(place.checkpoint, DEFAULT)
     return saved.offsets[TRAINING_EXAMPLES] if saved is not None else None
 
 
 def _saved_learner(place: Place) -> Learner:
-    saved = read_checkpoint(place.checkpoint)
+    saved = read_checkpoint(place.checkpoint, DEFAULT)
     assert saved is not None
     restored = learner(items=0)
     restored.restore(saved.learner)

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
+from services.trainer.models.transformer import Transformer
 from services.trainer.next_item import Candidates, Masks, every_item, next_item_loss, sample_items, softmax_losses
 from shared.model_contract import MAX_SCENARIOS
 from tests.trainer.factories import VIDEO, a_store, next_item
@@ -13,7 +14,7 @@ NOWHERE = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
 
 
 def a_trainer(items: int, **policy: float) -> EncoderTrainer:
-    trainer = EncoderTrainer(EncoderPolicy(**policy), [VIDEO], seed=0)  # type: ignore[arg-type]  # all are numbers
+    trainer = EncoderTrainer(Transformer, EncoderPolicy(**policy), [VIDEO], seed=0)  # type: ignore[arg-type]  # all are numbers
     trainer.table.rows([f"i{number}" for number in range(items)])
     return trainer
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from services.trainer.examples import Shown
-from services.trainer.ranker import Ranker, action_losses, list_losses
+from services.trainer.models.listwise import Listwise
+from services.trainer.models.ranker import Chosen, action_losses
 from services.trainer.ranker_training import RankerPolicy, RankerTrainer
 from services.trainer.ranking_memory import LONGEST, ListMemory
 from shared.model_contract import ACTIONS, FEATURES, MAX_SCENARIOS
@@ -17,7 +18,7 @@ PLANTED = FEATURES.index("item_age")
 
 
 def a_trainer(warm_up_lists: int = 1) -> RankerTrainer:
-    return RankerTrainer(RankerPolicy(warm_up_lists=warm_up_lists), HEADS, seed=0)
+    return RankerTrainer(Listwise, RankerPolicy(warm_up_lists=warm_up_lists), HEADS, seed=0)
 
 
 def test_a_planted_feature_is_learned_from_lists() -> None:
@@ -74,12 +75,13 @@ def test_a_negative_teaches_the_heads_of_its_scenario_and_a_positive_its_own() -
 
 def test_empty_places_of_a_list_do_not_count() -> None:
     scores = torch.tensor([[1.0, 2.0, 50.0]])
-    shorter = list_losses(scores[:, :2], torch.tensor([2]), torch.tensor([0]))
-    torch.testing.assert_close(list_losses(scores, torch.tensor([2]), torch.tensor([0])), shorter)
+    chosen = Chosen(torch.tensor([2]), torch.tensor([0]), torch.ones(1))
+    shorter = Listwise.list_losses(scores[:, :2], chosen)
+    torch.testing.assert_close(Listwise.list_losses(scores, chosen), shorter)
 
 
 def test_inputs_are_standardised() -> None:
-    ranker = Ranker()
+    ranker = Listwise()
     random = torch.Generator().manual_seed(0)
     for _ in range(200):
         ranker.standardise_by(torch.randn(500, len(FEATURES), generator=random) * 4 + 7)
@@ -91,8 +93,8 @@ def test_long_lists_keep_their_target() -> None:
     candidates = features(2 * LONGEST)
     for target in (0, 5, LONGEST, 2 * LONGEST - 1):
         lists = ListMemory().add([next_item("u", "i", 0, target, candidates)])
-        place = int(lists.targets[0])
-        assert lists.counts.tolist() == [LONGEST]
+        place = int(lists.chosen.targets[0])
+        assert lists.chosen.counts.tolist() == [LONGEST]
         assert np.array_equal(lists.features[0, place].numpy(), candidates[target].astype(np.float32))
         assert place == pytest.approx(target / 2, abs=2)
         assert len(np.unique(lists.features[0].numpy(), axis=0)) == LONGEST

@@ -19,19 +19,24 @@ from lab.replay.quality import Judge
 from lab.replay.records import Records
 from lab.replay.stream import Stream
 from services.trainer.graphs import GraphExporter
+from services.trainer.learner import LearnerPolicy
 from shared.scenarios import Scenarios, load_scenarios
 
 
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it."""
     stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
-    exporter = GraphExporter.cached(options.graphs)
-    return looped(stream, exporter, options.seed, load_scenarios(options.scenarios), console)
+    exporter = GraphExporter.cached(options.graphs, options.model)
+    return looped(
+        stream, exporter, LearnerPolicy(options.seed, options.model), load_scenarios(options.scenarios), console
+    )
 
 
-def looped(stream: Stream, exporter: GraphExporter, seed: int, scenarios: Scenarios, console: Console) -> Outcome:
+def looped(
+    stream: Stream, exporter: GraphExporter, learning: LearnerPolicy, scenarios: Scenarios, console: Console
+) -> Outcome:
     """Play `stream` and judge it beside the counting baselines."""
-    policy = LoopPolicy(lateness_sec=MAX_SKEW_SEC, seed=seed)
+    policy = LoopPolicy(lateness_sec=MAX_SKEW_SEC, learning=learning)
     loop = Loop(scenarios, exporter, policy)
     baselines: dict[str, Baseline] = {
         "popularity": Popularity(len(stream.item_ids)),
@@ -48,7 +53,7 @@ def looped(stream: Stream, exporter: GraphExporter, seed: int, scenarios: Scenar
         dataset=stream.dataset,
         events=len(stream),
         seconds=time.monotonic() - started,
-        seed=seed,
+        seed=learning.seed,
         methods={name: score.as_dict() for name, score in judge.scores.items()},
         also={"books": {**loop.books, "open": loop.open_items, "releases": loop.releases}},
     )

@@ -21,6 +21,7 @@ from lab.replay.app import SCENARIO
 from lab.replay.command import stream_of
 from lab.replay.stream import Stream
 from services.trainer.graphs import GraphExporter
+from services.trainer.learner import LearnerPolicy
 from shared.scenarios import load_scenarios
 
 
@@ -35,10 +36,16 @@ def prequential(
 ) -> Outcome:
     """Play `stream` through the model, and beside it through the baselines; the events that are `counted` decide."""
     scenarios = load_scenarios(options.scenarios)
-    exporter = GraphExporter.cached(options.graphs)
+    exporter = GraphExporter.cached(options.graphs, options.model)
     started = time.monotonic()
     with baselines_beside(stream, options.seed) as others:
-        played = Prequential(stream, SCENARIO, scenarios, exporter, PrequentialPolicy(seed=options.seed))
+        played = Prequential(
+            stream,
+            SCENARIO,
+            scenarios,
+            exporter,
+            PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model)),
+        )
         with bar(console, protocol, len(stream)) as show:
             places = played.play(show)
         alone = time.monotonic() - started

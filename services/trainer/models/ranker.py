@@ -1,29 +1,48 @@
-"""The list-wise ranker: weighs the encoder's opinion and the counts of a candidate, and predicts every action on it.
+"""What all rankers share: standardised features in, scores that order a list and one prediction per action out.
 
-`scores` order a list: a learned additive score of the features plus a small network of all of them, trained by the softmax over a
-considered list (ListNet with one relevant item: Cao et al. 2007). `predictions` answer for each action how likely it is on a shown item;
-the place it was shown in is an input while training and the first place when serving, so that being seen is not taken for being liked.
+`predictions` answer for each action how likely it is on a shown item; the place it was shown in is an input while training and the first
+place when serving, so that being seen is not taken for being liked.
 """
 
-from math import sqrt
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from services.trainer.models.encoder import by_scenario
 from shared.model_contract import ACTIONS, FEATURES, MAX_SCENARIOS
 
-HIDDEN = 64
 POSITIONS = 64
 CLIP = 5.0
 MOMENTUM = 0.02
 
-# Where it starts before anything is learned: the counts, and a little of an encoder that knows nothing yet.
+# Where a ranker may start before anything is learned: the counts, and a little of an encoder that knows nothing yet.
 PRIOR = {"covisit_score": 1.0, "popularity": 0.3, "encoder_score": 0.2}
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was chosen out of B considered lists: the first `counts` of C places are filled, the relevant one is at `targets`.
+
+    `values` [B] are the normalised values of the actions, 0..1.
+    """
+
+    counts: Tensor  # [B] i64
+    targets: Tensor  # [B] i64
+    values: Tensor  # [B] f32
+
+    def filled(self, places: int) -> Tensor:
+        """[B, places] bool."""
+        return torch.arange(places) < self.counts[:, None]
+
+    def wanted(self, places: int) -> Tensor:
+        """[B, places] bool, True at the chosen item."""
+        return torch.arange(places) == self.targets[:, None]
+
+
 class Ranker(nn.Module):
-    """Features of candidates -> list-wise scores and one logit per action."""
+    """Features of candidates -> scores and one logit per action. A kind implements `weigh` and `list_losses`."""
 
     mean: Tensor
     deviation: Tensor
@@ -31,30 +50,26 @@ class Ranker(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.additive = nn.Parameter(torch.tensor([[PRIOR.get(name, 0.0)] for name in FEATURES]))
-        self.first = nn.Parameter(_init(len(FEATURES), HIDDEN))
-        self.first_bias = nn.Parameter(torch.zeros(HIDDEN))
-        self.second = nn.Parameter(_init(HIDDEN, HIDDEN))
-        self.second_bias = nn.Parameter(torch.zeros(HIDDEN))
-        self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, HIDDEN))
-        self.shift = nn.Parameter(torch.zeros(MAX_SCENARIOS, HIDDEN))
-        self.score = nn.Parameter(torch.zeros(HIDDEN, 1))
-        self.heads = nn.Parameter(torch.zeros(HIDDEN, len(ACTIONS)))
         self.head_bias = nn.Parameter(torch.full((MAX_SCENARIOS, len(ACTIONS)), -2.0))
         self.position = nn.Parameter(torch.zeros(POSITIONS, len(ACTIONS)))
         self.register_buffer("mean", torch.zeros(len(FEATURES)))
         self.register_buffer("deviation", torch.ones(len(FEATURES)))
         self.register_buffer("batches", torch.zeros(()))
 
+    def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised features [B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without scenario and position."""
+        raise NotImplementedError
+
+    @staticmethod
+    def list_losses(scores: Tensor, chosen: Chosen) -> Tensor:
+        """Loss of each list [B] given its scores [B, C]."""
+        raise NotImplementedError
+
     def forward(self, features: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without the part of the position."""
         x = ((features - self.mean) / self.deviation).clamp(-CLIP, CLIP)
-        hidden = functional.silu(x @ self.first + self.first_bias)
-        gate, shift = (functional.embedding(scenarios, table)[:, None] for table in (self.gate, self.shift))
-        hidden = torch.addcmul(shift, hidden, 1 + gate)
-        hidden = functional.silu(hidden @ self.second + self.second_bias)
-        scores = (x @ self.additive + hidden @ self.score)[..., 0]
-        return scores, hidden @ self.heads + functional.embedding(scenarios, self.head_bias)[:, None]
+        scores, logits = self.weigh(x, scenarios)
+        return scores, logits + by_scenario(scenarios, self.head_bias)[:, None]
 
     def shown(self, features: Tensor, scenarios: Tensor, positions: Tensor) -> Tensor:
         """Logits [n, ACTIONS] of n shown items, each at its position: features [n, FEATURES]."""
@@ -73,10 +88,14 @@ class Ranker(nn.Module):
         self.deviation.copy_((square - self.mean.square()).clamp(min=1e-2).sqrt())
 
 
-def list_losses(scores: Tensor, counts: Tensor, targets: Tensor) -> Tensor:
-    """Softmax loss of each list [B]: `counts` [B] of the C places are filled, the relevant one is at `targets` [B]."""
-    absent = torch.arange(scores.shape[1]) >= counts[:, None]
-    return functional.cross_entropy(scores.masked_fill(absent, -1e9), targets, reduction="none")
+def prior() -> Tensor:
+    """Weights [FEATURES, 1] of a linear score to start from."""
+    return torch.tensor([[PRIOR.get(name, 0.0)] for name in FEATURES])
+
+
+def mean_over_candidates(losses: Tensor, chosen: Chosen) -> Tensor:
+    """Mean over the filled places of pointwise losses [B, C]: [B]."""
+    return (losses * chosen.filled(losses.shape[1])).sum(1) / chosen.counts.clamp(min=1)
 
 
 def action_losses(logits: Tensor, actions: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +107,3 @@ def action_losses(logits: Tensor, actions: Tensor, heads: Tensor) -> tuple[Tenso
     wanted = functional.one_hot(actions.clamp(min=0), logits.shape[1]).bool() & (actions >= 0)[:, None]
     counted = wanted | (heads & (actions < 0)[:, None])
     return functional.binary_cross_entropy_with_logits(logits, wanted.float(), reduction="none"), counted
-
-
-def _init(rows: int, columns: int) -> Tensor:
-    return torch.randn(rows, columns) / sqrt(rows)

@@ -1,0 +1,154 @@
+"""The trainer's encoder on a fixed data set: many passes over all sequences, and whole rankings of what was held out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import cos, pi
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
+from services.trainer.models import MODELS
+from services.trainer.next_item import interactions
+from services.trainer.sequences import Sequences
+from shared.model_contract import HISTORY
+
+Rows = NDArray[np.int64]
+
+WARM_UP = 0.05
+SEEN_BEFORE = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """All that U users did, oldest first, one after another: user u has places `starts[u]` to `starts[u + 1]`.
+
+    `rows` are item rows from 1; `actions`, `values` and `scenarios` as in the model contract, `at` in seconds.
+    """
+
+    starts: Rows
+    rows: Rows
+    actions: Rows
+    values: NDArray[np.float32]
+    scenarios: Rows
+    at: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def lengths(self) -> Rows:
+        return np.diff(self.starts)
+
+    def windows(self, users: Rows, ends: Rows, length: int = HISTORY, seen_before: int = SEEN_BEFORE) -> Sequences:
+        """Up to `length` predictions of each user that end with the interaction before `ends` [U], counted from the user's first.
+
+        As the trainer's own store cuts them: the place before a user's first interaction is padding with a target.
+        """
+        places = ends[:, None] + np.arange(-length - 1, 0)[None, :]
+        exists = places >= 0
+        where = np.where(exists, self.starts[users][:, None] + places, 0)
+        column = {
+            name: getattr(self, name)[where] * exists for name in ("rows", "actions", "values", "scenarios", "at")
+        }
+        inputs, targets = slice(0, length), slice(1, length + 1)
+        gaps = np.maximum(column["at"][:, targets] - column["at"][:, inputs], 0) * exists[:, inputs]
+        before = ends[:, None] - length - 1 + np.arange(-seen_before, 0)[None, :]
+        earlier = np.where(before >= 0, self.rows[np.where(before >= 0, self.starts[users][:, None] + before, 0)], 0)
+        return Sequences(
+            rows=column["rows"][:, inputs],
+            actions=column["actions"][:, inputs],
+            values=column["values"][:, inputs].astype(np.float32),
+            gaps=gaps.astype(np.float32),
+            targets=column["rows"][:, targets],
+            scenarios=column["scenarios"][:, targets],
+            earlier=earlier,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OfflinePolicy:
+    """How often and how fast: `epochs` passes, `users` windows a step, the rate rising over a twentieth and falling as a cosine."""
+
+    epochs: int = 40
+    users: int = 128
+    rate: float = 3e-3
+    dropout: float = 0.2
+    negatives: int = 512
+    full_softmax_items: int = 5000
+
+
+def train(
+    model: str,
+    items: int,
+    histories: Histories,
+    ends: Rows,
+    unseen_only: Sequence[int],
+    policy: OfflinePolicy,
+    seed: int,
+    after_epoch: Callable[[int, EncoderTrainer], bool] = lambda *_: True,
+) -> EncoderTrainer:
+    """An encoder of `items` items trained on each user's first `ends` interactions; `after_epoch(epoch, trainer)` may stop it by False."""
+    encoder = EncoderPolicy(
+        rate=policy.rate,
+        dropout=policy.dropout,
+        negatives=policy.negatives,
+        full_softmax_items=policy.full_softmax_items,
+    )
+    trainer = EncoderTrainer(MODELS[model].encoder, encoder, unseen_only, seed)
+    trainer.table.rows([str(row) for row in range(1, items + 1)])
+    trainer.count(
+        np.concatenate(
+            [histories.rows[start : start + end] for start, end in zip(histories.starts[:-1], ends, strict=True)]
+        )
+    )
+    random = np.random.default_rng(seed)
+    done, total = 0, policy.epochs * _steps(ends, policy.users)
+    for epoch in range(policy.epochs):
+        for users, stops in _batches(ends, policy.users, random):
+            trainer.set_rate(_rate(done / total))
+            trainer.learn(histories.windows(users, stops))
+            done += 1
+        if not after_epoch(epoch, trainer):
+            break
+    return trainer
+
+
+@torch.no_grad()
+def scores_of(
+    trainer: EncoderTrainer, histories: Histories, users: Rows, ends: Rows, scenarios: Rows
+) -> NDArray[np.float32]:
+    """Scores [U, rows] of all items for each user's interaction at `ends`, from those before it; row 0 is nobody."""
+    trainer.encoder.eval()
+    windows = histories.windows(users, ends + 1, seen_before=0)
+    table = trainer.table.all_vectors()
+    seen = interactions(windows, functional.embedding(torch.from_numpy(windows.rows), table))
+    every = torch.from_numpy(np.broadcast_to(scenarios[:, None], windows.rows.shape).copy())
+    found = trainer.encoder(seen, every)[:, -1] @ table.T
+    trainer.encoder.train()
+    return found.numpy()
+
+
+def _steps(ends: Rows, users: int) -> int:
+    return -(-int(np.ceil(ends / HISTORY).sum()) // users)
+
+
+def _batches(ends: Rows, users: int, random: np.random.Generator) -> list[tuple[Rows, Rows]]:
+    """Every sequence in windows of HISTORY, from an offset of its own, in random order."""
+    pairs = []
+    for user, end in enumerate(ends.tolist()):
+        stop = end
+        if end > HISTORY:
+            stop = end + int(random.integers(HISTORY)) - HISTORY + 1
+            pairs.append((user, end))
+            stop = stop - HISTORY if stop > end - HISTORY // 2 else stop
+        while stop > 0:
+            pairs.append((user, stop))
+            stop -= HISTORY
+    order = np.array(pairs, np.int64)[random.permutation(len(pairs))]
+    return [(part[:, 0], part[:, 1]) for part in np.array_split(order, max(1, len(order) // users))]
+
+
+def _rate(progress: float) -> float:
+    return min(1.0, progress / WARM_UP) * (0.02 + 0.98 * (1 + cos(pi * progress)) / 2)

@@ -1,0 +1,158 @@
+"""Every kind of model through the same checks: shapes, torch = ONNX, learning, unknown items, and other kinds' weights."""
+
+from functools import cache
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from services.scorer.graphs import OnnxModel
+from services.trainer.encoder_training import EncoderPolicy
+from services.trainer.graphs import GraphExporter, example_inputs, modules
+from services.trainer.learner import ItemContent, Learner, LearnerPolicy
+from services.trainer.models import DEFAULT, MODELS
+from services.trainer.objectives import View, contrastive_loss, masked_loss
+from services.trainer.parity import Probe, largest_difference, probe_of
+from services.trainer.ranker_training import RankerPolicy
+from services.trainer.settings import TrainerSettings
+from shared.model_contract import ACTIONS, DIM, FEATURES, PARITY_TOLERANCE, TOP_K, hash_of_contract
+from tests.trainer.factories import SCENARIOS, a_stream, features, next_item
+from tests.trainer.test_encoder import histories
+
+every_model = pytest.mark.parametrize("name", sorted(MODELS))
+PLANTED = FEATURES.index("item_age")
+
+
+@cache
+def exporter_of(name: str) -> GraphExporter:
+    return GraphExporter.cached(TrainerSettings.model_fields["trainer_graphs_dir"].default, name)
+
+
+def a_learner(name: str, items: int = 30, **encoder: object) -> Learner:
+    policy = LearnerPolicy(0, name, EncoderPolicy(**encoder), RankerPolicy(warm_up_lists=1))  # type: ignore[arg-type]  # numbers
+    made = Learner(SCENARIOS, policy)
+    made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(items)])
+    return made
+
+
+def test_the_setting_names_every_model() -> None:
+    assert set(get_args(TrainerSettings.model_fields["trainer_model"].annotation)) == set(MODELS)
+    assert TrainerSettings.model_fields["trainer_model"].default == DEFAULT
+
+
+@every_model
+def test_shapes_are_the_contracts_and_torch_equals_onnx(name: str) -> None:
+    learner = a_learner(name)
+    learner.observe(a_stream(60))
+    learner.step()
+    weights, generator = learner.snapshot(), torch.Generator().manual_seed(0)
+    for tensor in (*weights.encoder.values(), *weights.ranker.values()):
+        tensor.add_(0.05 * torch.rand(tensor.shape, generator=generator))
+    graphs = exporter_of(name).export(weights)
+    assert largest_difference(graphs, weights, probe_of(learner, weights)) < PARITY_TOLERANCE
+    for batch, rows, excluded, candidates in ((1, 101, 1, 1), (9, 300, 40, 60)):
+        inputs = example_inputs(batch, rows, excluded, generator)
+        inputs[2][0, :45] = 0
+        ranked = torch.randn(batch, candidates, len(FEATURES), generator=generator), torch.arange(batch) % 5
+        assert largest_difference(graphs, weights, Probe(inputs, ranked)) < PARITY_TOLERANCE
+        encode, rank = modules(weights)
+        users, top_scores, top_rows = encode(*inputs)
+        scores, predictions = rank(*ranked)
+        assert (users.shape, top_scores.shape, top_rows.shape) == ((batch, DIM), (batch, TOP_K), (batch, TOP_K))
+        assert (scores.shape, predictions.shape) == ((batch, candidates), (batch, candidates, len(ACTIONS)))
+
+
+@every_model
+def test_the_scorer_serves_it(name: str) -> None:
+    graphs = exporter_of(name).export(a_learner(name).snapshot())
+    served = OnnxModel.load({"version": 3, "encode": graphs.encode, "rank": graphs.rank})
+    assert served.version == 3
+
+
+@every_model
+def test_a_planted_feature_is_learned(name: str) -> None:
+    learner, random = a_learner(name), np.random.default_rng(0)
+    hits = []
+    for turn in range(30):
+        events = []
+        for user in range(256):
+            candidates = features(10, int(random.integers(1 << 30)))
+            best = int(candidates[:, PLANTED].argmax())
+            events.append(next_item(f"u{user}", f"i{user % 30}", turn, best, candidates))
+        lists, _ = learner.ranker.observe(events, [])
+        with torch.no_grad():
+            scores, _ = learner.ranker.ranker(lists.features, lists.scenarios)
+        hits.append((scores.argmax(1) == lists.chosen.targets).float().mean().item())
+        learner.ranker.step()
+    assert hits[-1] > 0.75 > hits[0] + 0.4
+
+
+@pytest.mark.parametrize("name", ["gru4rec", "hstu", "transformer", "youtube_dnn", "ncf", "linear"])
+def test_a_planted_order_is_learned(name: str) -> None:
+    learner = a_learner(name, 20, events_per_step=20, users_per_step=20, fewest_users=0)
+    losses: list[float] = []
+    for turn in range(24):
+        learner.encoder.observe([next_item(f"u{user}", f"i{(user + turn) % 20}", turn * 1000) for user in range(200)])
+        losses += learner.encoder.step(replay=True)
+    assert losses[0] > 2.5
+    assert np.mean(losses[-10:]) < 1.2
+
+
+@every_model
+def test_an_unknown_item_is_survived(name: str) -> None:
+    learner = a_learner(name, 3)
+    learner.observe([next_item("u1", "never heard of", 0), next_item("u1", "i1", 1000)])
+    learner.step()
+    weights = learner.snapshot()
+    assert "never heard of" in weights.item_ids
+    assert weights.finite()
+
+
+@every_model
+def test_weights_of_another_kind_are_refused(name: str) -> None:
+    other = next(one for one in MODELS if one != name)
+    state = a_learner(name, 2).state()
+    with pytest.raises(ValueError, match=name):
+        a_learner(other, 2).restore(state)
+    graphs = exporter_of(name).export(a_learner(name, 2).snapshot())
+    assert GraphExporter.of_release(graphs, other) is None
+    assert GraphExporter.of_release(graphs, name) is not None
+    assert len(hash_of_contract()) == 16
+
+
+@pytest.mark.parametrize("objective", ["masked", "contrastive"])
+@pytest.mark.parametrize("name", ["gru4rec", "hstu", "transformer"])
+def test_a_self_supervised_objective_changes_what_is_learned(name: str, objective: str) -> None:
+    plain, supervised = a_learner(name), a_learner(name, objective=objective)
+    for learner in (plain, supervised):
+        learner.observe(a_stream(100))
+        learner.step()
+    scales = [learner.encoder.encoder.scale.detach() for learner in (plain, supervised)]
+    assert not torch.equal(*scales)
+    assert supervised.snapshot().finite()
+
+
+def test_hidden_items_are_learned_from_both_sides() -> None:
+    learner = a_learner("transformer", 20)
+    encoder, noise = learner.encoder.encoder, learner.encoder._noise
+    seen = histories(8, 12)
+    view = View(
+        seen,
+        torch.zeros(8, 12, dtype=torch.int64),
+        torch.arange(96).view(8, 12),
+        seen.vectors.flatten(0, 1),
+        torch.zeros(96),
+    )
+    optimiser = torch.optim.Adam(encoder.parameters(), lr=1e-2)
+    losses = []
+    for turn in range(40):
+        users = encoder(seen, view.scenarios, noise)
+        loss = masked_loss(encoder, view, noise, np.random.default_rng(turn)) + contrastive_loss(
+            encoder, view, users, noise
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
