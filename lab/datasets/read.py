@@ -26,7 +26,7 @@ def load(name: str, path: Path | None = None) -> Dataset:
 
 
 def read_folder(path: Path, name: str = "") -> Dataset:
-    """Read a folder, the folder of the file of events that is given, or a file of sequences. Raises ConfigError that names what is wrong."""
+    """Read a folder, the folder of a file of events, or a file of sequences. Raises ConfigError that names what is wrong."""
     if path.suffix == SEQUENCES and path.is_file():
         return read_sequences(path)
     folder = path.parent if path.is_file() else path

@@ -1,6 +1,6 @@
-"""Which items go together in a fixed data set: symmetric co-visitation and transitions, without decay. The counter of lab.baselines, as matrices."""
+"""Which items go together in a fixed data set: the counters of lab.baselines without decay, as matrices."""
 
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import scipy.sparse as sparse
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lab.baselines import Covisitation
 from lab.evaluate.offline import Histories, Rows
 
+Floats: TypeAlias = "NDArray[np.floating[Any]]"
 Csr: TypeAlias = "sparse.csr_array[np.float32, tuple[int, int]]"
 
 LAST = 20
@@ -29,7 +30,7 @@ class ItemCounts:
         rows, users = histories.rows[kept], users[kept]
         popularity = np.bincount(rows, minlength=self._size).astype(np.float32)
         together = self._pairs(rows, users, [distance**-Covisitation.learn_power for distance in range(1, LAST + 1)])
-        together = cast(Csr, (together + together.T).tocsr())
+        together = (together + together.T).tocsr()
         together.data = together.data**Covisitation.power
         normaliser = (popularity + Covisitation.smoothing) ** -Covisitation.alpha
         self._together = cast(Csr, (together @ sparse.diags_array(normaliser)).tocsr())
@@ -47,7 +48,7 @@ class ItemCounts:
 
     def _pairs(self, rows: Rows, users: Rows, weights: list[float]) -> Csr:
         """Weighted counts of items that came `distance` places after another, for each distance that has a weight."""
-        total: Csr = sparse.csr_array((self._size, self._size), dtype=np.float32)
+        total = cast(Csr, sparse.csr_array((self._size, self._size), dtype=np.float32))
         for distance, weight in enumerate(weights, 1):
             same = users[:-distance] == users[distance:]
             before, after = rows[:-distance][same], rows[distance:][same]
@@ -56,13 +57,13 @@ class ItemCounts:
         return total
 
     def _of_last(
-        self, matrix: Csr, users: Rows, ends: Rows, by_distance: NDArray[np.float64], importance: NDArray[np.float32]
+        self, matrix: Csr, users: Rows, ends: Rows, by_distance: Floats, importance: Floats
     ) -> NDArray[np.float32]:
         places = ends[:, None] - np.arange(1, len(by_distance) + 1)[None, :]
         rows = np.where(
             places >= 0, self._histories.rows[np.maximum(self._histories.starts[users][:, None] + places, 0)], 0
         )
-        weights = np.broadcast_to(by_distance, rows.shape) * importance[rows] * (rows > 0)
+        weights = by_distance[None, :] * importance[rows] * (rows > 0)
         lines = np.repeat(np.arange(len(users)), rows.shape[1])
         chosen = sparse.coo_array(
             (weights.ravel().astype(np.float32), (lines, rows.ravel())), shape=(len(users), self._size)

@@ -127,7 +127,7 @@ def scores_of(
     every = torch.from_numpy(np.broadcast_to(scenarios[:, None], windows.rows.shape).copy())
     found = trainer.encoder(seen, every)[:, -1] @ table.T
     trainer.encoder.train()
-    return found.numpy()
+    return np.asarray(found.numpy(), np.float32)
 
 
 def _steps(ends: Rows, users: int) -> int:

@@ -133,8 +133,11 @@ class EncoderTrainer:
         return np.array_split(self._random.permutation(fresh), steps)
 
     def set_rate(self, share: float) -> None:
-        """Learn at a share of the policy's rate. A step for few events is a short one: Adam's steps have the same length whatever they are made of, and a stream that trickles
-        would otherwise be learned from a hundred times as often as one that flows."""
+        """Learn at a share of the policy's rate.
+
+        A step for few events is a short one: Adam's steps have the same length whatever they are made of, and a stream that trickles would
+        otherwise be learned from a hundred times as often as one that flows.
+        """
         self._optimiser.param_groups[0]["lr"] = share * self.policy.rate
 
     def _gradient_step(self, fresh: NDArray[np.int64], users: int) -> float:
