@@ -37,6 +37,10 @@ class Settings(BaseSettings):
         None, ge=1, description="Partitions of every topic; schemas/topics.yaml says it otherwise."
     )
     scenarios_path: Path = Field(REPO_ROOT / "scenarios.yaml", description="The scenarios file.")
+    text_model: str = Field(
+        "minilm",
+        description="What reads the words of items: minilm (packaged), a folder with model.onnx and tokenizer.json, or nothing.",
+    )
     state_dir: Path = Field(REPO_ROOT / ".state", description="Folder for local state: always safe to lose.")
     http_host: str = Field("127.0.0.1", description="Address that /healthz, /readyz and /metrics listen on.")
     log_level: str = Field("info", description="debug, info, warning or error.")

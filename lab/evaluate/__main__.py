@@ -27,6 +27,9 @@ def main() -> None:
     add_data_arguments(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", choices=MODELS, default=DEFAULT, help="kind of model: services/trainer/models")
+    parser.add_argument(
+        "--text", action=argparse.BooleanOptionalAction, default=True, help="read what items say in words"
+    )
     parser.add_argument("--output", type=Path, default=Path("reports"), help="folder of the .json and the .png")
     given = parser.parse_args()
     settings = load_settings(TrainerSettings)
@@ -39,6 +42,7 @@ def main() -> None:
         settings.scenarios_path,
         settings.trainer_graphs_dir,
         given.model,
+        settings.text_model if given.text else "",
     )
     console = Console()
     outcome: Outcome = import_module(f"lab.evaluate.protocols.{given.protocol}").run(options, console)

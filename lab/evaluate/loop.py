@@ -34,6 +34,7 @@ from services.trainer.parity import largest_difference, probe_of
 from shared.codec import Codec, Record
 from shared.kafka import Message
 from shared.scenarios import Scenarios
+from shared.text import TextModel
 from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, USER_FEATURES
 
 _PARTITION = 0
@@ -66,6 +67,7 @@ class Loop:
         scenarios: Scenarios,
         exporter: GraphExporter,
         policy: LoopPolicy,
+        texts: TextModel | None = None,
         tap: Callable[[Message], None] = lambda _: None,
     ) -> None:
         self._tap = tap
@@ -78,7 +80,7 @@ class Loop:
         self._joining = AttributionPolicy(scenarios, policy.lateness_sec)
         self._join = JoinState(self._joining)
         self._parser = ExampleParser(scenarios)
-        self.learner = Learner(scenarios, policy.learning)
+        self.learner = Learner(scenarios, policy.learning, texts)
         self._codecs = {name: Codec.for_topic(name) for name in (RECOMMENDATIONS, USER_FEATURES, ITEM_FEATURES)}
         self._example_codec = Codec.for_topic(TRAINING_EXAMPLES)
         self._offsets: Counter[str] = Counter()
@@ -99,7 +101,9 @@ class Loop:
         """Take `item` records in."""
         for item in items:
             self.recommender.apply_item(item)
-            self.learner.admit([ItemContent(item["item_id"], item["categories"], item["attributes"])])
+            self.learner.admit([ItemContent.of(item)])
+        while self.learner.unread:
+            self.learner.read()
         self.recommender.knowledge.rebuild()
 
     def serve(self, requests: Sequence[Request]) -> list[Record]:

@@ -15,3 +15,4 @@ class Options:
     scenarios: Path
     graphs: Path
     model: str
+    text_model: str

@@ -30,6 +30,7 @@ from shared.codec import Codec
 from shared.kafka import Message
 from shared.model_contract import ACTIONS
 from shared.scenarios import Scenarios
+from shared.text import TextModel
 from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 
 _PARTITION = 0
@@ -51,7 +52,13 @@ class Prequential:
     """Rank, then learn, a micro-batch at a time."""
 
     def __init__(
-        self, stream: Stream, scenario: str, scenarios: Scenarios, exporter: GraphExporter, policy: PrequentialPolicy
+        self,
+        stream: Stream,
+        scenario: str,
+        scenarios: Scenarios,
+        exporter: GraphExporter,
+        policy: PrequentialPolicy,
+        texts: TextModel | None = None,
     ) -> None:
         self._stream = stream
         self._scenario = scenario
@@ -61,14 +68,16 @@ class Prequential:
         self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
         self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
         self.recommender = Recommender(scenarios, np.random.default_rng(policy.learning.seed), lambda: 0.0)
-        self.learner = Learner(scenarios, policy.learning)
+        self.learner = Learner(scenarios, policy.learning, texts)
         self._records = Records("run", scenario, _LIMIT, 0)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._signals = 0
         self.releases = 0
         for item in stream.catalogue:
             self.recommender.apply_item(item)
-            self.learner.admit([ItemContent(item["item_id"], item["categories"], item["attributes"])])
+            self.learner.admit([ItemContent.of(item)])
+        while self.learner.unread:
+            self.learner.read()
         self.recommender.knowledge.rebuild()
 
     def play(self, progress: Callable[[int], None] = lambda _: None) -> NDArray[np.int64]:

@@ -61,7 +61,10 @@ class Scorer:
         scenarios = load_scenarios(settings.scenarios_path)
         stages = partial(STAGE_SECONDS.labels, SERVICE)
         self.recommender = Recommender(
-            scenarios, np.random.default_rng(settings.scorer_seed), timer=lambda stage: stages(stage).time()
+            scenarios,
+            np.random.default_rng(settings.scorer_seed),
+            timer=lambda stage: stages(stage).time(),
+            approximate_from=settings.scorer_approximate_from,
         )
         self._knowledge = self.recommender.knowledge
         self._dead_letters = DeadLetters(bus, producer, clock)
@@ -123,11 +126,10 @@ class Scorer:
         log.info("items_recovered", items=len(self._knowledge.catalogue) - 1, version=self.recommender.model_version)
 
     async def _rebuild_loop(self) -> None:
-        """Keep orders and matrices up with the counts, in another thread."""
+        """Keep what is derived up with counts and rows, in another thread."""
         while True:
-            for build in (self._knowledge.due_orders(), self._knowledge.due_matrices()):
-                if build:
-                    await asyncio.to_thread(build)
+            for build in self._knowledge.due():
+                await asyncio.to_thread(build)
             await asyncio.sleep(_REBUILD_POLL_SEC)
 
     async def _watch(self) -> None:

@@ -60,7 +60,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What the encoder says of a batch: `users` [B, DIM], `top_rows` [B, TOP_K] best first, `top_real` where that is no padding."""
+    """What the encoder says of a batch: `users` [B, DIM], `top_rows` [B, TOP_K or more] best first, `top_real` where that is no padding."""
 
     users: F32
     top_rows: I64

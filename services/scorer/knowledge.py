@@ -12,6 +12,7 @@ from services.scorer.catalogue import Catalogue
 from services.scorer.counts import ItemCounts
 from services.scorer.covisits import CoVisits, Matrices, matrices_of
 from services.scorer.item_table import ItemTable
+from services.scorer.nearest import NearestItems
 from services.scorer.pace import Pace
 from services.scorer.users import Users
 from shared.codec import Record
@@ -31,9 +32,12 @@ class Orders:
 
 
 class Knowledge:
-    """State built from records. Orders and matrices follow it at a bounded share of the time (`refresh`)."""
+    """State built from records. What is derived from it follows at a bounded share of the time (`refresh`).
 
-    def __init__(self, scenarios: Scenarios, monotonic: Callable[[], float]) -> None:
+    From `approximate_from` items on the encoder's best ones are looked up in an index; 0 is never.
+    """
+
+    def __init__(self, scenarios: Scenarios, monotonic: Callable[[], float], approximate_from: int = 0) -> None:
         self.scenarios = scenarios
         actions = [name for scenario in scenarios.scenarios.values() for name in scenario.actions]
         self.catalogue = Catalogue(scenarios)
@@ -45,6 +49,10 @@ class Knowledge:
         self.users = Users(self.catalogue, actions, scenarios.scenarios)
         self.order_pace = Pace(monotonic, least_sec=0.05)
         self.matrix_pace = Pace(monotonic, least_sec=0.3)
+        self.nearest_pace = Pace(monotonic, duty=0.2, least_sec=0.5)
+        self.nearest = NearestItems()
+        self._approximate_from = approximate_from
+        self._rows_moved = False
         self.orders: dict[int, Orders] = {}
         self._stale = {scenario.id for scenario in scenarios.scenarios.values()}
         self.matrices: Matrices
@@ -87,6 +95,7 @@ class Knowledge:
         rows = np.array(self.catalogue.admit_all(item_ids), np.int64)
         self.table.ensure(len(self.catalogue))
         self.table.assign(rows, vectors, bias, np.asarray(self.catalogue.eligible[:, rows].any(axis=0)))
+        self._rows_moved = True
 
     def has_vector(self, item_id: str) -> bool:
         """Whether the item has a row of the model's table."""
@@ -100,9 +109,8 @@ class Knowledge:
 
     def refresh(self) -> None:
         """Rebuild what is stale and due, in place."""
-        for build in (self.due_orders(), self.due_matrices()):
-            if build:
-                build()
+        for build in self.due():
+            build()
 
     def rebuild(self) -> None:
         """Rebuild everything now."""
@@ -113,7 +121,15 @@ class Knowledge:
         """What rebuilds everything; it may run in another thread than everything else."""
         self._stale.update(self.orders)
         size = self._snapshot()
-        return [partial(self._build_orders, self._take_stale(), size), partial(self._build_matrices, size)]
+        derived: list[Callable[[], None]] = [
+            partial(self._build_orders, self._take_stale(), size),
+            partial(self._build_matrices, size),
+        ]
+        return [*derived, partial(self._follow_rows, size)] if self._approximate(size) else derived
+
+    def due(self) -> list[Callable[[], None]]:
+        """What rebuilds what is stale, where it is time; each may run in another thread than everything else."""
+        return [build for build in (self.due_orders(), self.due_matrices(), self.due_nearest()) if build]
 
     def due_orders(self) -> Callable[[], None] | None:
         """What rebuilds the stale orders, when it is time; it may run in another thread than everything else."""
@@ -126,6 +142,23 @@ class Knowledge:
         if not (self.covisits.dirty and self.matrix_pace.due()):
             return None
         return partial(self._build_matrices, self._snapshot())
+
+    def due_nearest(self) -> Callable[[], None] | None:
+        """What brings the index of item rows up to date, when it is time; it may run in another thread than everything else."""
+        size = self._snapshot()
+        if not (self._rows_moved and self._approximate(size) and self.nearest_pace.due()):
+            return None
+        return partial(self._follow_rows, size)
+
+    def _approximate(self, size: int) -> bool:
+        return 0 < self._approximate_from < size
+
+    def _follow_rows(self, size: int) -> None:
+        started = self.nearest_pace.start()
+        self._rows_moved = False
+        self.table.ensure(size)
+        self.nearest.follow(self.table, size)
+        self.nearest_pace.took(started)
 
     def _snapshot(self) -> int:
         """Rows that a rebuild covers, with room for them in every column. Values that move on while it runs make it stale again."""

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 
-from services.scorer.arrays import F32, I32, I64, Bool
+from services.scorer.arrays import F32, FIRST_CAPACITY, I32, I64, Bool
 from services.scorer.batch import Batch, Candidates, Encoded
 from services.scorer.counting import counting_scores
 from services.scorer.features import Features, Relations
@@ -14,11 +15,12 @@ from services.scorer.filters import Blocked, ExcludedFilter, QueryFilter, SeenFi
 from services.scorer.knowledge import Knowledge
 from services.scorer.lists import Lists, Ranked
 from services.scorer.model import Model
+from services.scorer.nearest import used_rows
 from services.scorer.pipeline import Pipeline
 from services.scorer.request import Request
 from services.scorer.users import User
 from shared.codec import Record
-from shared.model_contract import PADDING_BIAS, PADDING_ROW
+from shared.model_contract import HISTORY, PADDING_BIAS, PADDING_ROW, TOP_K
 from shared.scenarios import Scenarios
 
 Timer = Callable[[str], AbstractContextManager[object]]
@@ -31,7 +33,8 @@ def _untimed(_: str) -> AbstractContextManager[object]:
 class Recommender:
     """State from records, lists from state. One thread at a time.
 
-    `rng` draws the random slot. `monotonic` paces the rebuilds of derived state; `timer(stage)` may measure the stages of a batch.
+    `rng` draws the random slot. `monotonic` paces the rebuilds of derived state; `timer(stage)` may measure the stages of a batch. For
+    `approximate_from` see Knowledge.
     """
 
     def __init__(
@@ -40,8 +43,9 @@ class Recommender:
         rng: np.random.Generator,
         monotonic: Callable[[], float] = time.monotonic,
         timer: Timer = _untimed,
+        approximate_from: int = 0,
     ) -> None:
-        self.knowledge = Knowledge(scenarios, monotonic)
+        self.knowledge = Knowledge(scenarios, monotonic, approximate_from)
         self.model: Model | None = None
         self._timer = timer
         self._scenarios = scenarios
@@ -138,11 +142,22 @@ class Recommender:
     def _encode(self, batch: Batch, excluded: I64) -> Encoded | None:
         if self.model is None:
             return None
+        if self.knowledge.nearest.ready:
+            return self._encode_nearest(self.model, batch)
         table, bias = self.knowledge.table.view(len(self.knowledge.catalogue))
         users, scores, rows = self.model.encode(table, bias, batch.histories, batch.scenarios, excluded)
         # Rows beyond the catalogue are padding that the graph needs to have TOP_K of anything.
         real = (scores > PADDING_BIAS / 2) & (rows < len(self.knowledge.catalogue)) & (rows != PADDING_ROW)
         return Encoded(users, np.where(real, rows, PADDING_ROW), real)
+
+    def _encode_nearest(self, model: Model, batch: Batch) -> Encoded:
+        """The graph reads the rows of the histories alone; the best of all rows come from the index, seen ones among them."""
+        table, history = used_rows(batch.histories.rows, self.knowledge.table.vectors, FIRST_CAPACITY)
+        histories = replace(batch.histories, rows=history)
+        bias, none = np.zeros(len(table), np.float32), np.zeros((len(batch), 1), np.int64)
+        users, _, _ = model.encode(table, bias, histories, batch.scenarios, none)
+        rows, scores = self.knowledge.nearest.search(users, TOP_K + HISTORY, self.knowledge.table)
+        return Encoded(users, rows, scores > PADDING_BIAS / 2)
 
     def _score(self, features: F32, batch: Batch) -> tuple[F32, F32 | None]:
         if self.model is None:

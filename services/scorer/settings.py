@@ -24,4 +24,9 @@ class ScorerSettings(Settings):
         description="How long a request with after_offset waits for its user's features when it has no deadline.",
     )
     scorer_push_limit: int = Field(20, ge=1, le=500, description="Places of a pushed list.")
+    scorer_approximate_from: int = Field(
+        100_000,
+        ge=0,
+        description="Items from which on the encoder's best ones are looked up in an approximate index; 0 is never.",
+    )
     scorer_seed: int | None = Field(None, description="Seed of the random slot; a different draw each start otherwise.")

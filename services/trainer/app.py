@@ -18,6 +18,7 @@ from shared.clock import SystemClock
 from shared.kafka import Bus
 from shared.runtime import Health, serve_health
 from shared.scenarios import load_scenarios
+from shared.text import TextModel
 from shared.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
 
 
@@ -25,6 +26,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
     """Run until cancelled. Raises FatalError where it cannot."""
     torch.set_num_threads(settings.trainer_threads)
     scenarios = load_scenarios(settings.scenarios_path)
+    texts = await asyncio.to_thread(TextModel.load, settings.text_model)
     bus, clock = Bus(settings), SystemClock()
     await bus.create_topics()
     async with AsyncExitStack() as stack:
@@ -38,7 +40,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
         loop = Loop(
             policy=_loop_policy(settings),
-            make_learner=lambda: Learner(scenarios, _learner_policy(settings)),
+            make_learner=lambda: Learner(scenarios, _learner_policy(settings), texts),
             items=Intake(ITEMS, items, bus),
             examples=Intake(TRAINING_EXAMPLES, examples, bus),
             letters=DeadLetters(producer, bus, clock),

@@ -114,7 +114,7 @@ class EncoderTrainer:
         self._random.bit_generator.state = state["random"][1]
 
     def _shared(self) -> list[torch.nn.Parameter]:
-        return [*self.encoder.parameters(), self.table.projection]
+        return [*self.encoder.parameters(), self.table.projection, self.table.text_projection]
 
     def _step(self, past: Past) -> Step:
         return Step(self.table.row(past.item_id), past.action, past.scenario, past.value, past.at)

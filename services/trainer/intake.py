@@ -123,4 +123,4 @@ async def read_examples(
 def _item(record: Record) -> ItemContent:
     if not record["item_id"]:
         raise PoisonError("missing_item")
-    return ItemContent(record["item_id"], record["categories"], record["attributes"])
+    return ItemContent.of(record)

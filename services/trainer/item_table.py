@@ -1,4 +1,4 @@
-"""The item rows: an embedding of its own for each item plus a projection of its content, normalised."""
+"""The item rows: an embedding of its own for each item plus projections of its content and its text, normalised."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from services.trainer.content import CONTENT_SLOTS, VOCABULARY, Vocabulary
 from shared.model_contract import DIM, PADDING_ROW
+from shared.text import TEXT_DIM, Texts
 
 FIRST_CAPACITY = 1024
 INIT = 0.02  # small beside a step of Adam: what is learned first decides the direction
@@ -28,10 +29,13 @@ class ItemTable:
         self.ids: list[str] = [""]
         self.vocabulary = Vocabulary()
         self.projection = nn.Parameter(torch.randn(VOCABULARY, DIM, generator=generator) * INIT)
+        self.text_projection = nn.Parameter(torch.randn(TEXT_DIM, DIM, generator=generator) * INIT)
         self._embedding = torch.zeros(0, DIM)
         self._moments = torch.zeros(2, 0, DIM)
         self._steps = torch.zeros(0)
         self._slots = torch.zeros(0, CONTENT_SLOTS, dtype=torch.int64)
+        self._texts = torch.zeros(0, TEXT_DIM, dtype=torch.float16)
+        self._any_text = False
         self._grow(FIRST_CAPACITY)
 
     def __len__(self) -> int:
@@ -51,6 +55,11 @@ class ItemTable:
         row = self.row(item_id)
         self._slots[row] = torch.tensor(self.vocabulary.slots(categories, attributes))
 
+    def read(self, item_ids: Sequence[str], texts: Texts) -> None:
+        """Take in what a language model makes of the texts of items: unit vectors [n, TEXT_DIM], zero for an item without words."""
+        self._texts[self.rows(item_ids)] = torch.from_numpy(texts).half()
+        self._any_text |= len(item_ids) > 0
+
     def embedding(self, rows: Tensor) -> Tensor:
         """A leaf copy of the embeddings of `rows`, to differentiate by."""
         return self._embedding[rows].requires_grad_()
@@ -61,7 +70,10 @@ class ItemTable:
         hot = torch.zeros(len(rows), VOCABULARY).scatter_(1, slots, 1.0)
         hot[:, 0] = 0
         weight = (slots > 0).sum(1, keepdim=True).clamp(min=1).float().rsqrt()
-        vectors = functional.normalize(embedding + (hot * weight) @ self.projection, dim=-1)
+        content = (hot * weight) @ self.projection
+        if self._any_text:
+            content = content + self._texts[rows].float() @ self.text_projection
+        vectors = functional.normalize(embedding + content, dim=-1)
         return vectors * (rows != PADDING_ROW)[:, None]
 
     @torch.no_grad()
@@ -88,6 +100,8 @@ class ItemTable:
             "ids": self.ids,
             "vocabulary": self.vocabulary.names,
             "projection": self.projection.data,
+            "text_projection": self.text_projection.data,
+            "texts": self._texts[used] if self._any_text else None,
             "embedding": self._embedding[used],
             "moments": self._moments[:, used],
             "steps": self._steps[used],
@@ -103,6 +117,10 @@ class ItemTable:
             self._grow(2 * len(self._steps))
         used = slice(0, len(self.ids))
         self.projection.data.copy_(state["projection"])  # type: ignore[arg-type]
+        self.text_projection.data.copy_(state["text_projection"])  # type: ignore[arg-type]
+        self._any_text = state["texts"] is not None
+        if self._any_text:
+            self._texts[used] = state["texts"]  # type: ignore[assignment]
         self._embedding[used] = state["embedding"]  # type: ignore[assignment]
         self._moments[:, used] = state["moments"]  # type: ignore[assignment]
         self._steps[used] = state["steps"]  # type: ignore[assignment]
@@ -123,3 +141,4 @@ class ItemTable:
         self._moments = torch.cat([self._moments, torch.zeros(2, more, DIM)], dim=1)
         self._steps = torch.cat([self._steps, torch.zeros(more)])
         self._slots = torch.cat([self._slots, torch.zeros(more, CONTENT_SLOTS, dtype=torch.int64)])
+        self._texts = torch.cat([self._texts, torch.zeros(more, TEXT_DIM, dtype=torch.float16)])

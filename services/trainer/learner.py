@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from services.trainer.progressive import Window
 from services.trainer.ranker_training import RankerPolicy, RankerTrainer
 from shared.model_contract import ACTIONS, MAX_SCENARIOS
 from shared.scenarios import Scenarios
+from shared.text import TextModel, words_of
 
 JUDGED_EXAMPLES = 2000
 LEAST_SHARE = 0.25
+TEXTS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,18 @@ class LearnerPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ItemContent:
-    """An item as it comes in: what it says about itself."""
+    """An item as it comes in: what it says about itself, in categories and attributes and in `words`."""
 
     item_id: str
     categories: Sequence[str] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    words: str = ""
+
+    @staticmethod
+    def of(item: Mapping[str, Any]) -> "ItemContent":
+        """What an `item` record says."""
+        words = words_of(item["title"], item["text"], item["categories"], item["attributes"])
+        return ItemContent(item["item_id"], item["categories"], item["attributes"], words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +78,11 @@ class Weights:
 
 
 class Learner:
-    """Encoder, ranker and their progressive validation as one."""
+    """Encoder, ranker and their progressive validation as one. `texts` reads what items say in words; without it nobody does."""
 
-    def __init__(self, scenarios: Scenarios, policy: LearnerPolicy) -> None:
+    def __init__(self, scenarios: Scenarios, policy: LearnerPolicy, texts: TextModel | None = None) -> None:
+        self._texts = texts
+        self._unread: dict[str, str] = {}
         unseen_only = [scenario.id for scenario in scenarios.scenarios.values() if "seen" in scenario.filters]
         self.model = policy.model
         kinds = MODELS[policy.model]
@@ -87,9 +99,22 @@ class Learner:
         return max(self.encoder.fresh_events, self.ranker.fresh)
 
     def admit(self, items: Sequence[ItemContent]) -> None:
-        """Take items, or what changed about them, into the table."""
+        """Take items, or what changed about them, into the table. Their words wait for `read`."""
         for item in items:
             self.encoder.table.describe(item.item_id, item.categories, item.attributes)
+            if self._texts is not None and item.words:
+                self._unread[item.item_id] = item.words
+
+    @property
+    def unread(self) -> int:
+        """Items whose words nobody has read."""
+        return len(self._unread)
+
+    def read(self, most: int = TEXTS_AT_ONCE) -> None:
+        """Read the words of up to `most` items: some 8 ms each."""
+        item_ids = list(islice(self._unread, most))
+        if self._texts is not None and item_ids:
+            self.encoder.table.read(item_ids, self._texts.embed([self._unread.pop(item_id) for item_id in item_ids]))
 
     def observe(self, examples: Sequence[Example]) -> None:
         """Take examples in and judge on them, before any step learns from them."""
@@ -128,6 +153,7 @@ class Learner:
         """Everything that learning goes on from, for a checkpoint."""
         return {
             "model": self.model,
+            "unread": dict(self._unread),
             "encoder": self.encoder.state(),
             "ranker": self.ranker.state(),
             "examples": self.examples,
@@ -140,6 +166,7 @@ class Learner:
         self.encoder.restore(state["encoder"])
         self.ranker.restore(state["ranker"])
         self.examples = state["examples"]
+        self._unread = dict(state["unread"])
 
 
 def _heads(scenarios: Scenarios) -> NDArray[np.bool_]:

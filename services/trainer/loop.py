@@ -133,6 +133,9 @@ class Loop:
     async def _turn(self) -> None:
         self._health.beat()
         self._learner.admit(await read_items(self._items, self._letters))
+        if self._learner.unread:
+            with STAGE_SECONDS.labels(SERVICE, "read").time():
+                await asyncio.to_thread(self._learner.read)
         examples = await read_examples(self._examples, self._letters, self._parser, READ_TIMEOUT_MS, READ_RECORDS)
         waiting = self._report_lag()
         await self._observe(examples)

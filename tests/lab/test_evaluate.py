@@ -82,7 +82,7 @@ async def test_services_on_kafka_make_the_same_features_and_labels_of_the_same_l
     carried: list[Message] = []
     played = walks(3).cut(900)
     policy = LoopPolicy(lateness_sec=604_800.0)
-    loop = Loop(load_scenarios(REPO_ROOT / "scenarios.yaml"), exporter, policy, carried.append)
+    loop = Loop(load_scenarios(REPO_ROOT / "scenarios.yaml"), exporter, policy, tap=carried.append)
     places = [NOT_SERVED] * len(played)
     judge = Judge(played, places, {"popularity": Popularity(len(played.item_ids))})
     play(played, loop, Records("run", "video", 10, 0), judge, places, 2048, 10**9)

@@ -21,7 +21,7 @@ from lab.evaluate.ranking import gains_at_10, ranking_figures
 from services.trainer.encoder_training import EncoderTrainer
 from shared.model_contract import ACTIONS, PADDING_ROW
 
-_DENSE = OfflinePolicy(epochs=60, users=64, rate=4e-3, dropout=0.2)
+_DENSE = OfflinePolicy(epochs=16, users=64, rate=4e-3, dropout=0.2)
 _SPARSE = OfflinePolicy(epochs=24, users=128, rate=2e-3, dropout=0.4, full_softmax_items=0)
 JUDGED_EVERY, JUDGED_USERS, PATIENCE = 4, 4000, 12
 WEIGHED_ON = 3000

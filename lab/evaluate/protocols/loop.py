@@ -21,23 +21,28 @@ from lab.replay.stream import Stream
 from services.trainer.graphs import GraphExporter
 from services.trainer.learner import LearnerPolicy
 from shared.scenarios import Scenarios, load_scenarios
+from shared.text import TextModel
 
 
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it."""
     stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
     exporter = GraphExporter.cached(options.graphs, options.model)
-    return looped(
-        stream, exporter, LearnerPolicy(options.seed, options.model), load_scenarios(options.scenarios), console
-    )
+    learning, scenarios = LearnerPolicy(options.seed, options.model), load_scenarios(options.scenarios)
+    return looped(stream, exporter, learning, scenarios, console, TextModel.load(options.text_model))
 
 
 def looped(
-    stream: Stream, exporter: GraphExporter, learning: LearnerPolicy, scenarios: Scenarios, console: Console
+    stream: Stream,
+    exporter: GraphExporter,
+    learning: LearnerPolicy,
+    scenarios: Scenarios,
+    console: Console,
+    texts: TextModel | None = None,
 ) -> Outcome:
     """Play `stream` and judge it beside the counting baselines."""
     policy = LoopPolicy(lateness_sec=MAX_SKEW_SEC, learning=learning)
-    loop = Loop(scenarios, exporter, policy)
+    loop = Loop(scenarios, exporter, policy, texts)
     baselines: dict[str, Baseline] = {
         "popularity": Popularity(len(stream.item_ids)),
         "covisitation": Covisitation(len(stream.item_ids)),

@@ -23,6 +23,7 @@ from lab.replay.stream import Stream
 from services.trainer.graphs import GraphExporter
 from services.trainer.learner import LearnerPolicy
 from shared.scenarios import load_scenarios
+from shared.text import TextModel
 
 
 def run(options: Options, console: Console) -> Outcome:
@@ -37,6 +38,7 @@ def prequential(
     """Play `stream` through the model, and beside it through the baselines; the events that are `counted` decide."""
     scenarios = load_scenarios(options.scenarios)
     exporter = GraphExporter.cached(options.graphs, options.model)
+    texts = TextModel.load(options.text_model)
     started = time.monotonic()
     with baselines_beside(stream, options.seed) as others:
         played = Prequential(
@@ -45,6 +47,7 @@ def prequential(
             scenarios,
             exporter,
             PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model)),
+            texts,
         )
         with bar(console, protocol, len(stream)) as show:
             places = played.play(show)

@@ -1,0 +1,98 @@
+"""The approximate index finds what is nearest, follows rows that move, and never finds what may not be recommended."""
+
+import numpy as np
+
+from services.scorer.graphs import OnnxModel
+from services.scorer.item_table import ItemTable
+from services.scorer.nearest import NearestItems, used_rows
+from services.scorer.recommender import Recommender
+from shared.model_contract import DIM, PADDING_ROW
+from tests.scorer.factories import item, recommend, request, scenarios, user_features
+from tests.scorer.graphs import encode_graph, rank_graph
+
+ROWS = 3000
+
+
+def unit(rows: int, seed: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+    vectors = np.random.default_rng(seed).standard_normal((rows, DIM)).astype(np.float32)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def a_table(seed: int = 0) -> ItemTable:
+    table = ItemTable()
+    table.assign(np.arange(1, ROWS), unit(ROWS - 1, seed), np.zeros(ROWS - 1, np.float32), np.ones(ROWS - 1, bool))
+    return table
+
+
+def recall(index: NearestItems, table: ItemTable, count: int = 40) -> float:
+    users = unit(50, 9)
+    rows, scores = index.search(users, count, table)
+    exact = np.argsort(-(users @ table.vectors[:ROWS].T + table.bound_bias[:ROWS]), axis=1)[:, :count]
+    assert (np.diff(scores, axis=1) <= 0).all()
+    return float(
+        np.mean([len(set(one) & set(other)) / count for one, other in zip(rows.tolist(), exact.tolist(), strict=True)])
+    )
+
+
+def test_most_of_the_nearest_rows_are_found() -> None:
+    table, index = a_table(), NearestItems()
+    assert not index.ready
+    assert index.follow(table, ROWS) == ROWS - 1
+    assert index.ready
+    assert recall(index, table) > 0.9
+
+
+def test_rows_that_moved_are_found_where_they_are_and_those_that_hardly_did_stay() -> None:
+    table, index = a_table(), NearestItems()
+    index.follow(table, ROWS)
+    table.vectors[1:1000] = unit(999, 5)
+    table.vectors[1000:1100] += np.float32(0.001)
+    assert index.follow(table, ROWS) == 999
+    assert recall(index, table) > 0.9
+
+
+def test_rows_that_no_scenario_may_recommend_are_not_found() -> None:
+    table, index = a_table(), NearestItems()
+    index.follow(table, ROWS)
+    for row in range(1, 1500):
+        table.set_eligible(row, False)
+    assert index.follow(table, ROWS) == 0
+    rows, _ = index.search(unit(20, 3), 50, table)
+    assert rows.min() >= 1500
+
+
+def test_where_there_are_few_rows_the_rest_is_padding() -> None:
+    table, index = ItemTable(), NearestItems()
+    table.assign(np.array([3, 4]), unit(2, 0), np.zeros(2, np.float32), np.ones(2, bool))
+    index.follow(table, 10)
+    rows, _ = index.search(unit(2, 1), 5, table)
+    assert [sorted(line) for line in rows.tolist()] == [[PADDING_ROW] * 3 + [3, 4]] * 2
+
+
+def test_used_rows_say_the_same_in_fewer_rows() -> None:
+    vectors = unit(500, 0)
+    vectors[PADDING_ROW] = 0
+    history = np.array([[0, 0, 7, 400], [0, 7, 7, 9]])
+    table, renamed = used_rows(history, vectors, 256)
+    assert len(table) == 256
+    assert np.array_equal(table[renamed], vectors[history])
+    assert (renamed[history == 0] == 0).all()
+
+
+def test_lists_by_the_index_have_the_candidates_of_lists_by_the_whole_table() -> None:
+    found = []
+    for approximate_from in (0, 100):
+        engine = Recommender(scenarios(), np.random.default_rng(0), lambda: 0.0, approximate_from=approximate_from)
+        names = [f"m{number}" for number in range(1, 301)]
+        for name in names:
+            engine.apply_item(item(name))
+        engine.apply_rows(names, unit(300, 0), np.zeros(300, np.float32))
+        engine.model = OnnxModel(1, encode_graph(), rank_graph({"encoder_score": 1.0}))
+        engine.apply_user_features(user_features("u", ["m5", "m70", "m200"]))
+        engine.knowledge.rebuild()
+        assert engine.knowledge.nearest.ready == (approximate_from > 0)
+        (record,) = recommend(engine, request(limit=10))
+        found.append([place["item_id"] for place in record["items"] if place["source"] == "encoder"])
+    assert len(found[0]) > 5
+    assert len(set(found[0]) & set(found[1])) >= len(found[0]) - 2
+    assert not {"m5", "m70", "m200"} & set(found[1])
