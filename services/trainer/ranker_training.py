@@ -21,7 +21,7 @@ SHOWN_IN_A_LIST = 10
 
 @dataclass(frozen=True, slots=True)
 class RankerPolicy:
-    """How the ranker learns: five steps for each 256 fresh examples, short ones until `warm_up_lists` are remembered."""
+    """How the ranker learns: five steps for each 256 fresh events, short ones until `warm_up_lists` are remembered."""
 
     rate: float = 2e-3
     examples_per_step: int = 51
@@ -43,14 +43,14 @@ class RankerTrainer:
         self._optimiser = torch.optim.Adam(self._groups(), lr=policy.rate, betas=(0.9, 0.98))
         self.lists = ListMemory()
         self.shown = ShownMemory()
-        self._fresh_lists = 0
+        self._fresh_events = 0
         self._fresh_shown = 0
         self._owed = 0.0
 
     @property
     def fresh(self) -> int:
-        """Lists, or shown items at a list's length each, that no step has learned from."""
-        return max(self._fresh_lists, -(-self._fresh_shown // SHOWN_IN_A_LIST))
+        """Events, or shown items at a list's length each, that no step has learned from."""
+        return max(self._fresh_events, -(-self._fresh_shown // SHOWN_IN_A_LIST))
 
     def observe(self, events: Sequence[NextItem], shown: Sequence[Shown]) -> tuple[Lists, ShownItems]:
         """Remember what can be ranked; returned as batches, for judging before anything is learned from them.
@@ -63,7 +63,7 @@ class RankerTrainer:
         for features in (lists.features.reshape(-1, len(FEATURES)), items.features):
             if len(features):
                 self.ranker.standardise_by(features)
-        self._fresh_lists += len(lists)
+        self._fresh_events += len(events) if len(self.lists) else 0
         self._fresh_shown += len(items.actions)
         return lists, items
 
@@ -73,7 +73,7 @@ class RankerTrainer:
         steps = max(1, round(self._owed)) if self.fresh else 0
         self._set_rate(min(1.0, self._owed))
         self._owed = max(0.0, self._owed - steps)
-        self._fresh_lists = self._fresh_shown = 0
+        self._fresh_events = self._fresh_shown = 0
         for _ in range(steps):
             self._gradient_step()
         return steps
