@@ -1,7 +1,7 @@
 """A data set in memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,15 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def cut(self, limit: int | None) -> "Dataset":
+        """The first `limit` events."""
+        return self.at(slice(limit))
+
+    def at(self, places: slice | NDArray[np.int64]) -> "Dataset":
+        """The events at `places`, which are in order."""
+        columns = {name: getattr(self, name)[places] for name in ("users", "items", "values", "times_ms")}
+        return replace(self, **columns)
 
 
 def build(

@@ -25,7 +25,7 @@ _DENSE = OfflinePolicy(epochs=16, users=64, rate=4e-3, dropout=0.2)
 _SPARSE = OfflinePolicy(epochs=24, users=128, rate=2e-3, dropout=0.4, full_softmax_items=0)
 JUDGED_EVERY, JUDGED_USERS, PATIENCE = 4, 4000, 12
 WEIGHED_ON = 3000
-WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 DENSE_FROM = 50.0  # interactions a user, on average
 ANCHORS = {
     "ml-1m": {
