@@ -1,6 +1,6 @@
 """The trainer's encoder on a fixed data set: many passes over all sequences, and whole rankings of what was held out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import cos, pi
 
@@ -13,9 +13,10 @@ from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
 from services.trainer.models import MODELS
 from services.trainer.next_item import interactions
 from services.trainer.sequences import Sequences
-from shared.model_contract import HISTORY
+from shared.model_contract import HISTORY, PADDING_ROW
 
 Rows = NDArray[np.int64]
+Score = Callable[[Rows, Rows], NDArray[np.float32]]
 
 WARM_UP = 0.05
 SEEN_BEFORE = 150
@@ -88,8 +89,12 @@ def train(
     policy: OfflinePolicy,
     seed: int,
     after_epoch: Callable[[int, EncoderTrainer], bool] = lambda *_: True,
+    start: Mapping[str, torch.Tensor] | None = None,
 ) -> EncoderTrainer:
-    """An encoder of `items` items trained on each user's first `ends` interactions; `after_epoch(epoch, trainer)` may stop it by False."""
+    """An encoder of `items` items trained on each user's first `ends` interactions, from the weights `start` where given.
+
+    `after_epoch(epoch, trainer)` may stop it by False.
+    """
     encoder = EncoderPolicy(
         rate=policy.rate,
         dropout=policy.dropout,
@@ -97,6 +102,8 @@ def train(
         full_softmax_items=policy.full_softmax_items,
     )
     trainer = EncoderTrainer(MODELS[model].encoder, encoder, unseen_only, seed)
+    if start is not None:
+        trainer.encoder.load_state_dict(start)
     trainer.table.rows([str(row) for row in range(1, items + 1)])
     trainer.count(
         np.concatenate(
@@ -115,17 +122,34 @@ def train(
     return trainer
 
 
+def places_of(score: Score, histories: Histories, users: Rows, ends: Rows, items: slice = slice(1, None)) -> Rows:
+    """Place of the interaction of `users` [U] at `ends` (of everybody) among the item rows `items` that the user has not seen before.
+
+    `score(users, ends)` answers scores [U, rows]; an equal score counts against it.
+    """
+    places = []
+    for part in np.array_split(users, max(1, len(users) // 256)):
+        scores = score(part, ends[part])
+        others = np.ones(scores.shape[1], bool)
+        others[items] = False
+        scores[:, others] = -np.inf
+        scores[:, PADDING_ROW] = -np.inf
+        for line, user in enumerate(part.tolist()):
+            start, end = int(histories.starts[user]), int(histories.starts[user] + ends[user])
+            wanted = scores[line, histories.rows[end]]
+            scores[line, histories.rows[start:end]] = -np.inf
+            places.append(int(np.count_nonzero(scores[line] >= wanted)) - 1)
+    return np.array(places, np.int64)
+
+
 @torch.no_grad()
-def scores_of(
-    trainer: EncoderTrainer, histories: Histories, users: Rows, ends: Rows, scenarios: Rows
-) -> NDArray[np.float32]:
+def scores_of(trainer: EncoderTrainer, histories: Histories, users: Rows, ends: Rows) -> NDArray[np.float32]:
     """Scores [U, rows] of all items for each user's interaction at `ends`, from those before it; row 0 is nobody."""
     trainer.encoder.eval()
     windows = histories.windows(users, ends + 1, seen_before=0)
     table = trainer.table.all_vectors()
     seen = interactions(windows, functional.embedding(torch.from_numpy(windows.rows), table))
-    every = torch.from_numpy(np.broadcast_to(scenarios[:, None], windows.rows.shape).copy())
-    found = trainer.encoder(seen, every)[:, -1] @ table.T
+    found = trainer.encoder(seen, torch.from_numpy(windows.scenarios))[:, -1] @ table.T
     trainer.encoder.train()
     return np.asarray(found.numpy(), np.float32)
 

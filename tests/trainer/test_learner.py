@@ -1,14 +1,17 @@
 """The learner as a whole: judged before it learns, decided by its inputs, frugal when told to be."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from services.trainer.effort import Effort
+from services.trainer.encoder_training import EncoderPolicy
 from services.trainer.examples import NextItem
-from services.trainer.learner import ItemContent
-from tests.trainer.factories import a_stream, features, learner, next_item
+from services.trainer.learner import ItemContent, Learner, LearnerPolicy
+from shared.text import TEXT_DIM, Texts
+from tests.trainer.factories import SCENARIOS, a_stream, features, learner, next_item
 
 
 def test_equal_seeds_and_inputs_give_equal_weights() -> None:
@@ -98,3 +101,40 @@ def test_a_superseded_list_is_not_ranked_but_its_event_is_the_next_item() -> Non
     one.observe([fresh, replace(old, superseded=True)])
     assert one.list_window.compare().count == 1
     assert one.encoder.fresh_events == 2
+
+
+class Reader:
+    """Reads a word as a direction of its own."""
+
+    def embed(self, texts: Sequence[str]) -> Texts:
+        found = np.zeros((len(texts), TEXT_DIM), np.float32)
+        for line, text in enumerate(texts):
+            found[line, len(text)] = 1.0
+        return found
+
+
+def test_an_item_is_known_by_its_words_before_anybody_acted_on_it() -> None:
+    """Items of two words; who takes one of a kind takes another of it. A new item lies with those of its word."""
+    one = Learner(SCENARIOS, LearnerPolicy(encoder=EncoderPolicy(rate=0.02)), Reader())
+    one.admit([ItemContent(f"i{number}", words=("aa", "bbbb")[number % 2]) for number in range(40)])
+    assert one.unread == 40
+    one.read(30)
+    assert one.unread == 10
+    restored = Learner(SCENARIOS, LearnerPolicy(encoder=EncoderPolicy(rate=0.02)), Reader())
+    restored.restore(one.state())
+    restored.read()
+    assert restored.unread == 0
+    for turn in range(30):
+        restored.observe(
+            [next_item(f"u{user}", f"i{(2 * user + 2 * turn) % 40 + user % 2}", turn * 1000) for user in range(60)]
+        )
+        restored.step()
+    restored.admit([ItemContent("new a", words="aa"), ItemContent("new b", words="bbbb")])
+    restored.read()
+    table = restored.encoder.table
+    vectors = dict(zip(table.ids, table.all_vectors(), strict=True))
+    for new, kind in (("new a", 0), ("new b", 1)):
+        likeness = [
+            float(sum(vectors[new] @ vectors[f"i{number}"] for number in range(word, 40, 2))) for word in (0, 1)
+        ]
+        assert likeness[kind] > likeness[1 - kind]

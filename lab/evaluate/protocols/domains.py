@@ -5,6 +5,8 @@ everybody, and with what its own users did alone. By time (what counts) and at r
 """
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -44,10 +46,9 @@ def run(options: Options, console: Console) -> Outcome:
             known = np.ones(len(data), bool)
             if split == "random":
                 known = np.isin(np.arange(len(data)), parts[0])
-            start = 2 * number * len(data)
-            shared = features(data, known, lambda done: show(start + done))
+            shared = features(data, known, partial(_further, show, 2 * number * len(data)))
             own = _own(data, known, scenarios)
-            show(start + 2 * len(data))
+            show(2 * (number + 1) * len(data))
             for name, answers in _answers(data, scenarios, shared, own, parts, options.seed).items():
                 methods[f"{split}: {name}"] = _figures(answers, data.values[parts[2]] >= LIKED, scenarios[parts[2]])
     return Outcome(
@@ -60,6 +61,10 @@ def run(options: Options, console: Console) -> Outcome:
         anchors=ANCHORS.get(data.name, {}),
         also={"joint at least solo": {split: _holds(methods, split) for split in ("time", "random")}},
     )
+
+
+def _further(show: Callable[[int], None], start: int, done: int) -> None:
+    show(start + done)
 
 
 def _answers(

@@ -9,17 +9,18 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from lab.datasets import Dataset, load
 from lab.evaluate.item_counts import ItemCounts
-from lab.evaluate.offline import Histories, OfflinePolicy, Rows, scores_of, train
+from lab.evaluate.offline import Histories, OfflinePolicy, Rows, places_of, scores_of, train
 from lab.evaluate.options import Options
-from lab.evaluate.outcome import MODEL, Outcome
+from lab.evaluate.outcome import BY_TENTH, MODEL, Outcome
 from lab.evaluate.progress import bar
 from lab.evaluate.ranking import gains_at_10, ranking_figures
 from services.trainer.encoder_training import EncoderTrainer
-from shared.model_contract import ACTIONS, PADDING_ROW
+from shared.model_contract import ACTIONS
 
 _DENSE = OfflinePolicy(epochs=16, users=64, rate=4e-3, dropout=0.2)
 _SPARSE = OfflinePolicy(epochs=24, users=128, rate=2e-3, dropout=0.4, full_softmax_items=0)
@@ -73,14 +74,7 @@ def run(options: Options, console: Console) -> Outcome:
         events=len(histories.rows),
         seconds=time.monotonic() - started,
         seed=options.seed,
-        methods={
-            name: {
-                metric: value
-                for metric, value in ranking_figures(places, places >= -1).items()
-                if not metric.endswith("_by_tenth")
-            }
-            for name, places in found.items()
-        },
+        methods={name: figures_of(places) for name, places in found.items()},
         anchors=ANCHORS.get(dataset.name, {}),
         also={
             "users": len(kept),
@@ -90,6 +84,12 @@ def run(options: Options, console: Console) -> Outcome:
             "weights of encoder, co-visitation, transitions": list(weights),
         },
     )
+
+
+def figures_of(places: Rows) -> dict[str, float]:
+    """HR, NDCG and MRR at 10."""
+    found = ranking_figures(places, np.ones(len(places), bool))
+    return {metric: value for metric, value in found.items() if not metric.endswith(BY_TENTH)}
 
 
 def histories_of(dataset: Dataset, limit: int | None = None, scenario: int = 0) -> Histories:
@@ -143,19 +143,15 @@ def _places(
     users: Rows,
     ends: Rows,
 ) -> Rows:
-    """Place of each user's interaction at `ends` among all items that the user has not seen before."""
-    places = []
-    for part in np.array_split(users, max(1, len(users) // 256)):
-        scores = np.zeros((len(part), len(trainer.table)), np.float32)
+    """Places by the weighed sum of encoder and counts."""
+
+    def score(some: Rows, at: Rows) -> NDArray[np.float32]:
+        scores = np.zeros((len(some), len(trainer.table)), np.float32)
         if weights[0]:
-            scores += weights[0] * scores_of(trainer, histories, part, ends[part], np.zeros(len(part), np.int64))
+            scores += weights[0] * scores_of(trainer, histories, some, at)
         if counts is not None and any(weights[1:]):
-            for weight, found in zip(weights[1:], counts.scores(part, ends[part]), strict=True):
+            for weight, found in zip(weights[1:], counts.scores(some, at), strict=True):
                 scores += np.float32(weight) * found
-        scores[:, PADDING_ROW] = -np.inf
-        for line, user in enumerate(part.tolist()):
-            start, end = int(histories.starts[user]), int(histories.starts[user] + ends[user])
-            wanted = scores[line, histories.rows[end]]
-            scores[line, histories.rows[start:end]] = -np.inf
-            places.append(int(np.count_nonzero(scores[line] >= wanted)) - 1)
-    return np.array(places, np.int64)
+        return scores
+
+    return places_of(score, histories, users, ends)

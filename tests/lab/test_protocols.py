@@ -1,0 +1,218 @@
+"""Every protocol on little data: judged as it says, decided by the seed, and the same as the live scorer."""
+
+import json
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lab.baselines import Isgd, Transitions
+from lab.datasets import Dataset, Item, read_folder
+from lab.evaluate.__main__ import PROTOCOLS
+from lab.evaluate.item_counts import ItemCounts
+from lab.evaluate.offline import OfflinePolicy, places_of, scores_of, train
+from lab.evaluate.options import Options
+from lab.evaluate.outcome import Outcome, tables, write_outcome
+from lab.evaluate.prequential import Prequential, PrequentialPolicy
+from lab.evaluate.protocols import loo
+from lab.evaluate.protocols.loo import histories_of
+from lab.evaluate.protocols.stream import prequential
+from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures, ratio_interval
+from services.scorer.lists import Ranked
+from services.scorer.request import Request
+from services.scorer.users import User
+from services.trainer.graphs import GraphExporter
+from services.trainer.learner import LearnerPolicy
+from services.trainer.models import DEFAULT
+from services.trainer.settings import TrainerSettings
+from shared.errors import ConfigError
+from shared.paths import REPO_ROOT
+from shared.scenarios import load_scenarios
+from tests.lab.test_evaluate import walks
+
+GRAPHS: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
+OPTIONS = Options("tiny", None, None, 0, REPO_ROOT / "scenarios.yaml", GRAPHS, DEFAULT, "")
+SILENT = Console(file=StringIO())
+SCENARIOS = load_scenarios(REPO_ROOT / "scenarios.yaml")
+
+
+def test_figures_are_those_of_the_definitions() -> None:
+    places = np.array([0, 1, 9, 10, -1, 2, 0, 0, 0, 0])
+    counted = np.array([True] * 6 + [False] * 4)
+    found = ranking_figures(places, counted)
+    assert found["hr_at_10"] == pytest.approx(4 / 6)
+    assert found["ndcg_at_10"] == pytest.approx((1 + 1 / np.log2(3) + 1 / np.log2(11) + 1 / np.log2(4)) / 6)
+    assert found["mrr_at_10"] == pytest.approx((1 + 1 / 2 + 1 / 10 + 1 / 3) / 6)
+    assert found["hr_at_10_by_tenth"] == [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]
+    assert known_users(np.array([3, 3, 1, 3, 1])).tolist() == [False, True, False, True, True]
+    low, high = ratio_interval(np.full(4000, 0.4), np.full(4000, 0.2))
+    assert low == high == pytest.approx(2.0)
+
+
+def test_an_outcome_is_a_file_a_table_and_a_plot(tmp_path: Path) -> None:
+    by_tenth = [0.1] * 10
+    outcome = Outcome(
+        "stream",
+        "tiny",
+        10,
+        1.23,
+        5,
+        {"model": {"ndcg_at_10": 0.5, "ndcg_at_10_by_tenth": by_tenth}},
+        {"paper": {"ndcg_at_10": 0.4}},
+    )
+    written = write_outcome(outcome, tmp_path, "make evaluate")
+    assert json.loads(written[0].read_text()) == {
+        "protocol": "stream",
+        "dataset": "tiny",
+        "events": 10,
+        "seconds": 1.2,
+        "command": "make evaluate",
+        "seed": 5,
+        "methods": {"model": {"ndcg_at_10": 0.5, "ndcg_at_10_by_tenth": by_tenth}},
+        "anchors": {"paper": {"ndcg_at_10": 0.4}},
+    }
+    assert written[1].stat().st_size > 5000
+    assert len(tables(outcome)) == 2
+    assert len(tables(replace(outcome, methods={"model": {"auc": 0.5}}))) == 1
+
+
+def test_every_protocol_is_told_of_in_the_readme() -> None:
+    text = (REPO_ROOT / "lab" / "evaluate" / "README.md").read_text()
+    assert [name for name in PROTOCOLS if f"`{name}`" not in text] == []
+
+
+def test_a_stream_is_decided_by_its_seed_and_a_walk_is_learned() -> None:
+    stream = walks(0)
+    counted = known_users(np.array(stream.users))
+    one, again = (prequential("stream", stream, counted, OPTIONS, SILENT) for _ in range(2))
+    assert one.methods == again.methods
+    assert one.methods["model"]["ndcg_at_10_by_tenth"][-1] > 0.8
+    assert one.methods["model"]["ndcg_at_10"] > one.methods["popularity"]["ndcg_at_10"]
+    assert one.also["best_baseline"] in one.methods
+
+
+def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same candidates in the same order with the same features as in the list that the scorer would publish."""
+    exporter = GraphExporter.cached(GRAPHS, DEFAULT)
+    policy = PrequentialPolicy(micro_batch=64, learning=LearnerPolicy())
+    played = Prequential(walks(1).cut(640), "video", SCENARIOS, exporter, policy)
+    engine, whole = played.recommender, played.recommender.rank
+    compared = 0
+
+    def rank(requests: list[Request], users: list[User]) -> Ranked:
+        nonlocal compared
+        ranked = whole(requests, users)
+        for line in range(0, len(requests), 13):
+            known = engine.knowledge.users._users.copy()
+            engine.knowledge.users._users[requests[line].user_id] = users[line]
+            (record,) = engine.recommend([requests[line]], 0)
+            engine.knowledge.users._users = known
+            count = ranked.candidates.merged[line]
+            names = [engine.knowledge.catalogue.ids[row] for row in ranked.candidates.rows[line, :count].tolist()]
+            assert record["considered"][:count] == names
+            assert record["features"][: count * 54] == ranked.features[line, :count].tobytes()
+            best = [names[column] for column in ranked.ranking[line].tolist() if column < count]
+            shown = [place["item_id"] for place in record["items"] if place["source"] != "random"]
+            assert shown == best[: len(shown)]
+            compared += len(names)
+        return ranked
+
+    monkeypatch.setattr(engine, "rank", rank)
+    places = played.play()
+    assert compared > 1000
+    assert (places >= 0).any()
+
+
+@pytest.fixture
+def walkers() -> Dataset:
+    """Each user walks twenty steps through forty items from a place of their own."""
+    users = np.repeat(np.arange(200), 20)
+    items = (users * 7 + np.tile(np.arange(20), 200)) % 40
+    return Dataset(
+        name="walkers",
+        user_ids=[f"u{number}" for number in range(200)],
+        item_ids=[f"i{number}" for number in range(40)],
+        users=users.astype(np.int32),
+        items=items.astype(np.int32),
+        values=np.full(len(users), 4, np.float32),
+        times_ms=np.tile(np.arange(20), 200) * 60_000,
+        catalogue=[Item(f"i{number}") for number in range(40)],
+    )
+
+
+def test_windows_end_where_they_are_asked_to(walkers: Dataset) -> None:
+    histories = histories_of(walkers)
+    windows = histories.windows(np.array([3, 5]), np.array([2, 20]), length=6, seen_before=4)
+    assert windows.targets.tolist()[0] == [0, 0, 0, 0, 22, 23]
+    assert windows.rows.tolist()[0] == [0, 0, 0, 0, 0, 22]
+    assert windows.gaps.tolist()[0] == [0, 0, 0, 0, 0, 60]
+    assert windows.targets.tolist()[1] == [((35 + step) % 40) + 1 for step in range(14, 20)]
+    assert windows.earlier.tolist()[1] == [((35 + step) % 40) + 1 for step in range(9, 13)]
+
+
+def test_what_was_left_out_is_found(walkers: Dataset) -> None:
+    histories = histories_of(walkers)
+    ends = histories.lengths() - 1
+    trainer = train(DEFAULT, 40, histories, ends, [0], OfflinePolicy(epochs=40, users=32), 0)
+    users = np.arange(200)
+    places = places_of(lambda some, at: scores_of(trainer, histories, some, at), histories, users, ends)
+    assert (places == 0).mean() > 0.9
+    _, moves = ItemCounts(histories, ends, 40).scores(users, ends)
+    assert (moves.argmax(axis=1) == histories.rows[histories.starts[:-1] + ends]).mean() > 0.9
+
+
+def test_loo_judges_the_last_item_alone(walkers: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loo, "load", lambda *_: walkers)
+    monkeypatch.setattr(loo, "_SPARSE", OfflinePolicy(epochs=24, users=32))
+    outcome = loo.run(OPTIONS, SILENT)
+    assert outcome.also["users"] == 200
+    assert outcome.methods["model"]["ndcg_at_10"] > 0.8
+    assert set(outcome.methods["model"]) == {"ndcg_at_10", "hr_at_10", "mrr_at_10"}
+
+
+def test_a_file_of_sequences_is_read_and_a_broken_line_named(tmp_path: Path) -> None:
+    path = tmp_path / "Few.txt"
+    path.write_text("1 10 11 12\n2 11\n")
+    data = read_folder(path)
+    assert data.name == "Few"
+    assert sorted(zip(data.users.tolist(), [data.item_ids[item] for item in data.items], strict=True)) == [
+        (0, "10"),
+        (0, "11"),
+        (0, "12"),
+        (1, "11"),
+    ]
+    path.write_text("1 10 11\nAlice 3\n")
+    with pytest.raises(ConfigError, match=r"Few\.txt:2"):
+        read_folder(path)
+
+
+def test_transitions_follow_the_last_items() -> None:
+    one, five = Transitions(10, 1), Transitions(10, 5)
+    for user in range(20):
+        for rule in (one, five):
+            for item in ((1, 2, 3), (4, 2, 5))[user % 2]:
+                rule.learn(user, item, 0)
+    for rule, place in ((one, 1), (five, 0)):
+        for item in (4, 2):
+            rule.learn(99, item, 0)
+        assert rule.place(99, 5) <= place
+    assert five.place(99, 9) == 9
+
+
+def test_isgd_learns_what_goes_together() -> None:
+    source, rule = np.random.default_rng(0), Isgd(20)
+    hits = []
+    for event in range(12_000):
+        user = event // 6
+        item = int(source.integers(10)) + 10 * (user % 2)
+        if event % 6 > 2 and event > 9000:
+            hits.append(rule.place(user, item) < 7)
+        rule.learn(user, item, event)
+    assert np.mean(hits) > 0.6
+
+
+def test_a_gain_is_one_over_the_log_of_the_place() -> None:
+    assert gains_at_10(np.array([0, 9, 10, -1])).tolist() == pytest.approx([1, 1 / np.log2(11), 0, 0])
