@@ -4,7 +4,9 @@ The cores are those of the loop (`lab.evaluate.loop`), less what only shown list
 always as of the event; counts and weights are those before its micro-batch.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +25,7 @@ from services.scorer.lists import Ranked
 from services.scorer.recommender import Recommender
 from services.scorer.request import Request
 from services.scorer.users import User
-from services.trainer.examples import NextItem, Past
+from services.trainer.examples import Example, NextItem, Past, Shown
 from services.trainer.graphs import GraphExporter
 from services.trainer.learner import ItemContent, Learner, LearnerPolicy
 from shared.codec import Codec
@@ -36,16 +38,21 @@ from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURE
 _PARTITION = 0
 _DECODED = 10_000
 _ACTION = "rate"
+_CLICK = ACTIONS.index("click")
 _LIMIT = 10
 OUTSIDE = -1
 
 
 @dataclass(frozen=True, slots=True)
 class PrequentialPolicy:
-    """Events between two releases, and how is learned from them."""
+    """Events between two releases, and how is learned from them.
+
+    With `liked_from` every event is also a shown item, clicked where its rating is at least that: its chance is predicted, then learned.
+    """
 
     micro_batch: int = 256
     learning: LearnerPolicy = field(default_factory=LearnerPolicy)
+    liked_from: float | None = None
 
 
 class Prequential:
@@ -73,6 +80,8 @@ class Prequential:
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._signals = 0
         self.releases = 0
+        self.chances = np.full(len(stream), 0.5, np.float32)  # predicted to be liked, where that is asked
+        self.seconds = {"rank": 0.0, "learn": 0.0}  # of processor time
         for item in stream.catalogue:
             self.recommender.apply_item(item)
             self.learner.admit([ItemContent.of(item)])
@@ -86,19 +95,29 @@ class Prequential:
         for start in range(0, len(self._stream), self.policy.micro_batch):
             indices = range(start, min(start + self.policy.micro_batch, len(self._stream)))
             users, signals = self._follow(indices)
-            ranked = self.recommender.rank([self._request(index) for index in indices], users)
+            with self._timed("rank"):
+                ranked = self.recommender.rank([self._request(index) for index in indices], users)
             rows = self._rows(indices)
             for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
                 places[index] = place_of(ranked, line, row)
-            self._learn(indices, users, ranked, rows)
+            examples: list[Example] = [*self._chosen(indices, ranked, rows), *self._shown(indices, users)]
+            with self._timed("learn"):
+                self._learn(examples)
             self._count(signals)
             progress(indices.stop)
         return places
 
-    def _request(self, index: int) -> Request:
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self.seconds[stage] += time.process_time() - started
+
+    def _request(self, index: int, candidates: tuple[str, ...] | None = None) -> Request:
         stream = self._stream
         user_id, at_ms = stream.user_ids[stream.users[index]], stream.times_ms[index]
-        return Request(self._records.request_id(index), user_id, self._scenario, _LIMIT, at_ms)
+        request_id = self._records.request_id(index)
+        return Request(request_id, user_id, self._scenario, _LIMIT, at_ms, candidates=candidates)
 
     def _rows(self, indices: Sequence[int]) -> list[int]:
         stream, find = self._stream, self.recommender.knowledge.catalogue.find
@@ -133,7 +152,23 @@ class Prequential:
         self._items.states.shrink()
         self.recommender.knowledge.rebuild()
 
-    def _learn(self, indices: Sequence[int], users: Sequence[User], ranked: Ranked, rows: Sequence[int]) -> None:
+    def _shown(self, indices: Sequence[int], users: Sequence[User]) -> list[Shown]:
+        """Each event's item as shown alone; its chance is noted on the way."""
+        least, stream = self.policy.liked_from, self._stream
+        if least is None:
+            return []
+        items = [stream.item_ids[stream.items[index]] for index in indices]
+        requests = [self._request(index, (item,)) for index, item in zip(indices, items, strict=True)]
+        ranked = self.recommender.rank(requests, users)
+        shown = []
+        for line, index in enumerate(indices):
+            if ranked.predictions is not None:
+                self.chances[index] = ranked.predictions[line, 0, _CLICK]
+            actions = (_CLICK if stream.values[index] >= least else -1,)
+            shown.append(Shown("label", self._rules.id, ranked.features[line, :1], (0,), actions))
+        return shown
+
+    def _chosen(self, indices: Sequence[int], ranked: Ranked, rows: Sequence[int]) -> list[NextItem]:
         stream = self._stream
         rule = self._rules.actions[_ACTION]
         action, counts = 1 + ACTIONS.index(_ACTION), ranked.candidates.counts
@@ -151,6 +186,9 @@ class Prequential:
             target = int(found[0]) if len(found) and row else -1
             features = ranked.features[line, : counts[line]]
             examples.append(NextItem(stream.user_ids[stream.users[index]], event, (), features, target))
+        return examples
+
+    def _learn(self, examples: Sequence[Example]) -> None:
         self.learner.observe(examples)
         self.learner.step()
         self._release()
