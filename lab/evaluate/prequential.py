@@ -48,11 +48,13 @@ class PrequentialPolicy:
     """Events between two releases, and how is learned from them.
 
     With `liked_from` every event is also a shown item, clicked where its rating is at least that: its chance is predicted, then learned.
+    `approximate_from` is the size of a catalogue from which on the encoder's best items are looked up in an index.
     """
 
     micro_batch: int = 256
     learning: LearnerPolicy = field(default_factory=LearnerPolicy)
     liked_from: float | None = None
+    approximate_from: int = 0
 
 
 class Prequential:
@@ -74,7 +76,12 @@ class Prequential:
         self.policy = policy
         self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
         self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
-        self.recommender = Recommender(scenarios, np.random.default_rng(policy.learning.seed), lambda: 0.0)
+        self.recommender = Recommender(
+            scenarios,
+            np.random.default_rng(policy.learning.seed),
+            lambda: 0.0,
+            approximate_from=policy.approximate_from,
+        )
         self.learner = Learner(scenarios, policy.learning, texts)
         self._records = Records("run", scenario, _LIMIT, 0)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)

@@ -26,6 +26,7 @@ from shared.kafka import Bus, Producer
 from shared.metrics import MODEL_VERSION, STAGE_SECONDS
 from shared.runtime import Health, serve_health
 from shared.scenarios import load_scenarios
+from shared.text import TextModel
 from shared.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
 
 _REBUILD_POLL_SEC = 0.02
@@ -65,6 +66,7 @@ class Scorer:
             np.random.default_rng(settings.scorer_seed),
             timer=lambda stage: stages(stage).time(),
             approximate_from=settings.scorer_approximate_from,
+            texts=TextModel.load(settings.text_model),
         )
         self._knowledge = self.recommender.knowledge
         self._dead_letters = DeadLetters(bus, producer, clock)

@@ -10,10 +10,12 @@ import numpy as np
 
 from services.scorer.arrays import I32, I64, Bool
 from services.scorer.catalogue import Catalogue
+from services.scorer.meaning import Meaning
 from services.scorer.request import Request
 from services.scorer.users import User
 
 _NONE: I32 = np.zeros(0, np.int32)
+NEAR = 50
 
 
 class SeenFilter:
@@ -42,22 +44,25 @@ class ExcludedFilter:
 
 
 class QueryFilter:
-    """Rows that a query leaves: those with all of its words if there are enough for the list, else those with any; all without a query."""
+    """Rows that a query leaves: those that share most of its words if there are enough for the list, else those that share any and those
+    most alike in meaning; all of them without a query, and where nothing is found."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, meaning: Meaning) -> None:
         self._catalogue = catalogue
+        self._meaning = meaning
 
     def kept(self, request: Request) -> I64 | None:
         """Matching rows, those that share most words first; None where nothing is to be filtered."""
         if not request.query or request.candidates is not None:
             return None
         matches = self._catalogue.matching(request.query)
-        if not matches:
-            return None
-        most = max(matches.values())
+        most = max(matches.values(), default=0)
         best = [row for row, words in matches.items() if words == most]
-        kept = best if len(best) >= request.limit else sorted(matches, key=lambda row: -matches[row])
-        return np.array(kept, np.int64)
+        if len(best) >= request.limit:
+            return np.array(best, np.int64)
+        near = self._meaning.near(request.query, max(NEAR, request.limit)).tolist()
+        kept = dict.fromkeys([*sorted(matches, key=lambda row: -matches[row]), *near])
+        return np.array(list(kept), np.int64) if kept else None
 
 
 class Blocked:

@@ -12,12 +12,14 @@ from services.scorer.catalogue import Catalogue
 from services.scorer.counts import ItemCounts
 from services.scorer.covisits import CoVisits, Matrices, matrices_of
 from services.scorer.item_table import ItemTable
+from services.scorer.meaning import Meaning
 from services.scorer.nearest import NearestItems
 from services.scorer.pace import Pace
 from services.scorer.users import Users
 from shared.codec import Record
 from shared.errors import PoisonError
 from shared.scenarios import Scenarios
+from shared.text import TextModel, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,13 @@ class Knowledge:
     From `approximate_from` items on the encoder's best ones are looked up in an index; 0 is never.
     """
 
-    def __init__(self, scenarios: Scenarios, monotonic: Callable[[], float], approximate_from: int = 0) -> None:
+    def __init__(
+        self,
+        scenarios: Scenarios,
+        monotonic: Callable[[], float],
+        approximate_from: int = 0,
+        texts: TextModel | None = None,
+    ) -> None:
         self.scenarios = scenarios
         actions = [name for scenario in scenarios.scenarios.values() for name in scenario.actions]
         self.catalogue = Catalogue(scenarios)
@@ -51,6 +59,7 @@ class Knowledge:
         self.matrix_pace = Pace(monotonic, least_sec=0.3)
         self.nearest_pace = Pace(monotonic, duty=0.2, least_sec=0.5)
         self.nearest = NearestItems()
+        self.meaning = Meaning(texts)
         self._approximate_from = approximate_from
         self._rows_moved = False
         self.orders: dict[int, Orders] = {}
@@ -62,6 +71,8 @@ class Knowledge:
     def apply_item(self, record: Record) -> None:
         """Take in an `item` record."""
         row = self.catalogue.apply(record)
+        words = words_of(record["title"], record.get("text"), record["categories"], record.get("attributes", {}))
+        self.meaning.describe(row, words)
         self.table.set_eligible(row, self._eligible_somewhere(row))
         self._stale.update(self.orders)
 
@@ -129,7 +140,8 @@ class Knowledge:
 
     def due(self) -> list[Callable[[], None]]:
         """What rebuilds what is stale, where it is time; each may run in another thread than everything else."""
-        return [build for build in (self.due_orders(), self.due_matrices(), self.due_nearest()) if build]
+        meaning = self.meaning.read if self.meaning.due else None
+        return [build for build in (self.due_orders(), self.due_matrices(), self.due_nearest(), meaning) if build]
 
     def due_orders(self) -> Callable[[], None] | None:
         """What rebuilds the stale orders, when it is time; it may run in another thread than everything else."""

@@ -38,7 +38,7 @@ class Pipeline:
         self._popular = OrderedSource("popular", catalogue)
         self._random = RandomSource(catalogue, rng)
         self._rng = rng
-        self._query = QuerySource(catalogue, knowledge.popularity_of)
+        self._query = QuerySource(catalogue, knowledge.meaning, knowledge.popularity_of)
         self._given = GivenSource(catalogue)
         self._merge = Merge(knowledge.scenarios, BRINGING)
 

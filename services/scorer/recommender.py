@@ -22,6 +22,7 @@ from services.scorer.users import User
 from shared.codec import Record
 from shared.model_contract import HISTORY, PADDING_BIAS, PADDING_ROW, TOP_K
 from shared.scenarios import Scenarios
+from shared.text import TextModel
 
 Timer = Callable[[str], AbstractContextManager[object]]
 
@@ -34,7 +35,7 @@ class Recommender:
     """State from records, lists from state. One thread at a time.
 
     `rng` draws the random slot. `monotonic` paces the rebuilds of derived state; `timer(stage)` may measure the stages of a batch. For
-    `approximate_from` see Knowledge.
+    `approximate_from` see Knowledge; `texts` reads items and queries.
     """
 
     def __init__(
@@ -44,15 +45,16 @@ class Recommender:
         monotonic: Callable[[], float] = time.monotonic,
         timer: Timer = _untimed,
         approximate_from: int = 0,
+        texts: TextModel | None = None,
     ) -> None:
-        self.knowledge = Knowledge(scenarios, monotonic, approximate_from)
+        self.knowledge = Knowledge(scenarios, monotonic, approximate_from, texts)
         self.model: Model | None = None
         self._timer = timer
         self._scenarios = scenarios
         self._pipeline = Pipeline(self.knowledge, rng)
         self._features = Features(self.knowledge.catalogue, self.knowledge.counts, self.knowledge.table)
         self._filters = (SeenFilter(self.knowledge.catalogue), ExcludedFilter(self.knowledge.catalogue))
-        self._query = QueryFilter(self.knowledge.catalogue)
+        self._query = QueryFilter(self.knowledge.catalogue, self.knowledge.meaning)
         self._blocked = Blocked()
         self._lists = Lists(self.knowledge)
 

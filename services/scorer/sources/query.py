@@ -1,4 +1,4 @@
-"""What matches the words of a query."""
+"""What matches the words or the meaning of a query."""
 
 from collections.abc import Callable
 
@@ -7,15 +7,17 @@ import numpy as np
 from services.scorer.arrays import F32, I64
 from services.scorer.batch import Batch
 from services.scorer.catalogue import Catalogue
+from services.scorer.meaning import Meaning
 
 
 class QuerySource:
-    """The rows that the query leaves, those that share most words first, then by popularity in the scenario."""
+    """The rows that the query leaves: those that share most words first, then those most alike, then by popularity in the scenario."""
 
     name = "query"
 
-    def __init__(self, catalogue: Catalogue, popularity: Callable[[int, I64], F32]) -> None:
+    def __init__(self, catalogue: Catalogue, meaning: Meaning, popularity: Callable[[int, I64], F32]) -> None:
         self._catalogue = catalogue
+        self._meaning = meaning
         self._popularity = popularity
 
     def find(self, batch: Batch, quota: int) -> I64:
@@ -30,7 +32,9 @@ class QuerySource:
     def _best(self, batch: Batch, line: int, kept: I64) -> I64:
         scenario = int(batch.scenarios[line])
         rows = kept[self._catalogue.eligible[scenario, kept] & ~batch.blocked[line, kept]]
-        shared = self._catalogue.matching(batch.requests[line].query or "")
-        words = np.array([shared[row] for row in rows.tolist()], np.int64)
-        order: I64 = np.lexsort((rows, -self._popularity(scenario, rows), -words))
+        query = batch.requests[line].query or ""
+        shared = self._catalogue.matching(query)
+        words = np.array([shared.get(row, 0) for row in rows.tolist()], np.int64)
+        alike = self._meaning.likeness(query, rows)
+        order: I64 = np.lexsort((rows, -self._popularity(scenario, rows), -alike, -words))
         return np.asarray(rows[order])

@@ -1,0 +1,100 @@
+"""Several variants of learning on the same stream: quality, also on items that hardly anybody knows, parameters and cost."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from lab.datasets import load
+from lab.evaluate.labels import auc
+from lab.evaluate.options import Options
+from lab.evaluate.outcome import Outcome
+from lab.evaluate.prequential import Prequential, PrequentialPolicy
+from lab.evaluate.progress import bar
+from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures
+from lab.evaluate.taste.state import LIKED
+from lab.replay.app import SCENARIO
+from lab.replay.command import stream_of
+from lab.replay.stream import Stream
+from services.trainer.graphs import GraphExporter
+from services.trainer.learner import LearnerPolicy
+from shared.scenarios import load_scenarios
+from shared.text import TextModel
+
+FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How is learned, whether what items say in words is read, and from how many items on an index answers."""
+
+    learning: LearnerPolicy
+    text: bool = True
+    approximate_from: int = 0
+
+
+def compare(protocol: str, variants: Mapping[str, Variant], options: Options, console: Console) -> Outcome:
+    """Play the first `limit` events once for each variant.
+
+    Every rating is also a shown item, clicked where it is at least 4: `auc` is of its prediction over the second half of the stream.
+    `new` figures are of items with at most FEW events before. Costs are microseconds of processor time an event.
+    """
+    stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
+    started = time.monotonic()
+    methods = {}
+    with bar(console, protocol, len(variants) * len(stream)) as show:
+        for number, (name, variant) in enumerate(variants.items()):
+            methods[name] = _measure(stream, variant, options, partial(_further, show, number * len(stream)))
+    return Outcome(
+        protocol=protocol,
+        dataset=stream.dataset,
+        events=len(stream),
+        seconds=time.monotonic() - started,
+        seed=options.seed,
+        methods=methods,
+        also={"events of new items": int(_of_new_items(stream).sum())},
+    )
+
+
+def _measure(stream: Stream, variant: Variant, options: Options, progress: Callable[[int], None]) -> dict[str, Any]:
+    policy = PrequentialPolicy(learning=variant.learning, liked_from=LIKED, approximate_from=variant.approximate_from)
+    exporter = GraphExporter.cached(options.graphs, variant.learning.model)
+    texts = TextModel.load(options.text_model) if variant.text else None
+    played = Prequential(stream, SCENARIO, load_scenarios(options.scenarios), exporter, policy, texts)
+    places = played.play(progress)
+    counted, new = known_users(np.array(stream.users)), _of_new_items(stream)
+    labels = np.array(stream.values) >= LIKED
+    later = np.arange(len(stream)) >= len(stream) // 2
+    figures = ranking_figures(places, counted)
+    learner = played.learner
+    shared = [*learner.encoder.encoder.parameters(), *learner.ranker.ranker.parameters()]
+    return {
+        "ndcg_at_10": figures["ndcg_at_10"],
+        "hr_at_10": figures["hr_at_10"],
+        "auc": auc(played.chances[later], labels[later]),
+        "new ndcg": float(gains_at_10(places)[counted & new].mean()),
+        "new auc": auc(played.chances[later & new], labels[later & new]),
+        "parameters": sum(one.numel() for one in shared),
+        "train us": round(1e6 * played.seconds["learn"] / len(stream)),
+        "serve us": round(1e6 * played.seconds["rank"] / len(stream)),
+        "ndcg_at_10_by_tenth": figures["ndcg_at_10_by_tenth"],
+    }
+
+
+def _of_new_items(stream: Stream) -> NDArray[np.bool_]:
+    """Which events are of an item with at most FEW events before."""
+    counts = np.zeros(len(stream.item_ids), np.int64)
+    found = np.zeros(len(stream), bool)
+    for index, item in enumerate(stream.items):
+        found[index] = counts[item] <= FEW
+        counts[item] += 1
+    return found
+
+
+def _further(show: Callable[[int], None], before: int, done: int) -> None:
+    show(before + done)

@@ -1,0 +1,69 @@
+"""A query finds what it means, also where no word is the same; items are read once somebody searches."""
+
+import numpy as np
+import pytest
+
+from services.scorer.recommender import Recommender
+from shared.codec import Record
+from shared.text import PACKAGED, TextModel
+from tests.scorer.factories import item, recommend, request, scenarios, shown
+
+TITLES = {
+    "android": ("A film about a robot who falls in love", ["Sci-Fi"]),
+    "orbit": ("Astronauts lost around Jupiter", ["Sci-Fi"]),
+    "pasta": ("Cooking pasta with grandmother", ["Cooking"]),
+    "bread": ("Baking sourdough bread at home", ["Cooking"]),
+    "derby": ("The football cup final", ["Sport"]),
+}
+
+
+@pytest.fixture(scope="module")
+def texts() -> TextModel | None:
+    return TextModel.load(PACKAGED)
+
+
+def a_library(texts: TextModel | None) -> Recommender:
+    engine = Recommender(scenarios(), np.random.default_rng(0), lambda: 0.0, texts=texts)
+    for name, (title, categories) in TITLES.items():
+        engine.apply_item(item(name, title=title, categories=categories, text=None, attributes={}))
+    engine.knowledge.rebuild()
+    return engine
+
+
+def found(engine: Recommender, query: str, limit: int = 2) -> Record:
+    (record,) = recommend(engine, request("u", query=query, limit=limit))
+    return record
+
+
+def test_items_are_read_when_somebody_searches(texts: TextModel | None) -> None:
+    engine = a_library(texts)
+    recommend(engine, request("u"))
+    assert not engine.knowledge.meaning.due
+    found(engine, "recipes for dinner")
+    assert engine.knowledge.meaning.due
+    engine.knowledge.refresh()
+    assert not engine.knowledge.meaning.due
+
+
+def test_a_query_finds_what_it_does_not_name(texts: TextModel | None) -> None:
+    engine = a_library(texts)
+    found(engine, "warming up")
+    engine.knowledge.refresh()
+    for query, expected in (("recipes for dinner", {"pasta", "bread"}), ("spaceship and planets", {"orbit"})):
+        names = shown(found(engine, query))
+        assert set(names[: len(expected)]) == expected
+    record = found(engine, "recipes for dinner")
+    assert {place["source"] for place in record["items"]} <= {"query", "random"}
+
+
+def test_shared_words_come_before_meaning(texts: TextModel | None) -> None:
+    engine = a_library(texts)
+    found(engine, "warming up")
+    engine.knowledge.refresh()
+    assert shown(found(engine, "football", limit=1)) == ["derby"]
+
+
+def test_without_a_language_model_words_decide_alone() -> None:
+    engine = a_library(None)
+    assert shown(found(engine, "football", limit=1)) == ["derby"]
+    assert len(shown(found(engine, "recipes for dinner", limit=5))) == 5
