@@ -30,11 +30,10 @@ def main() -> None:
     parser.add_argument(
         "--text", action=argparse.BooleanOptionalAction, default=True, help="read what items say in words"
     )
-    parser.add_argument("--threads", type=int, default=2, help="that torch computes with")
     parser.add_argument("--output", type=Path, default=Path("reports"), help="folder of the .json and the .png")
     given = parser.parse_args()
     settings = load_settings(TrainerSettings)
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(settings.trainer_threads)
     options = Options(
         given.dataset,
         given.data,

@@ -5,13 +5,14 @@ always as of the event; counts and weights are those before its micro-batch.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.evaluate.apart import Released, Task, learner_apart
 from lab.replay.records import Records
 from lab.replay.stream import Stream
 from services.features.cleaning import Cleaner
@@ -25,14 +26,12 @@ from services.scorer.lists import Ranked
 from services.scorer.recommender import Recommender
 from services.scorer.request import Request
 from services.scorer.users import User
-from services.trainer.examples import Example, NextItem, Past, Shown
-from services.trainer.graphs import GraphExporter
-from services.trainer.learner import ItemContent, Learner, LearnerPolicy
+from services.trainer.examples import NextItem, Past, Shown
+from services.trainer.learner import ItemContent, LearnerPolicy
 from shared.codec import Codec
 from shared.kafka import Message
 from shared.model_contract import ACTIONS
 from shared.scenarios import Scenarios
-from shared.text import TextModel
 from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 
 _PARTITION = 0
@@ -58,21 +57,20 @@ class PrequentialPolicy:
 
 
 class Prequential:
-    """Rank, then learn, a micro-batch at a time."""
+    """Rank, then learn, a micro-batch at a time. `graphs` is a folder for traced graphs; `text_model` as in the settings."""
 
     def __init__(
         self,
         stream: Stream,
         scenario: str,
         scenarios: Scenarios,
-        exporter: GraphExporter,
         policy: PrequentialPolicy,
-        texts: TextModel | None = None,
+        graphs: Path,
+        text_model: str = "",
     ) -> None:
         self._stream = stream
         self._scenario = scenario
         self._rules = scenarios[scenario]
-        self._exporter = exporter
         self.policy = policy
         self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
         self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
@@ -82,43 +80,40 @@ class Prequential:
             lambda: 0.0,
             approximate_from=policy.approximate_from,
         )
-        self.learner = Learner(scenarios, policy.learning, texts)
+        contents = [ItemContent.of(item) for item in stream.catalogue]
+        self._task = Task(scenarios, policy.learning, contents, graphs, text_model)
         self._records = Records("run", scenario, _LIMIT, 0)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._signals = 0
         self.releases = 0
         self.chances = np.full(len(stream), 0.5, np.float32)  # predicted to be liked, where that is asked
-        self.seconds = {"rank": 0.0, "learn": 0.0}  # of processor time
+        self.rank_sec = self.train_sec = 0.0  # of processor time
         for item in stream.catalogue:
             self.recommender.apply_item(item)
-            self.learner.admit([ItemContent.of(item)])
-        while self.learner.unread:
-            self.learner.read()
         self.recommender.knowledge.rebuild()
 
     def play(self, progress: Callable[[int], None] = lambda _: None) -> NDArray[np.int64]:
         """The place of each event's item in its ranking, from 0, OUTSIDE where it was not considered; a tie counts against it."""
         places = np.full(len(self._stream), OUTSIDE, np.int64)
-        for start in range(0, len(self._stream), self.policy.micro_batch):
-            indices = range(start, min(start + self.policy.micro_batch, len(self._stream)))
-            users, signals = self._follow(indices)
-            with self._timed("rank"):
-                ranked = self.recommender.rank([self._request(index) for index in indices], users)
-            rows = self._rows(indices)
-            for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
-                places[index] = place_of(ranked, line, row)
-            examples: list[Example] = [*self._chosen(indices, ranked, rows), *self._shown(indices, users)]
-            with self._timed("learn"):
-                self._learn(examples)
-            self._count(signals)
-            progress(indices.stop)
+        with learner_apart(self._task) as learner:
+            for start in range(0, len(self._stream), self.policy.micro_batch):
+                indices = range(start, min(start + self.policy.micro_batch, len(self._stream)))
+                users, signals = self._follow(indices)
+                if start:
+                    self._serve(learner.released())
+                ranked, rows = self._rank(indices, users), self._rows(indices)
+                for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
+                    places[index] = place_of(ranked, line, row)
+                learner.learn([*self._chosen(indices, ranked, rows), *self._shown(indices, users)])
+                self._count(signals)
+                progress(indices.stop)
         return places
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
+    def _rank(self, indices: Sequence[int], users: Sequence[User]) -> Ranked:
         started = time.process_time()
-        yield
-        self.seconds[stage] += time.process_time() - started
+        ranked = self.recommender.rank([self._request(index) for index in indices], users)
+        self.rank_sec += time.process_time() - started
+        return ranked
 
     def _request(self, index: int, candidates: tuple[str, ...] | None = None) -> Request:
         stream = self._stream
@@ -195,19 +190,12 @@ class Prequential:
             examples.append(NextItem(stream.user_ids[stream.users[index]], event, (), features, target))
         return examples
 
-    def _learn(self, examples: Sequence[Example]) -> None:
-        self.learner.observe(examples)
-        self.learner.step()
-        self._release()
-
-    def _release(self) -> None:
-        weights = self.learner.snapshot()
-        graphs = self._exporter.export(weights)
+    def _serve(self, release: Released) -> None:
         self.releases += 1
-        vectors = weights.vectors[1:]
-        self.recommender.apply_rows(weights.item_ids[1:], vectors, np.zeros(len(vectors), np.float32))
-        self.recommender.model = OnnxModel(self.releases, graphs.encode, graphs.rank)
-        self.learner.serves(weights)
+        self.train_sec = release.train_sec
+        vectors = release.vectors[1:]
+        self.recommender.apply_rows(release.item_ids[1:], vectors, np.zeros(len(vectors), np.float32))
+        self.recommender.model = OnnxModel(self.releases, release.graphs.encode, release.graphs.rank)
 
 
 def place_of(ranked: Ranked, line: int, row: int) -> int:

@@ -21,10 +21,9 @@ from lab.evaluate.taste.state import LIKED
 from lab.replay.app import SCENARIO
 from lab.replay.command import stream_of
 from lab.replay.stream import Stream
-from services.trainer.graphs import GraphExporter
 from services.trainer.learner import LearnerPolicy
+from services.trainer.models import MODELS
 from shared.scenarios import load_scenarios
-from shared.text import TextModel
 
 FEW = 5
 
@@ -63,16 +62,15 @@ def compare(protocol: str, variants: Mapping[str, Variant], options: Options, co
 
 def _measure(stream: Stream, variant: Variant, options: Options, progress: Callable[[int], None]) -> dict[str, Any]:
     policy = PrequentialPolicy(learning=variant.learning, liked_from=LIKED, approximate_from=variant.approximate_from)
-    exporter = GraphExporter.cached(options.graphs, variant.learning.model)
-    texts = TextModel.load(options.text_model) if variant.text else None
-    played = Prequential(stream, SCENARIO, load_scenarios(options.scenarios), exporter, policy, texts)
+    text_model = options.text_model if variant.text else ""
+    played = Prequential(stream, SCENARIO, load_scenarios(options.scenarios), policy, options.graphs, text_model)
     places = played.play(progress)
     counted, new = known_users(np.array(stream.users)), _of_new_items(stream)
     labels = np.array(stream.values) >= LIKED
     later = np.arange(len(stream)) >= len(stream) // 2
     figures = ranking_figures(places, counted)
-    learner = played.learner
-    shared = [*learner.encoder.encoder.parameters(), *learner.ranker.ranker.parameters()]
+    kinds = MODELS[variant.learning.model]
+    shared = [*kinds.encoder().parameters(), *kinds.ranker().parameters()]
     return {
         "ndcg_at_10": figures["ndcg_at_10"],
         "hr_at_10": figures["hr_at_10"],
@@ -80,8 +78,8 @@ def _measure(stream: Stream, variant: Variant, options: Options, progress: Calla
         "new ndcg": float(gains_at_10(places)[counted & new].mean()),
         "new auc": auc(played.chances[later & new], labels[later & new]),
         "parameters": sum(one.numel() for one in shared),
-        "train us": round(1e6 * played.seconds["learn"] / len(stream)),
-        "serve us": round(1e6 * played.seconds["rank"] / len(stream)),
+        "train us": round(1e6 * played.train_sec / len(stream)),
+        "serve us": round(1e6 * played.rank_sec / len(stream)),
         "ndcg_at_10_by_tenth": figures["ndcg_at_10_by_tenth"],
     }
 

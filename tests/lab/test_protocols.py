@@ -24,7 +24,6 @@ from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures, rati
 from services.scorer.lists import Ranked
 from services.scorer.request import Request
 from services.scorer.users import User
-from services.trainer.graphs import GraphExporter
 from services.trainer.learner import LearnerPolicy
 from services.trainer.models import DEFAULT
 from services.trainer.settings import TrainerSettings
@@ -96,9 +95,8 @@ def test_a_stream_is_decided_by_its_seed_and_a_walk_is_learned() -> None:
 
 def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same candidates in the same order with the same features as in the list that the scorer would publish."""
-    exporter = GraphExporter.cached(GRAPHS, DEFAULT)
     policy = PrequentialPolicy(micro_batch=64, learning=LearnerPolicy())
-    played = Prequential(walks(1).cut(640), "video", SCENARIOS, exporter, policy)
+    played = Prequential(walks(1).cut(640), "video", SCENARIOS, policy, GRAPHS)
     engine, whole = played.recommender, played.recommender.rank
     compared = 0
 

@@ -20,10 +20,8 @@ from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures, rati
 from lab.replay.app import SCENARIO
 from lab.replay.command import stream_of
 from lab.replay.stream import Stream
-from services.trainer.graphs import GraphExporter
 from services.trainer.learner import LearnerPolicy
 from shared.scenarios import load_scenarios
-from shared.text import TextModel
 
 
 def run(options: Options, console: Console) -> Outcome:
@@ -36,18 +34,15 @@ def prequential(
     protocol: str, stream: Stream, counted: NDArray[np.bool_], options: Options, console: Console
 ) -> Outcome:
     """Play `stream` through the model, and beside it through the baselines; the events that are `counted` decide."""
-    scenarios = load_scenarios(options.scenarios)
-    exporter = GraphExporter.cached(options.graphs, options.model)
-    texts = TextModel.load(options.text_model)
     started = time.monotonic()
     with baselines_beside(stream, options.seed) as others:
         played = Prequential(
             stream,
             SCENARIO,
-            scenarios,
-            exporter,
+            load_scenarios(options.scenarios),
             PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model)),
-            texts,
+            options.graphs,
+            options.text_model,
         )
         with bar(console, protocol, len(stream)) as show:
             places = played.play(show)
