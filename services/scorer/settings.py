@@ -25,7 +25,7 @@ class ScorerSettings(Settings):
     )
     scorer_push_limit: int = Field(20, ge=1, le=500, description="Places of a pushed list.")
     scorer_approximate_from: int = Field(
-        100_000,
+        250_000,
         ge=0,
         description="Items from which on the encoder's best ones are looked up in an approximate index; 0 is never.",
     )

@@ -5,6 +5,7 @@ before its batch, a tie counts against the model. The baselines learn after ever
 """
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from rich.console import Console
 from lab.datasets import load
 from lab.evaluate.beside import baselines_beside
 from lab.evaluate.options import Options
-from lab.evaluate.outcome import MODEL, Outcome
+from lab.evaluate.outcome import MODEL, Figures, Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar
 from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures, ratio_interval
@@ -31,7 +32,12 @@ def run(options: Options, console: Console) -> Outcome:
 
 
 def prequential(
-    protocol: str, stream: Stream, counted: NDArray[np.bool_], options: Options, console: Console
+    protocol: str,
+    stream: Stream,
+    counted: NDArray[np.bool_],
+    options: Options,
+    console: Console,
+    anchors: Mapping[str, Figures] | None = None,
 ) -> Outcome:
     """Play `stream` through the model, and beside it through the baselines; the events that are `counted` decide."""
     started = time.monotonic()
@@ -58,6 +64,7 @@ def prequential(
         seconds=time.monotonic() - started,
         seed=options.seed,
         methods=methods,
+        anchors=anchors or {},
         also={
             "best_baseline": best,
             "ratio": round(methods[MODEL]["ndcg_at_10"] / max(methods[best]["ndcg_at_10"], 1e-12), 4),
