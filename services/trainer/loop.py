@@ -38,6 +38,7 @@ log = structlog.get_logger()
 
 READ_TIMEOUT_MS = 20
 READ_RECORDS = 1000
+TEXTS_A_TURN = 8  # some 60 ms: what users do waits no longer than that for what items say
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +134,11 @@ class Loop:
     async def _turn(self) -> None:
         self._health.beat()
         self._learner.admit(await read_items(self._items, self._letters))
-        if self._learner.unread:
-            with STAGE_SECONDS.labels(SERVICE, "read").time():
-                await asyncio.to_thread(self._learner.read)
         examples = await read_examples(self._examples, self._letters, self._parser, READ_TIMEOUT_MS, READ_RECORDS)
         waiting = self._report_lag()
+        if self._learner.unread and waiting < self._policy.pace.shed_replay_lag:
+            with STAGE_SECONDS.labels(SERVICE, "read").time():
+                await asyncio.to_thread(self._learner.read, TEXTS_A_TURN)
         await self._observe(examples)
         if not self._learner.fresh:
             self._learned_through = list(self._examples.next_offsets)
