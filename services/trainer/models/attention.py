@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from services.trainer.models.encoder import GAP_BUCKETS, Encoder, Interactions, Noise, bucket_of, lookup
+from services.trainer.models.encoder import GAP_BUCKETS, Asked, Encoder, Noise, bucket_of, lookup
 from shared.model_contract import DIM, HISTORY
 
 HEADS = 2
@@ -46,22 +46,13 @@ class AttentionEncoder(Encoder):
         *inner, last = self._blocks()
         return [*(block.place_bias[:, distance] for block in inner), last.place_bias[:, distance[-queries:]]]
 
-    def states(
-        self,
-        x: Tensor,
-        seen: Interactions,
-        scenarios: Tensor,
-        queries: int,
-        constants: list[Tensor],
-        noise: Noise | None,
-        causal: bool,
-    ) -> Tensor:
-        length = seen.present.shape[1]
-        buckets, allowed = _elapsed(seen.gaps), _allowed(seen.present, causal)
-        for index, (block, distance) in enumerate(zip(self._blocks(), constants, strict=True)):
-            asked = queries if index == BLOCKS - 1 else length
-            time = lookup(buckets[:, -asked:], block.time_bias, self.training).permute(0, 3, 1, 2)
-            x = block(x, time + distance, allowed[:, -asked:], scenarios, asked, noise)
+    def states(self, x: Tensor, asked: Asked) -> Tensor:
+        seen, length = asked.seen, asked.seen.present.shape[1]
+        buckets, allowed = _elapsed(seen.gaps), _allowed(seen.present, asked.causal)
+        for index, (block, distance) in enumerate(zip(self._blocks(), asked.constants, strict=True)):
+            queries = asked.queries if index == BLOCKS - 1 else length
+            time = lookup(buckets[:, -queries:], block.time_bias, self.training).permute(0, 3, 1, 2)
+            x = block(x, time + distance, allowed[:, -queries:], asked.scenarios, queries, asked.noise)
         return x
 
     def _blocks(self) -> list[Block]:

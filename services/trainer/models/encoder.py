@@ -30,6 +30,17 @@ class Interactions(NamedTuple):
     gaps: Tensor  # [B, L] f32, seconds to the next interaction, or to the request
 
 
+class Asked(NamedTuple):
+    """What an encoder is asked: who saw what, and user vectors at how many last places."""
+
+    seen: Interactions
+    scenarios: Tensor  # [B, queries] of the next item
+    queries: int
+    constants: list[Tensor]  # what Encoder.constants answers
+    noise: "Noise | None"
+    causal: bool  # else a place may look at later ones, where the kind can
+
+
 class Noise:
     """Dropout from a generator of its own, so that equal seeds give equal models; a byte a number, since torch's own is slow here."""
 
@@ -66,20 +77,8 @@ class Encoder(nn.Module):
         self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))
         self.shift = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))
 
-    def states(
-        self,
-        x: Tensor,
-        seen: Interactions,
-        scenarios: Tensor,
-        queries: int,
-        constants: list[Tensor],
-        noise: Noise | None,
-        causal: bool,
-    ) -> Tensor:
-        """Embedded interactions [B, L, DIM] -> states [B, queries, DIM] at the last places.
-
-        `scenarios` [B, queries] is what the next item is for. Unless `causal`, a place may look at later ones, where the kind can.
-        """
+    def states(self, x: Tensor, asked: Asked) -> Tensor:
+        """Embedded interactions [B, L, DIM] -> states [B, queries, DIM] at the last places."""
         raise NotImplementedError
 
     def constants(self, length: int, queries: int) -> list[Tensor]:
@@ -103,7 +102,7 @@ class Encoder(nn.Module):
         """User vectors at the last `queries` places, [B, queries, DIM]; `scenarios` is [B, queries]."""
         x = self._embed(seen)
         x = noise(x) if noise else x
-        x = self.norm(self.states(x, seen, scenarios, queries, constants, noise, causal))
+        x = self.norm(self.states(x, Asked(seen, scenarios, queries, constants, noise, causal)))
         x = x * gate_of(scenarios, self.gate) + by_scenario(scenarios, self.shift)
         users: Tensor = functional.normalize(x, dim=-1) / TEMPERATURE
         return users

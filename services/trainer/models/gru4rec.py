@@ -6,7 +6,7 @@ One dropout mask a sequence, for what goes in and for what is carried on, instea
 import torch
 from torch import Tensor, nn
 
-from services.trainer.models.encoder import Encoder, Interactions, Noise, gate_of, init
+from services.trainer.models.encoder import Asked, Encoder, gate_of, init
 from shared.model_contract import DIM, MAX_SCENARIOS
 
 
@@ -22,17 +22,9 @@ class Gru4Rec(Encoder):
         self.start = nn.Parameter(torch.randn(DIM) * 0.1)
         self.state_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))
 
-    def states(
-        self,
-        x: Tensor,
-        seen: Interactions,
-        scenarios: Tensor,
-        queries: int,
-        constants: list[Tensor],
-        noise: Noise | None,
-        causal: bool,
-    ) -> Tensor:
-        batch, length = seen.present.shape
+    def states(self, x: Tensor, asked: Asked) -> Tensor:
+        present, noise = asked.seen.present, asked.noise
+        batch, length = present.shape
         kept_in, kept_on = (noise.mask(batch, DIM), noise.mask(batch, DIM)) if noise else (None, None)
         if kept_in is not None:
             x = x * kept_in[:, None]
@@ -41,9 +33,9 @@ class Gru4Rec(Encoder):
         states = []
         for place in range(length):
             carried = state if kept_on is None else state * kept_on
-            state = torch.where(seen.present[:, place, None], self._next(given[:, place], carried, state), state)
+            state = torch.where(present[:, place, None], self._next(given[:, place], carried, state), state)
             states.append(state)
-        return torch.stack(states[-queries:], dim=1) * gate_of(scenarios, self.state_gate)
+        return torch.stack(states[-asked.queries :], dim=1) * gate_of(asked.scenarios, self.state_gate)
 
     def _next(self, given: Tensor, carried: Tensor, state: Tensor) -> Tensor:
         update, reset, fresh = torch.split(given, DIM, dim=-1)

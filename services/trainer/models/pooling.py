@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.trainer.models.encoder import Encoder, Interactions, Noise, gate_of, init
+from services.trainer.models.encoder import Asked, Encoder, gate_of, init
 from shared.model_contract import DIM, MAX_SCENARIOS
 
 
@@ -26,20 +26,12 @@ class Pooled(Encoder):
         distance = (place[:, None] - place[None, :])[-queries:]
         return [torch.exp(-functional.softplus(self.forgetting) * distance.clamp(min=0)) * (distance >= 0)]
 
-    def states(
-        self,
-        x: Tensor,
-        seen: Interactions,
-        scenarios: Tensor,
-        queries: int,
-        constants: list[Tensor],
-        noise: Noise | None,
-        causal: bool,
-    ) -> Tensor:
-        weights = constants[0] * seen.present[:, None, :]
+    def states(self, x: Tensor, asked: Asked) -> Tensor:
+        present = asked.seen.present
+        weights = asked.constants[0] * present[:, None, :]
         pooled: Tensor = weights @ x / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
         # An empty history has but the embedding of its padding.
-        return pooled + x[:, -queries:] * (~seen.present[:, -queries:, None])
+        return pooled + x[:, -asked.queries :] * (~present[:, -asked.queries :, None])
 
 
 class YoutubeDnn(Pooled):
@@ -56,20 +48,11 @@ class YoutubeDnn(Pooled):
         self.second_bias = nn.Parameter(torch.zeros(DIM))
         self.tower_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, 2 * DIM))
 
-    def states(
-        self,
-        x: Tensor,
-        seen: Interactions,
-        scenarios: Tensor,
-        queries: int,
-        constants: list[Tensor],
-        noise: Noise | None,
-        causal: bool,
-    ) -> Tensor:
-        pooled = super().states(x, seen, scenarios, queries, constants, noise, causal)
-        hidden = torch.relu(torch.cat([pooled, x[:, -queries:]], dim=-1) @ self.first + self.first_bias)
-        hidden = hidden * gate_of(scenarios, self.tower_gate)
-        hidden = noise(hidden) if noise else hidden
+    def states(self, x: Tensor, asked: Asked) -> Tensor:
+        pooled = super().states(x, asked)
+        hidden = torch.relu(torch.cat([pooled, x[:, -asked.queries :]], dim=-1) @ self.first + self.first_bias)
+        hidden = hidden * gate_of(asked.scenarios, self.tower_gate)
+        hidden = asked.noise(hidden) if asked.noise else hidden
         return pooled + hidden @ self.second + self.second_bias
 
 
