@@ -140,8 +140,8 @@ class Knowledge:
 
     def due(self) -> list[Callable[[], None]]:
         """What rebuilds what is stale, where it is time; each may run in another thread than everything else."""
-        meaning = self.meaning.read if self.meaning.due else None
-        return [build for build in (self.due_orders(), self.due_matrices(), self.due_nearest(), meaning) if build]
+        found = (self.due_orders(), self.due_matrices(), self.due_nearest(), self.meaning.due())
+        return [build for build in found if build]
 
     def due_orders(self) -> Callable[[], None] | None:
         """What rebuilds the stale orders, when it is time; it may run in another thread than everything else."""

@@ -4,6 +4,8 @@ Nothing is read before the first query: who has no search box pays nothing for i
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -17,7 +19,7 @@ LEAST_LIKENESS = 0.25  # cosine; of two texts that have nothing to do with each 
 
 
 class Meaning:
-    """Unit vectors [rows, TEXT_DIM] of items by row. `read` may run in another thread than everything else."""
+    """Unit vectors [rows, TEXT_DIM] of items by row."""
 
     def __init__(self, texts: TextModel | None) -> None:
         self._texts = texts
@@ -32,21 +34,12 @@ class Meaning:
         if self._texts is not None:
             self._unread[row] = words
 
-    @property
-    def due(self) -> bool:
-        """Whether there is something to read that queries ask for."""
-        return self._asked and bool(self._unread)
-
-    def read(self, most: int = TEXTS_AT_ONCE) -> None:
-        """Read what up to `most` items say: some 8 ms each."""
+    def due(self, most: int = TEXTS_AT_ONCE) -> Callable[[], None] | None:
+        """What reads up to `most` items that queries ask for, some 8 ms each; it may run in another thread than everything else."""
+        if self._texts is None or not self._asked or not self._unread:
+            return None
         rows = list(islice(self._unread, most))
-        if self._texts is None or not rows:
-            return
-        vectors = self._texts.embed([self._unread.pop(row) for row in rows])
-        size = max(rows) + 1
-        self._vectors, self._known = grown_rows(self._vectors, size), grown(self._known, size, False)
-        self._vectors[rows] = vectors
-        self._known[rows] = True
+        return partial(self._read, self._texts, rows, [self._unread.pop(row) for row in rows])
 
     def near(self, query: str, count: int) -> I64:
         """The rows most alike to `query`, best first: at most `count`, none that are hardly alike."""
@@ -62,6 +55,13 @@ class Meaning:
             return np.zeros(len(rows), np.float32)
         known = np.where(rows < len(self._known), rows, 0)
         return np.asarray(self._vectors[known].astype(np.float32) @ self._vector(query, self._texts), np.float32)
+
+    def _read(self, texts: TextModel, rows: list[int], words: list[str]) -> None:
+        vectors = texts.embed(words)
+        size = max(rows) + 1
+        self._vectors, self._known = grown_rows(self._vectors, size), grown(self._known, size, False)
+        self._vectors[rows] = vectors
+        self._known[rows] = True
 
     def _vector(self, query: str, texts: TextModel) -> F32:
         found = self._queries.pop(query, None)

@@ -38,11 +38,11 @@ def found(engine: Recommender, query: str, limit: int = 2) -> Record:
 def test_items_are_read_when_somebody_searches(texts: TextModel | None) -> None:
     engine = a_library(texts)
     recommend(engine, request("u"))
-    assert not engine.knowledge.meaning.due
+    assert engine.knowledge.meaning.due(0) is None
     found(engine, "recipes for dinner")
-    assert engine.knowledge.meaning.due
+    assert engine.knowledge.meaning.due(0) is not None
     engine.knowledge.refresh()
-    assert not engine.knowledge.meaning.due
+    assert engine.knowledge.meaning.due(0) is None
 
 
 def test_a_query_finds_what_it_does_not_name(texts: TextModel | None) -> None:
