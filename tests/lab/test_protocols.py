@@ -154,7 +154,7 @@ def test_windows_end_where_they_are_asked_to(walkers: Dataset) -> None:
 def test_what_was_left_out_is_found(walkers: Dataset) -> None:
     histories = histories_of(walkers)
     ends = histories.lengths() - 1
-    trainer = train(DEFAULT, 40, histories, ends, [0], OfflinePolicy(epochs=40, users=32), 0)
+    trainer = train(DEFAULT, 40, histories, ends, [0], OfflinePolicy(epochs=16, users=32, rate=5e-3), 0)
     users = np.arange(200)
     places = places_of(lambda some, at: scores_of(trainer, histories, some, at), histories, users, ends)
     assert (places == 0).mean() > 0.9
@@ -164,7 +164,7 @@ def test_what_was_left_out_is_found(walkers: Dataset) -> None:
 
 def test_loo_judges_the_last_item_alone(walkers: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loo, "load", lambda *_: walkers)
-    monkeypatch.setattr(loo, "_SPARSE", OfflinePolicy(epochs=24, users=32))
+    monkeypatch.setattr(loo, "_SPARSE", OfflinePolicy(epochs=12, users=32, rate=5e-3))
     outcome = loo.run(OPTIONS, SILENT)
     assert outcome.also["users"] == 200
     assert outcome.methods["model"]["ndcg_at_10"] > 0.8
