@@ -1,17 +1,24 @@
-"""scenarios.yaml as typed, checked values. A bad file is refused with the line that is wrong."""
+"""scenarios.yaml as typed, checked values. A bad file is refused with the line that is wrong; a live service takes new entries up."""
 
+import asyncio
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
+import structlog
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from shared.errors import ConfigError
 from shared.model_contract import ACTIONS, MAX_SCENARIOS
 
 IMPRESSION = "impression"
 CLICK = "click"
+
+_POLL_SEC = 1.0
+
+log = structlog.get_logger()
 
 
 class _Frozen(BaseModel):
@@ -101,11 +108,15 @@ class Scenario(_Frozen):
         return self
 
 
+Follower: TypeAlias = Callable[[str, Scenario], None]
+
+
 class Scenarios(_Frozen):
-    """The whole file."""
+    """The whole file. A service that runs may get further scenarios, never others in the place of those it has."""
 
     version: Literal[1]
     scenarios: Annotated[dict[str, Scenario], Field(min_length=1)]
+    _followers: list[Follower] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="after")
     def _ids_unique(self) -> Self:
@@ -127,6 +138,33 @@ class Scenarios(_Frozen):
         """Index of each scenario in the model."""
         return {name: scenario.id for name, scenario in self.scenarios.items()}
 
+    def each(self, follower: Follower) -> None:
+        """Call `follower(name, scenario)` for every scenario there is, and for each that comes later."""
+        for name, scenario in self.scenarios.items():
+            follower(name, scenario)
+        self._followers.append(follower)
+
+    def take_from(self, newer: "Scenarios") -> tuple[list[str], list[str]]:
+        """Add the scenarios that are new in `newer`; their names, and those of scenarios that it changes or lacks: these stay as they are.
+
+        Raises ConfigError where a new one has the id of one that stays.
+        """
+        added = {name: scenario for name, scenario in newer.scenarios.items() if name not in self.scenarios}
+        for name, scenario in added.items():
+            owner = next((own for own, number in self.ids.items() if number == scenario.id), None)
+            if owner is not None:
+                raise ConfigError(f"{name} has the id {scenario.id} of {owner}, which is in use")
+        for name, scenario in added.items():
+            self.scenarios[name] = scenario
+            self.ids[name] = scenario.id
+            for follower in self._followers:
+                follower(name, scenario)
+        return list(added), [name for name, scenario in self.scenarios.items() if newer.get(name) != scenario]
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Whoever follows stays behind: another process has followers of its own."""
+        return {**super().__getstate__(), "__pydantic_private__": {"_followers": []}}
+
 
 def load_scenarios(path: Path) -> Scenarios:
     """Read and check a scenarios file. Raises ConfigError `path:line: what is wrong`."""
@@ -147,6 +185,34 @@ def load_scenarios(path: Path) -> Scenarios:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}:{_line_of(text, first['loc'])}: {where}: {first['msg']}") from error
+
+
+def _modified_at(path: Path) -> int:
+    """In nanoseconds; 0 for a file that is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+async def follow_scenarios(path: Path, scenarios: Scenarios) -> None:
+    """Take up what is added to the file at `path`, within a second or so, until cancelled. A file that does not hold changes nothing."""
+    known = await asyncio.to_thread(_modified_at, path)
+    while True:
+        await asyncio.sleep(_POLL_SEC)
+        modified = await asyncio.to_thread(_modified_at, path)
+        if modified == known:
+            continue
+        known = modified
+        try:
+            added, changed = scenarios.take_from(await asyncio.to_thread(load_scenarios, path))
+        except ConfigError as error:
+            log.error("scenarios_refused", reason=str(error))
+            continue
+        for name in added:
+            log.info("scenario_added", scenario=name)
+        if changed:
+            log.warning("scenarios_need_a_restart", scenarios=changed)
 
 
 def _line_of(text: str, loc: tuple[int | str, ...]) -> int:

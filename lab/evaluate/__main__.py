@@ -19,6 +19,8 @@ from shared.settings import load as load_settings
 
 PROTOCOLS = tuple(sorted(path.stem for path in (Path(__file__).parent / "protocols").glob("[a-z]*.py")))
 
+WIDE = 120  # columns of a table that goes into a file
+
 
 def main() -> None:
     """Run `python -m lab.evaluate`."""
@@ -45,6 +47,8 @@ def main() -> None:
         settings.text_model if given.text else "",
     )
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE)
     outcome: Outcome = import_module(f"lab.evaluate.protocols.{given.protocol}").run(options, console)
     command = shlex.join(["python", "-m", "lab.evaluate", *sys.argv[1:]])
     written = write_outcome(outcome, given.output, command)

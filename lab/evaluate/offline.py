@@ -13,7 +13,7 @@ from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
 from services.trainer.models import MODELS
 from services.trainer.next_item import interactions
 from services.trainer.sequences import Sequences
-from shared.model_contract import HISTORY, PADDING_ROW
+from shared.model_contract import HISTORY, MAX_SCENARIOS, PADDING_ROW
 
 Rows = NDArray[np.int64]
 Score = Callable[[Rows, Rows], NDArray[np.float32]]
@@ -101,7 +101,9 @@ def train(
         negatives=policy.negatives,
         full_softmax_items=policy.full_softmax_items,
     )
-    trainer = EncoderTrainer(MODELS[model].encoder, encoder, unseen_only, seed)
+    once = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
+    once[list(unseen_only)] = True
+    trainer = EncoderTrainer(MODELS[model].encoder, encoder, once, seed)
     if start is not None:
         trainer.encoder.load_state_dict(start)
     trainer.table.rows([str(row) for row in range(1, items + 1)])

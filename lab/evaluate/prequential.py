@@ -5,7 +5,7 @@ always as of the event; counts and weights are those before its micro-batch.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from shared.codec import Codec
 from shared.kafka import Message
 from shared.model_contract import ACTIONS
 from shared.scenarios import Scenarios
+from shared.text import TextModel
 from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 
 _PARTITION = 0
@@ -47,13 +48,15 @@ class PrequentialPolicy:
     """Events between two releases, and how is learned from them.
 
     With `liked_from` every event is also a shown item, clicked where its rating is at least that: its chance is predicted, then learned.
-    `approximate_from` is the size of a catalogue from which on the encoder's best items are looked up in an index.
+    `approximate_from` is the size of a catalogue from which on the encoder's best items are looked up in an index. `queries[name][index]`
+    is what each event's user might have typed to find its item: the answers are ranked beside.
     """
 
     micro_batch: int = 256
     learning: LearnerPolicy = field(default_factory=LearnerPolicy)
     liked_from: float | None = None
     approximate_from: int = 0
+    queries: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Prequential:
@@ -79,6 +82,7 @@ class Prequential:
             np.random.default_rng(policy.learning.seed),
             lambda: 0.0,
             approximate_from=policy.approximate_from,
+            texts=TextModel.load(text_model) if policy.queries else None,
         )
         contents = [ItemContent.of(item) for item in stream.catalogue]
         self._task = Task(scenarios, policy.learning, contents, graphs, text_model)
@@ -87,10 +91,13 @@ class Prequential:
         self._signals = 0
         self.releases = 0
         self.chances = np.full(len(stream), 0.5, np.float32)  # predicted to be liked, where that is asked
+        self.found = {name: np.full(len(stream), OUTSIDE, np.int64) for name in policy.queries}  # places, as of `play`
         self.rank_sec = self.train_sec = 0.0  # of processor time
         for item in stream.catalogue:
             self.recommender.apply_item(item)
         self.recommender.knowledge.rebuild()
+        if policy.queries:
+            self._read_items()
 
     def play(self, progress: Callable[[int], None] = lambda _: None) -> NDArray[np.int64]:
         """The place of each event's item in its ranking, from 0, OUTSIDE where it was not considered; a tie counts against it."""
@@ -104,6 +111,7 @@ class Prequential:
                 ranked, rows = self._rank(indices, users), self._rows(indices)
                 for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
                     places[index] = place_of(ranked, line, row)
+                self._search(indices, users, rows)
                 learner.learn([*self._chosen(indices, ranked, rows), *self._shown(indices, users)])
                 self._count(signals)
                 progress(indices.stop)
@@ -115,11 +123,24 @@ class Prequential:
         self.rank_sec += time.process_time() - started
         return ranked
 
-    def _request(self, index: int, candidates: tuple[str, ...] | None = None) -> Request:
+    def _read_items(self) -> None:
+        """What the scorer does in the background from the first query on."""
+        meaning = self.recommender.knowledge.meaning
+        meaning.near("anything", 1)
+        while read := meaning.due():
+            read()
+
+    def _search(self, indices: Sequence[int], users: Sequence[User], rows: Sequence[int]) -> None:
+        for name, queries in self.policy.queries.items():
+            ranked = self.recommender.rank([self._request(index, query=queries[index]) for index in indices], users)
+            for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
+                self.found[name][index] = place_of(ranked, line, row)
+
+    def _request(self, index: int, candidates: tuple[str, ...] | None = None, query: str | None = None) -> Request:
         stream = self._stream
         user_id, at_ms = stream.user_ids[stream.users[index]], stream.times_ms[index]
         request_id = self._records.request_id(index)
-        return Request(request_id, user_id, self._scenario, _LIMIT, at_ms, candidates=candidates)
+        return Request(request_id, user_id, self._scenario, _LIMIT, at_ms, query=query, candidates=candidates)
 
     def _rows(self, indices: Sequence[int]) -> list[int]:
         stream, find = self._stream, self.recommender.knowledge.catalogue.find

@@ -40,3 +40,8 @@ def _lines(console: Console, label: str, total: int, unit: str) -> Callable[[int
             console.print(f"{label}: {done:,} of {total:,} {unit}, {rate:,.0f}/s", highlight=False, soft_wrap=True)
 
     return show
+
+
+def further(show: Callable[[int], None], before: int, done: int) -> None:
+    """Show that `done` are done after `before`: for one of several parts under the same bar."""
+    show(before + done)

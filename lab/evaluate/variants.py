@@ -15,7 +15,7 @@ from lab.evaluate.labels import auc
 from lab.evaluate.options import Options
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
-from lab.evaluate.progress import bar
+from lab.evaluate.progress import bar, further
 from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures
 from lab.evaluate.taste.state import LIKED
 from lab.replay.app import SCENARIO
@@ -48,7 +48,7 @@ def compare(protocol: str, variants: Mapping[str, Variant], options: Options, co
     methods = {}
     with bar(console, protocol, len(variants) * len(stream)) as show:
         for number, (name, variant) in enumerate(variants.items()):
-            methods[name] = _measure(stream, variant, options, partial(_further, show, number * len(stream)))
+            methods[name] = _measure(stream, variant, options, partial(further, show, number * len(stream)))
     return Outcome(
         protocol=protocol,
         dataset=stream.dataset,
@@ -92,7 +92,3 @@ def _of_new_items(stream: Stream) -> NDArray[np.bool_]:
         found[index] = counts[item] <= FEW
         counts[item] += 1
     return found
-
-
-def _further(show: Callable[[int], None], before: int, done: int) -> None:
-    show(before + done)

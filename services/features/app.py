@@ -19,7 +19,7 @@ from shared.clock import SystemClock
 from shared.errors import FatalError
 from shared.kafka import Bus
 from shared.runtime import Health, serve_health
-from shared.scenarios import load_scenarios
+from shared.scenarios import follow_scenarios, load_scenarios
 from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 
 
@@ -45,6 +45,7 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
         items = Items(app, publishers[1], item_side, item_records)
         worker = Worker(app, bus, health, users, items, most)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))
         tasks.create_task(users.lane.run())
         tasks.create_task(items.lane.run())

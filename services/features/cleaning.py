@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from shared.codec import Codec
 from shared.errors import PoisonError
 from shared.kafka import Message
-from shared.scenarios import Action, Scenarios
+from shared.scenarios import Action, Scenario, Scenarios
 
 MAX_ID_CHARS = 256
 MAX_TEXT_CHARS = 1024
@@ -34,10 +34,8 @@ class Cleaner:
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._codec = Codec.of("user_event")
-        self._rules = {
-            name: {action: _Rule(name, action, rule) for action, rule in scenario.actions.items()}
-            for name, scenario in scenarios.scenarios.items()
-        }
+        self._rules: dict[str, dict[str, _Rule]] = {}
+        scenarios.each(self._add)
 
     def __call__(self, message: Message) -> Event:
         """The event in `message`. Raises PoisonError with the reason when it cannot be used."""
@@ -57,6 +55,9 @@ class Cleaner:
             record["occurred_at"],
             rule.positive,
         )
+
+    def _add(self, name: str, scenario: Scenario) -> None:
+        self._rules[name] = {action: _Rule(name, action, rule) for action, rule in scenario.actions.items()}
 
     def _rule(self, scenario: str, action: str) -> "_Rule":
         actions = self._rules.get(scenario)

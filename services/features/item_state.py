@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from services.features.packing import pack_array, pack_long, pack_string
 from shared.codec import Codec
-from shared.scenarios import CLICK, IMPRESSION, Counts, Scenarios
+from shared.scenarios import CLICK, IMPRESSION, Counts, Scenario, Scenarios
 
 MS_PER_SEC = 1000.0
 STEPS_PER_HALF_LIFE = 1024
@@ -81,15 +81,16 @@ class ItemRules:
 
     def __init__(self, scenarios: Scenarios, policy: ItemPolicy) -> None:
         self.policy = policy
-        self._counts = {name: scenario.counts for name, scenario in scenarios.scenarios.items()}
-        self._steps_ms = {name: _step_ms(counts) for name, counts in self._counts.items()}
-        self._positive = {
-            (name, action)
-            for name, scenario in scenarios.scenarios.items()
-            for action, rule in scenario.actions.items()
-            if rule.positive
-        }
+        self._counts: dict[str, Counts] = {}
+        self._steps_ms: dict[str, float] = {}
+        self._positive: set[tuple[str, str]] = set()
+        scenarios.each(self._add)
         self.gains = np.arange(1, 1001, dtype=np.float32) ** np.float32(-policy.step_power)
+
+    def _add(self, name: str, scenario: Scenario) -> None:
+        self._counts[name] = scenario.counts
+        self._steps_ms[name] = _step_ms(scenario.counts)
+        self._positive |= {(name, action) for action, rule in scenario.actions.items() if rule.positive}
 
     def knows(self, scenario: str) -> bool:
         return scenario in self._counts

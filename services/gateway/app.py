@@ -10,13 +10,14 @@ from services.gateway.settings import GatewaySettings
 from shared.clock import SystemClock
 from shared.kafka import Bus
 from shared.runtime import Health, serve_http
-from shared.scenarios import load_scenarios
+from shared.scenarios import follow_scenarios, load_scenarios
 from shared.topics import RECOMMENDATIONS
 
 
 async def main(settings: GatewaySettings, health: Health) -> None:
     """Run until cancelled. Raises FatalError when Kafka is away at the start or the port is taken."""
-    rules = Rules(load_scenarios(settings.scenarios_path))
+    scenarios = load_scenarios(settings.scenarios_path)
+    rules = Rules(scenarios)
     bus = Bus(settings)
     await bus.create_topics()
     answers = Answers()
@@ -24,5 +25,6 @@ async def main(settings: GatewaySettings, health: Health) -> None:
         publisher = Publisher(producer, settings.gateway_publish_timeout_sec)
         app = build_app(Gateway(rules, publisher, answers, SystemClock(), settings), health)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
             tasks.create_task(answers.run(reader, health))
             tasks.create_task(serve_http(app, settings.http_host, settings.gateway_http_port))

@@ -12,18 +12,20 @@ from services.joiner.worker import Shop
 from shared.clock import SystemClock
 from shared.kafka import Bus
 from shared.runtime import Health, serve_health
-from shared.scenarios import load_scenarios
+from shared.scenarios import follow_scenarios, load_scenarios
 
 
 async def main(settings: JoinerSettings, health: Health) -> None:
     """Run until cancelled. Raises FatalError when Kafka is away or another joiner runs under the same id."""
     # Open lists are many long-lived objects; the default thresholds would walk them all again and again.
     gc.set_threshold(200_000, 50, 1000)
-    policy = AttributionPolicy(load_scenarios(settings.scenarios_path), settings.joiner_lateness_sec)
+    scenarios = load_scenarios(settings.scenarios_path)
+    policy = AttributionPolicy(scenarios, settings.joiner_lateness_sec)
     bus = Bus(settings)
     await bus.create_topics()
     async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
         shop = Shop(settings, policy, bus, probe, Books(), SystemClock())
+        tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.joiner_http_port))
         tasks.create_task(Supervisor(shop, health, _instance_id(settings)).run())
 

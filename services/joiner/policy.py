@@ -1,12 +1,12 @@
 """What scenarios.yaml says about joining, in the form the join needs it."""
 
-from shared.scenarios import Scenarios
+from shared.scenarios import Action, Scenario, Scenarios
 
 DAY_MS = 86_400_000
 
 
 class AttributionPolicy:
-    """Windows, weights and values of all scenarios; never changes.
+    """Windows, weights and values of all scenarios. Those of one never change; others may come.
 
     `lateness_sec` is how much longer than its window a list that was served can still be shown, by event time: users may be out of
     step. An item's own window runs from the clock at its impression, and needs no lateness.
@@ -14,13 +14,16 @@ class AttributionPolicy:
 
     def __init__(self, scenarios: Scenarios, lateness_sec: float = 0.0) -> None:
         self.scenarios = scenarios
-        entries = scenarios.scenarios
-        self._actions = {name: scenario.actions for name, scenario in entries.items()}
-        self._weights = {
-            (name, action): rule.weight for name, rules in self._actions.items() for action, rule in rules.items()
-        }
-        self._windows = {name: round(scenario.attribution_window_sec * 1000) for name, scenario in entries.items()}
+        self._actions: dict[str, dict[str, Action]] = {}
+        self._weights: dict[tuple[str, str], float] = {}
+        self._windows: dict[str, int] = {}
         self._lateness_ms = round(lateness_sec * 1000)
+        scenarios.each(self._add)
+
+    def _add(self, name: str, scenario: Scenario) -> None:
+        self._actions[name] = scenario.actions
+        self._weights |= {(name, action): rule.weight for action, rule in scenario.actions.items()}
+        self._windows[name] = round(scenario.attribution_window_sec * 1000)
 
     def knows(self, scenario: str) -> bool:
         return scenario in self._windows

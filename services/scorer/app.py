@@ -25,7 +25,7 @@ from shared.clock import SystemClock
 from shared.kafka import Bus, Producer
 from shared.metrics import MODEL_VERSION, STAGE_SECONDS
 from shared.runtime import Health, serve_health
-from shared.scenarios import load_scenarios
+from shared.scenarios import follow_scenarios, load_scenarios
 from shared.text import TextModel
 from shared.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
 
@@ -59,7 +59,7 @@ class Scorer:
         self._health = health
         self._tasks = tasks
         clock = SystemClock()
-        scenarios = load_scenarios(settings.scenarios_path)
+        self._scenarios = scenarios = load_scenarios(settings.scenarios_path)
         stages = partial(STAGE_SECONDS.labels, SERVICE)
         self.recommender = Recommender(
             scenarios,
@@ -104,6 +104,7 @@ class Scorer:
     async def start(self) -> None:
         """Recover what is known of items, then answer; everything runs in the task group from here on."""
         settings, run = self._settings, self._tasks.create_task
+        run(follow_scenarios(settings.scenarios_path, self._scenarios))
         run(serve_health(self._health, settings.http_host, settings.scorer_http_port))
         run(self._watch())
         await self._recover_items()

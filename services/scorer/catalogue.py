@@ -10,7 +10,7 @@ from services.scorer.arrays import FIRST_CAPACITY, I32, I64, Bool, grown, grown_
 from shared.codec import Record
 from shared.errors import PoisonError
 from shared.model_contract import MAX_SCENARIOS, PADDING_ROW
-from shared.scenarios import Scenarios
+from shared.scenarios import Scenario, Scenarios
 
 # An item's further categories are left out of the content match.
 MAX_CATEGORIES = 8
@@ -29,19 +29,23 @@ class Catalogue:
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._scenario_ids = scenarios.ids
-        self._unfiltered = {s.id for s in scenarios.scenarios.values() if "unavailable" not in s.filters}
+        self._unfiltered: set[int] = set()
         self.ids: list[str] = [""]
         self._rows: dict[str, int] = {}
         self._rows_of_hash: dict[int, int] = {}
         self.eligible: Bool = np.zeros((MAX_SCENARIOS, FIRST_CAPACITY), bool)
         self.eligible_count = [0] * MAX_SCENARIOS
         self.published: Bool = np.zeros(FIRST_CAPACITY, bool)
+        # Published and available without naming scenarios, or with these names: for scenarios that are added later.
+        self._everywhere: Bool = np.zeros(FIRST_CAPACITY, bool)
+        self._named: dict[int, list[str]] = {}
         self.published_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.categories: I32 = np.zeros((FIRST_CAPACITY, MAX_CATEGORIES), np.int32)
         self.most_categories = 1
         self._category_numbers: dict[str, int] = {}
         self._rows_of_word: dict[str, set[int]] = {}
         self._words: dict[int, frozenset[str]] = {}
+        scenarios.each(self._add_scenario)
 
     def __len__(self) -> int:
         """Rows in use, row 0 among them."""
@@ -73,7 +77,7 @@ class Catalogue:
         row = self.admit(record["item_id"])
         self.published[row] = True
         self.published_at[row] = record["published_at"] or 0
-        self._set_eligible(row, self._allowed(record["scenarios"]) if record["available"] else set())
+        self._allow_in(row, record["scenarios"] if record["available"] else None)
         self._set_categories(row, record["categories"])
         self._set_words(row, words_of(" ".join([record["title"], *record["categories"]])))
         return row
@@ -82,7 +86,7 @@ class Catalogue:
         """Take an item whose record was deleted off every list."""
         row = self.admit(item_id)
         self.published[row] = True
-        self._set_eligible(row, set())
+        self._allow_in(row, None)
 
     def counted(self, row: int, scenarios: Iterable[int]) -> None:
         """Let an item that was never published be recommended where it has counts."""
@@ -107,18 +111,30 @@ class Catalogue:
         self._rows_of_hash.setdefault(zlib.crc32(item_id.encode()), row)
         self.eligible = grown(self.eligible, row + 1, False)
         self.published = grown(self.published, row + 1, False)
+        self._everywhere = grown(self._everywhere, row + 1, False)
         self.published_at = grown(self.published_at, row + 1)
         self.categories = grown_rows(self.categories, row + 1)
         return row
 
-    def _allowed(self, scenarios: list[str]) -> set[int]:
-        if not scenarios:
-            return set(self._scenario_ids.values())
-        return {self._scenario_ids[name] for name in scenarios if name in self._scenario_ids}
+    def _allow_in(self, row: int, names: list[str] | None) -> None:
+        """The item is available in the scenarios of these names, in all where there are none, nowhere for None."""
+        self._everywhere[row] = names == []
+        self._named.pop(row, None)
+        if names:
+            self._named[row] = names
+        for name, scenario in self._scenario_ids.items():
+            allowed = names is not None and (not names or name in names)
+            self._allow(row, scenario, allowed or scenario in self._unfiltered)
 
-    def _set_eligible(self, row: int, allowed: set[int]) -> None:
-        for scenario in self._scenario_ids.values():
-            self._allow(row, scenario, scenario in allowed or scenario in self._unfiltered)
+    def _add_scenario(self, name: str, scenario: Scenario) -> None:
+        if "unavailable" not in scenario.filters:
+            self._unfiltered.add(scenario.id)
+            rows = np.flatnonzero(self.published)
+        else:
+            named = [row for row, names in self._named.items() if name in names]
+            rows = np.concatenate([np.flatnonzero(self._everywhere), np.array(named, np.int64)])
+        self.eligible[scenario.id, rows] = True
+        self.eligible_count[scenario.id] = len(rows)
 
     def _allow(self, row: int, scenario: int, allowed: bool) -> None:
         self.eligible_count[scenario] += int(allowed) - int(self.eligible[scenario, row])

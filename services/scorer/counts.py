@@ -8,7 +8,7 @@ import numpy as np
 from services.scorer.arrays import F32, F64, FIRST_CAPACITY, I64, Bool, grown
 from shared.codec import Record
 from shared.model_contract import MAX_SCENARIOS
-from shared.scenarios import Scenarios
+from shared.scenarios import Scenario, Scenarios
 
 # Rows that each order keeps: a source looks for unseen items among these.
 ORDER_LENGTH = 1000
@@ -35,19 +35,28 @@ class ItemCounts:
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._scenario_ids = scenarios.ids
-        self._values: F32 = np.zeros((max(scenarios.ids.values()) + 1, FIRST_CAPACITY, len(_COLUMNS)), np.float32)
+        self._values: F32 = np.zeros((0, FIRST_CAPACITY, len(_COLUMNS)), np.float32)
+        # What came of scenarios before they were known: they are on their way.
+        self._early: dict[str, dict[int, Record]] = {}
         self.total: F32 = np.zeros(FIRST_CAPACITY, np.float32)
         self.as_of: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.first_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.slow_ms: F64 = np.ones(MAX_SCENARIOS)
         self.fast_ms: F64 = np.ones(MAX_SCENARIOS)
         self.covisit_ms: F64 = np.ones(MAX_SCENARIOS)
-        for scenario in scenarios.scenarios.values():
-            self.slow_ms[scenario.id] = scenario.counts.slow_half_life_sec * _MS
-            self.covisit_ms[scenario.id] = scenario.counts.covisit_half_life_sec * _MS
-            self.fast_ms[scenario.id] = scenario.counts.fast_half_life_sec * _MS
         self._applied: I64 = np.full(FIRST_CAPACITY, -1, np.int64)
         self.newest = 0
+        scenarios.each(self._add)
+
+    def _add(self, name: str, scenario: Scenario) -> None:
+        self.slow_ms[scenario.id] = scenario.counts.slow_half_life_sec * _MS
+        self.covisit_ms[scenario.id] = scenario.counts.covisit_half_life_sec * _MS
+        self.fast_ms[scenario.id] = scenario.counts.fast_half_life_sec * _MS
+        missing = max(0, scenario.id + 1 - len(self._values))
+        self._values = np.concatenate([self._values, np.zeros((missing, *self._values.shape[1:]), np.float32)])
+        for row, entry in self._early.pop(name, {}).items():
+            self._values[scenario.id, row] = [entry[column] for column in _COLUMNS]
+            self.total[row] += entry["total"]
 
     def ensure(self, size: int) -> None:
         """Make room for `size` rows."""
@@ -70,14 +79,24 @@ class ItemCounts:
         self.as_of[row] = record["as_of"]
         self.first_at[row] = record["first_at"]
         self.newest = max(self.newest, record["as_of"])
-        counted = [
-            (self._scenario_ids[e["scenario"]], e) for e in record["counts"] if e["scenario"] in self._scenario_ids
-        ]
+        counted = []
+        for early in self._early.values():
+            early.pop(row, None)
+        for entry in record["counts"]:
+            scenario = self._scenario_ids.get(entry["scenario"])
+            if scenario is None:
+                self._early.setdefault(entry["scenario"], {})[row] = entry
+            else:
+                counted.append((scenario, entry))
         self._values[:, row] = 0.0
         for scenario, entry in counted:
             self._values[scenario, row] = [entry[name] for name in _COLUMNS]
         self.total[row] = sum(entry["total"] for _, entry in counted)
         return [scenario for scenario, _ in counted]
+
+    def rows_in(self, scenario: int) -> list[int]:
+        """The rows that have counts in a scenario."""
+        return [int(row) for row in np.flatnonzero(self._values[scenario].any(axis=1))]
 
     def forget(self, row: int) -> None:
         """Drop all counts of a row."""

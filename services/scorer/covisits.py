@@ -75,6 +75,11 @@ class CoVisits:
         self._half_life_ms: F64 = np.full(FIRST_CAPACITY, self._longest_ms)
         self.dirty = False
 
+    def add_scenario(self, name: str, half_life_sec: float) -> None:
+        """A scenario that is known from now on."""
+        self._half_lives_ms[name] = half_life_sec * 1000.0
+        self._longest_ms = max(self._half_lives_ms.values())
+
     def apply(self, row: int, record: Record, catalogue: Catalogue) -> None:
         """Take in an `item_features` record. Raises PoisonError when its columns do not fit together or are no weights."""
         names = record["covisited"]

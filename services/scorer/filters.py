@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from services.scorer.arrays import I32, I64, Bool
-from services.scorer.catalogue import Catalogue
+from services.scorer.catalogue import Catalogue, words_of
 from services.scorer.meaning import Meaning
 from services.scorer.request import Request
 from services.scorer.users import User
@@ -44,23 +44,29 @@ class ExcludedFilter:
 
 
 class QueryFilter:
-    """Rows that a query leaves: those that share most of its words if there are enough for the list, else those that share any and those
-    most alike in meaning; all of them without a query, and where nothing is found."""
+    """Rows that a query leaves; all of them without a query, and where nothing is found.
+
+    These are the rows that share most of its words, if that is a majority of them and there are enough rows for the list. Where only a
+    minority is shared, such as "and" and "the", those most alike in meaning are left, if there are enough; otherwise both kinds.
+    """
 
     def __init__(self, catalogue: Catalogue, meaning: Meaning) -> None:
         self._catalogue = catalogue
         self._meaning = meaning
 
     def kept(self, request: Request) -> I64 | None:
-        """Matching rows, those that share most words first; None where nothing is to be filtered."""
+        """The rows that are left; None where nothing is to be filtered."""
         if not request.query or request.candidates is not None:
             return None
         matches = self._catalogue.matching(request.query)
         most = max(matches.values(), default=0)
         best = [row for row, words in matches.items() if words == most]
-        if len(best) >= request.limit:
+        shared = 2 * most > len(words_of(request.query))
+        if shared and len(best) >= request.limit:
             return np.array(best, np.int64)
         near = self._meaning.near(request.query, max(NEAR, request.limit)).tolist()
+        if not shared and len(near) >= request.limit:
+            return np.array(near, np.int64)
         kept = dict.fromkeys([*sorted(matches, key=lambda row: -matches[row]), *near])
         return np.array(list(kept), np.int64) if kept else None
 

@@ -18,7 +18,7 @@ from services.scorer.pace import Pace
 from services.scorer.users import Users
 from shared.codec import Record
 from shared.errors import PoisonError
-from shared.scenarios import Scenarios
+from shared.scenarios import Scenario, Scenarios
 from shared.text import TextModel, words_of
 
 
@@ -67,6 +67,19 @@ class Knowledge:
         self.matrices: Matrices
         self._build_orders(self._take_stale(), self._snapshot())
         self._build_matrices(self._snapshot())
+        scenarios.each(self._add_scenario)
+
+    def _add_scenario(self, name: str, scenario: Scenario) -> None:
+        """Catalogue and counts know it already: they followed before."""
+        self.covisits.add_scenario(name, scenario.counts.covisit_half_life_sec)
+        if scenario.id in self.orders:
+            return
+        for row in self.counts.rows_in(scenario.id):
+            self.catalogue.counted(row, [scenario.id])
+        size = self._snapshot()
+        for row in np.flatnonzero(self.catalogue.eligible[scenario.id, :size]).tolist():
+            self.table.set_eligible(row, True)
+        self._build_orders({scenario.id}, size)
 
     def apply_item(self, record: Record) -> None:
         """Take in an `item` record."""

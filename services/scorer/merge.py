@@ -6,7 +6,7 @@ import numpy as np
 
 from services.scorer.arrays import F64, I64, Bool
 from shared.model_contract import MAX_SCENARIOS
-from shared.scenarios import Scenarios
+from shared.scenarios import Scenario, Scenarios
 
 # What fills up comes after every place that a quota gives.
 _FILL = 1000.0
@@ -24,10 +24,13 @@ class Merge:
         self._interleavings: dict[tuple[int, ...], tuple[I64, Bool, I64]] = {}
         self.quotas = {name: np.zeros(MAX_SCENARIOS, np.int64) for name in sources}
         self.considered = np.zeros(MAX_SCENARIOS, np.int64)
-        for scenario in scenarios.scenarios.values():
-            self.considered[scenario.id] = scenario.candidates.considered
-            for name in sources:
-                self.quotas[name][scenario.id] = getattr(scenario.candidates, name, scenario.candidates.considered)
+        scenarios.each(self._add)
+
+    def _add(self, _: str, scenario: Scenario) -> None:
+        self._interleavings.clear()
+        self.considered[scenario.id] = scenario.candidates.considered
+        for name in self._sources:
+            self.quotas[name][scenario.id] = getattr(scenario.candidates, name, scenario.candidates.considered)
 
     def largest(self, source: str) -> int:
         """The largest quota of a source in any scenario."""

@@ -17,7 +17,7 @@ from services.trainer.settings import TrainerSettings
 from shared.clock import SystemClock
 from shared.kafka import Bus
 from shared.runtime import Health, serve_health
-from shared.scenarios import load_scenarios
+from shared.scenarios import follow_scenarios, load_scenarios
 from shared.text import TextModel
 from shared.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
 
@@ -31,6 +31,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
     await bus.create_topics()
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.trainer_http_port))
         producer = await stack.enter_async_context(bus.producer())
         items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from services.trainer.examples import NextItem, Past
 from services.trainer.item_table import BETAS, ItemTable
@@ -15,7 +16,6 @@ from services.trainer.models.encoder import DROPOUT, Encoder, Noise
 from services.trainer.next_item import Candidates, every_item, next_item_loss, sample_items
 from services.trainer.objectives import Auxiliary
 from services.trainer.sequences import Sequences, SequenceStore, Step
-from shared.model_contract import MAX_SCENARIOS
 
 NORM_LIMIT = 5.0
 
@@ -37,9 +37,12 @@ class EncoderPolicy:
 
 
 class EncoderTrainer:
-    """An encoder of the given kind, table, sequences and their optimiser. `unseen_only`: scenarios that never recommend an item twice."""
+    """An encoder of the given kind, table, sequences and their optimiser.
 
-    def __init__(self, kind: type[Encoder], policy: EncoderPolicy, unseen_only: Sequence[int], seed: int) -> None:
+    `unseen_only` [MAX_SCENARIOS] says which scenarios never recommend an item twice; whoever has it may change it.
+    """
+
+    def __init__(self, kind: type[Encoder], policy: EncoderPolicy, unseen_only: Tensor, seed: int) -> None:
         self.policy = policy
         self._generator = torch.Generator().manual_seed(seed)
         self._random = np.random.default_rng(seed)
@@ -51,8 +54,7 @@ class EncoderTrainer:
         self._optimiser = torch.optim.Adam(self._shared(), lr=policy.rate, betas=BETAS)
         self._noise = Noise(self._random, policy.dropout)
         self._auxiliary = Auxiliary(policy.objective, policy.auxiliary_weight, self._random)
-        self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
-        self._unseen_only[list(unseen_only)] = True
+        self._unseen_only = unseen_only
         self._popularity = np.zeros(0)
         self._fresh: dict[int, None] = {}
         self._fresh_events = 0

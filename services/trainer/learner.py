@@ -17,7 +17,7 @@ from services.trainer.models.ranker import Ranker
 from services.trainer.progressive import Window
 from services.trainer.ranker_training import RankerPolicy, RankerTrainer
 from shared.model_contract import ACTIONS, MAX_SCENARIOS
-from shared.scenarios import Scenarios
+from shared.scenarios import Scenario, Scenarios
 from shared.text import TextModel, words_of
 
 JUDGED_EXAMPLES = 2000
@@ -83,15 +83,24 @@ class Learner:
     def __init__(self, scenarios: Scenarios, policy: LearnerPolicy, texts: TextModel | None = None) -> None:
         self._texts = texts
         self._unread: dict[str, str] = {}
-        unseen_only = [scenario.id for scenario in scenarios.scenarios.values() if "seen" in scenario.filters]
+        self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
+        # Which actions are positive feedback in which scenario.
+        self._heads = torch.zeros((MAX_SCENARIOS, len(ACTIONS)), dtype=torch.bool)
+        scenarios.each(self._add_scenario)
         self.model = policy.model
         kinds = MODELS[policy.model]
-        self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, unseen_only, policy.seed)
-        self.ranker = RankerTrainer(kinds.ranker, policy.ranker, _heads(scenarios), policy.seed)
+        self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, self._unseen_only, policy.seed)
+        self.ranker = RankerTrainer(kinds.ranker, policy.ranker, self._heads, policy.seed)
         self._serving: Ranker | None = None
         self.label_window = Window(JUDGED_EXAMPLES)
         self.list_window = Window(JUDGED_EXAMPLES)
         self.examples = 0
+
+    def _add_scenario(self, _: str, scenario: Scenario) -> None:
+        self._unseen_only[scenario.id] = "seen" in scenario.filters
+        for name, action in scenario.actions.items():
+            if action.positive:
+                self._heads[scenario.id, ACTIONS.index(name)] = True
 
     @property
     def fresh(self) -> int:
@@ -167,13 +176,3 @@ class Learner:
         self.ranker.restore(state["ranker"])
         self.examples = state["examples"]
         self._unread = dict(state["unread"])
-
-
-def _heads(scenarios: Scenarios) -> NDArray[np.bool_]:
-    """[MAX_SCENARIOS, ACTIONS]: which actions are positive feedback in which scenario."""
-    heads = np.zeros((MAX_SCENARIOS, len(ACTIONS)), np.bool_)
-    for scenario in scenarios.scenarios.values():
-        for name, action in scenario.actions.items():
-            if action.positive:
-                heads[scenario.id, ACTIONS.index(name)] = True
-    return heads

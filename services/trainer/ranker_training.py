@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from services.trainer.examples import NextItem, Shown
@@ -33,13 +32,13 @@ class RankerPolicy:
 class RankerTrainer:
     """A ranker of the given kind, with its memory and optimiser. `heads` [MAX_SCENARIOS, ACTIONS]: the actions that each scenario has."""
 
-    def __init__(self, kind: type[Ranker], policy: RankerPolicy, heads: NDArray[np.bool_], seed: int) -> None:
+    def __init__(self, kind: type[Ranker], policy: RankerPolicy, heads: Tensor, seed: int) -> None:
         self.policy = policy
         self._random = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.ranker = kind()
-        self._heads = torch.from_numpy(heads)
+        self._heads = heads
         self._optimiser = torch.optim.Adam(self._groups(), lr=policy.rate, betas=(0.9, 0.98))
         self.lists = ListMemory()
         self.shown = ShownMemory()

@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from services.features.settings import FeaturesSettings
 from shared.codec import Codec
 from shared.kafka import Bus, Message, TopicPartition
@@ -59,16 +57,11 @@ class Place:
 
     async def done(self) -> bool:
         """Whether all events, and all signals they led to, are handled and committed."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bus.servers)
-        await admin.start()
-        try:
-            committed = await admin.list_consumer_group_offsets(self.bus.full_name("features"))
-        finally:
-            await admin.close()
         for topic in (USER_EVENTS, ITEM_SIGNALS):
-            for partition, end in (await self.ends(topic)).items():
-                if end > 0 and (partition not in committed or committed[partition].offset < end):
-                    return False
+            committed = await self.bus.committed("features", topic)
+            ends = await self.ends(topic)
+            if any(end > committed.get(partition, 0) for partition, end in ends.items()):
+                return False
         return True
 
     async def event_logs(self) -> dict[int, list[Message]]:

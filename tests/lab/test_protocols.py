@@ -124,6 +124,19 @@ def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatc
     assert (places >= 0).any()
 
 
+def test_a_query_is_answered_beside_and_changes_nothing_else() -> None:
+    stream = walks(1).cut(300)
+    titles = [stream.catalogue[item]["title"] for item in stream.items]
+    asked = PrequentialPolicy(micro_batch=64, queries={"titles": titles, "nothing": [""] * len(stream)})
+    alone, beside = (
+        Prequential(stream, "video", SCENARIOS, policy, GRAPHS) for policy in (PrequentialPolicy(micro_batch=64), asked)
+    )
+    places = alone.play()
+    assert (beside.play() == places).all()
+    assert (beside.found["nothing"] == places).all()
+    assert (beside.found["titles"] == 0).mean() > 0.9 > (places == 0).mean()
+
+
 @pytest.fixture
 def walkers() -> Dataset:
     """Each user walks twenty steps through forty items from a place of their own."""

@@ -67,3 +67,10 @@ def test_without_a_language_model_words_decide_alone() -> None:
     engine = a_library(None)
     assert shown(found(engine, "football", limit=1)) == ["derby"]
     assert len(shown(found(engine, "recipes for dinner", limit=5))) == 5
+
+
+def test_meaning_comes_before_words_that_say_little(texts: TextModel | None) -> None:
+    engine = a_library(texts)
+    found(engine, "warming up")
+    engine.knowledge.refresh()
+    assert shown(found(engine, "a meal that was made by the family", limit=1)) == ["pasta"]

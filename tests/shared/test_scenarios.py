@@ -1,12 +1,13 @@
 """scenarios.yaml: the shipped file holds, and a bad one is refused with its line."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 
 from shared.errors import ConfigError
 from shared.paths import REPO_ROOT
-from shared.scenarios import ValueRange, load_scenarios
+from shared.scenarios import Scenarios, ValueRange, load_scenarios
 
 SHIPPED = REPO_ROOT / "scenarios.yaml"
 
@@ -54,3 +55,47 @@ def test_missing_file_says_what_to_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("value", "normal"), [(None, 0.5), (1, 0.0), (5, 1.0), (9, 1.0), (-3, 0.0), (2, 0.25)])
 def test_values_are_clipped_and_scaled(value: float | None, normal: float) -> None:
     assert ValueRange(min=1, max=5, default=3).normalise(value) == normal
+
+
+def with_podcasts(text: str, number: int = 5) -> str:
+    """The shipped file with one scenario more."""
+    actions = "{impression: {weight: 0}, play: {weight: 1}}"
+    return f"{text}\n  podcasts: {{id: {number}, actions: {actions}, attribution_window_sec: 60}}\n"
+
+
+def changed(tmp_path: Path, text: str) -> Scenarios:
+    path = tmp_path / "changed.yaml"
+    path.write_text(text)
+    return load_scenarios(path)
+
+
+def test_whoever_follows_hears_of_scenarios_that_are_there_and_that_come(tmp_path: Path) -> None:
+    scenarios, heard = load_scenarios(SHIPPED), dict[str, int]()
+    scenarios.each(lambda name, scenario: heard.update({name: scenario.id}))
+    assert heard == scenarios.ids
+    assert scenarios.take_from(changed(tmp_path, with_podcasts(SHIPPED.read_text()))) == (["podcasts"], [])
+    assert heard == scenarios.ids == {"video": 0, "shop": 1, "social": 2, "music": 3, "search": 4, "podcasts": 5}
+    assert scenarios.take_from(load_scenarios(SHIPPED)) == ([], ["podcasts"])
+    assert scenarios["podcasts"].attribution_window_sec == 60
+
+
+def test_what_a_scenario_is_does_not_change_under_way(tmp_path: Path) -> None:
+    scenarios = load_scenarios(SHIPPED)
+    other = SHIPPED.read_text().replace("attribution_window_sec: 1800", "attribution_window_sec: 60", 1)
+    assert scenarios.take_from(changed(tmp_path, other)) == ([], ["video"])
+    assert scenarios["video"].attribution_window_sec == 1800
+
+
+def test_an_id_in_use_is_refused_and_nothing_is_added(tmp_path: Path) -> None:
+    scenarios = load_scenarios(SHIPPED)
+    text = with_podcasts(SHIPPED.read_text().replace("  search:\n    id: 4", "  find:\n    id: 5"), 4)
+    with pytest.raises(ConfigError, match="podcasts has the id 4 of search"):
+        scenarios.take_from(changed(tmp_path, text))
+    assert "podcasts" not in scenarios.ids
+    assert "find" not in scenarios.ids
+
+
+def test_another_process_has_followers_of_its_own() -> None:
+    scenarios = load_scenarios(SHIPPED)
+    scenarios.each(lambda *_: None)  # which no pickle could carry
+    assert pickle.loads(pickle.dumps(scenarios)).ids == scenarios.ids

@@ -11,10 +11,11 @@ from tests.trainer.factories import VIDEO, a_store, next_item
 
 EVERYWHERE = torch.ones(MAX_SCENARIOS, dtype=torch.bool)
 NOWHERE = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
+VIDEO_ONLY = torch.arange(MAX_SCENARIOS) == VIDEO
 
 
 def a_trainer(items: int, **policy: float) -> EncoderTrainer:
-    trainer = EncoderTrainer(Transformer, EncoderPolicy(**policy), [VIDEO], seed=0)  # type: ignore[arg-type]  # all are numbers
+    trainer = EncoderTrainer(Transformer, EncoderPolicy(**policy), VIDEO_ONLY, seed=0)  # type: ignore[arg-type]  # all are numbers
     trainer.table.rows([f"i{number}" for number in range(items)])
     return trainer
 

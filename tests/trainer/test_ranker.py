@@ -12,7 +12,7 @@ from services.trainer.ranking_memory import LONGEST, ListMemory
 from shared.model_contract import ACTIONS, FEATURES, MAX_SCENARIOS
 from tests.trainer.factories import CLICK, VIDEO, features, next_item
 
-HEADS = np.zeros((MAX_SCENARIOS, len(ACTIONS)), np.bool_)
+HEADS = torch.zeros((MAX_SCENARIOS, len(ACTIONS)), dtype=torch.bool)
 HEADS[VIDEO, [CLICK, ACTIONS.index("like")]] = True
 PLANTED = FEATURES.index("item_age")
 

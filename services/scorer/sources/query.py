@@ -6,12 +6,12 @@ import numpy as np
 
 from services.scorer.arrays import F32, I64
 from services.scorer.batch import Batch
-from services.scorer.catalogue import Catalogue
+from services.scorer.catalogue import Catalogue, words_of
 from services.scorer.meaning import Meaning
 
 
 class QuerySource:
-    """The rows that the query leaves: those that share most words first, then those most alike, then by popularity in the scenario."""
+    """The rows that the query leaves, by the share of its words that they have plus their likeness to it, then by popularity."""
 
     name = "query"
 
@@ -36,5 +36,6 @@ class QuerySource:
         shared = self._catalogue.matching(query)
         words = np.array([shared.get(row, 0) for row in rows.tolist()], np.int64)
         alike = self._meaning.likeness(query, rows)
-        order: I64 = np.lexsort((rows, -self._popularity(scenario, rows), -alike, -words))
+        fit = words / max(1, len(words_of(query))) + alike
+        order: I64 = np.lexsort((rows, -self._popularity(scenario, rows), -fit))
         return np.asarray(rows[order])

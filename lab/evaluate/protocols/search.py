@@ -1,0 +1,82 @@
+"""`search`: whether a query finds the film that its user watches next, as a stream: ranked, then learned.
+
+A query says the film's genres: in the words that its item has, or in words of another's, which only a language model can lead to it. Both
+are asked with `words and meaning` as sources, and with `words` alone; `no query` is the list that anybody gets without asking.
+"""
+
+import time
+from functools import partial
+
+import numpy as np
+from rich.console import Console
+
+from lab.datasets import load
+from lab.evaluate.options import Options
+from lab.evaluate.outcome import Outcome
+from lab.evaluate.prequential import Prequential, PrequentialPolicy
+from lab.evaluate.progress import bar, further
+from lab.evaluate.ranking import known_users, ranking_figures
+from lab.replay.app import SCENARIO
+from lab.replay.command import stream_of
+from services.trainer.learner import LearnerPolicy
+from shared.errors import ConfigError
+from shared.scenarios import load_scenarios
+
+# Chosen once, before anything was measured; none of them is a genre of MovieLens or a part of one.
+OTHERWISE = {
+    "Action": "fights, explosions and car chases",
+    "Adventure": "heroes on a dangerous journey",
+    "Animation": "cartoons",
+    "Children's": "movies for kids",
+    "Comedy": "something funny to laugh about",
+    "Crime": "gangsters, police and murder",
+    "Documentary": "a true report about real life",
+    "Drama": "serious stories about people's lives",
+    "Fantasy": "wizards and magic kingdoms",
+    "Film-Noir": "dark old detective movies",
+    "Horror": "scary monsters and ghosts",
+    "Musical": "singing and dancing",
+    "Mystery": "a riddle to be solved by a detective",
+    "Romance": "love stories",
+    "Sci-Fi": "space ships, robots and the future",
+    "Thriller": "suspense and danger",
+    "War": "soldiers in battle",
+    "Western": "cowboys and sheriffs",
+}
+
+
+def run(options: Options, console: Console) -> Outcome:
+    """All of the data set, or the first `limit` events of it. Raises ConfigError where items have no genres."""
+    stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
+    genres = [stream.catalogue[item]["categories"] for item in stream.items]
+    if not any(genres):
+        raise ConfigError(f"search needs items with genres, which {stream.dataset} does not have")
+    queries = {
+        "genres": [" ".join(each) for each in genres],
+        "other words": [" ".join(OTHERWISE.get(genre, genre) for genre in each) for each in genres],
+    }
+    started = time.monotonic()
+    counted = known_users(np.array(stream.users))
+    methods = {}
+    with bar(console, "search", 2 * len(stream)) as show:
+        for number, (name, text_model) in enumerate({"words and meaning": options.text_model, "words": ""}.items()):
+            played = Prequential(
+                stream,
+                SCENARIO,
+                load_scenarios(options.scenarios),
+                PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model), queries=queries),
+                options.graphs,
+                text_model,
+            )
+            places = played.play(partial(further, show, number * len(stream)))
+            for kind, found in played.found.items():
+                methods[f"{kind}: {name}"] = ranking_figures(found, counted)
+            methods.setdefault("no query", ranking_figures(places, counted))
+    return Outcome(
+        protocol="search",
+        dataset=stream.dataset,
+        events=len(stream),
+        seconds=time.monotonic() - started,
+        seed=options.seed,
+        methods=methods,
+    )

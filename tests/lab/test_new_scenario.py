@@ -1,0 +1,105 @@
+"""A scenario that is added while everything runs: each service takes it up, and a click in it is shown, joined and learned from."""
+
+import json
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from lab.ports import HOST
+from shared.codec import Codec
+from shared.kafka import Bus
+from shared.paths import REPO_ROOT
+from shared.settings import Settings, load
+from shared.topics import DEAD_LETTERS, TRAINING_EXAMPLES
+from tests.poll import poll_until
+from tests.service import Service, read_all, running
+
+SERVICES = ("features", "joiner", "scorer", "trainer", "gateway")
+ADDED = """
+  podcasts:
+    id: 5
+    actions: {impression: {weight: 0, needs_item: false}, click: {weight: 1}, play: {weight: 2}}
+    attribution_window_sec: 60
+"""
+
+
+async def test_every_service_takes_a_new_scenario_up(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    path = tmp_path / "scenarios.yaml"
+    path.write_text((REPO_ROOT / "scenarios.yaml").read_text())
+    environment = {
+        "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "EDDY_TOPIC_PREFIX": topic_prefix,
+        "EDDY_STATE_DIR": str(tmp_path / "state"),
+        "EDDY_SCENARIOS_PATH": str(path),
+    }
+    bus = Bus(load(Settings, environment))
+    await bus.create_topics()
+    with ExitStack() as stack:
+        services = {
+            name: stack.enter_context(running(name, environment, tmp_path / f"{name}.log")) for name in SERVICES
+        }
+        for service in services.values():
+            await service.ready()
+        gateway = services["gateway"]
+        for number in range(20):
+            put(gateway, f"/v1/items/i{number}", {"title": f"Item {number}", "scenarios": ["video"]})
+        assert post(gateway, event("i1", "play"))["detail"][0]["loc"][-1] == "scenario"
+
+        path.write_text(path.read_text() + ADDED)
+        for service in services.values():
+            await poll_until(
+                lambda log=service.log: "scenario=podcasts" in log.read_text(), what=f"{service.log} knows"
+            )
+        for number in range(20, 40):
+            put(gateway, f"/v1/items/i{number}", {"title": f"Episode {number}", "scenarios": ["podcasts"]})
+        offset = post(gateway, event("i21", "play"))["accepted"][0]["offset"]
+
+        listed = get(gateway, f"/v1/recommendations/u?scenario=podcasts&limit=5&after_offset={offset}")
+        items = [item["item_id"] for item in listed["items"]]
+        assert len(items) == 5
+        assert listed["applied_offset"] == offset
+        assert set(items) <= {f"i{number}" for number in range(20, 40)}
+
+        answer = {"request_id": listed["request_id"]}
+        post(gateway, event(None, "impression") | answer)
+        post(gateway, event(items[0], "click") | answer | {"position": 0})
+        await poll_until(lambda: services["trainer"].metric("eddy_trainer_examples_total", 'kind="label"') > 0)
+        await poll_until(lambda: services["trainer"].metric("eddy_trainer_releases_total") > 0)
+
+    examples = [
+        Codec.for_topic(TRAINING_EXAMPLES).decode(each.value) for each in await read_all(bus, TRAINING_EXAMPLES)
+    ]
+    assert {example["scenario"] for example in examples} == {"podcasts"}
+    assert await read_all(bus, DEAD_LETTERS) == []
+
+
+def event(item_id: str | None, action: str) -> dict[str, Any]:
+    return {"user_id": "u", "scenario": "podcasts", "action": action, "item_id": item_id}
+
+
+def get(gateway: Service, path: str) -> dict[str, Any]:
+    return _ask(gateway, path, "GET", None)
+
+
+def put(gateway: Service, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    return _ask(gateway, path, "PUT", body)
+
+
+def post(gateway: Service, body: dict[str, Any]) -> dict[str, Any]:
+    return _ask(gateway, "/v1/events", "POST", body)
+
+
+def _ask(gateway: Service, path: str, method: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"http://{HOST}:{gateway.port}{path}",
+        None if body is None else json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+        method=method,
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return dict(json.loads(answer.read()))
+    except urllib.error.HTTPError as refused:
+        return dict(json.loads(refused.read()))
