@@ -1,10 +1,14 @@
-"""Files of sequences, as S3-Rec and BERT4Rec publish theirs: a line for each user, the user and then the items in order, as numbers."""
+"""Files of sequences, as S3-Rec and BERT4Rec publish theirs: a line for each user, the user and then the items in order, as numbers.
 
+Beside `Beauty.txt` there may be `Beauty_item2attributes.json`: the categories of each item, or its city, as numbers too.
+"""
+
+import json
 from pathlib import Path
 
 import numpy as np
 
-from lab.datasets.dataset import Dataset, build
+from lab.datasets.dataset import Dataset, Item, build
 from shared.errors import ConfigError
 
 SEQUENCES = ".txt"
@@ -28,4 +32,17 @@ def read_sequences(path: Path) -> Dataset:
     if not users:
         raise ConfigError(f"{path} holds no events")
     values = np.full(len(users), NOTHING_KNOWN, np.float32)
-    return build(path.stem, users, items, values, np.array(places) * SECONDS_APART, (), {})
+    attributes = _attributes(path.with_name(f"{path.stem}_item2attributes.json"))
+    catalogue = [Item(item, genres=attributes.get(item, ())) for item in dict.fromkeys(items)]
+    return build(path.stem, users, items, values, np.array(places) * SECONDS_APART, catalogue, {})
+
+
+def _attributes(path: Path) -> dict[str, tuple[str, ...]]:
+    """A word for each attribute of each item; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+        return {item: tuple(f"attribute{number}" for number in dict.fromkeys(own)) for item, own in found.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ConfigError(f"{path} holds no attributes of items: {error}") from error

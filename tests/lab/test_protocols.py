@@ -189,6 +189,9 @@ def test_a_file_of_sequences_is_read_and_a_broken_line_named(tmp_path: Path) -> 
     path.write_text("1 10 11 12\n2 11\n")
     data = read_folder(path)
     assert data.name == "Few"
+    assert [item.genres for item in data.catalogue] == [(), (), ()]
+    (tmp_path / "Few_item2attributes.json").write_text('{"11": [7, 3, 7]}')
+    assert [item.genres for item in read_folder(path).catalogue] == [(), ("attribute7", "attribute3"), ()]
     assert sorted(zip(data.users.tolist(), [data.item_ids[item] for item in data.items], strict=True)) == [
         (0, "10"),
         (0, "11"),

@@ -1,7 +1,7 @@
-"""`search`: whether a query finds the film that its user watches next, as a stream: ranked, then learned.
+"""`search`: whether a query finds the item that its user takes next, as a stream: ranked, then learned.
 
-A query says the film's genres: in the words that its item has, or in words of another's, which only a language model can lead to it. Both
-are asked with `words and meaning` as sources, and with `words` alone; `no query` is the list that anybody gets without asking.
+A query says up to two of the item's categories: as they are called, or, for genres of films, in other words, which only a language model
+can lead to it. Both are asked with `words and meaning` as sources, and with `words` alone; `no query` is the list without asking.
 """
 
 import time
@@ -21,6 +21,8 @@ from lab.replay.command import stream_of
 from services.trainer.learner import LearnerPolicy
 from shared.errors import ConfigError
 from shared.scenarios import load_scenarios
+
+SAID = 2
 
 # Chosen once, before anything was measured; none of them is a genre of MovieLens or a part of one.
 OTHERWISE = {
@@ -46,15 +48,14 @@ OTHERWISE = {
 
 
 def run(options: Options, console: Console) -> Outcome:
-    """All of the data set, or the first `limit` events of it. Raises ConfigError where items have no genres."""
+    """All of the data set, or the first `limit` events of it. Raises ConfigError where items have no categories."""
     stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
-    genres = [stream.catalogue[item]["categories"] for item in stream.items]
-    if not any(genres):
-        raise ConfigError(f"search needs items with genres, which {stream.dataset} does not have")
-    queries = {
-        "genres": [" ".join(each) for each in genres],
-        "other words": [" ".join(OTHERWISE.get(genre, genre) for genre in each) for each in genres],
-    }
+    said = [stream.catalogue[item]["categories"][:SAID] for item in stream.items]
+    if not any(said):
+        raise ConfigError(f"search needs items with categories, which {stream.dataset} does not have")
+    queries = {"categories": [" ".join(each) for each in said]}
+    if any(OTHERWISE.keys() & each for each in said):
+        queries["other words"] = [" ".join(OTHERWISE.get(one, one) for one in each) for each in said]
     started = time.monotonic()
     counted = known_users(np.array(stream.users))
     methods = {}
