@@ -34,6 +34,7 @@ class ItemCounts:
         together.data = together.data**Covisitation.power
         normaliser = (popularity + Covisitation.smoothing) ** -Covisitation.alpha
         self._together = cast(Csr, (together @ sparse.diags_array(normaliser)).tocsr())
+        self.popularity = popularity
         self._importance = np.maximum(popularity, 1) ** -Covisitation.beta
         moves = self._pairs(rows, users, [1.0])
         self._moves = cast(
@@ -41,10 +42,10 @@ class ItemCounts:
         )
 
     def scores(self, users: Rows, ends: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Log of co-visitation with the last 20 items, and log odds of following the last five: each [U, rows]."""
+        """Log of co-visitation with the last 20 items, and log odds of following the last five, from 0 on: each [U, rows]."""
         together = self._of_last(self._together, users, ends, 1 / np.arange(1, LAST + 1), self._importance)
         moves = self._of_last(self._moves, users, ends, MOVE_DECAY ** np.arange(MOVES_LAST), np.ones(self._size))
-        return np.log1p(together), np.log(moves + LEAST)
+        return np.log1p(together), np.log1p(moves / LEAST)
 
     def _pairs(self, rows: Rows, users: Rows, weights: list[float]) -> Csr:
         """Weighted counts of items that came `distance` places after another, for each distance that has a weight."""

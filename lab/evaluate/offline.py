@@ -20,6 +20,7 @@ Score = Callable[[Rows, Rows], NDArray[np.float32]]
 
 WARM_UP = 0.05
 SEEN_BEFORE = 150
+OUTSIDE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ def train(
 def places_of(score: Score, histories: Histories, users: Rows, ends: Rows, items: slice = slice(1, None)) -> Rows:
     """Place of the interaction of `users` [U] at `ends` (of everybody) among the item rows `items` that the user has not seen before.
 
-    `score(users, ends)` answers scores [U, rows]; an equal score counts against it.
+    `score(users, ends)` answers scores [U, rows]; an equal score counts against it. OUTSIDE for what the user had before: seen items are
+    left out, so that nobody can find it.
     """
     places = []
     for part in np.array_split(users, max(1, len(users) // 256)):
@@ -140,7 +142,8 @@ def places_of(score: Score, histories: Histories, users: Rows, ends: Rows, items
             start, end = int(histories.starts[user]), int(histories.starts[user] + ends[user])
             wanted = scores[line, histories.rows[end]]
             scores[line, histories.rows[start:end]] = -np.inf
-            places.append(int(np.count_nonzero(scores[line] >= wanted)) - 1)
+            repeated = scores[line, histories.rows[end]] < wanted
+            places.append(OUTSIDE if repeated else int(np.count_nonzero(scores[line] >= wanted)) - 1)
     return np.array(places, np.int64)
 
 

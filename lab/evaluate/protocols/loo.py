@@ -1,6 +1,7 @@
 """`loo`: leave one out. The last item of each user is to be found, the last but one chooses the epoch, everything before trains.
 
-All items are ranked, those that the user has seen are left out, a tie counts against the model. Beside the encoder stands what the product
+All items are ranked, those that the user has seen are left out, a tie counts against the model; popularity orders what a counter knows
+nothing of. Beside the encoder stands what the product
 serves: the encoder's scores and those of item-to-item counts, weighed on the items that also choose the epoch.
 """
 
@@ -27,6 +28,7 @@ _SPARSE = OfflinePolicy(epochs=24, users=128, rate=2e-3, dropout=0.4, full_softm
 JUDGED_EVERY, JUDGED_USERS, PATIENCE = 4, 4000, 12
 WEIGHED_ON = 3000
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+UNKNOWN = 1e-6  # of popularity, beside what a counter counted
 DENSE_FROM = 50.0  # interactions a user, on average
 ANCHORS = {
     "ml-1m": {
@@ -65,8 +67,8 @@ def run(options: Options, console: Console) -> Outcome:
     found = {
         MODEL: _places(trainer, counts, weights, histories, kept, last),
         f"{options.model} alone": _places(trainer, counts, (1.0, 0.0, 0.0), histories, kept, last),
-        "covisitation": _places(trainer, counts, (0.0, 1.0, 0.0), histories, kept, last),
-        "transitions of the last 5": _places(trainer, counts, (0.0, 0.0, 1.0), histories, kept, last),
+        "covisitation": _counted_places(counts, 0, histories, kept, last),
+        "transitions of the last 5": _counted_places(counts, 1, histories, kept, last),
     }
     return Outcome(
         protocol="loo",
@@ -153,5 +155,15 @@ def _places(
             for weight, found in zip(weights[1:], counts.scores(some, at), strict=True):
                 scores += np.float32(weight) * found
         return scores
+
+    return places_of(score, histories, users, ends)
+
+
+def _counted_places(counts: ItemCounts, which: int, histories: Histories, users: Rows, ends: Rows) -> Rows:
+    """Places by one of the counts."""
+    usual = UNKNOWN * counts.popularity / counts.popularity.max()
+
+    def score(some: Rows, at: Rows) -> NDArray[np.float32]:
+        return counts.scores(some, at)[which] + usual
 
     return places_of(score, histories, users, ends)

@@ -39,6 +39,11 @@ class _Part:
     items: int
 
     @property
+    def kept(self) -> Rows:
+        """Users with something to train on beside the two interactions that are held out."""
+        return np.flatnonzero(self.last >= 2)
+
+    @property
     def last(self) -> Rows:
         return self.histories.lengths() - 1
 
@@ -59,11 +64,11 @@ def run(options: Options, console: Console) -> Outcome:
         falls_back = []
         users = _users(parts)
         for number, part in enumerate(parts):
-            everybody = np.arange(len(part.histories))
+            kept = part.kept
             valid, asked = (
                 {
-                    "joint": _places(joint, together, users[number], together.lengths() - back, rows[number]),
-                    "solo": _places(solo[number], part.histories, everybody, part.last + 1 - back),
+                    "joint": _places(joint, together, users[number][kept], together.lengths() - back, rows[number]),
+                    "solo": _places(solo[number], part.histories, kept, part.last + 1 - back),
                 }
                 for back in (2, 1)
             )
@@ -171,7 +176,7 @@ def _left_out(options: Options, parts: list[_Part], number: int, done: _Done) ->
     found = {}
     for name, start in (("new, shared start", shared), ("new, from nothing", None)):
         trainer = _train(options, own, part.items, [len(rows)], FEW, lambda *_: True, start)
-        found[f"{part.name}: {name}"] = figures_of(_places(trainer, own, np.arange(len(own)), part.last))
+        found[f"{part.name}: {name}"] = figures_of(_places(trainer, own, part.kept, part.last))
     done.many(FEW.epochs)(0, shared)
     return found
 
