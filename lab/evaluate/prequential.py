@@ -126,7 +126,7 @@ class Prequential:
     def _read_items(self) -> None:
         """What the scorer does in the background from the first query on."""
         meaning = self.recommender.knowledge.meaning
-        meaning.near("anything", 1)
+        meaning.want()
         while read := meaning.due():
             read()
 

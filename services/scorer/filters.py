@@ -54,17 +54,22 @@ class QueryFilter:
         self._catalogue = catalogue
         self._meaning = meaning
 
-    def kept(self, request: Request) -> I64 | None:
-        """The rows that are left; None where nothing is to be filtered."""
+    def kept(self, request: Request, eligible: Bool, blocked: I32) -> I64 | None:
+        """The rows that are left of those that are `eligible` [capacity] and not among `blocked`; None where nothing is to be filtered."""
         if not request.query or request.candidates is not None:
             return None
-        matches = self._catalogue.matching(request.query)
+        hidden = set(blocked.tolist())
+        matches = {
+            row: words
+            for row, words in self._catalogue.matching(request.query).items()
+            if eligible[row] and row not in hidden
+        }
         most = max(matches.values(), default=0)
         best = [row for row, words in matches.items() if words == most]
         shared = 2 * most > len(words_of(request.query))
         if shared and len(best) >= request.limit:
             return np.array(best, np.int64)
-        near = self._meaning.near(request.query, max(NEAR, request.limit)).tolist()
+        near = self._meaning.near(request.query, max(NEAR, request.limit), eligible, blocked).tolist()
         if not shared and len(near) >= request.limit:
             return np.array(near, np.int64)
         kept = dict.fromkeys([*sorted(matches, key=lambda row: -matches[row]), *near])

@@ -43,10 +43,12 @@ class ItemTable:
         self.has_vector[rows] = False
         self.bound_bias[rows] = PADDING_BIAS
 
-    def set_eligible(self, row: int, eligible: bool) -> None:
-        """Let the encoder's top hold the row, or not."""
+    def set_eligible(self, row: int, eligible: bool) -> bool:
+        """Let the encoder's top hold the row, or not; whether that is a change."""
         self.ensure(row + 1)
+        former = self.bound_bias[row]
         self.bound_bias[row] = self.bias[row] if eligible and self.has_vector[row] else PADDING_BIAS
+        return bool(self.bound_bias[row] != former)
 
     def view(self, size: int) -> tuple[F32, F32]:
         """The first `size` rows as the graph's `table` and `bias`, over the same memory, padded to a multiple of FIRST_CAPACITY."""

@@ -78,7 +78,7 @@ class Knowledge:
             self.catalogue.counted(row, [scenario.id])
         size = self._snapshot()
         for row in np.flatnonzero(self.catalogue.eligible[scenario.id, :size]).tolist():
-            self.table.set_eligible(row, True)
+            self._set_eligible(row)
         self._build_orders({scenario.id}, size)
 
     def apply_item(self, record: Record) -> None:
@@ -86,13 +86,13 @@ class Knowledge:
         row = self.catalogue.apply(record)
         words = words_of(record["title"], record.get("text"), record["categories"], record.get("attributes", {}))
         self.meaning.describe(row, words)
-        self.table.set_eligible(row, self._eligible_somewhere(row))
+        self._set_eligible(row)
         self._stale.update(self.orders)
 
     def withdraw_item(self, item_id: str) -> None:
         """The item's record was deleted."""
         self.catalogue.withdraw(item_id)
-        self.table.set_eligible(self.catalogue.find(item_id), False)
+        self._set_eligible(self.catalogue.find(item_id))
         self._stale.update(self.orders)
 
     def apply_item_features(self, record: Record) -> None:
@@ -104,7 +104,7 @@ class Knowledge:
         self.covisits.apply(row, record, self.catalogue)
         counted = self.counts.apply(row, record)
         self.catalogue.counted(row, counted)
-        self.table.set_eligible(row, self._eligible_somewhere(row))
+        self._set_eligible(row)
         self._stale.update(counted)
 
     def forget_item_features(self, item_id: str) -> None:
@@ -130,6 +130,7 @@ class Knowledge:
         """Forget item rows that the trainer expired."""
         rows = [self.catalogue.find(item_id) for item_id in item_ids]
         self.table.drop(np.array([row for row in rows if row], np.int64))
+        self._rows_moved = True
 
     def refresh(self) -> None:
         """Rebuild what is stale and due, in place."""
@@ -173,6 +174,7 @@ class Knowledge:
         size = self._snapshot()
         if not (self._rows_moved and self._approximate(size) and self.nearest_pace.due()):
             return None
+        self._rows_moved = False
         return partial(self._follow_rows, size)
 
     def _approximate(self, size: int) -> bool:
@@ -180,8 +182,6 @@ class Knowledge:
 
     def _follow_rows(self, size: int) -> None:
         started = self.nearest_pace.start()
-        self._rows_moved = False
-        self.table.ensure(size)
         self.nearest.follow(self.table, size)
         self.nearest_pace.took(started)
 
@@ -189,6 +189,7 @@ class Knowledge:
         """Rows that a rebuild covers, with room for them in every column. Values that move on while it runs make it stale again."""
         size = len(self.catalogue)
         self.counts.ensure(size)
+        self.table.ensure(size)
         return size
 
     def _take_stale(self) -> set[int]:
@@ -225,8 +226,10 @@ class Knowledge:
             acted_sum=self.counts.acted_sum(scenario, size),
         )
 
-    def _eligible_somewhere(self, row: int) -> bool:
-        return bool(self.catalogue.eligible[:, row].any())
+    def _set_eligible(self, row: int) -> None:
+        """The encoder may bring the row where some scenario may recommend it."""
+        if self.table.set_eligible(row, bool(self.catalogue.eligible[:, row].any())):
+            self._rows_moved = True
 
 
 def _check_counts(record: Record) -> None:

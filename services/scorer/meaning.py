@@ -10,7 +10,7 @@ from itertools import islice
 
 import numpy as np
 
-from services.scorer.arrays import F32, FIRST_CAPACITY, I64, Bool, grown, grown_rows
+from services.scorer.arrays import F32, FIRST_CAPACITY, I32, I64, Bool, grown, grown_rows
 from shared.text import TEXT_DIM, TextModel
 
 QUERIES_KEPT = 1000
@@ -34,6 +34,10 @@ class Meaning:
         if self._texts is not None:
             self._unread[row] = words
 
+    def want(self) -> None:
+        """Somebody searches: from now on items are read."""
+        self._asked = True
+
     def due(self, most: int = TEXTS_AT_ONCE) -> Callable[[], None] | None:
         """What reads up to `most` items that queries ask for, some 8 ms each; it may run in another thread than everything else."""
         if self._texts is None or not self._asked or not self._unread:
@@ -41,10 +45,13 @@ class Meaning:
         rows = list(islice(self._unread, most))
         return partial(self._read, self._texts, rows, [self._unread.pop(row) for row in rows])
 
-    def near(self, query: str, count: int) -> I64:
-        """The rows most alike to `query`, best first: at most `count`, none that are hardly alike."""
-        self._asked = True
-        rows = np.flatnonzero(self._known)
+    def near(self, query: str, count: int, eligible: Bool, blocked: I32) -> I64:
+        """The rows most alike to `query`, best first: at most `count` of those `eligible` and not `blocked`, none that are hardly alike."""
+        self.want()
+        size = min(len(self._known), len(eligible))
+        wanted = self._known[:size] & eligible[:size]
+        wanted[blocked[blocked < size]] = False
+        rows = np.flatnonzero(wanted)
         likeness = self.likeness(query, rows)
         order = np.argsort(-likeness, kind="stable")[:count]
         return np.asarray(rows[order[likeness[order] >= LEAST_LIKENESS]], np.int64)

@@ -16,7 +16,7 @@ from shared.model_contract import DIM, PADDING_BIAS, PADDING_ROW
 CONNECTIVITY = 16
 EXPANSION = 128
 MOVED = 0.1  # Euclidean, of unit vectors
-PORTION = 2000
+PORTION = 32  # rows put in at once: a search waits for them
 
 
 class NearestItems:

@@ -99,7 +99,7 @@ class Recommender:
     def _ranked(self, requests: Sequence[Request], users: Sequence[User]) -> Iterator[tuple[Batch, Ranked]]:
         with self._timer("gather"):
             blocked = [self._blocked_rows(request, user) for request, user in zip(requests, users, strict=True)]
-            kept = [self._query.kept(request) for request in requests]
+            kept = [self._kept(request, rows) for request, rows in zip(requests, blocked, strict=True)]
         with self._blocked.marked(blocked, kept, len(self.knowledge.catalogue)) as matrix:
             batch = self._batch(requests, users, matrix, blocked, kept)
             yield batch, self._rank(batch, _padded(blocked))
@@ -154,6 +154,7 @@ class Recommender:
 
     def _encode_nearest(self, model: Model, batch: Batch) -> Encoded:
         """The graph reads the rows of the histories alone; the best of all rows come from the index, seen ones among them."""
+        self.knowledge.table.ensure(len(self.knowledge.catalogue))
         table, history = used_rows(batch.histories.rows, self.knowledge.table.vectors, FIRST_CAPACITY)
         histories = replace(batch.histories, rows=history)
         bias, none = np.zeros(len(table), np.float32), np.zeros((len(batch), 1), np.int64)
@@ -165,6 +166,11 @@ class Recommender:
         if self.model is None:
             return counting_scores(features), None
         return self.model.rank(features, batch.scenarios)
+
+    def _kept(self, request: Request, blocked: I32) -> I64 | None:
+        return self._query.kept(
+            request, self.knowledge.catalogue.eligible[self._scenarios[request.scenario].id], blocked
+        )
 
     def _blocked_rows(self, request: Request, user: User) -> I32:
         wanted = self._scenarios[request.scenario].filters

@@ -123,9 +123,13 @@ class EncoderTrainer:
 
     def count(self, rows: NDArray[np.int64]) -> None:
         """Take in that the items of `rows` were acted on, each once: how likely a sample holds them."""
+        self._ensure_counts()
+        np.add.at(self._popularity, rows, 1)
+
+    def _ensure_counts(self) -> None:
+        """A place for each item of the table: those that nobody acted on yet too."""
         if len(self.table) > len(self._popularity):
             self._popularity = np.concatenate([self._popularity, np.zeros(2 * len(self.table) - len(self._popularity))])
-        np.add.at(self._popularity, rows, 1)
 
     def _portions(self, fresh: NDArray[np.int64], steps: int) -> list[NDArray[np.int64]]:
         """The fresh users of each step: all are covered; where there are few, each step sees them."""
@@ -181,5 +185,6 @@ class EncoderTrainer:
         size = len(self.table)
         if size <= self.policy.full_softmax_items:
             return every_item(size)
+        self._ensure_counts()
         share = self._popularity / max(self._popularity.sum(), 1.0)
         return sample_items(windows, size, share, self.policy.negatives, self._random)

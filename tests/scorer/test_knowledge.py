@@ -1,12 +1,17 @@
 """Derived state while records keep coming in: rebuilt in another thread, at a bounded share of the time."""
 
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from services.scorer.knowledge import Knowledge
 from services.scorer.pace import Pace
-from tests.scorer.factories import item_features, recommender, scenarios
+from services.scorer.recommender import Recommender
+from shared.paths import REPO_ROOT
+from shared.scenarios import load_scenarios
+from tests.scorer.factories import counts, item, item_features, recommend, recommender, request, scenarios, shown
 
 VIDEO = 0
 
@@ -84,3 +89,24 @@ def test_records_may_come_in_while_another_thread_rebuilds() -> None:
     assert not failures
     knowledge.rebuild()
     assert len(knowledge.orders[VIDEO].eligible) == 3000
+
+
+def test_a_scenario_that_comes_later_is_as_if_it_had_always_been_there(tmp_path: Path) -> None:
+    path = tmp_path / "scenarios.yaml"
+    text = (REPO_ROOT / "scenarios.yaml").read_text()
+    path.write_text(
+        f"{text}\n  podcasts: {{id: 7, actions: {{impression: {{weight: 0}}, play: {{weight: 1}}}}, attribution_window_sec: 60}}"
+    )
+    always, later = load_scenarios(path), scenarios()
+    engines = [Recommender(each, np.random.default_rng(0)) for each in (always, later)]
+    for engine in engines:
+        for name, allowed in {"a": [], "b": ["podcasts"], "c": ["video"], "e": ["video", "podcasts"]}.items():
+            engine.apply_item(item(name, scenarios=allowed))
+        engine.apply_item(item("gone", available=False))
+        for name, in_ in {"a": "video", "b": "podcasts", "never published": "podcasts"}.items():
+            engine.apply_item_features(item_features(name, {"a": 1.0}, counts=[counts(3.0, in_)]))
+    assert later.take_from(always) == (["podcasts"], [])
+    lists = [recommend(engine, request(scenario="podcasts", limit=5)) for engine in engines]
+    assert lists[0] == lists[1]
+    assert set(shown(lists[0][0])) == {"a", "b", "e", "never published"}
+    assert engines[0].knowledge.counts.total.tolist() == engines[1].knowledge.counts.total.tolist()

@@ -74,3 +74,15 @@ def test_meaning_comes_before_words_that_say_little(texts: TextModel | None) -> 
     found(engine, "warming up")
     engine.knowledge.refresh()
     assert shown(found(engine, "a meal that was made by the family", limit=1)) == ["pasta"]
+
+
+def test_a_query_leaves_what_its_scenario_may_recommend(texts: TextModel | None) -> None:
+    engine = Recommender(scenarios(), np.random.default_rng(0), lambda: 0.0, texts=texts)
+    for number in range(60):
+        engine.apply_item(item(f"shop{number}", title=f"Pasta pan number {number}", scenarios=["shop"]))
+    for number in range(5):
+        engine.apply_item(item(f"video{number}", title=f"A film about the sea {number}", scenarios=["video"]))
+    engine.knowledge.rebuild()
+    for _ in range(4):  # before and after the items are read
+        assert len(shown(found(engine, "dinner recipe spaghetti pan", limit=5))) == 5
+        engine.knowledge.refresh()

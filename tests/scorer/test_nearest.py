@@ -1,5 +1,7 @@
 """The approximate index finds what is nearest, follows rows that move, and never finds what may not be recommended."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from services.scorer.graphs import OnnxModel
@@ -24,13 +26,13 @@ def a_table(seed: int = 0) -> ItemTable:
     return table
 
 
-def recall(index: NearestItems, table: ItemTable, count: int = 40) -> float:
+def recall(index: NearestItems, table: ItemTable, most: int = 40) -> float:
     users = unit(50, 9)
-    rows, scores = index.search(users, count, table)
-    exact = np.argsort(-(users @ table.vectors[:ROWS].T + table.bound_bias[:ROWS]), axis=1)[:, :count]
+    rows, scores = index.search(users, most, table)
+    exact = np.argsort(-(users @ table.vectors[:ROWS].T + table.bound_bias[:ROWS]), axis=1)[:, :most]
     assert (np.diff(scores, axis=1) <= 0).all()
     return float(
-        np.mean([len(set(one) & set(other)) / count for one, other in zip(rows.tolist(), exact.tolist(), strict=True)])
+        np.mean([len(set(one) & set(other)) / most for one, other in zip(rows.tolist(), exact.tolist(), strict=True)])
     )
 
 
@@ -96,3 +98,37 @@ def test_lists_by_the_index_have_the_candidates_of_lists_by_the_whole_table() ->
     assert len(found[0]) > 5
     assert len(set(found[0]) & set(found[1])) >= len(found[0]) - 2
     assert not {"m5", "m70", "m200"} & set(found[1])
+
+
+def test_lists_by_the_index_hold_when_a_history_names_what_came_since() -> None:
+    """The catalogue grows past the rows of the table between two rebuilds."""
+    engine = an_indexed_engine(255)
+    engine.apply_user_features(user_features("u", ["m5", "never published"]))
+    (record,) = engine.recommend([request(limit=5)], 0)
+    assert len(record["items"]) == 5
+
+
+def test_the_index_follows_what_may_be_recommended() -> None:
+    now = 0.0
+    engine = an_indexed_engine(300, lambda: now)
+    knowledge = engine.knowledge
+    for available in (False, True):
+        now += 60.0
+        engine.apply_item(item("m7", available=available))
+        build = knowledge.due_nearest()
+        assert build is not None
+        build()
+        vectors = knowledge.table.vectors[[knowledge.catalogue.find("m7")]]
+        rows, _ = knowledge.nearest.search(vectors, 1, knowledge.table)
+        assert (rows[0, 0] == knowledge.catalogue.find("m7")) == available
+
+
+def an_indexed_engine(items: int, clock: Callable[[], float] = lambda: 0.0) -> Recommender:
+    engine = Recommender(scenarios(), np.random.default_rng(0), clock, approximate_from=100)
+    names = [f"m{number}" for number in range(1, items + 1)]
+    for name in names:
+        engine.apply_item(item(name))
+    engine.apply_rows(names, unit(items, 0), np.zeros(items, np.float32))
+    engine.model = OnnxModel(1, encode_graph(), rank_graph({"encoder_score": 1.0}))
+    engine.knowledge.rebuild()
+    return engine

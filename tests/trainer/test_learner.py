@@ -138,3 +138,10 @@ def test_an_item_is_known_by_its_words_before_anybody_acted_on_it() -> None:
             float(sum(vectors[new] @ vectors[f"i{number}"] for number in range(word, 40, 2))) for word in (0, 1)
         ]
         assert likeness[kind] > likeness[1 - kind]
+
+
+def test_items_that_come_before_the_next_step_can_be_drawn() -> None:
+    made = learner(items=10, full_softmax_items=0)
+    made.observe([next_item("u", "i1", 1), next_item("u", "i2", 2)])
+    made.admit([ItemContent(f"new{number}", []) for number in range(500)])
+    assert made.step().encoder_steps > 0

@@ -164,6 +164,6 @@ def _counted_places(counts: ItemCounts, which: int, histories: Histories, users:
     usual = UNKNOWN * counts.popularity / counts.popularity.max()
 
     def score(some: Rows, at: Rows) -> NDArray[np.float32]:
-        return counts.scores(some, at)[which] + usual
+        return np.asarray(counts.scores(some, at)[which] + usual, np.float32)
 
     return places_of(score, histories, users, ends)
