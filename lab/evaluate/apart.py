@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +54,18 @@ class LearnerApart:
         self._connection.send(examples)
 
     def released(self) -> Released:
-        """The release after the last `learn`. Raises EOFError when the process is gone."""
-        found: Released = self._connection.recv()
+        """The release after the last `learn`. Raises what the learner failed with, and EOFError when its process is gone."""
+        found: Released = self._answer()
+        return found
+
+    def ready(self) -> None:
+        """Wait until it has read everything. Raises as `released` does."""
+        self._answer()
+
+    def _answer(self) -> Any:
+        found = self._connection.recv()
+        if isinstance(found, Exception):
+            raise found
         return found
 
 
@@ -67,26 +78,37 @@ def learner_apart(task: Task) -> Iterator[LearnerApart]:
     process.start()
     theirs.close()
     try:
-        yield LearnerApart(ours)
+        learner = LearnerApart(ours)
+        learner.ready()
+        yield learner
     finally:
         ours.close()
         process.join()
 
 
 def _learn(connection: Connection, task: Task) -> None:
+    try:
+        _answer(connection, task)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # whoever asked may end at any moment, as after the last batch, whose release nobody takes
+    except Exception as error:  # of whatever kind, it is theirs to hear of
+        with suppress(OSError):
+            connection.send(error)
+
+
+def _answer(connection: Connection, task: Task) -> None:
     torch.set_num_threads(1)
     learner = Learner(task.scenarios, task.policy, TextModel.load(task.text_model))
     exporter = GraphExporter.cached(task.graphs, task.policy.model)
     learner.admit(task.items)
     while learner.unread:
         learner.read()
+    connection.send(None)
     started = time.process_time()
-    # Whoever asked may end at any moment, as after the last batch, whose release nobody takes.
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            learner.observe(connection.recv())
-            learner.step()
-            weights = learner.snapshot()
-            graphs = exporter.export(weights)
-            learner.serves(weights)
-            connection.send(Released(weights.item_ids, weights.vectors, graphs, time.process_time() - started))
+    while True:
+        learner.observe(connection.recv())
+        learner.step()
+        weights = learner.snapshot()
+        graphs = exporter.export(weights)
+        learner.serves(weights)
+        connection.send(Released(weights.item_ids, weights.vectors, graphs, time.process_time() - started))

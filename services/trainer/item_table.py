@@ -60,6 +60,15 @@ class ItemTable:
         self._texts[self.rows(item_ids)] = torch.from_numpy(texts).half()
         self._any_text |= len(item_ids) > 0
 
+    def has_text(self, item_id: str) -> bool:
+        """Whether anything was read of the item."""
+        return bool(self._texts[self._row_of.get(item_id, PADDING_ROW)].any())
+
+    def forget_texts(self) -> None:
+        """As if nothing had been read: the vectors of two language models do not mix."""
+        self._texts.zero_()
+        self._any_text = False
+
     def embedding(self, rows: Tensor) -> Tensor:
         """A leaf copy of the embeddings of `rows`, to differentiate by."""
         return self._embedding[rows].requires_grad_()

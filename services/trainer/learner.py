@@ -82,6 +82,8 @@ class Learner:
 
     def __init__(self, scenarios: Scenarios, policy: LearnerPolicy, texts: TextModel | None = None) -> None:
         self._texts = texts
+        self._text_model = texts.name if texts is not None else ""
+        self.items_forgotten = False
         self._unread: dict[str, str] = {}
         self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
         # Which actions are positive feedback in which scenario.
@@ -111,7 +113,7 @@ class Learner:
         """Take items, or what changed about them, into the table. Their words wait for `read`."""
         for item in items:
             self.encoder.table.describe(item.item_id, item.categories, item.attributes)
-            if self._texts is not None and item.words:
+            if self._texts is not None and (item.words or self.encoder.table.has_text(item.item_id)):
                 self._unread[item.item_id] = item.words
 
     @property
@@ -162,6 +164,7 @@ class Learner:
         """Everything that learning goes on from, for a checkpoint."""
         return {
             "model": self.model,
+            "text_model": self._text_model,
             "unread": dict(self._unread),
             "encoder": self.encoder.state(),
             "ranker": self.ranker.state(),
@@ -169,10 +172,17 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned. Raises ValueError for the state of another model."""
+        """Take over what `state` returned; `items_forgotten` says that items must be admitted anew, since another language model read them.
+
+        Raises ValueError for the state of another model.
+        """
         if state["model"] != self.model:
             raise ValueError(f"a state of {state['model']}, not of {self.model}")
         self.encoder.restore(state["encoder"])
         self.ranker.restore(state["ranker"])
         self.examples = state["examples"]
         self._unread = dict(state["unread"])
+        if state.get("text_model") != self._text_model:
+            self.items_forgotten = True
+            self._unread.clear()
+            self.encoder.table.forget_texts()

@@ -121,7 +121,9 @@ class Loop:
         saved = await asyncio.to_thread(read_checkpoint, self._policy.checkpoint_path, self._learner.model)
         if saved is not None:
             self._learner.restore(saved.learner)
-        offsets = saved.offsets if saved is not None else {}
+        offsets = dict(saved.offsets) if saved is not None else {}
+        if self._learner.items_forgotten:
+            del offsets[ITEMS]
         for topic, intake in ((ITEMS, self._items), (TRAINING_EXAMPLES, self._examples)):
             await intake.seek(offsets.get(topic, [0] * partitions))
         self._learned_through = list(self._examples.next_offsets)

@@ -106,10 +106,13 @@ def test_a_superseded_list_is_not_ranked_but_its_event_is_the_next_item() -> Non
 class Reader:
     """Reads a word as a direction of its own."""
 
+    def __init__(self, name: str = "reader") -> None:
+        self.name = name
+
     def embed(self, texts: Sequence[str]) -> Texts:
         found = np.zeros((len(texts), TEXT_DIM), np.float32)
         for line, text in enumerate(texts):
-            found[line, len(text)] = 1.0
+            found[line, len(text)] = float(bool(text))
         return found
 
 
@@ -145,3 +148,18 @@ def test_items_that_come_before_the_next_step_can_be_drawn() -> None:
     made.observe([next_item("u", "i1", 1), next_item("u", "i2", 2)])
     made.admit([ItemContent(f"new{number}", []) for number in range(500)])
     assert made.step().encoder_steps > 0
+
+
+def test_words_are_read_again_by_another_language_model_and_forgotten_when_they_are_gone() -> None:
+    one = Learner(SCENARIOS, LearnerPolicy(), Reader())
+    one.admit([ItemContent("i", words="aa"), ItemContent("waiting", words="bb")])
+    one.read(1)
+    for texts, again in ((Reader(), False), (Reader("another"), True), (None, True)):
+        restored = Learner(SCENARIOS, LearnerPolicy(), texts)
+        restored.restore(one.state())
+        assert restored.items_forgotten == again
+        assert restored.encoder.table.has_text("i") != again
+        assert restored.unread == (0 if again else 1)
+    one.admit([ItemContent("i", words="")])
+    one.read()
+    assert not one.encoder.table.has_text("i")

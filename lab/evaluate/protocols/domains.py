@@ -5,7 +5,6 @@ everybody, and with what its own users did alone. By time (what counts) and at r
 """
 
 import time
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -15,7 +14,7 @@ from lab.datasets import Dataset, load
 from lab.evaluate.labels import auc
 from lab.evaluate.options import Options
 from lab.evaluate.outcome import Outcome
-from lab.evaluate.progress import bar
+from lab.evaluate.progress import bar, further
 from lab.evaluate.protocols.ctr import split_by_time
 from lab.evaluate.taste.features import features
 from lab.evaluate.taste.model import Events, FitPolicy, fit
@@ -46,7 +45,7 @@ def run(options: Options, console: Console) -> Outcome:
             known = np.ones(len(data), bool)
             if split == "random":
                 known = np.isin(np.arange(len(data)), parts[0])
-            shared = features(data, known, partial(_further, show, 2 * number * len(data)))
+            shared = features(data, known, partial(further, show, 2 * number * len(data)))
             own = _own(data, known, scenarios)
             show(2 * (number + 1) * len(data))
             for name, answers in _answers(data, scenarios, shared, own, parts, options.seed).items():
@@ -61,10 +60,6 @@ def run(options: Options, console: Console) -> Outcome:
         anchors=ANCHORS.get(data.name, {}),
         also={"joint at least solo": {split: _holds(methods, split) for split in ("time", "random")}},
     )
-
-
-def _further(show: Callable[[int], None], start: int, done: int) -> None:
-    show(start + done)
 
 
 def _answers(
@@ -113,4 +108,5 @@ def _figures(answers: F32, labels: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
 
 def _holds(methods: dict[str, dict[str, float]], split: str) -> dict[str, bool]:
     joint, solo = methods[f"{split}: joint"], methods[f"{split}: solo"]
+    # As points: `transfer` has the interval that decides what serves.
     return {name: joint[f"auc {name}"] >= solo[f"auc {name}"] for name in SCENARIOS}

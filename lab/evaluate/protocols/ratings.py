@@ -6,6 +6,7 @@ that is best for a loss between both metrics: absolute error plus squared error.
 
 import time
 from collections.abc import Callable
+from math import log
 
 import numpy as np
 import torch
@@ -25,7 +26,9 @@ STEPS = 4
 RATE = 1e-3
 ITEM_DECAY = 0.1
 HIDDEN = (32,)
-USUAL_LOGITS = (0.2, -1.3, 1.55, 2.7)  # of AT_LEAST: the usual spread of ratings
+EVEN_LOGITS = tuple(
+    log(chance / (1 - chance)) for chance in (0.4, 0.2, 0.6, 0.8)
+)  # of AT_LEAST, each rating as likely as any other
 RATINGS = np.arange(1.0, 6.0)
 ANSWERS = np.arange(1.0, 5.001, 0.05)
 ANCHORS = {"ml-100k": {"River's BiasedMF": {"mae": 0.7486, "rmse": 0.9479}}}
@@ -61,7 +64,7 @@ def validate(data: Dataset, x: F32, seed: int, progress: Callable[[int], None] =
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     model = TasteModel(x.shape[1], len(data.item_ids), HIDDEN)
-    model.last.bias.data = torch.tensor(USUAL_LOGITS)
+    model.last.bias.data = torch.tensor(EVEN_LOGITS)
     optimiser, scale = model.optimiser(RATE, ITEM_DECAY), _Scale(x.shape[1])
     wanted, items, importance = at_least(data.values), torch.from_numpy(data.items.astype(np.int64)), torch.ones(4)
     none = torch.zeros(len(data), dtype=torch.int64)

@@ -51,7 +51,13 @@ def prequential(
             options.text_model,
         )
         with bar(console, protocol, len(stream)) as show:
-            places = played.play(show)
+
+            def progress(done: int) -> None:
+                show(done)
+                if others.done():
+                    others.result()  # a failure is not to wait for the end
+
+            places = played.play(progress)
         alone = time.monotonic() - started
         found = {MODEL: places, **others.result()}
     methods = {name: ranking_figures(each, counted) for name, each in found.items()}

@@ -11,7 +11,21 @@ from numpy.typing import NDArray
 
 from lab.datasets import Dataset
 from lab.evaluate.taste.neighbours import neighbour_features
-from lab.evaluate.taste.state import BEST, DISLIKED, F32, I64, LIKED, Bool, ItemState, Lookback, item_state, lookback
+from lab.evaluate.taste.state import (
+    BEST,
+    DISLIKED,
+    F32,
+    I64,
+    LIKED,
+    USUAL_BEST,
+    USUAL_DISLIKED,
+    USUAL_LIKED,
+    Bool,
+    ItemState,
+    Lookback,
+    item_state,
+    lookback,
+)
 
 NAMES = (
     "level",
@@ -119,7 +133,8 @@ def _recency(residual: Floats, centred: Floats, there: Bool, elapsed: Floats) ->
 def _spread(values: Floats, centred: Floats, there: Bool, count: Ints) -> Iterator[Floats]:
     """How the user uses the scale."""
     yield np.sqrt(((centred**2).sum(axis=1) + 3) / (count + 3))
-    for wanted, usual in ((values >= LIKED, 0.575), (values >= BEST, 0.225), (values <= DISLIKED, 0.16)):
+    shares = ((values >= LIKED, USUAL_LIKED), (values >= BEST, USUAL_BEST), (values <= DISLIKED, USUAL_DISLIKED))
+    for wanted, usual in shares:
         yield ((wanted * there).sum(axis=1) + 3 * usual) / (count + 3)
 
 

@@ -77,10 +77,14 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class FitPolicy:
-    """Passes over the training events; the rate falls to nothing in a straight line."""
+    """Passes over the training events; the rate falls to nothing in a straight line.
+
+    A pass has `steps` steps, or more where a batch would be larger than `batch`: few events are no reason to learn less.
+    """
 
     epochs: int = 4
     rate: float = 3e-3
+    steps: int = 390
     batch: int = 2048
     hidden: tuple[int, ...] = (64, 32)
     item_decay: float = 0.03
@@ -98,7 +102,8 @@ def fit(
     wanted = at_least(events.values)
     model = TasteModel(x.shape[1], items, policy.hidden, scenarios)
     optimiser = model.optimiser(policy.rate, policy.item_decay)
-    done, total = 0, policy.epochs * (len(train) // policy.batch)
+    batch = max(1, min(policy.batch, len(train) // policy.steps))
+    done, total = 0, policy.epochs * (len(train) // batch)
     best, answers = -1.0, np.zeros(len(asked), np.float32)
 
     @torch.no_grad()
@@ -108,10 +113,10 @@ def fit(
 
     for _ in range(policy.epochs):
         order = random.permutation(train)
-        for start in range(0, len(order) - policy.batch + 1, policy.batch):
+        for start in range(0, len(order) - batch + 1, batch):
             for group in optimiser.param_groups:
                 group["lr"] = policy.rate * (1 - done / (total + 1))
-            part = torch.from_numpy(order[start : start + policy.batch])
+            part = torch.from_numpy(order[start : start + batch])
             optimiser.zero_grad()
             rating_loss(model(x[part], item[part], scenario[part]), wanted[part], torch.tensor(IMPORTANCE)).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()

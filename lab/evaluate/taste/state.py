@@ -17,10 +17,10 @@ LIKED = 4.0
 BEST = 5.0
 DISLIKED = 2.0
 
-# Where counters start: a usual rating, and usual shares.
-USUAL = 3.5
-USUAL_WEIGHT = 50.0
-USUAL_LIKED = 0.575
+# Where counters start: as if each of the five ratings were as likely as any other.
+USUAL = 3.0
+USUAL_WEIGHT = 5.0
+USUAL_LIKED, USUAL_BEST, USUAL_DISLIKED = 0.4, 0.2, 0.4
 ITEM_PRIOR = 5.0
 RECENT_PRIOR = 4.0
 RECENT_DECAY = 0.98
