@@ -8,6 +8,9 @@ import pytest
 
 from lab.broker import running_broker
 
+# Tests share the cores with brokers and services: a second thread of torch would wait for them at each operation.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 BOOTSTRAP = "EDDY_KAFKA_BOOTSTRAP_SERVERS"
 
 

@@ -91,7 +91,7 @@ def _learn(connection: Connection, task: Task) -> None:
         _answer(connection, task)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # whoever asked may end at any moment, as after the last batch, whose release nobody takes
-    except Exception as error:  # of whatever kind, it is theirs to hear of
+    except Exception as error:  # noqa: BLE001  # of whatever kind, it is theirs to hear of
         with suppress(OSError):
             connection.send(error)
 

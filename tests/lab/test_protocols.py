@@ -11,13 +11,15 @@ from rich.console import Console
 
 from lab.baselines import Isgd, Transitions
 from lab.datasets import Dataset, Item, read_folder
+from lab.evaluate import variants
 from lab.evaluate.__main__ import PROTOCOLS
+from lab.evaluate.apart import Task, learner_apart
 from lab.evaluate.item_counts import ItemCounts
-from lab.evaluate.offline import OfflinePolicy, places_of, scores_of, train
+from lab.evaluate.offline import Histories, OfflinePolicy, places_of, scores_of, train
 from lab.evaluate.options import Options
 from lab.evaluate.outcome import Outcome, tables, write_outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
-from lab.evaluate.protocols import loo
+from lab.evaluate.protocols import loo, transfer
 from lab.evaluate.protocols.loo import histories_of
 from lab.evaluate.protocols.stream import prequential
 from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures, ratio_interval
@@ -230,3 +232,65 @@ def test_isgd_learns_what_goes_together() -> None:
 
 def test_a_gain_is_one_over_the_log_of_the_place() -> None:
     assert gains_at_10(np.array([0, 9, 10, -1])).tolist() == pytest.approx([1, 1 / np.log2(11), 0, 0])
+
+
+def test_what_nobody_can_know_is_not_found(walkers: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each user's last item is any: whoever finds it has seen it."""
+    items = walkers.items.copy()
+    random = np.random.default_rng(0)
+    for user in range(200):
+        unseen = np.setdiff1d(np.arange(40), items[20 * user : 20 * user + 19])
+        items[20 * user + 19] = random.choice(unseen)
+    monkeypatch.setattr(loo, "load", lambda *_: replace(walkers, items=items))
+    monkeypatch.setattr(loo, "_SPARSE", OfflinePolicy(epochs=12, users=32, rate=5e-3))
+    outcome = loo.run(OPTIONS, SILENT)
+    chance = float(gains_at_10(np.arange(21)).mean())
+    for figures in outcome.methods.values():
+        assert figures["ndcg_at_10"] < chance + 0.12
+
+
+def test_a_repetition_is_not_found() -> None:
+    histories = Histories(
+        np.array([0, 3]),
+        np.array([1, 2, 1]),
+        np.ones(3, np.int64),
+        np.ones(3, np.float32),
+        np.zeros(3, np.int64),
+        np.arange(3.0),
+    )
+    places = places_of(lambda *_: np.array([[0, 3, 2, 1]], np.float32), histories, np.array([0]), np.array([2]))
+    assert places.tolist() == [-1]
+
+
+def test_scenarios_of_one_model_are_compared_with_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Walks in one file, chance in the other: the joint model knows both, and a user who did too little is left out."""
+    walks_of = [" ".join(map(str, [user, *(1 + (7 * user + np.arange(20)) % 40)])) for user in range(1, 101)]
+    (tmp_path / "A.txt").write_text("\n".join([*walks_of, "101 1 2"]))
+    (tmp_path / "B.txt").write_text("\n".join(reversed(walks_of)))
+    monkeypatch.setattr(transfer, "POLICY", OfflinePolicy(epochs=10, users=32, rate=5e-3))
+    monkeypatch.setattr(transfer, "FEW", OfflinePolicy(epochs=2, users=32, rate=5e-3))
+    outcome = transfer.run(replace(OPTIONS, data=tmp_path), SILENT)
+    for name in ("A", "B"):
+        figures = outcome.methods[f"{name}: joint"]
+        assert figures["ndcg_at_10"] > 0.5
+        assert figures["gain_low"] <= figures["ndcg_at_10"] - outcome.methods[f"{name}: solo"]["ndcg_at_10"]
+        assert figures["gain_high"] >= figures["ndcg_at_10"] - outcome.methods[f"{name}: solo"]["ndcg_at_10"]
+        served = "solo" if name in outcome.also["falls back to solo"] else "joint"
+        assert outcome.methods[f"{name}: model"]["ndcg_at_10"] == outcome.methods[f"{name}: {served}"]["ndcg_at_10"]
+
+
+def test_variants_of_learning_are_measured_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "stream_of", lambda _: walks(1))
+    monkeypatch.setattr(variants, "load", lambda *_: None)
+    kinds = {name: variants.Variant(LearnerPolicy(0, name)) for name in (DEFAULT, "linear")}
+    outcome = variants.compare("models", kinds, OPTIONS, SILENT)
+    for figures in outcome.methods.values():
+        assert 0 < figures["ndcg_at_10"] < 1
+        assert figures["train us"] > 0 < figures["serve us"]
+    assert outcome.methods[DEFAULT]["parameters"] > outcome.methods["linear"]["parameters"]
+
+
+def test_what_another_process_failed_with_is_raised(tmp_path: Path) -> None:
+    task = Task(SCENARIOS, LearnerPolicy(), [], GRAPHS, str(tmp_path))
+    with pytest.raises(ConfigError, match="no sentence-embedding model"), learner_apart(task):
+        pass

@@ -1,16 +1,20 @@
 """Features of the moment know nothing of the event or of what comes after it; the model of them learns, and its gates begin at one."""
 
 from dataclasses import replace
+from io import StringIO
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from lab.datasets import Dataset, Item
 from lab.evaluate.labels import auc, intervals, log_losses
+from lab.evaluate.protocols import ctr, domains, ratings
 from lab.evaluate.protocols.ratings import decide, validate
 from lab.evaluate.taste.features import NAMES, features
 from lab.evaluate.taste.model import Events, FitPolicy, TasteModel, fit
+from tests.lab.test_protocols import OPTIONS
 
 USERS, ITEMS, EVENTS = 30, 20, 1500
 
@@ -62,7 +66,7 @@ def test_counters_are_what_their_names_say(data: Dataset) -> None:
     found = features(data, np.ones(EVENTS, bool))
     event = 1000
     before = slice(0, event)
-    overall = (50 * 3.5 + data.values[before].sum()) / (50 + event)
+    overall = (5 * 3.0 + data.values[before].sum()) / (5 + event)
     of_item = data.values[before][data.items[before] == data.items[event]]
     assert found[event, NAMES.index("item mean")] == pytest.approx(
         (of_item.sum() + 5 * overall) / (len(of_item) + 5), rel=1e-4
@@ -129,3 +133,16 @@ def test_intervals_hold_the_figure_and_are_wider_for_fewer_users() -> None:
     scores = labels + random.normal(0, 1.5, 2000)
     found = [intervals(scores, labels, (np.arange(2000) % users).astype(np.int32), 0)["auc"] for users in (1000, 10)]
     assert all(low < auc(scores, labels) < high for low, high in found)
+
+
+def test_each_protocol_of_ratings_beats_what_it_stands_beside(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    aged = replace(data, ages={user: (20, 30, 40)[number % 3] for number, user in enumerate(data.user_ids)})
+    found = {}
+    for protocol in (ctr, domains, ratings):
+        monkeypatch.setattr(protocol, "load", lambda *_: aged)
+        found[protocol] = protocol.run(OPTIONS, Console(file=StringIO())).methods
+    assert found[ctr]["model"]["auc"] > max(0.6, found[ctr]["logistic MF"]["auc"])
+    assert found[ratings]["model"]["mae"] < found[ratings]["mean of all before"]["mae"]
+    for split in ("time", "random"):
+        assert found[domains][f"{split}: joint"]["auc"] > 0.6
+        assert found[domains][f"{split}: solo"].keys() == {"auc", "auc 1-24", "auc 25-34", "auc 35+"}

@@ -19,6 +19,7 @@ CLIP = 4.0
 AT_LEAST = (4.0, 5.0, 3.0, 2.0)  # the first one answers whether an item is liked
 IMPORTANCE = (1.0, 0.3, 0.3, 0.15)
 READ = 20_000
+LEAST_BATCH = 64
 
 
 class TasteModel(nn.Module):
@@ -102,7 +103,7 @@ def fit(
     wanted = at_least(events.values)
     model = TasteModel(x.shape[1], items, policy.hidden, scenarios)
     optimiser = model.optimiser(policy.rate, policy.item_decay)
-    batch = max(1, min(policy.batch, len(train) // policy.steps))
+    batch = max(LEAST_BATCH, min(policy.batch, len(train) // policy.steps))
     done, total = 0, policy.epochs * (len(train) // batch)
     best, answers = -1.0, np.zeros(len(asked), np.float32)
 
