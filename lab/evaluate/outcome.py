@@ -32,7 +32,7 @@ class Outcome:
     also: Figures = field(default_factory=dict)
 
     def as_dict(self, command: str) -> dict[str, Any]:
-        """The layout of reports/<protocol>-<data set>.json; all but `seconds` follows from data, seed and code."""
+        """The layout of reports/<protocol>-<data set>.json; all but `seconds` and what measures time follows from data, seed and code."""
         return {
             "protocol": self.protocol,
             "dataset": self.dataset,
