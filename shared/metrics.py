@@ -22,9 +22,21 @@ REASONS = (
     "bad_features",
     "wrong_key",
 )
+# event -> features -> list -> impression -> label -> gradient -> release -> first list by it. A list is asked for, and seen, by people:
+# `features_to_list` is a request's own time, `list_to_impression` theirs.
+HOPS = (
+    "event_to_features",
+    "features_to_list",
+    "list_to_impression",
+    "action_to_label",
+    "label_to_gradient",
+    "gradient_to_release",
+    "release_to_list",
+)
 SOURCES = ("encoder", "covisited", "trending", "fresh", "random", "given", "query")
 
 _LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_FRESHNESS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 # Every service
@@ -38,6 +50,14 @@ STAGE_SECONDS = Histogram(
     "eddy_stage_seconds", "Time a batch spends in a stage.", ["service", "stage"], buckets=_LATENCY
 )
 RESTARTS = Counter("eddy_worker_restarts_total", "Workers restarted after a failure.", ["service"])
+HOP_SECONDS = Histogram(
+    "eddy_loop_hop_seconds", "Freshness: how long the loop takes from one hop to the next.", ["hop"], buckets=_FRESHNESS
+)
+LOOP_SECONDS = Histogram(
+    "eddy_loop_seconds",
+    "Freshness, end to end: from an action's arrival in Kafka to the first list by weights that learned from it.",
+    buckets=_FRESHNESS,
+)
 
 # features
 EVENTS = Counter("eddy_features_events_total", "Events applied to user features.", ["scenario", "action"])
@@ -56,6 +76,14 @@ CANDIDATES = Counter(
 MODEL_VERSION = Gauge("eddy_scorer_model_version", "Version of the release that serves; 0 is counts alone.")
 SWAPS = Counter("eddy_scorer_swaps_total", "Releases taken live.")
 REFUSED_RELEASES = Counter("eddy_scorer_refused_releases_total", "Releases not taken.", ["reason"])
+COVERAGE = Gauge(
+    "eddy_scorer_catalogue_coverage", "Share of the items of a scenario that were shown of late.", ["scenario"]
+)
+EXPOSURE_GINI = Gauge(
+    "eddy_scorer_exposure_gini",
+    "Gini coefficient of how often the items of a scenario were shown of late: 0 is all alike.",
+    ["scenario"],
+)
 LATE_ANSWERS = Counter(
     "eddy_scorer_deadline_answers_total", "Requests answered at their deadline without the features they waited for."
 )
@@ -63,6 +91,16 @@ LATE_ANSWERS = Counter(
 # joiner
 SHOWN = Counter("eddy_joiner_shown_total", "Items shown.", ["scenario"])
 LABELS = Counter("eddy_joiner_labels_total", "Labels given to shown items.", ["scenario", "label"])
+PLACES_SHOWN = Counter(
+    "eddy_joiner_places_shown_total",
+    "Shown items by the source and the place of the list.",
+    ["scenario", "source", "position"],
+)
+PLACES_ACTED_ON = Counter(
+    "eddy_joiner_places_acted_on_total",
+    "Shown items that were labelled positive, by the source and the place of the list.",
+    ["scenario", "source", "position"],
+)
 UPGRADES = Counter("eddy_joiner_upgrades_total", "Upgrade examples.", ["scenario", "action"])
 NEXT_ITEMS = Counter("eddy_joiner_next_items_total", "Next-item examples.", ["scenario", "origin"])
 SKIPPED = Counter(
@@ -82,6 +120,25 @@ PROGRESSIVE_LOG_LOSS = Gauge(
 PROGRESSIVE_NEXT_ITEM_LOSS = Gauge(
     "eddy_trainer_progressive_next_item_loss", "Progressive list-wise loss of the ranker over the last window."
 )
+PROGRESSIVE_AUC = Gauge(
+    "eddy_trainer_progressive_auc",
+    "AUC of the serving model's chance of the main action over the last shown items.",
+    ["scenario"],
+)
+PROGRESSIVE_CALIBRATION = Gauge(
+    "eddy_trainer_progressive_calibration",
+    "Mean predicted chance of the main action over its observed share.",
+    ["scenario"],
+)
+PROGRESSIVE_NDCG = Gauge(
+    "eddy_trainer_progressive_ndcg_at_10", "NDCG@10 of the item that was chosen, among those considered.", ["scenario"]
+)
+PROGRESSIVE_HR = Gauge(
+    "eddy_trainer_progressive_hr_at_10",
+    "Share of chosen items that are among the first 10 of those considered.",
+    ["scenario"],
+)
+TRAINER_VERSION = Gauge("eddy_trainer_model_version", "Version of the newest release.")
 RELEASES = Counter("eddy_trainer_releases_total", "Releases published.")
 HELD_RELEASES = Counter("eddy_trainer_held_releases_total", "Candidates that the release gate held.", ["reason"])
 ROWS_PUBLISHED = Counter("eddy_trainer_rows_published_total", "Item rows published.")

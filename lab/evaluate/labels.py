@@ -2,19 +2,15 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+
+from services.trainer.quality import auc
 
 Scores = NDArray[np.float32] | NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
 DRAWS = 200
 
-
-def auc(scores: Scores, labels: Labels) -> float:
-    """Area under the ROC curve: the chance that a positive has the higher score, ties half (Mann and Whitney 1947)."""
-    ranks = rankdata(scores)
-    positive = int(labels.sum())
-    return float((ranks[labels].sum() - positive * (positive + 1) / 2) / max(positive * (len(labels) - positive), 1))
+__all__ = ["auc", "intervals", "log_losses"]
 
 
 def log_losses(logits: Scores, labels: Labels) -> NDArray[np.float64]:

@@ -156,7 +156,7 @@ class Loop:
         for outcome in outcomes:
             match outcome:
                 case Shown():
-                    self.books["shown"] += outcome.items
+                    self.books["shown"] += len(outcome.items)
                     continue
                 case Refused():
                     self.books["refused"] += 1

@@ -41,7 +41,7 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
             Publisher(await stack.enter_async_context(bus.producer(max_batch_size=BATCH_BYTES)), bus, SystemClock())
             for _ in range(2)
         ]
-        users = Users(app, publishers[0], user_side, user_records, most)
+        users = Users(app, publishers[0], user_side, user_records, most, SystemClock())
         items = Items(app, publishers[1], item_side, item_records)
         worker = Worker(app, bus, health, users, items, most)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())

@@ -6,6 +6,7 @@ acknowledged, then the batch is finished. A failed write ends the process, which
 
 import time
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from services.features.faust_app import Batches, FaustApp, RecordStore
@@ -13,10 +14,23 @@ from services.features.item_side import ItemSide
 from services.features.lane import Lane
 from services.features.publisher import SERVICE, Publisher
 from services.features.user_side import UserBatch, UserSide
+from shared.clock import Clock
 from shared.kafka import Bus, Message, TopicPartition, settle
-from shared.metrics import BATCH_RECORDS, DUPLICATES, EVENTS, ITEMS_WITH_STATE, LAG, RECORDS, STAGE_SECONDS, USERS
+from shared.metrics import (
+    BATCH_RECORDS,
+    DUPLICATES,
+    EVENTS,
+    HOP_SECONDS,
+    ITEMS_WITH_STATE,
+    LAG,
+    RECORDS,
+    STAGE_SECONDS,
+    USERS,
+)
 from shared.runtime import Health
 from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+
+_EVENT_TO_FEATURES = HOP_SECONDS.labels("event_to_features")
 
 GATHERED_SIGNALS = 5_000
 MOST_WAITING = 10_000
@@ -29,8 +43,11 @@ Taken = Mapping[TopicPartition, list[Message]]
 class Users:
     """Events into users' states and into signals for items."""
 
-    def __init__(self, app: FaustApp, publisher: Publisher, side: UserSide, store: RecordStore, most: int) -> None:
+    def __init__(
+        self, app: FaustApp, publisher: Publisher, side: UserSide, store: RecordStore, most: int, clock: Clock
+    ) -> None:
         self._app = app
+        self._clock = clock
         self._publisher = publisher
         self._side = side
         self._store = store
@@ -53,6 +70,9 @@ class Users:
         for tp, batch in batches.items():
             self._app.consumer.finished(tp, taken[tp][-1].offset + 1)
             _count(batch)
+        now = self._clock.now_ms()
+        for message in chain.from_iterable(taken.values()):
+            _EVENT_TO_FEATURES.observe((now - message.timestamp_ms) / 1000)
         BATCH_RECORDS.labels(SERVICE).observe(sum(map(len, taken.values())))
         STAGE_SECONDS.labels(SERVICE, "events").observe(time.perf_counter() - started)
         USERS.set(self._store.size())

@@ -24,7 +24,8 @@ async def main(settings: JoinerSettings, health: Health) -> None:
     bus = Bus(settings)
     await bus.create_topics()
     async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
-        shop = Shop(settings, policy, bus, probe, Books(), SystemClock())
+        clock = SystemClock()
+        shop = Shop(settings, policy, bus, probe, Books(clock), clock)
         tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.joiner_http_port))
         tasks.create_task(Supervisor(shop, health, _instance_id(settings)).run())

@@ -2,10 +2,26 @@
 
 from collections.abc import Iterable
 
+from services.joiner.lists import ListedItem
 from services.joiner.outcomes import Negative, NextItem, Outcome, Positive, Refused, Shown, Upgrade
-from shared.metrics import DEAD_LETTERS, LABELS, NEXT_ITEMS, OPEN, SHOWN, UPGRADES, WATERMARK
+from shared.clock import Clock
+from shared.metrics import (
+    DEAD_LETTERS,
+    HOP_SECONDS,
+    LABELS,
+    NEXT_ITEMS,
+    OPEN,
+    PLACES_ACTED_ON,
+    PLACES_SHOWN,
+    SHOWN,
+    UPGRADES,
+    WATERMARK,
+)
 
 SERVICE = "joiner"
+FURTHER = 10  # places from here on are counted together
+
+_LIST_TO_IMPRESSION, _ACTION_TO_LABEL = HOP_SECONDS.labels("list_to_impression"), HOP_SECONDS.labels("action_to_label")
 
 
 class Books:
@@ -14,7 +30,8 @@ class Books:
     Items that were open when a partition was taken over count as shown by the process that took over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._balance: dict[int, int] = {}
         self.partitions: dict[str, dict[str, float]] = {}
 
@@ -43,9 +60,15 @@ class Books:
     def _count(self, partition: int, outcome: Outcome) -> None:
         match outcome:
             case Shown():
-                self._add_shown(partition, outcome.scenario, outcome.items)
+                self._add_shown(partition, outcome.scenario, len(outcome.items))
+                _LIST_TO_IMPRESSION.observe(outcome.after_ms / 1000)
+                for item in outcome.items:
+                    PLACES_SHOWN.labels(outcome.scenario, item.source, _position(item)).inc()
             case Positive():
-                self._add_labels(partition, outcome.served.scenario, "positive", 1)
+                served, listed = outcome.served, outcome.place.listed
+                self._add_labels(partition, served.scenario, "positive", 1)
+                _ACTION_TO_LABEL.observe((self._clock.now_ms() - outcome.event.message.timestamp_ms) / 1000)
+                PLACES_ACTED_ON.labels(served.scenario, listed.source, _position(listed)).inc()
             case Negative():
                 self._add_labels(partition, outcome.served.scenario, "negative", len(outcome.places))
             case Upgrade():
@@ -63,3 +86,7 @@ class Books:
     def _add_labels(self, partition: int, scenario: str, label: str, items: int) -> None:
         self._balance[partition] = self._balance.get(partition, 0) - items
         LABELS.labels(scenario, label).inc(items)
+
+
+def _position(item: ListedItem) -> str:
+    return str(item.position) if item.position < FURTHER else f"{FURTHER}+"

@@ -1,6 +1,6 @@
 """Outcomes as training examples: Avro bytes put together from the parts of the list that they come from.
 
-The layout is version 2 of training_example.avsc; readers know former versions, so a newer schema may wait for this file.
+The layout is version 3 of training_example.avsc; readers know former versions, so a newer schema may wait for this file.
 """
 
 from services.joiner.lists import ROW_BYTES, ServedList
@@ -15,7 +15,7 @@ from services.joiner.wire import (
 from shared.codec import Codec, load_schema
 from shared.paths import SCHEMAS
 
-_HEADER = Codec("training_example", load_schema(SCHEMAS / "versions" / "training_example.2.avsc"), []).header
+_HEADER = Codec("training_example", load_schema(SCHEMAS / "versions" / "training_example.3.avsc"), []).header
 _NULL = b"\x00"
 _END = b"\x00"
 _EMPTY_BYTES = b"\x00"
@@ -59,6 +59,7 @@ def _positive(outcome: Positive | Upgrade, labelled_at: int) -> bytes:
             served.history_encoded(),
             _tail(event.occurred_at, place, labelled_at, served),
             _FALSE,
+            _SOME + write_long(event.message.timestamp_ms),
         )
     )
 
@@ -80,6 +81,7 @@ def _negative(outcome: Negative, labelled_at: int) -> bytes:
             served.history_encoded(),
             _tail(first.until, first, labelled_at, served),
             _FALSE,
+            _NULL,
         )
     )
 
@@ -100,6 +102,7 @@ def _next_item(outcome: NextItem, labelled_at: int) -> bytes:
             _NULL if outcome.history_of is None else _SOME + outcome.history_of.history_encoded(),
             _tail(event.occurred_at, place, labelled_at, served),
             _TRUE if outcome.superseded else _FALSE,
+            _SOME + write_long(event.message.timestamp_ms),
         )
     )
 

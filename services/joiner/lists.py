@@ -6,6 +6,7 @@ objects. The walk follows version 1 of recommendations.avsc, known by its finger
 
 import io
 import struct
+import sys
 from typing import NamedTuple
 
 import fastavro
@@ -40,6 +41,7 @@ class ListedItem(NamedTuple):
     item_id: str
     position: int
     propensity: float
+    source: str = ""
 
 
 class ServedList(NamedTuple):
@@ -51,6 +53,7 @@ class ServedList(NamedTuple):
     user_id: str
     scenario: str
     requested_at: int
+    served_at: int
     model_version: int
     applied_offset: int
     contract: str
@@ -118,7 +121,7 @@ def _walk(raw: bytes, offset: int) -> tuple[ServedList, int, int]:
     user_id, at = read_string(raw, at)
     scenario, at = read_string(raw, at)
     requested_at, at = read_long(raw, at)
-    _, at = read_long(raw, at)
+    served_at, at = read_long(raw, at)
     model_version, at = read_long(raw, at)
     _, at = read_string(raw, at)
     _, at = read_string(raw, at)
@@ -137,6 +140,7 @@ def _walk(raw: bytes, offset: int) -> tuple[ServedList, int, int]:
         user_id,
         scenario,
         requested_at,
+        served_at,
         model_version,
         applied_offset,
         contract,
@@ -171,10 +175,10 @@ def _read_place(raw: bytes, at: int) -> tuple[ListedItem, int]:
     position, at = read_long(raw, at)
     at = skip_floats(raw, at + 4)
     propensity, at = read_float(raw, at)
-    for _ in range(2):
-        byte = raw[at]
-        at = at + 1 + (byte >> 1) if byte < 0x80 else skip_string(raw, at)
-    return ListedItem(item_id, position, propensity), at
+    source, at = read_string(raw, at)
+    byte = raw[at]
+    at = at + 1 + (byte >> 1) if byte < 0x80 else skip_string(raw, at)
+    return ListedItem(item_id, position, propensity, sys.intern(source)), at
 
 
 def _skip_history(raw: bytes, at: int) -> int:

@@ -18,10 +18,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Items of a list that became visible. For the books alone."""
+    """Items of a list that became visible, `after_ms` milliseconds after the list was published. For the books alone."""
 
     scenario: str
-    items: int
+    items: list[ListedItem]
+    after_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,8 @@ class JoinState:
         shown = self._newly_shown(waiting.event, held)
         still_open = [item for item in shown if item.label is None]
         if shown:
-            out.append(Shown(held.served.scenario, len(shown)))
+            after_ms = waiting.event.message.timestamp_ms - held.served.served_at
+            out.append(Shown(held.served.scenario, [item.place.listed for item in shown], after_ms))
         if still_open:
             self.open_items += len(still_open)
             self._push(waiting.due, Closing(held, still_open))

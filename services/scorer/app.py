@@ -10,6 +10,7 @@ import structlog
 
 from services.scorer.dead_letters import SERVICE, DeadLetters
 from services.scorer.follower import Follower
+from services.scorer.freshness import Freshness
 from services.scorer.intake import Intake
 from services.scorer.publisher import Publisher
 from services.scorer.recommender import Recommender
@@ -23,13 +24,14 @@ from services.scorer.users import User
 from services.scorer.waiting_room import WaitingRoom
 from shared.clock import SystemClock
 from shared.kafka import Bus, Producer
-from shared.metrics import MODEL_VERSION, STAGE_SECONDS
+from shared.metrics import COVERAGE, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS
 from shared.runtime import Health, serve_health
 from shared.scenarios import follow_scenarios, load_scenarios
 from shared.text import TextModel
 from shared.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
 
 _REBUILD_POLL_SEC = 0.02
+_EXPOSURE_SEC = 5.0
 
 log = structlog.get_logger()
 
@@ -73,7 +75,8 @@ class Scorer:
         self._desk = ReleaseDesk()
         self._room = WaitingRoom(lambda user_id: self._knowledge.users.get(user_id).applied_offset)
         self._pushes = Pushes(self.recommender, self._room, settings.scorer_push_limit)
-        self._publisher = Publisher(producer, clock, tasks)
+        freshness = Freshness()
+        self._publisher = Publisher(producer, clock, tasks, freshness)
         self._serving = Serving(self.recommender, self._room, self._publisher, clock, health, settings.scorer_max_batch)
         apply = Intake(self.recommender, self._desk, self._user_changed).apply
 
@@ -85,7 +88,7 @@ class Scorer:
         )
         embeddings = follower(ITEM_EMBEDDINGS, self._notify_swapper)
         self._swapper = Swapper(
-            self.recommender, self._desk, embeddings.positions, self._dead_letters, self._serving.wake
+            self.recommender, self._desk, embeddings.positions, self._dead_letters, freshness, self._serving.wake
         )
         releases = follower(MODEL_RELEASES, self._notify_swapper)
         self._item_followers = [follower(ITEMS), follower(ITEM_FEATURES), embeddings, releases]
@@ -110,6 +113,7 @@ class Scorer:
         await self._recover_items()
         run(self._swapper.run())
         run(self._rebuild_loop())
+        run(self._note_exposure())
         run(self._users.run())
         run(self._serving.run(self._requests.done))
         run(self._requests.commit_loop())
@@ -134,6 +138,13 @@ class Scorer:
             for build in self._knowledge.due():
                 await asyncio.to_thread(build)
             await asyncio.sleep(_REBUILD_POLL_SEC)
+
+    async def _note_exposure(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPOSURE_SEC)
+            for name, (coverage, gini) in (await asyncio.to_thread(self._knowledge.exposures)).items():
+                COVERAGE.labels(name).set(coverage)
+                EXPOSURE_GINI.labels(name).set(gini)
 
     async def _watch(self) -> None:
         """What /readyz shows."""

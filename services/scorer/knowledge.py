@@ -211,6 +211,15 @@ class Knowledge:
         """Sums of slow counts of `scenarios` [B]."""
         return np.array([self.orders[scenario].acted_sum for scenario in scenarios.tolist()], np.float32)
 
+    def exposures(self) -> dict[str, tuple[float, float]]:
+        """Coverage and Gini coefficient of each scenario, over the items it may recommend; it may run in another thread."""
+        orders = self.orders
+        return {
+            name: self.counts.exposure(scenario, orders[scenario].eligible)
+            for name, scenario in list(self.scenarios.ids.items())
+            if scenario in orders
+        }
+
     def popularity_of(self, scenario: int, rows: I64) -> F32:
         """Slow counts of rows in a scenario, stated each at its own time: to order a few rows by."""
         self.counts.ensure(len(self.catalogue))

@@ -5,18 +5,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from services.scorer.dead_letters import SERVICE
+from services.scorer.freshness import Freshness
 from services.scorer.waiting_room import Ticket
 from shared.clock import Clock
 from shared.codec import Codec, Record
 from shared.kafka import Producer, settle
-from shared.metrics import CANDIDATES, REQUEST_SECONDS, REQUESTS, STAGE_SECONDS
+from shared.metrics import CANDIDATES, HOP_SECONDS, REQUEST_SECONDS, REQUESTS, STAGE_SECONDS
 from shared.topics import RECOMMENDATIONS
+
+_FEATURES_TO_LIST = HOP_SECONDS.labels("features_to_list")
 
 
 class Publisher:
     """Sends records; `on_done(tickets)` once every in-sync replica has them. A failed write ends the task group, and so the process."""
 
-    def __init__(self, producer: Producer, clock: Clock, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, producer: Producer, clock: Clock, tasks: asyncio.TaskGroup, freshness: Freshness) -> None:
+        self._freshness = freshness
         self._producer = producer
         self._clock = clock
         self._tasks = tasks
@@ -32,7 +36,7 @@ class Publisher:
                 await self._producer.send(RECOMMENDATIONS, record["user_id"], self._codec.encode(record))
                 for record in records
             ]
-        task = self._tasks.create_task(self._complete(sent, tickets, on_done))
+        task = self._tasks.create_task(self._complete(sent, tickets, records[-1]["model_version"], on_done))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
         _count(records)
@@ -46,14 +50,17 @@ class Publisher:
         self,
         sent: "Sequence[asyncio.Future[object]]",
         tickets: Sequence[Ticket],
+        version: int,
         on_done: Callable[[Iterable[Ticket]], None],
     ) -> None:
         await settle(sent)
         on_done(tickets)
         now = self._clock.now_ms()
+        self._freshness.listed(version, now)
         for ticket in tickets:
             if ticket.arrived_at:
                 REQUEST_SECONDS.observe((now - ticket.arrived_at) / 1000)
+                _FEATURES_TO_LIST.observe((now - ticket.arrived_at) / 1000)
 
 
 def _count(records: Sequence[Record]) -> None:

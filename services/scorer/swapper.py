@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from services.scorer.dead_letters import DeadLetters
+from services.scorer.freshness import Freshness
 from services.scorer.graphs import OnnxModel
 from services.scorer.recommender import Recommender
 from services.scorer.releases import Offer, ReleaseDesk
@@ -24,8 +25,10 @@ class Swapper:
         desk: ReleaseDesk,
         positions: Mapping[int, int],
         dead_letters: DeadLetters,
+        freshness: Freshness,
         on_swap: Callable[[], None] = lambda: None,
     ) -> None:
+        self._freshness = freshness
         self._recommender = recommender
         self._desk = desk
         self._positions = positions
@@ -67,6 +70,9 @@ class Swapper:
             knowledge.drop_rows(rows.dropped)
         self._recommender.model = model
         self._desk.taken(offer)
+        self._freshness.taken(
+            offer.version, offer.release["released_at"], int(offer.release["metrics"].get("acted_at", 0))
+        )
         MODEL_VERSION.set(offer.version)
         SWAPS.inc()
         log.info("release_taken", version=offer.version, rows=len(rows.item_ids), dropped=len(rows.dropped))

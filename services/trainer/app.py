@@ -50,6 +50,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
             floor=newest.trained_through,
             exporter=exporter,
             health=health,
+            clock=clock,
         )
         await loop.run()
 

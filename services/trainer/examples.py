@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,16 @@ class Past:
     at: int
 
 
+class Came(NamedTuple):
+    """When Kafka took the action in (0 where there is none), and when the example was written: wall clock, milliseconds."""
+
+    acted_at: int
+    labelled_at: int
+
+
+NOTHING_CAME = Came(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class NextItem:
     """A positive event as the next item of its user's sequence.
@@ -43,6 +53,7 @@ class NextItem:
     features: Features  # [C, FEATURES] of the considered candidates
     target: int
     superseded: bool = False
+    came: Came = NOTHING_CAME
     kind: str = "next_item"
 
 
@@ -55,6 +66,7 @@ class Shown:
     features: Features  # [n, FEATURES]
     positions: tuple[int, ...]
     actions: tuple[int, ...]
+    came: Came = NOTHING_CAME
 
 
 Example = NextItem | Shown
@@ -105,7 +117,7 @@ class ExampleParser:
         action = 1 + _action(item["action"])
         event = Past(item["item_id"], action, scenario, _finite(item["value"]), record["occurred_at"])
         history = () if record["history"] is None else Snapshot(record["history"], self._scenario_ids)
-        return NextItem(record["user_id"], event, history, features, target, record["superseded"])
+        return NextItem(record["user_id"], event, history, features, target, record["superseded"], _came(record))
 
     def _shown(self, record: Record, scenario: int) -> Shown:
         items = record["items"]
@@ -115,6 +127,7 @@ class ExampleParser:
             self._features(record, "features", len(items)),
             tuple(item["position"] for item in items),
             tuple(_action(item["action"]) if item["label"] else -1 for item in items),
+            _came(record),
         )
 
     def _features(self, record: Record, field: str, rows: int) -> Features:
@@ -130,6 +143,10 @@ class ExampleParser:
         if not np.isfinite(features).all():
             raise PoisonError("non_finite", field)
         return features
+
+
+def _came(record: Record) -> Came:
+    return Came(record["acted_at"] or 0, record["labelled_at"])
 
 
 def _action(name: str) -> int:

@@ -15,7 +15,9 @@ from services.trainer.examples import Example, NextItem, Shown
 from services.trainer.models import DEFAULT, MODELS
 from services.trainer.models.ranker import Ranker
 from services.trainer.progressive import Window
+from services.trainer.quality import Quality
 from services.trainer.ranker_training import RankerPolicy, RankerTrainer
+from services.trainer.ranking_memory import Lists, ShownItems
 from shared.model_contract import ACTIONS, MAX_SCENARIOS
 from shared.scenarios import Scenario, Scenarios
 from shared.text import TextModel, words_of
@@ -94,6 +96,7 @@ class Learner:
         self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, self._unseen_only, policy.seed)
         self.ranker = RankerTrainer(kinds.ranker, policy.ranker, self._heads, policy.seed)
         self._serving: Ranker | None = None
+        self.quality = Quality(scenarios)
         self.label_window = Window(JUDGED_EXAMPLES)
         self.list_window = Window(JUDGED_EXAMPLES)
         self.examples = 0
@@ -130,13 +133,26 @@ class Learner:
     def observe(self, examples: Sequence[Example]) -> None:
         """Take examples in and judge on them, before any step learns from them."""
         events = [example for example in examples if isinstance(example, NextItem)]
-        lists, shown = self.ranker.observe(events, [example for example in examples if isinstance(example, Shown)])
+        labelled = [example for example in examples if isinstance(example, Shown)]
+        lists, shown = self.ranker.observe(events, labelled)
         serving, candidate = self._serving or self.ranker.ranker, self.ranker.ranker
         with torch.no_grad():
             self.list_window.add(*(self.ranker.list_loss(model, lists).numpy() for model in (serving, candidate)))
             self.label_window.add(*(self.ranker.shown_loss(model, shown).numpy() for model in (serving, candidate)))
+            self._judge(serving, lists, shown, labelled)
         self.encoder.observe(events)
         self.examples += len(examples)
+
+    def _judge(self, serving: Ranker, lists: Lists, shown: ShownItems, labelled: Sequence[Shown]) -> None:
+        if len(lists):
+            self.quality.add_lists(
+                serving(lists.features, lists.scenarios)[0].numpy(), lists.scenarios.numpy(), lists.chosen
+            )
+        # A later, stronger action on an item is no second label of it.
+        first = np.repeat([each.kind == "label" for each in labelled], [len(each.features) for each in labelled])
+        if first.any():
+            chances = torch.sigmoid(serving.shown(shown.features, shown.scenarios, shown.positions)).numpy()
+            self.quality.add_shown(chances[first], shown.scenarios.numpy()[first], shown.actions.numpy()[first])
 
     def step(self, effort: Effort = Effort.FULL) -> StepReport:
         """Learn from all that was observed since the last step."""

@@ -10,7 +10,7 @@ import structlog
 
 from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from services.trainer.effort import Effort, PacePolicy, effort_for, is_due
-from services.trainer.examples import Example, ExampleParser
+from services.trainer.examples import Came, Example, ExampleParser
 from services.trainer.gate import NOT_A_NUMBER, Candidate, GatePolicy, reasons_to_hold
 from services.trainer.graphs import GraphExporter, Graphs
 from services.trainer.intake import SERVICE, DeadLetters, Intake, read_examples, read_items
@@ -18,23 +18,35 @@ from services.trainer.learner import Learner, Weights
 from services.trainer.parity import Probe, largest_difference, probe_of
 from services.trainer.progressive import Comparison
 from services.trainer.releases import Publisher
+from shared.clock import Clock
 from shared.kafka import KafkaError
 from shared.metrics import (
     CHECKPOINT_SECONDS,
     EXAMPLES,
     HELD_RELEASES,
+    HOP_SECONDS,
     LAG,
+    PROGRESSIVE_AUC,
+    PROGRESSIVE_CALIBRATION,
+    PROGRESSIVE_HR,
     PROGRESSIVE_LOG_LOSS,
+    PROGRESSIVE_NDCG,
     PROGRESSIVE_NEXT_ITEM_LOSS,
     RELEASE_SECONDS,
     SHED_REPLAY,
     STAGE_SECONDS,
     STEPS,
+    TRAINER_VERSION,
 )
 from shared.runtime import Health
 from shared.topics import ITEMS, TRAINING_EXAMPLES
 
 log = structlog.get_logger()
+
+_LABEL_TO_GRADIENT, _GRADIENT_TO_RELEASE = (
+    HOP_SECONDS.labels("label_to_gradient"),
+    HOP_SECONDS.labels("gradient_to_release"),
+)
 
 READ_TIMEOUT_MS = 20
 READ_RECORDS = 1000
@@ -62,6 +74,8 @@ class _Captured:
     lists: Comparison
     trained_through: list[int]
     examples: int
+    acted_at: int  # wall clock in milliseconds: the newest action that was learned from, and when
+    learned_at: int
 
     def figures(self) -> dict[str, float]:
         return {
@@ -70,6 +84,7 @@ class _Captured:
             "progressive_next_item_loss": self.lists.candidate,
             "judged_examples": float(self.labels.count),
             "examples": float(self.examples),
+            "acted_at": float(self.acted_at),
         }
 
 
@@ -88,8 +103,12 @@ class Loop:
         floor: Sequence[int],
         exporter: GraphExporter,
         health: Health,
+        clock: Clock,
     ) -> None:
         self._policy = policy
+        self._clock = clock
+        self._came: list[Came] = []  # of what was observed and not yet learned from
+        self._acted_at = self._learned_at = 0
         self._make_learner = make_learner
         self._learner = make_learner()
         self._items, self._examples = items, examples
@@ -160,6 +179,7 @@ class Loop:
             await asyncio.to_thread(self._learner.observe, examples)
         for example in examples:
             EXAMPLES.labels(example.kind).inc()
+            self._came.append(example.came)
 
     async def _learn(self, effort: Effort) -> None:
         through = list(self._examples.next_offsets)
@@ -172,6 +192,23 @@ class Loop:
         PROGRESSIVE_LOG_LOSS.labels("serving").set(self._learner.label_window.compare().serving)
         PROGRESSIVE_NEXT_ITEM_LOSS.set(self._learner.list_window.compare().candidate)
         self._learned_since_release, self._learned_through = True, through
+        self._note_freshness()
+        self._note_quality()
+
+    def _note_freshness(self) -> None:
+        now = self._clock.now_ms()
+        for came in self._came:
+            _LABEL_TO_GRADIENT.observe((now - came.labelled_at) / 1000)
+        self._acted_at = max(self._acted_at, *(came.acted_at for came in self._came), 0)
+        self._came.clear()
+        self._learned_at = now
+
+    def _note_quality(self) -> None:
+        for scenario, found in self._learner.quality.figures().items():
+            PROGRESSIVE_AUC.labels(scenario).set(found.auc)
+            PROGRESSIVE_CALIBRATION.labels(scenario).set(found.calibration)
+            PROGRESSIVE_NDCG.labels(scenario).set(found.ndcg)
+            PROGRESSIVE_HR.labels(scenario).set(found.hr)
 
     async def _release_when_due(self) -> None:
         """Start a release beside the loop when there is something new, the last one is out, and it would not be a step back."""
@@ -195,7 +232,8 @@ class Loop:
         weights, learner = self._learner.snapshot(), self._learner
         labels, lists = learner.label_window.compare(), learner.list_window.compare()
         through = list(self._learned_through)
-        return _Captured(weights, probe_of(learner, weights), labels, lists, through, learner.examples)
+        probe = probe_of(learner, weights)
+        return _Captured(weights, probe, labels, lists, through, learner.examples, self._acted_at, self._learned_at)
 
     async def _judge_and_publish(self, captured: "_Captured") -> Weights | None:
         """The weights that were released; None where they were held or could not be written."""
@@ -219,6 +257,8 @@ class Loop:
                 self._learned_since_release = True
                 return None
         self._health.details["version"] = self._publisher.version
+        TRAINER_VERSION.set(self._publisher.version)
+        _GRADIENT_TO_RELEASE.observe((self._clock.now_ms() - captured.learned_at) / 1000)
         self._learned_since_release |= published.left > 0
         log.info("released", version=self._publisher.version, rows=published.rows, examples=captured.examples)
         return captured.weights

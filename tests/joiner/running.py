@@ -129,7 +129,7 @@ def examples_of(messages: Sequence[Message], bus: Bus) -> dict[str, Record]:
         assert name not in found, f"{name} was written twice"
         assert message.key == record["user_id"].encode()
         assert message.partition == bus.partition_of(record["user_id"])
-        found[name] = {**record, "labelled_at": 0}
+        found[name] = {**record, "labelled_at": 0, "acted_at": record["acted_at"] is not None}
     return found
 
 

@@ -73,7 +73,7 @@ class Partition:
             record = EXAMPLES.decode(message.value)
             name = record.pop("example_id")
             assert name not in found, f"{name} was written twice"
-            found[name] = {**record, "labelled_at": 0}
+            found[name] = {**record, "labelled_at": 0, "acted_at": record["acted_at"] is not None}
         return found
 
 

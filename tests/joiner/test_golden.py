@@ -55,7 +55,7 @@ class Join:
             if isinstance(outcome, Refused):
                 self.refused.append(outcome)
             elif isinstance(outcome, Shown):
-                self.shown += outcome.items
+                self.shown += len(outcome.items)
             else:
                 record = EXAMPLES.decode(encode_example(outcome, 5))
                 assert record["example_id"] not in found

@@ -1,0 +1,32 @@
+# One image per service: docker build --build-arg SERVICE=scorer .  (docker-compose.yml builds all five)
+ARG PYTHON=3.11-slim-bookworm
+
+FROM docker.io/library/python:${PYTHON} AS build
+ARG SERVICE
+# Where torch comes from: `cpu` leaves several GB of CUDA libraries out; empty takes the package index's own.
+ARG TORCH_BACKEND=cpu
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_CACHE=1
+WORKDIR /build
+RUN python -m venv /venv && /venv/bin/pip install --quiet uv==0.13.9
+COPY pyproject.toml constraints.txt ./
+RUN test -n "$SERVICE" || { echo "say which service: --build-arg SERVICE=scorer" >&2; exit 1; }; \
+    /venv/bin/uv pip install --quiet --compile-bytecode --python /venv/bin/python ${TORCH_BACKEND:+--torch-backend $TORCH_BACKEND} \
+        -r pyproject.toml --extra "$SERVICE" -c constraints.txt \
+    && /venv/bin/pip uninstall --quiet --yes uv
+
+FROM docker.io/library/python:${PYTHON}
+ARG SERVICE
+RUN useradd --uid 10001 --create-home eddy && mkdir /state && chown eddy /state
+WORKDIR /app
+COPY --from=build /venv /venv
+COPY schemas ./schemas
+COPY shared ./shared
+COPY services/__init__.py ./services/
+COPY services/${SERVICE} ./services/${SERVICE}
+COPY scenarios.yaml ./scenarios/scenarios.yaml
+RUN /venv/bin/python -m compileall -q shared services
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 SERVICE=${SERVICE} \
+    EDDY_HTTP_HOST=0.0.0.0 EDDY_STATE_DIR=/state EDDY_SCENARIOS_PATH=/app/scenarios/scenarios.yaml
+USER eddy
+VOLUME /state
+CMD ["sh", "-c", "exec python -m services.$SERVICE"]

@@ -1,0 +1,27 @@
+"""The first list by a release tells how fresh it is, once."""
+
+import pytest
+from prometheus_client import REGISTRY
+
+from services.scorer.freshness import Freshness
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("versions", "listed", "loops"), [([(1, 0)], 1, 0), ([(1, 500)], 1, 1), ([(1, 500), (2, 500)], 2, 1)]
+)
+def test_the_first_list_of_a_release_is_counted(versions: list[tuple[int, int]], listed: int, loops: int) -> None:
+    before = value("eddy_loop_hop_seconds_count", hop="release_to_list"), value("eddy_loop_seconds_count")
+    total = value("eddy_loop_seconds_sum")
+    freshness = Freshness()
+    for version, acted_at in versions:
+        freshness.taken(version, 1000, acted_at)
+        freshness.listed(version - 1, 1100)
+        freshness.listed(version, 1500)
+        freshness.listed(version, 9999)
+    after = value("eddy_loop_hop_seconds_count", hop="release_to_list"), value("eddy_loop_seconds_count")
+    assert (after[0] - before[0], after[1] - before[1]) == (listed, loops)
+    assert value("eddy_loop_seconds_sum") - total == pytest.approx(loops * 1.0)

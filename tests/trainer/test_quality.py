@@ -1,0 +1,60 @@
+"""Figures of the serving model by scenario, against their definitions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from services.trainer.models.ranker import Chosen
+from services.trainer.quality import JUDGED, Quality, auc
+from shared.model_contract import ACTIONS
+from tests.trainer.factories import CLICK, SCENARIOS, VIDEO
+
+SHOP = SCENARIOS["shop"].id
+LIKE = ACTIONS.index("like")
+
+
+def chances(of_click: list[float]) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+    found = np.zeros((len(of_click), len(ACTIONS)), np.float32)
+    found[:, CLICK] = of_click
+    return found
+
+
+def test_shown_items_are_judged_by_their_main_action() -> None:
+    quality = Quality(SCENARIOS)
+    actions = np.array([CLICK, -1, CLICK, -1, LIKE])
+    quality.add_shown(chances([0.9, 0.8, 0.3, 0.2, 0.99]), np.full(5, VIDEO), actions)
+    found = quality.figures()
+    assert found.keys() == {"video"}
+    assert found["video"].auc == 0.75
+    assert found["video"].calibration == pytest.approx((0.9 + 0.8 + 0.3 + 0.2) / 2)
+    assert math.isnan(found["video"].ndcg)
+
+
+def test_lists_are_judged_by_the_place_of_what_was_chosen() -> None:
+    scores = np.array([[3.0, 2.0, 1.0, 9.0], [1.0, 1.0, 0.0, 0.0]], np.float32)
+    chosen = Chosen(torch.tensor([3, 2]), torch.tensor([1, 0]), torch.ones(2))
+    quality = Quality(SCENARIOS)
+    quality.add_lists(scores, np.array([VIDEO, SHOP]), chosen)
+    found = quality.figures()
+    # The fourth place of the first list holds no candidate; a tie counts against the model.
+    for name in ("video", "shop"):
+        assert found[name].ndcg == pytest.approx(1 / np.log2(3))
+        assert found[name].hr == 1.0
+
+
+def test_only_the_last_examples_count() -> None:
+    quality = Quality(SCENARIOS)
+    for click in (0.1, 0.9):
+        labels = np.tile([CLICK, -1], JUDGED // 2)
+        quality.add_shown(chances([click, 0.5] * (JUDGED // 2)), np.full(JUDGED, VIDEO), labels)
+    assert quality.figures()["video"].auc == 1.0
+
+
+def test_auc_is_that_of_all_pairs() -> None:
+    random = np.random.default_rng(0)
+    scores, labels = random.integers(0, 5, 60).astype(np.float32), random.random(60) < 0.4
+    pairs = (scores[labels][:, None] > scores[~labels]) + 0.5 * (scores[labels][:, None] == scores[~labels])
+    assert auc(scores, labels) == pytest.approx(pairs.mean())
+    assert math.isnan(auc(scores, np.ones(60, bool)))
