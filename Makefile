@@ -20,8 +20,13 @@ EVALUATE ?=
 BENCH ?=
 TESTS ?= tests
 PORT ?=
+COMPOSE ?= docker compose
+WAIT ?= --wait
+# What .env says, unless the shell says otherwise: as docker compose reads it.
+WITH_ENV = eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env)";
+SERVICE ?=
 
-.PHONY: help install demo evaluate run broker data test lint format typecheck bench constraints clean distclean
+.PHONY: help install demo evaluate up down reset ps logs replay run broker data test lint format typecheck boards bench constraints clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +53,36 @@ evaluate: $(INSTALLED) ## Measure in one process, without Kafka, what is learned
 	@$(BIN)/python -m lab.datasets $(DATASET)
 	@$(BIN)/python -m lab.evaluate $(PROTOCOL) --dataset $(DATASET) $(EVALUATE)
 
+up: ## Start the whole stack in containers: Kafka, the five services, Prometheus, Alertmanager, Grafana (ports: .env)
+	@$(COMPOSE) up --detach --build $(WAIT)
+	@$(WITH_ENV) \
+		printf '%s\n' "" "Eddy is up:" \
+		"  API           http://$$LISTEN:$$GATEWAY_PORT/docs" \
+		"  Grafana       http://$$LISTEN:$$GRAFANA_PORT" \
+		"  Prometheus    http://$$LISTEN:$$PROMETHEUS_PORT" \
+		"  Alertmanager  http://$$LISTEN:$$ALERTMANAGER_PORT" \
+		"  Kafka         $$LISTEN:$$KAFKA_PORT" \
+		"make replay plays MovieLens through it, make logs shows what it says, make down stops it."
+
+down: ## Stop the stack; what it learned stays
+	@$(COMPOSE) down
+
+reset: ## Stop the stack and forget everything it knows
+	@$(COMPOSE) down --volumes
+
+ps: ## Show what of the stack runs
+	@$(COMPOSE) ps
+
+logs: ## Follow what the stack says: SERVICE=scorer for one service
+	@$(COMPOSE) logs --follow --tail 100 $(SERVICE)
+
+replay: $(INSTALLED) ## Play MovieLens through the running stack: DATASET=ml-100k|ml-1m LIMIT=events
+	@$(BIN)/python -m lab.datasets $(DATASET)
+	@$(WITH_ENV) \
+		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_LAB_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
+		EDDY_LAB_READY_URLS=gateway=http://127.0.0.1:$$GATEWAY_PORT,joiner=http://127.0.0.1:$$JOINER_PORT \
+		$(BIN)/python -m lab.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
+
 run: $(INSTALLED) ## Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own
 	@$(BIN)/python -m lab.stack
 
@@ -71,6 +106,9 @@ format: $(INSTALLED) ## Format the code and mend what the linter can mend
 
 typecheck: $(INSTALLED) ## Check the types (mypy, strict)
 	@$(BIN)/mypy
+
+boards: $(INSTALLED) ## Write the boards of Grafana anew from lab/boards.py
+	@$(BIN)/python -m lab.boards
 
 bench: $(INSTALLED) ## Measure the speed of the parts, each beside a reference: BENCH="scorer trainer" for some of them
 	@$(BIN)/python -m lab.bench $(BENCH)

@@ -113,6 +113,7 @@ def _example(kind: str, items: list[Record], considered: list[str], random: np.r
         "model_version": 1,
         "contract": hash_of_contract(),
         "superseded": False,
+        "acted_at": None,
         **head,
     }
 

@@ -1,20 +1,16 @@
 """A scenario that is added while everything runs: each service takes it up, and a click in it is shown, joined and learned from."""
 
-import json
-import urllib.error
-import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lab.ports import HOST
 from shared.codec import Codec
 from shared.kafka import Bus
 from shared.paths import REPO_ROOT
 from shared.settings import Settings, load
 from shared.topics import DEAD_LETTERS, TRAINING_EXAMPLES
 from tests.poll import poll_until
-from tests.service import Service, read_all, running
+from tests.service import read_all, running
 
 SERVICES = ("features", "joiner", "scorer", "trainer", "gateway")
 ADDED = """
@@ -44,8 +40,8 @@ async def test_every_service_takes_a_new_scenario_up(kafka: str, topic_prefix: s
             await service.ready()
         gateway = services["gateway"]
         for number in range(20):
-            put(gateway, f"/v1/items/i{number}", {"title": f"Item {number}", "scenarios": ["video"]})
-        assert post(gateway, event("i1", "play"))["detail"][0]["loc"][-1] == "scenario"
+            gateway.ask("PUT", f"/v1/items/i{number}", {"title": f"Item {number}", "scenarios": ["video"]})
+        assert gateway.ask("POST", "/v1/events", event("i1", "play"))["detail"][0]["loc"][-1] == "scenario"
 
         path.write_text(path.read_text() + ADDED)
         for service in services.values():
@@ -53,18 +49,18 @@ async def test_every_service_takes_a_new_scenario_up(kafka: str, topic_prefix: s
                 lambda log=service.log: "scenario=podcasts" in log.read_text(), what=f"{service.log} knows"
             )
         for number in range(20, 40):
-            put(gateway, f"/v1/items/i{number}", {"title": f"Episode {number}", "scenarios": ["podcasts"]})
-        offset = post(gateway, event("i21", "play"))["accepted"][0]["offset"]
+            gateway.ask("PUT", f"/v1/items/i{number}", {"title": f"Episode {number}", "scenarios": ["podcasts"]})
+        offset = gateway.ask("POST", "/v1/events", event("i21", "play"))["accepted"][0]["offset"]
 
-        listed = get(gateway, f"/v1/recommendations/u?scenario=podcasts&limit=5&after_offset={offset}")
+        listed = gateway.ask("GET", f"/v1/recommendations/u?scenario=podcasts&limit=5&after_offset={offset}")
         items = [item["item_id"] for item in listed["items"]]
         assert len(items) == 5
         assert listed["applied_offset"] == offset
         assert set(items) <= {f"i{number}" for number in range(20, 40)}
 
         answer = {"request_id": listed["request_id"]}
-        post(gateway, event(None, "impression") | answer)
-        post(gateway, event(items[0], "click") | answer | {"position": 0})
+        gateway.ask("POST", "/v1/events", event(None, "impression") | answer)
+        gateway.ask("POST", "/v1/events", event(items[0], "click") | answer | {"position": 0})
         await poll_until(lambda: services["trainer"].metric("eddy_trainer_examples_total", 'kind="label"') > 0)
         await poll_until(lambda: services["trainer"].metric("eddy_trainer_releases_total") > 0)
 
@@ -77,29 +73,3 @@ async def test_every_service_takes_a_new_scenario_up(kafka: str, topic_prefix: s
 
 def event(item_id: str | None, action: str) -> dict[str, Any]:
     return {"user_id": "u", "scenario": "podcasts", "action": action, "item_id": item_id}
-
-
-def get(gateway: Service, path: str) -> dict[str, Any]:
-    return _ask(gateway, path, "GET", None)
-
-
-def put(gateway: Service, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    return _ask(gateway, path, "PUT", body)
-
-
-def post(gateway: Service, body: dict[str, Any]) -> dict[str, Any]:
-    return _ask(gateway, "/v1/events", "POST", body)
-
-
-def _ask(gateway: Service, path: str, method: str, body: dict[str, Any] | None) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"http://{HOST}:{gateway.port}{path}",
-        None if body is None else json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-        method=method,
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return dict(json.loads(answer.read()))
-    except urllib.error.HTTPError as refused:
-        return dict(json.loads(refused.read()))

@@ -15,8 +15,7 @@ SERVICES = ("features", "scorer", "joiner")
 USERS, ITEMS, EVENTS = 12, 40, 400
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def write_ratings(folder: Path) -> Path:
     """A small MovieLens-100K: users with a taste for every third item."""
     source = random.Random(5)
     seen: set[tuple[int, int]] = set()
@@ -27,8 +26,13 @@ def folder(tmp_path: Path) -> Path:
         if (user, item) not in seen:
             seen.add((user, item))
             lines.append(f"{user}\t{item}\t{source.randint(1, 5)}\t{880_000_000 + 20 * len(lines)}\n")
-    (tmp_path / "u.data").write_text("".join(lines))
-    return tmp_path
+    (folder / "u.data").write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_ratings(tmp_path)
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ def example_record(kind: str = "next_item", items: Any = 1, considered: Any = 3,
         "model_version": 0,
         "contract": hash_of_contract(),
         "superseded": False,
+        "acted_at": None,
     }
     return {**record, **changes}
 
