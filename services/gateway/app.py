@@ -1,17 +1,21 @@
 """Wires the gateway."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from services.gateway.answers import Answers
 from services.gateway.api import Gateway, build_app
+from services.gateway.console.pulse import Pulse
+from services.gateway.console.routes import Console, add_console
+from services.gateway.console.shelf import Shelf
 from services.gateway.publisher import Publisher
 from services.gateway.rules import Rules
 from services.gateway.settings import GatewaySettings
 from shared.clock import SystemClock
-from shared.kafka import Bus
+from shared.kafka import Bus, Reader
 from shared.runtime import Health, serve_http
 from shared.scenarios import follow_scenarios, load_scenarios
-from shared.topics import RECOMMENDATIONS
+from shared.topics import ITEMS, MODEL_RELEASES, RECOMMENDATIONS
 
 
 async def main(settings: GatewaySettings, health: Health) -> None:
@@ -21,10 +25,20 @@ async def main(settings: GatewaySettings, health: Health) -> None:
     bus = Bus(settings)
     await bus.create_topics()
     answers = Answers()
-    async with bus.producer() as producer, bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as reader:
+    async with AsyncExitStack() as stack:
+
+        async def reader_of(topic: str) -> Reader:
+            return await stack.enter_async_context(bus.reader(bus.topic_partitions(topic)))
+
+        producer, reader = await stack.enter_async_context(bus.producer()), await reader_of(RECOMMENDATIONS)
         publisher = Publisher(producer, settings.gateway_publish_timeout_sec)
         app = build_app(Gateway(rules, publisher, answers, SystemClock(), settings), health)
         async with asyncio.TaskGroup() as tasks:
+            if settings.gateway_console:
+                console = Console(scenarios, Shelf(), Pulse(bus))
+                add_console(app, console)
+                tasks.create_task(console.shelf.run(await reader_of(ITEMS)))
+                tasks.create_task(console.pulse.run(await reader_of(MODEL_RELEASES)))
             tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
             tasks.create_task(answers.run(reader, health))
             tasks.create_task(serve_http(app, settings.http_host, settings.gateway_http_port))

@@ -21,4 +21,5 @@ class GatewaySettings(Settings):
     gateway_publish_timeout_sec: float = Field(
         5.0, gt=0, le=60, description="Kafka must acknowledge within this time, or the answer is 503."
     )
+    gateway_console: bool = Field(True, description="Serve the live console at /: it reads items and releases.")
     gateway_max_batch: int = Field(1000, ge=1, le=10_000, description="Events in one POST.")

@@ -75,6 +75,11 @@ class QueryFilter:
         kept = dict.fromkeys([*sorted(matches, key=lambda row: -matches[row]), *near])
         return np.array(list(kept), np.int64) if kept else None
 
+    def named(self, query: str) -> I64:
+        """The rows that have every word of a query: whoever types a title means that one."""
+        words = len(words_of(query))
+        return np.array([row for row, shared in self._catalogue.matching(query).items() if shared == words], np.int64)
+
 
 class Blocked:
     """Scratch matrix [lines, rows] of what is blocked, clean between batches."""

@@ -139,7 +139,9 @@ class Recommender:
             features = self._features.compute(batch, candidates, relations, encoded)
         with self._timer("rank"):
             scores, predictions = self._score(features.astype(np.float32), batch)
-        return Ranked(candidates, features, scores, predictions, _ranking(scores, candidates))
+        return Ranked(
+            candidates, features, scores, predictions, _ranking(scores, candidates, self._named(batch, candidates))
+        )
 
     def _encode(self, batch: Batch, excluded: I64) -> Encoded | None:
         if self.model is None:
@@ -172,6 +174,14 @@ class Recommender:
             request, self.knowledge.catalogue.eligible[self._scenarios[request.scenario].id], blocked
         )
 
+    def _named(self, batch: Batch, candidates: Candidates) -> Bool:
+        """[B, C]: which candidates their request's query names in full."""
+        named = np.zeros(candidates.rows.shape, bool)
+        for line, request in enumerate(batch.requests):
+            if request.query and request.candidates is None:
+                named[line] = np.isin(candidates.rows[line], self._query.named(request.query))
+        return named
+
     def _blocked_rows(self, request: Request, user: User) -> I32:
         wanted = self._scenarios[request.scenario].filters
         found = [rows for each in self._filters if each.name in wanted and len(rows := each.rows(request, user))]
@@ -196,6 +206,7 @@ def _padded(blocked: Sequence[I32]) -> I64:
     return out
 
 
-def _ranking(scores: F32, candidates: Candidates) -> I64:
-    """Columns of each request, best first; columns that hold no candidate come last."""
-    return np.argsort(np.where(candidates.valid, -scores, np.inf), axis=1, kind="stable")
+def _ranking(scores: F32, candidates: Candidates, named: Bool) -> I64:
+    """Columns of each request: those that it names first, best first; columns that hold no candidate come last."""
+    order: I64 = np.lexsort((-scores, np.where(candidates.valid, ~named, 2)), axis=1)
+    return order

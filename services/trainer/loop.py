@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 import structlog
@@ -74,6 +75,7 @@ class _Captured:
     lists: Comparison
     trained_through: list[int]
     examples: int
+    hit_rates: dict[str, float]  # progressive, by scenario
     acted_at: int  # wall clock in milliseconds: the newest action that was learned from, and when
     learned_at: int
 
@@ -85,6 +87,7 @@ class _Captured:
             "judged_examples": float(self.labels.count),
             "examples": float(self.examples),
             "acted_at": float(self.acted_at),
+            **{f"{scenario}/hr_at_10": rate for scenario, rate in self.hit_rates.items()},
         }
 
 
@@ -233,7 +236,10 @@ class Loop:
         labels, lists = learner.label_window.compare(), learner.list_window.compare()
         through = list(self._learned_through)
         probe = probe_of(learner, weights)
-        return _Captured(weights, probe, labels, lists, through, learner.examples, self._acted_at, self._learned_at)
+        hit_rates = {name: found.hr for name, found in learner.quality.figures().items() if isfinite(found.hr)}
+        return _Captured(
+            weights, probe, labels, lists, through, learner.examples, hit_rates, self._acted_at, self._learned_at
+        )
 
     async def _judge_and_publish(self, captured: "_Captured") -> Weights | None:
         """The weights that were released; None where they were held or could not be written."""

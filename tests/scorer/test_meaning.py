@@ -6,7 +6,7 @@ import pytest
 from services.scorer.recommender import Recommender
 from shared.codec import Record
 from shared.text import PACKAGED, TextModel
-from tests.scorer.factories import item, recommend, request, scenarios, shown
+from tests.scorer.factories import item, item_features, recommend, request, scenarios, shown
 
 TITLES = {
     "android": ("A film about a robot who falls in love", ["Sci-Fi"]),
@@ -86,3 +86,11 @@ def test_a_query_leaves_what_its_scenario_may_recommend(texts: TextModel | None)
     for _ in range(4):  # before and after the items are read
         assert len(shown(found(engine, "dinner recipe spaghetti pan", limit=5))) == 5
         engine.knowledge.refresh()
+
+
+def test_what_a_query_names_in_full_comes_first() -> None:
+    engine = a_library(None)
+    for name in ("android", "orbit", "pasta", "bread"):
+        engine.apply_item_features(item_features(name, acted=100.0))
+    engine.knowledge.rebuild()
+    assert shown(found(engine, "the football cup", limit=3))[0] == "derby"

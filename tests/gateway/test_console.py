@@ -1,0 +1,136 @@
+"""The console in a real browser, on real services: what one does changes the next list."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from lab.ports import HOST
+from tests.browser import browser
+from tests.poll import poll_until_sync
+from tests.service import Service, running
+
+ITEMS, USERS = 40, 20
+
+
+@pytest.fixture(scope="module")
+def gateway(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Users of two tastes have played the even or the odd items; lists are made by counts alone."""
+    place = tmp_path_factory.mktemp("console")
+    environment = {
+        "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "EDDY_TOPIC_PREFIX": f"{place.parent.name}-console.",
+        "EDDY_STATE_DIR": str(place / "state"),
+    }
+    with ExitStack() as stack:
+        services = {
+            name: stack.enter_context(running(name, environment, place / f"{name}.log"))
+            for name in ("features", "scorer", "gateway")
+        }
+        poll_until_sync(lambda: all(service.is_ready() for service in services.values()), 90, what="services")
+        asked = services["gateway"]
+        for number in range(ITEMS):
+            item = {"title": f"Film number {number}", "categories": [("Even", "Odd")[number % 2]]}
+            asked.ask("PUT", f"/v1/items/i{number}", item)
+        events = [
+            {"user_id": f"u{user}", "scenario": "video", "action": "play", "item_id": f"i{2 * step + user % 2}"}
+            for user in range(USERS)
+            for step in range(user % 5, user % 5 + 14)
+        ]
+        offset = asked.ask("POST", "/v1/events", events)["accepted"][-1]["offset"]
+        assert asked.ask("GET", f"/v1/recommendations/u{USERS - 1}?scenario=video&after_offset={offset}")["items"]
+        poll_until_sync(lambda: services["scorer"].metric("eddy_records_total", 'topic="item-features"') >= ITEMS / 2)
+        yield asked
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page that fails the test when its script does."""
+    errors: list[str] = []
+    opened = chromium.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(20_000)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    yield opened
+    opened.close()
+    assert not [error for error in errors if "422" not in error]  # Chromium tells of each
+
+
+def feed(page: Page) -> list[str]:
+    return page.locator("#feed .title").all_inner_texts()
+
+
+def meet(page: Page, gateway: Service, user: str, scenario: str = "video") -> None:
+    page.goto(f"http://{HOST}:{gateway.port}/?scenario={scenario}&user={user}")
+    expect(page.locator("#feed li")).to_have_count(10)
+
+
+def test_a_click_changes_the_next_list(page: Page, gateway: Service) -> None:
+    meet(page, gateway, "clicker")
+    before = feed(page)
+    page.locator("#feed li").first.get_by_role("button", name="Like").click()
+    expect(page.locator("#said")).to_contain_text("Like: " + before[0])
+    after = feed(page)
+    assert before[0] not in after
+    assert page.locator(".move.new").count() > 0
+    kind = page.locator("#feed .categories").all_inner_texts()
+    liked = "Even" if int(before[0].rsplit(" ", 1)[1]) % 2 == 0 else "Odd"
+    assert kind[:5].count(liked) >= 4
+    expect(page.locator("#feed .why").filter(has_text=f"Because you watched “{before[0]}”").first).to_be_visible()
+    expect(page.locator("#history li")).to_have_text([f"Like: {before[0]}"])
+
+
+def test_it_works_by_keyboard_and_tells_a_screen_reader(page: Page, gateway: Service) -> None:
+    meet(page, gateway, "keyboard")
+    first = feed(page)[0]
+    page.locator("#feed .title").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text(f"Click: {first}")
+    expect(page.locator("#feed .title").first).to_be_focused()
+    page.get_by_role("group", name=f"What to do with {feed(page)[0]}").get_by_role("button", name="Rate 5").press(" ")
+    expect(page.get_by_role("status")).to_contain_text("Rate 5: ")
+
+
+def test_a_search_finds_and_another_user_starts_afresh(page: Page, gateway: Service) -> None:
+    meet(page, gateway, "searcher")
+    page.get_by_placeholder("Search").fill("film number 7")
+    page.get_by_role("search").get_by_role("button").click()
+    expect(page.locator("#feed .title").first).to_have_text("Film number 7")
+    page.get_by_role("button", name="New user").click()
+    expect(page.locator("#said")).to_contain_text("Feed of guest-")
+    expect(page.locator("#history li")).to_have_count(0)
+
+
+def test_charts_follow_the_loop(page: Page, gateway: Service) -> None:
+    meet(page, gateway, "watcher")
+    expect(page.locator('[data-chart="Events"] .now')).to_contain_text("/ s")
+    page.wait_for_function(
+        "document.querySelector('[data-chart=Events] polyline').getAttribute('points').split(' ').length > 2"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(chromium: Browser, gateway: Service, scheme: str, tmp_path: Path) -> None:
+    context = chromium.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)  # type: ignore[arg-type]  # two of its literals
+    page = context.new_page()
+    meet(page, gateway, f"phone-{scheme}")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 21, 27)"
+    assert dark == (scheme == "dark")
+    context.close()
+
+
+def test_what_is_refused_is_said(page: Page, gateway: Service) -> None:
+    meet(page, gateway, "refused")
+    page.evaluate("document.getElementById('user').removeAttribute('maxlength')")
+    page.locator("#user").fill("x" * 300)
+    page.get_by_role("button", name="Show feed").click()
+    expect(page.locator("#said")).to_contain_text("256")
