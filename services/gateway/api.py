@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Discriminator, Field, Tag
 
 from services.gateway.answers import Answers
+from services.gateway.door import Door
 from services.gateway.metering import Metering
 from services.gateway.models import (
     MAX_ID_CHARS,
@@ -38,7 +39,12 @@ OneOrMany = Annotated[
     Body(description="One event or a list of them."),
 ]
 PathId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARS)]
-_UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"description": "Kafka does not take it now: try again."}}
+_UNAVAILABLE: dict[int | str, dict[str, Any]] = {
+    401: {"description": "No API key, or a wrong one."},
+    413: {"description": "The body is too large."},
+    429: {"description": "Too many requests: try again after Retry-After seconds."},
+    503: {"description": "Not ready, or Kafka does not take it now: try again."},
+}
 _NO_ANSWER: dict[int | str, dict[str, Any]] = {504: {"description": "No scorer answered in time."}}
 
 
@@ -83,6 +89,7 @@ class Gateway:
 def build_app(gateway: Gateway, health: Health) -> FastAPI:
     """The application: the API under /v1, its page under /docs, and the health endpoints."""
     app = FastAPI(title="Eddy", description="Events in, recommendations out.", version="1")
+    app.add_middleware(Door, settings=gateway.settings, health=health)
     app.add_middleware(Metering)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(RetriableError, _unavailable)

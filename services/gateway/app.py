@@ -8,6 +8,7 @@ from services.gateway.api import Gateway, build_app
 from services.gateway.console.pulse import Pulse
 from services.gateway.console.routes import Console, add_console
 from services.gateway.console.shelf import Shelf
+from services.gateway.door import keys_of, rate_of
 from services.gateway.publisher import Publisher
 from services.gateway.rules import Rules
 from services.gateway.settings import GatewaySettings
@@ -19,7 +20,12 @@ from shared.topics import ITEMS, MODEL_RELEASES, RECOMMENDATIONS
 
 
 async def main(settings: GatewaySettings, health: Health) -> None:
-    """Run until cancelled. Raises FatalError when Kafka is away at the start or the port is taken."""
+    """Run until cancelled; what is under way is then finished first.
+
+    Raises FatalError when Kafka is away at the start or the port is taken, ConfigError for an open door to the network.
+    """
+    keys_of(settings)
+    rate_of(settings)
     scenarios = load_scenarios(settings.scenarios_path)
     rules = Rules(scenarios)
     bus = Bus(settings)
@@ -41,4 +47,5 @@ async def main(settings: GatewaySettings, health: Health) -> None:
                 tasks.create_task(console.pulse.run(await reader_of(MODEL_RELEASES)))
             tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
             tasks.create_task(answers.run(reader, health))
-            tasks.create_task(serve_http(app, settings.http_host, settings.gateway_http_port))
+            # Cancelled first, and drained before those who read the answers are.
+            await serve_http(app, settings.http_host, settings.gateway_http_port)

@@ -31,6 +31,7 @@ class Served:
 
     http: httpx.AsyncClient
     bus: Bus
+    health: Health
 
     async def read(self, topic: str) -> list[tuple[int, Record]]:
         """Offset and record of everything in a topic."""
@@ -67,7 +68,7 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[Served]:
         following = asyncio.create_task(answers.run(reader, health))
         await poll_until(lambda: health.ready)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
-            yield Served(http, bus)
+            yield Served(http, bus, health)
         following.cancel()
         await asyncio.wait([following])
 

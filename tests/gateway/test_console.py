@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
+import schemathesis
 from playwright.sync_api import Browser, Page, expect
 
 from lab.ports import HOST
@@ -134,3 +136,22 @@ def test_what_is_refused_is_said(page: Page, gateway: Service) -> None:
     page.locator("#user").fill("x" * 300)
     page.get_by_role("button", name="Show feed").click()
     expect(page.locator("#said")).to_contain_text("256")
+
+
+def test_no_request_makes_the_gateway_fail(gateway: Service) -> None:
+    """What the description of the API allows, and what it does not, made up by Schemathesis."""
+    schema = schemathesis.openapi.from_url(f"http://{HOST}:{gateway.port}/openapi.json")
+    asked: list[int] = []
+    for operation in (found.ok() for found in schema.get_all_operations()):
+
+        @hypothesis.given(operation.as_strategy())
+        @hypothesis.settings(
+            max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
+        )
+        def ask(case: schemathesis.Case) -> None:
+            answer = case.call()
+            assert answer.status_code < 500, f"{case.as_curl_command()}: {answer.status_code} {answer.text}"
+            asked.append(answer.status_code)
+
+        ask()
+    assert {202, 200, 422} <= set(asked)

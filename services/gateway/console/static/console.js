@@ -22,7 +22,9 @@ let scenarios = [];
 start();
 
 async function start() {
-  scenarios = await (await fetch("/console/scenarios")).json();
+  const found = await fetch("/console/scenarios");
+  if (!found.ok) return refused(found);
+  scenarios = await found.json();
   for (const { name } of scenarios) $("scenario").append(new Option(name));
   const asked = new URLSearchParams(location.search);
   if (asked.has("scenario")) $("scenario").value = asked.get("scenario");
@@ -35,6 +37,16 @@ async function start() {
   const pulse = new EventSource("/console/pulse");
   pulse.onmessage = (event) => { points.push(...JSON.parse(event.data)); points.splice(0, points.length - 300); drawCharts(); };
   await meet();
+}
+
+/** Not let in: ask for a key and keep it in a cookie, which event streams can carry too. */
+async function refused(answer) {
+  const { detail } = await answer.json();
+  if (answer.status !== 401) { say(detail); setTimeout(() => location.reload(), 2000); return; }
+  const key = prompt(`API key (${detail})`);
+  if (!key) return say(detail);
+  document.cookie = `eddy_key=${encodeURIComponent(key)}; path=/; samesite=strict`;
+  location.reload();
 }
 
 function guest() {
