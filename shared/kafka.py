@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from aiokafka.errors import (
     KafkaError,
     TopicAlreadyExistsError,
 )
+from aiokafka.helpers import create_ssl_context
 from aiokafka.partitioner import murmur2
 
-from shared.errors import FatalError, PoisonError
+from shared.errors import ConfigError, FatalError, PoisonError
 from shared.settings import Settings
 from shared.topics import topics
 
@@ -40,11 +42,58 @@ class Message:
     timestamp_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How the brokers are spoken to: TLS where there is a context, SASL where there is a mechanism."""
+
+    protocol: str
+    tls: ssl.SSLContext | None
+    mechanism: str | None
+    username: str
+    password: str
+
+    @staticmethod
+    def of(settings: Settings) -> "Login":
+        """Raises ConfigError for files that cannot be read, and for a login without a name."""
+        protocol = settings.kafka_security
+        tls = _tls(settings) if protocol.endswith("SSL") else None
+        mechanism = settings.kafka_sasl_mechanism if protocol.startswith("SASL") else None
+        if mechanism and not settings.kafka_username:
+            raise ConfigError(f"EDDY_KAFKA_SECURITY is {protocol}: set EDDY_KAFKA_USERNAME and EDDY_KAFKA_PASSWORD too")
+        return Login(protocol, tls, mechanism, settings.kafka_username, settings.kafka_password.get_secret_value())
+
+    def options(self) -> dict[str, Any]:
+        """As aiokafka's clients take it."""
+        found: dict[str, Any] = {"security_protocol": self.protocol, "ssl_context": self.tls}
+        if self.mechanism:
+            found |= {
+                "sasl_mechanism": self.mechanism,
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password,
+            }
+        return found
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    ca, certificate, key = settings.kafka_ca, settings.kafka_certificate, settings.kafka_key
+    try:
+        made: ssl.SSLContext = create_ssl_context(
+            cafile=ca and str(ca), certfile=certificate and str(certificate), keyfile=key and str(key)
+        )
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(str(path) for path in (ca, certificate, key) if path)
+        raise ConfigError(f"cannot use {files} for TLS: {error}; see EDDY_KAFKA_CA, _CERTIFICATE and _KEY") from error
+    return made
+
+
 class Bus:
     """Kafka as a service sees it: brokers, prefix and partition count from settings."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises ConfigError for a certificate or key that cannot be read."""
         self._servers = settings.kafka_bootstrap_servers
+        self.login = Login.of(settings)
+        self._client = {"bootstrap_servers": self._servers, **self.login.options()}
         self._compression = None if settings.kafka_compression == "none" else settings.kafka_compression
         self._prefix = settings.topic_prefix
         self._replication = settings.topic_replication
@@ -75,7 +124,7 @@ class Bus:
     async def producer(self, **options: Any) -> AsyncIterator["Producer"]:
         """A started producer (acks=all, idempotent), flushed and stopped at the end."""
         raw = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
+            **self._client,
             **{
                 "acks": "all",
                 "enable_idempotence": True,
@@ -95,7 +144,7 @@ class Bus:
     @asynccontextmanager
     async def reader(self, topic_partitions: Sequence[TopicPartition], **options: Any) -> AsyncIterator["Reader"]:
         """A started consumer without a group, on exactly these partitions, at their beginning."""
-        raw = AIOKafkaConsumer(bootstrap_servers=self._servers, group_id=None, **_reading(options))
+        raw = AIOKafkaConsumer(**self._client, group_id=None, **_reading(options))
         await self._start(raw)
         # aiokafka's tasks must have had a turn: stopped before that, they end its `stop` with CancelledError.
         await asyncio.sleep(0)
@@ -110,7 +159,7 @@ class Bus:
     @asynccontextmanager
     async def member(self, topic: str, group: str, listener: Any = None, **options: Any) -> AsyncIterator["Reader"]:
         """A started member of a consumer group on `topic`. It never commits by itself."""
-        raw = AIOKafkaConsumer(bootstrap_servers=self._servers, group_id=self.full_name(group), **_reading(options))
+        raw = AIOKafkaConsumer(**self._client, group_id=self.full_name(group), **_reading(options))
         await self._start(raw)
         try:
             raw.subscribe([self.full_name(topic)], listener=listener)
@@ -120,7 +169,7 @@ class Bus:
 
     async def create_topics(self) -> None:
         """Create what topics.yaml names and is not there. Raises FatalError where a topic has other partitions than it should."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        admin = AIOKafkaAdminClient(**self._client)
         await self._start(admin, "start", "close")
         try:
             existing = set(await admin.list_topics())
@@ -141,7 +190,7 @@ class Bus:
         """Delete every topic below the prefix, whoever made it. Raises FatalError without a prefix: that would be everybody's."""
         if not self._prefix:
             raise FatalError("only topics below a prefix can be deleted: set EDDY_TOPIC_PREFIX")
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        admin = AIOKafkaAdminClient(**self._client)
         await self._start(admin, "start", "close")
         try:
             await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(self._prefix)])
@@ -159,7 +208,7 @@ class Bus:
         about partitions that it is asked about by name, and is asked again: that is not to be taken for nothing committed.
         """
         partitions = self.topic_partitions(topic)
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        admin = AIOKafkaAdminClient(**self._client)
         await self._start(admin, "start", "close")
         try:
             for _ in range(COORDINATOR_TRIES):

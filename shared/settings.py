@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigError
@@ -29,6 +29,19 @@ class Settings(BaseSettings):
     kafka_compression: Literal["none", "snappy", "lz4", "zstd"] = Field(
         "none", description="How records are compressed: costs CPU on both sides, saves network and disk."
     )
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How the brokers are spoken to."
+    )
+    kafka_ca: Path | None = Field(
+        None, description="PEM file of who signed the brokers' certificates; the system's own when not set."
+    )
+    kafka_certificate: Path | None = Field(None, description="PEM file of a certificate to show to the brokers.")
+    kafka_key: Path | None = Field(None, description="PEM file of its key.")
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How to log in where EDDY_KAFKA_SECURITY begins with SASL."
+    )
+    kafka_username: str = Field("", description="Who logs in.")
+    kafka_password: SecretStr = Field(SecretStr(""), description="With which password.")
     topic_prefix: str = Field(
         "", description="Put before every topic, group and transactional id: several Eddys on one Kafka."
     )

@@ -1,7 +1,9 @@
 """server.properties and the log configuration of a single-node Kafka for one machine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from lab.ports import HOST
 
@@ -16,9 +18,9 @@ class Ports:
     controller: int
 
 
-def server_properties(ports: Ports, data: Path) -> str:
-    """One node that is broker and controller; small pools, for it shares the machine with everything else."""
-    return "\n".join(f"{name}={value}" for name, value in _settings(ports, data).items()) + "\n"
+def server_properties(ports: Ports, data: Path, also: Mapping[str, object] = MappingProxyType({})) -> str:
+    """One node that is broker and controller; small pools, for it shares the machine with everything else. `also` has the last word."""
+    return "\n".join(f"{name}={value}" for name, value in {**_settings(ports, data), **also}.items()) + "\n"
 
 
 def _settings(ports: Ports, data: Path) -> dict[str, object]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,29 +49,36 @@ class Broker:
 
 
 @contextmanager
-def running_broker(port: int | None = None, data: Path | None = None) -> Iterator[Broker]:
+def running_broker(
+    port: int | None = None,
+    data: Path | None = None,
+    also: Mapping[str, object] | None = None,
+    format_with: Sequence[str] = (),
+) -> Iterator[Broker]:
     """A broker on `port` (a free one when None), up when this enters, gone with all its data when it leaves.
 
-    With `data` that folder is used and kept. The process dies with the thread that calls this, even by SIGKILL. Raises
-    FatalError, one line that says what to do, when it cannot be had.
+    With `data` that folder is used and kept; `also` are further server properties, `format_with` further arguments of the format. The
+    process dies with the thread that calls this, even by SIGKILL. Raises FatalError, one line that says what to do, when it cannot be had.
     """
     jars = kafka_jars()
     with scratch_folder("kafka") as scratch:
         _check_space(data or scratch)
-        process = _start(jars, scratch, data or scratch / "data", port)
+        process = _start(jars, scratch, data or scratch / "data", port, also or {}, format_with)
         try:
             yield process
         finally:
             _stop(process.process, graceful=data is not None)
 
 
-def _start(jars: Path, scratch: Path, data: Path, port: int | None) -> Broker:
+def _start(
+    jars: Path, scratch: Path, data: Path, port: int | None, also: Mapping[str, object], format_with: Sequence[str]
+) -> Broker:
     if port is not None and is_listened_on(port):
         raise FatalError(f"port {port} is taken: stop what listens there, or choose another port")
     for _ in range(ATTEMPTS):
         ports = Ports(port or free_port(), free_port())
         try:
-            return _start_on(jars, scratch, data, ports)
+            return _start_on(jars, scratch, data, ports, also, format_with)
         except PortTakenError:
             # Between our look and Kafka's bind somebody else took a free port: look again.
             if port is not None:
@@ -79,13 +86,15 @@ def _start(jars: Path, scratch: Path, data: Path, port: int | None) -> Broker:
     raise FatalError(f"no free port found in {ATTEMPTS} attempts: start again")
 
 
-def _start_on(jars: Path, scratch: Path, data: Path, ports: Ports) -> Broker:
+def _start_on(
+    jars: Path, scratch: Path, data: Path, ports: Ports, also: Mapping[str, object], format_with: Sequence[str]
+) -> Broker:
     log_file = scratch / "kafka.log"
     properties = scratch / "server.properties"
-    properties.write_text(server_properties(ports, data))
+    properties.write_text(server_properties(ports, data, also))
     (scratch / "log4j2.properties").write_text(log4j_properties(log_file))
     if not (data / "meta.properties").exists():
-        _format(jars, scratch, properties, log_file)
+        _format(jars, scratch, properties, log_file, format_with)
     process = _java(jars, scratch, "kafka.Kafka", str(properties))
     broker = Broker(f"{HOST}:{ports.clients}", log_file, process)
     try:
@@ -96,9 +105,9 @@ def _start_on(jars: Path, scratch: Path, data: Path, ports: Ports) -> Broker:
     return broker
 
 
-def _format(jars: Path, scratch: Path, properties: Path, log_file: Path) -> None:
+def _format(jars: Path, scratch: Path, properties: Path, log_file: Path, also: Sequence[str]) -> None:
     cluster_id = base64.urlsafe_b64encode(b"e" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-    arguments = ("format", "--standalone", "--ignore-formatted", "-t", cluster_id, "-c", str(properties))
+    arguments = ("format", "--standalone", "--ignore-formatted", "-t", cluster_id, "-c", str(properties), *also)
     process = _java(jars, scratch, "kafka.tools.StorageTool", *arguments)
     try:
         if process.wait(START_TIMEOUT_SEC) != 0:

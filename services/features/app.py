@@ -59,6 +59,7 @@ def _options(settings: FeaturesSettings, bus: Bus) -> FaustOptions:
     return FaustOptions(
         group=bus.full_name(SERVICE),
         servers=bus.servers,
+        login=bus.login,
         datadir=str(datadir),
         url=f"http://{settings.features_instance_id or f'{settings.http_host}:{settings.features_http_port}'}",
         instance_id=settings.features_instance_id,

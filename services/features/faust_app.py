@@ -24,6 +24,8 @@ from faust.stores import memory
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from shared.kafka import Login
+
 log = structlog.get_logger()
 
 Batches = Mapping[TP, Sequence[Any]]
@@ -39,6 +41,7 @@ class FaustOptions:
 
     group: str
     servers: str
+    login: Login
     datadir: str
     url: str
     instance_id: str | None
@@ -244,6 +247,7 @@ class FaustApp:
         self.raw = faust.App(
             options.group,
             broker=";".join(f"kafka://{server.strip()}" for server in options.servers.split(",")),
+            broker_credentials=_credentials(options.login),
             datadir=options.datadir,
             canonical_url=options.url,
             Table=_Table,
@@ -309,3 +313,11 @@ class FaustApp:
         finally:
             await asyncio.shield(self.raw.stop())
         raise self.raw.crash_reason or RuntimeError("Faust stopped by itself")
+
+
+def _credentials(login: Login) -> Any:
+    if login.mechanism:
+        return faust.SASLCredentials(
+            username=login.username, password=login.password, ssl_context=login.tls, mechanism=login.mechanism
+        )
+    return faust.SSLCredentials(login.tls) if login.tls else None
