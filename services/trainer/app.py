@@ -14,6 +14,7 @@ from services.trainer.learner import Learner, LearnerPolicy
 from services.trainer.loop import Loop, LoopPolicy
 from services.trainer.releases import Newest, Publisher, newest_release
 from services.trainer.settings import TrainerSettings
+from services.trainer.watched import Board, Profiler
 from shared.clock import SystemClock
 from shared.kafka import Bus
 from shared.runtime import Health, serve_health
@@ -39,6 +40,8 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         newest = await newest_release(bus)
         exporter = await asyncio.to_thread(_exporter, newest, settings)
         ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
+        profiler = Profiler(settings.state_dir)
+        profiler.listen()
         loop = Loop(
             policy=_loop_policy(settings),
             make_learner=lambda: Learner(scenarios, _learner_policy(settings), texts),
@@ -51,6 +54,8 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
             exporter=exporter,
             health=health,
             clock=clock,
+            board=Board(settings.trainer_tensorboard_dir),
+            profiler=profiler,
         )
         await loop.run()
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from services.trainer.learner import Learner, Weights
 from services.trainer.parity import Probe, largest_difference, probe_of
 from services.trainer.progressive import Comparison
 from services.trainer.releases import Publisher
+from services.trainer.watched import Board, Profiler
 from shared.clock import Clock
 from shared.kafka import KafkaError
 from shared.metrics import (
@@ -107,7 +109,11 @@ class Loop:
         exporter: GraphExporter,
         health: Health,
         clock: Clock,
+        board: Board,
+        profiler: Profiler,
     ) -> None:
+        self._board = board
+        self._profiler = profiler
         self._policy = policy
         self._clock = clock
         self._came: list[Came] = []  # of what was observed and not yet learned from
@@ -187,7 +193,7 @@ class Loop:
     async def _learn(self, effort: Effort) -> None:
         through = list(self._examples.next_offsets)
         with STAGE_SECONDS.labels(SERVICE, "learn").time():
-            report = await asyncio.to_thread(self._learner.step, effort)
+            report = await asyncio.to_thread(self._profiler.around, partial(self._learner.step, effort))
         STEPS.labels("encoder").inc(report.encoder_steps)
         STEPS.labels("ranker").inc(report.ranker_steps)
         SHED_REPLAY.inc(report.shed_steps)
@@ -197,6 +203,7 @@ class Loop:
         self._learned_since_release, self._learned_through = True, through
         self._note_freshness()
         self._note_quality()
+        self._board.learned(self._learner, report)
 
     def _note_freshness(self) -> None:
         now = self._clock.now_ms()
@@ -265,6 +272,7 @@ class Loop:
         self._health.details["version"] = self._publisher.version
         TRAINER_VERSION.set(self._publisher.version)
         _GRADIENT_TO_RELEASE.observe((self._clock.now_ms() - captured.learned_at) / 1000)
+        await asyncio.to_thread(self._board.released, captured.weights, self._publisher.version)
         self._learned_since_release |= published.left > 0
         log.info("released", version=self._publisher.version, rows=published.rows, examples=captured.examples)
         return captured.weights

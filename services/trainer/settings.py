@@ -36,3 +36,7 @@ class TrainerSettings(Settings):
         0, ge=0, description="Catalogues up to this size train on the full softmax."
     )
     trainer_max_users: int = Field(200_000, ge=100, description="Users whose sequences are kept for replay.")
+    trainer_tensorboard_dir: Path | None = Field(
+        None,
+        description="Folder that TensorBoard reads: scalars of every turn, item vectors once a minute; none when not set.",
+    )

@@ -1,8 +1,11 @@
 """Examples in, releases out, on a real broker."""
 
+import json
+import signal
 from pathlib import Path
 
 import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shared.model_contract import DIM
 from shared.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
@@ -70,3 +73,25 @@ async def test_what_cannot_be_used_is_kept_aside(
         ("training-examples", "undecodable"),
         ("training-examples", "undecodable"),
     ]
+
+
+async def test_learning_can_be_watched_and_profiled(
+    kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
+) -> None:
+    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    await place.bus.create_topics()
+    await place.publish_items(40)
+    with place.trainer(release_interval_sec="0.2", tensorboard_dir=str(tmp_path / "board")) as trainer:
+        await poll_until(trainer.is_ready, what="ready on empty topics")
+        trainer.process.send_signal(signal.SIGUSR1)
+        await place.publish_examples(events_of(100))
+        await poll_until(place.newest_covers_all, what="a release that learned from all examples")
+        traces = await poll_until(lambda: list(place.state.glob("trainer-profile-*.json")), what="a profile")
+        await poll_until(lambda: list((tmp_path / "board").glob("*/items/tensors.tsv")), what="item vectors")
+        assert trainer.stop() == 0
+    assert any(event.get("name") == "aten::mm" for event in json.loads(traces[0].read_text())["traceEvents"])
+    written = EventAccumulator(str(tmp_path / "board"))
+    written.Reload()
+    tags = set(written.Tags()["scalars"])
+    assert {"loss/next item, encoder", "steps/ranker", "video/AUC", "video/HR at 10"} <= tags
+    assert written.Scalars("loss/next item, encoder")[-1].step == 200
