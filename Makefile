@@ -26,7 +26,7 @@ WAIT ?= --wait
 WITH_ENV = eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env)";
 SERVICE ?=
 
-.PHONY: help install demo evaluate up down reset ps logs replay run broker data test lint format typecheck boards bench constraints clean distclean
+.PHONY: help install demo evaluate up down reset ps logs replay run broker data test lint format typecheck boards docs bench constraints clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ typecheck: $(INSTALLED) ## Check the types (mypy, strict)
 
 boards: $(INSTALLED) ## Write the boards of Grafana anew from lab/boards.py
 	@$(BIN)/python -m lab.boards
+
+docs: $(INSTALLED) ## Write docs/metrics.md and docs/settings.md anew from code
+	@$(BIN)/python -m lab.reference
 
 bench: $(INSTALLED) ## Measure the speed of the parts, each beside a reference: BENCH="scorer trainer" for some of them
 	@$(BIN)/python -m lab.bench $(BENCH)
