@@ -59,8 +59,9 @@ def run(options: Options, console: Console) -> Outcome:
     started = time.monotonic()
     counted = known_users(np.array(stream.users))
     methods = {}
-    with bar(console, "search", 2 * len(stream)) as show:
-        for number, (name, text_model) in enumerate({"words and meaning": options.text_model, "words": ""}.items()):
+    variants = {"words and meaning": options.text_model, "words": ""} if options.text_model else {"words": ""}
+    with bar(console, "search", len(variants) * len(stream)) as show:
+        for number, (name, text_model) in enumerate(variants.items()):
             played = Prequential(
                 stream,
                 SCENARIO,
