@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lab.datasets.dataset import Dataset, build
 from lab.datasets.layouts import LAYOUTS, Layout
+from lab.datasets.mapped import MAPPING, read_mapped
 from lab.datasets.sequences import SEQUENCES, read_sequences
 from lab.datasets.sources import SOURCES
 from shared.errors import ConfigError
@@ -30,6 +31,8 @@ def read_folder(path: Path, name: str = "") -> Dataset:
     if path.suffix == SEQUENCES and path.is_file():
         return read_sequences(path)
     folder = path.parent if path.is_file() else path
+    if (folder / MAPPING).is_file():
+        return _not_empty(read_mapped(folder), folder)
     layout = _layout(folder)
     try:
         users, items, values, times_sec = layout.events(folder)
@@ -40,6 +43,10 @@ def read_folder(path: Path, name: str = "") -> Dataset:
         raise ConfigError(f"{folder / layout.marker} is not as MovieLens publishes it: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot read {error.filename}: {error.strerror}") from error
+    return _not_empty(dataset, folder)
+
+
+def _not_empty(dataset: Dataset, folder: Path) -> Dataset:
     if not len(dataset):
         raise ConfigError(f"{folder} holds no events")
     return dataset
@@ -52,4 +59,6 @@ def _layout(folder: Path) -> Layout:
         if any(folder.glob(layout.marker)):
             return layout
     markers = ", ".join(layout.marker for layout in LAYOUTS)
-    raise ConfigError(f"{folder} is no MovieLens folder: it has none of {markers}")
+    raise ConfigError(
+        f"{folder} is no MovieLens folder: it has none of {markers}; for data of your own write a {MAPPING}"
+    )

@@ -1,0 +1,131 @@
+"""Data of one's own: a folder of CSV or Parquet files, and a `mapping.yaml` that says which column is what.
+
+This is the one place that touches pyarrow.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as arrow
+import pyarrow.compute as compute
+import pyarrow.csv as csv
+import pyarrow.parquet as parquet
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lab.datasets.dataset import Dataset, Item, build
+from shared.errors import ConfigError
+
+MAPPING = "mapping.yaml"
+_EMPTY_IS_NOTHING = csv.ConvertOptions(strings_can_be_null=True)
+
+NOTHING_SAID = 3.0  # in the middle of 1 to 5
+BETWEEN = "|"
+MILLISECONDS_FROM = 1e11  # as seconds that would be the year 5138
+
+
+class Mapping(BaseModel):
+    """What `mapping.yaml` may say: files (or patterns) below the folder, and names of columns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    events: str
+    user: str
+    item: str
+    time: str
+    value: str | None = None
+    items: str | None = None
+    item_id: str | None = None
+    title: str | None = None
+    categories: str | None = None
+
+
+def read_mapped(folder: Path) -> Dataset:
+    """Read such a folder. Raises ConfigError, one line, that names the file and what is wrong with it."""
+    path = folder / MAPPING
+    try:
+        mapping = Mapping.model_validate(yaml.safe_load(path.read_text()))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    wanted = [name for name in (mapping.user, mapping.item, mapping.time, mapping.value) if name]
+    events = _read(folder, mapping.events, wanted)
+    values = (
+        np.full(len(events), NOTHING_SAID, np.float32) if mapping.value is None else _numbers(events, mapping.value)
+    )
+    return build(
+        folder.resolve().name,
+        _words(events, mapping.user),
+        _words(events, mapping.item),
+        values.astype(np.float32),
+        _seconds(events, mapping.time),
+        _items(folder, mapping),
+        {},
+    )
+
+
+def _items(folder: Path, mapping: Mapping) -> list[Item]:
+    if mapping.items is None:
+        return []
+    item_id = mapping.item_id or mapping.item
+    table = _read(folder, mapping.items, [item_id], [name for name in (mapping.title, mapping.categories) if name])
+    nothing = [""] * len(table)
+    titles = _words(table, mapping.title) if mapping.title else nothing
+    categories = _words(table, mapping.categories) if mapping.categories else nothing
+    found = zip(_words(table, item_id), titles, categories, strict=True)
+    return [
+        Item(name, title, genres=tuple(filter(None, map(str.strip, said.split(BETWEEN)))))
+        for name, title, said in found
+    ]
+
+
+def _read(folder: Path, pattern: str, required: list[str], optional: list[str] | None = None) -> arrow.Table:
+    """The columns of all files: the required ones are nowhere empty."""
+    columns = [*required, *(optional or [])]
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise ConfigError(f"{folder / MAPPING}: there is no {pattern} in {folder}")
+    tables = []
+    for path in paths:
+        try:
+            table = (
+                parquet.read_table(path)
+                if path.suffix == ".parquet"
+                else csv.read_csv(path, convert_options=_EMPTY_IS_NOTHING)
+            )
+        except (arrow.ArrowInvalid, OSError) as error:
+            raise ConfigError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+        missing = next((name for name in columns if name not in table.column_names), None)
+        if missing:
+            raise ConfigError(f"{path} has no column {missing}: it has {', '.join(table.column_names)}")
+        empty = next((name for name in required if table[name].null_count), None)
+        if empty:
+            raise ConfigError(f"{path}: {empty} is empty in {table[empty].null_count} of {len(table)} rows")
+        tables.append(table.select(columns))
+    return arrow.concat_tables(tables, promote_options="permissive")
+
+
+def _words(table: arrow.Table, name: str) -> list[str]:
+    return ["" if one is None else str(one) for one in table[name].to_pylist()]
+
+
+def _numbers(table: arrow.Table, name: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(compute.cast(table[name], arrow.float64()), np.float64)
+    except arrow.ArrowInvalid as error:
+        raise ConfigError(f"{name} holds what is no number: {str(error).splitlines()[0]}") from error
+
+
+def _seconds(table: arrow.Table, name: str) -> NDArray[np.float64]:
+    """Seconds since the epoch, from those, from milliseconds, or from dates and times (UTC where they do not say)."""
+    column = table[name]
+    if arrow.types.is_temporal(column.type):
+        return (
+            np.asarray(compute.cast(compute.cast(column, arrow.timestamp("ms", "UTC")), arrow.int64()), np.float64)
+            / 1e3
+        )
+    numbers = _numbers(table, name)
+    return numbers / 1000 if len(numbers) and np.median(numbers) > MILLISECONDS_FROM else numbers
