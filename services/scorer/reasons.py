@@ -17,11 +17,13 @@ _WORDS = {"encoder": "taste", "trending": "trending", "fresh": "new", "random": 
 # By source number; the one after the last is for what filled up.
 _WORD_OF = [*(_WORDS.get(source, "") for source in SOURCES), POPULAR]
 _FILLED = len(SOURCES)
-_COVISITED = SOURCES.index("covisited")
+_COVISITED, _ENCODER = SOURCES.index("covisited"), SOURCES.index("encoder")
+LEAST_LIKENESS = 0.3  # cosine; rows are unit vectors
 
 
 class Reasons:
-    """`covisited:<item id>` names the strongest of the user's last items; other sources have a word."""
+    """`covisited:<item id>` names the one of the user's last items that calls most for this one, `taste:<item id>` the one most like it by
+    the model's vectors, where one is like it at all; other sources have a word."""
 
     def __init__(self, knowledge: Knowledge) -> None:
         self._knowledge = knowledge
@@ -30,24 +32,43 @@ class Reasons:
         """The reason of each place of each list."""
         codes = np.where(candidates.filled, _FILLED, candidates.sources).tolist()
         words: list[list[str]] = []
-        covisited: list[tuple[int, int, int]] = []
+        named: dict[int, list[tuple[int, int, int]]] = {_COVISITED: [], _ENCODER: []}
         for line, choice in enumerate(chosen):
             own = [codes[line][column] for column in choice.columns]
             words.append([_WORD_OF[code] for code in own])
             words[line][choice.ranked :] = [EXPLORATION] * (len(own) - choice.ranked)
-            ranked = enumerate(own[: choice.ranked])
-            covisited += [(line, place, choice.columns[place]) for place, code in ranked if code == _COVISITED]
-        if covisited:
-            self._name_causes(batch, candidates, covisited, words)
+            for place, code in enumerate(own[: choice.ranked]):
+                if code in named:
+                    named[code].append((line, place, choice.columns[place]))
+        for code, places in named.items():
+            if places:
+                self._name_causes(batch, candidates, code, places, words)
         return words
 
     def _name_causes(
-        self, batch: Batch, candidates: Candidates, covisited: list[tuple[int, int, int]], words: list[list[str]]
+        self,
+        batch: Batch,
+        candidates: Candidates,
+        code: int,
+        places: list[tuple[int, int, int]],
+        words: list[list[str]],
     ) -> None:
-        lines, _, columns = np.array(covisited).T
-        causes = self._strongest(batch.histories.rows[lines, -LAST_ITEMS:], candidates.rows[lines, columns])
-        for (line, place, _), row in zip(covisited, causes.tolist(), strict=True):
-            words[line][place] = f"covisited:{self._knowledge.catalogue.ids[row]}"
+        lines, _, columns = np.array(places).T
+        last, rows = batch.histories.rows[lines, -LAST_ITEMS:], candidates.rows[lines, columns]
+        word = "covisited" if code == _COVISITED else "taste"
+        causes = self._strongest(last, rows) if code == _COVISITED else self._likest(last, rows)
+        for (line, place, _), row in zip(places, causes.tolist(), strict=True):
+            if row:
+                words[line][place] = f"{word}:{self._knowledge.catalogue.ids[row]}"
+
+    def _likest(self, last: I64, rows: I64) -> I64:
+        """Of each line of `last` [R, L] the item most like `rows` [R], 0 where none is like it."""
+        vectors = self._knowledge.table.vectors
+        known = np.where(last < len(vectors), last, 0)
+        likeness = np.where(known > 0, np.einsum("rld,rd->rl", vectors[known], vectors[rows]), -1.0)
+        best = np.argmax(likeness, axis=1)
+        lines = np.arange(len(known))
+        return np.where(likeness[lines, best] >= LEAST_LIKENESS, known[lines, best], 0)
 
     def _strongest(self, last: I64, rows: I64) -> I64:
         """Of each line of `last` [R, L] the item that calls most for `rows` [R]."""

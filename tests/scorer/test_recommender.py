@@ -290,3 +290,24 @@ def test_extreme_times_and_counts_stay_finite() -> None:
         matrix = np.frombuffer(found["features"], "<f2")
         assert np.isfinite(matrix).all()
         assert len(found["items"]) == 5
+
+
+def test_what_the_encoder_brings_names_the_item_that_it_is_like() -> None:
+    engine = recommender()
+    names = [f"m{number}" for number in range(8)]
+    for name in names:
+        engine.apply_item(item(name))
+    # m0 to m3 point one way, m4 to m7 another; m7 is like nothing the user had.
+    vectors = np.zeros((8, DIM), np.float32)
+    vectors[:4, 0] = vectors[4:7, 1] = vectors[7, 2] = 1.0
+    engine.apply_rows(names, vectors, np.zeros(8, np.float32))
+    engine.model = OnnxModel(1, encode_graph(), rank_graph({"encoder_score": 1.0}))
+    engine.apply_user_features(user_features("u", ["m5", "m0"]))
+    (found,) = recommend(engine, request(limit=6))
+    reasons = {place["item_id"]: place["reason"] for place in found["items"] if place["source"] == "encoder"}
+    assert {name: reasons.get(name, "taste:m0") for name in ("m1", "m2", "m3")} == dict.fromkeys(
+        ("m1", "m2", "m3"), "taste:m0"
+    )
+    assert {name: reasons.get(name, "taste:m5") for name in ("m4", "m6")} == dict.fromkeys(("m4", "m6"), "taste:m5")
+    assert reasons.get("m7", "taste") == "taste"
+    assert len(reasons) >= 4

@@ -105,7 +105,7 @@ function showVersion(version) {
 }
 
 function sourceItem({ reason }) {
-  return reason.startsWith("covisited:") ? reason.slice("covisited:".length) : "";
+  return /^(covisited|taste):/.test(reason) ? reason.slice(reason.indexOf(":") + 1) : "";
 }
 
 async function learnTitles(ids) {
@@ -122,7 +122,8 @@ function titleOf(id) {
 
 function why(item) {
   const source = sourceItem(item);
-  if (source) return `Because you ${PAST[state.scenario] ?? "chose"} “${titleOf(source)}”`;
+  const past = PAST[state.scenario] ?? "chose";
+  if (source) return item.reason.startsWith("taste") ? `Like “${titleOf(source)}”, which you ${past}` : `Because you ${past} “${titleOf(source)}”`;
   return REASONS[item.reason] ?? "";
 }
 
