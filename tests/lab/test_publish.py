@@ -1,0 +1,49 @@
+"""What docs/publish-events.md tells publishers to do gives messages that Eddy reads."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from lab.encode import encoded
+from shared.codec import Codec
+from shared.errors import ConfigError
+from shared.kafka import Bus
+from shared.paths import REPO_ROOT
+from shared.settings import Settings
+from shared.topics import USER_EVENTS
+from tests.service import read_all
+
+PAGE = (REPO_ROOT / "docs" / "publish-events.md").read_text()
+
+
+async def test_the_python_of_the_page_publishes_an_event(kafka: str, topic_prefix: str) -> None:
+    bus = Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix))
+    await bus.create_topics()
+    found = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert found
+    program = found[1].replace("127.0.0.1:19092", kafka).replace('"user-events"', f'"{topic_prefix}user-events"')
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPO_ROOT, capture_output=True, text=True, check=False)  # noqa: ASYNC221
+    assert done.returncode == 0, done.stderr
+    (message,) = await read_all(bus, USER_EVENTS)
+    record = Codec.for_topic(USER_EVENTS).decode(message.value)
+    assert (record["event_id"], record["item_id"], record["value"]) == ("python-1", "i1", 120.0)
+    assert message.key == b"u-python"
+    assert message.partition == bus.partition_of("u-python")
+
+
+def test_the_json_of_the_page_is_encoded() -> None:
+    found = re.search(r"echo '(\{.*?\})'", PAGE)
+    assert found
+    record = Codec.of("user_event").decode(encoded("user_event", found[1]))
+    assert record["event_id"] == "kcat-1"
+    assert record["attributes"] == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"event_id": "e"}), json.dumps({"colour": "red"})])
+def test_what_is_no_record_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(ConfigError, match="that is no user_event: ") as refused:
+        encoded("user_event", text)
+    assert "\n" not in str(refused.value)
