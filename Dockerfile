@@ -26,7 +26,7 @@ COPY services/${SERVICE} ./services/${SERVICE}
 COPY scenarios.yaml ./scenarios/scenarios.yaml
 RUN /venv/bin/python -m compileall -q shared services
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 SERVICE=${SERVICE} \
-    EDDY_HTTP_HOST=0.0.0.0 EDDY_STATE_DIR=/state EDDY_SCENARIOS_PATH=/app/scenarios/scenarios.yaml
+    EDDY_HTTP_HOST=0.0.0.0 EDDY_STATE_DIR=/state EDDY_TRAINER_GRAPHS_DIR=/state/graphs EDDY_SCENARIOS_PATH=/app/scenarios/scenarios.yaml
 USER eddy
 VOLUME /state
 CMD ["sh", "-c", "exec python -m services.$SERVICE"]
