@@ -109,7 +109,7 @@ LOOP = Board(
             Panel(
                 "Request to list",
                 "From a request's arrival in Kafka to the publication of its list.",
-                quantiles("eddy_scorer_request_seconds"),
+                quantiles("eddy_loop_hop_seconds", among='{hop="request_to_list"}'),
                 "s",
             ),
         ],

@@ -1,5 +1,6 @@
 """A real Prometheus as a local process, for tests of boards and alerts: the machine's own, or Debian's package without installing it."""
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -54,7 +55,7 @@ class Prometheus:
         address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
         try:
             with urllib.request.urlopen(address, timeout=10) as answer:
-                return list(yaml.safe_load(answer)["data"]["result"])
+                return list(json.load(answer)["data"]["result"])
         except urllib.error.HTTPError as refused:
             raise ValueError(refused.read().decode()) from refused
 

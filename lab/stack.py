@@ -9,8 +9,6 @@ import asyncio
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -29,6 +27,7 @@ from services.joiner.settings import JoinerSettings
 from services.scorer.settings import ScorerSettings
 from services.trainer.settings import TrainerSettings
 from shared.kafka import Bus
+from shared.ready import is_ready
 from shared.settings import PREFIX, Settings, load
 
 SERVICES: Mapping[str, type[Settings]] = {
@@ -154,19 +153,14 @@ def _short_name(command: Sequence[str]) -> str:
 def _announce(stack: Stack, group: ProcessGroup) -> None:
     waiting = dict.fromkeys(SERVICES)
     while waiting and not group.stopping:
-        for service in [service for service in waiting if _is_ready(f"{stack.url(service)}/readyz")]:
+        for service in [service for service in waiting if is_ready(stack.url(service))]:
             del waiting[service]
         time.sleep(READY_POLL_SEC)
     if not waiting:
-        group.say(f"ready: API on {stack.url('gateway')}/docs, Kafka on {stack.settings.kafka_bootstrap_servers}")
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+        gateway = stack.url("gateway")
+        group.say(
+            f"ready: console on {gateway}, API on {gateway}/docs, Kafka on {stack.settings.kafka_bootstrap_servers}"
+        )
 
 
 if __name__ == "__main__":

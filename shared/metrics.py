@@ -22,11 +22,11 @@ REASONS = (
     "bad_features",
     "wrong_key",
 )
-# event -> features -> list -> impression -> label -> gradient -> release -> first list by it. A list is asked for, and seen, by people:
-# `features_to_list` is a request's own time, `list_to_impression` theirs.
+# event -> features -> list -> impression -> label -> gradient -> release -> first list by it. A list is made upon request, so its hop
+# begins there; `list_to_impression` is the time that people take.
 HOPS = (
     "event_to_features",
-    "features_to_list",
+    "request_to_list",
     "list_to_impression",
     "action_to_label",
     "label_to_gradient",
@@ -67,9 +67,6 @@ ITEMS_WITH_STATE = Gauge("eddy_features_items", "Items with state on this instan
 
 # scorer
 REQUESTS = Counter("eddy_scorer_lists_total", "Lists published.", ["scenario", "trigger"])
-REQUEST_SECONDS = Histogram(
-    "eddy_scorer_request_seconds", "From the request's append to Kafka to its list's publication.", buckets=_LATENCY
-)
 CANDIDATES = Counter(
     "eddy_scorer_shown_candidates_total", "Places of lists filled, by candidate source.", ["scenario", "source"]
 )

@@ -5,14 +5,14 @@ import urllib.error
 import urllib.request
 
 
-def main(port: str) -> int:
-    """0 when /readyz says so within two seconds."""
+def is_ready(url: str) -> bool:
+    """Whether the service at `url` says so within two seconds."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
-            return 0
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+            return True
     except (urllib.error.URLError, OSError):
-        return 1
+        return False
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(0 if is_ready(f"http://127.0.0.1:{sys.argv[1]}") else 1)

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from types import MethodType
 from typing import Annotated, Any, Literal, Self, TypeAlias
+from weakref import WeakMethod
 
 import structlog
 import yaml
@@ -116,7 +118,7 @@ class Scenarios(_Frozen):
 
     version: Literal[1]
     scenarios: Annotated[dict[str, Scenario], Field(min_length=1)]
-    _followers: list[Follower] = PrivateAttr(default_factory=list)
+    _followers: list[Callable[[], Follower | None]] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="after")
     def _ids_unique(self) -> Self:
@@ -139,10 +141,13 @@ class Scenarios(_Frozen):
         return {name: scenario.id for name, scenario in self.scenarios.items()}
 
     def each(self, follower: Follower) -> None:
-        """Call `follower(name, scenario)` for every scenario there is, and for each that comes later."""
+        """Call `follower(name, scenario)` for every scenario there is, and for each that comes later.
+
+        Whose method it is need not live on for that.
+        """
         for name, scenario in self.scenarios.items():
             follower(name, scenario)
-        self._followers.append(follower)
+        self._followers.append(WeakMethod(follower) if isinstance(follower, MethodType) else lambda: follower)
 
     def take_from(self, newer: "Scenarios") -> tuple[list[str], list[str]]:
         """Add the scenarios that are new in `newer`; their names, and those of scenarios that it changes or lacks: these stay as they are.
@@ -157,7 +162,7 @@ class Scenarios(_Frozen):
         for name, scenario in added.items():
             self.scenarios[name] = scenario
             self.ids[name] = scenario.id
-            for follower in self._followers:
+            for follower in [found for reference in self._followers if (found := reference())]:
                 follower(name, scenario)
         return list(added), [name for name, scenario in self.scenarios.items() if newer.get(name) != scenario]
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from lab.ports import HOST, free_port
 from shared.kafka import Bus, Message
 from shared.paths import REPO_ROOT
-from tests.poll import poll_until
+from tests.poll import poll_until, poll_until_sync
 
 
 @dataclass
@@ -45,8 +45,7 @@ class Service:
         """What /readyz says once it says 200. Raises AssertionError, with the log, when the process ends before."""
 
         def answer() -> str | None:
-            assert self.process.poll() is None, f"ended before it was ready:\n{self.log.read_text()[-3000:]}"
-            return self.answer("/readyz")
+            return self.answer("/readyz") if _lives_and_is_ready(self) else None
 
         return dict(json.loads(await poll_until(answer, timeout_sec, what=f"{self.log.stem} ready") or ""))
 
@@ -99,6 +98,27 @@ def running(service: str, environment: Mapping[str, str], log: Path, *python_opt
         process.wait()
 
 
+@contextmanager
+def running_together(
+    services: Iterable[str], environment: Mapping[str, str], folder: Path, **own: Mapping[str, str]
+) -> Iterator[dict[str, Service]]:
+    """Start several services, each with its `own` variables too and a log in `folder`; all are ready when this enters."""
+    with ExitStack() as stack:
+        started = {
+            name: stack.enter_context(running(name, {**environment, **own.get(name, {})}, folder / f"{name}.log"))
+            for name in services
+        }
+        poll_until_sync(
+            lambda: all(map(_lives_and_is_ready, started.values())), 120, what=f"{', '.join(started)} ready"
+        )
+        yield started
+
+
+def _lives_and_is_ready(service: Service) -> bool:
+    assert service.process.poll() is None, f"ended before it was ready:\n{service.log.read_text()[-3000:]}"
+    return service.is_ready()
+
+
 def own_settings(service: str, settings: Mapping[str, str]) -> dict[str, str]:
     """A service's settings by their short names, as environment variables."""
     return {f"EDDY_{service.upper()}_{name.upper()}": value for name, value in settings.items()}
@@ -107,6 +127,16 @@ def own_settings(service: str, settings: Mapping[str, str]) -> dict[str, str]:
 def logs_in(folder: Path) -> str:
     """What the services of a test wrote, for a failing test to show."""
     return "\n".join(path.read_text()[-3000:] for path in sorted(folder.glob("*.log")))
+
+
+async def filled_list(gateway: Service, path: str, items: int) -> dict[str, Any]:
+    """The first list of so many items: a scorer reads what was published a moment ago."""
+
+    def asked() -> dict[str, Any] | None:
+        answer = gateway.ask("GET", path)
+        return answer if len(answer.get("items", ())) >= items else None
+
+    return await poll_until(asked, what=f"{items} items in {path}") or {}
 
 
 async def read_all(bus: Bus, topic: str) -> list[Message]:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Discriminator, Field, Tag
 
 from services.gateway.answers import Answers
-from services.gateway.door import Door
+from services.gateway.door import Door, keys_of, rate_of
 from services.gateway.metering import Metering
 from services.gateway.models import (
     MAX_ID_CHARS,
@@ -87,9 +87,10 @@ class Gateway:
 
 
 def build_app(gateway: Gateway, health: Health) -> FastAPI:
-    """The application: the API under /v1, its page under /docs, and the health endpoints."""
+    """The application: the API under /v1, its page under /docs, and the health endpoints. Raises ConfigError for an open door."""
     app = FastAPI(title="Eddy", description="Events in, recommendations out.", version="1")
-    app.add_middleware(Door, settings=gateway.settings, health=health)
+    keys, rate = keys_of(gateway.settings), rate_of(gateway.settings)
+    app.add_middleware(Door, health=health, keys=keys, rate=rate, max_body=gateway.settings.gateway_max_body_bytes)
     app.add_middleware(Metering)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(RetriableError, _unavailable)

@@ -8,7 +8,6 @@ from services.gateway.api import Gateway, build_app
 from services.gateway.console.pulse import Pulse
 from services.gateway.console.routes import Console, add_console
 from services.gateway.console.shelf import Shelf
-from services.gateway.door import keys_of, rate_of
 from services.gateway.publisher import Publisher
 from services.gateway.rules import Rules
 from services.gateway.settings import GatewaySettings
@@ -24,8 +23,6 @@ async def main(settings: GatewaySettings, health: Health) -> None:
 
     Raises FatalError when Kafka is away at the start or the port is taken, ConfigError for an open door to the network.
     """
-    keys_of(settings)
-    rate_of(settings)
     scenarios = load_scenarios(settings.scenarios_path)
     rules = Rules(scenarios)
     bus = Bus(settings)

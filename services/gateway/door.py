@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
+from urllib.parse import unquote
 
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
@@ -29,16 +30,18 @@ RETRY_SEC = 1
 class Door:
     """ASGI middleware: 401 without a key, 413 for too much, 429 for too often, 503 until the gateway is ready, each with what to do.
 
-    A key comes as `Authorization: Bearer`, as `X-API-Key`, or as a cookie, which is what the console has. Raises ConfigError for a
-    gateway without keys that others than this machine can reach.
+    A key comes as `Authorization: Bearer`, as `X-API-Key`, or as a cookie, which is what the console has. No `keys` let everybody in, no
+    `rate` holds nobody up.
     """
 
-    def __init__(self, app: ASGIApp, settings: GatewaySettings, health: Health) -> None:
+    def __init__(
+        self, app: ASGIApp, health: Health, keys: Sequence[str], rate: RateLimitItem | None, max_body: int
+    ) -> None:
         self._app = app
         self._health = health
-        self._keys = keys_of(settings)
-        self._max_body = settings.gateway_max_body_bytes
-        self._rate = rate_of(settings)
+        self._keys = keys
+        self._rate = rate
+        self._max_body = max_body
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +130,7 @@ def _key(headers: Headers) -> str:
         found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return unquote(found.value) if found else ""
 
 
 def _answer(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:

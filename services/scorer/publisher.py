@@ -10,10 +10,10 @@ from services.scorer.waiting_room import Ticket
 from shared.clock import Clock
 from shared.codec import Codec, Record
 from shared.kafka import Producer, settle
-from shared.metrics import CANDIDATES, HOP_SECONDS, REQUEST_SECONDS, REQUESTS, STAGE_SECONDS
+from shared.metrics import CANDIDATES, HOP_SECONDS, REQUESTS, STAGE_SECONDS
 from shared.topics import RECOMMENDATIONS
 
-_FEATURES_TO_LIST = HOP_SECONDS.labels("features_to_list")
+_REQUEST_TO_LIST = HOP_SECONDS.labels("request_to_list")
 
 
 class Publisher:
@@ -59,8 +59,7 @@ class Publisher:
         self._freshness.listed(version, now)
         for ticket in tickets:
             if ticket.arrived_at:
-                REQUEST_SECONDS.observe((now - ticket.arrived_at) / 1000)
-                _FEATURES_TO_LIST.observe((now - ticket.arrived_at) / 1000)
+                _REQUEST_TO_LIST.observe((now - ticket.arrived_at) / 1000)
 
 
 def _count(records: Sequence[Record]) -> None:

@@ -14,7 +14,7 @@ from services.trainer.learner import Learner, LearnerPolicy
 from services.trainer.loop import Loop, LoopPolicy
 from services.trainer.releases import Newest, Publisher, newest_release
 from services.trainer.settings import TrainerSettings
-from services.trainer.watched import Board, Profiler
+from services.trainer.watched import Profiler, TensorBoard
 from shared.clock import SystemClock
 from shared.kafka import Bus
 from shared.runtime import Health, serve_health
@@ -54,7 +54,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
             exporter=exporter,
             health=health,
             clock=clock,
-            board=Board(settings.trainer_tensorboard_dir),
+            board=TensorBoard(settings.trainer_tensorboard_dir),
             profiler=profiler,
         )
         await loop.run()

@@ -20,7 +20,7 @@ from services.trainer.learner import Learner, Weights
 from services.trainer.parity import Probe, largest_difference, probe_of
 from services.trainer.progressive import Comparison
 from services.trainer.releases import Publisher
-from services.trainer.watched import Board, Profiler
+from services.trainer.watched import Profiler, TensorBoard
 from shared.clock import Clock
 from shared.kafka import KafkaError
 from shared.metrics import (
@@ -109,7 +109,7 @@ class Loop:
         exporter: GraphExporter,
         health: Health,
         clock: Clock,
-        board: Board,
+        board: TensorBoard,
         profiler: Profiler,
     ) -> None:
         self._board = board

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
-class Board:
+class TensorBoard:
     """Writes what TensorBoard reads into a folder; nothing without one. The step is the number of examples learned from."""
 
     def __init__(self, folder: Path | None) -> None:

@@ -15,8 +15,7 @@ from lab.prometheus import Prometheus, binary, running_prometheus
 from shared.paths import REPO_ROOT
 from tests.lab.processes import command
 from tests.lab.test_replay_loop import write_ratings
-from tests.poll import poll_until_sync
-from tests.service import running
+from tests.service import running_together
 
 OBSERVABILITY = REPO_ROOT / "observability"
 SERVICES = ("features", "joiner", "scorer", "trainer", "gateway")
@@ -67,16 +66,19 @@ def prometheus(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     }
     joiner = {"EDDY_JOINER_LATENESS_SEC": "86400"}
     with ExitStack() as stack:
-        services = {
-            name: stack.enter_context(
-                running(name, environment | (joiner if name == "joiner" else {}), place / f"{name}.log")
-            )
-            for name in SERVICES
-        }
+        services = stack.enter_context(running_together(SERVICES, environment, place, joiner=joiner))
         at = {name: f"{HOST}:{service.port}" for name, service in services.items()}
         found = stack.enter_context(running_prometheus(at, place))
-        poll_until_sync(lambda: all(service.is_ready() for service in services.values()), 120, what="all services")
-        arguments = ["-m", "lab.replay", "--data", str(write_ratings(place)), "--output", str(place / "report")]
+        arguments = [
+            "-m",
+            "lab.replay",
+            "--data",
+            str(write_ratings(place)),
+            "--rate",
+            "20",
+            "--output",
+            str(place / "report"),
+        ]
         replay = {
             "EDDY_LAB_JOINER_URL": f"http://{at['joiner']}",
             "EDDY_LAB_READY_URLS": ",".join(f"{name}=http://{address}" for name, address in at.items()),

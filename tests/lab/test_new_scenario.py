@@ -1,6 +1,5 @@
 """A scenario that is added while everything runs: each service takes it up, and a click in it is shown, joined and learned from."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from shared.paths import REPO_ROOT
 from shared.settings import Settings, load
 from shared.topics import DEAD_LETTERS, TRAINING_EXAMPLES
 from tests.poll import poll_until
-from tests.service import read_all, running
+from tests.service import filled_list, read_all, running_together
 
 SERVICES = ("features", "joiner", "scorer", "trainer", "gateway")
 ADDED = """
@@ -32,12 +31,7 @@ async def test_every_service_takes_a_new_scenario_up(kafka: str, topic_prefix: s
     }
     bus = Bus(load(Settings, environment))
     await bus.create_topics()
-    with ExitStack() as stack:
-        services = {
-            name: stack.enter_context(running(name, environment, tmp_path / f"{name}.log")) for name in SERVICES
-        }
-        for service in services.values():
-            await service.ready()
+    with running_together(SERVICES, environment, tmp_path) as services:
         gateway = services["gateway"]
         for number in range(20):
             gateway.ask("PUT", f"/v1/items/i{number}", {"title": f"Item {number}", "scenarios": ["video"]})
@@ -52,7 +46,7 @@ async def test_every_service_takes_a_new_scenario_up(kafka: str, topic_prefix: s
             gateway.ask("PUT", f"/v1/items/i{number}", {"title": f"Episode {number}", "scenarios": ["podcasts"]})
         offset = gateway.ask("POST", "/v1/events", event("i21", "play"))["accepted"][0]["offset"]
 
-        listed = gateway.ask("GET", f"/v1/recommendations/u?scenario=podcasts&limit=5&after_offset={offset}")
+        listed = await filled_list(gateway, f"/v1/recommendations/u?scenario=podcasts&limit=5&after_offset={offset}", 5)
         items = [item["item_id"] for item in listed["items"]]
         assert len(items) == 5
         assert listed["applied_offset"] == offset

@@ -30,7 +30,7 @@ def scratch_folders() -> set[Path]:
 def test_stack_brings_kafka_gets_ready_and_leaves_nothing_after_ctrl_c() -> None:
     before = scratch_folders()
     with command(STACK, without=("EDDY_KAFKA_BOOTSTRAP_SERVERS",)) as running:
-        running.read_until("ready: API on http://")
+        running.read_until("ready: console on http://")
         assert any("java" in member.name() for member in running.family)
         running.send_group(signal.SIGINT)
         assert running.finish(60) == 128 + signal.SIGINT

@@ -1,13 +1,14 @@
 """scenarios.yaml: the shipped file holds, and a bad one is refused with its line."""
 
 import pickle
+import weakref
 from pathlib import Path
 
 import pytest
 
 from shared.errors import ConfigError
 from shared.paths import REPO_ROOT
-from shared.scenarios import Scenarios, ValueRange, load_scenarios
+from shared.scenarios import Scenario, Scenarios, ValueRange, load_scenarios
 
 SHIPPED = REPO_ROOT / "scenarios.yaml"
 
@@ -99,3 +100,22 @@ def test_another_process_has_followers_of_its_own() -> None:
     scenarios = load_scenarios(SHIPPED)
     scenarios.each(lambda *_: None)  # which no pickle could carry
     assert pickle.loads(pickle.dumps(scenarios)).ids == scenarios.ids
+
+
+def test_who_follows_need_not_live_on(tmp_path: Path) -> None:
+    """A learner that is replaced by another is not kept by the scenarios it followed."""
+
+    class Follower:
+        def hear(self, name: str, _: Scenario) -> None:
+            heard.append(name)
+
+    heard: list[str] = []
+    scenarios, gone, stays = load_scenarios(SHIPPED), Follower(), Follower()
+    scenarios.each(gone.hear)
+    scenarios.each(stays.hear)
+    known = weakref.ref(gone)
+    del gone
+    assert known() is None
+    heard.clear()
+    scenarios.take_from(changed(tmp_path, with_podcasts(SHIPPED.read_text())))
+    assert heard == ["podcasts"]

@@ -1,7 +1,6 @@
 """Kafka over TLS with a login: every service on a broker that takes nobody else in."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from shared.errors import ConfigError, FatalError
 from shared.kafka import Bus
 from shared.settings import Settings, load
 from shared.topics import DEAD_LETTERS, TRAINING_EXAMPLES
-from tests.poll import poll_until, poll_until_sync
-from tests.service import read_all, running
+from tests.poll import poll_until
+from tests.service import filled_list, read_all, running_together
 
 SERVICES = ("features", "scorer", "joiner", "trainer", "gateway")
 PLAIN_USER, SCRAM_USER, PASSWORD = "plain-user", "scram-user", "pass word"
@@ -77,17 +76,13 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 async def test_the_loop_turns_over_tls_with_a_login(secured: Secured, topic_prefix: str, tmp_path: Path) -> None:
     environment = secured.environment() | {"EDDY_TOPIC_PREFIX": topic_prefix, "EDDY_STATE_DIR": str(tmp_path / "state")}
-    with ExitStack() as stack:
-        services = {
-            name: stack.enter_context(running(name, environment, tmp_path / f"{name}.log")) for name in SERVICES
-        }
-        poll_until_sync(lambda: all(service.is_ready() for service in services.values()), 120, what="services")
+    with running_together(SERVICES, environment, tmp_path) as services:
         gateway = services["gateway"]
         for number in range(5):
             gateway.ask("PUT", f"/v1/items/i{number}", {"title": f"Item {number}"})
         did = {"user_id": "u", "scenario": "video"}
         offset = gateway.ask("POST", "/v1/events", did | {"action": "play", "item_id": "i1"})["accepted"][0]["offset"]
-        listed = gateway.ask("GET", f"/v1/recommendations/u?scenario=video&after_offset={offset}")
+        listed = await filled_list(gateway, f"/v1/recommendations/u?scenario=video&after_offset={offset}", 5)
         assert listed["applied_offset"] == offset
         answer = did | {"request_id": listed["request_id"]}
         gateway.ask("POST", "/v1/events", answer | {"action": "impression"})
