@@ -89,7 +89,9 @@ async def test_the_loop_turns_over_tls_with_a_login(secured: Secured, topic_pref
         answer = did | {"request_id": listed["request_id"]}
         gateway.ask("POST", "/v1/events", answer | {"action": "impression"})
         gateway.ask("POST", "/v1/events", answer | {"action": "click", "item_id": listed["items"][0]["item_id"]})
-        await poll_until(lambda: services["trainer"].metric("eddy_trainer_releases_total") > 0, 60, what="a release")
+        trainer = services["trainer"]
+        await poll_until(lambda: trainer.metric("eddy_trainer_examples_total") >= 3, 60, what="all examples")
+        await poll_until(lambda: trainer.metric("eddy_trainer_releases_total") > 0, 60, what="a release")
     bus = Bus(load(Settings, {name: value for name, value in environment.items() if "STATE" not in name}))
     assert len(await read_all(bus, TRAINING_EXAMPLES)) >= 3
     assert await read_all(bus, DEAD_LETTERS) == []
