@@ -57,6 +57,7 @@ up: ## Start the whole stack in containers: Kafka, the five services, Prometheus
 	@$(COMPOSE) up --detach --build $(WAIT)
 	@$(WITH_ENV) \
 		printf '%s\n' "" "Eddy is up:" \
+		"  Console       http://$$LISTEN:$$GATEWAY_PORT" \
 		"  API           http://$$LISTEN:$$GATEWAY_PORT/docs" \
 		"  Grafana       http://$$LISTEN:$$GRAFANA_PORT" \
 		"  Prometheus    http://$$LISTEN:$$PROMETHEUS_PORT" \
