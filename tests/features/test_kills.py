@@ -1,6 +1,8 @@
 """SIGKILL at random moments, an empty disk each time: the published states are those of a run that nobody disturbed."""
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ async def test_states_survive_kills_at_random_moments(kafka: str, topic_prefix: 
     for life in range(KILLS):
         await place.publish(records[life * EVENTS_PER_LIFE : (life + 1) * EVENTS_PER_LIFE])
         with place.worker(instance_id="one", commit_interval_sec="0.05", batch_events="200") as worker:
-            await _has_written(place, chance.randrange(1, 2000))
+            async with _more_features(place, chance.randrange(1, 2000)):
+                pass
             worker.kill()
     await place.publish(records[KILLS * EVENTS_PER_LIFE :])
     with place.worker(instance_id="one"):
@@ -44,8 +47,8 @@ async def test_worker_takes_over_from_a_killed_one(kafka: str, topic_prefix: str
     await place.publish(records[:4000])
     with place.worker(session_timeout_sec="6") as first, place.worker(session_timeout_sec="6") as second:
         await poll_until(lambda: first.is_ready() and second.is_ready(), what="both workers ready")
-        await place.publish(records[4000:12_000])
-        await _has_written(place, 500)
+        async with _more_features(place, 500):
+            await place.publish(records[4000:12_000])
         first.kill()
         await place.publish(records[12_000:])
         await poll_until(place.done, timeout_sec=60, interval_sec=0.5, what="all events handled")
@@ -55,8 +58,9 @@ async def test_worker_takes_over_from_a_killed_one(kafka: str, topic_prefix: str
     assert await place.dead_letters() == expected.dead, place.logs()
 
 
-async def _has_written(place: Place, records: int) -> None:
-    """Wait until that many more records of features are there."""
+@asynccontextmanager
+async def _more_features(place: Place, records: int) -> AsyncIterator[None]:
+    """Wait at the end until there are so many more records of features than at the beginning."""
 
     partitions = [*place.bus.topic_partitions(USER_FEATURES), *place.bus.topic_partitions(ITEM_FEATURES)]
     async with place.bus.reader(partitions) as reader:
@@ -65,6 +69,7 @@ async def _has_written(place: Place, records: int) -> None:
             return sum((await reader.end_offsets(partitions)).values())
 
         before = await written()
+        yield
 
         async def reached() -> bool:
             return await written() >= before + records
