@@ -2,7 +2,8 @@
 
 A message is `C3 01`, the CRC-64-AVRO fingerprint of the writer's schema (8 bytes, little-endian), then the Avro body. A reader
 finds the writer's schema by its fingerprint among the current schemas and their former versions (schemas/versions), so bytes
-written by an older release stay readable. Encoding is strict: an unknown or missing field is an error.
+written by an older release stay readable. Encoding is strict: an unknown or missing field is an error. Messages in the framing of a
+schema registry are brought into this one before they come here (shared.framing).
 """
 
 import io
@@ -49,6 +50,17 @@ class Codec:
         """The codec of the record that `topic` carries."""
         return Codec.of(topics()[topic].record)
 
+    def writer(self, header: bytes) -> dict[str, Any] | None:
+        """The schema of messages that begin with `header`, if it is known."""
+        return self._writers.get(header)
+
+    def learn(self, schema: dict[str, Any]) -> bytes:
+        """The header for messages that others wrote with `schema`: from now on they are read too, resolved against the current schema."""
+        parsed = dict(fastavro.parse_schema(schema, _force=True))
+        header = _header(parsed)
+        self._writers.setdefault(header, parsed)
+        return header
+
     def encode(self, record: Record) -> bytes:
         """Bytes of `record`. Raises ValueError when it does not match the schema exactly (fastavro strict mode)."""
         out = io.BytesIO()
@@ -60,7 +72,12 @@ class Codec:
         """The record in `payload`. Raises DecodeError when it is not one: wrong marker, unknown schema, cut or surplus bytes."""
         writer = self._writers.get(payload[:HEADER_BYTES])
         if writer is None:
-            raise DecodeError(f"no version of {self.record} begins with {payload[:HEADER_BYTES].hex()!r}")
+            framed = (
+                " (a schema registry's number: set EDDY_SCHEMA_REGISTRY_URL to look it up)"
+                if payload[:1] == b"\0"
+                else ""
+            )
+            raise DecodeError(f"no version of {self.record} begins with {payload[:HEADER_BYTES].hex()!r}{framed}")
         body = io.BytesIO(payload)
         body.seek(HEADER_BYTES)
         try:

@@ -22,6 +22,7 @@ from aiokafka.helpers import create_ssl_context
 from aiokafka.partitioner import murmur2
 
 from shared.errors import ConfigError, FatalError, PoisonError
+from shared.framing import Framing, framed
 from shared.settings import Settings
 from shared.topics import topics
 
@@ -93,6 +94,7 @@ class Bus:
         """Raises ConfigError for a certificate or key that cannot be read."""
         self._servers = settings.kafka_bootstrap_servers
         self.login = Login.of(settings)
+        self.framing = Framing(settings.schema_registry_url)
         self._client = {"bootstrap_servers": self._servers, **self.login.options()}
         self._compression = None if settings.kafka_compression == "none" else settings.kafka_compression
         self._prefix = settings.topic_prefix
@@ -257,9 +259,9 @@ class Producer:
     ) -> "asyncio.Future[Any]":
         """Queue a record; the future ends with its metadata (partition, offset) once all in-sync replicas have it."""
         encoded = key.encode() if isinstance(key, str) else key
-        future: asyncio.Future[Any] = await self.raw.send(
-            self._bus.full_name(topic), value=value, key=encoded, partition=partition
-        )
+        full = self._bus.full_name(topic)
+        written = await self._bus.framing.written(topic, full, value)
+        future: asyncio.Future[Any] = await self.raw.send(full, value=written, key=encoded, partition=partition)
         return future
 
     async def send_all(self, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
@@ -280,7 +282,7 @@ class Reader:
     async def batch(self, timeout_ms: int = 200, max_records: int = 1000, *partitions: TopicPartition) -> list[Message]:
         """Up to `max_records` messages that are there, waiting at most `timeout_ms` for the first; in order within a partition."""
         found = await self.raw.getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
-        return [self._message(record) for records in found.values() for record in records]
+        return [await self._message(record) for records in found.values() for record in records]
 
     async def end_offsets(
         self, topic_partitions: Sequence[TopicPartition] | None = None
@@ -295,15 +297,11 @@ class Reader:
         """Whether every position has reached `ends`."""
         return all([await self.raw.position(partition) >= end for partition, end in ends.items()])
 
-    def _message(self, record: Any) -> Message:
-        return Message(
-            self._bus.short_name(record.topic),
-            record.partition,
-            record.offset,
-            record.key,
-            record.value or b"",
-            record.timestamp,
-        )
+    async def _message(self, record: Any) -> Message:
+        topic, value = self._bus.short_name(record.topic), record.value or b""
+        if framed(value):
+            value = await self._bus.framing.read(topic, value)
+        return Message(topic, record.partition, record.offset, record.key, value, record.timestamp)
 
 
 async def settle(futures: Iterable[Awaitable[Any]]) -> list[Any]:

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     )
     kafka_username: str = Field("", description="Who logs in.")
     kafka_password: SecretStr = Field(SecretStr(""), description="With which password.")
+    schema_registry_url: str | None = Field(
+        None,
+        description="A schema registry with Confluent's API: records are registered there and written in its wire format. "
+        "Both framings are read.",
+    )
     topic_prefix: str = Field(
         "", description="Put before every topic, group and transactional id: several Eddys on one Kafka."
     )

@@ -50,7 +50,7 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
         tasks.create_task(users.lane.run())
         tasks.create_task(items.lane.run())
         tasks.create_task(_watch(app, health, settings.features_recovery_stall_sec))
-        tasks.create_task(app.run(worker, [bus.full_name(topic) for topic in (USER_EVENTS, ITEM_SIGNALS)]))
+        tasks.create_task(app.run(worker, bus, [USER_EVENTS, ITEM_SIGNALS]))
 
 
 def _options(settings: FeaturesSettings, bus: Bus) -> FaustOptions:

@@ -24,7 +24,8 @@ from faust.stores import memory
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from shared.kafka import Login
+from shared.framing import framed
+from shared.kafka import Bus, Login
 
 log = structlog.get_logger()
 
@@ -66,6 +67,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
     """Faust's consumer, but records go out by whole batches."""
 
     handler: Handler
+    bus: Bus
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -78,6 +80,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         """Fetch once and hand everything over; nothing is left to yield."""
         moves = self._moves
         records, active = await self._wait_next_records(timeout)
+        await self._unframe(records)
         self.handler.turn()
         if not self.should_stop and records:
             good = self.flow_active and moves == self._moves
@@ -87,6 +90,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
             await self._fetch_again(records.keys() - taken.keys())
         return
         yield  # makes this the generator that Faust iterates over
+
+    async def _unframe(self, records: Batches) -> None:
+        for tp, batch in records.items():
+            for record in batch:
+                if framed(record.value):
+                    record.value = await self.bus.framing.read(self.bus.short_name(tp.topic), record.value)
 
     def _follows(self, tp: TP, batch: Sequence[Any]) -> bool:
         """Whether `batch` may come next. A gap in a source is believed when fetching again shows the same (an aborted stretch)."""
@@ -302,11 +311,11 @@ class FaustApp:
         except ConsumerNotStarted:
             return False
 
-    async def run(self, handler: Handler, sources: Iterable[str]) -> None:
+    async def run(self, handler: Handler, bus: Bus, sources: Iterable[str]) -> None:
         """Hand over the records of the topics `sources` until cancelled; raises what it crashed of."""
-        self.consumer.handler = handler
+        self.consumer.handler, self.consumer.bus = handler, bus
         for topic in sources:
-            self.raw.topics.add(self.raw.topic(topic))
+            self.raw.topics.add(self.raw.topic(bus.full_name(topic)))
         try:
             await self.raw.start()
             await self.raw.wait_until_stopped()

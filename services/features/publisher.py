@@ -32,6 +32,7 @@ class Publisher:
     def __init__(self, producer: Producer, bus: Bus, clock: Clock) -> None:
         self._producer = producer.raw
         self._bus = bus
+        self._framing = bus.framing
         self._clock = clock
         self._dead_letters = Codec.of("dead_letter")
 
@@ -68,10 +69,11 @@ class Publisher:
         sent = []
         batch = self._producer.create_batch()
         for key, value in records:
-            if batch.append(key=key, value=value, timestamp=None) is None:
+            written = await self._framing.written(topic, full, value)
+            if batch.append(key=key, value=written, timestamp=None) is None:
                 sent.append(await self._producer.send_batch(batch, full, partition=partition))
                 batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
+                batch.append(key=key, value=written, timestamp=None)
         sent.append(await self._producer.send_batch(batch, full, partition=partition))
         acknowledged = await settle(sent)
         return int(acknowledged[-1].offset) + int(batch.record_count()) - 1

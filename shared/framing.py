@@ -1,0 +1,105 @@
+"""Confluent's wire format: how the clients of a schema registry frame a record (docs.confluent.io, "Wire format").
+
+A message is a zero byte, the number that the registry gave the schema (4 bytes, big-endian), then the Avro body. This is the one place
+that speaks to a registry. Inside Eddy a record keeps the single-object encoding of shared.codec: what precedes the body is exchanged when
+it is read from Kafka and, where a registry is set, when it is written.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from schema_registry.client import AsyncSchemaRegistryClient
+from schema_registry.client.errors import ClientError
+from schema_registry.client.schema import AvroSchema
+
+from shared.codec import HEADER_BYTES, MARKER, Codec
+from shared.errors import FatalError
+
+MAGIC = b"\x00"
+HEAD_BYTES = 5
+TRIES_EVERY_SEC = 0.5
+PATIENCE_SEC = 30.0
+
+T = TypeVar("T")
+
+
+class Framing:
+    """Exchanges what precedes a record's body; what is neither framing is left as it is. Without `url` records are written as they are."""
+
+    def __init__(self, url: str | None) -> None:
+        self._host = urlsplit(url).hostname if url else None
+        self._registry = AsyncSchemaRegistryClient(url, timeout=httpx.Timeout(5.0)) if url else None
+        self._heads: dict[tuple[str, bytes], bytes] = {}  # full topic and single-object header -> Confluent head
+        self._headers: dict[tuple[str, bytes], bytes] = {}  # topic and Confluent head -> single-object header
+
+    async def written(self, topic: str, full_topic: str, value: bytes | None) -> bytes | None:
+        """`value` as it goes to Kafka. Its schema is registered when it is first met, for the subject `<full topic>-value`.
+
+        Raises FatalError where the registry does not answer or does not take the schema.
+        """
+        if self._registry is None or value is None or value[:2] != MARKER:
+            return value
+        header = value[:HEADER_BYTES]
+        head = self._heads.get((full_topic, header))
+        if head is None:
+            schema = Codec.for_topic(topic).writer(header)
+            if schema is None:
+                return value
+            head = MAGIC + (await self._register(f"{full_topic}-value", AvroSchema(schema))).to_bytes(4)
+            self._heads[full_topic, header] = head
+        return head + value[HEADER_BYTES:]
+
+    async def read(self, topic: str, value: bytes) -> bytes:
+        """`value`, which `framed`, in the single-object encoding: as it is where nobody knows its schema.
+
+        Raises FatalError where the registry does not answer.
+        """
+        head = value[:HEAD_BYTES]
+        header = self._headers.get((topic, head))
+        if header is None:
+            schema = await self._look_up(int.from_bytes(head[1:]))
+            if schema is None:
+                return value
+            header = self._headers[topic, head] = Codec.for_topic(topic).learn(schema.raw_schema)
+        return header + value[HEAD_BYTES:]
+
+    async def _register(self, subject: str, schema: AvroSchema) -> int:
+        registry = self._registry
+        assert registry is not None
+        try:
+            return await self._patiently(lambda: registry.register(subject, schema))
+        except ClientError as error:
+            raise FatalError(
+                f"the schema registry at {self._host} does not take the schema of {subject} ({error.message})"
+            ) from error
+
+    async def _look_up(self, number: int) -> AvroSchema | None:
+        registry = self._registry
+        if registry is None:
+            return None
+        try:
+            found = await self._patiently(lambda: registry.get_by_id(number))
+        except ClientError as error:
+            raise FatalError(f"the schema registry at {self._host} refuses to tell ({error.message})") from error
+        return found if isinstance(found, AvroSchema) else None
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        until = time.monotonic() + PATIENCE_SEC
+        while True:
+            try:
+                return await ask()
+            except httpx.TransportError as error:
+                if time.monotonic() > until:
+                    raise FatalError(
+                        f"no schema registry at {self._host}: start it, or leave EDDY_SCHEMA_REGISTRY_URL unset"
+                    ) from error
+            await asyncio.sleep(TRIES_EVERY_SEC)
+
+
+def framed(value: bytes | None) -> bool:
+    """Whether a message looks like one in Confluent's wire format."""
+    return value is not None and value[:1] == MAGIC and len(value) >= HEAD_BYTES

@@ -1,0 +1,208 @@
+"""Confluent's framing against a real registry, and against Confluent's own client."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from lab.ports import HOST, free_port
+from lab.registry import running_registry
+from shared import framing
+from shared.codec import Codec
+from shared.errors import DecodeError, FatalError
+from shared.framing import Framing, framed
+from shared.kafka import Bus
+from shared.paths import SCHEMAS
+from shared.settings import Settings, load
+from shared.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, topics
+from tests.poll import poll_until
+from tests.service import filled_list, read_all, running_together
+
+SERVICES = ("features", "scorer", "joiner", "trainer", "gateway")
+EVENT = {
+    "event_id": "e",
+    "user_id": "u",
+    "scenario": "video",
+    "action": "play",
+    "item_id": "i1",
+    "value": None,
+    "query": None,
+    "request_id": None,
+    "position": None,
+    "occurred_at": 0,
+    "attributes": {},
+}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_registry(tmp_path_factory.mktemp("registry")) as url:
+        yield url
+
+
+def settings_of(kafka: str, prefix: str, registry: str | None = None) -> dict[str, str]:
+    found = {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka, "EDDY_TOPIC_PREFIX": prefix}
+    return found | ({"EDDY_SCHEMA_REGISTRY_URL": registry} if registry else {})
+
+
+def register(registry: str, subject: str, schema: object) -> int:
+    """As somebody else registers a schema: its number."""
+    answer = httpx.post(f"{registry}/subjects/{subject}/versions", json={"schema": json.dumps(schema)})
+    return int(answer.raise_for_status().json()["id"])
+
+
+def forbid_changes(registry: str, subject: str) -> None:
+    httpx.put(f"{registry}/config/{subject}", json={"compatibility": "FULL"}).raise_for_status()
+
+
+def subjects(registry: str) -> set[str]:
+    return set(httpx.get(f"{registry}/subjects").json())
+
+
+async def raw_values(bus: Bus, topic: str) -> list[bytes]:
+    """What lies in a topic, as it lies there."""
+    async with bus.reader(bus.topic_partitions(topic)) as reader:
+        ends = await reader.end_offsets()
+        found: list[bytes] = []
+        while not await reader.at_end(ends):
+            fetched = await reader.raw.getmany(timeout_ms=200)
+            found += [record.value for records in fetched.values() for record in records if record.value is not None]
+    return found
+
+
+async def test_the_loop_turns_in_confluents_framing(
+    kafka: str, registry: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    environment = settings_of(kafka, topic_prefix, registry)
+    schema = (SCHEMAS / "user_event.avsc").read_text()
+    topic = topic_prefix + USER_EVENTS
+    state = {"EDDY_STATE_DIR": str(tmp_path / "state")}
+    with (
+        SchemaRegistryClient({"url": registry}) as client,
+        running_together(SERVICES, environment | state, tmp_path) as services,
+    ):
+        gateway = services["gateway"]
+        for number in range(5):
+            gateway.ask("PUT", f"/v1/items/i{number}", {"title": f"Item {number}"})
+        # One event as Confluent's client writes it, one in the single-object encoding of who knows no registry.
+        event = EVENT | {"occurred_at": int(time.time() * 1000)}
+        value = AvroSerializer(client, schema)(event, SerializationContext(topic, MessageField.VALUE))
+        producer = Producer({"bootstrap.servers": kafka, "partitioner": "murmur2_random"})
+        producer.produce(topic, key="u", value=value)
+        plain = event | {"event_id": "f", "user_id": "v", "item_id": "i2"}
+        producer.produce(topic, key="v", value=Codec.of("user_event").encode(plain))
+        assert producer.flush(30) == 0
+        for user in ("u", "v"):
+            listed = await filled_list(gateway, f"/v1/recommendations/{user}?scenario=video", 4)  # one of five is seen
+        answer = {"user_id": "v", "scenario": "video", "request_id": listed["request_id"]}
+        gateway.ask("POST", "/v1/events", answer | {"action": "impression"})
+        gateway.ask("POST", "/v1/events", answer | {"action": "click", "item_id": listed["items"][0]["item_id"]})
+        trainer = services["trainer"]
+        await poll_until(lambda: trainer.metric("eddy_trainer_releases_total") > 0, 60, what="a release")
+        await poll_until(lambda: trainer.metric("eddy_trainer_examples_total") >= 4, 60, what="all examples")
+
+    bus = Bus(load(Settings, environment))
+    assert await read_all(bus, DEAD_LETTERS) == []
+    assert len(await read_all(bus, TRAINING_EXAMPLES)) >= 4
+    lies = {name: await raw_values(bus, name) for name in set(topics()) - {DEAD_LETTERS}}
+    lies[USER_EVENTS].remove(Codec.of("user_event").encode(plain))
+    for values in lies.values():
+        assert values
+        assert all(map(framed, values))
+    where = SerializationContext(topic_prefix + RECOMMENDATIONS, MessageField.VALUE)
+    with SchemaRegistryClient({"url": registry}) as client:
+        read = AvroDeserializer(client)
+        served: list[Any] = [read(value, where) for value in lies[RECOMMENDATIONS]]
+    assert listed["request_id"] in {record["request_id"] for record in served}
+    assert subjects(registry) >= {f"{topic_prefix}{name}-value" for name in set(topics()) - {DEAD_LETTERS}}
+
+
+async def test_a_producers_own_schema_is_resolved(registry: str) -> None:
+    """Fields that have a default may be missing, others may be there, as Avro's schema resolution has it."""
+    own = {
+        "type": "record",
+        "name": "com.shop.UserEvent",
+        "fields": [
+            {"name": "shop", "type": "string"},
+            {"name": "user_id", "type": "string"},
+            {"name": "event_id", "type": "string"},
+            {"name": "scenario", "type": "string"},
+            {"name": "action", "type": "string"},
+            {"name": "occurred_at", "type": "long"},
+        ],
+    }
+    foreign = Codec("com.shop.UserEvent", own, [])
+    body = foreign.encode({"shop": "s", **{name: EVENT[name] for name in [f["name"] for f in own["fields"][1:]]}})[10:]
+    number = register(registry, "a-shop-value", own)
+    message = b"\0" + number.to_bytes(4) + body
+    assert framed(message)
+    read = await Framing(registry).read(USER_EVENTS, message)
+    assert Codec.of("user_event").decode(read) == EVENT | {"item_id": None}
+
+
+async def test_another_records_schema_is_refused(registry: str) -> None:
+    encoded = Codec.of("item").encode(
+        {
+            "item_id": "i",
+            "scenarios": [],
+            "title": "",
+            "text": None,
+            "categories": [],
+            "attributes": {},
+            "available": True,
+            "published_at": None,
+        }
+    )
+    known = Framing(registry)
+    message = await known.written("items", "other.items", encoded)
+    assert message is not None
+    with pytest.raises(DecodeError):
+        Codec.of("user_event").decode(await known.read(USER_EVENTS, message))
+
+
+async def test_a_number_that_nobody_gave_leaves_the_message_as_it_is(registry: str) -> None:
+    message = b"\0\x7f\xff\xff\xff body"
+    assert await Framing(registry).read(USER_EVENTS, message) == message
+
+
+async def test_without_a_registry_the_letter_says_what_to_set(kafka: str, topic_prefix: str) -> None:
+    message = b"\0\0\0\0\1 body"
+    assert await Framing(None).read(USER_EVENTS, message) == message
+    with pytest.raises(DecodeError, match="set EDDY_SCHEMA_REGISTRY_URL"):
+        Codec.of("user_event").decode(message)
+
+
+async def test_what_is_no_record_is_written_as_it_is(registry: str) -> None:
+    known = Framing(registry)
+    for value in (None, b"", b"anything", b"\xc3\x01 another header"):
+        assert await known.written(USER_EVENTS, "t", value) == value
+
+
+async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "PATIENCE_SEC", 0.0)
+    away = Framing(f"http://user:secret@{HOST}:{free_port()}")
+    for asked in (
+        away.read(USER_EVENTS, b"\0\0\0\0\1 body"),
+        away.written(USER_EVENTS, USER_EVENTS, Codec.of("user_event").encode(EVENT)),
+    ):
+        with pytest.raises(FatalError, match=f"no schema registry at {HOST}: start it, or leave") as refused:
+            await asked
+        assert "secret" not in str(refused.value)
+
+
+async def test_a_schema_that_the_registry_does_not_take_is_told(registry: str) -> None:
+    subject = "strict.user-events-value"
+    register(
+        registry, subject, {"type": "record", "name": "eddy.UserEvent", "fields": [{"name": "gone", "type": "string"}]}
+    )
+    forbid_changes(registry, subject)
+    with pytest.raises(FatalError, match=f"does not take the schema of {subject}"):
+        await Framing(registry).written(USER_EVENTS, "strict.user-events", Codec.of("user_event").encode(EVENT))
