@@ -53,7 +53,7 @@ evaluate: $(INSTALLED) ## Measure in one process, without Kafka, what is learned
 	@$(BIN)/python -m lab.datasets $(DATASET)
 	@$(BIN)/python -m lab.evaluate $(PROTOCOL) --dataset $(DATASET) $(EVALUATE)
 
-up: ## Start the whole stack in containers: Kafka, the five services, Prometheus, Alertmanager, Grafana (ports: .env)
+up: ## Start the whole stack in containers: Kafka, a schema registry, the five services, Prometheus, Alertmanager, Grafana (ports: .env)
 	@$(COMPOSE) up --detach --build $(WAIT)
 	@$(WITH_ENV) \
 		printf '%s\n' "" "Eddy is up:" \
@@ -63,6 +63,7 @@ up: ## Start the whole stack in containers: Kafka, the five services, Prometheus
 		"  Prometheus    http://$$LISTEN:$$PROMETHEUS_PORT" \
 		"  Alertmanager  http://$$LISTEN:$$ALERTMANAGER_PORT" \
 		"  Kafka         $$LISTEN:$$KAFKA_PORT" \
+		"  Schemas       http://$$LISTEN:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7" \
 		"make replay plays MovieLens through it, make logs shows what it says, make down stops it."
 
 down: ## Stop the stack; what it learned stays
@@ -81,6 +82,7 @@ replay: $(INSTALLED) ## Play MovieLens through the running stack: DATASET=ml-100
 	@$(BIN)/python -m lab.datasets $(DATASET)
 	@$(WITH_ENV) \
 		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_LAB_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
+		EDDY_SCHEMA_REGISTRY_URL=http://127.0.0.1:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7 \
 		EDDY_LAB_READY_URLS=gateway=http://127.0.0.1:$$GATEWAY_PORT,joiner=http://127.0.0.1:$$JOINER_PORT \
 		$(BIN)/python -m lab.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
 

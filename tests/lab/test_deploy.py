@@ -36,6 +36,7 @@ def test_compose_sets_what_the_service_knows(service: str) -> None:
     found = compose()[service]
     settings = load(SERVICES[service], {name: str(value or "") for name, value in found["environment"].items()})
     assert settings.kafka_bootstrap_servers == "kafka:9092"
+    assert settings.schema_registry_url == "http://schema-registry:8080/apis/ccompat/v7"
     assert found["build"]["args"]["SERVICE"] == service
     assert found["healthcheck"]["test"][-1] == str(port_of(SERVICES[service], service))
 
