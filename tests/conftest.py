@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.broker import running_broker
+from lab.registry import running_registry
 
 # Tests share the cores with brokers and services: a second thread of torch would wait for them at each operation.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,6 +24,13 @@ def kafka() -> Iterator[str]:
         return
     with running_broker() as broker:
         yield broker.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real schema registry's Confluent API."""
+    with running_registry(tmp_path_factory.mktemp("registry")) as url:
+        yield url
 
 
 @pytest.fixture

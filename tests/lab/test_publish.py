@@ -19,19 +19,22 @@ from tests.service import read_all
 PAGE = (REPO_ROOT / "docs" / "publish-events.md").read_text()
 
 
-async def test_the_python_of_the_page_publishes_an_event(kafka: str, topic_prefix: str) -> None:
-    bus = Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix))
+@pytest.mark.parametrize(("number", "name"), [(0, "python"), (1, "confluent")])
+async def test_the_python_of_the_page_publishes_an_event(
+    kafka: str, registry: str, topic_prefix: str, number: int, name: str
+) -> None:
+    bus = Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix, schema_registry_url=registry))
     await bus.create_topics()
-    found = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found
-    program = found[1].replace("127.0.0.1:19092", kafka).replace('"user-events"', f'"{topic_prefix}user-events"')
+    program = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[number]
+    program = program.replace("127.0.0.1:19092", kafka).replace('"user-events"', f'"{topic_prefix}user-events"')
+    program = program.replace("http://127.0.0.1:8081/apis/ccompat/v7", registry)
     done = subprocess.run([sys.executable, "-c", program], cwd=REPO_ROOT, capture_output=True, text=True, check=False)  # noqa: ASYNC221
     assert done.returncode == 0, done.stderr
     (message,) = await read_all(bus, USER_EVENTS)
     record = Codec.for_topic(USER_EVENTS).decode(message.value)
-    assert (record["event_id"], record["item_id"], record["value"]) == ("python-1", "i1", 120.0)
-    assert message.key == b"u-python"
-    assert message.partition == bus.partition_of("u-python")
+    assert (record["event_id"], record["item_id"], record["value"]) == (f"{name}-1", "i1", 120.0)
+    assert message.key == f"u-{name}".encode()
+    assert message.partition == bus.partition_of(f"u-{name}")
 
 
 def test_the_json_of_the_page_is_encoded() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from lab.ports import HOST, free_port
-from lab.registry import running_registry
 from shared import framing
 from shared.codec import Codec
 from shared.errors import DecodeError, FatalError
@@ -40,12 +38,6 @@ EVENT = {
     "occurred_at": 0,
     "attributes": {},
 }
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_registry(tmp_path_factory.mktemp("registry")) as url:
-        yield url
 
 
 def settings_of(kafka: str, prefix: str, registry: str | None = None) -> dict[str, str]:
