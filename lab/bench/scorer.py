@@ -101,7 +101,7 @@ def _percentile(timing: Timing, share: float) -> float:
 def _bare(engine: Recommender, model: OnnxModel, count: int) -> Callable[[int], object]:
     """Both graphs on inputs of the same shapes as the scorer gives them."""
     knowledge = engine.knowledge
-    table, bias = knowledge.table.view(len(knowledge.catalogue))
+    table, bias = knowledge.table.view(len(knowledge.catalogue), 0)
     at = np.full(count, NOW, np.int64)
     histories = knowledge.users.gather([knowledge.users.get(f"u{number}") for number in range(count)], at)
     scenarios = np.zeros(count, np.int64)

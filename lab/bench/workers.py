@@ -1,8 +1,8 @@
 """Two workers of a service beside one: what a heap of work takes them, each worker a process, all on one Kafka.
 
 The work is written in one transaction while the workers wait for it, so that all of it appears at once and the writer costs them nothing.
-Two workers, Kafka and this process need more than two cores to show all that the second one gives: the processor time of the workers is told
-beside the time that passed.
+Two workers, Kafka and this process need more than two cores to show all that the second one gives: the processor time of the workers is
+told beside the time that passed.
 """
 
 import asyncio
@@ -136,11 +136,7 @@ async def _running(
                 "EDDY_LOG_LEVEL": "warning",
                 f"EDDY_{service.upper()}_HTTP_PORT": str(ports[-1]),
             }
-            with Path(f"{folder}/{number}.log").open("wb") as log:
-                command = tethered([sys.executable, "-m", f"services.{service}"])
-                processes.append(
-                    subprocess.Popen(command, env={**os.environ, **environment, **own}, stdout=log, stderr=log)
-                )
+            processes.append(_start(service, {**os.environ, **environment, **own}, Path(f"{folder}/{number}.log")))
         try:
             async with asyncio.timeout(WITHIN_SEC):
                 while not all(is_ready(f"http://{HOST}:{port}") for port in ports):
@@ -153,6 +149,12 @@ async def _running(
             for process in processes:
                 process.kill()
                 process.wait()
+
+
+def _start(service: str, environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as output:
+        command = tethered([sys.executable, "-m", f"services.{service}"])
+        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
 
 def _cpu(processes: Sequence["subprocess.Popen[bytes]"]) -> float:

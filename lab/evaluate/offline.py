@@ -108,11 +108,11 @@ def train(
     if start is not None:
         trainer.encoder.load_state_dict(start)
     trainer.table.rows([str(row) for row in range(1, items + 1)])
-    trainer.count(
-        np.concatenate(
-            [histories.rows[start : start + end] for start, end in zip(histories.starts[:-1], ends, strict=True)]
-        )
-    )
+    trained = np.arange(len(histories.rows)) < np.repeat(histories.starts[:-1] + ends, histories.lengths())
+    for scenario in np.unique(histories.scenarios).tolist():
+        here = histories.scenarios == scenario
+        trainer.table.join(np.unique(histories.rows[here]), scenario)
+        trainer.count(histories.rows[here & trained], scenario)
     random = np.random.default_rng(seed)
     done, total = 0, policy.epochs * _steps(ends, policy.users)
     for epoch in range(policy.epochs):

@@ -118,7 +118,7 @@ class Knowledge:
         """Set item rows in place: `vectors` [R, DIM], `bias` [R]. The next list is scored with them."""
         rows = np.array(self.catalogue.admit_all(item_ids), np.int64)
         self.table.ensure(len(self.catalogue))
-        self.table.assign(rows, vectors, bias, np.asarray(self.catalogue.eligible[:, rows].any(axis=0)))
+        self.table.assign(rows, vectors, bias, self.catalogue.eligible[:, rows])
         self._rows_moved = True
 
     def has_vector(self, item_id: str) -> bool:
@@ -236,8 +236,8 @@ class Knowledge:
         )
 
     def _set_eligible(self, row: int) -> None:
-        """The encoder may bring the row where some scenario may recommend it."""
-        if self.table.set_eligible(row, bool(self.catalogue.eligible[:, row].any())):
+        """The encoder may bring the row in those scenarios that may recommend it."""
+        if self.table.set_eligible(row, self.catalogue.eligible[:, row]):
             self._rows_moved = True
 
 

@@ -9,68 +9,89 @@ from typing import Any
 import numpy as np
 from usearch.index import Index
 
-from services.scorer.arrays import F32, I64, Bool, grown, grown_rows
+from services.scorer.arrays import F32, I64, grown, grown_rows
 from services.scorer.item_table import ItemTable
-from shared.model_contract import DIM, PADDING_BIAS, PADDING_ROW
+from shared.model_contract import DIM, MAX_SCENARIOS, PADDING_BIAS, PADDING_ROW
 
 CONNECTIVITY = 16
 EXPANSION = 128
 MOVED = 0.1  # Euclidean, of unit vectors
 PORTION = 32  # rows put in at once: a search waits for them
+BITS = 1 << np.arange(MAX_SCENARIOS)
 
 
 class NearestItems:
-    """An index over the rows that some scenario may recommend. `follow` may run in another thread than `search`."""
+    """Indexes over the rows that may be recommended. `follow` may run in another thread than `search`.
+
+    Rows that may be recommended in the same scenarios share an index, so that each row is kept once, and a search sees no others.
+    """
 
     def __init__(self) -> None:
-        self._index: Any = Index(
-            ndim=DIM,
-            metric="ip",
-            dtype="f32",
-            connectivity=CONNECTIVITY,
-            expansion_add=EXPANSION,
-            expansion_search=EXPANSION,
-        )
+        self._indexes: dict[int, Any] = {}  # by their scenarios, a bit for each
         self._indexed: F32 = np.zeros((1, DIM), np.float32)
-        self._inside: Bool = np.zeros(1, bool)
-        self.ready = False
+        self._inside: I64 = np.zeros(1, np.int64)  # the scenarios of the index that holds the row; 0 for none
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._indexes)
 
     def follow(self, table: ItemTable, size: int) -> int:
-        """Bring the index up to the first `size` rows of the table; how many rows were put in."""
+        """Bring the indexes up to the first `size` rows of the table; how many rows were put in."""
         self._ensure(size)
-        vectors = table.vectors[:size].copy()
-        wanted = table.bound_bias[:size] > PADDING_BIAS / 2
-        wanted[PADDING_ROW] = False
+        vectors, inside = table.vectors[:size].copy(), self._inside[:size].copy()
+        wanted = BITS @ (table.bound_bias[:, :size] > PADDING_BIAS / 2)
+        wanted[PADDING_ROW] = 0
         far = np.linalg.norm(vectors - self._indexed[:size], axis=1) > MOVED
-        new = np.flatnonzero(wanted & (far | ~self._inside[:size]))
-        stale = np.flatnonzero(self._inside[:size] & (far | ~wanted))
-        for rows in _portions(stale):
-            self._index.remove(rows.astype(np.uint64))
-            self._inside[rows] = False
-        for rows in _portions(new):
-            self._index.add(rows.astype(np.uint64), vectors[rows], threads=1)
-            self._inside[rows], self._indexed[rows] = True, vectors[rows]
-        self.ready = bool(self._inside.any())
-        return len(new)
+        new = (wanted > 0) & (far | (inside != wanted))
+        stale = (inside > 0) & (far | (inside != wanted))
+        for scenarios in np.unique(inside[stale]).tolist():
+            for rows in _portions(np.flatnonzero(stale & (inside == scenarios))):
+                self._indexes[scenarios].remove(rows.astype(np.uint64))
+                self._inside[rows] = 0
+        for scenarios in np.unique(wanted[new]).tolist():
+            index = self._indexes[scenarios] if scenarios in self._indexes else _new_index()
+            for rows in _portions(np.flatnonzero(new & (wanted == scenarios))):
+                index.add(rows.astype(np.uint64), vectors[rows], threads=1)
+                self._inside[rows], self._indexed[rows] = scenarios, vectors[rows]
+            self._indexes = self._indexes | {scenarios: index}
+        return int(np.count_nonzero(new))
 
-    def search(self, users: F32, count: int, table: ItemTable) -> tuple[I64, F32]:
-        """Rows [B, count] and their scores, best first; PADDING_ROW with PADDING_BIAS where there are no more."""
-        found = self._index.search(users, count, threads=1)
-        keys = np.asarray(found.keys, np.uint64).reshape(
-            len(users), -1
-        )  # of one user it answers a line as short as what it found
-        counts = np.full(1, keys.shape[1]) if len(users) == 1 else found.counts
-        there = np.arange(count) < counts[:, None]
-        rows = np.full((len(users), count), PADDING_ROW, np.int64)
-        rows[there] = keys[there[:, : keys.shape[1]]]
-        scores = (table.vectors[rows] @ users[:, :, None])[..., 0] + table.bound_bias[rows]
-        scores = np.where(there, scores, np.float32(PADDING_BIAS))
-        order = np.argsort(-scores, axis=1, kind="stable")
+    def search(self, users: F32, scenario: int, count: int, table: ItemTable) -> tuple[I64, F32]:
+        """Rows [B, count] of a scenario and their scores, best first; PADDING_ROW with PADDING_BIAS where there are no more."""
+        found = [
+            _search(index, users, count) for scenarios, index in self._indexes.items() if scenarios >> scenario & 1
+        ]
+        rows = np.concatenate([*found, np.full((len(users), count), PADDING_ROW, np.int64)], axis=1)
+        scores = (table.vectors[rows] @ users[:, :, None])[..., 0] + table.bound_bias[scenario, rows]
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
         return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
 
     def _ensure(self, size: int) -> None:
         self._indexed = grown_rows(self._indexed, size)
-        self._inside = grown(self._inside, size, False)
+        self._inside = grown(self._inside, size)
+
+
+def _new_index() -> Any:
+    return Index(
+        ndim=DIM,
+        metric="ip",
+        dtype="f32",
+        connectivity=CONNECTIVITY,
+        expansion_add=EXPANSION,
+        expansion_search=EXPANSION,
+    )
+
+
+def _search(index: Any, users: F32, count: int) -> I64:
+    """Rows [B, count] that an index finds, PADDING_ROW where there are no more."""
+    found = index.search(users, count, threads=1)
+    # Of one user it answers a line as short as what it found.
+    keys = np.asarray(found.keys, np.uint64).reshape(len(users), -1)
+    counts = np.full(1, keys.shape[1]) if len(users) == 1 else found.counts
+    there = np.arange(count) < counts[:, None]
+    rows = np.full((len(users), count), PADDING_ROW, np.int64)
+    rows[there] = keys[there[:, : keys.shape[1]]]
+    return rows
 
 
 def _portions(rows: I64) -> list[I64]:

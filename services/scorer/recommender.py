@@ -20,7 +20,7 @@ from services.scorer.pipeline import Pipeline
 from services.scorer.request import Request
 from services.scorer.users import User
 from shared.codec import Record
-from shared.model_contract import HISTORY, PADDING_BIAS, PADDING_ROW, TOP_K
+from shared.model_contract import DIM, HISTORY, PADDING_BIAS, PADDING_ROW, TOP_K
 from shared.scenarios import Scenarios
 from shared.text import TextModel
 
@@ -148,8 +148,13 @@ class Recommender:
             return None
         if self.knowledge.nearest.ready:
             return self._encode_nearest(self.model, batch)
-        table, bias = self.knowledge.table.view(len(self.knowledge.catalogue))
-        users, scores, rows = self.model.encode(table, bias, batch.histories, batch.scenarios, excluded)
+        users, scores = np.empty((len(batch), DIM), np.float32), np.empty((len(batch), TOP_K), np.float32)
+        rows = np.empty((len(batch), TOP_K), np.int64)
+        for scenario, lines in _by_scenario(batch):
+            table, bias = self.knowledge.table.view(len(self.knowledge.catalogue), scenario)
+            users[lines], scores[lines], rows[lines] = self.model.encode(
+                table, bias, batch.histories.of(lines), batch.scenarios[lines], excluded[lines]
+            )
         # Rows beyond the catalogue are padding that the graph needs to have TOP_K of anything.
         real = (scores > PADDING_BIAS / 2) & (rows < len(self.knowledge.catalogue)) & (rows != PADDING_ROW)
         return Encoded(users, np.where(real, rows, PADDING_ROW), real)
@@ -161,7 +166,12 @@ class Recommender:
         histories = replace(batch.histories, rows=history)
         bias, none = np.zeros(len(table), np.float32), np.zeros((len(batch), 1), np.int64)
         users, _, _ = model.encode(table, bias, histories, batch.scenarios, none)
-        rows, scores = self.knowledge.nearest.search(users, TOP_K + HISTORY, self.knowledge.table)
+        rows = np.empty((len(batch), TOP_K + HISTORY), np.int64)
+        scores = np.empty(rows.shape, np.float32)
+        for scenario, lines in _by_scenario(batch):
+            rows[lines], scores[lines] = self.knowledge.nearest.search(
+                users[lines], scenario, TOP_K + HISTORY, self.knowledge.table
+            )
         return Encoded(users, rows, scores > PADDING_BIAS / 2)
 
     def _score(self, features: F32, batch: Batch) -> tuple[F32, F32 | None]:
@@ -195,6 +205,12 @@ class Recommender:
         if kept is not None:
             return int(eligible[kept].sum() - eligible[np.intersect1d(kept, blocked)].sum())
         return self.knowledge.catalogue.eligible_count[scenario] - int(eligible[blocked].sum())
+
+
+def _by_scenario(batch: Batch) -> Iterator[tuple[int, I64]]:
+    """The scenarios of a batch, and the requests of each."""
+    for scenario in np.unique(batch.scenarios).tolist():
+        yield scenario, np.flatnonzero(batch.scenarios == scenario)
 
 
 def _padded(blocked: Sequence[I32]) -> I64:

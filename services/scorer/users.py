@@ -1,7 +1,7 @@
 """Users as their histories: compact bytes per user, gathered into matrices for a batch."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -85,6 +85,10 @@ class Histories:
     at: I64
     gaps: F32
     length: I64
+
+    def of(self, lines: I64) -> "Histories":
+        """Those at `lines`."""
+        return Histories(*(getattr(self, each.name)[lines] for each in fields(self)))
 
 
 class Names:

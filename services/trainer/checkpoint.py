@@ -18,7 +18,7 @@ from shared.model_contract import hash_of_contract
 
 log = structlog.get_logger()
 
-MAGIC = b"EDDY-TRAINER-1\n"
+MAGIC = b"EDDY-TRAINER-2\n"
 DIGEST_BYTES = 32
 
 

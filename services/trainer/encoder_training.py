@@ -13,7 +13,7 @@ from torch import Tensor
 from services.trainer.examples import NextItem, Past
 from services.trainer.item_table import BETAS, ItemTable
 from services.trainer.models.encoder import DROPOUT, Encoder, Noise
-from services.trainer.next_item import Candidates, every_item, next_item_loss, sample_items
+from services.trainer.next_item import Candidates, every_item, next_item_loss, sample_items, targets_in
 from services.trainer.objectives import Auxiliary
 from services.trainer.sequences import Sequences, SequenceStore, Step
 
@@ -55,7 +55,7 @@ class EncoderTrainer:
         self._noise = Noise(self._random, policy.dropout)
         self._auxiliary = Auxiliary(policy.objective, policy.auxiliary_weight, self._random)
         self._unseen_only = unseen_only
-        self._popularity = np.zeros(0)
+        self._popularity: dict[int, NDArray[np.float64]] = {}  # how often each row was acted on, by scenario
         self._fresh: dict[int, None] = {}
         self._fresh_events = 0
 
@@ -70,7 +70,8 @@ class EncoderTrainer:
             past = () if example.user_id in self.sequences else example.history
             steps = [self._step(event) for event in (*past, example.event)]
             self._fresh[self.sequences.append(example.user_id, steps)] = None
-            self.count(np.array([step.row for step in steps], np.int64))
+            for step in steps:
+                self.count([step.row], step.scenario)
         self._fresh_events += len(examples)
 
     def wanted_steps(self) -> int:
@@ -109,7 +110,9 @@ class EncoderTrainer:
         self._optimiser.load_state_dict(state["optimiser"])
         self.table.restore(state["table"])
         self.sequences.restore(state["sequences"])
-        self._popularity = torch.as_tensor(state["popularity"]).numpy().copy()
+        self._popularity = {
+            scenario: torch.as_tensor(counts).numpy().copy() for scenario, counts in state["popularity"].items()
+        }
         fresh, self._fresh_events = state["fresh"]
         self._fresh = dict.fromkeys(fresh)
         self._generator.set_state(state["random"][0])
@@ -121,15 +124,18 @@ class EncoderTrainer:
     def _step(self, past: Past) -> Step:
         return Step(self.table.row(past.item_id), past.action, past.scenario, past.value, past.at)
 
-    def count(self, rows: NDArray[np.int64]) -> None:
-        """Take in that the items of `rows` were acted on, each once: how likely a sample holds them."""
-        self._ensure_counts()
-        np.add.at(self._popularity, rows, 1)
+    def count(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
+        """Take in that the items of `rows` were acted on in a scenario, each once: they are in it, and how likely a sample holds them."""
+        np.add.at(self._counts(scenario), rows, 1)
+        self.table.join(rows, scenario)
 
-    def _ensure_counts(self) -> None:
+    def _counts(self, scenario: int) -> NDArray[np.float64]:
         """A place for each item of the table: those that nobody acted on yet too."""
-        if len(self.table) > len(self._popularity):
-            self._popularity = np.concatenate([self._popularity, np.zeros(2 * len(self.table) - len(self._popularity))])
+        counts = self._popularity.get(scenario, np.zeros(0))
+        if len(self.table) > len(counts):
+            counts = np.concatenate([counts, np.zeros(2 * len(self.table) - len(counts))])
+            self._popularity[scenario] = counts
+        return counts
 
     def _portions(self, fresh: NDArray[np.int64], steps: int) -> list[NDArray[np.int64]]:
         """The fresh users of each step: all are covered; where there are few, each step sees them."""
@@ -181,10 +187,17 @@ class EncoderTrainer:
         ends = np.concatenate([np.zeros(len(fresh), np.int64), back])
         return self.sequences.windows(np.concatenate([fresh, others]), ends)
 
-    def _candidates(self, windows: Sequences) -> Candidates:
-        size = len(self.table)
-        if size <= self.policy.full_softmax_items:
-            return every_item(size)
-        self._ensure_counts()
-        share = self._popularity / max(self._popularity.sum(), 1.0)
-        return sample_items(windows, size, share, self.policy.negatives, self._random)
+    def _candidates(self, windows: Sequences) -> dict[int, Candidates]:
+        """For each scenario in which something is to be predicted, what it is told from."""
+        return {
+            scenario: self._candidates_in(scenario, windows)
+            for scenario in np.unique(windows.scenarios[windows.targets > 0]).tolist()
+        }
+
+    def _candidates_in(self, scenario: int, windows: Sequences) -> Candidates:
+        pool, targets = self.table.rows_in(scenario), targets_in(windows, scenario)
+        if len(pool) < self.policy.full_softmax_items:
+            return every_item(pool, targets)
+        counts = self._counts(scenario)
+        share = counts / max(counts.sum(), 1.0)
+        return sample_items(windows, pool, targets, share, self.policy.negatives, self._random)

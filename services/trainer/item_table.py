@@ -1,26 +1,30 @@
 """The item rows: an embedding of its own for each item plus projections of its content and its text, normalised."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from services.trainer.content import CONTENT_SLOTS, VOCABULARY, Vocabulary
-from shared.model_contract import DIM, PADDING_ROW
+from shared.model_contract import DIM, MAX_SCENARIOS, PADDING_ROW
 from shared.text import TEXT_DIM, Texts
 
 FIRST_CAPACITY = 1024
 INIT = 0.02  # small beside a step of Adam: what is learned first decides the direction
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
+EVERYWHERE = (1 << MAX_SCENARIOS) - 1
 
 
 class ItemTable:
     """Rows by item id; row 0 is padding. Grows by doubling.
 
     Embeddings are moved by Adam (Kingma and Ba 2015) row by row: rows that a step did not touch stay as they are, which keeps a
-    large catalogue affordable and the number of rows to publish small.
+    large catalogue affordable and the number of rows to publish small. An item is in the scenarios that it was described for, and in
+    those where somebody acted on it.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -36,6 +40,7 @@ class ItemTable:
         self._slots = torch.zeros(0, CONTENT_SLOTS, dtype=torch.int64)
         self._texts = torch.zeros(0, TEXT_DIM, dtype=torch.float16)
         self._any_text = False
+        self._scenarios = np.zeros(0, np.int32)  # a bit for each scenario that the item is in
         self._grow(FIRST_CAPACITY)
 
     def __len__(self) -> int:
@@ -50,10 +55,26 @@ class ItemTable:
     def rows(self, item_ids: Sequence[str]) -> list[int]:
         return [self.row(item_id) for item_id in item_ids]
 
-    def describe(self, item_id: str, categories: Sequence[str], attributes: Mapping[str, str]) -> None:
-        """Admit an item with its content, or change its content."""
+    def describe(
+        self,
+        item_id: str,
+        categories: Sequence[str],
+        attributes: Mapping[str, str],
+        scenarios: Iterable[int] | None = None,
+    ) -> None:
+        """Admit an item with its content and its `scenarios` (None: all there are and will be), or change them."""
         row = self.row(item_id)
         self._slots[row] = torch.tensor(self.vocabulary.slots(categories, attributes))
+        self._scenarios[row] = EVERYWHERE if scenarios is None else sum({1 << scenario for scenario in scenarios})
+
+    def join(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
+        """The items of `rows` are in a scenario too."""
+        self._scenarios[rows] |= 1 << scenario
+
+    def rows_in(self, scenario: int) -> NDArray[np.int64]:
+        """Rows of the items that are in a scenario, ascending."""
+        rows: NDArray[np.int64] = np.flatnonzero(self._scenarios[: len(self)] >> scenario & 1)
+        return rows
 
     def read(self, item_ids: Sequence[str], texts: Texts) -> None:
         """Take in what a language model makes of the texts of items: unit vectors [n, TEXT_DIM], zero for an item without words."""
@@ -115,6 +136,7 @@ class ItemTable:
             "moments": self._moments[:, used],
             "steps": self._steps[used],
             "slots": self._slots[used],
+            "scenarios": self._scenarios[used],
         }
 
     def restore(self, state: Mapping[str, object]) -> None:
@@ -134,6 +156,7 @@ class ItemTable:
         self._moments[:, used] = state["moments"]  # type: ignore[assignment]
         self._steps[used] = state["steps"]  # type: ignore[assignment]
         self._slots[used] = state["slots"]  # type: ignore[assignment]
+        self._scenarios[used] = state["scenarios"]  # type: ignore[call-overload]
 
     def _admit(self, item_id: str) -> int:
         row = len(self.ids)
@@ -151,3 +174,4 @@ class ItemTable:
         self._steps = torch.cat([self._steps, torch.zeros(more)])
         self._slots = torch.cat([self._slots, torch.zeros(more, CONTENT_SLOTS, dtype=torch.int64)])
         self._texts = torch.cat([self._texts, torch.zeros(more, TEXT_DIM, dtype=torch.float16)])
+        self._scenarios = np.concatenate([self._scenarios, np.zeros(more, np.int32)])

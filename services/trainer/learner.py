@@ -39,18 +39,19 @@ class LearnerPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ItemContent:
-    """An item as it comes in: what it says about itself, in categories and attributes and in `words`."""
+    """An item as it comes in: what it says about itself, in categories and attributes and in `words`, and its scenarios (none: all)."""
 
     item_id: str
     categories: Sequence[str] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     words: str = ""
+    scenarios: Sequence[str] = ()
 
     @staticmethod
     def of(item: Mapping[str, Any]) -> "ItemContent":
         """What an `item` record says."""
         words = words_of(item["title"], item["text"], item["categories"], item["attributes"])
-        return ItemContent(item["item_id"], item["categories"], item["attributes"], words)
+        return ItemContent(item["item_id"], item["categories"], item["attributes"], words, item["scenarios"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Learner:
         self._text_model = texts.name if texts is not None else ""
         self.items_forgotten = False
         self._unread: dict[str, str] = {}
+        self._ids: dict[str, int] = {}  # of scenarios, by name
+        self._awaiting: dict[str, set[str]] = {}  # items that name a scenario which is not there yet
         self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
         # Which actions are positive feedback in which scenario.
         self._heads = torch.zeros((MAX_SCENARIOS, len(ACTIONS)), dtype=torch.bool)
@@ -101,11 +104,17 @@ class Learner:
         self.list_window = Window(JUDGED_EXAMPLES)
         self.examples = 0
 
-    def _add_scenario(self, _: str, scenario: Scenario) -> None:
+    def _add_scenario(self, name: str, scenario: Scenario) -> None:
+        self._ids[name] = scenario.id
+        self._join(name)
         self._unseen_only[scenario.id] = "seen" in scenario.filters
-        for name, action in scenario.actions.items():
-            if action.positive:
-                self._heads[scenario.id, ACTIONS.index(name)] = True
+        for action, rule in scenario.actions.items():
+            if rule.positive:
+                self._heads[scenario.id, ACTIONS.index(action)] = True
+
+    def _join(self, name: str) -> None:
+        for item_id in self._awaiting.pop(name, ()):
+            self.encoder.table.join([self.encoder.table.row(item_id)], self._ids[name])
 
     @property
     def fresh(self) -> int:
@@ -115,9 +124,17 @@ class Learner:
     def admit(self, items: Sequence[ItemContent]) -> None:
         """Take items, or what changed about them, into the table. Their words wait for `read`."""
         for item in items:
-            self.encoder.table.describe(item.item_id, item.categories, item.attributes)
+            ids = [self._ids[name] for name in item.scenarios if name in self._ids] if item.scenarios else None
+            self.encoder.table.describe(item.item_id, item.categories, item.attributes, ids)
+            self._await(item)
             if self._texts is not None and (item.words or self.encoder.table.has_text(item.item_id)):
                 self._unread[item.item_id] = item.words
+
+    def _await(self, item: ItemContent) -> None:
+        for waiting in self._awaiting.values():
+            waiting.discard(item.item_id)
+        for name in set(item.scenarios) - self._ids.keys():
+            self._awaiting.setdefault(name, set()).add(item.item_id)
 
     @property
     def unread(self) -> int:
@@ -182,6 +199,7 @@ class Learner:
             "model": self.model,
             "text_model": self._text_model,
             "unread": dict(self._unread),
+            "awaiting": {name: list(items) for name, items in self._awaiting.items()},
             "encoder": self.encoder.state(),
             "ranker": self.ranker.state(),
             "examples": self.examples,
@@ -198,6 +216,9 @@ class Learner:
         self.ranker.restore(state["ranker"])
         self.examples = state["examples"]
         self._unread = dict(state["unread"])
+        self._awaiting = {name: set(items) for name, items in state["awaiting"].items()}
+        for name in self._awaiting.keys() & self._ids.keys():
+            self._join(name)
         if state.get("text_model") != self._text_model:
             self.items_forgotten = True
             self._unread.clear()

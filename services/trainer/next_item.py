@@ -1,9 +1,13 @@
-"""The encoder's loss: softmax over candidate items at every place of every sequence at once.
+"""The encoder's loss: softmax over candidate items at every place of every sequence at once, in each scenario over the items of that one.
+
+What serves a scenario never has to tell its items from those of another; where all of them were in one softmax, most of what a sample
+draws would be of other scenarios, and easily told (measured: docs/experiments.md).
 
 Above a catalogue size the candidates are a sample, and each logit is corrected by the log of its item's probability of being in the
 sample (log-Q correction: Bengio and Senecal 2008; Yi et al. 2019), so that the sampled partition function stands for the whole one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,22 +35,47 @@ class Candidates:
     log_q: Tensor  # [M] f32
 
 
-def every_item(table_size: int) -> Candidates:
-    """The full softmax."""
-    return Candidates(torch.arange(1, table_size), torch.zeros(table_size - 1))
+def targets_in(windows: Sequences, scenario: int) -> NDArray[np.int64]:
+    """The targets of one scenario, in order, with repetitions."""
+    targets: NDArray[np.int64] = windows.targets[(windows.targets > 0) & (windows.scenarios == scenario)]
+    return targets
+
+
+def every_item(pool: NDArray[np.int64], targets: NDArray[np.int64]) -> Candidates:
+    """The full softmax over the rows `pool` of a scenario, and over `targets` wherever they are."""
+    rows = np.union1d(pool, targets)
+    return Candidates(torch.from_numpy(rows), torch.zeros(len(rows)))
 
 
 def sample_items(
-    windows: Sequences, table_size: int, share: NDArray[np.float64], negatives: int, generator: np.random.Generator
+    windows: Sequences,
+    pool: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    share: NDArray[np.float64],
+    negatives: int,
+    generator: np.random.Generator,
 ) -> Candidates:
-    """All items of the batch and `negatives` drawn uniformly; `share` [table_size] is each item's share of all interactions."""
-    mentioned = np.unique(np.concatenate([windows.rows.ravel(), windows.targets.ravel()]))
-    drawn = generator.integers(1, table_size, negatives)
-    rows = np.union1d(mentioned[mentioned > 0], drawn)
-    places = np.count_nonzero(windows.targets)
-    missed = np.exp(-places * share[rows] - negatives / (table_size - 1))
-    log_q = np.log1p(-missed)
-    return Candidates(torch.from_numpy(rows), torch.from_numpy(log_q.astype(np.float32)))
+    """The `targets` of a scenario, what else of its rows `pool` the batch mentions, and `negatives` of them drawn uniformly.
+
+    `share` [table_size] is each item's share of the scenario's interactions.
+    """
+    mentioned = np.intersect1d(windows.rows, pool)
+    drawn = pool[generator.integers(0, len(pool), negatives)] if len(pool) else pool
+    rows = np.union1d(np.union1d(mentioned, targets), drawn)
+    missed = np.exp(-len(targets) * share[rows] - negatives / max(len(pool), 1))
+    return Candidates(torch.from_numpy(rows), torch.from_numpy(np.log1p(-missed).astype(np.float32)))
+
+
+def union_of(candidates: Mapping[int, Candidates]) -> Candidates:
+    """All items of several softmaxes as one: an item is in it where it is in any."""
+    if len(candidates) == 1:
+        (alone,) = candidates.values()
+        return alone
+    rows = torch.unique(torch.cat([each.rows for each in candidates.values()]))
+    missed = torch.zeros(len(rows))
+    for each in candidates.values():
+        missed[torch.searchsorted(rows, each.rows)] += torch.log1p(-each.log_q.double().exp()).float()
+    return Candidates(rows, torch.log1p(-missed.exp()))
 
 
 @dataclass(slots=True)
@@ -64,18 +93,19 @@ def next_item_loss(
     encoder: Encoder,
     table: ItemTable,
     windows: Sequences,
-    candidates: Candidates,
+    candidates: Mapping[int, Candidates],
     unseen_only: Tensor,
     noise: Noise | None,
     auxiliary: Auxiliary | None = None,
 ) -> NextItemLoss:
-    """Softmax loss of what came next, and what is learned beside it.
+    """Softmax loss of what came next among the `candidates` of its scenario, and what is learned beside it.
 
     `unseen_only` [MAX_SCENARIOS] says where an item is never recommended twice: there, seen items are left out of the softmax, and a
     repetition is nothing to learn from.
     """
     inputs = torch.from_numpy(windows.rows)
-    rows = torch.from_numpy(np.union1d(windows.rows.ravel(), candidates.rows.numpy()))
+    mentioned = [windows.rows.ravel(), *(each.rows.numpy() for each in candidates.values())]
+    rows = torch.from_numpy(np.unique(np.concatenate(mentioned)))
     embedding = table.embedding(rows)
     vectors = table.vectors(rows, embedding)
     place_of = torch.zeros(len(table), dtype=torch.int64)
@@ -84,27 +114,50 @@ def next_item_loss(
     scenarios = torch.from_numpy(windows.scenarios)
     users = encoder(seen, scenarios, noise)
 
-    columns = torch.full((len(table),), len(candidates.rows))
-    columns[candidates.rows] = torch.arange(len(candidates.rows))
-    first_seen = _first_seen(columns, windows, len(candidates.rows))
-    user, place = torch.nonzero(torch.from_numpy(windows.targets), as_tuple=True)
-    target = columns[torch.from_numpy(windows.targets)[user, place]]
-    filtered = unseen_only[scenarios[user, place]]
-    repeated = filtered & (first_seen[user, target] <= place)
-    user, place, target, filtered = (x[~repeated] for x in (user, place, target, filtered))
-
-    until = torch.where(filtered, place, NEVER).to(torch.int8)
-    asked = users.flatten(0, 1).index_select(0, user * windows.rows.shape[1] + place)
-    masks = Masks(first_seen, user, until)
-    items = vectors[place_of[candidates.rows]]
-    losses = softmax_losses(asked, items, candidates.log_q, masks, target)
-    # The target's own correction is a constant: added back, a sampled loss is comparable with a full one.
-    loss = (losses - candidates.log_q[target]).mean()
+    parts = []
+    for scenario, each in candidates.items():
+        asked = _asked(len(table), windows, scenario, each, bool(unseen_only[scenario]))
+        states = users.flatten(0, 1).index_select(0, asked.place)
+        losses = softmax_losses(states, vectors[place_of[each.rows]], each.log_q, asked.masks, asked.target)
+        # The target's own correction is a constant: added back, a sampled loss is comparable with a full one.
+        parts.append((losses - each.log_q[asked.target], states, each.rows[asked.target]))
+    losses, states, targets = (torch.cat(part) for part in zip(*parts, strict=True)) if parts else [torch.zeros(0)] * 3
     beside = torch.zeros(())
-    if auxiliary is not None and noise is not None and len(target):
-        view = View(seen, scenarios, columns[inputs], items, candidates.log_q)
-        beside = auxiliary(encoder, view, users, asked, target, noise)
-    return NextItemLoss(loss, beside, len(target), rows, embedding)
+    if auxiliary is not None and noise is not None and len(targets):
+        everything = union_of(candidates)
+        columns = _columns(len(table), everything)
+        view = View(seen, scenarios, columns[inputs], vectors[place_of[everything.rows]], everything.log_q)
+        beside = auxiliary(encoder, view, users, states, columns[targets], noise)
+    return NextItemLoss(losses.mean(), beside, len(targets), rows, embedding)
+
+
+class _Asked(NamedTuple):
+    """The predictions of one scenario: `place` [P] in the flattened windows, `target` [P] among its candidates."""
+
+    place: Tensor
+    target: Tensor
+    masks: "Masks"
+
+
+def _asked(table_size: int, windows: Sequences, scenario: int, candidates: Candidates, unseen_only: bool) -> _Asked:
+    columns = _columns(table_size, candidates)
+    wanted = torch.from_numpy((windows.targets > 0) & (windows.scenarios == scenario))
+    user, place = torch.nonzero(wanted, as_tuple=True)
+    target = columns[torch.from_numpy(windows.targets)[user, place]]
+    lines, line = torch.unique(user, return_inverse=True)
+    first_seen = _first_seen(columns, windows, lines, len(candidates.rows))
+    if unseen_only:
+        new = first_seen[line, target] > place
+        user, place, target, line = (x[new] for x in (user, place, target, line))
+    until = (place if unseen_only else torch.full_like(place, NEVER)).to(torch.int8)
+    return _Asked(user * windows.rows.shape[1] + place, target, Masks(first_seen, line, until))
+
+
+def _columns(table_size: int, candidates: Candidates) -> Tensor:
+    """[table_size]: where an item is among the candidates; their number for one that is not."""
+    columns = torch.full((table_size,), len(candidates.rows))
+    columns[candidates.rows] = torch.arange(len(candidates.rows))
+    return columns
 
 
 class Masks(NamedTuple):
@@ -157,12 +210,12 @@ def interactions(windows: Sequences, vectors: Tensor) -> Interactions:
     return Interactions(vectors, present, actions, values, gaps)
 
 
-def _first_seen(columns: Tensor, windows: Sequences, candidates: int) -> Tensor:
-    """[U, candidates]: at which place of the window a candidate is first among the inputs; -1 before it, 127 never."""
-    users, length = windows.rows.shape
-    first = torch.full((users, candidates + 1), 127, dtype=torch.int8)
-    places = torch.arange(length, dtype=torch.int8).expand(users, length)
-    first.scatter_reduce_(1, columns[torch.from_numpy(windows.rows)], places, "amin")
-    earlier = columns[torch.from_numpy(windows.earlier)]
-    first.scatter_(1, earlier, torch.full(earlier.shape, -1, dtype=torch.int8))
+def _first_seen(columns: Tensor, windows: Sequences, lines: Tensor, candidates: int) -> Tensor:
+    """[lines, candidates]: at which place of a user's window a candidate is first among the inputs; -1 before it, 127 never."""
+    rows, earlier = (torch.from_numpy(x)[lines] for x in (windows.rows, windows.earlier))
+    first = torch.full((len(rows), candidates + 1), 127, dtype=torch.int8)
+    places = torch.arange(rows.shape[1], dtype=torch.int8).expand(rows.shape)
+    first.scatter_reduce_(1, columns[rows], places, "amin")
+    before = columns[earlier]
+    first.scatter_(1, before, torch.full(before.shape, -1, dtype=torch.int8))
     return first[:, :candidates]

@@ -8,11 +8,12 @@ from services.scorer.graphs import OnnxModel
 from services.scorer.item_table import ItemTable
 from services.scorer.nearest import NearestItems, used_rows
 from services.scorer.recommender import Recommender
-from shared.model_contract import DIM, PADDING_ROW
+from shared.model_contract import DIM, MAX_SCENARIOS, PADDING_ROW
 from tests.scorer.factories import item, recommend, request, scenarios, user_features
 from tests.scorer.graphs import encode_graph, rank_graph
 
 ROWS = 3000
+VIDEO, MUSIC = (scenarios()[name].id for name in ("video", "music"))
 
 
 def unit(rows: int, seed: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
@@ -20,16 +21,21 @@ def unit(rows: int, seed: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
+def eligible(rows: int) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
+    """Everywhere."""
+    return np.ones((MAX_SCENARIOS, rows), bool)
+
+
 def a_table(seed: int = 0) -> ItemTable:
     table = ItemTable()
-    table.assign(np.arange(1, ROWS), unit(ROWS - 1, seed), np.zeros(ROWS - 1, np.float32), np.ones(ROWS - 1, bool))
+    table.assign(np.arange(1, ROWS), unit(ROWS - 1, seed), np.zeros(ROWS - 1, np.float32), eligible(ROWS - 1))
     return table
 
 
 def recall(index: NearestItems, table: ItemTable, most: int = 40) -> float:
     users = unit(50, 9)
-    rows, scores = index.search(users, most, table)
-    exact = np.argsort(-(users @ table.vectors[:ROWS].T + table.bound_bias[:ROWS]), axis=1)[:, :most]
+    rows, scores = index.search(users, VIDEO, most, table)
+    exact = np.argsort(-(users @ table.vectors[:ROWS].T + table.bound_bias[VIDEO, :ROWS]), axis=1)[:, :most]
     assert (np.diff(scores, axis=1) <= 0).all()
     return float(
         np.mean([len(set(one) & set(other)) / most for one, other in zip(rows.tolist(), exact.tolist(), strict=True)])
@@ -57,17 +63,38 @@ def test_rows_that_no_scenario_may_recommend_are_not_found() -> None:
     table, index = a_table(), NearestItems()
     index.follow(table, ROWS)
     for row in range(1, 1500):
-        table.set_eligible(row, False)
+        table.set_eligible(row, np.zeros(MAX_SCENARIOS, bool))
     assert index.follow(table, ROWS) == 0
-    rows, _ = index.search(unit(20, 3), 50, table)
+    rows, _ = index.search(unit(20, 3), VIDEO, 50, table)
     assert rows.min() >= 1500
+
+
+def test_rows_are_found_in_their_scenarios_alone_also_when_these_change() -> None:
+    table, index = a_table(), NearestItems()
+    in_music = np.arange(MAX_SCENARIOS) == MUSIC
+    for row in range(1, 1000):
+        table.set_eligible(row, in_music)
+    for row in range(1000, 2000):
+        table.set_eligible(row, ~in_music)
+    assert index.follow(table, ROWS) == ROWS - 1
+    users = unit(20, 3)
+    found = {scenario: index.search(users, scenario, 400, table)[0] for scenario in (VIDEO, MUSIC)}
+    assert found[VIDEO].min() >= 1000
+    assert not ((found[MUSIC] >= 1000) & (found[MUSIC] < 2000)).any()
+    assert (found[MUSIC] >= 2000).any()
+    assert (found[MUSIC] < 1000).any()
+    for row in range(1, 1000):
+        table.set_eligible(row, ~in_music)
+    assert index.follow(table, ROWS) == 999
+    assert index.search(users, MUSIC, 400, table)[0].min() >= 2000
+    assert (index.search(users, VIDEO, 400, table)[0] < 1000).any()
 
 
 def test_where_there_are_few_rows_the_rest_is_padding() -> None:
     table, index = ItemTable(), NearestItems()
-    table.assign(np.array([3, 4]), unit(2, 0), np.zeros(2, np.float32), np.ones(2, bool))
+    table.assign(np.array([3, 4]), unit(2, 0), np.zeros(2, np.float32), eligible(2))
     index.follow(table, 10)
-    rows, _ = index.search(unit(2, 1), 5, table)
+    rows, _ = index.search(unit(2, 1), VIDEO, 5, table)
     assert [sorted(line) for line in rows.tolist()] == [[PADDING_ROW] * 3 + [3, 4]] * 2
 
 
@@ -119,7 +146,7 @@ def test_the_index_follows_what_may_be_recommended() -> None:
         assert build is not None
         build()
         vectors = knowledge.table.vectors[[knowledge.catalogue.find("m7")]]
-        rows, _ = knowledge.nearest.search(vectors, 1, knowledge.table)
+        rows, _ = knowledge.nearest.search(vectors, VIDEO, 1, knowledge.table)
         assert (rows[0, 0] == knowledge.catalogue.find("m7")) == available
 
 

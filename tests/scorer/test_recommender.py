@@ -269,6 +269,33 @@ def test_encoder_recommends_nothing_seen_unavailable_or_without_a_row() -> None:
     assert from_encoder == {"m5", "m6", "m7", "m8", "m9", "m10"}
 
 
+def test_a_large_scenario_does_not_crowd_a_small_one_out_of_the_encoders_top() -> None:
+    engine = _shop(5)
+    engine.model = OnnxModel(1, encode_graph(1), rank_graph())
+    songs = [f"song{number}" for number in range(400)]
+    for name in songs:
+        engine.apply_item(item(name, scenarios=["music"]))
+    engine.apply_rows(songs, np.tile(_one_hot(0), (400, 1)), np.zeros(400, np.float32))
+    names = [f"m{number}" for number in range(1, 6)]
+    for name in names:
+        engine.apply_item(item(name, scenarios=["video"]))
+    engine.apply_rows(names, np.tile(0.1 * _one_hot(0), (5, 1)), np.zeros(5, np.float32))
+    engine.apply_user_features(user_features("u", ["m1"]))
+    video, music, alone = (
+        recommend(engine, *each)
+        for each in (
+            [request("u"), request("u", scenario="music")],
+            [request("u", scenario="music"), request("u")],
+            [request("u")],
+        )
+    )
+    for found in (video[0], music[1], alone[0]):
+        matrix = np.frombuffer(found["features"], "<f2").reshape(-1, len(FEATURES))
+        from_encoder = matrix[:, FEATURES.index("from_encoder")] > 0
+        assert {name for name, own in zip(found["considered"], from_encoder, strict=True) if own} == set(names[1:])
+    assert all(name.startswith("song") for name in [*shown(video[1]), *shown(music[0])])
+
+
 def test_item_without_a_row_is_ranked_by_counts_under_a_model() -> None:
     engine = _shop(120)
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())

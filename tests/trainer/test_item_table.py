@@ -75,3 +75,19 @@ def test_years_share_a_decade_and_numbers_a_magnitude(first: str, second: str, s
 def test_a_full_vocabulary_gives_no_index() -> None:
     vocabulary = Vocabulary([f"x{number}" for number in range(VOCABULARY - 1)])
     assert not any(vocabulary.slots(["new"], {}))
+
+
+def test_items_are_in_the_scenarios_they_name_and_where_somebody_acted_on_them() -> None:
+    table = a_table(2)  # rows 1 and 2 are everywhere
+    table.describe("named", [], {}, [3])
+    acted = table.row("acted")
+    assert [table.rows_in(scenario).tolist() for scenario in (0, 3)] == [[1, 2], [1, 2, 3]]
+    table.join([acted], 0)
+    assert table.rows_in(0).tolist() == [1, 2, acted]
+    table.describe("named", [], {}, [0, 5])
+    assert [table.rows_in(scenario).tolist() for scenario in (0, 3, 5)] == [[1, 2, 3, acted], [1, 2], [1, 2, 3]]
+    for number in range(2000):
+        table.row(f"more {number}")
+    other = ItemTable(torch.Generator())
+    other.restore(table.state())
+    assert other.rows_in(0).tolist() == [1, 2, 3, acted]

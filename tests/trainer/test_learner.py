@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from services.trainer.effort import Effort
 from services.trainer.encoder_training import EncoderPolicy
 from services.trainer.examples import NextItem
 from services.trainer.learner import ItemContent, Learner, LearnerPolicy
+from shared.paths import REPO_ROOT
+from shared.scenarios import load_scenarios
 from shared.text import TEXT_DIM, Texts
 from tests.trainer.factories import SCENARIOS, a_stream, features, learner, next_item
 
@@ -163,3 +166,24 @@ def test_words_are_read_again_by_another_language_model_and_forgotten_when_they_
     one.admit([ItemContent("i", words="")])
     one.read()
     assert not one.encoder.table.has_text("i")
+
+
+def test_an_item_that_names_a_scenario_is_in_it_also_where_that_comes_later(tmp_path: Path) -> None:
+    shipped = REPO_ROOT / "scenarios.yaml"
+    scenarios = load_scenarios(shipped)
+    one = Learner(scenarios, LearnerPolicy())
+    one.admit([ItemContent("here", scenarios=["video", "podcasts"]), ItemContent("moved", scenarios=["podcasts"])])
+    one.admit([ItemContent("anywhere"), ItemContent("moved", scenarios=["video"])])
+    more = tmp_path / "scenarios.yaml"
+    actions = "{impression: {weight: 0}, play: {weight: 1}}"
+    more.write_text(f"{shipped.read_text()}\n  podcasts: {{id: 5, actions: {actions}, attribution_window_sec: 60}}\n")
+    restored = Learner(load_scenarios(more), LearnerPolicy())
+    restored.restore(one.state())
+    scenarios.take_from(load_scenarios(more))
+    for known in (one, restored):
+        table = known.encoder.table
+        assert [[table.ids[row] for row in table.rows_in(scenario)] for scenario in (0, 5, 3)] == [
+            ["here", "moved", "anywhere"],
+            ["here", "anywhere"],
+            ["anywhere"],
+        ]

@@ -1,11 +1,24 @@
 """The loss of the encoder, and that it learns."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
 from services.trainer.models.transformer import Transformer
-from services.trainer.next_item import Candidates, Masks, every_item, next_item_loss, sample_items, softmax_losses
+from services.trainer.next_item import (
+    Candidates,
+    Masks,
+    every_item,
+    next_item_loss,
+    sample_items,
+    softmax_losses,
+    targets_in,
+    union_of,
+)
+from services.trainer.sequences import Sequences, SequenceStore, Step
 from shared.model_contract import MAX_SCENARIOS
 from tests.trainer.factories import VIDEO, a_store, next_item
 
@@ -20,9 +33,13 @@ def a_trainer(items: int, **policy: float) -> EncoderTrainer:
     return trainer
 
 
+def everything(trainer: EncoderTrainer) -> Candidates:
+    return every_item(np.arange(1, len(trainer.table)), np.zeros(0, np.int64))
+
+
 def loss_of(trainer: EncoderTrainer, rows: list[int], unseen_only: torch.Tensor) -> tuple[float, int]:
     windows = a_store({"u": rows}).windows(np.array([0]))
-    outcome = next_item_loss(trainer.encoder, trainer.table, windows, every_item(len(trainer.table)), unseen_only, None)
+    outcome = next_item_loss(trainer.encoder, trainer.table, windows, {VIDEO: everything(trainer)}, unseen_only, None)
     return outcome.loss.item(), outcome.places
 
 
@@ -53,12 +70,79 @@ def test_sampled_softmax_stands_for_the_whole_one() -> None:
     share = np.full(len(trainer.table), 1 / 2000)
 
     def loss(candidates: Candidates) -> float:
-        return next_item_loss(trainer.encoder, trainer.table, windows, candidates, EVERYWHERE, None).loss.item()
+        return next_item_loss(
+            trainer.encoder, trainer.table, windows, {VIDEO: candidates}, EVERYWHERE, None
+        ).loss.item()
 
-    sampled = [loss(sample_items(windows, len(trainer.table), share, 300, random)) for _ in range(20)]
-    whole = loss(every_item(len(trainer.table)))
+    pool, targets = np.arange(1, 2001), targets_in(windows, VIDEO)
+    sampled = [loss(sample_items(windows, pool, targets, share, 300, random)) for _ in range(20)]
+    whole = loss(everything(trainer))
     assert abs(np.mean(sampled) - whole) < 0.1
     assert np.std(sampled) < 0.1
+
+
+def two_scenarios(trainer: EncoderTrainer) -> tuple[Sequences, dict[int, Candidates]]:
+    """Odd rows are in the one, even rows in the other; the first user is in one, the second in both by turns."""
+    store = SequenceStore(10)
+    for user, rows in (("one", [1, 3, 5]), ("both", [2, 1, 4, 3])):
+        store.append(user, [Step(row, 1, (row + 1) % 2, 0.5, place) for place, row in enumerate(rows)])
+    windows = store.windows(np.arange(2))
+    pools = {scenario: np.arange(1 + scenario, len(trainer.table), 2) for scenario in (0, 1)}
+    return windows, {scenario: every_item(pool, targets_in(windows, scenario)) for scenario, pool in pools.items()}
+
+
+def test_each_scenario_tells_an_item_from_its_own_alone() -> None:
+    trainer = a_trainer(10)
+    windows, candidates = two_scenarios(trainer)
+    outcome = next_item_loss(trainer.encoder, trainer.table, windows, candidates, NOWHERE, None)
+    apart = [
+        next_item_loss(trainer.encoder, trainer.table, windows, {scenario: each}, NOWHERE, None)
+        for scenario, each in candidates.items()
+    ]
+    assert [each.places for each in apart] == [5, 2]
+    assert outcome.places == 7
+    torch.testing.assert_close(outcome.loss, (5 * apart[0].loss + 2 * apart[1].loss) / 7)
+    apart[1].loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    gradient = apart[1].embedding.grad
+    assert gradient is not None
+    moved = apart[1].rows[gradient.abs().sum(1) > 0].tolist()
+    # Row 5 is of the other scenario, and of no history in this one.
+    assert 5 not in moved
+    assert {6, 8, 10} <= set(moved)
+
+
+def test_a_target_that_left_its_scenario_is_still_told_from_the_others() -> None:
+    trainer = a_trainer(10)
+    windows, _ = two_scenarios(trainer)
+    pool, targets = np.array([7, 9]), targets_in(windows, 0)
+    random = np.random.default_rng(0)
+    for few in (every_item(pool, targets), sample_items(windows, pool, targets, np.full(20, 0.05), 5, random)):
+        assert set(few.rows.tolist()) >= {1, 3, 5}
+        assert next_item_loss(trainer.encoder, trainer.table, windows, {0: few}, NOWHERE, None).places == 5
+    nothing = sample_items(windows, np.zeros(0, np.int64), targets, np.full(20, 0.05), 5, random)
+    assert nothing.rows.tolist() == [1, 3, 5]
+
+
+def test_an_item_is_in_the_union_where_it_is_in_any_sample() -> None:
+    one = Candidates(torch.tensor([1, 2]), torch.tensor([0.5, 0.2]).log())
+    two = Candidates(torch.tensor([2, 7]), torch.tensor([0.5, 1.0]).log())
+    found = union_of({0: one, 3: two})
+    assert found.rows.tolist() == [1, 2, 7]
+    torch.testing.assert_close(found.log_q.exp(), torch.tensor([0.5, 1 - 0.8 * 0.5, 1.0]))
+    assert union_of({3: two}) is two
+
+
+@pytest.mark.parametrize("objective", ["masked", "contrastive"])
+def test_two_scenarios_are_learned_at_once_with_every_objective(objective: str) -> None:
+    trainer = EncoderTrainer(Transformer, EncoderPolicy(objective=objective), VIDEO_ONLY, seed=0)
+    trainer.table.rows([f"i{number}" for number in range(40)])
+    for turn in range(6):
+        events = [next_item(f"u{user}", f"i{(user + turn) % 40}", turn * 1000) for user in range(40)]
+        trainer.observe(
+            [replace(each, event=replace(each.event, scenario=int(each.event.item_id[1:]) % 2)) for each in events]
+        )
+        assert np.isfinite(trainer.step(replay=True)).all()
+    assert set(trainer.table.rows_in(0)) == set(range(1, 41, 2))
 
 
 def test_a_planted_order_is_learned() -> None:
