@@ -76,6 +76,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         self._gaps: dict[TP, int] = {}
         self._moves = 0
 
+    def _new_consumer_thread(self) -> Any:
+        return _ReadCommitted(self, loop=self.loop, beacon=self.beacon)
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Fetch once and hand everything over; nothing is left to yield."""
         moves = self._moves
@@ -181,6 +184,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's check counts messages that agents took; ours is the handler's turn."""
+
+
+class _ReadCommitted(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped
+    """What a publisher took back, by aborting a transaction, did not happen. Faust reads so only where it writes transactions itself."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
 
 
 class _Transport(driver.Transport):  # type: ignore[misc]  # Faust is untyped

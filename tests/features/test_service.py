@@ -76,6 +76,24 @@ async def test_restart_writes_nothing_and_duplicates_change_nothing(
     assert await place.item_features() == items
 
 
+async def test_what_a_publisher_took_back_did_not_happen(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    place = Place(kafka, topic_prefix, tmp_path, partitions=1)
+    await place.bus.create_topics()
+    turns = [encoded(event(number, user_id="u")) for number in range(40)]
+    with place.worker():
+        async with place.bus.producer(transactional_id=f"{topic_prefix}publisher") as producer:
+            for start in range(0, 40, 10):
+                await producer.raw.begin_transaction()
+                for key, value in turns[start : start + 10]:
+                    await producer.send(USER_EVENTS, key, value)
+                await producer.flush()
+                await (producer.raw.commit_transaction if start % 20 else producer.raw.abort_transaction)()
+        await place.publish([encoded(event(40, user_id="u"))])
+        await poll_until(place.done, what="everything handled")
+    (user,) = (await place.user_features()).values()
+    assert sum(user["counts"].values()) == 21
+
+
 def test_worker_without_kafka_ends_in_one_line(topic_prefix: str, tmp_path: Path) -> None:
     place = Place("127.0.0.1:1", topic_prefix, tmp_path, partitions=1)
     with place.worker() as worker:
