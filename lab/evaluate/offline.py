@@ -21,6 +21,7 @@ Score = Callable[[Rows, Rows], NDArray[np.float32]]
 WARM_UP = 0.05
 SEEN_BEFORE = 150
 OUTSIDE = -1
+POOLED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,10 @@ class Histories:
 
 @dataclass(frozen=True, slots=True)
 class OfflinePolicy:
-    """How often and how fast: `epochs` passes, `users` windows a step, the rate rising over a twentieth and falling as a cosine."""
+    """How often and how fast: `epochs` passes, `users` windows a step, the rate rising over a twentieth and falling as a cosine.
+
+    With `alike` the windows of a step are of like length: several times as fast where most are much shorter than HISTORY.
+    """
 
     epochs: int = 40
     users: int = 128
@@ -79,6 +83,7 @@ class OfflinePolicy:
     dropout: float = 0.2
     negatives: int = 512
     full_softmax_items: int = 5000
+    alike: bool = False
 
 
 def train(
@@ -116,9 +121,10 @@ def train(
     random = np.random.default_rng(seed)
     done, total = 0, policy.epochs * _steps(ends, policy.users)
     for epoch in range(policy.epochs):
-        for users, stops in _batches(ends, policy.users, random):
+        for users, stops in _batches(ends, policy, random):
             trainer.set_rate(_rate(done / total))
-            trainer.learn(histories.windows(users, stops))
+            length = min(HISTORY, int(stops.max())) if policy.alike else HISTORY
+            trainer.learn(histories.windows(users, stops, length))
             done += 1
         if not after_epoch(epoch, trainer):
             break
@@ -131,8 +137,10 @@ def places_of(score: Score, histories: Histories, users: Rows, ends: Rows, items
     `score(users, ends)` answers scores [U, rows]; an equal score counts against it. OUTSIDE for what the user had before: seen items are
     left out, so that nobody can find it.
     """
-    places = []
-    for part in np.array_split(users, max(1, len(users) // 256)):
+    places = np.empty(len(users), np.int64)
+    by_length = np.argsort(ends[users], kind="stable")
+    for lines in np.array_split(by_length, max(1, len(users) // 256)):
+        part = users[lines]
         scores = score(part, ends[part])
         others = np.ones(scores.shape[1], bool)
         others[items] = False
@@ -143,15 +151,15 @@ def places_of(score: Score, histories: Histories, users: Rows, ends: Rows, items
             wanted = scores[line, histories.rows[end]]
             scores[line, histories.rows[start:end]] = -np.inf
             repeated = scores[line, histories.rows[end]] < wanted
-            places.append(OUTSIDE if repeated else int(np.count_nonzero(scores[line] >= wanted)) - 1)
-    return np.array(places, np.int64)
+            places[lines[line]] = OUTSIDE if repeated else int(np.count_nonzero(scores[line] >= wanted)) - 1
+    return places
 
 
 @torch.no_grad()
 def scores_of(trainer: EncoderTrainer, histories: Histories, users: Rows, ends: Rows) -> NDArray[np.float32]:
     """Scores [U, rows] of all items for each user's interaction at `ends`, from those before it; row 0 is nobody."""
     trainer.encoder.eval()
-    windows = histories.windows(users, ends + 1, seen_before=0)
+    windows = histories.windows(users, ends + 1, min(HISTORY, int(ends.max()) + 1), seen_before=0)
     table = trainer.table.all_vectors()
     seen = interactions(windows, functional.embedding(torch.from_numpy(windows.rows), table))
     found = trainer.encoder(seen, torch.from_numpy(windows.scenarios))[:, -1] @ table.T
@@ -163,7 +171,7 @@ def _steps(ends: Rows, users: int) -> int:
     return -(-int(np.ceil(ends / HISTORY).sum()) // users)
 
 
-def _batches(ends: Rows, users: int, random: np.random.Generator) -> list[tuple[Rows, Rows]]:
+def _batches(ends: Rows, policy: OfflinePolicy, random: np.random.Generator) -> list[tuple[Rows, Rows]]:
     """Every sequence in windows of HISTORY, from an offset of its own, in random order."""
     pairs = []
     for user, end in enumerate(ends.tolist()):
@@ -176,7 +184,20 @@ def _batches(ends: Rows, users: int, random: np.random.Generator) -> list[tuple[
             pairs.append((user, stop))
             stop -= HISTORY
     order = np.array(pairs, np.int64)[random.permutation(len(pairs))]
-    return [(part[:, 0], part[:, 1]) for part in np.array_split(order, max(1, len(order) // users))]
+    batches = np.array_split(order, max(1, len(order) // policy.users))
+    if policy.alike:
+        batches = _alike(batches, random)
+    return [(part[:, 0], part[:, 1]) for part in batches]
+
+
+def _alike(batches: list[Rows], random: np.random.Generator) -> list[Rows]:
+    """The same windows, those of POOLED batches put together by length, in random order."""
+    found: list[Rows] = []
+    for start in range(0, len(batches), POOLED):
+        some = np.concatenate(batches[start : start + POOLED])
+        by_length = some[np.argsort(some[:, 1], kind="stable")]
+        found += np.array_split(by_length, len(batches[start : start + POOLED]))
+    return [found[place] for place in random.permutation(len(found))]
 
 
 def _rate(progress: float) -> float:

@@ -189,15 +189,16 @@ class EncoderTrainer:
 
     def _candidates(self, windows: Sequences) -> dict[int, Candidates]:
         """For each scenario in which something is to be predicted, what it is told from."""
+        mentioned = np.unique(windows.rows)
         return {
-            scenario: self._candidates_in(scenario, windows)
+            scenario: self._candidates_in(scenario, windows, self.table.those_in(scenario, mentioned))
             for scenario in np.unique(windows.scenarios[windows.targets > 0]).tolist()
         }
 
-    def _candidates_in(self, scenario: int, windows: Sequences) -> Candidates:
+    def _candidates_in(self, scenario: int, windows: Sequences, mentioned: NDArray[np.int64]) -> Candidates:
         pool, targets = self.table.rows_in(scenario), targets_in(windows, scenario)
         if len(pool) < self.policy.full_softmax_items:
             return every_item(pool, targets)
         counts = self._counts(scenario)
         share = counts / max(counts.sum(), 1.0)
-        return sample_items(windows, pool, targets, share, self.policy.negatives, self._random)
+        return sample_items(pool, mentioned, targets, share, self.policy.negatives, self._random)

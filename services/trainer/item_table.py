@@ -94,6 +94,10 @@ class ItemTable:
         """A leaf copy of the embeddings of `rows`, to differentiate by."""
         return self._embedding[rows].requires_grad_()
 
+    def those_in(self, scenario: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of `rows` whose items are in a scenario."""
+        return rows[(self._scenarios[rows] >> scenario & 1) > 0]
+
     def vectors(self, rows: Tensor, embedding: Tensor) -> Tensor:
         """Final vectors [M, DIM] of `rows` given their embeddings; zero for padding."""
         slots = self._slots[rows]

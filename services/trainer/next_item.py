@@ -48,18 +48,17 @@ def every_item(pool: NDArray[np.int64], targets: NDArray[np.int64]) -> Candidate
 
 
 def sample_items(
-    windows: Sequences,
     pool: NDArray[np.int64],
+    mentioned: NDArray[np.int64],
     targets: NDArray[np.int64],
     share: NDArray[np.float64],
     negatives: int,
     generator: np.random.Generator,
 ) -> Candidates:
-    """The `targets` of a scenario, what else of its rows `pool` the batch mentions, and `negatives` of them drawn uniformly.
+    """The `targets` of a scenario, what else of its rows `pool` is `mentioned` by the batch, and `negatives` of them drawn uniformly.
 
     `share` [table_size] is each item's share of the scenario's interactions.
     """
-    mentioned = np.intersect1d(windows.rows, pool)
     drawn = pool[generator.integers(0, len(pool), negatives)] if len(pool) else pool
     rows = np.union1d(np.union1d(mentioned, targets), drawn)
     missed = np.exp(-len(targets) * share[rows] - negatives / max(len(pool), 1))

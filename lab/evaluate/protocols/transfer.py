@@ -25,7 +25,7 @@ from services.trainer.encoder_training import EncoderTrainer
 from shared.errors import ConfigError
 from shared.model_contract import MAX_SCENARIOS
 
-POLICY = OfflinePolicy(epochs=16, users=128, rate=2e-3, dropout=0.4, full_softmax_items=0)
+POLICY = OfflinePolicy(epochs=16, users=128, rate=2e-3, dropout=0.4, full_softmax_items=0, alike=True)
 FEW = replace(POLICY, epochs=4)
 DRAWS = 1000
 
