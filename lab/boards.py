@@ -5,6 +5,7 @@ Loop: is it turning, and how fresh. Learning: is it getting better, scenario by 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -365,8 +366,9 @@ def _panel(panel: Panel) -> timeseries.Panel:
         .fill_opacity(8)
         .legend(common.VizLegendOptions().show_legend(True).placement(LegendPlacement.BOTTOM))
     )
-    for legend, query in panel.queries.items():
-        made.with_target(prometheus.Dataquery().expr(query).legend_format(legend))
+    # Grafana tells the answers of a panel's queries apart by these letters.
+    for letter, (legend, query) in zip(ascii_uppercase, panel.queries.items(), strict=False):
+        made.with_target(prometheus.Dataquery().ref_id(letter).expr(query).legend_format(legend))
     return made
 
 

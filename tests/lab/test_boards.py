@@ -1,5 +1,6 @@
 """Boards and alerts: committed as the code writes them, and every query of theirs answered by a real Prometheus on the running stack."""
 
+import json
 import re
 import subprocess
 import time
@@ -31,6 +32,16 @@ QUERIES = [
 @pytest.mark.parametrize("name", BOARDS)
 def test_boards_are_committed_as_the_code_writes_them(name: str) -> None:
     assert (FOLDER / f"{name}.json").read_text() == as_json(name, BOARDS[name]), "say `make boards` and commit"
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_queries_of_a_panel_are_told_apart(name: str) -> None:
+    panels = [panel for panel in json.loads(as_json(name, BOARDS[name]))["panels"] if panel["type"] != "row"]
+    assert panels
+    for panel in panels:
+        letters = [target["refId"] for target in panel["targets"]]
+        assert all(letters)
+        assert len(set(letters)) == len(letters)
 
 
 def test_alerts_go_off_when_they_should() -> None:
