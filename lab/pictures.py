@@ -72,7 +72,7 @@ def _draw_panel(axis: Axes, panel: Panel, prometheus: str, minutes: float) -> No
                 *((datetime.fromtimestamp(at, UTC), float(value)) for at, value in series["values"]), strict=True
             )
             axis.plot(at, values, linewidth=1.5, label=_named(legend, series["metric"]))
-    axis.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+    axis.xaxis.set_major_formatter(DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]  # matplotlib leaves it untyped
     if axis.lines:
         axis.legend(fontsize=7, loc="upper left", ncols=2)
 
