@@ -73,7 +73,7 @@ def _draw_panel(axis: Axes, panel: Panel, prometheus: str, minutes: float) -> No
             )
             axis.plot(at, values, linewidth=1.5, label=_named(legend, series["metric"]))
     axis.xaxis.set_major_formatter(DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]  # matplotlib leaves it untyped
-    if axis.lines:
+    if axis.get_legend_handles_labels()[1]:
         axis.legend(fontsize=7, loc="upper left", ncols=2)
 
 

@@ -6,6 +6,7 @@ it is read from Kafka and, where a registry is set, when it is written.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -49,7 +50,9 @@ class Framing:
             schema = Codec.for_topic(topic).writer(header)
             if schema is None:
                 return value
-            head = MAGIC + (await self._register(f"{full_topic}-value", AvroSchema(schema))).to_bytes(4)
+            # In an order of its own a process would write the same schema as another text, which is another schema to a registry.
+            text = json.dumps(schema, sort_keys=True)
+            head = MAGIC + (await self._register(f"{full_topic}-value", AvroSchema(text))).to_bytes(4)
             self._heads[full_topic, header] = head
         return head + value[HEADER_BYTES:]
 

@@ -19,7 +19,7 @@ class Outbox:
 
     def __init__(self, bus: Bus, producer: Producer, topics: tuple[str, ...]) -> None:
         self._lanes = {
-            (topic, number): _Lane(producer.raw, bus.full_name(topic), number)
+            (topic, number): _Lane(producer.raw, bus, topic, number)
             for topic in topics
             for number in range(bus.partitions)
         }
@@ -51,9 +51,10 @@ class Outbox:
 class _Lane:
     """One partition: one batch under way at a time, so that offsets follow the order of `put`."""
 
-    def __init__(self, producer: Any, topic: str, partition: int) -> None:
+    def __init__(self, producer: Any, bus: Bus, topic: str, partition: int) -> None:
         self._producer = producer
-        self._topic = topic
+        self._framing = bus.framing
+        self._topic, self._full_topic = topic, bus.full_name(topic)
         self._partition = partition
         self._waiting: list[tuple[bytes, bytes, OnOffset | None, int]] = []
         self._wake = asyncio.Event()
@@ -77,15 +78,16 @@ class _Lane:
     async def _publish(self) -> None:
         batch = self._producer.create_batch()
         taken = 0
-        for key, value, _, _ in self._waiting:
-            if batch.append(timestamp=None, key=key, value=value) is None:
+        for key, value, _, _ in list(self._waiting):
+            written = await self._framing.written(self._topic, self._full_topic, value)
+            if batch.append(timestamp=None, key=key, value=written) is None:
                 break
             taken += 1
         batch.close()
         sent, self._waiting = self._waiting[:taken], self._waiting[taken:]
         self._under_way = True
         try:
-            future = await self._producer.send_batch(batch, self._topic, partition=self._partition)
+            future = await self._producer.send_batch(batch, self._full_topic, partition=self._partition)
             first = (await future).offset
         except KafkaError as error:
             raise FatalError(

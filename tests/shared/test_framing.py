@@ -1,6 +1,9 @@
 """Confluent's framing against a real registry, and against Confluent's own client."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from shared.codec import Codec
 from shared.errors import DecodeError, FatalError
 from shared.framing import Framing, framed
 from shared.kafka import Bus
-from shared.paths import SCHEMAS
+from shared.paths import REPO_ROOT, SCHEMAS
 from shared.settings import Settings, load
 from shared.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, topics
 from tests.poll import poll_until
@@ -188,6 +191,28 @@ async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(FatalError, match=f"no schema registry at {HOST}: start it, or leave") as refused:
             await asked
         assert "secret" not in str(refused.value)
+
+
+def test_every_process_gets_the_same_number(registry: str) -> None:
+    program = f"""
+import asyncio
+from shared.codec import Codec
+from shared.framing import Framing
+
+header = Codec.of("training_example").header
+print(asyncio.run(Framing({registry!r}).written("training-examples", "same.training-examples", header)))
+"""
+    heads = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=REPO_ROOT,
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(heads) == 1
 
 
 async def test_a_schema_that_the_registry_does_not_take_is_told(registry: str) -> None:
