@@ -18,7 +18,7 @@ from lab.replay.progress import ProgressView, Standing, progress_view
 from lab.replay.quality import Judge
 from lab.replay.records import Records
 from lab.replay.schedule import Pace, Schedule
-from lab.replay.services import wait_until_ready
+from lab.replay.services import open_items, wait_until_ready
 from lab.replay.settings import ReplaySettings
 from lab.replay.stream import Stream
 from lab.replay.tail import Tail, rows_written
@@ -50,7 +50,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         outcomes = await stack.enter_async_context(bus.reader(tail.topic_partitions(bus), fetch_max_wait_ms=500))
         await _to_end(lists)
         await _to_end(outcomes)
-        rows_before = await rows_written(outcomes, bus)
+        rows_before, open_before = await rows_written(outcomes, bus), await open_items(settings.lab_joiner_url)
         await producer.send_all(ITEMS, [(item["item_id"], Codec.of("item").encode(item)) for item in stream.catalogue])
         outbox = Outbox(bus, producer, _PUBLISH_TOPICS)
         performance = Performance(stream, options, records, outbox, bus)
@@ -60,7 +60,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         wall_seconds = time.monotonic() - started
         await joiner_passed(bus, outcomes)
         observed, outcome = performance.player.observed, tail.outcome
-        ledger = await read_books(tail, outcomes, settings.lab_joiner_url, observed.shown)
+        ledger = await read_books(tail, outcomes, settings.lab_joiner_url, observed.shown, open_before)
         rows_published = await rows_written(outcomes, bus) - rows_before
     console.print(performance.remarks(), highlight=False)
     return Report(

@@ -25,16 +25,20 @@ async def joiner_passed(bus: Bus, reader: Reader, timeout_sec: float = 120.0) ->
         await asyncio.sleep(_POLL_SEC)
 
 
-async def read_books(tail: Tail, reader: Reader, joiner_urls: str, shown: int, timeout_sec: float = 20.0) -> Ledger:
+async def read_books(
+    tail: Tail, reader: Reader, joiner_urls: str, shown: int, before: int, timeout_sec: float = 20.0
+) -> Ledger:
     """The ledger at one moment: labels read to the end between two readings of the open items that agree.
 
-    An idle partition's windows go on closing meanwhile, so the reading is repeated until it balances, or until the deadline.
+    Of the open items, those of lists from `before` the replay, as far as they have no label yet, are not its own. An idle partition's
+    windows go on closing meanwhile, so the reading is repeated until it balances, or until the deadline.
     """
     deadline = time.monotonic() + timeout_sec
     while True:
         still_open = await open_items(joiner_urls)
         await tail.catch_up(reader)
-        ledger = Ledger(shown, tail.outcome.positive, tail.outcome.negative, still_open)
+        own_open = still_open - (before - tail.outcome.others)
+        ledger = Ledger(shown, tail.outcome.positive, tail.outcome.negative, own_open)
         if ledger.difference == 0 or time.monotonic() > deadline:
             return ledger
         await asyncio.sleep(_POLL_SEC)

@@ -15,10 +15,12 @@ _BATCH = 100  # records decoded before lists are looked after again
 
 @dataclass(slots=True)
 class Outcome:
-    """Counts since the replay began. `positive` and `negative` are labels of items that this replay showed."""
+    """Counts since the replay began. `positive` and `negative` are labels of items that this replay showed, `others` those of items that
+    were shown before."""
 
     positive: int = 0
     negative: int = 0
+    others: int = 0
     examples: int = 0
     learned_at: dict[str, tuple[int, int]] = field(default_factory=dict)
     trained_through: dict[int, list[int]] = field(default_factory=dict)  # by version
@@ -77,7 +79,10 @@ class Tail:
         self.outcome.examples += 1
         self.outcome.next_offsets[message.partition] = message.offset + 1
         request_id = example["request_id"]
-        if example["kind"] != "label" or request_id is None or self._records.index_of(request_id) is None:
+        if example["kind"] != "label" or request_id is None:
+            return
+        if self._records.index_of(request_id) is None:
+            self.outcome.others += len(example["items"])
             return
         positives = sum(item["label"] for item in example["items"])
         self.outcome.positive += positives

@@ -59,7 +59,9 @@ def services(environment: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("services")
-def test_a_replay_ends_with_balanced_books(environment: dict[str, str], folder: Path, tmp_path: Path) -> None:
+def test_a_replay_ends_with_balanced_books_and_so_does_another(
+    environment: dict[str, str], folder: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "reports" / "demo"
     arguments = ["-m", "lab.replay", "--data", str(folder), "--output", str(output)]
     with command(arguments, environment) as replay:
@@ -76,6 +78,12 @@ def test_a_replay_ends_with_balanced_books(environment: dict[str, str], folder: 
     assert report["dead_letters"] == {}
     assert output.with_suffix(".png").exists()
     assert "co-visitation" in replay.output
+    # What the first one left open is not the second one's.
+    with command(arguments, environment) as replay:
+        assert replay.finish(timeout_sec=180) == 0, replay.output
+    again = json.loads(output.with_suffix(".json").read_text())["ledger"]
+    assert again["difference"] == 0
+    assert again["open"] <= again["shown"]
 
 
 @pytest.mark.parametrize(
