@@ -279,8 +279,8 @@ SERVICES = Board(
             ),
             Panel(
                 "Restarts",
-                "Workers restarted after a failure.",
-                {"{{service}}": "sum by (service) (eddy_worker_restarts_total) or vector(0)"},
+                "How often a service was started anew in the last five minutes.",
+                {"{{service}}": "sum by (service) (changes(process_start_time_seconds[5m]))"},
             ),
             Panel("Batches", "Records in a batch.", quantiles("eddy_batch_records", "service")),
         ],

@@ -16,7 +16,6 @@ ORDER_LENGTH = 1000
 _MS = 1000.0
 _COLUMNS = ("shown", "clicked", "acted", "acted_fast")
 _SHOWN, _ACTED, _ACTED_FAST = 0, 2, 3
-SHOWN_OF_LATE = 0.5  # an impression that is a slow half-life old
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +154,6 @@ class ItemCounts:
         """Sum of the scenario's slow counts in the first `size` rows, decayed to the newest event."""
         age = (self.newest - self.as_of[:size]) / self.slow_ms[scenario]
         return float((self._values[scenario, :size, _ACTED] * np.exp2(-age)).sum())
-
-    def exposure(self, scenario: int, eligible: I64) -> tuple[float, float]:
-        """Share of the rows `eligible` that were shown of late, and the Gini coefficient of how often; (0, 0) where nothing was shown."""
-        age = (self.newest - self.as_of[eligible]) / self.slow_ms[scenario]
-        shown = np.sort(self._values[scenario, eligible, _SHOWN] * np.exp2(-age))
-        total = shown.sum()
-        if not total:
-            return 0.0, 0.0
-        cumulated = np.cumsum(shown) / total
-        return float((shown >= SHOWN_OF_LATE).mean()), float(1 - (2 * cumulated.sum() - 1) / len(shown))
 
     def _order(self, column: int, half_life_ms: float, scenario: int, eligible: Bool) -> I64:
         counts = self._values[scenario, : len(eligible), column]

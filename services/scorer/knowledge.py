@@ -11,6 +11,7 @@ from services.scorer.arrays import F32, I64
 from services.scorer.catalogue import Catalogue
 from services.scorer.counts import ItemCounts
 from services.scorer.covisits import CoVisits, Matrices, matrices_of
+from services.scorer.exposure import Exposure
 from services.scorer.item_table import ItemTable
 from services.scorer.meaning import Meaning
 from services.scorer.nearest import NearestItems
@@ -59,6 +60,7 @@ class Knowledge:
         self.matrix_pace = Pace(monotonic, least_sec=0.3)
         self.nearest_pace = Pace(monotonic, duty=0.2, least_sec=0.5)
         self.nearest = NearestItems()
+        self.exposure = Exposure()
         self.meaning = Meaning(texts)
         self._approximate_from = approximate_from
         self._rows_moved = False
@@ -215,7 +217,7 @@ class Knowledge:
         """Coverage and Gini coefficient of each scenario, over the items it may recommend; it may run in another thread."""
         orders = self.orders
         return {
-            name: self.counts.exposure(scenario, orders[scenario].eligible)
+            name: self.exposure.of(scenario, orders[scenario].eligible)
             for name, scenario in list(self.scenarios.ids.items())
             if scenario in orders
         }

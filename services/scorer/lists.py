@@ -38,6 +38,9 @@ class Lists:
         """One record per request, in order."""
         chosen = [self._choose(batch, ranked, line) for line in range(len(batch))]
         reasons = self._reasons.of(batch, ranked.candidates, chosen)
+        for line, choice in enumerate(chosen):
+            rows = ranked.candidates.rows[line, choice.columns]
+            self._knowledge.exposure.listed(int(batch.scenarios[line]), rows)
         return [
             self._record(batch, ranked, line, chosen[line], reasons[line])
             | {"model_version": model_version, "served_at": served_at}

@@ -91,13 +91,3 @@ def test_forgotten_row_counts_nothing() -> None:
     table.forget(1)
     assert table.trending(VIDEO, _all(2)).tolist() == []
     assert table.newer(1, item_features("m", applied_offsets={"0": 0}))
-
-
-def test_exposure_says_how_many_items_are_shown_and_how_unequally() -> None:
-    known = ItemCounts(scenarios())
-    for row, shown in enumerate((0.0, 4.0, 4.0, 4.0, 4.0)):
-        known.apply(row, item_features(f"i{row}", counts=[counts(1.0, shown=shown)]))
-    assert known.exposure(0, np.arange(1, 5)) == pytest.approx((1.0, 0.0))
-    coverage, gini = known.exposure(0, np.array([0, 0, 0, 1]))
-    assert (coverage, gini) == pytest.approx((0.25, 0.75))
-    assert known.exposure(1, np.arange(1, 5)) == (0.0, 0.0)
