@@ -1,7 +1,6 @@
 """A real schema registry as a local process: Apicurio Registry, which speaks Confluent's API. Fetched once, kept in the cache folder."""
 
 import hashlib
-import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -83,12 +82,12 @@ def _home() -> Path:
             _download(archive)
             with tarfile.open(archive) as tar:
                 tar.extractall(unpacked, filter="data")
-            if not folder.exists():
-                unpacked.replace(folder)
+            unpacked.replace(folder)
     except httpx.HTTPError as error:
         raise FatalError(f"cannot fetch {ARCHIVE} ({type(error).__name__}): check the network and try again") from error
     except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.is_dir():  # somebody else has fetched it meanwhile
+            return folder
         raise FatalError(f"cannot keep {folder} ({error.strerror}): free some space there") from error
     return folder
 

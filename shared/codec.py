@@ -54,11 +54,19 @@ class Codec:
         """The schema of messages that begin with `header`, if it is known."""
         return self._writers.get(header)
 
-    def learn(self, schema: dict[str, Any]) -> bytes:
-        """The header for messages that others wrote with `schema`: from now on they are read too, resolved against the current schema."""
-        parsed = dict(fastavro.parse_schema(schema, _force=True))
-        header = _header(parsed)
-        self._writers.setdefault(header, parsed)
+    def learn(self, schema: Any) -> bytes:
+        """The header for messages that others wrote with `schema`: from now on they are read too, resolved against the current schema.
+
+        Raises ValueError for what is not the schema of a record.
+        """
+        if not isinstance(schema, dict) or schema.get("type") != "record":
+            raise ValueError(f"not a record: {str(schema)[:100]}")
+        # Its canonical form: what a logical type means to others is a plain number or string to the current schema.
+        plain = dict(
+            fastavro.parse_schema(json.loads(to_parsing_canonical_form(fastavro.parse_schema(schema, _force=True))))
+        )
+        header = _header(plain)
+        self._writers.setdefault(header, plain)
         return header
 
     def encode(self, record: Record) -> bytes:

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     kafka_password: SecretStr = Field(SecretStr(""), description="With which password.")
     schema_registry_url: str | None = Field(
         None,
+        pattern="^https?://[^/]",
         description="A schema registry with Confluent's API: records are registered there and written in its wire format. "
         "Both framings are read.",
     )

@@ -30,10 +30,7 @@ class NearestItems:
         self._indexes: dict[int, Any] = {}  # by their scenarios, a bit for each
         self._indexed: F32 = np.zeros((1, DIM), np.float32)
         self._inside: I64 = np.zeros(1, np.int64)  # the scenarios of the index that holds the row; 0 for none
-
-    @property
-    def ready(self) -> bool:
-        return bool(self._indexes)
+        self.ready = False
 
     def follow(self, table: ItemTable, size: int) -> int:
         """Bring the indexes up to the first `size` rows of the table; how many rows were put in."""
@@ -44,16 +41,19 @@ class NearestItems:
         far = np.linalg.norm(vectors - self._indexed[:size], axis=1) > MOVED
         new = (wanted > 0) & (far | (inside != wanted))
         stale = (inside > 0) & (far | (inside != wanted))
-        for scenarios in np.unique(inside[stale]).tolist():
-            for rows in _portions(np.flatnonzero(stale & (inside == scenarios))):
-                self._indexes[scenarios].remove(rows.astype(np.uint64))
-                self._inside[rows] = 0
         for scenarios in np.unique(wanted[new]).tolist():
-            index = self._indexes[scenarios] if scenarios in self._indexes else _new_index()
+            index = self._index_of(scenarios)
             for rows in _portions(np.flatnonzero(new & (wanted == scenarios))):
+                # Put in where it goes before it is taken out where it was: twice is no harm to a search, nowhere would be.
+                self._remove(rows[inside[rows] == scenarios])
                 index.add(rows.astype(np.uint64), vectors[rows], threads=1)
+                moved = rows[(inside[rows] > 0) & (inside[rows] != scenarios)]
+                self._remove(moved)
                 self._inside[rows], self._indexed[rows] = scenarios, vectors[rows]
-            self._indexes = self._indexes | {scenarios: index}
+        for rows in _portions(np.flatnonzero(stale & (wanted == 0))):
+            self._remove(rows)
+        self._indexes = {scenarios: index for scenarios, index in self._indexes.items() if len(index)}
+        self.ready = bool(self._indexes)
         return int(np.count_nonzero(new))
 
     def search(self, users: F32, scenario: int, count: int, table: ItemTable) -> tuple[I64, F32]:
@@ -61,10 +61,21 @@ class NearestItems:
         found = [
             _search(index, users, count) for scenarios, index in self._indexes.items() if scenarios >> scenario & 1
         ]
-        rows = np.concatenate([*found, np.full((len(users), count), PADDING_ROW, np.int64)], axis=1)
+        rows = np.sort(np.concatenate([*found, np.full((len(users), count), PADDING_ROW, np.int64)], axis=1), axis=1)
+        rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = PADDING_ROW
         scores = (table.vectors[rows] @ users[:, :, None])[..., 0] + table.bound_bias[scenario, rows]
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
         return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
+
+    def _index_of(self, scenarios: int) -> Any:
+        if scenarios not in self._indexes:
+            self._indexes = self._indexes | {scenarios: _new_index()}
+        return self._indexes[scenarios]
+
+    def _remove(self, rows: I64) -> None:
+        for scenarios in np.unique(self._inside[rows]).tolist():
+            self._indexes[scenarios].remove(rows[self._inside[rows] == scenarios].astype(np.uint64))
+        self._inside[rows] = 0
 
     def _ensure(self, size: int) -> None:
         self._indexed = grown_rows(self._indexed, size)

@@ -66,12 +66,15 @@ class EncoderTrainer:
 
     def observe(self, examples: Sequence[NextItem]) -> None:
         """Append events to their users' sequences; an unknown user begins with the history of the example."""
+        acted: dict[int, list[int]] = {}
         for example in examples:
             past = () if example.user_id in self.sequences else example.history
             steps = [self._step(event) for event in (*past, example.event)]
             self._fresh[self.sequences.append(example.user_id, steps)] = None
             for step in steps:
-                self.count([step.row], step.scenario)
+                acted.setdefault(step.scenario, []).append(step.row)
+        for scenario, rows in acted.items():
+            self.count(rows, scenario)
         self._fresh_events += len(examples)
 
     def wanted_steps(self) -> int:
@@ -125,9 +128,9 @@ class EncoderTrainer:
         return Step(self.table.row(past.item_id), past.action, past.scenario, past.value, past.at)
 
     def count(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
-        """Take in that the items of `rows` were acted on in a scenario, each once: they are in it, and how likely a sample holds them."""
+        """Take in that the items of `rows` were acted on in a scenario: they are in it, and how likely a sample holds them."""
         np.add.at(self._counts(scenario), rows, 1)
-        self.table.join(rows, scenario)
+        self.table.acted_on(rows, scenario)
 
     def _counts(self, scenario: int) -> NDArray[np.float64]:
         """A place for each item of the table: those that nobody acted on yet too."""
@@ -199,6 +202,4 @@ class EncoderTrainer:
         pool, targets = self.table.rows_in(scenario), targets_in(windows, scenario)
         if len(pool) < self.policy.full_softmax_items:
             return every_item(pool, targets)
-        counts = self._counts(scenario)
-        share = counts / max(counts.sum(), 1.0)
-        return sample_items(pool, mentioned, targets, share, self.policy.negatives, self._random)
+        return sample_items(pool, mentioned, targets, self._counts(scenario), self.policy.negatives, self._random)

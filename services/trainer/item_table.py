@@ -40,7 +40,8 @@ class ItemTable:
         self._slots = torch.zeros(0, CONTENT_SLOTS, dtype=torch.int64)
         self._texts = torch.zeros(0, TEXT_DIM, dtype=torch.float16)
         self._any_text = False
-        self._scenarios = np.zeros(0, np.int32)  # a bit for each scenario that the item is in
+        # A bit for each scenario: those that the item was described for, and those where somebody acted on it.
+        self._described, self._acted = np.zeros(0, np.int32), np.zeros(0, np.int32)
         self._grow(FIRST_CAPACITY)
 
     def __len__(self) -> int:
@@ -65,15 +66,19 @@ class ItemTable:
         """Admit an item with its content and its `scenarios` (None: all there are and will be), or change them."""
         row = self.row(item_id)
         self._slots[row] = torch.tensor(self.vocabulary.slots(categories, attributes))
-        self._scenarios[row] = EVERYWHERE if scenarios is None else sum({1 << scenario for scenario in scenarios})
+        self._described[row] = EVERYWHERE if scenarios is None else sum({1 << scenario for scenario in scenarios})
 
     def join(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
-        """The items of `rows` are in a scenario too."""
-        self._scenarios[rows] |= 1 << scenario
+        """The items of `rows` are described for a scenario too."""
+        self._described[rows] |= 1 << scenario
+
+    def acted_on(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
+        """Somebody acted on the items of `rows` in a scenario: they are in it, however they are described."""
+        self._acted[rows] |= 1 << scenario
 
     def rows_in(self, scenario: int) -> NDArray[np.int64]:
         """Rows of the items that are in a scenario, ascending."""
-        rows: NDArray[np.int64] = np.flatnonzero(self._scenarios[: len(self)] >> scenario & 1)
+        rows: NDArray[np.int64] = np.flatnonzero((self._described | self._acted)[: len(self)] >> scenario & 1)
         return rows
 
     def read(self, item_ids: Sequence[str], texts: Texts) -> None:
@@ -96,7 +101,7 @@ class ItemTable:
 
     def those_in(self, scenario: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of `rows` whose items are in a scenario."""
-        return rows[(self._scenarios[rows] >> scenario & 1) > 0]
+        return rows[((self._described[rows] | self._acted[rows]) >> scenario & 1) > 0]
 
     def vectors(self, rows: Tensor, embedding: Tensor) -> Tensor:
         """Final vectors [M, DIM] of `rows` given their embeddings; zero for padding."""
@@ -140,7 +145,8 @@ class ItemTable:
             "moments": self._moments[:, used],
             "steps": self._steps[used],
             "slots": self._slots[used],
-            "scenarios": self._scenarios[used],
+            "described": self._described[used],
+            "acted": self._acted[used],
         }
 
     def restore(self, state: Mapping[str, object]) -> None:
@@ -160,7 +166,8 @@ class ItemTable:
         self._moments[:, used] = state["moments"]  # type: ignore[assignment]
         self._steps[used] = state["steps"]  # type: ignore[assignment]
         self._slots[used] = state["slots"]  # type: ignore[assignment]
-        self._scenarios[used] = state["scenarios"]  # type: ignore[call-overload]
+        self._described[used] = state["described"]  # type: ignore[call-overload]
+        self._acted[used] = state["acted"]  # type: ignore[call-overload]
 
     def _admit(self, item_id: str) -> int:
         row = len(self.ids)
@@ -178,4 +185,5 @@ class ItemTable:
         self._steps = torch.cat([self._steps, torch.zeros(more)])
         self._slots = torch.cat([self._slots, torch.zeros(more, CONTENT_SLOTS, dtype=torch.int64)])
         self._texts = torch.cat([self._texts, torch.zeros(more, TEXT_DIM, dtype=torch.float16)])
-        self._scenarios = np.concatenate([self._scenarios, np.zeros(more, np.int32)])
+        self._described = np.concatenate([self._described, np.zeros(more, np.int32)])
+        self._acted = np.concatenate([self._acted, np.zeros(more, np.int32)])

@@ -51,17 +51,18 @@ def sample_items(
     pool: NDArray[np.int64],
     mentioned: NDArray[np.int64],
     targets: NDArray[np.int64],
-    share: NDArray[np.float64],
+    counts: NDArray[np.float64],
     negatives: int,
     generator: np.random.Generator,
 ) -> Candidates:
     """The `targets` of a scenario, what else of its rows `pool` is `mentioned` by the batch, and `negatives` of them drawn uniformly.
 
-    `share` [table_size] is each item's share of the scenario's interactions.
+    `counts` [table_size] says how often each item was acted on in the scenario.
     """
     drawn = pool[generator.integers(0, len(pool), negatives)] if len(pool) else pool
     rows = np.union1d(np.union1d(mentioned, targets), drawn)
-    missed = np.exp(-len(targets) * share[rows] - negatives / max(len(pool), 1))
+    share = counts[rows] / max(counts.sum(), 1.0)
+    missed = np.exp(-len(targets) * share - negatives / max(len(pool), 1))
     return Candidates(torch.from_numpy(rows), torch.from_numpy(np.log1p(-missed).astype(np.float32)))
 
 
@@ -116,6 +117,8 @@ def next_item_loss(
     parts = []
     for scenario, each in candidates.items():
         asked = _asked(len(table), windows, scenario, each, bool(unseen_only[scenario]))
+        if not len(asked.target):
+            continue
         states = users.flatten(0, 1).index_select(0, asked.place)
         losses = softmax_losses(states, vectors[place_of[each.rows]], each.log_q, asked.masks, asked.target)
         # The target's own correction is a constant: added back, a sampled loss is comparable with a full one.

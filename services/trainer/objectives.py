@@ -26,7 +26,7 @@ class View:
 
     seen: Interactions
     scenarios: Tensor  # [B, L] of the next item
-    columns: Tensor  # [B, L] of the inputs among the candidates; meaningless where padded
+    columns: Tensor  # [B, L] of the inputs among the candidates; M for one that is none, meaningless where padded
     candidates: Tensor  # [M, DIM]
     log_q: Tensor  # [M]
 
@@ -59,6 +59,7 @@ def masked_loss(encoder: Encoder, view: View, noise: Noise, generator: np.random
     """Mean cross-entropy of the hidden items among the candidates."""
     seen = view.seen
     hidden = torch.from_numpy(generator.random(seen.present.shape) < MASKED_SHARE) & seen.present
+    hidden &= view.columns < len(view.candidates)
     if not bool(hidden.any()):
         return torch.zeros(())
     users = encoder(seen._replace(vectors=seen.vectors * ~hidden[..., None]), view.scenarios, noise, causal=False)

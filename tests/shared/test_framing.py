@@ -48,9 +48,10 @@ def settings_of(kafka: str, prefix: str, registry: str | None = None) -> dict[st
     return found | ({"EDDY_SCHEMA_REGISTRY_URL": registry} if registry else {})
 
 
-def register(registry: str, subject: str, schema: object) -> int:
+def register(registry: str, subject: str, schema: object, kind: str = "AVRO") -> int:
     """As somebody else registers a schema: its number."""
-    answer = httpx.post(f"{registry}/subjects/{subject}/versions", json={"schema": json.dumps(schema)})
+    text = json.dumps(schema) if kind == "AVRO" else schema
+    answer = httpx.post(f"{registry}/subjects/{subject}/versions", json={"schema": text, "schemaType": kind})
     return int(answer.raise_for_status().json()["id"])
 
 
@@ -143,6 +144,48 @@ async def test_a_producers_own_schema_is_resolved(registry: str) -> None:
     assert Codec.of("user_event").decode(read) == EVENT | {"item_id": None}
 
 
+async def test_what_a_type_means_to_others_is_left_to_them(registry: str) -> None:
+    """A logical type is read as the number or string that it stands for."""
+    own = {
+        "type": "record",
+        "name": "UserEvent",
+        "fields": [
+            *({"name": name, "type": "string"} for name in ("user_id", "scenario", "action")),
+            {"name": "event_id", "type": {"type": "string", "logicalType": "uuid"}},
+            {"name": "occurred_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        ],
+    }
+    identity = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
+    plain = {
+        **own,
+        "fields": [
+            *own["fields"][:3],
+            *({"name": n, "type": t} for n, t in (("event_id", "string"), ("occurred_at", "long"))),
+        ],
+    }
+    body = Codec("UserEvent", plain, []).encode(
+        {name: EVENT[name] for name in ("user_id", "scenario", "action", "occurred_at")} | {"event_id": identity}
+    )[10:]
+    message = b"\0" + register(registry, "logical-value", own).to_bytes(4) + body
+    read = Codec.of("user_event").decode(await Framing(registry).read(USER_EVENTS, message))
+    assert (read["event_id"], read["occurred_at"]) == (identity, 0)
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ("string", "AVRO"),
+        (["null", "string"], "AVRO"),
+        ({"type": "enum", "name": "Colour", "symbols": ["RED"]}, "AVRO"),
+        ('syntax = "proto3"; message UserEvent { string user_id = 1; }', "PROTOBUF"),
+    ],
+)
+async def test_a_number_of_something_else_leaves_the_message_as_it_is(registry: str, schema: object, kind: str) -> None:
+    number = register(registry, f"something-else-{kind}-{len(str(schema))}", schema, kind)
+    message = b"\0" + number.to_bytes(4) + b"body"
+    assert await Framing(registry).read(USER_EVENTS, message) == message
+
+
 async def test_another_records_schema_is_refused(registry: str) -> None:
     encoded = Codec.of("item").encode(
         {
@@ -163,9 +206,15 @@ async def test_another_records_schema_is_refused(registry: str) -> None:
         Codec.of("user_event").decode(await known.read(USER_EVENTS, message))
 
 
-async def test_a_number_that_nobody_gave_leaves_the_message_as_it_is(registry: str) -> None:
+async def test_a_number_that_nobody_gave_leaves_the_message_as_it_is(
+    registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     message = b"\0\x7f\xff\xff\xff body"
-    assert await Framing(registry).read(USER_EVENTS, message) == message
+    known = Framing(registry)
+    assert await known.read(USER_EVENTS, message) == message
+    # It is not asked about again for a while.
+    monkeypatch.setattr(known, "_patiently", None)
+    assert await known.read(USER_EVENTS, message) == message
 
 
 async def test_without_a_registry_the_letter_says_what_to_set(kafka: str, topic_prefix: str) -> None:

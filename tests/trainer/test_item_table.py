@@ -82,7 +82,9 @@ def test_items_are_in_the_scenarios_they_name_and_where_somebody_acted_on_them()
     table.describe("named", [], {}, [3])
     acted = table.row("acted")
     assert [table.rows_in(scenario).tolist() for scenario in (0, 3)] == [[1, 2], [1, 2, 3]]
-    table.join([acted], 0)
+    table.acted_on([acted], 0)
+    assert table.rows_in(0).tolist() == [1, 2, acted]
+    table.describe("acted", ["another category"], {}, [])
     assert table.rows_in(0).tolist() == [1, 2, acted]
     table.describe("named", [], {}, [0, 5])
     assert [table.rows_in(scenario).tolist() for scenario in (0, 3, 5)] == [[1, 2, 3, acted], [1, 2], [1, 2, 3]]

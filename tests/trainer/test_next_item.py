@@ -124,6 +124,32 @@ def test_a_target_that_left_its_scenario_is_still_told_from_the_others() -> None
     assert nothing.rows.tolist() == [1, 3, 5]
 
 
+def test_a_scenario_with_nothing_but_repetitions_teaches_nothing_and_stops_nothing() -> None:
+    trainer = a_trainer(10)
+    store = SequenceStore(10)
+    store.append("v", [Step(1, 1, 0, 0.5, 0), Step(1, 1, VIDEO + 1, 0.5, 1)])
+    store.append("other", [Step(2, 1, 0, 0.5, 0), Step(3, 1, 0, 0.5, 1)])
+    windows = store.windows(np.arange(2))
+    both = {scenario: everything(trainer) for scenario in (0, VIDEO + 1)}
+    seen = torch.arange(MAX_SCENARIOS) == VIDEO + 1
+    outcome = next_item_loss(trainer.encoder, trainer.table, windows, both, seen, None)
+    assert outcome.places == 3
+    outcome.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    alone = next_item_loss(trainer.encoder, trainer.table, windows, {VIDEO + 1: both[VIDEO + 1]}, seen, None)
+    assert alone.places == 0
+
+
+def test_masked_items_are_told_from_those_that_are_candidates() -> None:
+    trainer = EncoderTrainer(Transformer, EncoderPolicy(objective="masked"), VIDEO_ONLY, seed=0)
+    trainer.table.rows([f"i{number}" for number in range(80)])
+    # What the window begins with is of a scenario in which nothing is to be told.
+    for at in range(62):
+        event = next_item("u", f"i{at}", at * 1000)
+        trainer.observe([replace(event, event=replace(event.event, scenario=int(at > 12)))])
+        if at > 55:
+            assert np.isfinite(trainer.step(replay=True)).all()
+
+
 def test_an_item_is_in_the_union_where_it_is_in_any_sample() -> None:
     one = Candidates(torch.tensor([1, 2]), torch.tensor([0.5, 0.2]).log())
     two = Candidates(torch.tensor([2, 7]), torch.tensor([0.5, 1.0]).log())
