@@ -19,7 +19,7 @@ from services.trainer.next_item import (
     union_of,
 )
 from services.trainer.sequences import Sequences, SequenceStore, Step
-from shared.model_contract import MAX_SCENARIOS
+from shared.model_contract import HISTORY, MAX_SCENARIOS
 from tests.trainer.factories import VIDEO, a_store, next_item
 
 EVERYWHERE = torch.ones(MAX_SCENARIOS, dtype=torch.bool)
@@ -142,12 +142,11 @@ def test_a_scenario_with_nothing_but_repetitions_teaches_nothing_and_stops_nothi
 def test_masked_items_are_told_from_those_that_are_candidates() -> None:
     trainer = EncoderTrainer(Transformer, EncoderPolicy(objective="masked"), VIDEO_ONLY, seed=0)
     trainer.table.rows([f"i{number}" for number in range(80)])
-    # What the window begins with is of a scenario in which nothing is to be told.
-    for at in range(62):
-        event = next_item("u", f"i{at}", at * 1000)
-        trainer.observe([replace(event, event=replace(event.event, scenario=int(at > 12)))])
-        if at > 55:
-            assert np.isfinite(trainer.step(replay=True)).all()
+    # What all windows begin with is of a scenario in which nothing is to be told.
+    for at in range(HISTORY + 13):
+        events = [next_item(f"u{user}", f"i{at}", at * 1000) for user in range(20)]
+        trainer.observe([replace(each, event=replace(each.event, scenario=int(at > 12))) for each in events])
+    assert np.isfinite(trainer.step(replay=False)).all()
 
 
 def test_an_item_is_in_the_union_where_it_is_in_any_sample() -> None:
