@@ -238,14 +238,14 @@ LEARNING = Board(
         "What becomes of the catalogue": [
             Panel(
                 "Coverage",
-                "Share of a scenario's items that were shown of late.",
-                {"{{scenario}}": "max by (scenario) (eddy_scorer_catalogue_coverage)"},
+                "Share of a scenario's items that stood in lists of late; the mean of the workers, each since it started.",
+                {"{{scenario}}": "avg by (scenario) (eddy_scorer_catalogue_coverage)"},
                 "percentunit",
             ),
             Panel(
                 "Exposure Gini",
-                "How unequally items are shown: 0 is all alike, 1 is one item alone.",
-                {"{{scenario}}": "max by (scenario) (eddy_scorer_exposure_gini)"},
+                "How unequally items are listed: 0 is all alike, 1 is one item alone; the mean of the workers.",
+                {"{{scenario}}": "avg by (scenario) (eddy_scorer_exposure_gini)"},
             ),
         ],
     },

@@ -74,11 +74,13 @@ MODEL_VERSION = Gauge("eddy_scorer_model_version", "Version of the release that 
 SWAPS = Counter("eddy_scorer_swaps_total", "Releases taken live.")
 REFUSED_RELEASES = Counter("eddy_scorer_refused_releases_total", "Releases not taken.", ["reason"])
 COVERAGE = Gauge(
-    "eddy_scorer_catalogue_coverage", "Share of the items of a scenario that stood in lists of late.", ["scenario"]
+    "eddy_scorer_catalogue_coverage",
+    "Share of the items of a scenario that stood in lists of this worker of late.",
+    ["scenario"],
 )
 EXPOSURE_GINI = Gauge(
     "eddy_scorer_exposure_gini",
-    "Gini coefficient of how often the items of a scenario stood in lists of late: 0 is all alike.",
+    "Gini coefficient of how often the items of a scenario stood in lists of this worker of late: 0 is all alike.",
     ["scenario"],
 )
 LATE_ANSWERS = Counter(

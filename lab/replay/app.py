@@ -60,7 +60,8 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         wall_seconds = time.monotonic() - started
         await joiner_passed(bus, outcomes)
         observed, outcome = performance.player.observed, tail.outcome
-        ledger = await read_books(tail, outcomes, settings.lab_joiner_url, observed.shown, open_before)
+        others = performance.player.others
+        ledger = await read_books(tail, outcomes, settings.lab_joiner_url, observed.shown, open_before, others)
         rows_published = await rows_written(outcomes, bus) - rows_before
     console.print(performance.remarks(), highlight=False)
     return Report(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from lab.replay.services import open_items
 from lab.replay.tail import Tail
@@ -26,18 +26,26 @@ async def joiner_passed(bus: Bus, reader: Reader, timeout_sec: float = 120.0) ->
 
 
 async def read_books(
-    tail: Tail, reader: Reader, joiner_urls: str, shown: int, before: int, timeout_sec: float = 20.0
+    tail: Tail,
+    reader: Reader,
+    joiner_urls: str,
+    shown: int,
+    before: int,
+    meanwhile: Set[str],
+    timeout_sec: float = 20.0,
 ) -> Ledger:
     """The ledger at one moment: labels read to the end between two readings of the open items that agree.
 
-    Of the open items, those of lists from `before` the replay, as far as they have no label yet, are not its own. An idle partition's
-    windows go on closing meanwhile, so the reading is repeated until it balances, or until the deadline.
+    Of the open items, those that were open `before` the replay, as far as they have no label yet, are not its own; requests of others that
+    were answered `meanwhile` were not among them. An idle partition's windows go on closing, so the reading is repeated until it balances,
+    or until the deadline.
     """
     deadline = time.monotonic() + timeout_sec
     while True:
         still_open = await open_items(joiner_urls)
         await tail.catch_up(reader)
-        own_open = still_open - (before - tail.outcome.others)
+        closed = sum(items for request_id, items in tail.outcome.others.items() if request_id not in meanwhile)
+        own_open = still_open - (before - closed)
         ledger = Ledger(shown, tail.outcome.positive, tail.outcome.negative, own_open)
         if ledger.difference == 0 or time.monotonic() > deadline:
             return ledger

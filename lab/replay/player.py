@@ -71,6 +71,7 @@ class Player:
         # When each user last acted, for those whose next list is asked for right behind it.
         self._acted_at: dict[int, float] = {}
         self.observed = Observed(places=[NOT_SERVED] * len(stream), last_list_at=now())
+        self.others: set[str] = set()  # requests of others that were answered meanwhile
 
     @property
     def waiting(self) -> int:
@@ -89,6 +90,8 @@ class Player:
         """Take a record of `recommendations`; lists of others and late ones change nothing. Raises DecodeError."""
         answer = self._prefix.decode(payload)
         index = self._records.index_of(answer["request_id"])
+        if index is None:
+            self.others.add(answer["request_id"])
         asked_at = None if index is None else self._pending.pop(index, None)
         if index is None or asked_at is None:
             return

@@ -15,12 +15,12 @@ _BATCH = 100  # records decoded before lists are looked after again
 
 @dataclass(slots=True)
 class Outcome:
-    """Counts since the replay began. `positive` and `negative` are labels of items that this replay showed, `others` those of items that
-    were shown before."""
+    """Counts since the replay began. `positive` and `negative` are labels of items that this replay showed, `others` those of the lists
+    of others, by request."""
 
     positive: int = 0
     negative: int = 0
-    others: int = 0
+    others: Counter[str] = field(default_factory=Counter)
     examples: int = 0
     learned_at: dict[str, tuple[int, int]] = field(default_factory=dict)
     trained_through: dict[int, list[int]] = field(default_factory=dict)  # by version
@@ -82,7 +82,7 @@ class Tail:
         if example["kind"] != "label" or request_id is None:
             return
         if self._records.index_of(request_id) is None:
-            self.outcome.others += len(example["items"])
+            self.outcome.others[request_id] += len(example["items"])
             return
         positives = sum(item["label"] for item in example["items"])
         self.outcome.positive += positives

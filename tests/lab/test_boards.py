@@ -109,7 +109,7 @@ def test_every_panel_has_an_answer(prometheus: Prometheus, query: str) -> None:
     assert any(series["value"][1] != "NaN" for series in found)
 
 
-def test_what_was_listed_covers_some_of_the_catalogue_unequally(prometheus: Prometheus) -> None:
+def test_what_was_listed_covers_the_catalogue_unequally(prometheus: Prometheus) -> None:
     for metric in ("eddy_scorer_catalogue_coverage", "eddy_scorer_exposure_gini"):
         (series,) = prometheus.query(f'{metric}{{scenario="video"}}')
-        assert 0 < float(series["value"][1]) < 1
+        assert 0 < float(series["value"][1]) <= 1
