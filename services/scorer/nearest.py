@@ -7,6 +7,7 @@ little behind: rows are put in again once they have moved by more than MOVED, an
 from typing import Any
 
 import numpy as np
+import onnxruntime  # noqa: F401  # before usearch: the other way round the process ends by SIGSEGV (onnxruntime 1.32, usearch 2.26)
 from usearch.index import Index
 
 from services.scorer.arrays import F32, I64, grown, grown_rows

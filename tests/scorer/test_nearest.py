@@ -1,9 +1,12 @@
 """The approximate index finds what is nearest, follows rows that move, and never finds what may not be recommended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import pytest
 
+from services.scorer import nearest
+from services.scorer.arrays import I64
 from services.scorer.graphs import OnnxModel
 from services.scorer.item_table import ItemTable
 from services.scorer.nearest import NearestItems, used_rows
@@ -88,6 +91,31 @@ def test_rows_are_found_in_their_scenarios_alone_also_when_these_change() -> Non
     assert index.follow(table, ROWS) == 999
     assert index.search(users, MUSIC, 400, table)[0].min() >= 2000
     assert (index.search(users, VIDEO, 400, table)[0] < 1000).any()
+
+
+def test_nothing_vanishes_while_items_change_their_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a scenario is added, which all items that name none are in."""
+    table, index = a_table(), NearestItems()
+    not_yet = np.arange(MAX_SCENARIOS) != MUSIC
+    for row in range(1, ROWS):
+        table.set_eligible(row, not_yet)
+    index.follow(table, ROWS)
+    users, found = unit(20, 3), list[int]()
+    portions = nearest._portions
+
+    def watched(rows: I64) -> Iterator[I64]:
+        for portion in portions(rows):
+            yield portion
+            lists, _ = index.search(users, VIDEO, 40, table)
+            assert all(len(set(line)) == 40 for line in lists.tolist())
+            found.append(int((lists != PADDING_ROW).sum()))
+
+    monkeypatch.setattr(nearest, "_portions", watched)
+    for row in range(1, ROWS):
+        table.set_eligible(row, np.ones(MAX_SCENARIOS, bool))
+    assert index.follow(table, ROWS) == ROWS - 1
+    assert len(found) > 50
+    assert min(found) == 20 * 40
 
 
 def test_where_there_are_few_rows_the_rest_is_padding() -> None:
