@@ -13,7 +13,6 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,7 +20,7 @@ import faust
 import numpy as np
 import uvloop
 
-from lab.broker import running_broker
+from lab.bench._kafka import BOOTSTRAP, some_kafka
 from services.features.app import main
 from services.features.settings import FeaturesSettings
 from shared.codec import Codec
@@ -38,12 +37,11 @@ USERS = 5000
 ITEMS = 3000
 AT_ONCE = 100
 START_MS = 1_600_000_000_000
-BOOTSTRAP = "EDDY_KAFKA_BOOTSTRAP_SERVERS"
 
 
 def run() -> dict[str, float]:
     """Figures by name, the unit at the end."""
-    with _kafka() as servers, TemporaryDirectory() as folder:
+    with some_kafka() as servers, TemporaryDirectory() as folder:
         environment = {
             BOOTSTRAP: servers,
             "EDDY_TOPIC_PREFIX": f"bench-{uuid.uuid4().hex[:8]}.",
@@ -58,16 +56,6 @@ def run() -> dict[str, float]:
         finally:
             worker.terminate()
             worker.wait()
-
-
-@contextmanager
-def _kafka() -> Iterator[str]:
-    given = os.environ.get(BOOTSTRAP)
-    if given:
-        yield given
-        return
-    with running_broker() as broker:
-        yield broker.bootstrap_servers
 
 
 async def _measure(settings: FeaturesSettings) -> dict[str, float]:

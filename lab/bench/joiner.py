@@ -4,18 +4,17 @@ Seconds of this process's processor are given beside wall clock, since the broke
 """
 
 import asyncio
-import os
 import random
 import statistics
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import uvloop
 
-from lab.broker import running_broker
+from lab.bench._kafka import some_kafka
 from services.joiner.app import main
 from services.joiner.settings import JoinerSettings
 from shared.codec import Codec, Record
@@ -39,18 +38,8 @@ WITHIN_SEC = 300
 
 def run() -> dict[str, float]:
     configure_logging("error", "bench")
-    with _bootstrap() as servers:
+    with some_kafka() as servers:
         return uvloop.run(_measure(servers))
-
-
-@contextmanager
-def _bootstrap() -> Iterator[str]:
-    given = os.environ.get("EDDY_KAFKA_BOOTSTRAP_SERVERS")
-    if given:
-        yield given
-        return
-    with running_broker() as broker:
-        yield broker.bootstrap_servers
 
 
 async def _measure(servers: str) -> dict[str, float]:

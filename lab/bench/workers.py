@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,7 @@ import psutil
 import torch
 
 from lab.bench import features, joiner, scorer
-from lab.broker import running_broker
+from lab.bench._kafka import some_kafka
 from lab.ports import HOST, free_port
 from lab.tether import tethered
 from services.trainer.graphs import GraphExporter
@@ -76,7 +76,7 @@ def run() -> dict[str, float]:
     """Records per second of one worker and of two, by service."""
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
-    with _kafka() as servers:
+    with some_kafka() as servers:
         for work in (
             _Work("features", _nothing, _events, USER_EVENTS),
             _Work("scorer", _catalogue, _requests, RECOMMENDATION_REQUESTS),
@@ -88,16 +88,6 @@ def run() -> dict[str, float]:
                 figures[f"{work.service}, {workers} worker(s), records per CPU second"] = each.count / each.cpu
             figures[f"{work.service}, 2 beside 1"] = spent[1].seconds / spent[2].seconds
     return figures
-
-
-@contextmanager
-def _kafka() -> Iterator[str]:
-    given = os.environ.get("EDDY_KAFKA_BOOTSTRAP_SERVERS")
-    if given:
-        yield given
-        return
-    with running_broker() as broker:
-        yield broker.bootstrap_servers
 
 
 async def _measure(work: _Work, servers: str, workers: int) -> _Spent:

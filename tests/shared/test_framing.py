@@ -25,6 +25,7 @@ from shared.paths import REPO_ROOT, SCHEMAS
 from shared.settings import Settings, load
 from shared.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, topics
 from tests.poll import poll_until
+from tests.scorer.factories import item
 from tests.service import filled_list, read_all, running_together
 
 SERVICES = ("features", "scorer", "joiner", "trainer", "gateway")
@@ -187,18 +188,7 @@ async def test_a_number_of_something_else_leaves_the_message_as_it_is(registry: 
 
 
 async def test_another_records_schema_is_refused(registry: str) -> None:
-    encoded = Codec.of("item").encode(
-        {
-            "item_id": "i",
-            "scenarios": [],
-            "title": "",
-            "text": None,
-            "categories": [],
-            "attributes": {},
-            "available": True,
-            "published_at": None,
-        }
-    )
+    encoded = Codec.of("item").encode(item("i"))
     known = Framing(registry)
     message = await known.written("items", "other.items", encoded)
     assert message is not None
