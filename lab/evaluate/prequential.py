@@ -26,11 +26,11 @@ from services.scorer.lists import Ranked
 from services.scorer.recommender import Recommender
 from services.scorer.request import Request
 from services.scorer.users import User
-from services.trainer.examples import NextItem, Past, Shown
+from services.trainer.examples import Features, NextItem, Past, Shown
 from services.trainer.learner import ItemContent, LearnerPolicy
 from shared.codec import Codec
 from shared.kafka import Message
-from shared.model_contract import ACTIONS
+from shared.model_contract import ACTIONS, FEATURES
 from shared.scenarios import Scenarios
 from shared.text import TextModel
 from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
@@ -41,6 +41,7 @@ _ACTION = "rate"
 _CLICK = ACTIONS.index("click")
 _LIMIT = 10
 OUTSIDE = -1
+_NO_FEATURES: Features = np.zeros((0, len(FEATURES)), np.float16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class PrequentialPolicy:
     """Events between two releases, and how is learned from them.
 
     With `liked_from` every event is also a shown item, clicked where its rating is at least that: its chance is predicted, then learned.
+    Without `ranked` that is all that is asked: no list is made of what a user may do next, and none is learned from. From event
+    `learned_until` on weights stand still, and what is known of users and items moves on.
     `approximate_from` is the size of a catalogue from which on the encoder's best items are looked up in an index. `queries[name][index]`
     is what each event's user might have typed to find its item: the answers are ranked beside.
     """
@@ -55,6 +58,8 @@ class PrequentialPolicy:
     micro_batch: int = 256
     learning: LearnerPolicy = field(default_factory=LearnerPolicy)
     liked_from: float | None = None
+    ranked: bool = True
+    learned_until: int | None = None
     approximate_from: int = 0
     queries: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -92,7 +97,7 @@ class Prequential:
         self.releases = 0
         self.chances = np.full(len(stream), 0.5, np.float32)  # predicted to be liked, where that is asked
         self.found = {name: np.full(len(stream), OUTSIDE, np.int64) for name in policy.queries}  # places, as of `play`
-        self.rank_sec = self.train_sec = 0.0  # of processor time
+        self.rank_sec = self.shown_sec = self.train_sec = 0.0  # of processor time
         for item in stream.catalogue:
             self.recommender.apply_item(item)
         self.recommender.knowledge.rebuild()
@@ -102,20 +107,32 @@ class Prequential:
     def play(self, progress: Callable[[int], None] = lambda _: None) -> NDArray[np.int64]:
         """The place of each event's item in its ranking, from 0, OUTSIDE where it was not considered; a tie counts against it."""
         places = np.full(len(self._stream), OUTSIDE, np.int64)
+        until = len(self._stream) if self.policy.learned_until is None else self.policy.learned_until
+        learning = False
         with learner_apart(self._task) as learner:
             for start in range(0, len(self._stream), self.policy.micro_batch):
                 indices = range(start, min(start + self.policy.micro_batch, len(self._stream)))
                 users, signals = self._follow(indices)
-                if start:
+                if learning:
                     self._serve(learner.released())
-                ranked, rows = self._rank(indices, users), self._rows(indices)
-                for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
-                    places[index] = place_of(ranked, line, row)
-                self._search(indices, users, rows)
-                learner.learn([*self._chosen(indices, ranked, rows), *self._shown(indices, users)])
+                chosen = self._next(indices, users, places)
+                shown = self._shown(indices, users)
+                learning = indices.stop <= until
+                if learning:
+                    learner.learn([*chosen, *shown])
                 self._count(signals)
                 progress(indices.stop)
         return places
+
+    def _next(self, indices: Sequence[int], users: Sequence[User], places: NDArray[np.int64]) -> list[NextItem]:
+        """What was chosen next, out of what; its place among all is noted in `places`, and that of every query in `found`."""
+        if not self.policy.ranked:
+            return [self._example(index, _NO_FEATURES, -1) for index in indices]
+        ranked, rows = self._rank(indices, users), self._rows(indices)
+        for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
+            places[index] = place_of(ranked, line, row)
+        self._search(indices, users, rows)
+        return self._chosen(indices, ranked, rows)
 
     def _rank(self, indices: Sequence[int], users: Sequence[User]) -> Ranked:
         started = time.process_time()
@@ -182,7 +199,9 @@ class Prequential:
             return []
         items = [stream.item_ids[stream.items[index]] for index in indices]
         requests = [self._request(index, (item,)) for index, item in zip(indices, items, strict=True)]
+        started = time.process_time()
         ranked = self.recommender.rank(requests, users)
+        self.shown_sec += time.process_time() - started
         shown = []
         for line, index in enumerate(indices):
             if ranked.predictions is not None:
@@ -192,24 +211,24 @@ class Prequential:
         return shown
 
     def _chosen(self, indices: Sequence[int], ranked: Ranked, rows: Sequence[int]) -> list[NextItem]:
-        stream = self._stream
-        rule = self._rules.actions[_ACTION]
-        action, counts = 1 + ACTIONS.index(_ACTION), ranked.candidates.counts
-        examples = []
+        counts, examples = ranked.candidates.counts, []
         for line, (index, row) in enumerate(zip(indices, rows, strict=True)):
             considered = ranked.candidates.rows[line, : counts[line]]
             found = np.flatnonzero(considered == row)
-            event = Past(
-                stream.item_ids[stream.items[index]],
-                action,
-                self._rules.id,
-                rule.normalise(stream.values[index]),
-                stream.times_ms[index],
-            )
             target = int(found[0]) if len(found) and row else -1
-            features = ranked.features[line, : counts[line]]
-            examples.append(NextItem(stream.user_ids[stream.users[index]], event, (), features, target))
+            examples.append(self._example(index, ranked.features[line, : counts[line]], target))
         return examples
+
+    def _example(self, index: int, features: Features, target: int) -> NextItem:
+        stream = self._stream
+        event = Past(
+            stream.item_ids[stream.items[index]],
+            1 + ACTIONS.index(_ACTION),
+            self._rules.id,
+            self._rules.actions[_ACTION].normalise(stream.values[index]),
+            stream.times_ms[index],
+        )
+        return NextItem(stream.user_ids[stream.users[index]], event, (), features, target)
 
     def _serve(self, release: Released) -> None:
         self.releases += 1

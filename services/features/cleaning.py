@@ -16,7 +16,10 @@ MAX_AHEAD_MS = 24 * 3600 * 1000
 
 
 class Event(NamedTuple):
-    """A clean event. `value` is normalised to 0..1, `label` is `scenario/action`, `at` event time in milliseconds."""
+    """A clean event. `value` is normalised to 0..1, `label` is `scenario/action`, `at` event time in milliseconds.
+
+    `valued` says whether its action has a value range: others have value 1.
+    """
 
     offset: int
     event_id: str
@@ -27,6 +30,7 @@ class Event(NamedTuple):
     value: float
     at: int
     positive: bool
+    valued: bool
 
 
 class Cleaner:
@@ -54,6 +58,7 @@ class Cleaner:
             rule.normalise(record["value"]),
             record["occurred_at"],
             rule.positive,
+            rule.valued,
         )
 
     def _add(self, name: str, scenario: Scenario) -> None:
@@ -72,13 +77,14 @@ class Cleaner:
 class _Rule:
     """An action of a scenario with all that cleaning needs, looked up once."""
 
-    __slots__ = ("action", "label", "needs_item", "normalise", "positive", "scenario")
+    __slots__ = ("action", "label", "needs_item", "normalise", "positive", "scenario", "valued")
 
     def __init__(self, scenario: str, name: str, action: Action) -> None:
         self.scenario = sys.intern(scenario)
         self.action = sys.intern(name)
         self.label = sys.intern(f"{scenario}/{name}")
         self.positive = action.positive
+        self.valued = action.value is not None
         self.needs_item = action.needs_item
         self.normalise = action.normalise
 

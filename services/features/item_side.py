@@ -59,4 +59,8 @@ class ItemSide:
             raise PoisonError("unknown_scenario", entry["scenario"][:MAX_ID_CHARS])
         if len(entry["previous"]) > MAX_PREVIOUS:
             raise PoisonError("too_long", f"{len(entry['previous'])} previous items of at most {MAX_PREVIOUS}")
-        return Signal(entry["offset"], entry["at"], entry["scenario"], entry["action"], entry["previous"])
+        if entry["value"] is not None and not 0 <= entry["value"] <= 1:
+            raise PoisonError("bad_features", f"value {entry['value']} is not within 0..1")
+        return Signal(
+            entry["offset"], entry["at"], entry["scenario"], entry["action"], entry["previous"], entry["value"]
+        )

@@ -25,6 +25,7 @@ STEPS_PER_HALF_LIFE = 1024
 ROOM = 64
 DEFAULT_COUNTS = Counts()
 _DOUBLES = struct.Struct("<4d")
+_DOUBLE = struct.Struct("<d")
 
 
 def _step_ms(counts: Counts) -> float:
@@ -48,24 +49,28 @@ class ItemPolicy:
 
 
 class Signal(NamedTuple):
-    """One event on an item: an entry of `item_signals`. `previous` are the user's items before it, newest first."""
+    """One event on an item: an entry of `item_signals`. `previous` are the user's items before it, newest first; `value` is None for an
+    action without a value range."""
 
     offset: int
     at: int
     scenario: str
     action: str
     previous: list[str]
+    value: float | None = None
 
 
 @dataclass(slots=True)
 class ScenarioCounts:
-    """Decayed counts of one scenario, stated at the item's `as_of`; `total` never decays."""
+    """Decayed counts of one scenario, stated at the item's `as_of`; `total` and the values of actions never decay."""
 
     shown: float = 0.0
     clicked: float = 0.0
     acted: float = 0.0
     acted_fast: float = 0.0
     total: int = 0
+    valued: int = 0
+    value_sum: float = 0.0
 
     def pack(self, scenario: str) -> bytes:
         """The record of these counts."""
@@ -73,6 +78,8 @@ class ScenarioCounts:
             pack_string(scenario)
             + _DOUBLES.pack(self.shown, self.clicked, self.acted, self.acted_fast)
             + pack_long(self.total)
+            + pack_long(self.valued)
+            + _DOUBLE.pack(self.value_sum)
         )
 
 
@@ -170,6 +177,9 @@ class ItemState:
             counts.acted += gain
             counts.acted_fast += decay(late, lives.fast_half_life_sec)
             counts.total += 1
+        if signal.value is not None:
+            counts.valued += 1
+            counts.value_sum += signal.value
 
     def _covisit(self, signal: Signal, rules: ItemRules) -> None:
         known = self.rows

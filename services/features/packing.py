@@ -5,9 +5,12 @@ a few microseconds, where decoding and encoding a hundred interactions takes a h
 bytes, which every Avro reader understands and which lets ours step over a column without looking at its elements.
 """
 
+import struct
 from functools import lru_cache
 
 END = b"\0"
+NULL = b"\0"  # of ["null", something]
+_FLOAT = struct.Struct("<f")
 
 
 class NotPackedError(Exception):
@@ -30,6 +33,11 @@ def pack_string(text: str) -> bytes:
 
 def pack_bytes(data: bytes) -> bytes:
     return pack_long(len(data)) + data
+
+
+def pack_float(value: float) -> bytes:
+    """A float that might have been null: the second branch of ["null", "float"]."""
+    return b"\x02" + _FLOAT.pack(value)
 
 
 def pack_array(count: int, packed: bytes) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.features.cleaning import Cleaner, Event
-from services.features.packing import pack_array, pack_long, pack_string
+from services.features.packing import NULL, pack_array, pack_float, pack_long, pack_string
 from services.features.states import Encoded, States
 from services.features.user_state import Outcome, UserPolicy, UserState
 from shared.codec import Codec
@@ -84,6 +84,7 @@ def _signal(event: Event, previous: list[bytes]) -> bytes:
             pack_string(event.scenario),
             pack_string(event.action),
             pack_array(len(previous), b"".join(previous)),
+            pack_float(event.value) if event.valued else NULL,
         ]
     )
 

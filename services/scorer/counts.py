@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.scorer.arrays import F32, F64, FIRST_CAPACITY, I64, Bool, grown
+from services.scorer.arrays import F32, F64, FIRST_CAPACITY, I64, Bool, grown, grown_rows
 from shared.codec import Record
 from shared.model_contract import MAX_SCENARIOS
 from shared.scenarios import Scenario, Scenarios
@@ -16,6 +16,12 @@ ORDER_LENGTH = 1000
 _MS = 1000.0
 _COLUMNS = ("shown", "clicked", "acted", "acted_fast")
 _SHOWN, _ACTED, _ACTED_FAST = 0, 2, 3
+_EVER = ("total", "valued", "value_sum")
+_TOTAL, _VALUED, _VALUE_SUM = range(3)
+
+# Pseudo-counts of values: few of them are drawn towards what is usual, and what is usual towards the middle.
+PRIOR_VALUED = 5.0
+MIDDLE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +37,18 @@ class CandidateCounts:
 
 
 class ItemCounts:
-    """Counts [scenarios, capacity, 4] stated at `as_of` [capacity] (milliseconds of event time)."""
+    """Counts [scenarios, capacity, 4] stated at `as_of` [capacity] (milliseconds of event time).
+
+    What never decays is summed over all scenarios: actions, those with a value, and the values (columns of `ever` [capacity, 3]).
+    """
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._scenario_ids = scenarios.ids
         self._values: F32 = np.zeros((0, FIRST_CAPACITY, len(_COLUMNS)), np.float32)
         # What came of scenarios before they were known: they are on their way.
         self._early: dict[str, dict[int, Record]] = {}
-        self.total: F32 = np.zeros(FIRST_CAPACITY, np.float32)
+        self.ever: F32 = np.zeros((FIRST_CAPACITY, len(_EVER)), np.float32)
+        self._ever_sum: F64 = np.zeros(len(_EVER))
         self.as_of: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.first_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.slow_ms: F64 = np.ones(MAX_SCENARIOS)
@@ -56,13 +66,13 @@ class ItemCounts:
         self._values = np.concatenate([self._values, np.zeros((missing, *self._values.shape[1:]), np.float32)])
         for row, entry in self._early.pop(name, {}).items():
             self._values[scenario.id, row] = [entry[column] for column in _COLUMNS]
-            self.total[row] += entry["total"]
+            self._set_ever(row, self.ever[row] + _ever_of(entry))
 
     def ensure(self, size: int) -> None:
         """Make room for `size` rows."""
         if size > len(self.as_of):
             self._values = np.ascontiguousarray(grown(self._values.transpose(0, 2, 1), size).transpose(0, 2, 1))
-            self.total = grown(self.total, size)
+            self.ever = grown_rows(self.ever, size)
             self.as_of = grown(self.as_of, size)
             self.first_at = grown(self.first_at, size)
             self._applied = grown(self._applied, size, -1)
@@ -91,8 +101,31 @@ class ItemCounts:
         self._values[:, row] = 0.0
         for scenario, entry in counted:
             self._values[scenario, row] = [entry[name] for name in _COLUMNS]
-        self.total[row] = sum(entry["total"] for _, entry in counted)
+        self._set_ever(row, sum((_ever_of(entry) for _, entry in counted), np.zeros(len(_EVER), np.float32)))
         return [scenario for scenario, _ in counted]
+
+    def _set_ever(self, row: int, values: F32) -> None:
+        self._ever_sum += values.astype(np.float64) - self.ever[row]
+        self.ever[row] = values
+
+    @property
+    def usual_value(self) -> float:
+        """Mean normalised value of all actions that have one."""
+        seen = self._ever_sum[_VALUED] + PRIOR_VALUED
+        return float((self._ever_sum[_VALUE_SUM] + PRIOR_VALUED * MIDDLE) / seen)
+
+    def mean_values(self, rows: I64) -> F32:
+        """Mean normalised value of the actions on each of `rows` of any shape, few of them drawn towards what is usual."""
+        ever = self.ever[rows]
+        return np.asarray(
+            (ever[..., _VALUE_SUM] + np.float32(PRIOR_VALUED * self.usual_value))
+            / (ever[..., _VALUED] + np.float32(PRIOR_VALUED)),
+            np.float32,
+        )
+
+    def log_totals(self, rows: I64) -> F32:
+        """log1p of the actions ever on each of `rows` of any shape."""
+        return np.asarray(np.log1p(self.ever[rows, _TOTAL]), np.float32)
 
     def rows_in(self, scenario: int) -> list[int]:
         """The rows that have counts in a scenario."""
@@ -115,7 +148,7 @@ class ItemCounts:
             clicked=picked[..., 1] * slow,
             acted=picked[..., 2] * slow,
             acted_fast=picked[..., 3] * fast,
-            total=self.total[rows],
+            total=self.ever[rows, _TOTAL],
             age_days=age_days.astype(np.float32),
         )
 
@@ -161,6 +194,10 @@ class ItemCounts:
         with np.errstate(divide="ignore"):
             scores = np.log2(counts.astype(np.float64)) + self.as_of[: len(eligible)] / half_life_ms
         return _best(np.where(eligible & (counts > 0), scores, -np.inf))
+
+
+def _ever_of(entry: Record) -> F32:
+    return np.array([entry[name] for name in _EVER], np.float32)
 
 
 def _earliest(first_at: I64, published_at: I64) -> I64:

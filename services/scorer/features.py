@@ -11,6 +11,7 @@ from services.scorer.catalogue import Catalogue
 from services.scorer.counts import CandidateCounts, ItemCounts
 from services.scorer.covisits import Csr, Matrices
 from services.scorer.item_table import ItemTable
+from services.scorer.opinions import PRIOR_LIKE, Opinions, of_neighbours, opinions_of
 from services.scorer.sources.covisited import lines_of
 from shared.model_contract import FEATURES
 
@@ -87,7 +88,9 @@ class Features:
         }
         out[..., [_COLUMN[name] for name in ranked]] = _ranks(ranked.values(), valid)
         _popularity(out, counts)
-        self._content(out, batch, rows)
+        opinions = opinions_of(batch.histories, self._counts)
+        self._content(out, batch, rows, opinions)
+        self._values(out, batch, rows, counts, opinions)
         _history(out, batch)
         for source in ("encoder", "covisited", "trending"):
             out[..., _COLUMN[f"from_{source}"]] = candidates.brought_by[source]
@@ -136,24 +139,49 @@ class Features:
         smoothed = seen + np.concatenate([usual, usual]) * prior
         return smoothed[: len(rows)], smoothed[len(rows) :]
 
-    def _content(self, out: F32, batch: Batch, rows: I64) -> None:
-        """Cosine of the categories of `rows` with the summed, normalised ones of the history, and of its last item."""
+    def _content(self, out: F32, batch: Batch, rows: I64, opinions: Opinions) -> None:
+        """Cosine of the categories of `rows` with the summed, normalised ones of the history, and of its last item; and what the user
+        thought of items of like categories."""
         used = self._catalogue.categories[:, : self._catalogue.most_categories]
         of_history, of_rows = used[batch.histories.rows], used[rows]
         own = np.sqrt((of_rows > 0).sum(axis=2))
         size = self._catalogue.category_count + 1
-        out[..., _COLUMN["content_match"]] = _match(_profile(of_history, size), of_rows, own)
-        out[..., _COLUMN["last_content_match"]] = _match(_profile(of_history[:, -1:], size), of_rows, own)
+        last = _profile(of_history[:, -1:], size)
+        out[..., _COLUMN["content_match"]] = _match(_unit(_profile(of_history, size)), of_rows, own)
+        out[..., _COLUMN["last_content_match"]] = _match(_unit(last), of_rows, own)
+        likeness = _match(_profile(of_history, size, opinions.there), of_rows, own)
+        opinion = _match(_profile(of_history, size, opinions.centred), of_rows, own)
+        out[..., _COLUMN["opinion_of_categories"]] = opinion / (likeness + PRIOR_LIKE)
+
+    def _values(self, out: F32, batch: Batch, rows: I64, counts: CandidateCounts, opinions: Opinions) -> None:
+        means = self._counts.mean_values(rows)
+        out[..., _COLUMN["item_value"]] = means
+        out[..., _COLUMN["user_level"]] = opinions.level[:, None]
+        out[..., _COLUMN["user_spread"]] = opinions.spread[:, None]
+        more = means - np.float32(opinions.usual_value)
+        out[..., _COLUMN["like_what_others_like"]] = opinions.by_value[:, None] * more
+        more = np.log1p(counts.total) - opinions.usual_total[:, None]
+        out[..., _COLUMN["like_what_others_know"]] = opinions.by_total[:, None] * more
+        out[..., _COLUMN["opinion_of_neighbours"]] = of_neighbours(
+            opinions, batch.histories.rows, rows, self._table.vectors
+        )
 
 
-def _profile(categories: I32, size: int) -> F32:
-    """Unit vectors [B, size] of the categories [B, L, K] of L items, each item's of length 1."""
+def _profile(categories: I32, size: int, weights: F32 | None = None) -> F32:
+    """Sums [B, size] of the categories [B, L, K] of L items, each item's of length 1, or of length `weights` [B, L]."""
     lines = len(categories)
-    weights = 1.0 / np.sqrt(np.maximum((categories > 0).sum(axis=2, keepdims=True), 1))
+    lengths = 1.0 / np.sqrt(np.maximum((categories > 0).sum(axis=2, keepdims=True), 1))
+    if weights is not None:
+        lengths = lengths * weights[:, :, None]
     keys = categories + (np.arange(lines) * size)[:, None, None]
-    flat = np.bincount(keys.ravel(), np.broadcast_to(weights, keys.shape).ravel(), minlength=lines * size)
+    flat = np.bincount(keys.ravel(), np.broadcast_to(lengths, keys.shape).ravel(), minlength=lines * size)
     profile = flat.reshape(lines, size).astype(np.float32)
     profile[:, 0] = 0.0
+    return profile
+
+
+def _unit(profile: F32) -> F32:
+    """Each line [B, size] at length 1."""
     norm = np.sqrt((profile**2).sum(axis=1, keepdims=True))
     return np.asarray(profile / np.maximum(norm, 1e-9), np.float32)
 

@@ -102,7 +102,7 @@ def _warm(model: OnnxModel) -> None:
     rows = empty.copy()
     rows[1, -1] = 1
     none = np.zeros((2, HISTORY), np.float32)
-    histories = Histories(rows, empty, none, empty, none, np.array([0, 1]))
+    histories = Histories(rows, empty, none, empty, none, rows > 0, np.array([0, 1]))
     table, scenarios = np.zeros((_WARM_ROWS, DIM), np.float32), np.zeros(2, np.int64)
     table[1] = 1.0
     users, top_scores, top_rows = model.encode(

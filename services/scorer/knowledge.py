@@ -48,14 +48,13 @@ class Knowledge:
         texts: TextModel | None = None,
     ) -> None:
         self.scenarios = scenarios
-        actions = [name for scenario in scenarios.scenarios.values() for name in scenario.actions]
         self.catalogue = Catalogue(scenarios)
         self.counts = ItemCounts(scenarios)
         self.covisits = CoVisits(
             {name: scenario.counts.covisit_half_life_sec for name, scenario in scenarios.scenarios.items()}
         )
         self.table = ItemTable()
-        self.users = Users(self.catalogue, actions, scenarios.scenarios)
+        self.users = Users(self.catalogue, scenarios)
         self.order_pace = Pace(monotonic, least_sec=0.05)
         self.matrix_pace = Pace(monotonic, least_sec=0.3)
         self.nearest_pace = Pace(monotonic, duty=0.2, least_sec=0.5)
@@ -245,6 +244,6 @@ class Knowledge:
 
 def _check_counts(record: Record) -> None:
     for entry in record["counts"]:
-        numbers = [entry[name] for name in ("shown", "clicked", "acted", "acted_fast", "total")]
+        numbers = [value for name, value in entry.items() if name != "scenario"]
         if not all(map(isfinite, numbers)) or min(numbers) < 0:
             raise PoisonError("bad_features", f"counts of {record['item_id'][:100]} are no counts")

@@ -5,15 +5,17 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from services.scorer.arrays import F32, I32, I64
+from services.scorer.arrays import F32, I32, I64, Bool
 from services.scorer.catalogue import Catalogue
 from shared.codec import Record
 from shared.errors import PoisonError
 from shared.model_contract import ACTIONS, HISTORY
+from shared.scenarios import Scenario, Scenarios
 
 _ENTRY = np.dtype([("row", "<i4"), ("action", "u1"), ("scenario", "u1"), ("value", "<f4"), ("at", "<i8")])
 _NONE: I32 = np.zeros(0, np.int32)
 _MS = 1000.0
+MOST_NAMES = 256
 
 
 class _Seen:
@@ -77,13 +79,17 @@ NOBODY = User(b"", b"", b"", -1, -1)
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """Histories of a batch, oldest first, padded on the left: each [B, HISTORY]; `length` [B] counts the interactions."""
+    """Histories of a batch, oldest first, padded on the left: each [B, HISTORY]; `length` [B] counts the interactions.
+
+    `valued` is True where the action has a value range, so that its value is an opinion; others have value 1.
+    """
 
     rows: I64
     actions: I64
     values: F32
     at: I64
     gaps: F32
+    valued: Bool
     length: I64
 
     def of(self, lines: I64) -> "Histories":
@@ -92,7 +98,7 @@ class Histories:
 
 
 class Names:
-    """At most 256 names as small numbers."""
+    """At most MOST_NAMES names as small numbers."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = list(names)
@@ -102,7 +108,7 @@ class Names:
         """The number of `name`, a new one where needed. Raises PoisonError when there are too many names."""
         found = self._numbers.get(name)
         if found is None:
-            if len(self.names) > 255:
+            if len(self.names) >= MOST_NAMES:
                 raise PoisonError("bad_features", f"too many different actions or scenarios: {name[:100]}")
             found = self._numbers[name] = len(self.names)
             self.names.append(name)
@@ -112,11 +118,17 @@ class Names:
 class Users:
     """All users of the partitions that this instance answers for."""
 
-    def __init__(self, catalogue: Catalogue, actions: Iterable[str], scenarios: Iterable[str]) -> None:
+    def __init__(self, catalogue: Catalogue, scenarios: Scenarios) -> None:
         self._catalogue = catalogue
-        self._actions = Names(dict.fromkeys([*ACTIONS, *actions]))
-        self._scenarios = Names(scenarios)
+        self._actions, self._scenarios = Names(ACTIONS), Names(())
+        self._valued: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
         self._users: dict[str, User] = {}
+        scenarios.each(self._add_scenario)
+
+    def _add_scenario(self, name: str, scenario: Scenario) -> None:
+        number = self._scenarios.number(name)
+        for action, rule in scenario.actions.items():
+            self._valued[number, self._actions.number(action)] = rule.value is not None
 
     def __len__(self) -> int:
         return len(self._users)
@@ -156,13 +168,14 @@ class Users:
         length = np.array([len(user.packed) // _ENTRY.itemsize for user in users], np.int64)
         filled = np.arange(HISTORY) >= HISTORY - length[:, None]
         rows, actions, at = (np.zeros(filled.shape, np.int64) for _ in range(3))
-        values = np.zeros(filled.shape, np.float32)
+        values, valued = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
+        valued[filled] = self._valued[flat["scenario"], flat["action"]]
         rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
         # An action that has no head in the model reads as padding does: 0.
         actions[filled] = np.where(flat["action"] < len(ACTIONS), flat["action"].astype(np.int64) + 1, 0)
         following = np.concatenate([at[:, 1:], requested_at[:, None]], axis=1)
         gaps = np.where(filled, np.maximum(following - at, 0) / _MS, 0.0).astype(np.float32)
-        return Histories(rows, actions, values, at, gaps, length)
+        return Histories(rows, actions, values, at, gaps, valued, length)
 
     def snapshot(self, user: User) -> Record:
         """The user's last HISTORY interactions as a `history` record."""

@@ -40,6 +40,13 @@ def test_actions_count_where_they_belong() -> None:
     assert (counts.shown, counts.clicked, counts.acted, counts.acted_fast, counts.total) == (2, 1, 2, 2, 2)
 
 
+def test_values_of_actions_that_have_one_are_summed_and_do_not_decay() -> None:
+    later = START_MS + 400 * DAY_MS
+    state = state_of([signal(0)._replace(value=0.25), signal(1), signal(2, later)._replace(value=1.0)])
+    (row,) = record_of(state)["counts"]
+    assert (row["valued"], row["value_sum"]) == (2, 1.25)
+
+
 def test_half_of_a_count_is_left_after_its_half_life() -> None:
     lives = SCENARIOS["video"].counts
     state = state_of([signal(0), signal(1, START_MS + int(lives.slow_half_life_sec * 1000), "skip")])

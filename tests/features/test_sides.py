@@ -72,6 +72,18 @@ def test_one_write_per_user_and_item_in_a_batch() -> None:
     assert len(batch.users) == len(batch.signals) == 1
 
 
+def test_item_learns_the_values_of_its_actions() -> None:
+    records = [
+        encoded(event(1, item_id="m", action="rate", value=4.0)),
+        encoded(event(2, item_id="m", action="rate", value=1.0)),
+        encoded(event(3, item_id="m", action="like", value=5.0)),
+    ]
+    found = Undisturbed()
+    found.take(0, messages(records))
+    (row,) = found.item_features()["m"]["counts"]
+    assert (row["total"], row["valued"], row["value_sum"]) == (3, 2, 0.75)
+
+
 def test_busy_item_with_long_names_signals_in_parts_that_add_up() -> None:
     records = [encoded(event(number, item_id=f"{number % 2}{'x' * 250}")) for number in range(40)]
     records += [encoded(event(number, item_id=f"{number % 30}{'y' * 250}")) for number in range(40, 3000)]
@@ -114,7 +126,10 @@ def test_poisoned_signals_are_refused_and_the_rest_goes_on() -> None:
     endless = Codec.of("item_signals").encode(
         {**Codec.of("item_signals").decode(good), "entries": [_entry(previous=["x"] * 1001)]}
     )
-    log = [(b"m1", b"junk"), (b"m2", good), (None, good), (b"m1", unknown), (b"m1", endless), (b"m1", good)]
+    wild = Codec.of("item_signals").encode(
+        {**Codec.of("item_signals").decode(good), "entries": [_entry(value=float("nan"))]}
+    )
+    log = [(b"m1", b"junk"), (b"m2", good), (None, good), *((b"m1", one) for one in (unknown, endless, wild, good))]
     batch = item_side(DictRecords()).apply(0, [message(offset, record) for offset, record in enumerate(log)])
     assert [error.reason for _, error in batch.poison] == [
         "undecodable",
@@ -122,9 +137,10 @@ def test_poisoned_signals_are_refused_and_the_rest_goes_on() -> None:
         "wrong_key",
         "unknown_scenario",
         "too_long",
+        "bad_features",
     ]
     assert [key for key, _ in batch.items] == [b"m1"]
 
 
 def _entry(**changes: object) -> dict[str, object]:
-    return {"offset": 1, "at": 1, "scenario": "video", "action": "click", "previous": [], **changes}
+    return {"offset": 1, "at": 1, "scenario": "video", "action": "click", "previous": [], "value": None, **changes}

@@ -48,6 +48,8 @@ def counts(acted: float, scenario: str = "video", **changes: Any) -> Record:
         "acted": acted,
         "acted_fast": acted,
         "total": int(acted),
+        "valued": 0,
+        "value_sum": 0.0,
         **changes,
     }
 

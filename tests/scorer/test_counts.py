@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.scorer.counts import ORDER_LENGTH, ItemCounts
+from services.scorer.counts import MIDDLE, ORDER_LENGTH, ItemCounts
 from tests.scorer.factories import DAY, HOUR, NOW, counts, item_features, scenarios
 
 VIDEO, SOCIAL = 0, 2
@@ -39,6 +39,25 @@ def test_counts_of_another_scenario_do_not_count() -> None:
         np.array([[1], [1]]), np.array([VIDEO, SOCIAL]), np.array([NOW, NOW]), np.zeros((2, 1), np.int64)
     )
     assert found.acted[:, 0].tolist() == [0.0, 3.0]
+
+
+def test_few_values_are_drawn_towards_the_usual_one() -> None:
+    table = ItemCounts(scenarios())
+    assert table.usual_value == table.mean_values(np.array([0]))[0] == MIDDLE
+    table.apply(1, item_features("m", counts=[counts(9.0, valued=15, value_sum=15.0)]))
+    assert table.usual_value == pytest.approx((15 + 5 * MIDDLE) / 20)
+    assert table.mean_values(np.array([[1, 0]]))[0] == pytest.approx([(15 + 5 * 0.875) / 20, 0.875])
+    table.apply(1, item_features("m", counts=[counts(9.0, valued=5, value_sum=0.0)]))
+    assert table.usual_value == pytest.approx(5 * MIDDLE / 10)
+
+
+def test_values_of_all_scenarios_count() -> None:
+    table = ItemCounts(scenarios())
+    rows = [counts(1.0, valued=1, value_sum=1.0), counts(1.0, "shop", valued=2, value_sum=0.5)]
+    table.apply(1, item_features("m", counts=rows))
+    found = table.gather(np.array([[1]]), np.array([VIDEO]), np.array([NOW]), np.zeros((1, 1), np.int64))
+    assert found.total[0, 0] == 2
+    assert table.mean_values(np.array([1]))[0] == pytest.approx((1.5 + 5 * table.usual_value) / 8)
 
 
 def test_age_is_from_first_action_or_publication() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from services.scorer.features import PRIOR_COUNT, PRIOR_MOVES, ranks
+from services.scorer.opinions import PRIOR_LIKE, PRIOR_OPINIONS, PRIOR_SLOPE_BY_TOTAL, USUAL_SPREAD
 from services.scorer.recommender import Recommender
-from shared.model_contract import FEATURES
+from shared.model_contract import DIM, FEATURES
 from tests.scorer.factories import (
     DAY,
     HOUR,
@@ -107,6 +108,95 @@ def test_history_features() -> None:
     assert found["history_gap"] == pytest.approx(log1p(1), rel=1e-3)
     nobody = _features(_engine(), "b", user="nobody")
     assert [nobody[name] for name in ("history_length", "history_value", "last_value", "history_gap")] == [0.0] * 4
+
+
+def _raters(values: dict[str, float]) -> Recommender:
+    """Items whose mean value is .5, each rated once by u; `liked` and `hated` are of genres of their own."""
+    engine = recommender()
+    for name, categories in (
+        ("liked", ["war"]),
+        ("hated", ["musical"]),
+        ("as liked", ["war"]),
+        ("as hated", ["musical"]),
+    ):
+        engine.apply_item(item(name, categories=categories))
+        row = counts(9.0, valued=1_000_000, value_sum=500_000.0)
+        engine.apply_item_features(item_features(name, counts=[row]))
+    columns = history(list(values), action="rate")
+    columns["values"] = list(values.values())
+    engine.apply_user_features(user_features("u", history=columns))
+    return engine
+
+
+def test_item_value_is_the_mean_of_its_values() -> None:
+    engine = recommender()
+    for name, total in (("a", 90.0), ("b", 10.0)):
+        engine.apply_item_features(item_features(name, counts=[counts(9.0, valued=100, value_sum=total)]))
+    found = {name: _features(engine, name) for name in ("a", "b")}
+    assert found["a"]["item_value"] == pytest.approx((90 + 5 * 0.5) / 105, rel=1e-3)
+    assert found["b"]["item_value"] == pytest.approx((10 + 5 * 0.5) / 105, rel=1e-3)
+
+
+def test_level_of_a_user_is_how_much_they_value_above_others() -> None:
+    found = _features(_raters({"liked": 1.0, "hated": 0.75}), "as liked")
+    assert found["user_level"] == pytest.approx((0.5 + 0.25) / (2 + PRIOR_OPINIONS), rel=1e-3)
+    centred = np.array([0.5, 0.25]) - 0.15
+    spread = np.sqrt(((centred**2).sum() + PRIOR_OPINIONS * USUAL_SPREAD**2) / (2 + PRIOR_OPINIONS))
+    assert found["user_spread"] == pytest.approx(spread, rel=2e-3)
+
+
+def test_opinions_on_like_categories_are_told_apart() -> None:
+    engine = _raters({"liked": 1.0, "hated": 0.0})
+    liked, hated = (_features(engine, name)["opinion_of_categories"] for name in ("as liked", "as hated"))
+    assert liked == pytest.approx(0.5 / (1 + PRIOR_LIKE), rel=1e-3)
+    assert hated == pytest.approx(-liked, rel=1e-3)
+
+
+def test_opinions_on_neighbours_are_told_apart() -> None:
+    engine = _raters({"liked": 1.0, "hated": 0.0})
+    vectors = np.zeros((4, DIM), np.float32)
+    vectors[[0, 2], 0] = vectors[[1, 3], 1] = 1.0
+    engine.apply_rows(["liked", "hated", "as liked", "as hated"], vectors, np.zeros(4, np.float32))
+    liked, hated = (_features(engine, name)["opinion_of_neighbours"] for name in ("as liked", "as hated"))
+    assert liked == pytest.approx(0.5 / (1 + PRIOR_LIKE), rel=1e-3)
+    assert hated == pytest.approx(-liked, rel=1e-3)
+
+
+def test_user_who_follows_the_crowd_is_told_from_one_who_does_not() -> None:
+    engine = recommender()
+    for name, mean in (("good", 0.9), ("bad", 0.1), ("good too", 0.9)):
+        row = counts(9.0, valued=1_000_000, value_sum=1_000_000 * mean)
+        engine.apply_item_features(item_features(name, counts=[row]))
+    for user, values in (("with", [1.0, 0.0]), ("against", [0.5, 0.5])):
+        columns = history(["good", "bad"], action="rate")
+        columns["values"] = values
+        engine.apply_user_features(user_features(user, history=columns))
+    feature = "like_what_others_like"
+    assert _features(engine, "good too", "with")[feature] > 0 > _features(engine, "good too", "against")[feature]
+
+
+def test_user_who_likes_what_everybody_knows_is_told_from_one_who_does_not() -> None:
+    engine = recommender()
+    for name, total in (("hit", 10_000.0), ("rarity", 10.0), ("another hit", 10_000.0)):
+        row = counts(total, valued=1_000_000, value_sum=500_000.0)
+        engine.apply_item_features(item_features(name, counts=[row]))
+    for user, values in (("with", [1.0, 0.0]), ("against", [0.0, 1.0])):
+        columns = history(["hit", "rarity"], action="rate")
+        columns["values"] = values
+        engine.apply_user_features(user_features(user, history=columns))
+    feature = "like_what_others_know"
+    found = {user: _features(engine, "another hit", user)[feature] for user in ("with", "against")}
+    half = (log1p(10_000) - log1p(10)) / 2
+    assert found["with"] == pytest.approx(half * half / (2 * half**2 + PRIOR_SLOPE_BY_TOTAL), rel=2e-3)
+    assert found["against"] == pytest.approx(-found["with"], rel=1e-3)
+
+
+def test_actions_without_a_value_are_no_opinions() -> None:
+    engine = _raters({})
+    engine.apply_user_features(user_features("v", ["liked", "hated"]))
+    found = _features(engine, "as liked", "v")
+    assert found["user_level"] == found["opinion_of_categories"] == found["opinion_of_neighbours"] == 0.0
+    assert found["user_spread"] == pytest.approx(USUAL_SPREAD, rel=1e-3)
 
 
 def test_ranks_are_log_places_best_first() -> None:

@@ -19,7 +19,9 @@ def _histories(rows: list[list[int]]) -> Histories:
     for line, own in enumerate(rows):
         matrix[line, HISTORY - len(own) :] = own
     floats = np.zeros(matrix.shape, np.float32)
-    return Histories(matrix, np.zeros_like(matrix), floats, matrix, floats, np.array([len(own) for own in rows]))
+    return Histories(
+        matrix, np.zeros_like(matrix), floats, matrix, floats, matrix > 0, np.array([len(own) for own in rows])
+    )
 
 
 def _table() -> tuple[Any, Any]:

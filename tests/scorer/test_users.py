@@ -12,7 +12,7 @@ from tests.scorer.factories import NOW, hashes, history, scenarios, user_feature
 
 def _users() -> tuple[Users, Catalogue]:
     catalogue = Catalogue(scenarios())
-    return Users(catalogue, ["skip"], ["video", "shop"]), catalogue
+    return Users(catalogue, scenarios()), catalogue
 
 
 def _names(catalogue: Catalogue, rows: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> set[str]:
@@ -29,6 +29,15 @@ def test_histories_are_padded_on_the_left() -> None:
     assert found.values[0, -2:].tolist() == [1.0, 1.0]
     assert found.length.tolist() == [2, 0]
     assert found.rows.shape == (2, HISTORY)
+
+
+def test_values_are_opinions_where_the_action_has_a_range() -> None:
+    users, _ = _users()
+    columns = history(["a", "b", "c"], value=0.5)
+    columns["actions"], columns["scenarios"] = ["rate", "like", "rate"], ["video", "video", "elsewhere"]
+    users.apply(user_features("u", history=columns), 0)
+    found = users.gather([users.get("u")], np.array([NOW]))
+    assert found.valued[0, -4:].tolist() == [False, True, False, False]
 
 
 def test_gaps_run_to_the_next_interaction_and_to_the_request() -> None:
