@@ -24,7 +24,6 @@ from services.trainer.learner import LearnerPolicy
 from services.trainer.models import MODELS
 from shared.scenarios import load_scenarios
 
-
 MICRO_BATCH = 2048  # histories are as of each event all the same
 
 
