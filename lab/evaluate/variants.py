@@ -69,19 +69,23 @@ def _measure(stream: Stream, variant: Variant, options: Options, progress: Calla
     labels = np.array(stream.values) >= LIKED
     later = np.arange(len(stream)) >= len(stream) // 2
     figures = ranking_figures(places, counted)
-    kinds = MODELS[variant.learning.model]
-    shared = [*kinds.encoder().parameters(), *kinds.ranker().parameters()]
     return {
         "ndcg_at_10": figures["ndcg_at_10"],
         "hr_at_10": figures["hr_at_10"],
         "auc": auc(played.chances[later], labels[later]),
         "new ndcg": float(gains_at_10(places)[counted & new].mean()),
         "new auc": auc(played.chances[later & new], labels[later & new]),
-        "parameters": sum(one.numel() for one in shared),
+        "parameters": parameters_of(variant.learning.model),
         "train us": round(1e6 * played.train_sec / len(stream)),
         "serve us": round(1e6 * played.rank_sec / len(stream)),
         "ndcg_at_10_by_tenth": figures["ndcg_at_10_by_tenth"],
     }
+
+
+def parameters_of(model: str) -> int:
+    """How many weights all users and items share in a kind of model."""
+    kinds = MODELS[model]
+    return sum(one.numel() for part in (kinds.encoder(), kinds.ranker()) for one in part.parameters())
 
 
 def _of_new_items(stream: Stream) -> NDArray[np.bool_]:
