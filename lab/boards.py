@@ -80,10 +80,11 @@ LOOP = Board(
             ),
             Panel(
                 "Releases",
-                "Releases published, held by the gate, and refused by the scorer, a minute.",
+                "Releases published, held by the gate, rolled back, and refused by the scorer, a minute.",
                 {
                     "published": "60 * sum(rate(eddy_trainer_releases_total[1m]))",
                     "held": "60 * sum(rate(eddy_trainer_held_releases_total[1m])) or vector(0)",
+                    "rolled back": "60 * sum(rate(eddy_trainer_rolled_back_releases_total[1m])) or vector(0)",
                     "refused": "60 * sum(rate(eddy_scorer_refused_releases_total[1m])) or vector(0)",
                 },
             ),
@@ -186,7 +187,7 @@ LEARNING = Board(
             Panel(
                 "Log-loss of shown items",
                 "By the weights that serve and by those in training, over the last window.",
-                {"{{model}}": "eddy_trainer_progressive_log_loss"},
+                {"{{scenario}}, {{model}}": "eddy_trainer_progressive_log_loss"},
             ),
             Panel(
                 "AUC",

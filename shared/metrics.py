@@ -114,7 +114,9 @@ WATERMARK = Gauge(
 EXAMPLES = Counter("eddy_trainer_examples_total", "Examples learned from.", ["kind"])
 STEPS = Counter("eddy_trainer_steps_total", "Gradient steps.", ["part"])
 PROGRESSIVE_LOG_LOSS = Gauge(
-    "eddy_trainer_progressive_log_loss", "Progressive log-loss over the last window.", ["model"]
+    "eddy_trainer_progressive_log_loss",
+    "Progressive log-loss of shown items over the last window.",
+    ["scenario", "model"],
 )
 PROGRESSIVE_NEXT_ITEM_LOSS = Gauge(
     "eddy_trainer_progressive_next_item_loss", "Progressive list-wise loss of the ranker over the last window."
@@ -140,6 +142,11 @@ PROGRESSIVE_HR = Gauge(
 TRAINER_VERSION = Gauge("eddy_trainer_model_version", "Version of the newest release.")
 RELEASES = Counter("eddy_trainer_releases_total", "Releases published.")
 HELD_RELEASES = Counter("eddy_trainer_held_releases_total", "Candidates that the release gate held.", ["reason"])
+ROLLED_BACK_RELEASES = Counter(
+    "eddy_trainer_rolled_back_releases_total",
+    "Releases that proved worse than a former one, whose ranker took their place.",
+    ["reason"],
+)
 ROWS_PUBLISHED = Counter("eddy_trainer_rows_published_total", "Item rows published.")
 SHED_REPLAY = Counter("eddy_trainer_shed_replay_steps_total", "Replay steps left out because the trainer lags.")
 RELEASE_SECONDS = Histogram(

@@ -27,7 +27,7 @@ from services.scorer.graphs import OnnxModel
 from services.scorer.recommender import Recommender
 from services.scorer.request import Request
 from services.trainer.examples import Example, ExampleParser
-from services.trainer.gate import Candidate, GatePolicy, reasons_to_hold
+from services.trainer.gate import Candidate, reasons_to_hold
 from services.trainer.graphs import GraphExporter
 from services.trainer.learner import ItemContent, Learner, LearnerPolicy
 from services.trainer.parity import largest_difference, probe_of
@@ -174,6 +174,10 @@ class Loop:
         """Judge what came, learn from it, release when it is time."""
         self.learner.observe(self._waiting)
         self._waiting, self._since_step = [], 0
+        if self.learner.went_astray():
+            self.learner.roll_back()
+            self.books["rolled back"] += 1
+            self._release()
         if self.learner.fresh:
             self.learner.step()
         if self._since_release >= self._policy.events_per_release:
@@ -184,14 +188,15 @@ class Loop:
         weights = self.learner.snapshot()
         graphs = self._exporter.export(weights)
         parity = largest_difference(graphs, weights, probe_of(self.learner, weights))
-        if reasons_to_hold(Candidate(weights.finite(), parity, self.learner.label_window.compare()), GatePolicy()):
+        seen = Candidate(weights.finite(), parity, self.learner.label_window.compare(), self.learner.by_scenario())
+        if reasons_to_hold(seen, self.learner.gate):
             self.books["held"] += 1
             return
         self.releases += 1
         rows = weights.vectors[1:]
         self.recommender.apply_rows(weights.item_ids[1:], rows, np.zeros(len(rows), np.float32))
         self.recommender.model = OnnxModel(self.releases, graphs.encode, graphs.rank)
-        self.learner.serves(weights)
+        self.learner.serves(weights, self.releases)
 
     def _message(self, topic: str, key: bytes, value: bytes | Record) -> Message:
         """As the broker would append it, at the newest event time so far."""

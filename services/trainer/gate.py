@@ -1,6 +1,10 @@
-"""The release gate: a candidate serves only when it is sound and not worse than what serves now."""
+"""The release gate: a candidate serves only when it is sound and not worse than what serves now, in any scenario.
 
-from dataclasses import dataclass
+What got through and proves bad all the same is rolled back: `reasons_to_roll_back`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 
 from services.trainer.progressive import Comparison
@@ -30,6 +34,7 @@ class Candidate:
     finite: bool  # every weight and row is a number
     parity: float  # largest difference between torch and ONNX on the probe batch
     progressive: Comparison
+    by_scenario: Mapping[str, Comparison] = field(default_factory=dict)
 
 
 def reasons_to_hold(candidate: Candidate, policy: GatePolicy) -> list[str]:
@@ -39,13 +44,19 @@ def reasons_to_hold(candidate: Candidate, policy: GatePolicy) -> list[str]:
         held.append(NOT_A_NUMBER)
     if not (isfinite(candidate.parity) and candidate.parity <= PARITY_TOLERANCE):
         held.append(PARITY)
-    if _is_worse(candidate.progressive, policy):
+    if any(is_worse(seen, policy) for seen in (candidate.progressive, *candidate.by_scenario.values())):
         held.append(LOG_LOSS)
     return held
 
 
-def _is_worse(seen: Comparison, policy: GatePolicy) -> bool:
-    if seen.count < policy.fewest_examples or seen.batches < policy.fewest_batches:
+def is_worse(seen: Comparison, policy: GatePolicy) -> bool:
+    """Whether the candidate's losses are higher than noise and tolerance explain."""
+    if not is_known(seen, policy):
         return False
     allowed = max(policy.tolerance * seen.serving, policy.errors * seen.error)
     return not seen.difference <= allowed
+
+
+def is_known(seen: Comparison, policy: GatePolicy) -> bool:
+    """Whether there were enough examples to say anything."""
+    return seen.count >= policy.fewest_examples and seen.batches >= policy.fewest_batches

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from services.trainer.effort import Effort
 from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
 from services.trainer.examples import Example, NextItem, Shown
+from services.trainer.gate import GatePolicy
 from services.trainer.models import DEFAULT, MODELS
 from services.trainer.models.ranker import Ranker
-from services.trainer.progressive import Window
+from services.trainer.progressive import Comparison, Window
+from services.trainer.proven import Proven
 from services.trainer.quality import Quality
 from services.trainer.ranker_training import RankerPolicy, RankerTrainer
 from services.trainer.ranking_memory import Lists, ShownItems
@@ -35,6 +37,7 @@ class LearnerPolicy:
     model: str = DEFAULT
     encoder: EncoderPolicy = field(default_factory=EncoderPolicy)
     ranker: RankerPolicy = field(default_factory=RankerPolicy)
+    gate: GatePolicy = field(default_factory=GatePolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +92,19 @@ class Learner:
         self.items_forgotten = False
         self._unread: dict[str, str] = {}
         self._ids: dict[str, int] = {}  # of scenarios, by name
+        self._scenario_windows: dict[int, Window] = {}
         self._awaiting: dict[str, set[str]] = {}  # items that name a scenario which is not there yet
         self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
         # Which actions are positive feedback in which scenario.
         self._heads = torch.zeros((MAX_SCENARIOS, len(ACTIONS)), dtype=torch.bool)
         scenarios.each(self._add_scenario)
         self.model = policy.model
+        self.gate = policy.gate
         kinds = MODELS[policy.model]
         self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, self._unseen_only, policy.seed)
         self.ranker = RankerTrainer(kinds.ranker, policy.ranker, self._heads, policy.seed)
         self._serving: Ranker | None = None
+        self._proven = Proven(JUDGED_EXAMPLES)
         self.quality = Quality(scenarios)
         self.label_window = Window(JUDGED_EXAMPLES)
         self.list_window = Window(JUDGED_EXAMPLES)
@@ -106,6 +112,7 @@ class Learner:
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         self._ids[name] = scenario.id
+        self._scenario_windows[scenario.id] = Window(JUDGED_EXAMPLES)
         self._join(name)
         self._unseen_only[scenario.id] = "seen" in scenario.filters
         for action, rule in scenario.actions.items():
@@ -152,13 +159,33 @@ class Learner:
         events = [example for example in examples if isinstance(example, NextItem)]
         labelled = [example for example in examples if isinstance(example, Shown)]
         lists, shown = self.ranker.observe(events, labelled)
-        serving, candidate = self._serving or self.ranker.ranker, self.ranker.ranker
+        serving = self._serving or self.ranker.ranker
         with torch.no_grad():
-            self.list_window.add(*(self.ranker.list_loss(model, lists).numpy() for model in (serving, candidate)))
-            self.label_window.add(*(self.ranker.shown_loss(model, shown).numpy() for model in (serving, candidate)))
+            self._compare(serving, lists, shown)
             self._judge(serving, lists, shown, labelled)
         self.encoder.observe(events)
         self.examples += len(examples)
+
+    def _compare(self, serving: Ranker, lists: Lists, shown: ShownItems) -> None:
+        """The ranker in training beside the one that serves, and beside the one that proved good."""
+        rankers = [serving, self.ranker.ranker]
+        if self._proven.release is not None:
+            rankers.append(self._proven.release.ranker)
+        of_lists = [self.ranker.list_loss(each, lists).numpy() for each in rankers]
+        of_labels = [self.ranker.shown_loss(each, shown).numpy() for each in rankers]
+        self.list_window.add(*of_lists[:2])
+        self.label_window.add(*of_labels[:2])
+        scenarios = shown.scenarios.numpy()
+        for scenario in np.unique(scenarios).tolist():
+            mine = scenarios == scenario
+            self._scenario_windows[scenario].add(*(losses[mine] for losses in of_labels[:2]))
+        if self._proven.release is not None:
+            self._proven.add((of_labels[2], of_labels[1]), (of_lists[2], of_lists[1]))
+
+    def by_scenario(self) -> dict[str, Comparison]:
+        """Losses of shown items, of each scenario that has any, as in `label_window`."""
+        found = {name: self._scenario_windows[number].compare() for name, number in self._ids.items()}
+        return {name: each for name, each in found.items() if each.count}
 
     def _judge(self, serving: Ranker, lists: Lists, shown: ShownItems, labelled: Sequence[Shown]) -> None:
         if len(lists):
@@ -188,10 +215,27 @@ class Learner:
             vectors=self.encoder.table.all_vectors().numpy(),
         )
 
-    def serves(self, weights: Weights) -> None:
+    def serves(self, weights: Weights, version: int = 0) -> None:
         """`weights` were released: from now on they are what the candidate is compared with."""
         self._serving = self._serving or MODELS[self.model].ranker()
         self._serving.load_state_dict(weights.ranker)
+        self._proven.serves(self._serving, version, self.gate)
+
+    def went_astray(self) -> bool:
+        """Whether the ranker has become worse than a release that proved good, by the gate's measure."""
+        return self._proven.is_worse(self.gate)
+
+    def roll_back(self) -> int:
+        """Go back to the ranker that proved good, and forget what was learned since; its version. The encoder, which a comparison on the
+        same lists does not judge, stays."""
+        proven = self._proven.release
+        if proven is None:
+            return 0
+        self.ranker.go_back_to(proven.ranker)
+        self._proven.went_back()
+        for window in (self.label_window, self.list_window, *self._scenario_windows.values()):
+            window.clear()
+        return proven.version
 
     def state(self) -> dict[str, Any]:
         """Everything that learning goes on from, for a checkpoint."""

@@ -1,11 +1,11 @@
 """The trainer's loop: read, judge, learn; release and checkpoint when it is time."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import isfinite
 from pathlib import Path
 
 import structlog
@@ -13,7 +13,7 @@ import structlog
 from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from services.trainer.effort import Effort, PacePolicy, effort_for, is_due
 from services.trainer.examples import Came, Example, ExampleParser
-from services.trainer.gate import NOT_A_NUMBER, Candidate, GatePolicy, reasons_to_hold
+from services.trainer.gate import LOG_LOSS, NOT_A_NUMBER, Candidate, reasons_to_hold
 from services.trainer.graphs import GraphExporter, Graphs
 from services.trainer.intake import SERVICE, DeadLetters, Intake, read_examples, read_items
 from services.trainer.learner import Learner, Weights
@@ -36,6 +36,7 @@ from shared.metrics import (
     PROGRESSIVE_NDCG,
     PROGRESSIVE_NEXT_ITEM_LOSS,
     RELEASE_SECONDS,
+    ROLLED_BACK_RELEASES,
     SHED_REPLAY,
     STAGE_SECONDS,
     STEPS,
@@ -64,7 +65,6 @@ class LoopPolicy:
     release_interval_sec: float = 0.5
     checkpoint_interval_sec: float = 30.0
     pace: PacePolicy = field(default_factory=PacePolicy)
-    gate: GatePolicy = field(default_factory=GatePolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,10 @@ class _Captured:
     probe: Probe
     labels: Comparison
     lists: Comparison
+    by_scenario: dict[str, Comparison]
     trained_through: list[int]
     examples: int
-    hit_rates: dict[str, float]  # progressive, by scenario
+    quality: dict[str, float]  # progressive, of what served until now, by scenario and metric
     acted_at: int  # wall clock in milliseconds: the newest action that was learned from, and when
     learned_at: int
 
@@ -89,7 +90,8 @@ class _Captured:
             "judged_examples": float(self.labels.count),
             "examples": float(self.examples),
             "acted_at": float(self.acted_at),
-            **{f"{scenario}/hr_at_10": rate for scenario, rate in self.hit_rates.items()},
+            **{f"{scenario}/log_loss": each.candidate for scenario, each in self.by_scenario.items()},
+            **self.quality,
         }
 
 
@@ -189,6 +191,15 @@ class Loop:
         for example in examples:
             EXAMPLES.labels(example.kind).inc()
             self._came.append(example.came)
+        if self._learner.went_astray():
+            await self._roll_back()
+
+    async def _roll_back(self) -> None:
+        """The ranker that proved good is released with the next version, at once."""
+        version = await asyncio.to_thread(self._learner.roll_back)
+        ROLLED_BACK_RELEASES.labels(LOG_LOSS).inc()
+        log.warning("release_rolled_back", from_version=self._publisher.version, to_version=version)
+        self._learned_since_release, self._released_at = True, -math.inf
 
     async def _learn(self, effort: Effort) -> None:
         through = list(self._examples.next_offsets)
@@ -197,8 +208,9 @@ class Loop:
         STEPS.labels("encoder").inc(report.encoder_steps)
         STEPS.labels("ranker").inc(report.ranker_steps)
         SHED_REPLAY.inc(report.shed_steps)
-        PROGRESSIVE_LOG_LOSS.labels("candidate").set(self._learner.label_window.compare().candidate)
-        PROGRESSIVE_LOG_LOSS.labels("serving").set(self._learner.label_window.compare().serving)
+        for scenario, each in self._learner.by_scenario().items():
+            PROGRESSIVE_LOG_LOSS.labels(scenario, "candidate").set(each.candidate)
+            PROGRESSIVE_LOG_LOSS.labels(scenario, "serving").set(each.serving)
         PROGRESSIVE_NEXT_ITEM_LOSS.set(self._learner.list_window.compare().candidate)
         self._learned_since_release, self._learned_through = True, through
         self._note_freshness()
@@ -226,7 +238,7 @@ class Loop:
             released = await self._release
             self._release = None
             if released is not None:
-                self._learner.serves(released)
+                self._learner.serves(released, self._publisher.version)
         now = time.monotonic()
         due = self._learned_since_release and now - self._released_at >= self._policy.release_interval_sec
         if due and self._release is None and self._past_floor():
@@ -243,16 +255,30 @@ class Loop:
         labels, lists = learner.label_window.compare(), learner.list_window.compare()
         through = list(self._learned_through)
         probe = probe_of(learner, weights)
-        hit_rates = {name: found.hr for name, found in learner.quality.figures().items() if isfinite(found.hr)}
+        quality = {
+            f"{scenario}/{metric}": value
+            for scenario, found in learner.quality.figures().items()
+            for metric, value in found.by_name().items()
+            if math.isfinite(value)
+        }
         return _Captured(
-            weights, probe, labels, lists, through, learner.examples, hit_rates, self._acted_at, self._learned_at
+            weights,
+            probe,
+            labels,
+            lists,
+            learner.by_scenario(),
+            through,
+            learner.examples,
+            quality,
+            self._acted_at,
+            self._learned_at,
         )
 
     async def _judge_and_publish(self, captured: "_Captured") -> Weights | None:
         """The weights that were released; None where they were held or could not be written."""
         with RELEASE_SECONDS.time():
             graphs, candidate = await asyncio.to_thread(self._judge, captured)
-            held = reasons_to_hold(candidate, self._policy.gate)
+            held = reasons_to_hold(candidate, self._learner.gate)
             for reason in held:
                 HELD_RELEASES.labels(reason).inc()
             if held:
@@ -280,7 +306,7 @@ class Loop:
     def _judge(self, captured: "_Captured") -> tuple[Graphs, Candidate]:
         graphs = self._exporter.export(captured.weights)
         parity = largest_difference(graphs, captured.weights, captured.probe)
-        return graphs, Candidate(captured.weights.finite(), parity, captured.labels)
+        return graphs, Candidate(captured.weights.finite(), parity, captured.labels, captured.by_scenario)
 
     async def _save(self) -> None:
         """Write a checkpoint of a model that is sound; go back to the last one where it is not."""

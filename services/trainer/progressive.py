@@ -31,16 +31,16 @@ class Window:
     def __init__(self, size: int, least_batches: int = 30) -> None:
         self._size = size
         self._least_batches = least_batches
-        self._batches: deque[tuple[Losses, Losses]] = deque()
+        self._batches: deque[tuple[int, float, float]] = deque()  # examples, and the sums of their losses
         self._count = 0
 
     def add(self, serving: Losses, candidate: Losses) -> None:
         if not len(serving):
             return
-        self._batches.append((serving, candidate))
+        self._batches.append((len(serving), float(serving.sum()), float(candidate.sum())))
         self._count += len(serving)
-        while len(self._batches) > self._least_batches and self._count - len(self._batches[0][0]) >= self._size:
-            self._count -= len(self._batches.popleft()[0])
+        while len(self._batches) > self._least_batches and self._count - self._batches[0][0] >= self._size:
+            self._count -= self._batches.popleft()[0]
 
     def clear(self) -> None:
         self._batches.clear()
@@ -51,7 +51,7 @@ class Window:
         that closed together say, moves all its differences at once."""
         if not self._count:
             return Comparison()
-        sizes, serving, candidate = np.array([(len(one), one.sum(), other.sum()) for one, other in self._batches]).T
+        sizes, serving, candidate = np.array(self._batches).T
         surplus = candidate - serving
         error = float(np.sqrt(np.square(surplus - sizes * surplus.sum() / self._count).sum()) / self._count)
         means = float(serving.sum() / self._count), float(candidate.sum() / self._count)

@@ -35,6 +35,10 @@ class Figures:
     ndcg: float
     hr: float
 
+    def by_name(self) -> dict[str, float]:
+        """As a release says them."""
+        return {"auc": self.auc, "calibration": self.calibration, "ndcg_at_10": self.ndcg, "hr_at_10": self.hr}
+
 
 class Quality:
     """The last examples of every scenario, as the serving model saw them."""

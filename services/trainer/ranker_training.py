@@ -39,12 +39,21 @@ class RankerTrainer:
             torch.manual_seed(seed)
             self.ranker = kind()
         self._heads = heads
-        self._optimiser = torch.optim.Adam(self._groups(), lr=policy.rate, betas=(0.9, 0.98))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is remembered, no step was made."""
+        self._optimiser = torch.optim.Adam(self._groups(), lr=self.policy.rate, betas=(0.9, 0.98))
         self.lists = ListMemory()
         self.shown = ShownMemory()
         self._fresh_events = 0
         self._fresh_shown = 0
         self._owed = 0.0
+
+    def go_back_to(self, ranker: Ranker) -> None:
+        """Take the weights of `ranker` and begin anew from there: what is remembered may be what led astray."""
+        self.ranker.load_state_dict(ranker.state_dict())
+        self._begin()
 
     @property
     def fresh(self) -> int:

@@ -17,12 +17,13 @@ from lab.evaluate.apart import Task, learner_apart
 from lab.evaluate.item_counts import ItemCounts
 from lab.evaluate.offline import Histories, OfflinePolicy, places_of, scores_of, train
 from lab.evaluate.options import Options
-from lab.evaluate.outcome import Outcome, tables, write_outcome
-from lab.evaluate.prequential import Prequential, PrequentialPolicy
-from lab.evaluate.protocols import loo, transfer
+from lab.evaluate.outcome import MODEL, Outcome, tables, write_outcome
+from lab.evaluate.prequential import OUTSIDE, Prequential, PrequentialPolicy
+from lab.evaluate.protocols import ctr_live, loo, transfer
 from lab.evaluate.protocols.loo import histories_of
 from lab.evaluate.protocols.stream import prequential
 from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures, ratio_interval
+from lab.replay.stream import Stream
 from services.scorer.lists import Ranked
 from services.scorer.request import Request
 from services.scorer.users import User
@@ -294,3 +295,26 @@ def test_what_another_process_failed_with_is_raised(tmp_path: Path) -> None:
     task = Task(SCENARIOS, LearnerPolicy(), [], GRAPHS, str(tmp_path))
     with pytest.raises(ConfigError, match="no sentence-embedding model"), learner_apart(task):
         pass
+
+
+def _tasteful() -> Stream:
+    """Items of even number are liked, the others are not."""
+    played = walks(3)
+    return replace(played, values=[5.0 if item % 2 == 0 else 1.0 for item in played.items])
+
+
+def test_the_live_model_tells_what_is_liked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctr_live, "MICRO_BATCH", 64)
+    monkeypatch.setattr(ctr_live, "stream_of", lambda _: _tasteful())
+    monkeypatch.setattr(ctr_live, "load", lambda *_: None)
+    figures = ctr_live.run(OPTIONS, SILENT).methods[MODEL]
+    assert figures["auc"] > 0.9
+    assert figures["log_loss"] < np.log(2)
+
+
+def test_weights_stand_still_once_all_is_learned_that_should_be() -> None:
+    policy = PrequentialPolicy(micro_batch=64, liked_from=4.0, ranked=False, learned_until=1000)
+    played = Prequential(_tasteful(), "video", SCENARIOS, policy, GRAPHS)
+    places = played.play()
+    assert played.releases == 1000 // 64
+    assert (places == OUTSIDE).all()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import torch
 
 from services.trainer.encoder_training import EncoderPolicy
 from services.trainer.examples import NextItem, Past, Shown
@@ -43,6 +44,13 @@ def learner(items: int = 30, seed: int = 0, **encoder: Any) -> Learner:
     )
     made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(items)])
     return made
+
+
+def turned_round(one: Learner) -> None:
+    """Let its ranker think the opposite of what it has learned."""
+    with torch.no_grad():
+        for weights in (one.ranker.ranker.additive, one.ranker.ranker.score, one.ranker.ranker.heads):
+            weights.neg_()
 
 
 def a_stream(events: int, users: int = 20, items: int = 30, seed: int = 0) -> list[NextItem | Shown]:

@@ -43,6 +43,12 @@ class Place:
         """Lose the state."""
         shutil.rmtree(self.state, ignore_errors=True)
 
+    def settings(self, **changes: str) -> TrainerSettings:
+        """What a trainer here would be given."""
+        return load(
+            TrainerSettings, self._environment | {f"EDDY_{name.upper()}": value for name, value in changes.items()}
+        )
+
     @contextmanager
     def trainer(self, **settings: str) -> Iterator[Service]:
         """A trainer; killed at the end if it still runs."""

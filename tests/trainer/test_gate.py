@@ -33,6 +33,8 @@ def judged(worse_by: float, count: int = 2000, seed: int = 0) -> Comparison:
         (Candidate(True, 0.0, judged(0.05)), [LOG_LOSS]),
         (Candidate(True, 0.0, Comparison(2000, 40, 0.3, float("nan"), 0.001)), [LOG_LOSS]),
         (Candidate(True, 0.0, judged(0.05, count=100)), []),
+        (Candidate(True, 0.0, judged(0.0), {"video": judged(-0.1), "shop": judged(0.05)}), [LOG_LOSS]),
+        (Candidate(True, 0.0, judged(0.0), {"video": judged(-0.1), "shop": judged(0.05, count=100)}), []),
         (Candidate(False, float("inf"), judged(0.05)), [NOT_A_NUMBER, PARITY, LOG_LOSS]),
     ],
 )

@@ -9,12 +9,15 @@ import torch
 
 from services.trainer.effort import Effort
 from services.trainer.encoder_training import EncoderPolicy
-from services.trainer.examples import NextItem
+from services.trainer.examples import NextItem, Shown
+from services.trainer.gate import is_worse
 from services.trainer.learner import ItemContent, Learner, LearnerPolicy
 from shared.paths import REPO_ROOT
 from shared.scenarios import load_scenarios
 from shared.text import TEXT_DIM, Texts
-from tests.trainer.factories import SCENARIOS, a_stream, features, learner, next_item
+from tests.trainer.factories import CLICK, SCENARIOS, VIDEO, a_stream, features, learner, next_item, turned_round
+
+SHOP = SCENARIOS["shop"].id
 
 
 def test_equal_seeds_and_inputs_give_equal_weights() -> None:
@@ -48,6 +51,50 @@ def test_the_serving_model_is_what_was_released_last() -> None:
         one.step()
     seen = one.list_window.compare()
     assert seen.candidate < seen.serving - 0.1
+
+
+def test_a_release_that_went_wrong_is_rolled_back_to_one_that_proved_good() -> None:
+    one = learner()
+    for turn in range(60):
+        one.observe(_easy(turn))
+        one.step()
+        one.serves(one.snapshot(), turn)
+        assert not one.went_astray()
+    good = one.label_window.compare().candidate
+    turned_round(one)
+    one.serves(one.snapshot(), 60)
+    turns = 0
+    while not one.went_astray():
+        turns += 1
+        one.observe(_easy(60 + turns))
+    assert turns < 20
+    assert not is_worse(one.label_window.compare(), one.gate)
+    assert 0 < one.roll_back() < 60
+    assert not one.went_astray()
+    one.observe(_easy(100))
+    assert one.label_window.compare().candidate < 1.2 * good
+
+
+def test_labels_that_are_all_negative_for_a_while_are_learned_and_not_rolled_back() -> None:
+    one = learner()
+    for turn in range(120):
+        ignored = [replace(each, actions=(-1,) * 8) for each in _easy(turn) if isinstance(each, Shown)]
+        chosen = [each for each in _easy(turn) if isinstance(each, NextItem)]
+        one.observe([*ignored, *chosen] if 60 <= turn < 90 else _easy(turn))
+        one.step()
+        one.serves(one.snapshot(), turn)
+        assert not one.went_astray()
+
+
+def test_a_scenario_is_judged_for_itself() -> None:
+    one = learner()
+    one.serves(one.snapshot())
+    one.observe(
+        [example if turn % 2 else replace(example, scenario=SHOP) for turn, example in enumerate(_easy(0)[::2])]
+    )
+    found = one.by_scenario()
+    assert found.keys() == {"video", "shop"}
+    assert sum(each.count for each in found.values()) == one.label_window.compare().count
 
 
 def test_without_replay_steps_are_left_out_and_counted() -> None:
@@ -90,6 +137,16 @@ def test_weights_know_whether_they_are_numbers() -> None:
     assert one.snapshot().finite()
     one.encoder.encoder.scale.data[3] = float("nan")
     assert not one.snapshot().finite()
+
+
+def _easy(turn: int) -> list[Shown | NextItem]:
+    """Shown lists of which the first item is clicked, and the same first item chosen next: a feature tells it."""
+    made: list[Shown | NextItem] = []
+    for number in range(20):
+        rows = _first_is_best(1000 * turn + number)
+        made.append(Shown("label", VIDEO, rows, tuple(range(8)), (CLICK, *[-1] * 7)))
+        made.append(next_item(f"u{number}", f"i{number}", 1000 * turn + number, 0, rows))
+    return made
 
 
 def _first_is_best(seed: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float16]]":

@@ -1,16 +1,30 @@
 """Examples in, releases out, on a real broker."""
 
+import asyncio
 import json
+import math
 import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
+from prometheus_client import REGISTRY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lab.ports import free_port
+from services.scorer.graphs import OnnxModel
+from services.trainer import app
+from services.trainer.effort import Effort
+from services.trainer.learner import Learner, StepReport
 from shared.model_contract import DIM
+from shared.runtime import Health
 from shared.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
 from tests.poll import poll_until
-from tests.trainer.factories import example_record
+from tests.trainer.factories import CLICK, VIDEO, Record, example_record, features, turned_round
 from tests.trainer.running import Place, assert_releases_hold, events_of
 
 
@@ -73,6 +87,71 @@ async def test_what_cannot_be_used_is_kept_aside(
         ("training-examples", "undecodable"),
         ("training-examples", "undecodable"),
     ]
+
+
+class _Broken(Learner):
+    """From so many examples on each step ends with a ranker that thinks the opposite of what it had learned, until it is rolled back."""
+
+    breaks_after = math.inf
+    wrong: Mapping[str, torch.Tensor] | None = None
+
+    def step(self, effort: Effort = Effort.FULL) -> StepReport:
+        report = super().step(effort)
+        if self.wrong is None and self.examples >= self.breaks_after:
+            turned_round(self)
+            self.wrong = deepcopy(self.ranker.ranker.state_dict())
+        if self.wrong is not None:
+            self.ranker.ranker.load_state_dict(self.wrong)
+        return report
+
+    def roll_back(self) -> int:
+        self.wrong, self.breaks_after = None, math.inf
+        return super().roll_back()
+
+
+async def test_a_release_that_went_wrong_is_rolled_back(
+    kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    await place.bus.create_topics()
+    await place.publish_items(40)
+    monkeypatch.setattr(app, "Learner", _Broken)
+    settings = place.settings(trainer_release_interval_sec="0.1", trainer_http_port=str(free_port()))
+    serving = asyncio.create_task(app.serve(settings, Health()))
+    try:
+        for first in range(0, 1000, 20):
+            await place.publish_examples(events_of(20, first=first))
+            await asyncio.sleep(0.05)
+        await poll_until(place.newest_covers_all, what="a release that learned from all examples")
+        assert _rolled_back() == 0
+        monkeypatch.setattr(_Broken, "breaks_after", 2000)
+        first = 1000
+        while not _rolled_back():
+            await place.publish_examples(events_of(20, first=first))
+            first += 20
+            assert first < 5000
+            await asyncio.sleep(0.05)
+        await place.publish_examples(events_of(100, first=first))
+        await poll_until(place.newest_covers_all, what="a release that learned from all examples")
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+    await assert_releases_hold(place)
+    told = [_tells(release) for release in await place.releases()]
+    assert False in told
+    assert told[-1]
+    assert _rolled_back() == 1
+
+
+def _tells(release: Record) -> bool:
+    """Whether a release thinks best of the item that is always clicked."""
+    chances = OnnxModel.load(release).rank(features(5)[None].astype(np.float32), np.array([VIDEO]))[1]
+    return int(chances[0, :, CLICK].argmax()) == 0
+
+
+def _rolled_back() -> float:
+    return REGISTRY.get_sample_value("eddy_trainer_rolled_back_releases_total", {"reason": "log_loss"}) or 0.0
 
 
 async def test_learning_can_be_watched_and_profiled(
