@@ -21,7 +21,7 @@ from services.trainer.graphs import GraphExporter
 from services.trainer.learner import Weights
 from services.trainer.models import DEFAULT, MODELS
 from shared.codec import Codec, Record
-from shared.model_contract import DIM
+from shared.model_contract import DIM, FEATURES
 from shared.paths import REPO_ROOT
 from shared.scenarios import load_scenarios
 
@@ -106,7 +106,7 @@ def _bare(engine: Recommender, model: OnnxModel, count: int) -> Callable[[int], 
     histories = knowledge.users.gather([knowledge.users.get(f"u{number}") for number in range(count)], at)
     scenarios = np.zeros(count, np.int64)
     excluded = np.random.default_rng(0).integers(1, len(knowledge.catalogue), (count, HISTORY + SEEN))
-    features = np.zeros((count, 61, 27), np.float32)
+    features = np.zeros((count, 61, len(FEATURES)), np.float32)
 
     def call(_: int) -> None:
         model.encode(table, bias, histories, scenarios, excluded)
@@ -168,7 +168,7 @@ def _item_features(name: str, acted: float, neighbours: list[str]) -> Record:
         "applied_offsets": {"0": 1},
         "as_of": NOW,
         "first_at": NOW,
-        "counts": [{**counts, "total": int(acted)}],
+        "counts": [{**counts, "total": int(acted), "valued": int(acted), "value_sum": 0.6 * int(acted)}],
         "covisited": neighbours,
         "covisit_weights": [1.0] * len(neighbours),
         "transition_weights": [float(place % 5 == 0) for place in range(len(neighbours))],
