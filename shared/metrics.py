@@ -144,7 +144,7 @@ RELEASES = Counter("eddy_trainer_releases_total", "Releases published.")
 HELD_RELEASES = Counter("eddy_trainer_held_releases_total", "Candidates that the release gate held.", ["reason"])
 ROLLED_BACK_RELEASES = Counter(
     "eddy_trainer_rolled_back_releases_total",
-    "Releases that proved worse than a former one, whose ranker took their place.",
+    "Times that the ranker went back to a release: to one that proved good (log_loss), or to what serves where all since was held (held).",
     ["reason"],
 )
 ROWS_PUBLISHED = Counter("eddy_trainer_rows_published_total", "Item rows published.")

@@ -75,8 +75,8 @@ FEATURES = (
     "history_gap",  # log1p of seconds since the last interaction
     "history_value",  # mean normalised value of the history
     "last_value",  # normalised value of the last interaction
-    "item_value",  # mean normalised value of actions on the item, all scenarios, drawn towards the usual one
-    "user_level",  # mean of the user's opinions: values less the item's mean, drawn towards 0
+    "item_value",  # mean of the opinions (normalised values) on the item, all scenarios, drawn towards the usual one
+    "user_level",  # mean of the user's opinions less what others think of each item, drawn towards 0
     "user_spread",  # standard deviation of the opinions, less the level, drawn towards a quarter
     "like_what_others_like",  # slope of the opinions by the items' mean values, times how far this item's is from the usual one
     "like_what_others_know",  # slope of the opinions by the items' log counts, times how far this item's is from the history's mean

@@ -28,11 +28,15 @@ class _Frozen(BaseModel):
 
 
 class ValueRange(_Frozen):
-    """Range a raw value is clipped to and scaled from, to 0..1; `default` stands in for a missing value."""
+    """Range a raw value is clipped to and scaled from, to 0..1; `default` stands in for a missing value.
+
+    An `opinion` says how much the user liked the item, as stars do and seconds or prices do not: such values are averaged by item and user.
+    """
 
     min: float
     max: float
     default: float
+    opinion: bool = False
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -55,6 +59,10 @@ class Action(_Frozen):
     @property
     def positive(self) -> bool:
         return self.weight > 0
+
+    @property
+    def opinion(self) -> bool:
+        return self.value is not None and self.value.opinion
 
     def normalise(self, value: float | None) -> float:
         """The value in 0..1; 1 for an action that has no value range."""

@@ -107,6 +107,8 @@ def _answer(connection: Connection, task: Task) -> None:
     started = time.process_time()
     while True:
         learner.observe(connection.recv())
+        if learner.went_astray():
+            learner.roll_back()
         learner.step()
         weights = learner.snapshot()
         graphs = exporter.export(weights)

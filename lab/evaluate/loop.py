@@ -188,7 +188,9 @@ class Loop:
         weights = self.learner.snapshot()
         graphs = self._exporter.export(weights)
         parity = largest_difference(graphs, weights, probe_of(self.learner, weights))
-        seen = Candidate(weights.finite(), parity, self.learner.label_window.compare(), self.learner.by_scenario())
+        seen = Candidate(
+            weights.finite(), parity, self.learner.label_window.compare(), self.learner.scenario_windows.compare()
+        )
         if reasons_to_hold(seen, self.learner.gate):
             self.books["held"] += 1
             return

@@ -5,7 +5,7 @@ always as of the event; counts and weights are those before its micro-batch.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,8 +110,7 @@ class Prequential:
         until = len(self._stream) if self.policy.learned_until is None else self.policy.learned_until
         learning = False
         with learner_apart(self._task) as learner:
-            for start in range(0, len(self._stream), self.policy.micro_batch):
-                indices = range(start, min(start + self.policy.micro_batch, len(self._stream)))
+            for indices in self._micro_batches(until):
                 users, signals = self._follow(indices)
                 if learning:
                     self._serve(learner.released())
@@ -123,6 +122,14 @@ class Prequential:
                 self._count(signals)
                 progress(indices.stop)
         return places
+
+    def _micro_batches(self, until: int) -> Iterator[range]:
+        """All events in order; none of the batches has events on both sides of `until`."""
+        start, end = 0, len(self._stream)
+        while start < end:
+            stop = min(start + self.policy.micro_batch, until if start < until else end)
+            yield range(start, stop)
+            start = stop
 
     def _next(self, indices: Sequence[int], users: Sequence[User], places: NDArray[np.int64]) -> list[NextItem]:
         """What was chosen next, out of what; its place among all is noted in `places`, and that of every query in `found`."""

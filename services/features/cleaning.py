@@ -18,7 +18,7 @@ MAX_AHEAD_MS = 24 * 3600 * 1000
 class Event(NamedTuple):
     """A clean event. `value` is normalised to 0..1, `label` is `scenario/action`, `at` event time in milliseconds.
 
-    `valued` says whether its action has a value range: others have value 1.
+    `opinion` says whether the value was given and says how much the user liked the item.
     """
 
     offset: int
@@ -30,7 +30,7 @@ class Event(NamedTuple):
     value: float
     at: int
     positive: bool
-    valued: bool
+    opinion: bool
 
 
 class Cleaner:
@@ -58,7 +58,7 @@ class Cleaner:
             rule.normalise(record["value"]),
             record["occurred_at"],
             rule.positive,
-            rule.valued,
+            rule.opinion and record["value"] is not None,
         )
 
     def _add(self, name: str, scenario: Scenario) -> None:
@@ -77,14 +77,14 @@ class Cleaner:
 class _Rule:
     """An action of a scenario with all that cleaning needs, looked up once."""
 
-    __slots__ = ("action", "label", "needs_item", "normalise", "positive", "scenario", "valued")
+    __slots__ = ("action", "label", "needs_item", "normalise", "opinion", "positive", "scenario")
 
     def __init__(self, scenario: str, name: str, action: Action) -> None:
         self.scenario = sys.intern(scenario)
         self.action = sys.intern(name)
         self.label = sys.intern(f"{scenario}/{name}")
         self.positive = action.positive
-        self.valued = action.value is not None
+        self.opinion = action.opinion
         self.needs_item = action.needs_item
         self.normalise = action.normalise
 

@@ -49,8 +49,8 @@ class ItemPolicy:
 
 
 class Signal(NamedTuple):
-    """One event on an item: an entry of `item_signals`. `previous` are the user's items before it, newest first; `value` is None for an
-    action without a value range."""
+    """One event on an item: an entry of `item_signals`. `previous` are the user's items before it, newest first; `value` is None where
+    it is no opinion."""
 
     offset: int
     at: int
@@ -62,7 +62,7 @@ class Signal(NamedTuple):
 
 @dataclass(slots=True)
 class ScenarioCounts:
-    """Decayed counts of one scenario, stated at the item's `as_of`; `total` and the values of actions never decay."""
+    """Decayed counts of one scenario, stated at the item's `as_of`; `total` and the opinions never decay."""
 
     shown: float = 0.0
     clicked: float = 0.0

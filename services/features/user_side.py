@@ -84,7 +84,7 @@ def _signal(event: Event, previous: list[bytes]) -> bytes:
             pack_string(event.scenario),
             pack_string(event.action),
             pack_array(len(previous), b"".join(previous)),
-            pack_float(event.value) if event.valued else NULL,
+            pack_float(event.value) if event.opinion else NULL,
         ]
     )
 

@@ -19,7 +19,7 @@ _SHOWN, _ACTED, _ACTED_FAST = 0, 2, 3
 _EVER = ("total", "valued", "value_sum")
 _TOTAL, _VALUED, _VALUE_SUM = range(3)
 
-# Pseudo-counts of values: few of them are drawn towards what is usual, and what is usual towards the middle.
+# Pseudo-counts of opinions: few of them are drawn towards what is usual, and what is usual towards the middle.
 PRIOR_VALUED = 5.0
 MIDDLE = 0.5
 
@@ -39,7 +39,7 @@ class CandidateCounts:
 class ItemCounts:
     """Counts [scenarios, capacity, 4] stated at `as_of` [capacity] (milliseconds of event time).
 
-    What never decays is summed over all scenarios: actions, those with a value, and the values (columns of `ever` [capacity, 3]).
+    What never decays is summed over all scenarios: actions, opinions, and what these come to (columns of `ever` [capacity, 3]).
     """
 
     def __init__(self, scenarios: Scenarios) -> None:
@@ -110,18 +110,16 @@ class ItemCounts:
 
     @property
     def usual_value(self) -> float:
-        """Mean normalised value of all actions that have one."""
+        """Mean of all opinions."""
         seen = self._ever_sum[_VALUED] + PRIOR_VALUED
         return float((self._ever_sum[_VALUE_SUM] + PRIOR_VALUED * MIDDLE) / seen)
 
-    def mean_values(self, rows: I64) -> F32:
-        """Mean normalised value of the actions on each of `rows` of any shape, few of them drawn towards what is usual."""
+    def mean_values(self, rows: I64, without: F32 | float = 0.0, there: F32 | float = 0.0) -> F32:
+        """Mean opinion of each of `rows` of any shape, few drawn towards what is usual; where `there` is 1, without the opinion `without`,
+        which the counts may not have yet."""
         ever = self.ever[rows]
-        return np.asarray(
-            (ever[..., _VALUE_SUM] + np.float32(PRIOR_VALUED * self.usual_value))
-            / (ever[..., _VALUED] + np.float32(PRIOR_VALUED)),
-            np.float32,
-        )
+        total = np.maximum(ever[..., _VALUE_SUM] - without * there, 0) + np.float32(PRIOR_VALUED * self.usual_value)
+        return np.asarray(total / (np.maximum(ever[..., _VALUED] - there, 0) + np.float32(PRIOR_VALUED)), np.float32)
 
     def log_totals(self, rows: I64) -> F32:
         """log1p of the actions ever on each of `rows` of any shape."""

@@ -245,5 +245,5 @@ class Knowledge:
 def _check_counts(record: Record) -> None:
     for entry in record["counts"]:
         numbers = [value for name, value in entry.items() if name != "scenario"]
-        if not all(map(isfinite, numbers)) or min(numbers) < 0:
+        if not all(map(isfinite, numbers)) or min(numbers) < 0 or entry["value_sum"] > entry["valued"]:
             raise PoisonError("bad_features", f"counts of {record['item_id'][:100]} are no counts")

@@ -1,6 +1,6 @@
 """What a user's values say of candidates: ranking features by residuals, in the manner of bias and neighbourhood models.
 
-An opinion is the value of an action less the mean value of its item, as of now; a user's level is the mean of their opinions, and what is
+An opinion is a value less the mean that others gave its item, as of now; a user's level is the mean of their opinions, and what is
 left of an opinion without the level is what they thought of that item and not of others (Koren 2010, baseline predictors).
 """
 
@@ -41,9 +41,10 @@ class Opinions:
 
 def opinions_of(histories: Histories, counts: ItemCounts) -> Opinions:
     """From the values of `histories`, beside what is known of their items."""
-    there = histories.valued.astype(np.float32)
+    there = histories.opinions.astype(np.float32)
     number = there.sum(axis=1)
-    means, totals = counts.mean_values(histories.rows), counts.log_totals(histories.rows)
+    means = counts.mean_values(histories.rows, without=histories.values, there=there)
+    totals = counts.log_totals(histories.rows)
     opinions = (histories.values - means) * there
     level = opinions.sum(axis=1) / (number + PRIOR_OPINIONS)
     centred = opinions - level[:, None] * there

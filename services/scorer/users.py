@@ -81,7 +81,7 @@ NOBODY = User(b"", b"", b"", -1, -1)
 class Histories:
     """Histories of a batch, oldest first, padded on the left: each [B, HISTORY]; `length` [B] counts the interactions.
 
-    `valued` is True where the action has a value range, so that its value is an opinion; others have value 1.
+    `opinions` is True where the value says how much the user liked the item.
     """
 
     rows: I64
@@ -89,7 +89,7 @@ class Histories:
     values: F32
     at: I64
     gaps: F32
-    valued: Bool
+    opinions: Bool
     length: I64
 
     def of(self, lines: I64) -> "Histories":
@@ -121,14 +121,14 @@ class Users:
     def __init__(self, catalogue: Catalogue, scenarios: Scenarios) -> None:
         self._catalogue = catalogue
         self._actions, self._scenarios = Names(ACTIONS), Names(())
-        self._valued: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
+        self._opinions: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
         self._users: dict[str, User] = {}
         scenarios.each(self._add_scenario)
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         number = self._scenarios.number(name)
         for action, rule in scenario.actions.items():
-            self._valued[number, self._actions.number(action)] = rule.value is not None
+            self._opinions[number, self._actions.number(action)] = rule.opinion
 
     def __len__(self) -> int:
         return len(self._users)
@@ -168,14 +168,14 @@ class Users:
         length = np.array([len(user.packed) // _ENTRY.itemsize for user in users], np.int64)
         filled = np.arange(HISTORY) >= HISTORY - length[:, None]
         rows, actions, at = (np.zeros(filled.shape, np.int64) for _ in range(3))
-        values, valued = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
-        valued[filled] = self._valued[flat["scenario"], flat["action"]]
+        values, opinions = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
+        opinions[filled] = self._opinions[flat["scenario"], flat["action"]]
         rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
         # An action that has no head in the model reads as padding does: 0.
         actions[filled] = np.where(flat["action"] < len(ACTIONS), flat["action"].astype(np.int64) + 1, 0)
         following = np.concatenate([at[:, 1:], requested_at[:, None]], axis=1)
         gaps = np.where(filled, np.maximum(following - at, 0) / _MS, 0.0).astype(np.float32)
-        return Histories(rows, actions, values, at, gaps, valued, length)
+        return Histories(rows, actions, values, at, gaps, opinions, length)
 
     def snapshot(self, user: User) -> Record:
         """The user's last HISTORY interactions as a `history` record."""

@@ -1,10 +1,10 @@
 """The release gate: a candidate serves only when it is sound and not worse than what serves now, in any scenario.
 
-What got through and proves bad all the same is rolled back: `reasons_to_roll_back`.
+What got through and proves bad all the same is rolled back: services.trainer.proven.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 
 from services.trainer.progressive import Comparison
@@ -13,18 +13,22 @@ from shared.model_contract import PARITY_TOLERANCE
 NOT_A_NUMBER = "not_a_number"
 PARITY = "parity"
 LOG_LOSS = "log_loss"
+REASONS_TO_HOLD = (NOT_A_NUMBER, PARITY, LOG_LOSS)
+HELD = "held"
+REASONS_TO_ROLL_BACK = (LOG_LOSS, HELD)
 
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
     """A candidate is worse when its log-loss is higher by more than `tolerance` of the serving one's and by more than `errors`
     standard errors of the paired difference: a gate that noise can close stalls, one without a tolerance closes on nothing.
-    Below so many examples and batches nothing is known."""
+    Below so many examples and batches nothing is known; of a single scenario, one of many that are asked, below more batches."""
 
     tolerance: float = 0.02
     errors: float = 4.0
     fewest_examples: int = 200
     fewest_batches: int = 10
+    fewest_batches_of_scenario: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,9 @@ def reasons_to_hold(candidate: Candidate, policy: GatePolicy) -> list[str]:
         held.append(NOT_A_NUMBER)
     if not (isfinite(candidate.parity) and candidate.parity <= PARITY_TOLERANCE):
         held.append(PARITY)
-    if any(is_worse(seen, policy) for seen in (candidate.progressive, *candidate.by_scenario.values())):
+    of_scenario = replace(policy, fewest_batches=policy.fewest_batches_of_scenario)
+    worse_somewhere = any(is_worse(seen, of_scenario) for seen in candidate.by_scenario.values())
+    if worse_somewhere or is_worse(candidate.progressive, policy):
         held.append(LOG_LOSS)
     return held
 

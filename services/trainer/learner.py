@@ -1,7 +1,7 @@
 """The learner: admits items, takes examples in, judges, learns, and hands out weights. No Kafka, no clock: equal inputs, equal models."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from services.trainer.effort import Effort
 from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
 from services.trainer.examples import Example, NextItem, Shown
-from services.trainer.gate import GatePolicy
+from services.trainer.gate import HELD, LOG_LOSS, GatePolicy, is_worse
 from services.trainer.models import DEFAULT, MODELS
 from services.trainer.models.ranker import Ranker
-from services.trainer.progressive import Comparison, Window
+from services.trainer.progressive import ScenarioWindows, Window
 from services.trainer.proven import Proven
 from services.trainer.quality import Quality
 from services.trainer.ranker_training import RankerPolicy, RankerTrainer
@@ -25,6 +25,10 @@ from shared.scenarios import Scenario, Scenarios
 from shared.text import TextModel, words_of
 
 JUDGED_EXAMPLES = 2000
+REMEMBERED_EXAMPLES = 10_000  # of all scenarios
+# So much of what comes at once is judged by the releases that are kept to go back to.
+PROVING_LISTS = 64
+PROVING_SHOWN = 256
 LEAST_SHARE = 0.25
 TEXTS_AT_ONCE = 32
 
@@ -68,6 +72,14 @@ class StepReport:
 
 
 @dataclass(frozen=True, slots=True)
+class RolledBack:
+    """Why the ranker in training went back, and to which version."""
+
+    reason: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """A model at one moment, cut loose from the one in training. `model` is its name among services.trainer.models."""
 
@@ -92,7 +104,7 @@ class Learner:
         self.items_forgotten = False
         self._unread: dict[str, str] = {}
         self._ids: dict[str, int] = {}  # of scenarios, by name
-        self._scenario_windows: dict[int, Window] = {}
+        self.scenario_windows = ScenarioWindows(JUDGED_EXAMPLES, REMEMBERED_EXAMPLES)
         self._awaiting: dict[str, set[str]] = {}  # items that name a scenario which is not there yet
         self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
         # Which actions are positive feedback in which scenario.
@@ -104,7 +116,8 @@ class Learner:
         self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, self._unseen_only, policy.seed)
         self.ranker = RankerTrainer(kinds.ranker, policy.ranker, self._heads, policy.seed)
         self._serving: Ranker | None = None
-        self._proven = Proven(JUDGED_EXAMPLES)
+        self._serving_version = 0
+        self._proven = Proven()
         self.quality = Quality(scenarios)
         self.label_window = Window(JUDGED_EXAMPLES)
         self.list_window = Window(JUDGED_EXAMPLES)
@@ -112,7 +125,7 @@ class Learner:
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         self._ids[name] = scenario.id
-        self._scenario_windows[scenario.id] = Window(JUDGED_EXAMPLES)
+        self.scenario_windows.admit(name, scenario.id)
         self._join(name)
         self._unseen_only[scenario.id] = "seen" in scenario.filters
         for action, rule in scenario.actions.items():
@@ -168,24 +181,27 @@ class Learner:
 
     def _compare(self, serving: Ranker, lists: Lists, shown: ShownItems) -> None:
         """The ranker in training beside the one that serves, and beside the one that proved good."""
-        rankers = [serving, self.ranker.ranker]
-        if self._proven.release is not None:
-            rankers.append(self._proven.release.ranker)
-        of_lists = [self.ranker.list_loss(each, lists).numpy() for each in rankers]
-        of_labels = [self.ranker.shown_loss(each, shown).numpy() for each in rankers]
-        self.list_window.add(*of_lists[:2])
-        self.label_window.add(*of_labels[:2])
-        scenarios = shown.scenarios.numpy()
-        for scenario in np.unique(scenarios).tolist():
-            mine = scenarios == scenario
-            self._scenario_windows[scenario].add(*(losses[mine] for losses in of_labels[:2]))
-        if self._proven.release is not None:
-            self._proven.add((of_labels[2], of_labels[1]), (of_lists[2], of_lists[1]))
-
-    def by_scenario(self) -> dict[str, Comparison]:
-        """Losses of shown items, of each scenario that has any, as in `label_window`."""
-        found = {name: self._scenario_windows[number].compare() for name, number in self._ids.items()}
-        return {name: each for name, each in found.items() if each.count}
+        lists_by_serving, of_lists = (
+            self.ranker.list_loss(each, lists).numpy() for each in (serving, self.ranker.ranker)
+        )
+        shown_by_serving, of_shown = (
+            self.ranker.shown_loss(each, shown).numpy() for each in (serving, self.ranker.ranker)
+        )
+        self.list_window.add(lists_by_serving, of_lists)
+        self.label_window.add(shown_by_serving, of_shown)
+        self.scenario_windows.add(shown.scenarios.numpy(), shown_by_serving, of_shown)
+        if self._proven.rankers:
+            some_lists, some_shown = lists.first(PROVING_LISTS), shown.first(PROVING_SHOWN)
+            self._proven.add(
+                [
+                    *(self.ranker.shown_loss(each, some_shown).numpy() for each in self._proven.rankers),
+                    of_shown[:PROVING_SHOWN],
+                ],
+                [
+                    *(self.ranker.list_loss(each, some_lists).numpy() for each in self._proven.rankers),
+                    of_lists[:PROVING_LISTS],
+                ],
+            )
 
     def _judge(self, serving: Ranker, lists: Lists, shown: ShownItems, labelled: Sequence[Shown]) -> None:
         if len(lists):
@@ -219,23 +235,25 @@ class Learner:
         """`weights` were released: from now on they are what the candidate is compared with."""
         self._serving = self._serving or MODELS[self.model].ranker()
         self._serving.load_state_dict(weights.ranker)
+        self._serving_version = version
         self._proven.serves(self._serving, version, self.gate)
 
     def went_astray(self) -> bool:
-        """Whether the ranker has become worse than a release that proved good, by the gate's measure."""
+        """Whether the ranker in training has become worse than a release that proved good, by the gate's measure."""
         return self._proven.is_worse(self.gate)
 
-    def roll_back(self) -> int:
-        """Go back to the ranker that proved good, and forget what was learned since; its version. The encoder, which a comparison on the
-        same lists does not judge, stays."""
+    def roll_back(self) -> "RolledBack":
+        """Go back to what serves, where that is not what went astray (the gate holds its successors, or is about to), else to the release
+        that proved good; forget what was learned since. The encoder, which a comparison on the same lists does not judge, stays."""
         proven = self._proven.release
-        if proven is None:
-            return 0
-        self.ranker.go_back_to(proven.ranker)
+        if self._serving is None or proven is None:
+            raise RuntimeError("nothing was released that could be gone back to")
+        held = is_worse(self.label_window.compare(), replace(self.gate, errors=self.gate.errors / 2))
+        self.ranker.go_back_to(self._serving if held else proven.ranker)
         self._proven.went_back()
-        for window in (self.label_window, self.list_window, *self._scenario_windows.values()):
+        for window in (self.label_window, self.list_window, self.scenario_windows):
             window.clear()
-        return proven.version
+        return RolledBack(HELD, self._serving_version) if held else RolledBack(LOG_LOSS, proven.version)
 
     def state(self) -> dict[str, Any]:
         """Everything that learning goes on from, for a checkpoint."""

@@ -13,7 +13,13 @@ import structlog
 from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from services.trainer.effort import Effort, PacePolicy, effort_for, is_due
 from services.trainer.examples import Came, Example, ExampleParser
-from services.trainer.gate import LOG_LOSS, NOT_A_NUMBER, Candidate, reasons_to_hold
+from services.trainer.gate import (
+    NOT_A_NUMBER,
+    REASONS_TO_HOLD,
+    REASONS_TO_ROLL_BACK,
+    Candidate,
+    reasons_to_hold,
+)
 from services.trainer.graphs import GraphExporter, Graphs
 from services.trainer.intake import SERVICE, DeadLetters, Intake, read_examples, read_items
 from services.trainer.learner import Learner, Weights
@@ -52,6 +58,12 @@ _LABEL_TO_GRADIENT, _GRADIENT_TO_RELEASE = (
     HOP_SECONDS.labels("gradient_to_release"),
 )
 
+# A counter that begins at 1 has not increased for Prometheus: it begins at 0.
+for _reason in REASONS_TO_HOLD:
+    HELD_RELEASES.labels(_reason)
+for _reason in REASONS_TO_ROLL_BACK:
+    ROLLED_BACK_RELEASES.labels(_reason)
+
 READ_TIMEOUT_MS = 20
 READ_RECORDS = 1000
 TEXTS_A_TURN = 8  # some 60 ms: what users do waits no longer than that for what items say
@@ -79,6 +91,7 @@ class _Captured:
     trained_through: list[int]
     examples: int
     quality: dict[str, float]  # progressive, of what served until now, by scenario and metric
+    life: int
     acted_at: int  # wall clock in milliseconds: the newest action that was learned from, and when
     learned_at: int
 
@@ -129,6 +142,7 @@ class Loop:
         self._health = health
         self._release: asyncio.Task[Weights | None] | None = None
         self._fresh_since = 0.0
+        self._life = 0  # how often was rolled back
         self._released_at = self._saved_at = time.monotonic()
         self._learned_since_release = False
         self._learned_through = list(self._examples.next_offsets)  # what was read is not yet learned from
@@ -195,10 +209,11 @@ class Loop:
             await self._roll_back()
 
     async def _roll_back(self) -> None:
-        """The ranker that proved good is released with the next version, at once."""
-        version = await asyncio.to_thread(self._learner.roll_back)
-        ROLLED_BACK_RELEASES.labels(LOG_LOSS).inc()
-        log.warning("release_rolled_back", from_version=self._publisher.version, to_version=version)
+        """The former ranker is released with the next version, at once; a release that is under way is not published any more."""
+        self._life += 1
+        back = await asyncio.to_thread(self._learner.roll_back)
+        ROLLED_BACK_RELEASES.labels(back.reason).inc()
+        log.warning("rolled_back", reason=back.reason, newest=self._publisher.version, to_version=back.version)
         self._learned_since_release, self._released_at = True, -math.inf
 
     async def _learn(self, effort: Effort) -> None:
@@ -208,7 +223,7 @@ class Loop:
         STEPS.labels("encoder").inc(report.encoder_steps)
         STEPS.labels("ranker").inc(report.ranker_steps)
         SHED_REPLAY.inc(report.shed_steps)
-        for scenario, each in self._learner.by_scenario().items():
+        for scenario, each in self._learner.scenario_windows.compare().items():
             PROGRESSIVE_LOG_LOSS.labels(scenario, "candidate").set(each.candidate)
             PROGRESSIVE_LOG_LOSS.labels(scenario, "serving").set(each.serving)
         PROGRESSIVE_NEXT_ITEM_LOSS.set(self._learner.list_window.compare().candidate)
@@ -266,10 +281,11 @@ class Loop:
             probe,
             labels,
             lists,
-            learner.by_scenario(),
+            learner.scenario_windows.compare(),
             through,
             learner.examples,
             quality,
+            self._life,
             self._acted_at,
             self._learned_at,
         )
@@ -281,6 +297,8 @@ class Loop:
             held = reasons_to_hold(candidate, self._learner.gate)
             for reason in held:
                 HELD_RELEASES.labels(reason).inc()
+            if captured.life != self._life:
+                return None
             if held:
                 log.warning("release_held", reasons=",".join(held), **captured.figures())
                 return None

@@ -1,16 +1,18 @@
 """The last release that proved good, kept to go back to.
 
 The gate judges by what came before the release, and compares with what serves: a step that goes wrong right before a release gets through,
-and from then on a bad candidate is no worse than what serves. So a release is kept once what came of it was judged over a window, and the
-ranker in training is judged beside it, on examples that neither has learned from.
+and from then on a bad candidate is no worse than what serves. So a release is kept that was judged over a window of its own after it was
+made, and the ranker in training is judged beside it, on examples that none of them has learned from.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.trainer.gate import GatePolicy, is_known, is_worse
 from services.trainer.models.ranker import Ranker
 from services.trainer.progressive import Losses, Window
+
+PROVEN_BY = 2000  # shown items
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,44 +23,66 @@ class Release:
     version: int
 
 
-class Proven:
-    """Two releases: `release` proved good, `_next` takes its place when what came of it proves good over `size` examples."""
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """A ranker beside the proven one: at what is acted on of what was shown, and at what is chosen next out of a list.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._labels, self._lists = Window(size), Window(size)
-        self._next: Release | None = None
-        self.release: Release | None = None
+    It is worse where it is worse at both. Either alone may be a shift in what comes, negatives that come later than positives, say:
+    learning takes care of that.
+    """
 
-    def serves(self, ranker: Ranker, version: int, policy: GatePolicy) -> None:
-        """A ranker was released: it is the next to be proven, when there is room for one."""
-        labels = self._labels.compare()
-        if self._next is not None and labels.count >= self._size and is_known(labels, policy):
-            if self.is_worse(policy):
-                return
-            self.release, self._next = self._next, None
-            self._clear()
-        if self._next is None:
-            self._next = Release(deepcopy(ranker), version)
-        self.release = self.release or self._next
-
-    def add(self, labels: tuple[Losses, Losses], lists: tuple[Losses, Losses]) -> None:
-        """Losses of shown items and of lists, by `release` and by the ranker in training."""
-        self._labels.add(*labels)
-        self._lists.add(*lists)
+    labels: Window = field(default_factory=lambda: Window(PROVEN_BY))
+    lists: Window = field(default_factory=lambda: Window(PROVEN_BY))
 
     def is_worse(self, policy: GatePolicy) -> bool:
-        """Whether the ranker in training is worse than `release`, both at what is acted on of what was shown and at what is chosen next.
+        return is_worse(self.labels.compare(), policy) and is_worse(self.lists.compare(), policy)
 
-        Either alone may be a shift in what comes: negatives that come later than positives, say. Learning takes care of that.
-        """
-        return is_worse(self._labels.compare(), policy) and is_worse(self._lists.compare(), policy)
+    def has_proved_good(self, policy: GatePolicy) -> bool:
+        """Judged long enough at both, and worse at neither."""
+        labels, lists = self.labels.compare(), self.lists.compare()
+        enough = labels.count >= PROVEN_BY and is_known(labels, policy) and is_known(lists, policy)
+        return enough and not (is_worse(labels, policy) or is_worse(lists, policy))
+
+
+class Proven:
+    """`release` proved good, or is the first there was; `successor` takes its place when it proves good beside it."""
+
+    def __init__(self) -> None:
+        self.release: Release | None = None
+        self.successor: Release | None = None
+        self._training, self._succeeding = _Beside(), _Beside()
+
+    @property
+    def rankers(self) -> list[Ranker]:
+        """Whose losses `add` wants, in order, before those of the ranker in training."""
+        return [each.ranker for each in (self.release, self.successor) if each is not None]
+
+    def serves(self, ranker: Ranker, version: int, policy: GatePolicy) -> None:
+        """A ranker was released: it is the next successor, where there is room for one."""
+        if self.successor is not None:
+            if self._succeeding.has_proved_good(policy):
+                self.release, self.successor = self.successor, None
+                self._training = _Beside()
+            elif self._succeeding.is_worse(policy):
+                self.successor = None
+        if self.successor is None:
+            self.successor = Release(deepcopy(ranker), version)
+            self._succeeding = _Beside()
+        self.release = self.release or self.successor
+
+    def add(self, labels: list[Losses], lists: list[Losses]) -> None:
+        """Losses of shown items and of lists, by `rankers` and, last, by the ranker in training."""
+        self._training.labels.add(labels[0], labels[-1])
+        self._training.lists.add(lists[0], lists[-1])
+        if self.successor is not None:
+            self._succeeding.labels.add(labels[0], labels[1])
+            self._succeeding.lists.add(lists[0], lists[1])
+
+    def is_worse(self, policy: GatePolicy) -> bool:
+        """Whether the ranker in training is worse than `release`."""
+        return self._training.is_worse(policy)
 
     def went_back(self) -> None:
-        """`release` is in training again: what was judged since, and what waited to be proven, is of no interest."""
-        self._next = self.release
-        self._clear()
-
-    def _clear(self) -> None:
-        self._labels.clear()
-        self._lists.clear()
+        """Training goes on from a former ranker: what was judged since, and what waited to be proven, is of no interest."""
+        self.successor = None
+        self._training, self._succeeding = _Beside(), _Beside()

@@ -67,7 +67,7 @@ class Quality:
 
     def figures(self) -> dict[str, Figures]:
         """By the name of each scenario that anything is known of."""
-        known = [judged for judged in self._scenarios.values() if len(judged.actions) or len(judged.places)]
+        known = [judged for judged in list(self._scenarios.values()) if len(judged.actions) or len(judged.places)]
         return {judged.name: judged.figures() for judged in known}
 
     def _present(self, scenarios: I64) -> "Iterator[tuple[int, _Judged]]":

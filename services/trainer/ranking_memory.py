@@ -28,6 +28,11 @@ class Lists:
     def __len__(self) -> int:
         return len(self.scenarios)
 
+    def first(self, count: int) -> "Lists":
+        """At most so many of them."""
+        chosen = Chosen(*(each[:count] for each in (self.chosen.counts, self.chosen.targets, self.chosen.values)))
+        return Lists(self.features[:count], chosen, self.scenarios[:count])
+
 
 @dataclass(frozen=True, slots=True)
 class ShownItems:
@@ -37,6 +42,10 @@ class ShownItems:
     positions: Tensor  # [n]
     actions: Tensor  # [n]
     scenarios: Tensor  # [n]
+
+    def first(self, count: int) -> "ShownItems":
+        """At most so many of them."""
+        return ShownItems(self.features[:count], self.positions[:count], self.actions[:count], self.scenarios[:count])
 
 
 class ListMemory:

@@ -23,14 +23,16 @@ def test_good_event_comes_out_normalised() -> None:
     clean = CLEAN(message(7, encoded(event(action="rate", value=4.0))))
     assert (clean.offset, clean.label, clean.item_id, clean.value) == (7, "video/rate", "m1", 0.75)
     assert clean.positive
-    assert clean.valued
+    assert clean.opinion
+    assert not CLEAN(message(7, encoded(event(action="play", value=4.0)))).opinion
 
 
 def test_missing_value_becomes_the_default_and_a_wild_one_is_clipped() -> None:
-    assert CLEAN(message(0, encoded(event(action="rate", value=None)))).value == 0.5
+    missing = CLEAN(message(0, encoded(event(action="rate", value=None))))
+    assert (missing.value, missing.opinion) == (0.5, False)
     assert CLEAN(message(0, encoded(event(action="rate", value=1e300)))).value == 1.0
     without = CLEAN(message(0, encoded(event(action="like", value=17.0))))
-    assert (without.value, without.valued) == (1.0, False)
+    assert (without.value, without.opinion) == (1.0, False)
 
 
 def test_impression_and_skip_are_not_positive() -> None:

@@ -72,16 +72,18 @@ def test_one_write_per_user_and_item_in_a_batch() -> None:
     assert len(batch.users) == len(batch.signals) == 1
 
 
-def test_item_learns_the_values_of_its_actions() -> None:
+def test_item_learns_the_opinions_on_it() -> None:
     records = [
         encoded(event(1, item_id="m", action="rate", value=4.0)),
         encoded(event(2, item_id="m", action="rate", value=1.0)),
         encoded(event(3, item_id="m", action="like", value=5.0)),
+        encoded(event(4, item_id="m", action="play", value=600.0)),
+        encoded(event(5, item_id="m", action="rate", value=None)),
     ]
     found = Undisturbed()
     found.take(0, messages(records))
     (row,) = found.item_features()["m"]["counts"]
-    assert (row["total"], row["valued"], row["value_sum"]) == (3, 2, 0.75)
+    assert (row["total"], row["valued"], row["value_sum"]) == (5, 2, 0.75)
 
 
 def test_busy_item_with_long_names_signals_in_parts_that_add_up() -> None:

@@ -191,6 +191,19 @@ def test_user_who_likes_what_everybody_knows_is_told_from_one_who_does_not() -> 
     assert found["against"] == pytest.approx(-found["with"], rel=1e-3)
 
 
+def test_what_nobody_else_thinks_is_no_crowd_to_follow() -> None:
+    engine = recommender()
+    own = {f"own{number}": float(number % 2) for number in range(20)}
+    for name, value in own.items():
+        engine.apply_item_features(item_features(name, counts=[counts(1.0, valued=1, value_sum=value)]))
+    row = counts(9.0, valued=1_000_000, value_sum=900_000.0)
+    engine.apply_item_features(item_features("good", counts=[row]))
+    columns = history(list(own), action="rate")
+    columns["values"] = list(own.values())
+    engine.apply_user_features(user_features("u", history=columns))
+    assert _features(engine, "good")["like_what_others_like"] == pytest.approx(0.0, abs=1e-3)
+
+
 def test_actions_without_a_value_are_no_opinions() -> None:
     engine = _raters({})
     engine.apply_user_features(user_features("v", ["liked", "hated"]))

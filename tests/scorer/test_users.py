@@ -31,13 +31,13 @@ def test_histories_are_padded_on_the_left() -> None:
     assert found.rows.shape == (2, HISTORY)
 
 
-def test_values_are_opinions_where_the_action_has_a_range() -> None:
+def test_values_are_opinions_where_the_scenario_says_so() -> None:
     users, _ = _users()
     columns = history(["a", "b", "c"], value=0.5)
-    columns["actions"], columns["scenarios"] = ["rate", "like", "rate"], ["video", "video", "elsewhere"]
+    columns["actions"], columns["scenarios"] = ["rate", "play", "rate"], ["video", "video", "elsewhere"]
     users.apply(user_features("u", history=columns), 0)
     found = users.gather([users.get("u")], np.array([NOW]))
-    assert found.valued[0, -4:].tolist() == [False, True, False, False]
+    assert found.opinions[0, -4:].tolist() == [False, True, False, False]
 
 
 def test_gaps_run_to_the_next_interaction_and_to_the_request() -> None:

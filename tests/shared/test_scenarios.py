@@ -23,7 +23,7 @@ def test_shipped_file_holds() -> None:
     ("old", "new", "says"),
     [
         ("share: {weight: 4}", "share: {weight: heavy}", "share.weight"),
-        ("default: 3}", "default: 9}", "min <= default <= max"),
+        ("default: 3, opinion", "default: 9, opinion", "min <= default <= max"),
         ("like: {weight: 3}", "lick: {weight: 3}", "lick"),
         ("id: 1", "id: 0", "same id"),
         ("attribution_window_sec: 1800", "attribution_window_sec: 0", "attribution_window_sec"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.trainer.gate import LOG_LOSS, NOT_A_NUMBER, PARITY, Candidate, GatePolicy, reasons_to_hold
-from services.trainer.progressive import Comparison, Window
+from services.trainer.progressive import Comparison, ScenarioWindows, Window
 
 POLICY = GatePolicy()
 BATCHES = 40
@@ -50,6 +50,22 @@ def test_noise_does_not_close_the_gate() -> None:
 def test_a_real_regression_closes_the_gate_every_time() -> None:
     held = [bool(reasons_to_hold(Candidate(True, 0.0, judged(0.015, seed=seed)), POLICY)) for seed in range(300)]
     assert all(held)
+
+
+def test_a_scenario_that_nobody_uses_any_more_has_no_say() -> None:
+    windows, random = ScenarioWindows(size=2000, memory=10_000), np.random.default_rng(0)
+    windows.admit("shop", 1)
+    windows.admit("video", 0)
+    for _ in range(40):
+        losses = random.gamma(1.0, 0.3, 50).astype(np.float32)
+        windows.add(np.ones(50, np.int64), losses, losses * 1.3)
+    held = []
+    for _ in range(300):
+        losses = random.gamma(1.0, 0.3, 50).astype(np.float32)
+        windows.add(np.zeros(50, np.int64), losses, losses * 0.9)
+        held.append(bool(reasons_to_hold(Candidate(True, 0.0, Comparison(), windows.compare()), POLICY)))
+    assert held[0]
+    assert not held[-1]
 
 
 def test_a_batch_that_is_worse_as_a_whole_is_one_observation() -> None:

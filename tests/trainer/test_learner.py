@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from services.trainer.effort import Effort
 from services.trainer.encoder_training import EncoderPolicy
 from services.trainer.examples import NextItem, Shown
-from services.trainer.gate import is_worse
-from services.trainer.learner import ItemContent, Learner, LearnerPolicy
+from services.trainer.gate import HELD, LOG_LOSS
+from services.trainer.learner import ItemContent, Learner, LearnerPolicy, RolledBack
 from shared.paths import REPO_ROOT
 from shared.scenarios import load_scenarios
 from shared.text import TEXT_DIM, Texts
@@ -53,26 +54,59 @@ def test_the_serving_model_is_what_was_released_last() -> None:
     assert seen.candidate < seen.serving - 0.1
 
 
-def test_a_release_that_went_wrong_is_rolled_back_to_one_that_proved_good() -> None:
+def _settled(turns: int, **kinds: int) -> Learner:
+    """A learner that has released after each of so many easy turns, and never went astray."""
     one = learner()
-    for turn in range(60):
-        one.observe(_easy(turn))
+    for turn in range(turns):
+        one.observe(_easy(turn, **kinds))
         one.step()
         one.serves(one.snapshot(), turn)
         assert not one.went_astray()
+    return one
+
+
+@pytest.mark.parametrize("lists", [20, 3])
+def test_a_release_that_went_wrong_is_rolled_back_to_one_that_proved_good(lists: int) -> None:
+    one = _settled(100, lists=lists)
     good = one.label_window.compare().candidate
     turned_round(one)
-    one.serves(one.snapshot(), 60)
-    turns = 0
-    while not one.went_astray():
-        turns += 1
-        one.observe(_easy(60 + turns))
-    assert turns < 20
-    assert not is_worse(one.label_window.compare(), one.gate)
-    assert 0 < one.roll_back() < 60
+    for turn in range(100, 300):
+        one.serves(one.snapshot(), turn)
+        one.observe(_easy(turn, lists=lists))
+        if one.went_astray():
+            break
+    bad = one.label_window.compare().candidate
+    back = one.roll_back()
+    assert (back.reason, 0 < back.version < 100) == (LOG_LOSS, True)
     assert not one.went_astray()
-    one.observe(_easy(100))
-    assert one.label_window.compare().candidate < 1.2 * good
+    one.observe(_easy(300))
+    assert one.label_window.compare().candidate < (good + bad) / 2
+
+
+def test_a_ranker_that_never_served_goes_back_to_the_one_that_does() -> None:
+    one = _settled(100)
+    turned_round(one)
+    for turn in range(100, 300):
+        one.observe(_easy(turn))
+        if one.went_astray():
+            break
+    assert one.roll_back() == RolledBack(HELD, 99)
+
+
+def test_a_release_that_was_bad_for_a_while_does_not_prove_good() -> None:
+    one = _settled(100)
+    good = one.snapshot()
+    proved: set[int] = set()
+    for turn in range(100, 160):
+        if turn in (110, 120, 130):
+            turned_round(one)
+            one.serves(one.snapshot(), 1000 + turn)
+            turned_round(one)
+        one.serves(good, turn)
+        one.observe(_easy(turn))
+        if one._proven.release is not None:
+            proved.add(one._proven.release.version)
+    assert max(proved) < 1000
 
 
 def test_labels_that_are_all_negative_for_a_while_are_learned_and_not_rolled_back() -> None:
@@ -89,10 +123,9 @@ def test_labels_that_are_all_negative_for_a_while_are_learned_and_not_rolled_bac
 def test_a_scenario_is_judged_for_itself() -> None:
     one = learner()
     one.serves(one.snapshot())
-    one.observe(
-        [example if turn % 2 else replace(example, scenario=SHOP) for turn, example in enumerate(_easy(0)[::2])]
-    )
-    found = one.by_scenario()
+    shown = [example for example in _easy(0) if isinstance(example, Shown)]
+    one.observe([example if turn % 2 else replace(example, scenario=SHOP) for turn, example in enumerate(shown)])
+    found = one.scenario_windows.compare()
     assert found.keys() == {"video", "shop"}
     assert sum(each.count for each in found.values()) == one.label_window.compare().count
 
@@ -139,13 +172,14 @@ def test_weights_know_whether_they_are_numbers() -> None:
     assert not one.snapshot().finite()
 
 
-def _easy(turn: int) -> list[Shown | NextItem]:
-    """Shown lists of which the first item is clicked, and the same first item chosen next: a feature tells it."""
+def _easy(turn: int, lists: int = 20) -> list[Shown | NextItem]:
+    """Twenty shown lists of which the first item is clicked, and for so many the same item chosen next: a feature tells it."""
     made: list[Shown | NextItem] = []
     for number in range(20):
         rows = _first_is_best(1000 * turn + number)
         made.append(Shown("label", VIDEO, rows, tuple(range(8)), (CLICK, *[-1] * 7)))
-        made.append(next_item(f"u{number}", f"i{number}", 1000 * turn + number, 0, rows))
+        if number < lists:
+            made.append(next_item(f"u{number}", f"i{number}", 1000 * turn + number, 0, rows))
     return made
 
 
