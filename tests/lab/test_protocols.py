@@ -31,6 +31,7 @@ from services.trainer.learner import LearnerPolicy
 from services.trainer.models import DEFAULT
 from services.trainer.settings import TrainerSettings
 from shared.errors import ConfigError
+from shared.model_contract import FEATURES
 from shared.paths import REPO_ROOT
 from shared.scenarios import load_scenarios
 from tests.lab.test_evaluate import walks
@@ -114,7 +115,7 @@ def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatc
             count = ranked.candidates.merged[line]
             names = [engine.knowledge.catalogue.ids[row] for row in ranked.candidates.rows[line, :count].tolist()]
             assert record["considered"][:count] == names
-            assert record["features"][: count * 54] == ranked.features[line, :count].tobytes()
+            assert record["features"][: count * 2 * len(FEATURES)] == ranked.features[line, :count].tobytes()
             best = [names[column] for column in ranked.ranking[line].tolist() if column < count]
             shown = [place["item_id"] for place in record["items"] if place["source"] != "random"]
             assert shown == best[: len(shown)]
