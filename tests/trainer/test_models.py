@@ -74,7 +74,7 @@ def test_the_scorer_serves_it(name: str) -> None:
 def test_a_planted_feature_is_learned(name: str) -> None:
     learner, random = a_learner(name), np.random.default_rng(0)
     hits = []
-    for turn in range(30):
+    for turn in range(40):
         events = []
         for user in range(256):
             candidates = features(10, int(random.integers(1 << 30)))
