@@ -6,24 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.broker import running_broker
+from lab.broker import some_kafka
 from lab.registry import running_registry
 
 # Tests share the cores with brokers and services: a second thread of torch would wait for them at each operation.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-BOOTSTRAP = "EDDY_KAFKA_BOOTSTRAP_SERVERS"
-
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
     """Bootstrap servers of a real Kafka: the one that EDDY_KAFKA_BOOTSTRAP_SERVERS names, else one for this run."""
-    given = os.environ.get(BOOTSTRAP)
-    if given:
-        yield given
-        return
-    with running_broker() as broker:
-        yield broker.bootstrap_servers
+    with some_kafka() as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import faust
 import numpy as np
 import uvloop
 
-from lab.bench._kafka import BOOTSTRAP, some_kafka
+from lab.broker import BOOTSTRAP, some_kafka
 from services.features.app import main
 from services.features.settings import FeaturesSettings
 from shared.codec import Codec

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from lab.bench._kafka import some_kafka
+from lab.broker import some_kafka
 from services.joiner.app import main
 from services.joiner.settings import JoinerSettings
 from shared.codec import Codec, Record

@@ -23,7 +23,7 @@ import psutil
 import torch
 
 from lab.bench import features, joiner, scorer
-from lab.bench._kafka import some_kafka
+from lab.broker import some_kafka
 from lab.ports import HOST, free_port
 from lab.tether import tethered
 from services.trainer.graphs import GraphExporter

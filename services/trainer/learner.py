@@ -15,7 +15,7 @@ from services.trainer.examples import Example, NextItem, Shown
 from services.trainer.gate import HELD, LOG_LOSS, GatePolicy, is_worse
 from services.trainer.models import DEFAULT, MODELS
 from services.trainer.models.ranker import Ranker
-from services.trainer.progressive import ScenarioWindows, Window
+from services.trainer.progressive import Losses, ScenarioWindows, Window
 from services.trainer.proven import Proven
 from services.trainer.quality import Quality
 from services.trainer.ranker_training import RankerPolicy, RankerTrainer
@@ -180,28 +180,21 @@ class Learner:
         self.examples += len(examples)
 
     def _compare(self, serving: Ranker, lists: Lists, shown: ShownItems) -> None:
-        """The ranker in training beside the one that serves, and beside the one that proved good."""
-        lists_by_serving, of_lists = (
-            self.ranker.list_loss(each, lists).numpy() for each in (serving, self.ranker.ranker)
-        )
-        shown_by_serving, of_shown = (
-            self.ranker.shown_loss(each, shown).numpy() for each in (serving, self.ranker.ranker)
-        )
-        self.list_window.add(lists_by_serving, of_lists)
-        self.label_window.add(shown_by_serving, of_shown)
-        self.scenario_windows.add(shown.scenarios.numpy(), shown_by_serving, of_shown)
+        """The ranker in training beside the one that serves, and beside those that are kept to go back to."""
+        of_lists, of_shown = self._losses([serving, self.ranker.ranker], lists, shown)
+        self.list_window.add(*of_lists)
+        self.label_window.add(*of_shown)
+        self.scenario_windows.add(shown.scenarios.numpy(), *of_shown)
         if self._proven.rankers:
-            some_lists, some_shown = lists.first(PROVING_LISTS), shown.first(PROVING_SHOWN)
-            self._proven.add(
-                [
-                    *(self.ranker.shown_loss(each, some_shown).numpy() for each in self._proven.rankers),
-                    of_shown[:PROVING_SHOWN],
-                ],
-                [
-                    *(self.ranker.list_loss(each, some_lists).numpy() for each in self._proven.rankers),
-                    of_lists[:PROVING_LISTS],
-                ],
-            )
+            rankers = [*self._proven.rankers, self.ranker.ranker]
+            self._proven.add(*self._losses(rankers, lists.first(PROVING_LISTS), shown.first(PROVING_SHOWN)))
+
+    def _losses(self, rankers: Sequence[Ranker], lists: Lists, shown: ShownItems) -> tuple[list[Losses], list[Losses]]:
+        """Of each list, and of each shown item, by each of `rankers`."""
+        return (
+            [self.ranker.list_loss(each, lists).numpy() for each in rankers],
+            [self.ranker.shown_loss(each, shown).numpy() for each in rankers],
+        )
 
     def _judge(self, serving: Ranker, lists: Lists, shown: ShownItems, labelled: Sequence[Shown]) -> None:
         if len(lists):

@@ -36,7 +36,7 @@ class Window:
         self._came: deque[int] = deque()
         self._count = 0
 
-    def add(self, serving: Losses, candidate: Losses, came: int = 0) -> None:
+    def add(self, serving: Losses, candidate: Losses, *, came: int = 0) -> None:
         if not len(serving):
             return
         self._came.append(came)
@@ -89,7 +89,7 @@ class ScenarioWindows:
         self._seen += len(scenarios)
         for scenario in np.unique(scenarios).tolist():
             mine = scenarios == scenario
-            self._windows[scenario][1].add(serving[mine], candidate[mine], self._seen)
+            self._windows[scenario][1].add(serving[mine], candidate[mine], came=self._seen)
 
     def compare(self) -> dict[str, Comparison]:
         """Of each scenario of which there are examples."""

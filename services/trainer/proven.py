@@ -70,8 +70,8 @@ class Proven:
             self._succeeding = _Beside()
         self.release = self.release or self.successor
 
-    def add(self, labels: list[Losses], lists: list[Losses]) -> None:
-        """Losses of shown items and of lists, by `rankers` and, last, by the ranker in training."""
+    def add(self, lists: list[Losses], labels: list[Losses]) -> None:
+        """Losses of lists and of shown items, by `rankers` and, last, by the ranker in training."""
         self._training.labels.add(labels[0], labels[-1])
         self._training.lists.add(lists[0], lists[-1])
         if self.successor is not None:

@@ -1,10 +1,10 @@
-"""The Kafka that benchmarks run on."""
+"""The Kafka that benchmarks and tests run on."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.broker import running_broker
+from lab.broker.process import running_broker
 
 BOOTSTRAP = "EDDY_KAFKA_BOOTSTRAP_SERVERS"
 
