@@ -21,7 +21,6 @@ Score = Callable[[Rows, Rows], NDArray[np.float32]]
 WARM_UP = 0.05
 SEEN_BEFORE = 150
 OUTSIDE = -1
-POOLED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +71,7 @@ class Histories:
 
 @dataclass(frozen=True, slots=True)
 class OfflinePolicy:
-    """How often and how fast: `epochs` passes, `users` windows a step, the rate rising over a twentieth and falling as a cosine.
-
-    With `alike` the windows of a step are of like length: several times as fast where most are much shorter than HISTORY.
-    """
+    """How often and how fast: `epochs` passes, `users` windows a step, the rate rising over a twentieth and falling as a cosine."""
 
     epochs: int = 40
     users: int = 128
@@ -83,7 +79,6 @@ class OfflinePolicy:
     dropout: float = 0.2
     negatives: int = 512
     full_softmax_items: int = 5000
-    alike: bool = False
 
 
 def train(
@@ -106,6 +101,7 @@ def train(
         dropout=policy.dropout,
         negatives=policy.negatives,
         full_softmax_items=policy.full_softmax_items,
+        by_length=True,
     )
     once = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
     once[list(unseen_only)] = True
@@ -123,8 +119,7 @@ def train(
     for epoch in range(policy.epochs):
         for users, stops in _batches(ends, policy, random):
             trainer.set_rate(_rate(done / total))
-            length = min(HISTORY, int(stops.max())) if policy.alike else HISTORY
-            trainer.learn(histories.windows(users, stops, length))
+            trainer.learn(histories.windows(users, stops))
             done += 1
         if not after_epoch(epoch, trainer):
             break
@@ -185,19 +180,7 @@ def _batches(ends: Rows, policy: OfflinePolicy, random: np.random.Generator) -> 
             stop -= HISTORY
     order = np.array(pairs, np.int64)[random.permutation(len(pairs))]
     batches = np.array_split(order, max(1, len(order) // policy.users))
-    if policy.alike:
-        batches = _alike(batches, random)
     return [(part[:, 0], part[:, 1]) for part in batches]
-
-
-def _alike(batches: list[Rows], random: np.random.Generator) -> list[Rows]:
-    """The same windows, those of POOLED batches put together by length, in random order."""
-    found: list[Rows] = []
-    for start in range(0, len(batches), POOLED):
-        some = np.concatenate(batches[start : start + POOLED])
-        by_length = some[np.argsort(some[:, 1], kind="stable")]
-        found += np.array_split(by_length, len(batches[start : start + POOLED]))
-    return [found[place] for place in random.permutation(len(found))]
 
 
 def _rate(progress: float) -> float:

@@ -34,6 +34,7 @@ class EncoderPolicy:
     objective: str = "next_item"  # or a self-supervised one beside it: services.trainer.objectives
     auxiliary_weight: float = 0.1
     max_users: int = 200_000
+    by_length: bool = False  # windows of like length go through the encoder together: pays where steps are large and most users are new
 
 
 class EncoderTrainer:
@@ -168,6 +169,7 @@ class EncoderTrainer:
             self._unseen_only,
             self._noise,
             self._auxiliary,
+            self.policy.by_length,
         )
         if not outcome.places:
             return 0.0

@@ -25,6 +25,7 @@ from services.trainer.sequences import Sequences
 
 CHUNK = 128
 NEVER = -2
+FEWEST_TOGETHER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,12 @@ def next_item_loss(
     unseen_only: Tensor,
     noise: Noise | None,
     auxiliary: Auxiliary | None = None,
+    by_length: bool = False,
 ) -> NextItemLoss:
     """Softmax loss of what came next among the `candidates` of its scenario, and what is learned beside it.
 
     `unseen_only` [MAX_SCENARIOS] says where an item is never recommended twice: there, seen items are left out of the softmax, and a
-    repetition is nothing to learn from.
+    repetition is nothing to learn from. With `by_length` windows go through the encoder with those of like length.
     """
     inputs = torch.from_numpy(windows.rows)
     mentioned = [windows.rows.ravel(), *(each.rows.numpy() for each in candidates.values())]
@@ -112,7 +114,7 @@ def next_item_loss(
     place_of[rows] = torch.arange(len(rows))
     seen = interactions(windows, functional.embedding(place_of[inputs], vectors))
     scenarios = torch.from_numpy(windows.scenarios)
-    users = encoder(seen, scenarios, noise)
+    users = encode_by_length(encoder, seen, scenarios, noise) if by_length else encoder(seen, scenarios, noise)
 
     parts = []
     for scenario, each in candidates.items():
@@ -131,6 +133,26 @@ def next_item_loss(
         view = View(seen, scenarios, columns[inputs], vectors[place_of[everything.rows]], everything.log_q)
         beside = auxiliary(encoder, view, users, states, columns[targets], noise)
     return NextItemLoss(losses.mean(), beside, len(targets), rows, embedding)
+
+
+def encode_by_length(encoder: Encoder, seen: Interactions, scenarios: Tensor, noise: Noise | None) -> Tensor:
+    """User vectors [B, L, DIM] as of `encoder(seen, scenarios, noise)` at every place from the one before the first interaction on,
+    zero before. Histories of up to L, L/2, L/4 ... go through it together: most of a batch of short ones is padding otherwise."""
+    longest = seen.present.shape[1]
+    # A user is also asked at the place before their first interaction.
+    lengths = (seen.present.sum(dim=1) + 1).clamp(max=longest)
+    users = seen.vectors.new_zeros(seen.vectors.shape)
+    left = torch.arange(len(lengths))
+    while len(left):
+        length = int(lengths[left].max())
+        long = lengths[left] > length // 2
+        if int((~long).sum()) < FEWEST_TOGETHER:
+            long[:] = True
+        lines, left = left[long], left[~long]
+        part = Interactions(*(column[lines, -length:] for column in seen))
+        found = encoder(part, scenarios[lines, -length:], noise)
+        users = users.index_copy(0, lines, functional.pad(found, (0, 0, longest - length, 0)))
+    return users
 
 
 class _Asked(NamedTuple):

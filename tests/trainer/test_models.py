@@ -12,12 +12,13 @@ from services.trainer.encoder_training import EncoderPolicy
 from services.trainer.graphs import GraphExporter, example_inputs, modules
 from services.trainer.learner import ItemContent, Learner, LearnerPolicy
 from services.trainer.models import DEFAULT, MODELS
+from services.trainer.next_item import every_item, next_item_loss, targets_in
 from services.trainer.objectives import View, contrastive_loss, masked_loss
 from services.trainer.parity import Probe, largest_difference, probe_of
 from services.trainer.ranker_training import RankerPolicy
 from services.trainer.settings import TrainerSettings
 from shared.model_contract import ACTIONS, DIM, FEATURES, PARITY_TOLERANCE, TOP_K, hash_of_contract
-from tests.trainer.factories import SCENARIOS, a_stream, features, next_item
+from tests.trainer.factories import SCENARIOS, VIDEO, a_store, a_stream, features, next_item
 from tests.trainer.test_encoder import histories
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
@@ -107,6 +108,30 @@ def test_an_unknown_item_is_survived(name: str) -> None:
     weights = learner.snapshot()
     assert "never heard of" in weights.item_ids
     assert weights.finite()
+
+
+@every_model
+def test_windows_among_those_of_like_length_teach_the_same(name: str) -> None:
+    trainer = a_learner(name, 60).encoder
+    with torch.no_grad():
+        for weights in trainer.encoder.parameters():
+            weights.add_(0.1 * torch.rand(weights.shape, generator=torch.Generator().manual_seed(1)))
+    random = np.random.default_rng(0)
+    lengths = [1] * 10 + [3] * 12 + [12] * 5 + [30] * 9 + [60]
+    rows_of = {f"u{user}": (random.permutation(60)[:length] + 1).tolist() for user, length in enumerate(lengths)}
+    windows = a_store(rows_of).windows(np.arange(len(lengths)))
+    learned = []
+    for by_length in (False, True):
+        candidates = {VIDEO: every_item(np.arange(1, 61), targets_in(windows, VIDEO))}
+        outcome = next_item_loss(
+            trainer.encoder, trainer.table, windows, candidates, trainer._unseen_only, None, by_length=by_length
+        )
+        trainer.encoder.zero_grad()
+        outcome.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        gradients = [weights.grad for weights in trainer.encoder.parameters() if weights.grad is not None]
+        learned.append([outcome.loss.detach(), outcome.embedding.grad, *gradients])
+    assert len(learned[0]) > 5
+    torch.testing.assert_close(learned[1], learned[0], rtol=1e-3, atol=1e-6)
 
 
 @every_model
