@@ -24,7 +24,6 @@ from services.trainer.objectives import Auxiliary, View
 from services.trainer.sequences import Sequences
 
 CHUNK = 128
-NEVER = -2
 FEWEST_TOGETHER = 8
 
 
@@ -122,7 +121,7 @@ def next_item_loss(
         if not len(asked.target):
             continue
         states = users.flatten(0, 1).index_select(0, asked.place)
-        losses = softmax_losses(states, vectors[place_of[each.rows]], each.log_q, asked.masks, asked.target)
+        losses = softmax_losses(states, vectors[place_of[each.rows]], each.log_q, asked.left_out, asked.target)
         # The target's own correction is a constant: added back, a sampled loss is comparable with a full one.
         parts.append((losses - each.log_q[asked.target], states, each.rows[asked.target]))
     losses, states, targets = (torch.cat(part) for part in zip(*parts, strict=True)) if parts else [torch.zeros(0)] * 3
@@ -160,7 +159,7 @@ class _Asked(NamedTuple):
 
     place: Tensor
     target: Tensor
-    masks: "Masks"
+    left_out: "LeftOut | None"
 
 
 def _asked(table_size: int, windows: Sequences, scenario: int, candidates: Candidates, unseen_only: bool) -> _Asked:
@@ -168,13 +167,14 @@ def _asked(table_size: int, windows: Sequences, scenario: int, candidates: Candi
     wanted = torch.from_numpy((windows.targets > 0) & (windows.scenarios == scenario))
     user, place = torch.nonzero(wanted, as_tuple=True)
     target = columns[torch.from_numpy(windows.targets)[user, place]]
-    lines, line = torch.unique(user, return_inverse=True)
-    first_seen = _first_seen(columns, windows, lines, len(candidates.rows))
+    left_out = None
     if unseen_only:
-        new = first_seen[line, target] > place
-        user, place, target, line = (x[new] for x in (user, place, target, line))
-    until = (place if unseen_only else torch.full_like(place, NEVER)).to(torch.int8)
-    return _Asked(user * windows.rows.shape[1] + place, target, Masks(first_seen, line, until))
+        seen = columns[torch.from_numpy(np.concatenate([windows.earlier, windows.rows], axis=1))]
+        at = torch.arange(seen.shape[1]) - windows.earlier.shape[1]
+        new = ~((seen[user] == target[:, None]) & (at <= place[:, None])).any(1)
+        user, place, target = user[new], place[new], target[new]
+        left_out = LeftOut(seen, at, user, place)
+    return _Asked(user * windows.rows.shape[1] + place, target, left_out)
 
 
 def _columns(table_size: int, candidates: Candidates) -> Tensor:
@@ -184,12 +184,20 @@ def _columns(table_size: int, candidates: Candidates) -> Tensor:
     return columns
 
 
-class Masks(NamedTuple):
-    """Candidate c is left out for prediction p where first_seen[user[p], c] <= until[p]."""
+class LeftOut(NamedTuple):
+    """Prediction p has no candidate `columns[user[p], s]` for which `at[s] <= until[p]`; a column of M is none anyway."""
 
-    first_seen: Tensor  # [U, M] i8
+    columns: Tensor  # [U, S]
+    at: Tensor  # [S]
     user: Tensor  # [P]
-    until: Tensor  # [P] i8
+    until: Tensor  # [P]
+
+    def mask(self, logits: Tensor, part: slice) -> None:
+        """Mask them in the logits [C, M] of a part of the predictions."""
+        columns = self.columns.index_select(0, self.user[part])
+        gone = (columns < logits.shape[1]) & (self.at <= self.until[part, None])
+        firsts = torch.arange(len(logits))[:, None] * logits.shape[1]
+        logits.view(-1).index_fill_(0, (firsts + columns)[gone], MASKED)
 
 
 class _SoftmaxLoss(torch.autograd.Function):
@@ -197,19 +205,23 @@ class _SoftmaxLoss(torch.autograd.Function):
     the [P, M] logits, most of the work of a step, never leave the cache. All losses must get the same gradient, as in their mean."""
 
     @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, log_q: Tensor, masks: Masks, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, users: Tensor, items: Tensor, log_q: Tensor, left_out: LeftOut | None, targets: Tensor
+    ) -> Tensor:
         losses, user_gradient = users.new_empty(len(users)), torch.empty_like(users)
-        item_gradient = torch.zeros_like(items)
+        across, item_gradient = items.T.contiguous(), torch.zeros_like(items)
         for start in range(0, len(users), CHUNK):
             part = slice(start, start + CHUNK)
-            logits = torch.addmm(log_q, users[part], items.T, beta=-1)
-            logits.masked_fill_(masks.first_seen[masks.user[part]] <= masks.until[part, None], MASKED)
+            logits = torch.addmm(log_q, users[part], across, beta=-1)
+            if left_out is not None:
+                left_out.mask(logits, part)
             wanted = targets[part, None]
-            total = logits.logsumexp(1, keepdim=True)
+            surplus = logits.softmax(1)
+            # One exp a logit: the highest has a chance of at least 1 / M, whose log tells the sum that all were divided by.
+            total = logits.amax(1, keepdim=True) - surplus.amax(1, keepdim=True).log()
             losses[part] = (total - logits.gather(1, wanted))[:, 0]
-            surplus = logits.sub_(total).exp_()
             surplus.scatter_add_(1, wanted, surplus.new_full(wanted.shape, -1.0))
-            torch.mm(surplus, items, out=user_gradient[part])
+            torch.mm(surplus, across.T, out=user_gradient[part])
             item_gradient.addmm_(surplus.T, users[part])
         ctx.save_for_backward(user_gradient, item_gradient)
         return losses
@@ -221,9 +233,9 @@ class _SoftmaxLoss(torch.autograd.Function):
         return user_gradient * scale, item_gradient * scale, None, None, None
 
 
-def softmax_losses(users: Tensor, items: Tensor, log_q: Tensor, masks: Masks, targets: Tensor) -> Tensor:
+def softmax_losses(users: Tensor, items: Tensor, log_q: Tensor, left_out: LeftOut | None, targets: Tensor) -> Tensor:
     """Cross entropies [P] of logits users . items - log_q, of which only the mean may be differentiated."""
-    losses: Tensor = _SoftmaxLoss.apply(users, items, log_q, masks, targets)
+    losses: Tensor = _SoftmaxLoss.apply(users, items, log_q, left_out, targets)
     return losses
 
 
@@ -232,14 +244,3 @@ def interactions(windows: Sequences, vectors: Tensor) -> Interactions:
     present = torch.from_numpy(windows.rows > 0)
     actions, values, gaps = (torch.from_numpy(x) for x in (windows.actions, windows.values, windows.gaps))
     return Interactions(vectors, present, actions, values, gaps)
-
-
-def _first_seen(columns: Tensor, windows: Sequences, lines: Tensor, candidates: int) -> Tensor:
-    """[lines, candidates]: at which place of a user's window a candidate is first among the inputs; -1 before it, 127 never."""
-    rows, earlier = (torch.from_numpy(x)[lines] for x in (windows.rows, windows.earlier))
-    first = torch.full((len(rows), candidates + 1), 127, dtype=torch.int8)
-    places = torch.arange(rows.shape[1], dtype=torch.int8).expand(rows.shape)
-    first.scatter_reduce_(1, columns[rows], places, "amin")
-    before = columns[earlier]
-    first.scatter_(1, before, torch.full(before.shape, -1, dtype=torch.int8))
-    return first[:, :candidates]

@@ -10,7 +10,7 @@ from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
 from services.trainer.models.transformer import Transformer
 from services.trainer.next_item import (
     Candidates,
-    Masks,
+    LeftOut,
     every_item,
     next_item_loss,
     sample_items,
@@ -199,11 +199,14 @@ def test_loss_and_gradient_are_those_of_torch() -> None:
     users = torch.randn(300, 16, generator=random, requires_grad=True)
     items = torch.randn(40, 16, generator=random, requires_grad=True)
     log_q, targets = -torch.rand(40, generator=random), torch.randint(0, 40, (300,), generator=random)
-    first_seen = torch.randint(0, 127, (7, 40), dtype=torch.int8, generator=random)
-    user, until = torch.arange(300) % 7, torch.full((300,), 60, dtype=torch.int8)
-    masked = first_seen[user] <= until[:, None]
+    columns, at = torch.randint(0, 41, (7, 30), generator=random), torch.arange(30) - 10
+    user, until = torch.arange(300) % 7, torch.randint(-2, 20, (300,), generator=random)
+    masked = torch.zeros(300, 41, dtype=torch.bool)
+    for prediction in range(300):
+        masked[prediction, columns[user[prediction], at <= until[prediction]]] = True
+    masked = masked[:, :40]
     targets = torch.where(masked[torch.arange(300), targets], (~masked).int().argmax(1), targets)
-    fused = softmax_losses(users, items, log_q, Masks(first_seen, user, until), targets).mean()
+    fused = softmax_losses(users, items, log_q, LeftOut(columns, at, user, until), targets).mean()
     plain = torch.nn.functional.cross_entropy((users @ items.T - log_q).masked_fill(masked, -1e9), targets)
     torch.testing.assert_close(fused, plain)
     for ours, theirs in zip(
