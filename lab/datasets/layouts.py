@@ -1,4 +1,4 @@
-"""The layouts that MovieLens comes in: RecBole's atomic files, and those of GroupLens' own archives."""
+"""The layouts that are read as they come: MovieLens as RecBole's atomic files or GroupLens' own archives, and networks of KONECT."""
 
 import csv
 import re
@@ -50,8 +50,8 @@ def split_title(text: str) -> tuple[str, int | None]:
     return (found["title"], int(found["year"])) if found else (text.strip(), None)
 
 
-def _numbers(path: Path, delimiter: str, columns: tuple[int, int, int, int], header: int = 0) -> Events:
-    table = np.loadtxt(path, np.float64, delimiter=delimiter, usecols=columns, skiprows=header, ndmin=2)
+def _numbers(path: Path, delimiter: str | None, columns: tuple[int, int, int, int], header: int = 0) -> Events:
+    table = np.loadtxt(path, np.float64, delimiter=delimiter, usecols=columns, skiprows=header, ndmin=2, comments="%")
     users, items = ([str(number) for number in table[:, column].astype(np.int64).tolist()] for column in (0, 1))
     return users, items, table[:, 2].astype(np.float32), table[:, 3]
 
@@ -170,5 +170,9 @@ LAYOUTS = (
     ),
     Layout(
         "ratings.csv", lambda folder: _numbers(folder / "ratings.csv", ",", (0, 1, 2, 3), 1), _csv_items, lambda _: {}
+    ),
+    # Networks of KONECT (Kunegis 2013): from, to, weight and seconds between blanks, comments behind a percent sign.
+    Layout(
+        "out.*", lambda folder: _numbers(next(folder.glob("out.*")), None, (0, 1, 2, 3)), lambda _: [], lambda _: {}
     ),
 )

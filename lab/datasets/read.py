@@ -1,4 +1,4 @@
-"""Finds the layout of a MovieLens folder and reads it."""
+"""Finds the layout of a folder and reads it."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def read_folder(path: Path, name: str = "") -> Dataset:
             name or folder.resolve().name, users, items, values, times_sec, layout.items(folder), layout.ages(folder)
         )
     except (ValueError, IndexError, KeyError) as error:
-        raise ConfigError(f"{folder / layout.marker} is not as MovieLens publishes it: {error}") from error
+        raise ConfigError(f"{folder / layout.marker} is not as it is published: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot read {error.filename}: {error.strerror}") from error
     return _not_empty(dataset, folder)
@@ -54,11 +54,9 @@ def _not_empty(dataset: Dataset, folder: Path) -> Dataset:
 
 def _layout(folder: Path) -> Layout:
     if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder}: give the one that a MovieLens archive unpacks to")
+        raise ConfigError(f"there is no folder {folder}: give the one that the archive unpacks to")
     for layout in LAYOUTS:
         if any(folder.glob(layout.marker)):
             return layout
     markers = ", ".join(layout.marker for layout in LAYOUTS)
-    raise ConfigError(
-        f"{folder} is no MovieLens folder: it has none of {markers}; for data of your own write a {MAPPING}"
-    )
+    raise ConfigError(f"{folder} has none of {markers}: for data of your own write a {MAPPING}")

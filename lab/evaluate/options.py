@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.datasets import load
+from lab.replay.command import stream_of
+from lab.replay.stream import Stream
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -10,9 +14,16 @@ class Options:
 
     dataset: str
     data: Path | None
+    scenario: str
+    action: str
     limit: int | None
     seed: int
     scenarios: Path
     graphs: Path
     model: str
     text_model: str
+
+
+def whole_stream(options: Options) -> Stream:
+    """The data set as it is played, before `limit`. Raises ConfigError where it cannot be read."""
+    return stream_of(load(options.dataset, options.data), options.scenario, options.action)

@@ -37,7 +37,6 @@ from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURE
 
 _PARTITION = 0
 _DECODED = 10_000
-_ACTION = "rate"
 _CLICK = ACTIONS.index("click")
 _LIMIT = 10
 OUTSIDE = -1
@@ -70,15 +69,13 @@ class Prequential:
     def __init__(
         self,
         stream: Stream,
-        scenario: str,
         scenarios: Scenarios,
         policy: PrequentialPolicy,
         graphs: Path,
         text_model: str = "",
     ) -> None:
         self._stream = stream
-        self._scenario = scenario
-        self._rules = scenarios[scenario]
+        self._rules = scenarios[stream.scenario]
         self.policy = policy
         self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
         self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
@@ -91,7 +88,7 @@ class Prequential:
         )
         contents = [ItemContent.of(item) for item in stream.catalogue]
         self._task = Task(scenarios, policy.learning, contents, graphs, text_model)
-        self._records = Records("run", scenario, _LIMIT, 0)
+        self._records = Records("run", stream.scenario, _LIMIT, 0, stream.action)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._signals = 0
         self.releases = 0
@@ -164,7 +161,7 @@ class Prequential:
         stream = self._stream
         user_id, at_ms = stream.user_ids[stream.users[index]], stream.times_ms[index]
         request_id = self._records.request_id(index)
-        return Request(request_id, user_id, self._scenario, _LIMIT, at_ms, query=query, candidates=candidates)
+        return Request(request_id, user_id, stream.scenario, _LIMIT, at_ms, query=query, candidates=candidates)
 
     def _rows(self, indices: Sequence[int]) -> list[int]:
         stream, find = self._stream, self.recommender.knowledge.catalogue.find
@@ -230,9 +227,9 @@ class Prequential:
         stream = self._stream
         event = Past(
             stream.item_ids[stream.items[index]],
-            1 + ACTIONS.index(_ACTION),
+            1 + ACTIONS.index(stream.action),
             self._rules.id,
-            self._rules.actions[_ACTION].normalise(stream.values[index]),
+            self._rules.actions[stream.action].normalise(stream.values[index]),
             stream.times_ms[index],
         )
         return NextItem(stream.user_ids[stream.users[index]], event, (), features, target)

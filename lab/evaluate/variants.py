@@ -10,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from lab.datasets import load
 from lab.evaluate.labels import auc
-from lab.evaluate.options import Options
+from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar, further
-from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures
+from lab.evaluate.ranking import asked_about, gains_at_10, ranking_figures
 from lab.evaluate.taste.state import LIKED
-from lab.replay.app import SCENARIO
-from lab.replay.command import stream_of
 from lab.replay.stream import Stream
 from services.trainer.learner import LearnerPolicy
 from services.trainer.models import MODELS
@@ -43,7 +40,7 @@ def compare(protocol: str, variants: Mapping[str, Variant], options: Options, co
     Every rating is also a shown item, clicked where it is at least 4: `auc` is of its prediction over the second half of the stream.
     `new` figures are of items with at most FEW events before. Costs are microseconds of processor time an event.
     """
-    stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
+    stream = whole_stream(options).cut(options.limit)
     started = time.monotonic()
     methods = {}
     with bar(console, protocol, len(variants) * len(stream)) as show:
@@ -63,9 +60,9 @@ def compare(protocol: str, variants: Mapping[str, Variant], options: Options, co
 def _measure(stream: Stream, variant: Variant, options: Options, progress: Callable[[int], None]) -> dict[str, Any]:
     policy = PrequentialPolicy(learning=variant.learning, liked_from=LIKED, approximate_from=variant.approximate_from)
     text_model = options.text_model if variant.text else ""
-    played = Prequential(stream, SCENARIO, load_scenarios(options.scenarios), policy, options.graphs, text_model)
+    played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, text_model)
     places = played.play(progress)
-    counted, new = known_users(np.array(stream.users)), _of_new_items(stream)
+    counted, new = asked_about(stream.users, stream.items), _of_new_items(stream)
     labels = np.array(stream.values) >= LIKED
     later = np.arange(len(stream)) >= len(stream) // 2
     figures = ranking_figures(places, counted)

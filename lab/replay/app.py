@@ -29,7 +29,6 @@ from shared.errors import FatalError
 from shared.kafka import Bus, Reader
 from shared.topics import ITEMS, RECOMMENDATION_REQUESTS, RECOMMENDATIONS, USER_EVENTS
 
-SCENARIO = "video"
 LIST_LENGTH = 10
 _PUBLISH_TOPICS = (RECOMMENDATION_REQUESTS, USER_EVENTS)
 _NO_LIST_AFTER_SEC = 60.0
@@ -42,7 +41,9 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
     bus = Bus(settings)
     await bus.create_topics()
     await wait_until_ready(settings.lab_ready_urls, options.ready_within_sec)
-    records = Records(uuid.uuid4().hex[:8], SCENARIO, LIST_LENGTH, deadline_ms=round(options.deadline_sec * 1000))
+    records = Records(
+        uuid.uuid4().hex[:8], stream.scenario, LIST_LENGTH, round(options.deadline_sec * 1000), stream.action
+    )
     tail = Tail(records)
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(bus.producer())

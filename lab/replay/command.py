@@ -7,12 +7,13 @@ from rich.console import Console
 
 from lab.datasets import Dataset, Item, load
 from lab.replay.app import replay
-from lab.replay.options import ReplayOptions, parse
+from lab.replay.options import ReplayOptions, action_of, parse
 from lab.replay.settings import ReplaySettings
 from lab.replay.stream import Stream
 from lab.report import Report, figures_table, quality_table, write_json, write_plot
 from shared.codec import Record
 from shared.errors import EddyError
+from shared.scenarios import load_scenarios
 from shared.settings import load as load_settings
 
 
@@ -21,7 +22,9 @@ def main() -> None:
     options = parse()
     settings = load_settings(ReplaySettings)
     console = Console()
-    stream = stream_of(load(options.dataset, options.data)).cut(options.limit, options.users)
+    action = action_of(load_scenarios(settings.scenarios_path), options.scenario, options.action)
+    dataset = load(options.dataset, options.data)
+    stream = stream_of(dataset, options.scenario, action).cut(options.limit, options.users)
     report = _played(stream, options, settings, console)
     json_path, plot_path = options.output.with_suffix(".json"), options.output.with_suffix(".png")
     write_json(report, json_path)
@@ -45,8 +48,8 @@ def _first(group: ExceptionGroup[EddyError]) -> EddyError:
     return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
-def stream_of(dataset: Dataset) -> Stream:
-    """A data set as the replay plays it."""
+def stream_of(dataset: Dataset, scenario: str, action: str) -> Stream:
+    """A data set as the replay plays it: every event is this action."""
     return Stream(
         dataset=dataset.name,
         user_ids=dataset.user_ids,
@@ -56,6 +59,8 @@ def stream_of(dataset: Dataset) -> Stream:
         values=dataset.values.tolist(),
         times_ms=dataset.times_ms.tolist(),
         catalogue=[item_record(item) for item in dataset.catalogue],
+        scenario=scenario,
+        action=action,
     )
 
 

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.replay.stream import ACTION, SCENARIO
+from shared.errors import ConfigError
+from shared.scenarios import CLICK, Scenarios
+
 DATASETS = ("ml-100k", "ml-1m")
 WINDOW = 8192
 # Whoever runs a joiner for a replay sets its lateness to this: an impression may be that far behind its partition's newest event.
@@ -17,6 +21,8 @@ class ReplayOptions:
 
     dataset: str
     data: Path | None
+    scenario: str
+    action: str
     limit: int | None
     users: int | None
     speed: float | None
@@ -52,6 +58,8 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
     return ReplayOptions(
         dataset=given.dataset,
         data=given.data,
+        scenario=given.scenario,
+        action=given.action,
         limit=given.limit,
         users=given.users,
         speed=given.speed,
@@ -65,12 +73,31 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """--dataset, --data and --limit: which events are played."""
+    """--dataset, --data, --scenario, --action and --limit: which events are played, and as what."""
     parser.add_argument("--dataset", choices=DATASETS, default="ml-100k")
     parser.add_argument(
         "--data", type=Path, help="folder or file as GroupLens publishes it, instead of the fetched one"
     )
+    parser.add_argument("--scenario", default=SCENARIO, help="of scenarios.yaml, in which they are played")
+    parser.add_argument("--action", default=ACTION, help="of the scenario, which each of them is")
     parser.add_argument("--limit", type=_count, help="play the first LIMIT events")
+
+
+def action_of(scenarios: Scenarios, scenario: str, action: str) -> str:
+    """The positive action of a scenario by its name. Raises ConfigError that says which there are."""
+    rules = scenarios.get(scenario)
+    if rules is None:
+        raise ConfigError(
+            f"there is no scenario {scenario}: choose one of {', '.join(scenarios.scenarios)} by --scenario"
+        )
+    positive = [name for name, one in rules.actions.items() if one.positive]
+    if action not in positive:
+        raise ConfigError(
+            f"{action} is no positive action in {scenario}: choose one of {', '.join(positive)} by --action"
+        )
+    if CLICK not in positive:
+        raise ConfigError(f"{scenario} has no {CLICK}, by which a user takes an item of a list")
+    return action
 
 
 def _count(text: str) -> int:

@@ -11,12 +11,16 @@ Sent = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Encodes the records of one replay. Ids begin with `run`, so that two replays on one broker do not meet."""
+    """Encodes the records of one replay. Ids begin with `run`, so that two replays on one broker do not meet.
+
+    `organic_action` is what a user does on an item that was not in the list.
+    """
 
     run: str
     scenario: str
     limit: int
     deadline_ms: int
+    organic_action: str
 
     def request(self, index: int, user_id: str, at_ms: int, after_offset: int | None, now_ms: int) -> Sent:
         """Id and bytes of the request that comes before event `index`."""
@@ -54,7 +58,8 @@ class Records:
 
     def organic(self, index: int, user_id: str, item_id: str, value: float, at_ms: int) -> Sent:
         """Id and bytes of the action on an item that the user found by themselves."""
-        return self._event(f"{self.run}-{index}-rate", user_id, "rate", at_ms, item_id=item_id, value=value)
+        action = self.organic_action
+        return self._event(f"{self.run}-{index}-{action}", user_id, action, at_ms, item_id=item_id, value=value)
 
     def action(
         self, index: int, user_id: str, item_id: str, value: float, at_ms: int, shown: Sequence[str]

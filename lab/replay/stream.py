@@ -1,16 +1,18 @@
-"""What is played: a data set's events in time order and the items they are about."""
+"""What is played: a data set's events in time order, what they mean in which scenario, and the items they are about."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.codec import Record
 
+SCENARIO, ACTION = "video", "rate"  # what MovieLens is
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """Parallel columns, one place per event, oldest first; `users` and `items` index `user_ids` and `item_ids`.
 
-    `catalogue` holds the `item` record of every item, whether or not somebody acts on it.
+    `catalogue` holds the `item` record of every item, whether or not somebody acts on it. Every event is the same `action` in one scenario.
     """
 
     dataset: str
@@ -21,6 +23,8 @@ class Stream:
     values: Sequence[float]
     times_ms: Sequence[int]
     catalogue: Sequence[Record]
+    scenario: str = SCENARIO
+    action: str = ACTION
 
     def __len__(self) -> int:
         return len(self.users)
@@ -44,4 +48,6 @@ class Stream:
             [self.values[place] for place in places],
             [self.times_ms[place] for place in places],
             self.catalogue,
+            self.scenario,
+            self.action,
         )

@@ -58,6 +58,10 @@ def atomic_folder(folder: Path) -> None:
     (folder / "x.user").write_text("user_id:token\tage:token\n7\t24\n9\t53\n")
 
 
+def konect_folder(folder: Path) -> None:
+    (folder / "out.x").write_text("% bip weighted\n" + "".join(" ".join(map(str, event)) + "\n" for event in EVENTS))
+
+
 FOLDERS = [u_folder, dat_folder, csv_folder, atomic_folder]
 
 
@@ -72,6 +76,15 @@ def test_every_layout_reads_to_the_same_data_set(write: Callable[[Path], None], 
     assert dataset.catalogue == (TOY_STORY, MISERABLES, Item("3"))
     assert dataset.ages == ({} if write is csv_folder else {"7": 24, "9": 53})
     assert (dataset.users.dtype, dataset.values.dtype, dataset.times_ms.dtype) == (np.int32, np.float32, np.int64)
+
+
+def test_a_network_is_read_with_nothing_known_of_its_items(tmp_path: Path) -> None:
+    konect_folder(tmp_path)
+    dataset = read_folder(tmp_path)
+    assert [dataset.item_ids[item] for item in dataset.items] == ["1", "1", "2", "3", "3"]
+    assert dataset.values.tolist() == [5, 4, 3, 1, 2]
+    assert dataset.times_ms.tolist() == [100_000, 200_000, 300_000, 400_000, 400_000]
+    assert {item.title for item in dataset.catalogue} == {""}
 
 
 def test_items_named_by_title_get_their_place_as_id(tmp_path: Path) -> None:
@@ -107,7 +120,7 @@ def test_title_and_year_part(text: str, title: str, year: int | None) -> None:
 
 
 def test_a_folder_without_movielens_names_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none of \*\.inter, u\.data, ratings\.dat, ratings\.csv"):
+    with pytest.raises(ConfigError, match=r"none of \*\.inter, u\.data, ratings\.dat, ratings\.csv, out\.\*:"):
         read_folder(tmp_path)
     with pytest.raises(ConfigError, match="there is no folder"):
         read_folder(tmp_path / "away")

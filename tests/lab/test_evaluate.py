@@ -85,7 +85,7 @@ async def test_services_on_kafka_make_the_same_features_and_labels_of_the_same_l
     loop = Loop(load_scenarios(REPO_ROOT / "scenarios.yaml"), exporter, policy, tap=carried.append)
     places = [NOT_SERVED] * len(played)
     judge = Judge(played, places, {"popularity": Popularity(len(played.item_ids))})
-    play(played, loop, Records("run", "video", 10, 0), judge, places, 2048, 10**9)
+    play(played, loop, Records("run", "video", 10, 0, "rate"), judge, places, 2048, 10**9)
 
     place = Place(kafka, topic_prefix, tmp_path, partitions=1)
     await place.bus.create_topics()

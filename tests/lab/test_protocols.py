@@ -16,13 +16,14 @@ from lab.evaluate.__main__ import PROTOCOLS
 from lab.evaluate.apart import Task, learner_apart
 from lab.evaluate.item_counts import ItemCounts
 from lab.evaluate.offline import Histories, OfflinePolicy, places_of, scores_of, train
-from lab.evaluate.options import Options
+from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import MODEL, Outcome, tables, write_outcome
 from lab.evaluate.prequential import OUTSIDE, Prequential, PrequentialPolicy
 from lab.evaluate.protocols import ctr_live, loo, transfer
 from lab.evaluate.protocols.loo import histories_of
 from lab.evaluate.protocols.stream import prequential
-from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures, ratio_interval
+from lab.evaluate.ranking import asked_about, gains_at_10, ranking_figures, ratio_interval
+from lab.replay.options import action_of
 from lab.replay.stream import Stream
 from services.scorer.lists import Ranked
 from services.scorer.request import Request
@@ -37,7 +38,7 @@ from shared.scenarios import load_scenarios
 from tests.lab.test_evaluate import walks
 
 GRAPHS: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
-OPTIONS = Options("tiny", None, None, 0, REPO_ROOT / "scenarios.yaml", GRAPHS, DEFAULT, "")
+OPTIONS = Options("tiny", None, "video", "rate", None, 0, REPO_ROOT / "scenarios.yaml", GRAPHS, DEFAULT, "")
 SILENT = Console(file=StringIO())
 SCENARIOS = load_scenarios(REPO_ROOT / "scenarios.yaml")
 
@@ -50,7 +51,7 @@ def test_figures_are_those_of_the_definitions() -> None:
     assert found["ndcg_at_10"] == pytest.approx((1 + 1 / np.log2(3) + 1 / np.log2(11) + 1 / np.log2(4)) / 6)
     assert found["mrr_at_10"] == pytest.approx((1 + 1 / 2 + 1 / 10 + 1 / 3) / 6)
     assert found["hr_at_10_by_tenth"] == [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]
-    assert known_users(np.array([3, 3, 1, 3, 1])).tolist() == [False, True, False, True, True]
+    assert asked_about([3, 3, 1, 3, 1, 3], [7, 8, 7, 7, 8, 9]).tolist() == [False, True, False, False, True, True]
     low, high = ratio_interval(np.full(4000, 0.4), np.full(4000, 0.2))
     assert low == high == pytest.approx(2.0)
 
@@ -89,7 +90,7 @@ def test_every_protocol_is_told_of_in_the_readme() -> None:
 
 def test_a_stream_is_decided_by_its_seed_and_a_walk_is_learned() -> None:
     stream = walks(0)
-    counted = known_users(np.array(stream.users))
+    counted = asked_about(stream.users, stream.items)
     one, again = (prequential("stream", stream, counted, OPTIONS, SILENT) for _ in range(2))
     assert one.methods == again.methods
     assert one.methods["model"]["ndcg_at_10_by_tenth"][-1] > 0.8
@@ -97,10 +98,40 @@ def test_a_stream_is_decided_by_its_seed_and_a_walk_is_learned() -> None:
     assert one.also["best_baseline"] in one.methods
 
 
+@pytest.mark.parametrize(
+    ("scenario", "action"), [("shop", "purchase"), ("social", "comment"), ("music", "play"), ("search", "like")]
+)
+def test_a_stream_is_learned_in_every_scenario(scenario: str, action: str) -> None:
+    played = Prequential(replace(walks(1), scenario=scenario, action=action), SCENARIOS, PrequentialPolicy(128), GRAPHS)
+    places = played.play()
+    assert gains_at_10(places[-240:]).mean() > 0.5
+    users = played.recommender.knowledge.users
+    history = users.snapshot(users.get("u79"))
+    assert (set(history["actions"]), set(history["scenarios"])) == ({action}, {scenario})
+
+
+def test_a_data_set_is_played_as_an_action_of_a_scenario(tmp_path: Path) -> None:
+    (tmp_path / "out.messages").write_text("% asym positive\n1 2 1 50\n3 2 1 60\n1 3 1 55\n")
+    options = replace(OPTIONS, data=tmp_path, scenario="social", action="comment")
+    played = whole_stream(options).cut(2)
+    assert [played.user_ids[user] for user in played.users] == ["1", "1"]
+    assert (played.scenario, played.action) == ("social", "comment")
+
+
+def test_what_a_scenario_does_not_have_is_said() -> None:
+    assert action_of(SCENARIOS, "video", "rate") == "rate"
+    with pytest.raises(ConfigError, match=r"no scenario shopp: choose one of video, shop, .* by --scenario"):
+        action_of(SCENARIOS, "shopp", "rate")
+    with pytest.raises(
+        ConfigError, match=r"skip is no positive action in social: choose one of view, click, .* by --action"
+    ):
+        action_of(SCENARIOS, "social", "skip")
+
+
 def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same candidates in the same order with the same features as in the list that the scorer would publish."""
     policy = PrequentialPolicy(micro_batch=64, learning=LearnerPolicy())
-    played = Prequential(walks(1).cut(640), "video", SCENARIOS, policy, GRAPHS)
+    played = Prequential(walks(1).cut(640), SCENARIOS, policy, GRAPHS)
     engine, whole = played.recommender, played.recommender.rank
     compared = 0
 
@@ -133,7 +164,7 @@ def test_a_query_is_answered_beside_and_changes_nothing_else() -> None:
     titles = [stream.catalogue[item]["title"] for item in stream.items]
     asked = PrequentialPolicy(micro_batch=64, queries={"titles": titles, "nothing": [""] * len(stream)})
     alone, beside = (
-        Prequential(stream, "video", SCENARIOS, policy, GRAPHS) for policy in (PrequentialPolicy(micro_batch=64), asked)
+        Prequential(stream, SCENARIOS, policy, GRAPHS) for policy in (PrequentialPolicy(micro_batch=64), asked)
     )
     places = alone.play()
     assert (beside.play() == places).all()
@@ -282,8 +313,7 @@ def test_scenarios_of_one_model_are_compared_with_their_own(tmp_path: Path, monk
 
 
 def test_variants_of_learning_are_measured_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants, "stream_of", lambda _: walks(1))
-    monkeypatch.setattr(variants, "load", lambda *_: None)
+    monkeypatch.setattr(variants, "whole_stream", lambda _: walks(1))
     kinds = {name: variants.Variant(LearnerPolicy(0, name)) for name in (DEFAULT, "linear")}
     outcome = variants.compare("models", kinds, OPTIONS, SILENT)
     for figures in outcome.methods.values():
@@ -306,15 +336,14 @@ def _tasteful() -> Stream:
 
 def test_the_live_model_tells_what_is_liked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctr_live, "MICRO_BATCH", 64)
-    monkeypatch.setattr(ctr_live, "stream_of", lambda _: _tasteful())
-    monkeypatch.setattr(ctr_live, "load", lambda *_: None)
+    monkeypatch.setattr(ctr_live, "whole_stream", lambda _: _tasteful())
     figures = ctr_live.run(OPTIONS, SILENT).methods[MODEL]
     assert figures["auc"] > 0.9
 
 
 def test_weights_stand_still_once_all_is_learned_that_should_be() -> None:
     policy = PrequentialPolicy(micro_batch=64, liked_from=4.0, ranked=False, learned_until=1000)
-    played = Prequential(_tasteful(), "video", SCENARIOS, policy, GRAPHS)
+    played = Prequential(_tasteful(), SCENARIOS, policy, GRAPHS)
     places = played.play()
     assert played.releases == -(-1000 // 64)
     assert (places == OUTSIDE).all()

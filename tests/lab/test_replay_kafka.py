@@ -58,7 +58,7 @@ async def answering(bus: Bus) -> AsyncIterator[None]:
 
 async def perform(bus: Bus, users: list[int], items: list[int], options: ReplayOptions) -> Performance:
     played = stream(users, items)
-    records = Records("run", "video", 10, round(options.deadline_sec * 1000))
+    records = Records("run", "video", 10, round(options.deadline_sec * 1000), "rate")
     async with (
         bus.producer() as producer,
         bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as lists,

@@ -32,7 +32,7 @@ class Stage:
         self.player = Player(
             played,
             schedule,
-            Records("run", "video", 10, 2000),
+            Records("run", "video", 10, 2000, "rate"),
             self._put,
             [0] * len(played.user_ids),
             now=lambda: self.now,

@@ -10,17 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from lab.datasets import load
 from lab.evaluate.labels import auc, intervals, log_losses
-from lab.evaluate.options import Options
+from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import MODEL, Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar
 from lab.evaluate.protocols.ctr import ANCHORS, split_by_time
 from lab.evaluate.taste.state import LIKED
 from lab.evaluate.variants import parameters_of
-from lab.replay.app import SCENARIO
-from lab.replay.command import stream_of
 from services.trainer.learner import LearnerPolicy
 from shared.scenarios import load_scenarios
 
@@ -30,7 +27,7 @@ LEAST_CHANCE = 1e-6
 
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it; costs are microseconds of processor time an event."""
-    stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
+    stream = whole_stream(options).cut(options.limit)
     started = time.monotonic()
     train, _, asked = split_by_time(len(stream))
     policy = PrequentialPolicy(
@@ -40,9 +37,7 @@ def run(options: Options, console: Console) -> Outcome:
         ranked=False,
         learned_until=len(train),
     )
-    played = Prequential(
-        stream, SCENARIO, load_scenarios(options.scenarios), policy, options.graphs, options.text_model
-    )
+    played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, options.text_model)
     with bar(console, "ctr_live", len(stream)) as show:
         played.play(show)
     logits, labels = _logits(played.chances[asked]), np.array(stream.values)[asked] >= LIKED

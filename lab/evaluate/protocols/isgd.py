@@ -7,12 +7,10 @@ user is known, and learned. Recall@10 of one relevant item is HR@10.
 import numpy as np
 from rich.console import Console
 
-from lab.datasets import load
-from lab.evaluate.options import Options
+from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.protocols.stream import prequential
-from lab.evaluate.ranking import known_users
-from lab.replay.command import stream_of
+from lab.evaluate.ranking import asked_about
 
 BEST = 5.0
 WARM_UP = 0.2
@@ -23,7 +21,7 @@ ANCHORS = {
 
 def run(options: Options, console: Console) -> Outcome:
     """All five-star ratings of the data set, or the first `limit` of them."""
-    everything = stream_of(load(options.dataset, options.data))
+    everything = whole_stream(options)
     stream = everything.where([value >= BEST for value in everything.values]).cut(options.limit)
-    counted = known_users(np.array(stream.users)) & (np.arange(len(stream)) >= WARM_UP * len(stream))
+    counted = asked_about(stream.users, stream.items) & (np.arange(len(stream)) >= WARM_UP * len(stream))
     return prequential("isgd", stream, counted, options, console, ANCHORS.get(stream.dataset))

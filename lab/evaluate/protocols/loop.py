@@ -5,14 +5,12 @@ import time
 from rich.console import Console
 
 from lab.baselines import Baseline, Covisitation, Popularity
-from lab.datasets import load
 from lab.evaluate.loop import Loop, LoopPolicy
-from lab.evaluate.options import Options
+from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.played import play
 from lab.evaluate.progress import bar
-from lab.replay.app import LIST_LENGTH, SCENARIO
-from lab.replay.command import stream_of
+from lab.replay.app import LIST_LENGTH
 from lab.replay.options import MAX_SKEW_SEC, WINDOW
 from lab.replay.player import NOT_SERVED
 from lab.replay.quality import Judge
@@ -26,7 +24,7 @@ from shared.text import TextModel
 
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it."""
-    stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
+    stream = whole_stream(options).cut(options.limit)
     exporter = GraphExporter.cached(options.graphs, options.model)
     learning, scenarios = LearnerPolicy(options.seed, options.model), load_scenarios(options.scenarios)
     return looped(stream, exporter, learning, scenarios, console, TextModel.load(options.text_model))
@@ -49,7 +47,7 @@ def looped(
     }
     places = [NOT_SERVED] * len(stream)
     judge = Judge(stream, places, baselines)
-    records = Records("run", SCENARIO, LIST_LENGTH, deadline_ms=0)
+    records = Records("run", stream.scenario, LIST_LENGTH, 0, stream.action)
     started = time.monotonic()
     with bar(console, "loop", len(stream)) as show:
         play(stream, loop, records, judge, places, WINDOW, round(MAX_SKEW_SEC * 1000), show)

@@ -7,17 +7,13 @@ can lead to it. Both are asked with `words and meaning` as sources, and with `wo
 import time
 from functools import partial
 
-import numpy as np
 from rich.console import Console
 
-from lab.datasets import load
-from lab.evaluate.options import Options
+from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar, further
-from lab.evaluate.ranking import known_users, ranking_figures
-from lab.replay.app import SCENARIO
-from lab.replay.command import stream_of
+from lab.evaluate.ranking import asked_about, ranking_figures
 from services.trainer.learner import LearnerPolicy
 from shared.errors import ConfigError
 from shared.scenarios import load_scenarios
@@ -49,7 +45,7 @@ OTHERWISE = {
 
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it. Raises ConfigError where items have no categories."""
-    stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
+    stream = whole_stream(options).cut(options.limit)
     said = [stream.catalogue[item]["categories"][:SAID] for item in stream.items]
     if not any(said):
         raise ConfigError(f"search needs items with categories, which {stream.dataset} does not have")
@@ -57,14 +53,13 @@ def run(options: Options, console: Console) -> Outcome:
     if any(OTHERWISE.keys() & each for each in said):
         queries["other words"] = [" ".join(OTHERWISE.get(one, one) for one in each) for each in said]
     started = time.monotonic()
-    counted = known_users(np.array(stream.users))
+    counted = asked_about(stream.users, stream.items)
     methods = {}
     variants = {"words and meaning": options.text_model, "words": ""} if options.text_model else {"words": ""}
     with bar(console, "search", len(variants) * len(stream)) as show:
         for number, (name, text_model) in enumerate(variants.items()):
             played = Prequential(
                 stream,
-                SCENARIO,
                 load_scenarios(options.scenarios),
                 PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model), queries=queries),
                 options.graphs,

@@ -11,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from lab.datasets import load
 from lab.evaluate.beside import baselines_beside
-from lab.evaluate.options import Options
+from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import MODEL, Figures, Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar
-from lab.evaluate.ranking import gains_at_10, known_users, ranking_figures, ratio_interval
-from lab.replay.app import SCENARIO
-from lab.replay.command import stream_of
+from lab.evaluate.ranking import asked_about, gains_at_10, ranking_figures, ratio_interval
 from lab.replay.stream import Stream
 from services.trainer.learner import LearnerPolicy
 from shared.scenarios import load_scenarios
@@ -27,8 +24,8 @@ from shared.scenarios import load_scenarios
 
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it."""
-    stream = stream_of(load(options.dataset, options.data)).cut(options.limit)
-    return prequential("stream", stream, known_users(np.array(stream.users)), options, console)
+    stream = whole_stream(options).cut(options.limit)
+    return prequential("stream", stream, asked_about(stream.users, stream.items), options, console)
 
 
 def prequential(
@@ -44,7 +41,6 @@ def prequential(
     with baselines_beside(stream, options.seed) as others:
         played = Prequential(
             stream,
-            SCENARIO,
             load_scenarios(options.scenarios),
             PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model)),
             options.graphs,
