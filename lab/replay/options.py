@@ -76,7 +76,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """--dataset, --data, --scenario, --action and --limit: which events are played, and as what."""
     parser.add_argument("--dataset", choices=DATASETS, default="ml-100k")
     parser.add_argument(
-        "--data", type=Path, help="folder or file as GroupLens publishes it, instead of the fetched one"
+        "--data", type=Path, help="folder or file instead of a fetched one: docs/bring-your-own-data.md"
     )
     parser.add_argument("--scenario", default=SCENARIO, help="of scenarios.yaml, in which they are played")
     parser.add_argument("--action", default=ACTION, help="of the scenario, which each of them is")
