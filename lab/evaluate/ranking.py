@@ -1,6 +1,5 @@
 """How well places in rankings answer for what came next."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,15 +34,6 @@ def gains_at_10(places: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _found(places: NDArray[np.int64]) -> NDArray[np.bool_]:
     return (places >= 0) & (places < CUT)
-
-
-def asked_about(users: Sequence[int], items: Sequence[int]) -> NDArray[np.bool_]:
-    """Which events are of a user with an earlier one, and of an item that this user has not had."""
-    of_user, of_item = np.array(users, np.int64), np.array(items, np.int64)
-    first, new = np.zeros(len(of_user), bool), np.zeros(len(of_user), bool)
-    first[np.unique(of_user, return_index=True)[1]] = True
-    new[np.unique(np.stack([of_user, of_item]), axis=1, return_index=True)[1]] = True
-    return new & ~first
 
 
 def ratio_interval(

@@ -15,7 +15,7 @@ from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar, further
-from lab.evaluate.ranking import asked_about, gains_at_10, ranking_figures
+from lab.evaluate.ranking import gains_at_10, ranking_figures
 from lab.evaluate.taste.state import LIKED
 from lab.replay.stream import Stream
 from services.trainer.learner import LearnerPolicy
@@ -62,7 +62,7 @@ def _measure(stream: Stream, variant: Variant, options: Options, progress: Calla
     text_model = options.text_model if variant.text else ""
     played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, text_model)
     places = played.play(progress)
-    counted, new = asked_about(stream.users, stream.items), _of_new_items(stream)
+    counted, new = stream.asked_about(), _of_new_items(stream)
     labels = np.array(stream.values) >= LIKED
     later = np.arange(len(stream)) >= len(stream) // 2
     figures = ranking_figures(places, counted)

@@ -46,15 +46,15 @@ class Score:
 class Judge:
     """Judges model and baselines on the same events, in global time order, each event before anybody learns it.
 
-    Only events of users with at least one earlier event count. `places` is filled by the replay: the place of the historical item
-    in the served list, -1 where it was not there or no list came.
+    Only events of users with at least one earlier event count, and of items that the user has not had. `places` is filled by the replay:
+    the place of the historical item in the served list, -1 where it was not there or no list came.
     """
 
     def __init__(self, stream: Stream, places: list[int], baselines: Mapping[str, Baseline]) -> None:
         self._stream = stream
         self._places = places
         self._baselines = dict(baselines)
-        self._known: set[int] = set()
+        self._asked_about = stream.asked_about()
         self._next = 0
         self.scores = {name: Score() for name in ("model", *baselines)}
 
@@ -67,12 +67,11 @@ class Judge:
     def _judge(self, index: int) -> None:
         stream = self._stream
         user, item, at_ms = stream.users[index], stream.items[index], stream.times_ms[index]
-        if user in self._known:
+        if self._asked_about[index]:
             tenth = index * TENTHS // len(stream)
             served = self._places[index]
             self.scores["model"].add(tenth, served if served >= 0 else None)
             for name, baseline in self._baselines.items():
                 self.scores[name].add(tenth, baseline.place(user, item))
-        self._known.add(user)
         for baseline in self._baselines.values():
             baseline.learn(user, item, at_ms)

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shared.codec import Record
 
 SCENARIO, ACTION = "video", "rate"  # what MovieLens is
@@ -28,6 +31,14 @@ class Stream:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def asked_about(self) -> NDArray[np.bool_]:
+        """Which events are of a user with an earlier one, and of an item that this user has not had: what a recommendation could find."""
+        users, items = np.array(self.users, np.int64), np.array(self.items, np.int64)
+        first, new = np.zeros(len(self), bool), np.zeros(len(self), bool)
+        first[np.unique(users, return_index=True)[1]] = True
+        new[np.unique(np.stack([users, items]), axis=1, return_index=True)[1]] = True
+        return new & ~first
 
     def cut(self, limit: int | None = None, users: int | None = None) -> "Stream":
         """The first `limit` events of the first `users` users to appear."""

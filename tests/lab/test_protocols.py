@@ -22,7 +22,7 @@ from lab.evaluate.prequential import OUTSIDE, Prequential, PrequentialPolicy
 from lab.evaluate.protocols import ctr_live, loo, transfer
 from lab.evaluate.protocols.loo import histories_of
 from lab.evaluate.protocols.stream import prequential
-from lab.evaluate.ranking import asked_about, gains_at_10, ranking_figures, ratio_interval
+from lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
 from lab.replay.options import action_of
 from lab.replay.stream import Stream
 from services.scorer.lists import Ranked
@@ -51,7 +51,6 @@ def test_figures_are_those_of_the_definitions() -> None:
     assert found["ndcg_at_10"] == pytest.approx((1 + 1 / np.log2(3) + 1 / np.log2(11) + 1 / np.log2(4)) / 6)
     assert found["mrr_at_10"] == pytest.approx((1 + 1 / 2 + 1 / 10 + 1 / 3) / 6)
     assert found["hr_at_10_by_tenth"] == [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]
-    assert asked_about([3, 3, 1, 3, 1, 3], [7, 8, 7, 7, 8, 9]).tolist() == [False, True, False, False, True, True]
     low, high = ratio_interval(np.full(4000, 0.4), np.full(4000, 0.2))
     assert low == high == pytest.approx(2.0)
 
@@ -90,7 +89,7 @@ def test_every_protocol_is_told_of_in_the_readme() -> None:
 
 def test_a_stream_is_decided_by_its_seed_and_a_walk_is_learned() -> None:
     stream = walks(0)
-    counted = asked_about(stream.users, stream.items)
+    counted = stream.asked_about()
     one, again = (prequential("stream", stream, counted, OPTIONS, SILENT) for _ in range(2))
     assert one.methods == again.methods
     assert one.methods["model"]["ndcg_at_10_by_tenth"][-1] > 0.8

@@ -10,7 +10,6 @@ from rich.console import Console
 from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.protocols.stream import prequential
-from lab.evaluate.ranking import asked_about
 
 BEST = 5.0
 WARM_UP = 0.2
@@ -23,5 +22,5 @@ def run(options: Options, console: Console) -> Outcome:
     """All five-star ratings of the data set, or the first `limit` of them."""
     everything = whole_stream(options)
     stream = everything.where([value >= BEST for value in everything.values]).cut(options.limit)
-    counted = asked_about(stream.users, stream.items) & (np.arange(len(stream)) >= WARM_UP * len(stream))
+    counted = stream.asked_about() & (np.arange(len(stream)) >= WARM_UP * len(stream))
     return prequential("isgd", stream, counted, options, console, ANCHORS.get(stream.dataset))

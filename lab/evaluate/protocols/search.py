@@ -13,7 +13,7 @@ from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar, further
-from lab.evaluate.ranking import asked_about, ranking_figures
+from lab.evaluate.ranking import ranking_figures
 from services.trainer.learner import LearnerPolicy
 from shared.errors import ConfigError
 from shared.scenarios import load_scenarios
@@ -53,7 +53,7 @@ def run(options: Options, console: Console) -> Outcome:
     if any(OTHERWISE.keys() & each for each in said):
         queries["other words"] = [" ".join(OTHERWISE.get(one, one) for one in each) for each in said]
     started = time.monotonic()
-    counted = asked_about(stream.users, stream.items)
+    counted = stream.asked_about()
     methods = {}
     variants = {"words and meaning": options.text_model, "words": ""} if options.text_model else {"words": ""}
     with bar(console, "search", len(variants) * len(stream)) as show:

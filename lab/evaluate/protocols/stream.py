@@ -16,7 +16,7 @@ from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import MODEL, Figures, Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar
-from lab.evaluate.ranking import asked_about, gains_at_10, ranking_figures, ratio_interval
+from lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
 from lab.replay.stream import Stream
 from services.trainer.learner import LearnerPolicy
 from shared.scenarios import load_scenarios
@@ -25,7 +25,7 @@ from shared.scenarios import load_scenarios
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it."""
     stream = whole_stream(options).cut(options.limit)
-    return prequential("stream", stream, asked_about(stream.users, stream.items), options, console)
+    return prequential("stream", stream, stream.asked_about(), options, console)
 
 
 def prequential(
