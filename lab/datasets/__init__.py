@@ -1,4 +1,4 @@
-"""MovieLens as typed arrays: fetched by `make data`, or from a folder as GroupLens publishes it."""
+"""Behaviour data as typed arrays: MovieLens fetched by `make data`, or what a folder or file holds."""
 
 from lab.datasets.dataset import Dataset, Item
 from lab.datasets.read import load, read_folder

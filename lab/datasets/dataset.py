@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+NOT_SAID = 3.0  # in the middle of 1 to 5
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -21,7 +23,8 @@ class Item:
 class Dataset:
     """Events, oldest first; those of the same moment stay in the order of the source.
 
-    users, items: [events] int32, places in `user_ids` and `item_ids`; values: [events] float32, the ratings;
+    users, items: [events] int32, places in `user_ids` and `item_ids`; values: [events] float32, ratings or what the action is measured in,
+    NOT_SAID throughout a data set that is not `valued`;
     times_ms: [events] int64, since the epoch. `catalogue` has one item per `item_ids`, also those without events;
     `ages` has a user's age in years where the source tells it.
     """
@@ -35,6 +38,7 @@ class Dataset:
     times_ms: NDArray[np.int64]
     catalogue: Sequence[Item]
     ages: Mapping[str, int] = field(default_factory=dict)
+    valued: bool = True
 
     def __len__(self) -> int:
         return len(self.users)
@@ -58,7 +62,7 @@ def build(
     catalogue: Sequence[Item],
     ages: Mapping[str, int],
 ) -> Dataset:
-    """Number the ids, put the events in order of time, and give every item an entry in the catalogue."""
+    """Number the ids, put the events in order of time, and give every item an entry in the catalogue. Values of NaN are not said."""
     known = {item.item_id for item in catalogue}
     unlisted = [Item(item_id) for item_id in dict.fromkeys(items) if item_id not in known]
     everything = (*catalogue, *unlisted)
@@ -73,8 +77,9 @@ def build(
         item_ids=item_ids,
         users=np.array([user_places[user] for user in users], np.int32)[order],
         items=np.array([item_places[item] for item in items], np.int32)[order],
-        values=values[order],
+        values=np.where(np.isnan(values), np.float32(NOT_SAID), values)[order],
         times_ms=np.rint(times_sec[order] * 1000).astype(np.int64),
         catalogue=everything,
         ages=ages,
+        valued=not bool(np.isnan(values).all()),
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lab.datasets.dataset import Item
 
 Events = tuple[Sequence[str], Sequence[str], NDArray[np.float32], NDArray[np.float64]]
-"""User ids, item ids, ratings and times in seconds, in the order of the file."""
+"""User ids, item ids, ratings (NaN: not said) and times in seconds, in the order of the file."""
 
 # The order of the flags in u.item (u.genre in the archive).
 _U_GENRES = (
@@ -154,6 +154,15 @@ def _atomic_table(folder: Path, pattern: str) -> Iterator[list[str]]:
         yield from rows
 
 
+# Networks of KONECT (Kunegis 2013): from, to, weight and seconds between blanks, comments behind a percent sign.
+
+
+def _konect_events(folder: Path) -> Events:
+    users, items, weights, times = _numbers(next(folder.glob("out.*")), None, (0, 1, 2, 3))
+    # A network without weights says 1 throughout.
+    return users, items, weights if (weights != 1).any() else np.full_like(weights, np.nan), times
+
+
 LAYOUTS = (
     Layout("*.inter", _atomic_events, _atomic_items, _atomic_ages),
     Layout(
@@ -171,8 +180,5 @@ LAYOUTS = (
     Layout(
         "ratings.csv", lambda folder: _numbers(folder / "ratings.csv", ",", (0, 1, 2, 3), 1), _csv_items, lambda _: {}
     ),
-    # Networks of KONECT (Kunegis 2013): from, to, weight and seconds between blanks, comments behind a percent sign.
-    Layout(
-        "out.*", lambda folder: _numbers(next(folder.glob("out.*")), None, (0, 1, 2, 3)), lambda _: [], lambda _: {}
-    ),
+    Layout("out.*", _konect_events, lambda _: [], lambda _: {}),
 )

@@ -20,7 +20,6 @@ from shared.errors import ConfigError
 MAPPING = "mapping.yaml"
 _EMPTY_IS_NOTHING = csv.ConvertOptions(strings_can_be_null=True)
 
-NOTHING_SAID = 3.0  # in the middle of 1 to 5
 BETWEEN = "|"
 MILLISECONDS_FROM = 1e11  # as seconds that would be the year 5138
 
@@ -53,9 +52,7 @@ def read_mapped(folder: Path) -> Dataset:
         raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     wanted = [name for name in (mapping.user, mapping.item, mapping.time, mapping.value) if name]
     events = _read(folder, mapping.events, wanted)
-    values = (
-        np.full(len(events), NOTHING_SAID, np.float32) if mapping.value is None else _numbers(events, mapping.value)
-    )
+    values = np.full(len(events), np.nan, np.float32) if mapping.value is None else _numbers(events, mapping.value)
     return build(
         folder.resolve().name,
         _words(events, mapping.user),

@@ -40,7 +40,9 @@ def read_folder(path: Path, name: str = "") -> Dataset:
             name or folder.resolve().name, users, items, values, times_sec, layout.items(folder), layout.ages(folder)
         )
     except (ValueError, IndexError, KeyError) as error:
-        raise ConfigError(f"{folder / layout.marker} is not as it is published: {error}") from error
+        raise ConfigError(
+            f"{folder / layout.marker} is not as it is published ({error}); for your own write a {MAPPING}"
+        ) from error
     except OSError as error:
         raise ConfigError(f"cannot read {error.filename}: {error.strerror}") from error
     return _not_empty(dataset, folder)

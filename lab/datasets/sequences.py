@@ -12,7 +12,6 @@ from lab.datasets.dataset import Dataset, Item, build
 from shared.errors import ConfigError
 
 SEQUENCES = ".txt"
-NOTHING_KNOWN = 3.0  # a rating in the middle: of what users thought the file says nothing
 SECONDS_APART = 60.0
 
 
@@ -31,7 +30,7 @@ def read_sequences(path: Path) -> Dataset:
             places += range(len(seen))
     if not users:
         raise ConfigError(f"{path} holds no events")
-    values = np.full(len(users), NOTHING_KNOWN, np.float32)
+    values = np.full(len(users), np.nan, np.float32)
     attributes = _attributes(path.with_name(f"{path.stem}_item2attributes.json"))
     catalogue = [Item(item, genres=attributes.get(item, ())) for item in dict.fromkeys(items)]
     return build(path.stem, users, items, values, np.array(places) * SECONDS_APART, catalogue, {})

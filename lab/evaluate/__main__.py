@@ -12,10 +12,9 @@ from rich.console import Console
 from lab.console import run_command
 from lab.evaluate.options import Options
 from lab.evaluate.outcome import Outcome, tables, write_outcome
-from lab.replay.options import action_of, add_data_arguments
+from lab.replay.options import add_data_arguments
 from services.trainer.models import DEFAULT, MODELS
 from services.trainer.settings import TrainerSettings
-from shared.scenarios import load_scenarios
 from shared.settings import load as load_settings
 
 PROTOCOLS = tuple(sorted(path.stem for path in (Path(__file__).parent / "protocols").glob("[a-z]*.py")))
@@ -41,7 +40,7 @@ def main() -> None:
         given.dataset,
         given.data,
         given.scenario,
-        action_of(load_scenarios(settings.scenarios_path), given.scenario, given.action),
+        given.action,
         given.limit,
         given.seed,
         settings.scenarios_path,

@@ -3,14 +3,25 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.evaluate.taste.state import LIKED
+from lab.replay.stream import Stream
 from services.trainer.quality import auc
+from shared.errors import ConfigError
 
 Scores = NDArray[np.float32] | NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
 DRAWS = 200
 
-__all__ = ["auc", "intervals", "log_losses"]
+__all__ = ["LIKED", "auc", "intervals", "liked", "log_losses"]
+
+
+def liked(stream: Stream) -> Labels:
+    """Which events say a value of at least LIKED. Raises ConfigError where all do or none does: there is nothing to tell apart."""
+    found = stream.at_least(LIKED)
+    if found.all() or not found.any():
+        raise ConfigError(f"{stream.dataset} needs values below {LIKED:g} and from {LIKED:g} on, as ratings have")
+    return found
 
 
 def log_losses(logits: Scores, labels: Labels) -> NDArray[np.float64]:

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from lab.datasets import load
 from lab.replay.command import stream_of
+from lab.replay.role import role_of
 from lab.replay.stream import Stream
+from shared.scenarios import load_scenarios
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The command line, checked. None for `limit` is the whole data set."""
+    """The command line, checked. None for `limit` is the whole data set; only streams are played as an `action` of a `scenario`."""
 
     dataset: str
     data: Path | None
@@ -25,5 +27,6 @@ class Options:
 
 
 def whole_stream(options: Options) -> Stream:
-    """The data set as it is played, before `limit`. Raises ConfigError where it cannot be read."""
-    return stream_of(load(options.dataset, options.data), options.scenario, options.action)
+    """The data set as it is played, before `limit`. Raises ConfigError where it, or what it is played as, cannot be had."""
+    role = role_of(load_scenarios(options.scenarios), options.scenario, options.action)
+    return stream_of(load(options.dataset, options.data), role)

@@ -38,7 +38,7 @@ def play(
             Request(
                 records.request_id(index),
                 stream.user_ids[stream.users[index]],
-                records.scenario,
+                records.role.scenario,
                 records.limit,
                 stream.times_ms[index],
             )

@@ -1,6 +1,7 @@
 """A stream ranked event by event before it is learned: the scorer's whole ranking of what a user may do next, without policy or lists.
 
-The cores are those of the loop (`lab.evaluate.loop`), less what only shown lists need: no impressions, no joiner. A user's history is
+The cores are those of the loop (`lab.evaluate.loop`), less what only shown lists need: no impressions, no joiner. What a user has had is
+left out of the ranking in every scenario, as it is not asked about. A user's history is
 always as of the event; counts and weights are those before its micro-batch.
 """
 
@@ -75,12 +76,12 @@ class Prequential:
         text_model: str = "",
     ) -> None:
         self._stream = stream
-        self._rules = scenarios[stream.scenario]
+        self._rules = scenarios[stream.role.scenario]
         self.policy = policy
         self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
         self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
         self.recommender = Recommender(
-            scenarios,
+            _new_items_alone(scenarios, stream.role.scenario),
             np.random.default_rng(policy.learning.seed),
             lambda: 0.0,
             approximate_from=policy.approximate_from,
@@ -88,9 +89,10 @@ class Prequential:
         )
         contents = [ItemContent.of(item) for item in stream.catalogue]
         self._task = Task(scenarios, policy.learning, contents, graphs, text_model)
-        self._records = Records("run", stream.scenario, _LIMIT, 0, stream.action)
+        self._records = Records("run", stream.role, _LIMIT, 0)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._signals = 0
+        self._liked = stream.at_least(0.0 if policy.liked_from is None else policy.liked_from)
         self.releases = 0
         self.chances = np.full(len(stream), 0.5, np.float32)  # predicted to be liked, where that is asked
         self.found = {name: np.full(len(stream), OUTSIDE, np.int64) for name in policy.queries}  # places, as of `play`
@@ -161,7 +163,7 @@ class Prequential:
         stream = self._stream
         user_id, at_ms = stream.user_ids[stream.users[index]], stream.times_ms[index]
         request_id = self._records.request_id(index)
-        return Request(request_id, user_id, stream.scenario, _LIMIT, at_ms, query=query, candidates=candidates)
+        return Request(request_id, user_id, stream.role.scenario, _LIMIT, at_ms, query=query, candidates=candidates)
 
     def _rows(self, indices: Sequence[int]) -> list[int]:
         stream, find = self._stream, self.recommender.knowledge.catalogue.find
@@ -198,9 +200,9 @@ class Prequential:
 
     def _shown(self, indices: Sequence[int], users: Sequence[User]) -> list[Shown]:
         """Each event's item as shown alone; its chance is noted on the way."""
-        least, stream = self.policy.liked_from, self._stream
-        if least is None:
+        if self.policy.liked_from is None:
             return []
+        stream = self._stream
         items = [stream.item_ids[stream.items[index]] for index in indices]
         requests = [self._request(index, (item,)) for index, item in zip(indices, items, strict=True)]
         started = time.process_time()
@@ -210,7 +212,7 @@ class Prequential:
         for line, index in enumerate(indices):
             if ranked.predictions is not None:
                 self.chances[index] = ranked.predictions[line, 0, _CLICK]
-            actions = (_CLICK if stream.values[index] >= least else -1,)
+            actions = (_CLICK if self._liked[index] else -1,)
             shown.append(Shown("label", self._rules.id, ranked.features[line, :1], (0,), actions))
         return shown
 
@@ -227,9 +229,9 @@ class Prequential:
         stream = self._stream
         event = Past(
             stream.item_ids[stream.items[index]],
-            1 + ACTIONS.index(stream.action),
+            1 + ACTIONS.index(stream.role.action),
             self._rules.id,
-            self._rules.actions[stream.action].normalise(stream.values[index]),
+            self._rules.actions[stream.role.action].normalise(stream.values[index]),
             stream.times_ms[index],
         )
         return NextItem(stream.user_ids[stream.users[index]], event, (), features, target)
@@ -240,6 +242,15 @@ class Prequential:
         vectors = release.vectors[1:]
         self.recommender.apply_rows(release.item_ids[1:], vectors, np.zeros(len(vectors), np.float32))
         self.recommender.model = OnnxModel(self.releases, release.graphs.encode, release.graphs.rank)
+
+
+def _new_items_alone(scenarios: Scenarios, name: str) -> Scenarios:
+    """The same, but nothing is recommended twice in the scenario of that name."""
+    rules = scenarios[name]
+    filters = tuple(dict.fromkeys(("seen", *rules.filters)))
+    return scenarios.model_copy(
+        update={"scenarios": {**scenarios.scenarios, name: rules.model_copy(update={"filters": filters})}}
+    )
 
 
 def place_of(ranked: Ranked, line: int, row: int) -> int:

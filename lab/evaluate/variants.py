@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from lab.evaluate.labels import auc
+from lab.evaluate.labels import LIKED, auc, liked
 from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar, further
 from lab.evaluate.ranking import gains_at_10, ranking_figures
-from lab.evaluate.taste.state import LIKED
 from lab.replay.stream import Stream
 from services.trainer.learner import LearnerPolicy
 from services.trainer.models import MODELS
@@ -62,8 +61,8 @@ def _measure(stream: Stream, variant: Variant, options: Options, progress: Calla
     text_model = options.text_model if variant.text else ""
     played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, text_model)
     places = played.play(progress)
-    counted, new = stream.asked_about(), _of_new_items(stream)
-    labels = np.array(stream.values) >= LIKED
+    counted, new = stream.judged(), _of_new_items(stream)
+    labels = liked(stream)
     later = np.arange(len(stream)) >= len(stream) // 2
     figures = ranking_figures(places, counted)
     return {

@@ -41,9 +41,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
     bus = Bus(settings)
     await bus.create_topics()
     await wait_until_ready(settings.lab_ready_urls, options.ready_within_sec)
-    records = Records(
-        uuid.uuid4().hex[:8], stream.scenario, LIST_LENGTH, round(options.deadline_sec * 1000), stream.action
-    )
+    records = Records(uuid.uuid4().hex[:8], stream.role, LIST_LENGTH, round(options.deadline_sec * 1000))
     tail = Tail(records)
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(bus.producer())

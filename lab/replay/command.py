@@ -7,7 +7,8 @@ from rich.console import Console
 
 from lab.datasets import Dataset, Item, load
 from lab.replay.app import replay
-from lab.replay.options import ReplayOptions, action_of, parse
+from lab.replay.options import ReplayOptions, parse
+from lab.replay.role import Role, role_of
 from lab.replay.settings import ReplaySettings
 from lab.replay.stream import Stream
 from lab.report import Report, figures_table, quality_table, write_json, write_plot
@@ -22,9 +23,9 @@ def main() -> None:
     options = parse()
     settings = load_settings(ReplaySettings)
     console = Console()
-    action = action_of(load_scenarios(settings.scenarios_path), options.scenario, options.action)
+    role = role_of(load_scenarios(settings.scenarios_path), options.scenario, options.action)
     dataset = load(options.dataset, options.data)
-    stream = stream_of(dataset, options.scenario, action).cut(options.limit, options.users)
+    stream = stream_of(dataset, role).cut(options.limit, options.users)
     report = _played(stream, options, settings, console)
     json_path, plot_path = options.output.with_suffix(".json"), options.output.with_suffix(".png")
     write_json(report, json_path)
@@ -48,19 +49,18 @@ def _first(group: ExceptionGroup[EddyError]) -> EddyError:
     return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
-def stream_of(dataset: Dataset, scenario: str, action: str) -> Stream:
-    """A data set as the replay plays it: every event is this action."""
+def stream_of(dataset: Dataset, role: Role) -> Stream:
+    """A data set as the replay plays it. Where it says no values, an opinion lies in the middle, and other actions have none."""
     return Stream(
         dataset=dataset.name,
         user_ids=dataset.user_ids,
         item_ids=dataset.item_ids,
         users=dataset.users.tolist(),
         items=dataset.items.tolist(),
-        values=dataset.values.tolist(),
+        values=dataset.values.tolist() if dataset.valued or role.opinion else [None] * len(dataset),
         times_ms=dataset.times_ms.tolist(),
         catalogue=[item_record(item) for item in dataset.catalogue],
-        scenario=scenario,
-        action=action,
+        role=role,
     )
 
 

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.replay.stream import ACTION, SCENARIO
-from shared.errors import ConfigError
-from shared.scenarios import CLICK, Scenarios
+from lab.replay.role import MOVIELENS
 
 DATASETS = ("ml-100k", "ml-1m")
 WINDOW = 8192
@@ -78,26 +76,11 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, help="folder or file instead of a fetched one: docs/bring-your-own-data.md"
     )
-    parser.add_argument("--scenario", default=SCENARIO, help="of scenarios.yaml, in which they are played")
-    parser.add_argument("--action", default=ACTION, help="of the scenario, which each of them is")
+    parser.add_argument(
+        "--scenario", default=MOVIELENS.scenario, help="where they are played: an entry of scenarios.yaml"
+    )
+    parser.add_argument("--action", default=MOVIELENS.action, help="what they are played as: an action of the scenario")
     parser.add_argument("--limit", type=_count, help="play the first LIMIT events")
-
-
-def action_of(scenarios: Scenarios, scenario: str, action: str) -> str:
-    """The positive action of a scenario by its name. Raises ConfigError that says which there are."""
-    rules = scenarios.get(scenario)
-    if rules is None:
-        raise ConfigError(
-            f"there is no scenario {scenario}: choose one of {', '.join(scenarios.scenarios)} by --scenario"
-        )
-    positive = [name for name, one in rules.actions.items() if one.positive]
-    if action not in positive:
-        raise ConfigError(
-            f"{action} is no positive action in {scenario}: choose one of {', '.join(positive)} by --action"
-        )
-    if CLICK not in positive:
-        raise ConfigError(f"{scenario} has no {CLICK}, by which a user takes an item of a list")
-    return action
 
 
 def _count(text: str) -> int:

@@ -54,7 +54,7 @@ class Judge:
         self._stream = stream
         self._places = places
         self._baselines = dict(baselines)
-        self._asked_about = stream.asked_about()
+        self._judged = stream.judged()
         self._next = 0
         self.scores = {name: Score() for name in ("model", *baselines)}
 
@@ -67,7 +67,7 @@ class Judge:
     def _judge(self, index: int) -> None:
         stream = self._stream
         user, item, at_ms = stream.users[index], stream.items[index], stream.times_ms[index]
-        if self._asked_about[index]:
+        if self._judged[index]:
             tenth = index * TENTHS // len(stream)
             served = self._places[index]
             self.scores["model"].add(tenth, served if served >= 0 else None)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lab.replay.role import Role
 from shared.codec import Codec
 
 Sent = tuple[str, bytes]
@@ -13,14 +14,13 @@ Sent = tuple[str, bytes]
 class Records:
     """Encodes the records of one replay. Ids begin with `run`, so that two replays on one broker do not meet.
 
-    `organic_action` is what a user does on an item that was not in the list.
+    An item that is not in its list is acted on as the `role` says, one in it is clicked.
     """
 
     run: str
-    scenario: str
+    role: Role
     limit: int
     deadline_ms: int
-    organic_action: str
 
     def request(self, index: int, user_id: str, at_ms: int, after_offset: int | None, now_ms: int) -> Sent:
         """Id and bytes of the request that comes before event `index`."""
@@ -28,7 +28,7 @@ class Records:
         record = {
             "request_id": request_id,
             "user_id": user_id,
-            "scenario": self.scenario,
+            "scenario": self.role.scenario,
             "limit": self.limit,
             "query": None,
             "candidates": None,
@@ -43,7 +43,7 @@ class Records:
         """Id and bytes of the event that says that the whole list of event `index` was shown."""
         return self._event(f"{self.run}-{index}-shown", user_id, "impression", at_ms, request_id=self.request_id(index))
 
-    def click(self, index: int, user_id: str, item_id: str, value: float, at_ms: int, position: int) -> Sent:
+    def click(self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int, position: int) -> Sent:
         """Id and bytes of the action on an item of the list."""
         return self._event(
             f"{self.run}-{index}-click",
@@ -51,18 +51,18 @@ class Records:
             "click",
             at_ms,
             item_id=item_id,
-            value=value,
+            value=value if self.role.opinion else None,
             request_id=self.request_id(index),
             position=position,
         )
 
-    def organic(self, index: int, user_id: str, item_id: str, value: float, at_ms: int) -> Sent:
+    def organic(self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int) -> Sent:
         """Id and bytes of the action on an item that the user found by themselves."""
-        action = self.organic_action
+        action = self.role.action
         return self._event(f"{self.run}-{index}-{action}", user_id, action, at_ms, item_id=item_id, value=value)
 
     def action(
-        self, index: int, user_id: str, item_id: str, value: float, at_ms: int, shown: Sequence[str]
+        self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int, shown: Sequence[str]
     ) -> tuple[Sent, int | None]:
         """Id and bytes of what the user does who sees `shown`, and the place of the item there: a click on it, else the organic action."""
         if item_id not in shown:
@@ -82,7 +82,7 @@ class Records:
         record = {
             "event_id": event_id,
             "user_id": user_id,
-            "scenario": self.scenario,
+            "scenario": self.role.scenario,
             "action": action,
             "item_id": None,
             "value": None,

@@ -1,4 +1,4 @@
-"""What is played: a data set's events in time order, what they mean in which scenario, and the items they are about."""
+"""What is played: a data set's events in time order, what they are played as, and the items they are about."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.replay.role import MOVIELENS, Role
 from shared.codec import Record
-
-SCENARIO, ACTION = "video", "rate"  # what MovieLens is
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """Parallel columns, one place per event, oldest first; `users` and `items` index `user_ids` and `item_ids`.
 
-    `catalogue` holds the `item` record of every item, whether or not somebody acts on it. Every event is the same `action` in one scenario.
+    `catalogue` holds the `item` record of every item, whether or not somebody acts on it. Every event is played
+    in the same `role`; `values` are None where the data say none.
     """
 
     dataset: str
@@ -23,29 +23,32 @@ class Stream:
     item_ids: Sequence[str]
     users: Sequence[int]
     items: Sequence[int]
-    values: Sequence[float]
+    values: Sequence[float | None]
     times_ms: Sequence[int]
     catalogue: Sequence[Record]
-    scenario: str = SCENARIO
-    action: str = ACTION
+    role: Role = MOVIELENS
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def asked_about(self) -> NDArray[np.bool_]:
-        """Which events are of a user with an earlier one, and of an item that this user has not had: what a recommendation could find."""
+    def judged(self) -> NDArray[np.bool_]:
+        """Which events are judged: those that are not their user's first, and the first of their user on their item."""
         users, items = np.array(self.users, np.int64), np.array(self.items, np.int64)
         first, new = np.zeros(len(self), bool), np.zeros(len(self), bool)
         first[np.unique(users, return_index=True)[1]] = True
-        new[np.unique(np.stack([users, items]), axis=1, return_index=True)[1]] = True
+        new[np.unique(users * len(self.item_ids) + items, return_index=True)[1]] = True
         return new & ~first
+
+    def at_least(self, least: float) -> NDArray[np.bool_]:
+        """Which events say a value of at least that."""
+        return np.array([value is not None and value >= least for value in self.values], bool)
 
     def cut(self, limit: int | None = None, users: int | None = None) -> "Stream":
         """The first `limit` events of the first `users` users to appear."""
         kept = set(self.users) if users is None else set(list(dict.fromkeys(self.users))[:users])
         return self._at([place for place, user in enumerate(self.users) if user in kept][:limit])
 
-    def where(self, wanted: Sequence[bool]) -> "Stream":
+    def where(self, wanted: Sequence[bool] | NDArray[np.bool_]) -> "Stream":
         """The events that are `wanted`."""
         return self._at([place for place, keep in enumerate(wanted) if keep])
 
@@ -59,6 +62,5 @@ class Stream:
             [self.values[place] for place in places],
             [self.times_ms[place] for place in places],
             self.catalogue,
-            self.scenario,
-            self.action,
+            self.role,
         )

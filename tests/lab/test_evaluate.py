@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lab.evaluate.protocols.loop import looped
 from lab.replay.player import NOT_SERVED
 from lab.replay.quality import Judge
 from lab.replay.records import Records
+from lab.replay.role import MOVIELENS, role_of
 from lab.replay.stream import Stream
 from services.trainer.graphs import GraphExporter
 from services.trainer.learner import LearnerPolicy
@@ -65,6 +67,22 @@ def test_the_same_stream_and_seed_give_the_same_figures(exporter: GraphExporter)
     assert one.methods != other.methods
 
 
+def test_what_is_played_elsewhere_is_an_action_of_there(exporter: GraphExporter) -> None:
+    scenarios, tapped = load_scenarios(REPO_ROOT / "scenarios.yaml"), []
+    played = replace(walks(0).cut(600), role=role_of(scenarios, "social", "comment"))
+    books = looped(played, exporter, LearnerPolicy(0), scenarios, Console(file=StringIO())).also["books"]
+    assert books["shown"] == books["positive"] + books["negative"] + books["open"] == 10 * 600
+    assert books["positive"] > 0
+    assert books["refused"] == 0
+    for shown in ([], [played.item_ids[0]]):
+        (_, sent), _ = Records("run", played.role, 10, 0).action(0, "u", played.item_ids[0], 5.0, 0, shown)
+        tapped.append(Codec.of("user_event").decode(sent))
+    assert [(one["scenario"], one["action"], one["value"]) for one in tapped] == [
+        ("social", "comment", 5.0),
+        ("social", "click", None),
+    ]
+
+
 def test_books_balance_and_a_walk_is_learned(exporter: GraphExporter) -> None:
     found = evaluated(walks(0), exporter)
     books = found.also["books"]
@@ -85,7 +103,7 @@ async def test_services_on_kafka_make_the_same_features_and_labels_of_the_same_l
     loop = Loop(load_scenarios(REPO_ROOT / "scenarios.yaml"), exporter, policy, tap=carried.append)
     places = [NOT_SERVED] * len(played)
     judge = Judge(played, places, {"popularity": Popularity(len(played.item_ids))})
-    play(played, loop, Records("run", "video", 10, 0, "rate"), judge, places, 2048, 10**9)
+    play(played, loop, Records("run", MOVIELENS, 10, 0), judge, places, 2048, 10**9)
 
     place = Place(kafka, topic_prefix, tmp_path, partitions=1)
     await place.bus.create_topics()

@@ -14,6 +14,7 @@ from lab.replay.options import ReplayOptions, parse
 from lab.replay.outbox import Outbox
 from lab.replay.progress import ProgressView, progress_view
 from lab.replay.records import Records
+from lab.replay.role import MOVIELENS
 from lab.replay.tail import Tail
 from shared.codec import Codec, Record
 from shared.errors import FatalError
@@ -58,7 +59,7 @@ async def answering(bus: Bus) -> AsyncIterator[None]:
 
 async def perform(bus: Bus, users: list[int], items: list[int], options: ReplayOptions) -> Performance:
     played = stream(users, items)
-    records = Records("run", "video", 10, round(options.deadline_sec * 1000), "rate")
+    records = Records("run", MOVIELENS, 10, round(options.deadline_sec * 1000))
     async with (
         bus.producer() as producer,
         bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as lists,

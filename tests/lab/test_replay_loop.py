@@ -59,11 +59,12 @@ def services(environment: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("services")
+@pytest.mark.parametrize("role", [[], ["--scenario", "social", "--action", "comment"]])
 def test_a_replay_ends_with_balanced_books_and_so_does_another(
-    environment: dict[str, str], folder: Path, tmp_path: Path
+    environment: dict[str, str], folder: Path, tmp_path: Path, role: list[str]
 ) -> None:
     output = tmp_path / "reports" / "demo"
-    arguments = ["-m", "lab.replay", "--data", str(folder), "--output", str(output)]
+    arguments = ["-m", "lab.replay", "--data", str(folder), "--output", str(output), *role]
     with command(arguments, environment) as replay:
         assert replay.finish(timeout_sec=180) == 0, replay.output
     report = json.loads(output.with_suffix(".json").read_text())

@@ -5,6 +5,7 @@ from typing import Any
 
 from lab.replay.player import Player
 from lab.replay.records import Records
+from lab.replay.role import MOVIELENS
 from lab.replay.schedule import Pace, Schedule
 from shared.codec import Codec, Record
 from shared.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
@@ -32,7 +33,7 @@ class Stage:
         self.player = Player(
             played,
             schedule,
-            Records("run", "video", 10, 2000, "rate"),
+            Records("run", MOVIELENS, 10, 2000),
             self._put,
             [0] * len(played.user_ids),
             now=lambda: self.now,

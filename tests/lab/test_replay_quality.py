@@ -39,9 +39,9 @@ def test_first_events_do_not_count_and_every_event_is_learned_after_it_is_asked_
     assert judge.scores["recorder"].as_dict()["hr_at_10"] == 1.0
 
 
-def test_what_a_user_has_had_is_not_asked_about() -> None:
+def test_what_a_user_has_had_is_not_judged() -> None:
     played = stream([3, 3, 1, 3, 1, 3], [7, 8, 7, 7, 8, 9])
-    assert played.asked_about().tolist() == [False, True, False, False, True, True]
+    assert played.judged().tolist() == [False, True, False, False, True, True]
     recorder = Recorder()
     Judge(played, [0] * 6, {"recorder": recorder}).advance(6)
     assert [call for call in recorder.calls if call[0] == "place"] == [

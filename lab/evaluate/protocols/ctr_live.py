@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from lab.evaluate.labels import auc, intervals, log_losses
+from lab.evaluate.labels import LIKED, auc, intervals, liked, log_losses
 from lab.evaluate.options import Options, whole_stream
 from lab.evaluate.outcome import MODEL, Outcome
 from lab.evaluate.prequential import Prequential, PrequentialPolicy
 from lab.evaluate.progress import bar
 from lab.evaluate.protocols.ctr import ANCHORS, split_by_time
-from lab.evaluate.taste.state import LIKED
 from lab.evaluate.variants import parameters_of
 from services.trainer.learner import LearnerPolicy
 from shared.scenarios import load_scenarios
@@ -40,7 +39,7 @@ def run(options: Options, console: Console) -> Outcome:
     played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, options.text_model)
     with bar(console, "ctr_live", len(stream)) as show:
         played.play(show)
-    logits, labels = _logits(played.chances[asked]), np.array(stream.values)[asked] >= LIKED
+    logits, labels = _logits(played.chances[asked]), liked(stream)[asked]
     return Outcome(
         protocol="ctr_live",
         dataset=stream.dataset,

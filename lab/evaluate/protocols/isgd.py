@@ -21,6 +21,6 @@ ANCHORS = {
 def run(options: Options, console: Console) -> Outcome:
     """All five-star ratings of the data set, or the first `limit` of them."""
     everything = whole_stream(options)
-    stream = everything.where([value >= BEST for value in everything.values]).cut(options.limit)
-    counted = stream.asked_about() & (np.arange(len(stream)) >= WARM_UP * len(stream))
+    stream = everything.where(everything.at_least(BEST)).cut(options.limit)
+    counted = stream.judged() & (np.arange(len(stream)) >= WARM_UP * len(stream))
     return prequential("isgd", stream, counted, options, console, ANCHORS.get(stream.dataset))

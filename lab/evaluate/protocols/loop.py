@@ -1,4 +1,7 @@
-"""`loop`: the whole live loop in one process, lists, impressions and labels included, as `make demo` plays it through Kafka."""
+"""`loop`: the whole live loop in one process, lists, impressions and labels included, as `make demo` plays it through Kafka.
+
+But for lists that are pushed without a request, where a scenario says so.
+"""
 
 import time
 
@@ -47,7 +50,7 @@ def looped(
     }
     places = [NOT_SERVED] * len(stream)
     judge = Judge(stream, places, baselines)
-    records = Records("run", stream.scenario, LIST_LENGTH, 0, stream.action)
+    records = Records("run", stream.role, LIST_LENGTH, 0)
     started = time.monotonic()
     with bar(console, "loop", len(stream)) as show:
         play(stream, loop, records, judge, places, WINDOW, round(MAX_SKEW_SEC * 1000), show)

@@ -19,13 +19,14 @@ from lab.evaluate.progress import bar
 from lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
 from lab.replay.stream import Stream
 from services.trainer.learner import LearnerPolicy
+from shared.errors import ConfigError
 from shared.scenarios import load_scenarios
 
 
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it."""
     stream = whole_stream(options).cut(options.limit)
-    return prequential("stream", stream, stream.asked_about(), options, console)
+    return prequential("stream", stream, stream.judged(), options, console)
 
 
 def prequential(
@@ -37,6 +38,10 @@ def prequential(
     anchors: Mapping[str, Figures] | None = None,
 ) -> Outcome:
     """Play `stream` through the model, and beside it through the baselines; the events that are `counted` decide."""
+    if not counted.any():
+        raise ConfigError(
+            f"{stream.dataset} has no event to judge: one that is not its user's first, on an item new to the user"
+        )
     started = time.monotonic()
     with baselines_beside(stream, options.seed) as others:
         played = Prequential(
