@@ -41,7 +41,7 @@ def read_folder(path: Path, name: str = "") -> Dataset:
         )
     except (ValueError, IndexError, KeyError) as error:
         raise ConfigError(
-            f"{folder / layout.marker} is not as it is published ({error}); for your own write a {MAPPING}"
+            f"{folder / layout.marker} is not as it is published ({error}); for data of your own: {MAPPING}"
         ) from error
     except OSError as error:
         raise ConfigError(f"cannot read {error.filename}: {error.strerror}") from error

@@ -57,12 +57,12 @@ def compare(protocol: str, variants: Mapping[str, Variant], options: Options, co
 
 
 def _measure(stream: Stream, variant: Variant, options: Options, progress: Callable[[int], None]) -> dict[str, Any]:
+    labels = liked(stream)
     policy = PrequentialPolicy(learning=variant.learning, liked_from=LIKED, approximate_from=variant.approximate_from)
     text_model = options.text_model if variant.text else ""
     played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, text_model)
     places = played.play(progress)
     counted, new = stream.judged(), _of_new_items(stream)
-    labels = liked(stream)
     later = np.arange(len(stream)) >= len(stream) // 2
     figures = ranking_figures(places, counted)
     return {

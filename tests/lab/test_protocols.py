@@ -353,6 +353,13 @@ def test_the_live_model_tells_what_is_liked(monkeypatch: pytest.MonkeyPatch) -> 
     assert figures["auc"] > 0.9
 
 
+def test_data_without_ratings_are_refused_before_they_are_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctr_live, "whole_stream", lambda _: replace(walks(3), values=[None] * len(walks(3))))
+    monkeypatch.setattr(Prequential, "play", lambda *_: pytest.fail("was played"))
+    with pytest.raises(ConfigError, match="tiny needs values below 4 and from 4 on"):
+        ctr_live.run(OPTIONS, SILENT)
+
+
 def test_weights_stand_still_once_all_is_learned_that_should_be() -> None:
     policy = PrequentialPolicy(micro_batch=64, liked_from=4.0, ranked=False, learned_until=1000)
     played = Prequential(_tasteful(), SCENARIOS, policy, GRAPHS)

@@ -29,6 +29,7 @@ def run(options: Options, console: Console) -> Outcome:
     stream = whole_stream(options).cut(options.limit)
     started = time.monotonic()
     train, _, asked = split_by_time(len(stream))
+    labels = liked(stream)[asked]
     policy = PrequentialPolicy(
         micro_batch=MICRO_BATCH,
         learning=LearnerPolicy(options.seed, options.model),
@@ -39,7 +40,7 @@ def run(options: Options, console: Console) -> Outcome:
     played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, options.text_model)
     with bar(console, "ctr_live", len(stream)) as show:
         played.play(show)
-    logits, labels = _logits(played.chances[asked]), liked(stream)[asked]
+    logits = _logits(played.chances[asked])
     return Outcome(
         protocol="ctr_live",
         dataset=stream.dataset,
