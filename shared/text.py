@@ -1,8 +1,9 @@
 """What a small language model makes of words: unit vectors, near to each other where the meaning is near.
 
-Any sentence-embedding model in ONNX will do that reads `input_ids` and `attention_mask` and answers a state for each token: a folder with
-`model.onnx` and `tokenizer.json`. The packaged one is all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019), its weights in int8.
-This is the one place that touches tokenizers.
+Any sentence-embedding model in ONNX will do that reads `input_ids` and `attention_mask` and answers, first of its outputs, a state for each
+token or one vector for the text: a folder with `model.onnx` and `tokenizer.json`. Vectors of another width than TEXT_DIM are brought to it:
+narrower ones with zeros, wider ones by a projection that is the same everywhere. The packaged model is all-MiniLM-L6-v2 (Wang et al. 2020;
+Reimers and Gurevych 2019), its weights in int8. This is the one place that touches tokenizers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,14 +39,12 @@ class TextModel:
             options.intra_op_num_threads = 1
             options.log_severity_level = 3
             self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            self._tokenizer.enable_truncation(LONGEST)
+            self._tokenizer.enable_padding()
+            self._inputs = [one.name for one in self._session.get_inputs()]
+            self._projection = _projection(self._pooled(["any words"]).shape[1])
         except Exception as error:  # both libraries raise whatever the files lead to
             raise ConfigError(f"{model} with {tokenizer} is no sentence-embedding model: {error}") from error
-        self._tokenizer.enable_truncation(LONGEST)
-        self._tokenizer.enable_padding()
-        self._inputs = {one.name for one in self._session.get_inputs()}
-        width = self._session.get_outputs()[0].shape[-1]
-        if width != TEXT_DIM:
-            raise ConfigError(f"{model} answers vectors of {width} numbers, not of {TEXT_DIM}")
 
     @staticmethod
     def load(name: str) -> "TextModel | None":
@@ -69,13 +68,29 @@ class TextModel:
         return found
 
     def _batch(self, texts: list[str]) -> Texts:
+        vectors = self._pooled(texts)
+        if self._projection is not None:
+            vectors = vectors @ self._projection
+        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), np.float32)
+
+    def _pooled(self, texts: list[str]) -> Texts:
+        """What the model says of each text, [len(texts), its own width], at any length."""
         encoded = self._tokenizer.encode_batch(texts)
         tokens = np.array([one.ids for one in encoded], np.int64)
         mask = np.array([one.attention_mask for one in encoded], np.int64)
         feed = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": np.zeros_like(tokens)}
         states: Any = self._session.run(None, {name: feed[name] for name in self._inputs})[0]
-        pooled = (states * mask[..., None]).sum(axis=1)
-        return np.asarray(pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-9), np.float32)
+        return np.asarray(states if states.ndim == 2 else (states * mask[..., None]).sum(axis=1), np.float32)
+
+
+def _projection(width: int) -> Texts | None:
+    """What brings vectors of `width` to TEXT_DIM: nothing, places for them as they are, or orthonormal directions drawn with a fixed seed.
+
+    Angles between wide vectors stay about as they are (Johnson and Lindenstrauss 1984).
+    """
+    if width <= TEXT_DIM:
+        return None if width == TEXT_DIM else np.eye(width, TEXT_DIM, dtype=np.float32)
+    return np.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(width, TEXT_DIM)))[0], np.float32)
 
 
 def words_of(title: str, text: str | None, categories: Iterable[str], attributes: Mapping[str, str]) -> str:

@@ -229,6 +229,8 @@ def test_loo_judges_the_last_item_alone(walkers: Dataset, monkeypatch: pytest.Mo
     assert outcome.also["users"] == 200
     assert outcome.methods["model"]["ndcg_at_10"] > 0.8
     assert set(outcome.methods["model"]) == {"ndcg_at_10", "hr_at_10", "mrr_at_10"}
+    assert loo.run(OPTIONS, SILENT).methods == outcome.methods
+    assert loo.run(replace(OPTIONS, seed=1), SILENT).methods != outcome.methods
 
 
 def test_a_file_of_sequences_is_read_and_a_broken_line_named(tmp_path: Path) -> None:
@@ -322,6 +324,8 @@ def test_scenarios_of_one_model_are_compared_with_their_own(tmp_path: Path, monk
         assert figures["gain_high"] >= figures["ndcg_at_10"] - outcome.methods[f"{name}: solo"]["ndcg_at_10"]
         served = "solo" if name in outcome.also["falls back to solo"] else "joint"
         assert outcome.methods[f"{name}: model"]["ndcg_at_10"] == outcome.methods[f"{name}: {served}"]["ndcg_at_10"]
+    again = transfer.run(replace(OPTIONS, data=tmp_path), SILENT)
+    assert (again.methods, again.also) == (outcome.methods, outcome.also)
 
 
 def test_variants_of_learning_are_measured_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,8 +353,9 @@ def _tasteful() -> Stream:
 def test_the_live_model_tells_what_is_liked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctr_live, "MICRO_BATCH", 64)
     monkeypatch.setattr(ctr_live, "whole_stream", lambda _: _tasteful())
-    figures = ctr_live.run(OPTIONS, SILENT).methods[MODEL]
-    assert figures["auc"] > 0.9
+    one, again = (ctr_live.run(OPTIONS, SILENT).methods[MODEL] for _ in range(2))
+    assert one["auc"] > 0.9
+    assert (one["auc"], one["log_loss"]) == (again["auc"], again["log_loss"])
 
 
 def test_data_without_ratings_are_refused_before_they_are_played(monkeypatch: pytest.MonkeyPatch) -> None:

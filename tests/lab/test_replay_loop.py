@@ -13,6 +13,7 @@ from tests.lab.processes import command
 
 SERVICES = ("features", "scorer", "joiner")
 USERS, ITEMS, EVENTS = 12, 40, 400
+WALKED = 2400
 
 
 def write_ratings(folder: Path) -> Path:
@@ -85,6 +86,36 @@ def test_a_replay_ends_with_balanced_books_and_so_does_another(
     again = json.loads(output.with_suffix(".json").read_text())["ledger"]
     assert again["difference"] == 0
     assert again["open"] <= again["shown"]
+
+
+def write_walks(folder: Path) -> Path:
+    """Users who come one after another; each walks through the items in order, from a place of their own."""
+    source, start, lines = random.Random(7), 0, []
+    for event in range(WALKED):
+        user, step = divmod(event, 30)
+        start = source.randrange(60) if step == 0 else start
+        lines.append(f"{user}\t{(start + step) % 60}\t4\t{880_000_000 + 60 * event}\n")
+    (folder / "u.data").write_text("".join(lines))
+    return folder
+
+
+@pytest.mark.usefixtures("services")
+def test_the_live_loop_finds_what_the_evaluation_finds(environment: dict[str, str], tmp_path: Path) -> None:
+    """The same slice through Kafka and in one process. Live releases come by the clock, so figures agree within a tolerance."""
+    data, output = write_walks(tmp_path), tmp_path / "live"
+    port = free_port()
+    with command(["-m", "services.trainer"], {**environment, "EDDY_TRAINER_HTTP_PORT": str(port)}):
+        ready = f"{environment['EDDY_LAB_READY_URLS']},trainer=http://127.0.0.1:{port}"
+        played = ["--data", str(data), "--output", str(output), "--rate", "100"]
+        with command(["-m", "lab.replay", *played], {**environment, "EDDY_LAB_READY_URLS": ready}) as replay:
+            assert replay.finish(timeout_sec=240) == 0, replay.output
+    with command(["-m", "lab.evaluate", "loop", "--data", str(data), "--output", str(tmp_path)], {}) as evaluation:
+        assert evaluation.finish(timeout_sec=240) == 0, evaluation.output
+    live = json.loads(output.with_suffix(".json").read_text())
+    offline = json.loads(next(tmp_path.glob("loop-*.json")).read_text())
+    found, expected = live["quality"]["model"], offline["methods"]["model"]
+    print(found, expected, live["ledger"], offline["also"])
+    assert found["ndcg_at_10"] == pytest.approx(expected["ndcg_at_10"], abs=0.1)
 
 
 @pytest.mark.parametrize(

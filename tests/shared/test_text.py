@@ -4,6 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from shared.errors import ConfigError
 from shared.text import PACKAGED, TEXT_DIM, TextModel, words_of
@@ -34,6 +38,52 @@ def test_nothing_is_nothing_and_a_wrong_folder_is_named(tmp_path: Path) -> None:
     assert TextModel.load("") is None
     with pytest.raises(ConfigError, match=str(tmp_path)):
         TextModel.load(str(tmp_path))
+
+
+class _Words(torch.nn.Module):
+    """A vector of its own for each word; of each token, or their mean."""
+
+    def __init__(self, width: int, pooled: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.vectors = torch.nn.Embedding(len(WORDS), width)
+        self.pooled = pooled
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = self.vectors(input_ids) * attention_mask[..., None]
+        return states.sum(dim=1) / attention_mask.sum(dim=1, keepdim=True) if self.pooled else states
+
+
+WORDS = ("[UNK]", "red", "shoe", "blue", "hat", "green", "coat")
+
+
+@pytest.mark.parametrize("width", [8, TEXT_DIM, 1024])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_any_sentence_embedding_model_will_do(tmp_path: Path, width: int, pooled: bool) -> None:
+    tokenizer = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token=WORDS[0]))
+    tokenizer.pre_tokenizer = Whitespace()  # type: ignore[assignment]  # as tokenizers documents it
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    model, sizes = _Words(width, pooled).eval(), dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC)
+    example = (torch.ones(2, 3, dtype=torch.int64), torch.ones(2, 3, dtype=torch.int64))
+    torch.onnx.export(
+        model,
+        example,
+        str(tmp_path / "model.onnx"),
+        dynamo=True,
+        dynamic_shapes=(sizes, sizes),
+        input_names=["input_ids", "attention_mask"],
+    )
+    loaded = TextModel.load(str(tmp_path))
+    assert loaded is not None
+    found = loaded.embed(["red shoe", "blue shoe", "green coat", "red", ""])
+    assert found.shape == (5, TEXT_DIM)
+    np.testing.assert_allclose(np.linalg.norm(found[:4], axis=1), 1, rtol=1e-5)
+    assert not found[4].any()
+    with torch.no_grad():
+        wide = model.vectors.weight[[WORDS.index("red"), WORDS.index("shoe")]].sum(dim=0), model.vectors.weight[1]
+    cosine = torch.nn.functional.cosine_similarity(*wide, dim=0).item()
+    assert found[0] @ found[3] == pytest.approx(cosine, abs=0.1 if width > TEXT_DIM else 1e-5)
+    np.testing.assert_allclose(loaded.embed(["red"])[0], found[3], atol=1e-6)
 
 
 def test_words_are_title_categories_attributes_and_text() -> None:

@@ -1,6 +1,7 @@
-"""Every kind of model through the same checks: shapes, torch = ONNX, learning, unknown items, and other kinds' weights."""
+"""Every kind of model through the same checks: shapes, torch = ONNX, learning, unknown items, and weights of other kinds and contracts."""
 
 from functools import cache
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -8,16 +9,21 @@ import pytest
 import torch
 
 from services.scorer.graphs import OnnxModel
+from services.trainer import checkpoint
+from services.trainer import graphs as graphs_module
+from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from services.trainer.encoder_training import EncoderPolicy
 from services.trainer.graphs import GraphExporter, example_inputs, modules
 from services.trainer.learner import ItemContent, Learner, LearnerPolicy
 from services.trainer.models import DEFAULT, MODELS
+from services.trainer.models.encoder import Noise
+from services.trainer.models.gru4rec import Gru4Rec
 from services.trainer.next_item import every_item, next_item_loss, targets_in
 from services.trainer.objectives import View, contrastive_loss, masked_loss
 from services.trainer.parity import Probe, largest_difference, probe_of
 from services.trainer.ranker_training import RankerPolicy
 from services.trainer.settings import TrainerSettings
-from shared.model_contract import ACTIONS, DIM, FEATURES, PARITY_TOLERANCE, TOP_K, hash_of_contract
+from shared.model_contract import ACTIONS, DIM, FEATURES, PARITY_TOLERANCE, TOP_K
 from tests.trainer.factories import SCENARIOS, VIDEO, a_store, a_stream, features, next_item
 from tests.trainer.test_encoder import histories
 
@@ -143,7 +149,26 @@ def test_weights_of_another_kind_are_refused(name: str) -> None:
     graphs = exporter_of(name).export(a_learner(name, 2).snapshot())
     assert GraphExporter.of_release(graphs, other) is None
     assert GraphExporter.of_release(graphs, name) is not None
-    assert len(hash_of_contract()) == 16
+
+
+@every_model
+def test_weights_of_another_contract_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, path = a_learner(name, 2), tmp_path / "trainer.ckpt"
+    graphs = exporter_of(name).export(learner.snapshot())
+    write_checkpoint(path, Checkpoint({}, learner.state()))
+    assert read_checkpoint(path, name) is not None
+    for module in (checkpoint, graphs_module):
+        monkeypatch.setattr(module, "hash_of_contract", lambda: "another")
+    assert read_checkpoint(path, name) is None
+    assert GraphExporter.of_release(graphs, name) is None
+
+
+def test_variational_dropout_drops_the_same_units_all_along_a_sequence() -> None:
+    encoder, x = Gru4Rec(), torch.ones(3, 7, DIM)
+    dropped = encoder._noisy(x, Noise(np.random.default_rng(0), 0.5)) == 0
+    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
+    assert 0 < dropped[:, 0].float().mean() < 1
+    assert not torch.equal(dropped[0], dropped[1])
 
 
 @pytest.mark.parametrize("objective", ["masked", "contrastive"])

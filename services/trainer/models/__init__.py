@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from services.trainer.models.encoder import Encoder
 from services.trainer.models.gru4rec import Gru4Rec
 from services.trainer.models.hstu import Hstu
-from services.trainer.models.linear import Linear, Logistic
+from services.trainer.models.linear import Linear
 from services.trainer.models.listwise import Listwise
+from services.trainer.models.logistic import Logistic
 from services.trainer.models.mlp import Mlp
-from services.trainer.models.pooling import Ncf, Pooled, YoutubeDnn
+from services.trainer.models.ncf import Ncf
+from services.trainer.models.pooling import Pooled
 from services.trainer.models.ranker import Ranker
 from services.trainer.models.transformer import Transformer
+from services.trainer.models.youtube_dnn import YoutubeDnn
 
 DEFAULT = "transformer"
 

@@ -101,7 +101,7 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """User vectors at the last `queries` places, [B, queries, DIM]; `scenarios` is [B, queries]."""
         x = self._embed(seen)
-        x = noise(x) if noise else x
+        x = self._noisy(x, noise) if noise else x
         x = self.norm(self.states(x, Asked(seen, scenarios, queries, constants, noise, causal)))
         x = x * gate_of(scenarios, self.gate) + by_scenario(scenarios, self.shift)
         users: Tensor = functional.normalize(x, dim=-1) / TEMPERATURE
@@ -110,6 +110,10 @@ class Encoder(nn.Module):
     def rescore(self, users: Tensor, items: Tensor) -> Tensor | None:
         """Scores [B, K] of items [B, K, DIM] for users [B, DIM] where the kind has more to say than user . item."""
         return None
+
+    def _noisy(self, x: Tensor, noise: Noise) -> Tensor:
+        """Embedded interactions [B, L, DIM], some of their numbers dropped."""
+        return noise(x)
 
     def _embed(self, seen: Interactions) -> Tensor:
         strength = functional.embedding(seen.actions, self.strength) * seen.values[..., None]

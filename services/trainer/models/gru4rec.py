@@ -6,7 +6,7 @@ One dropout mask a sequence, for what goes in and for what is carried on, instea
 import torch
 from torch import Tensor, nn
 
-from services.trainer.models.encoder import Asked, Encoder, gate_of, init
+from services.trainer.models.encoder import Asked, Encoder, Noise, gate_of, init
 from shared.model_contract import DIM, MAX_SCENARIOS
 
 
@@ -25,9 +25,7 @@ class Gru4Rec(Encoder):
     def states(self, x: Tensor, asked: Asked) -> Tensor:
         present, noise = asked.seen.present, asked.noise
         batch, length = present.shape
-        kept_in, kept_on = (noise.mask(batch, DIM), noise.mask(batch, DIM)) if noise else (None, None)
-        if kept_in is not None:
-            x = x * kept_in[:, None]
+        kept_on = noise.mask(batch, DIM) if noise else None
         given = x @ self.input + self.bias
         state = self.start.expand(batch, DIM)
         states = []
@@ -36,6 +34,9 @@ class Gru4Rec(Encoder):
             state = torch.where(present[:, place, None], self._next(given[:, place], carried, state), state)
             states.append(state)
         return torch.stack(states[-asked.queries :], dim=1) * gate_of(asked.scenarios, self.state_gate)
+
+    def _noisy(self, x: Tensor, noise: Noise) -> Tensor:
+        return x * noise.mask(len(x), 1, DIM)
 
     def _next(self, given: Tensor, carried: Tensor, state: Tensor) -> Tensor:
         update, reset, fresh = torch.split(given, DIM, dim=-1)

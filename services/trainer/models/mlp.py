@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from services.trainer.models.encoder import init
-from services.trainer.models.linear import pointwise
+from services.trainer.models.logistic import pointwise
 from services.trainer.models.ranker import Chosen, Ranker
 from shared.model_contract import ACTIONS, FEATURES
 

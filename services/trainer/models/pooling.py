@@ -1,11 +1,10 @@
-"""Encoders that see a history as a bag: the mean of its interactions at every place."""
+"""A history as a bag: the mean of its interactions at every place. What `linear`, `logistic` and `mlp` have for an encoder."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.trainer.models.encoder import Asked, Encoder, gate_of, init
-from shared.model_contract import DIM, MAX_SCENARIOS
+from services.trainer.models.encoder import Asked, Encoder
 
 
 class Pooled(Encoder):
@@ -32,48 +31,3 @@ class Pooled(Encoder):
         pooled: Tensor = weights @ x / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
         # An empty history has but the embedding of its padding.
         return pooled + x[:, -asked.queries :] * (~present[:, -asked.queries :, None])
-
-
-class YoutubeDnn(Pooled):
-    """`youtube_dnn`: averaged embeddings through a tower of ReLU layers (Covington, Adams and Sargin 2016).
-
-    How long ago the last interaction was, its action and its value are inputs beside the average.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Parameter(init(2 * DIM, 2 * DIM))
-        self.first_bias = nn.Parameter(torch.zeros(2 * DIM))
-        self.second = nn.Parameter(init(2 * DIM, DIM))
-        self.second_bias = nn.Parameter(torch.zeros(DIM))
-        self.tower_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, 2 * DIM))
-
-    def states(self, x: Tensor, asked: Asked) -> Tensor:
-        pooled = super().states(x, asked)
-        hidden = torch.relu(torch.cat([pooled, x[:, -asked.queries :]], dim=-1) @ self.first + self.first_bias)
-        hidden = hidden * gate_of(asked.scenarios, self.tower_gate)
-        hidden = asked.noise(hidden) if asked.noise else hidden
-        return pooled + hidden @ self.second + self.second_bias
-
-
-class Ncf(Pooled):
-    """`ncf`: neural matrix factorisation, NeuMF (He et al. 2017), where the user is the mean of their history.
-
-    The dot product is the generalised matrix factorisation; the best by it are scored again with a perceptron of user and item added.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.of_user = nn.Parameter(init(DIM, DIM))
-        self.of_item = nn.Parameter(init(DIM, DIM))
-        self.hidden_bias = nn.Parameter(torch.zeros(DIM))
-        self.second = nn.Parameter(init(DIM, DIM // 2))
-        self.second_bias = nn.Parameter(torch.zeros(DIM // 2))
-        self.out = nn.Parameter(torch.zeros(DIM // 2, 1))
-
-    def rescore(self, users: Tensor, items: Tensor) -> Tensor:
-        factorised = (items @ users[:, :, None])[..., 0]
-        unit = functional.normalize(users, dim=-1) @ self.of_user
-        hidden = torch.relu(unit[:, None] + items @ self.of_item + self.hidden_bias)
-        hidden = torch.relu(hidden @ self.second + self.second_bias)
-        return factorised + (hidden @ self.out)[..., 0]
