@@ -15,6 +15,8 @@ Vector = NDArray[np.float32]
 HISTORY = 20
 DENSE_ITEMS = 8192
 DAY_MS = 86_400_000
+LONGEST = 60  # half-lives
+TINY = np.float32(1e-37)
 
 
 class Baseline(Protocol):
@@ -30,17 +32,27 @@ class Baseline(Protocol):
 
 
 class Growth:
-    """Exponential decay without touching old values: what comes later weighs more, by 2^(time since the first event / half-life)."""
+    """Exponential decay without touching old values: what comes later weighs more, by 2^(time since a start / half-life).
+
+    Before that leaves the range of float32 the start moves on, and whoever kept weights shrinks them by as much.
+    """
 
     def __init__(self, half_life_days: float) -> None:
         self._half_life_ms = half_life_days * DAY_MS
         self._start_ms: int | None = None
 
+    def shrink(self, at_ms: int) -> float:
+        """What all weights so far are to be multiplied by before an event at `at_ms` is added: 1 but for every LONGEST half-lives."""
+        if self._start_ms is None or at_ms - self._start_ms <= LONGEST * self._half_life_ms:
+            return 1.0
+        passed, self._start_ms = (at_ms - self._start_ms) / self._half_life_ms, at_ms
+        return float(2.0 ** -min(passed, 2 * LONGEST))
+
     def at(self, at_ms: int) -> float:
-        """Weight of an event at `at_ms`. Orders stay right for streams up to some 100 half-lives (float32 ends there)."""
+        """Weight of an event at `at_ms`."""
         if self._start_ms is None:
             self._start_ms = at_ms
-        return float(2.0 ** ((at_ms - self._start_ms) / self._half_life_ms))
+        return float(2.0 ** max((at_ms - self._start_ms) / self._half_life_ms, -2 * LONGEST))
 
 
 class Histories:
@@ -87,6 +99,9 @@ class Popularity:
         return place_among_unseen(self._counts, item, self._histories.seen(user))
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
+        shrink = self._growth.shrink(at_ms)
+        if shrink != 1.0:
+            self._counts *= np.float32(shrink)
         self._counts[item] += self._growth.at(at_ms)
         self._histories.add(user, item)
 
@@ -103,6 +118,10 @@ class _DenseCounts:
         self._weights[item, others] += weights
         if self._symmetric:
             self._weights[others, item] += weights
+
+    def scale(self, factor: float) -> None:
+        """Multiply every weight."""
+        self._weights *= np.float32(factor)
 
     def combine(self, rows: NDArray[np.int32], weights: Vector) -> Vector:
         """Weighted sum of rows, each weight to the power."""
@@ -132,6 +151,9 @@ class _SparseCounts:
             self._columns[row].append(column)
             self._weights[row].append(0.0)
         self._weights[row][slot] += weight
+
+    def scale(self, factor: float) -> None:
+        self._weights = [array("f", (factor * weight for weight in row)) for row in self._weights]
 
     def combine(self, rows: NDArray[np.int32], weights: Vector) -> Vector:
         columns = np.concatenate([np.array(self._columns[row], np.int32) for row in rows])
@@ -181,6 +203,11 @@ class Covisitation:
         return place_among_unseen(scores, item, self._histories.seen(user))
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
+        shrink = self._growth.shrink(at_ms)
+        if shrink != 1.0:
+            self._counts.scale(shrink)
+            self._popularity *= np.float32(shrink)
+            self._normaliser = np.minimum(self._normaliser * np.float32(shrink**-self.alpha), 1 / TINY)
         grown = self._growth.at(at_ms)
         last = self._histories.last(user, HISTORY)
         others = last != item
@@ -190,7 +217,7 @@ class Covisitation:
         self._histories.add(user, item)
 
     def _scores(self, last: NDArray[np.int32]) -> Vector:
-        importance = self._score_weights[: len(last)] * self._popularity[last] ** -self.beta
+        importance = self._score_weights[: len(last)] * np.maximum(self._popularity[last], TINY) ** -self.beta
         return self._counts.combine(last, importance) * self._normaliser
 
 

@@ -1,5 +1,6 @@
 """A data set in memory."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +25,7 @@ class Dataset:
     """Events, oldest first; those of the same moment stay in the order of the source.
 
     users, items: [events] int32, places in `user_ids` and `item_ids`; values: [events] float32, ratings or what the action is measured in,
-    NOT_SAID throughout a data set that is not `valued`;
+    NOT_SAID where the source says none; `said`: [events] where it does (None: everywhere).
     times_ms: [events] int64, since the epoch. `catalogue` has one item per `item_ids`, also those without events;
     `ages` has a user's age in years where the source tells it.
     """
@@ -38,7 +39,7 @@ class Dataset:
     times_ms: NDArray[np.int64]
     catalogue: Sequence[Item]
     ages: Mapping[str, int] = field(default_factory=dict)
-    valued: bool = True
+    said: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -50,7 +51,7 @@ class Dataset:
     def at(self, places: slice | NDArray[np.int64]) -> "Dataset":
         """The events at `places`, which are in order."""
         columns = {name: getattr(self, name)[places] for name in ("users", "items", "values", "times_ms")}
-        return replace(self, **columns)
+        return replace(self, **columns, said=None if self.said is None else self.said[places])
 
 
 def build(
@@ -64,7 +65,8 @@ def build(
 ) -> Dataset:
     """Number the ids, put the events in order of time, and give every item an entry in the catalogue. Values of NaN are not said."""
     known = {item.item_id for item in catalogue}
-    unlisted = [Item(item_id) for item_id in dict.fromkeys(items) if item_id not in known]
+    # In no order that says when they first come up.
+    unlisted = [Item(item_id) for item_id in sorted(set(items) - known, key=_scattered)]
     everything = (*catalogue, *unlisted)
     item_ids = tuple(item.item_id for item in everything)
     user_ids = tuple(dict.fromkeys(users))
@@ -81,5 +83,9 @@ def build(
         times_ms=np.rint(times_sec[order] * 1000).astype(np.int64),
         catalogue=everything,
         ages=ages,
-        valued=not bool(np.isnan(values).all()),
+        said=~np.isnan(values)[order],
     )
+
+
+def _scattered(item_id: str) -> bytes:
+    return hashlib.blake2b(item_id.encode(), digest_size=8).digest()

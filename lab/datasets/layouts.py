@@ -118,7 +118,7 @@ def _genres(text: str) -> tuple[str, ...]:
 
 def _atomic_events(folder: Path) -> Events:
     rows = _rows(next(folder.glob("*.inter")), "utf-8", "\t")
-    next(rows)
+    next(rows, None)
     users, items, ratings, times = zip(*rows, strict=True)
     places = _atomic_item_ids(folder)
     return (
@@ -150,7 +150,7 @@ def _atomic_ages(folder: Path) -> dict[str, int]:
 def _atomic_table(folder: Path, pattern: str) -> Iterator[list[str]]:
     for path in folder.glob(pattern):
         rows = _rows(path, "utf-8", "\t")
-        next(rows)
+        next(rows, None)
         yield from rows
 
 

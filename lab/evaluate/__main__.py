@@ -34,6 +34,10 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("reports"), help="folder of the .json and the .png")
     given = parser.parse_args()
+    protocol = import_module(f"lab.evaluate.protocols.{given.protocol}")
+    for name in getattr(protocol, "WITHOUT", ()):
+        if getattr(given, name) != parser.get_default(name):
+            parser.error(f"--{name} says nothing in {given.protocol}")
     settings = load_settings(TrainerSettings)
     torch.set_num_threads(settings.trainer_threads)
     options = Options(
@@ -51,7 +55,7 @@ def main() -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDE)
-    outcome: Outcome = import_module(f"lab.evaluate.protocols.{given.protocol}").run(options, console)
+    outcome: Outcome = protocol.run(options, console)
     command = shlex.join(["python", "-m", "lab.evaluate", *sys.argv[1:]])
     written = write_outcome(outcome, given.output, command)
     for table in tables(outcome):

@@ -1,8 +1,11 @@
 """How well scores tell liked from not liked, and within which bounds that is known."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.datasets import Dataset
 from lab.evaluate.taste.state import LIKED
 from lab.replay.stream import Stream
 from services.trainer.quality import auc
@@ -13,7 +16,7 @@ Labels = NDArray[np.bool_]
 
 DRAWS = 200
 
-__all__ = ["LIKED", "auc", "intervals", "liked", "log_losses"]
+__all__ = ["LIKED", "auc", "intervals", "liked", "log_losses", "rated", "told_apart"]
 
 
 def liked(stream: Stream) -> Labels:
@@ -22,6 +25,25 @@ def liked(stream: Stream) -> Labels:
     if found.all() or not found.any():
         raise ConfigError(f"{stream.dataset} needs values below {LIKED:g} and from {LIKED:g} on, as ratings have")
     return found
+
+
+def rated(data: Dataset) -> Dataset:
+    """The same data. Raises ConfigError where an event says no rating."""
+    if data.said is not None and not data.said.all():
+        raise ConfigError(f"{data.name} says no rating of {np.count_nonzero(~data.said):,} events: each needs one here")
+    return data
+
+
+def told_apart(data: Dataset, parts: Iterable[NDArray[np.int64]], name: str = "") -> Labels:
+    """Which events are rated LIKED or better. Raises ConfigError where in one of `parts` all are or none is."""
+    labels = np.asarray(rated(data).values >= LIKED)
+    for part, use in zip(parts, ("learn", "choose", "judge"), strict=True):
+        if labels[part].all() or not labels[part].any():
+            raise ConfigError(
+                f"{name or data.name} needs ratings below {LIKED:g} and from {LIKED:g} on among those to {use} by: "
+                f"play more of it"
+            )
+    return labels
 
 
 def log_losses(logits: Scores, labels: Labels) -> NDArray[np.float64]:

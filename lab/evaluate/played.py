@@ -49,10 +49,10 @@ def play(
             events += _events(stream, records, index, [item["item_id"] for item in served["items"]], places)
         loop.act(events)
         for index in turn:
+            judge.judge(index)
             following = schedule.finish(index)
             if following is not None:
                 ready.append(following)
-        judge.advance(schedule.oldest)
         progress(schedule.played)
 
 

@@ -92,6 +92,7 @@ class Prequential:
         self._records = Records("run", stream.role, _LIMIT, 0)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._signals = 0
+        self._asked = stream.rated()
         self._liked = stream.at_least(0.0 if policy.liked_from is None else policy.liked_from)
         self.releases = 0
         self.chances = np.full(len(stream), 0.5, np.float32)  # predicted to be liked, where that is asked
@@ -199,7 +200,7 @@ class Prequential:
         self.recommender.knowledge.rebuild()
 
     def _shown(self, indices: Sequence[int], users: Sequence[User]) -> list[Shown]:
-        """Each event's item as shown alone; its chance is noted on the way."""
+        """Each event's item as shown alone, where it is rated and its user has not had it; its chance is noted on the way."""
         if self.policy.liked_from is None:
             return []
         stream = self._stream
@@ -210,6 +211,8 @@ class Prequential:
         self.shown_sec += time.process_time() - started
         shown = []
         for line, index in enumerate(indices):
+            if not self._asked[index]:
+                continue
             if ranked.predictions is not None:
                 self.chances[index] = ranked.predictions[line, 0, _CLICK]
             actions = (_CLICK if self._liked[index] else -1,)

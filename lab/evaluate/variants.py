@@ -63,7 +63,7 @@ def _measure(stream: Stream, variant: Variant, options: Options, progress: Calla
     played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, text_model)
     places = played.play(progress)
     counted, new = stream.judged(), _of_new_items(stream)
-    later = np.arange(len(stream)) >= len(stream) // 2
+    later = stream.rated() & (np.arange(len(stream)) >= len(stream) // 2)
     figures = ranking_figures(places, counted)
     return {
         "ndcg_at_10": figures["ndcg_at_10"],

@@ -115,10 +115,10 @@ class Performance:
             self.player.turn()
             for message in await lists.batch(self._poll_ms, 200):
                 self.player.take(message.value)
-            self.judge.advance(self._schedule.oldest)
+            self._judge()
             self._check()
             view.show(self._standing(behind()), time.monotonic())
-        self.judge.advance(self._schedule.oldest)
+        self._judge()
 
     async def publish(self) -> None:
         """Send what the player puts, until cancelled."""
@@ -130,10 +130,15 @@ class Performance:
         counts = {"requests without a list": observed.timeouts, "lists at their deadline": observed.stale_lists}
         return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
+    def _judge(self) -> None:
+        acted = self.player.observed.acted
+        while acted:
+            self.judge.judge(acted.popleft())
+
     def _check(self) -> None:
-        silent_sec = time.monotonic() - self.player.observed.last_list_at
-        if self.player.observed.timeouts and silent_sec > _NO_LIST_AFTER_SEC:
-            raise FatalError(f"no list for {silent_sec:.0f} s: is the scorer running, on the same topic prefix?")
+        first, last = self.player.observed.in_vain or (0.0, 0.0)
+        if last - first > _NO_LIST_AFTER_SEC:
+            raise FatalError(f"no list for {last - first:.0f} s: is the scorer running, on the same topic prefix?")
 
     def _standing(self, behind: int) -> Standing:
         versions = self.player.observed.served.versions

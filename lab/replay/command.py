@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import uvloop
 from rich.console import Console
 
@@ -50,14 +51,15 @@ def _first(group: ExceptionGroup[EddyError]) -> EddyError:
 
 
 def stream_of(dataset: Dataset, role: Role) -> Stream:
-    """A data set as the replay plays it. Where it says no values, an opinion lies in the middle, and other actions have none."""
+    """A data set as the replay plays it."""
+    said = np.ones(len(dataset), bool) if dataset.said is None else dataset.said
     return Stream(
         dataset=dataset.name,
         user_ids=dataset.user_ids,
         item_ids=dataset.item_ids,
         users=dataset.users.tolist(),
         items=dataset.items.tolist(),
-        values=dataset.values.tolist() if dataset.valued or role.opinion else [None] * len(dataset),
+        values=[value if is_said else None for value, is_said in zip(dataset.values.tolist(), said, strict=True)],
         times_ms=dataset.times_ms.tolist(),
         catalogue=[item_record(item) for item in dataset.catalogue],
         role=role,

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.datasets import SOURCES
 from lab.replay.role import MOVIELENS
 
-DATASETS = ("ml-100k", "ml-1m")
 WINDOW = 8192
 # Whoever runs a joiner for a replay sets its lateness to this: an impression may be that far behind its partition's newest event.
 MAX_SKEW_SEC = 604_800.0
@@ -72,7 +72,7 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """--dataset, --data, --scenario, --action and --limit: which events are played, and as what."""
-    parser.add_argument("--dataset", choices=DATASETS, default="ml-100k")
+    parser.add_argument("--dataset", choices=tuple(SOURCES), default="ml-100k")
     parser.add_argument(
         "--data", type=Path, help="folder or file instead of a fetched one: docs/bring-your-own-data.md"
     )

@@ -29,7 +29,10 @@ class Observed:
     shown: int = 0
     timeouts: int = 0
     stale_lists: int = 0  # answered at the deadline, without the user's last event
-    last_list_at: float = 0.0
+    in_vain: tuple[float, float] | None = (
+        None  # when the first and the last request was sent that found no answer since then
+    )
+    acted: deque[int] = field(default_factory=deque)  # events that were played, for whoever takes them
 
 
 class Player:
@@ -70,7 +73,7 @@ class Player:
         self._last_offset: dict[int, int] = {}  # user -> offset of their last event
         # When each user last acted, for those whose next list is asked for right behind it.
         self._acted_at: dict[int, float] = {}
-        self.observed = Observed(places=[NOT_SERVED] * len(stream), last_list_at=now())
+        self.observed = Observed(places=[NOT_SERVED] * len(stream))
         self.others: set[str] = set()  # requests of others that were answered meanwhile
 
     @property
@@ -115,7 +118,7 @@ class Player:
     def _observe(self, index: int, asked_at: float, applied_offset: int, version: int) -> None:
         user, now, observed = self._stream.users[index], self._now(), self.observed
         observed.lists += 1
-        observed.last_list_at = now
+        observed.in_vain = None
         observed.latencies_ms.append((now - asked_at) * 1000)
         observed.served.note(version, now)
         acted_at = self._acted_at.pop(user, None)
@@ -156,6 +159,7 @@ class Player:
     def _acted(self, index: int, offset: int) -> None:
         user = self._stream.users[index]
         self._last_offset[user] = offset
+        self.observed.acted.append(index)
         following = self._schedule.finish(index)
         if following is not None:
             self._ask(following)
@@ -168,6 +172,8 @@ class Player:
                 break
             late.append(index)
         for index in late:
-            del self._pending[index]
+            asked_at = self._pending.pop(index)
+            first, _ = self.observed.in_vain or (asked_at, asked_at)
+            self.observed.in_vain = first, asked_at
             self.observed.timeouts += 1
             self._due.append((index, ()))

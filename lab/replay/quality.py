@@ -44,10 +44,11 @@ class Score:
 
 
 class Judge:
-    """Judges model and baselines on the same events, in global time order, each event before anybody learns it.
+    """Judges model and baselines on the same events in the order of play, each event before anybody learns it.
 
-    Only events of users with at least one earlier event count, and of items that the user has not had. `places` is filled by the replay:
-    the place of the historical item in the served list, -1 where it was not there or no list came.
+    Many users are played at once, some ahead of others in event time: what that tells of the future, the baselines are told as well, and
+    they learn each event at once. Only events of users with at least one earlier event count, and of items that the user has not had.
+    `places` is filled by the replay: the place of the historical item in the served list, -1 where it was not there or no list came.
     """
 
     def __init__(self, stream: Stream, places: list[int], baselines: Mapping[str, Baseline]) -> None:
@@ -55,16 +56,10 @@ class Judge:
         self._places = places
         self._baselines = dict(baselines)
         self._judged = stream.judged()
-        self._next = 0
         self.scores = {name: Score() for name in ("model", *baselines)}
 
-    def advance(self, end: int) -> None:
-        """Judge the events before `end` that have not been judged yet."""
-        for index in range(self._next, end):
-            self._judge(index)
-        self._next = max(self._next, end)
-
-    def _judge(self, index: int) -> None:
+    def judge(self, index: int) -> None:
+        """The event has been played: judge it, then teach it to the baselines."""
         stream = self._stream
         user, item, at_ms = stream.users[index], stream.items[index], stream.times_ms[index]
         if self._judged[index]:

@@ -23,7 +23,6 @@ class Schedule:
         self._next = 0
         self._played = 0
         self.oldest = 0
-        self.in_flight = 0
 
     @property
     def finished(self) -> bool:
@@ -42,7 +41,6 @@ class Schedule:
                 ready.append(index)
             else:
                 queue.append(index)
-        self.in_flight += len(ready)
         return ready
 
     def finish(self, index: int) -> int | None:
@@ -55,7 +53,6 @@ class Schedule:
         if queue:
             return queue.popleft()
         del self._waiting[self._users[index]]
-        self.in_flight -= 1
         return None
 
     @property

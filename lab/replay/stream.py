@@ -33,11 +33,19 @@ class Stream:
 
     def judged(self) -> NDArray[np.bool_]:
         """Which events are judged: those that are not their user's first, and the first of their user on their item."""
-        users, items = np.array(self.users, np.int64), np.array(self.items, np.int64)
-        first, new = np.zeros(len(self), bool), np.zeros(len(self), bool)
-        first[np.unique(users, return_index=True)[1]] = True
-        new[np.unique(users * len(self.item_ids) + items, return_index=True)[1]] = True
-        return new & ~first
+        first = np.zeros(len(self), bool)
+        first[np.unique(np.array(self.users, np.int64), return_index=True)[1]] = True
+        return self._new_to_user() & ~first
+
+    def rated(self) -> NDArray[np.bool_]:
+        """Which events say a value, and are the first of their user on their item."""
+        return self._new_to_user() & np.array([value is not None for value in self.values], bool)
+
+    def _new_to_user(self) -> NDArray[np.bool_]:
+        pairs = np.array(self.users, np.int64) * len(self.item_ids) + np.array(self.items, np.int64)
+        new = np.zeros(len(self), bool)
+        new[np.unique(pairs, return_index=True)[1]] = True
+        return new
 
     def at_least(self, least: float) -> NDArray[np.bool_]:
         """Which events say a value of at least that."""

@@ -202,6 +202,6 @@ class EncoderTrainer:
 
     def _candidates_in(self, scenario: int, windows: Sequences, mentioned: NDArray[np.int64]) -> Candidates:
         pool, targets = self.table.rows_in(scenario), targets_in(windows, scenario)
-        if len(pool) < self.policy.full_softmax_items:
+        if len(pool) <= self.policy.full_softmax_items:
             return every_item(pool, targets)
         return sample_items(pool, mentioned, targets, self._counts(scenario), self.policy.negatives, self._random)

@@ -80,12 +80,13 @@ class Snapshot:
         self._scenario_ids = scenario_ids
         if len({len(column) for column in self._columns}) > 1:
             raise PoisonError("undecodable", "history columns of unequal length")
-        _finite(sum(history["values"]))
+        _finite(sum(history["values"]))  # refused now, not when somebody looks
 
     def __iter__(self) -> Iterator[Past]:
         for item, action, scenario, value, at in zip(*self._columns, strict=True):
-            if item:
-                yield Past(item, 1 + _ACTION_INDEX.get(action, -1), self._scenario_ids.get(scenario, 0), value, at)
+            known = self._scenario_ids.get(scenario)
+            if item and known is not None:  # a scenario may be gone since
+                yield Past(item, 1 + _ACTION_INDEX.get(action, -1), known, _finite(value), at)
 
 
 class ExampleParser:

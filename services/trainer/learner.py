@@ -203,6 +203,9 @@ class Learner:
             )
         # A later, stronger action on an item is no second label of it.
         first = np.repeat([each.kind == "label" for each in labelled], [len(each.features) for each in labelled])
+        first = first[
+            len(first) - len(shown.actions) :
+        ]  # more than fits the memory came at once: its last ones are there
         if first.any():
             chances = torch.sigmoid(serving.shown(shown.features, shown.scenarios, shown.positions)).numpy()
             self.quality.add_shown(chances[first], shown.scenarios.numpy()[first], shown.actions.numpy()[first])

@@ -58,10 +58,10 @@ class Quality:
             judged.actions = _last(judged.actions, actions[mine])
 
     def add_lists(self, scores: F32, scenarios: I64, chosen: Chosen) -> None:
-        """Scores [B, C] of considered candidates and which of them was chosen; a tie counts against the model."""
+        """Scores [B, C] of considered candidates and which of them was chosen; a tie, or what is no number, counts against the model."""
         targets, filled = chosen.targets.numpy(), chosen.filled(scores.shape[1]).numpy()
         wanted = scores[np.arange(len(scores)), targets][:, None]
-        places = ((scores >= wanted) & filled).sum(axis=1) - 1
+        places = (~(scores < wanted) & filled).sum(axis=1) - 1
         for scenario, judged in self._present(scenarios):
             judged.places = _last(judged.places, places[scenarios == scenario])
 

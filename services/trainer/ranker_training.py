@@ -11,7 +11,6 @@ from torch import Tensor
 from services.trainer.examples import NextItem, Shown
 from services.trainer.models.ranker import Ranker, action_losses
 from services.trainer.ranking_memory import ListMemory, Lists, ShownItems, ShownMemory
-from shared.model_contract import FEATURES
 
 NORM_LIMIT = 5.0
 OFFSET_SPEED = 5.0
@@ -68,7 +67,7 @@ class RankerTrainer:
         ranked = [event for event in events if event.target >= 0 and len(event.features) and not event.superseded]
         lists = self.lists.add(ranked)
         items = self.shown.add(shown)
-        for features in (lists.features.reshape(-1, len(FEATURES)), items.features):
+        for features in (lists.features[lists.chosen.filled(lists.features.shape[1])], items.features):
             if len(features):
                 self.ranker.standardise_by(features)
         self._fresh_events += len(events) if len(self.lists) else 0

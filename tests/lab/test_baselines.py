@@ -13,11 +13,10 @@ from lab.baselines import DAY_MS, Covisitation, Histories, Popularity, place_amo
 ITEMS, USERS, EVENTS = 30, 6, 400
 
 
-@pytest.fixture
-def events() -> list[tuple[int, int, int]]:
+def events_of(days: int) -> list[tuple[int, int, int]]:
     """User, item and time of a stream in which users come back to items now and then."""
     source = random.Random(7)
-    times = sorted(source.randrange(400 * DAY_MS) for _ in range(EVENTS))
+    times = sorted(source.randrange(days * DAY_MS) for _ in range(EVENTS))
     return [(source.randrange(USERS), min(int(source.expovariate(0.15)), ITEMS - 1), at) for at in times]
 
 
@@ -27,10 +26,11 @@ def places_by_definition(scores: dict[int, float], item: int, seen: set[int]) ->
     return sum(1 for other in range(ITEMS) if other not in seen and scores[other] > scores[item] * (1 + 1e-6))
 
 
-def test_popularity_is_the_decayed_count_of_unseen_items(events: list[tuple[int, int, int]]) -> None:
+@pytest.mark.parametrize("days", [400, 3000])
+def test_popularity_is_the_decayed_count_of_unseen_items(days: int) -> None:
     baseline = Popularity(ITEMS, half_life_days=30)
     past: list[tuple[int, int, int]] = []
-    for user, item, at in events:
+    for user, item, at in events_of(days):
         scores: dict[int, float] = defaultdict(float)
         for _, other, then in past:
             scores[other] += 2.0 ** ((then - at) / (30 * DAY_MS))
@@ -41,9 +41,9 @@ def test_popularity_is_the_decayed_count_of_unseen_items(events: list[tuple[int,
 
 
 @pytest.mark.parametrize("dense_items", [ITEMS, ITEMS - 1])
-def test_covisitation_is_what_its_docstring_says(
-    events: list[tuple[int, int, int]], dense_items: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("days", [400, 5000])
+def test_covisitation_is_what_its_docstring_says(days: int, dense_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = events_of(days)
     monkeypatch.setattr(baselines, "DENSE_ITEMS", dense_items)
     rule = Covisitation(ITEMS)
     weights: dict[tuple[int, int], float] = defaultdict(float)
@@ -74,6 +74,21 @@ def test_covisitation_is_what_its_docstring_says(
         if item in histories[user]:
             histories[user].remove(item)
         histories[user].append(item)
+
+
+@pytest.mark.parametrize("dense_items", [ITEMS, ITEMS - 1])
+def test_a_century_is_no_reason_to_be_right(dense_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond what float32 holds a baseline once found everything: nothing was better than infinity."""
+    monkeypatch.setattr(baselines, "DENSE_ITEMS", dense_items)
+    source = random.Random(1)
+    times = [0, *sorted(source.randrange(10_000 * DAY_MS, 36_500 * DAY_MS) for _ in range(EVENTS))]
+    for rule in (Popularity(ITEMS), Covisitation(ITEMS)):
+        places = []
+        for at in times:
+            user, item = source.randrange(USERS), source.randrange(ITEMS)
+            places.append(rule.place(user, item))
+            rule.learn(user, item, at)
+        assert np.mean(places[-200:]) > ITEMS / 4
 
 
 def test_a_tie_is_decided_for_the_baseline() -> None:

@@ -62,7 +62,30 @@ def test_without_values_and_items_there_are_events_alone(tmp_path: Path) -> None
     short = "events: orders.csv\nuser: customer\nitem: sku\ntime: at\n"
     data = read_folder(shop(tmp_path, **{"mapping.yaml": short}))
     assert set(data.values) == {3.0}
-    assert data.catalogue == (Item("a1"), Item("b2"))
+    assert set(data.catalogue) == {Item("a1"), Item("b2")}
+
+
+def test_ids_are_as_they_are_written_and_a_value_may_be_missing(tmp_path: Path) -> None:
+    """A number in one file and a word in the other, zeros in front, the id as the title, microseconds."""
+    files = {
+        "orders.csv": "customer,sku,stars,at\n01,007,,2024-05-01T10:00:00.123456\n2,7,4,2024-05-01T11:00:00.5\n",
+        "catalogue.csv": "sku,department\n007,Films\nb-1,Books\n",
+        "mapping.yaml": MAPPING.replace("title: name", "title: sku"),
+    }
+    data = read_folder(shop(tmp_path, **files))
+    assert events_of(data) == [("01", "007", 3.0, 1_714_557_600_123), ("2", "7", 4.0, 1_714_561_200_500)]
+    assert data.said is not None
+    assert data.said.tolist() == [False, True]
+    assert data.catalogue == (Item("007", "007", None, ("Films",)), Item("b-1", "b-1", None, ("Books",)), Item("7"))
+
+
+def test_parts_that_do_not_agree_are_named(tmp_path: Path) -> None:
+    folder = shop(tmp_path, **{"mapping.yaml": MAPPING.replace("orders.csv", "part-*.parquet")})
+    for number, at in enumerate((1_714_557_600, "yesterday")):
+        table = arrow.table({"customer": ["anna"], "sku": ["a1"], "stars": [1.0], "at": [at]})
+        parquet.write_table(table, folder / f"part-{number}.parquet")
+    with pytest.raises(ConfigError, match=r"part-\*\.parquet in .* do not hold the same"):
+        read_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +101,8 @@ def test_without_values_and_items_there_are_events_alone(tmp_path: Path) -> None
         ),
         ({"orders.csv": EVENTS.replace("anna,a1", ",a1")}, "orders.csv: customer is empty in 1 of 3 rows"),
         ({"orders.csv": EVENTS.replace(",5,", ",many,")}, "stars holds what is no number"),
+        ({"orders.csv": "customer,sku,stars,at\nanna,a1,5,10:00:00\n"}, "at holds no moments of time"),
+        ({"orders.csv": EVENTS.replace("2024-05-01T10:00:00", "")}, "orders.csv: at is empty in 1 of 3 rows"),
         ({"orders.csv": "customer,sku,stars,at\nanna\n"}, "cannot read"),
         ({"orders.csv": "customer,sku,stars,at\n"}, "holds no events"),
     ],

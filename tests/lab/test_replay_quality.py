@@ -31,10 +31,9 @@ def test_gain_is_discounted_by_place_and_cut_at_ten() -> None:
 def test_first_events_do_not_count_and_every_event_is_learned_after_it_is_asked_for() -> None:
     recorder = Recorder()
     judge = Judge(stream([0, 1, 0], [5, 6, 7]), [0, 0, 1], {"recorder": recorder})
-    judge.advance(2)
-    judge.advance(1)
-    judge.advance(3)
-    assert recorder.calls == [("learn", 0, 5), ("learn", 1, 6), ("place", 0, 7), ("learn", 0, 7)]
+    for index in (1, 0, 2):
+        judge.judge(index)
+    assert recorder.calls == [("learn", 1, 6), ("learn", 0, 5), ("place", 0, 7), ("learn", 0, 7)]
     assert judge.scores["model"].as_dict()["ndcg_at_10"] == gain_at_10(1)
     assert judge.scores["recorder"].as_dict()["hr_at_10"] == 1.0
 
@@ -43,7 +42,9 @@ def test_what_a_user_has_had_is_not_judged() -> None:
     played = stream([3, 3, 1, 3, 1, 3], [7, 8, 7, 7, 8, 9])
     assert played.judged().tolist() == [False, True, False, False, True, True]
     recorder = Recorder()
-    Judge(played, [0] * 6, {"recorder": recorder}).advance(6)
+    judge = Judge(played, [0] * 6, {"recorder": recorder})
+    for index in range(6):
+        judge.judge(index)
     assert [call for call in recorder.calls if call[0] == "place"] == [
         ("place", 3, 8),
         ("place", 1, 8),
@@ -54,7 +55,8 @@ def test_what_a_user_has_had_is_not_judged() -> None:
 def test_tenths_are_of_the_stream() -> None:
     places = [NOT_SERVED] * 10 + [0] * 10
     judge = Judge(stream([0] * 20, list(range(20))), places, {})
-    judge.advance(20)
+    for index in range(20):
+        judge.judge(index)
     scores = judge.scores["model"].as_dict()
     assert scores["ndcg_at_10_by_tenth"] == [0.0] * 5 + [1.0] * 5
     assert scores["hr_at_10"] == 10 / 19

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from io import StringIO
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from lab.evaluate.protocols import ctr, domains, ratings
 from lab.evaluate.protocols.ratings import decide, validate
 from lab.evaluate.taste.features import NAMES, features
 from lab.evaluate.taste.model import Events, FitPolicy, TasteModel, fit
+from shared.errors import ConfigError
 from tests.lab.test_protocols import OPTIONS
 
 USERS, ITEMS, EVENTS = 30, 20, 1500
@@ -130,9 +133,14 @@ def test_auc_counts_pairs_and_halves_ties() -> None:
 def test_intervals_hold_the_figure_and_are_wider_for_fewer_users() -> None:
     random = np.random.default_rng(0)
     labels = random.random(2000) < 0.5
-    scores = labels + random.normal(0, 1.5, 2000)
-    found = [intervals(scores, labels, (np.arange(2000) % users).astype(np.int32), 0)["auc"] for users in (1000, 10)]
+    # What users have in common: each tells with a sharpness of their own.
+    sharp = np.repeat(random.random(20) * 4, 100)
+    scores = sharp * labels + random.normal(0, 1.5, 2000)
+    own, few = ((np.arange(2000) // size).astype(np.int32) for size in (1, 100))
+    found = [intervals(scores, labels, users, 0)["auc"] for users in (own, few)]
     assert all(low < auc(scores, labels) < high for low, high in found)
+    widths = [high - low for low, high in found]
+    assert widths[1] > 1.3 * widths[0]
 
 
 def test_each_protocol_of_ratings_beats_what_it_stands_beside(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,3 +156,26 @@ def test_each_protocol_of_ratings_beats_what_it_stands_beside(data: Dataset, mon
     for split in ("time", "random"):
         assert found[domains][f"{split}: joint"]["auc"] > 0.6
         assert found[domains][f"{split}: solo"].keys() == {"auc", "auc 1-24", "auc 25-34", "auc 35+"}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "change", "says"),
+    [
+        (ctr, {"said": np.zeros(EVENTS, bool)}, "tiny says no rating of 1,500 events"),
+        (ratings, {"said": np.arange(EVENTS) > 0}, "tiny says no rating of 1 events"),
+        (
+            ctr,
+            {"values": np.full(EVENTS, 5, np.float32)},
+            "tiny needs ratings below 4 and from 4 on among those to learn by",
+        ),
+        (domains, {"ages": dict.fromkeys((f"u{number}" for number in range(USERS)), 30)}, "tiny, 1-24, needs ratings"),
+        (domains, {"ages": {"u0": 20}}, "does not say how old user u1 is"),
+        (ctr, {"item_ids": [f"i{number}" for number in range(20_000)]}, "tiny has 20,000 items"),
+    ],
+)
+def test_what_a_protocol_of_ratings_cannot_use_is_said(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, protocol: ModuleType, change: dict[str, Any], says: str
+) -> None:
+    monkeypatch.setattr(protocol, "load", lambda *_: replace(data, **change))
+    with pytest.raises(ConfigError, match=says):
+        protocol.run(OPTIONS, Console(file=StringIO()))

@@ -84,3 +84,16 @@ def test_a_history_with_unequal_columns_is_refused() -> None:
     history = {"item_ids": ["m8"], "actions": [], "scenarios": ["video"], "values": [1.0], "occurred_at": [1]}
     with pytest.raises(PoisonError):
         PARSER.parse(example_record(history=history))
+
+
+def test_what_was_done_in_a_scenario_that_is_gone_is_left_out() -> None:
+    history = {
+        "item_ids": ["m7", "m8"],
+        "actions": ["click", "click"],
+        "scenarios": ["of yore", "video"],
+        "values": [1.0, 7.0],
+        "occurred_at": [1, 2],
+    }
+    example = PARSER.parse(decoded(example_record(history=history)))
+    assert isinstance(example, NextItem)
+    assert [(past.item_id, past.scenario, past.value) for past in example.history] == [("m8", VIDEO, 1.0)]

@@ -13,10 +13,12 @@ from services.trainer.encoder_training import EncoderPolicy
 from services.trainer.examples import NextItem, Shown
 from services.trainer.gate import HELD, LOG_LOSS
 from services.trainer.learner import ItemContent, Learner, LearnerPolicy, RolledBack
+from services.trainer.quality import JUDGED
+from services.trainer.ranking_memory import SHOWN
 from shared.paths import REPO_ROOT
 from shared.scenarios import load_scenarios
 from shared.text import TEXT_DIM, Texts
-from tests.trainer.factories import CLICK, SCENARIOS, VIDEO, a_stream, features, learner, next_item, turned_round
+from tests.trainer.factories import CLICK, SCENARIOS, VIDEO, a_stream, features, learner, next_item, shown, turned_round
 
 SHOP = SCENARIOS["shop"].id
 
@@ -278,3 +280,12 @@ def test_an_item_that_names_a_scenario_is_in_it_also_where_that_comes_later(tmp_
             ["here", "anywhere"],
             ["anywhere"],
         ]
+
+
+def test_more_labels_than_the_memory_holds_may_come_at_once() -> None:
+    one = learner(3)
+    lists = [shown(1000, positive=3, seed=seed) for seed in range(SHOWN // 1000 + 2)]
+    one.observe([replace(lists[0], kind="upgrade"), *lists])
+    assert len(one.quality._scenarios[VIDEO].actions) == JUDGED
+    one.step()
+    assert one.snapshot().finite()

@@ -58,3 +58,12 @@ def test_auc_is_that_of_all_pairs() -> None:
     pairs = (scores[labels][:, None] > scores[~labels]) + 0.5 * (scores[labels][:, None] == scores[~labels])
     assert auc(scores, labels) == pytest.approx(pairs.mean())
     assert math.isnan(auc(scores, np.ones(60, bool)))
+
+
+def test_what_is_no_number_finds_nothing() -> None:
+    quality = Quality(SCENARIOS)
+    scores = np.array([[math.nan, 1.0, 2.0], [1.0, math.nan, 0.0]], np.float32)
+    chosen = Chosen(torch.tensor([3, 3]), torch.tensor([0, 0]), torch.ones(2))
+    quality.add_lists(scores, np.full(2, VIDEO), chosen)
+    expected = (1 / math.log2(4) + 1 / math.log2(3)) / 2
+    assert quality.figures()["video"].ndcg == pytest.approx(expected)

@@ -98,3 +98,11 @@ def test_long_lists_keep_their_target() -> None:
         assert np.array_equal(lists.features[0, place].numpy(), candidates[target].astype(np.float32))
         assert place == pytest.approx(target / 2, abs=2)
         assert len(np.unique(lists.features[0].numpy(), axis=0)) == LONGEST
+
+
+def test_inputs_are_standardised_by_the_places_that_are_filled() -> None:
+    trainer = RankerTrainer(Listwise, RankerPolicy(), torch.zeros(MAX_SCENARIOS, len(ACTIONS), dtype=torch.bool), 0)
+    long, short = (next_item("u", "i", 0, 0, 3 + features(rows, rows)) for rows in (50, 2))
+    trainer.observe([long, short], [])
+    together = np.concatenate([long.features, short.features]).astype(np.float32)
+    np.testing.assert_allclose(trainer.ranker.mean.numpy(), together.mean(axis=0), atol=1e-3)

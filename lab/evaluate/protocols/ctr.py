@@ -10,14 +10,14 @@ import numpy as np
 from rich.console import Console
 
 from lab.datasets import load
-from lab.evaluate.labels import auc, intervals, log_losses
+from lab.evaluate.labels import auc, intervals, log_losses, told_apart
 from lab.evaluate.options import Options
 from lab.evaluate.outcome import MODEL, Outcome
 from lab.evaluate.progress import bar
 from lab.evaluate.taste.factors import fit_factors
 from lab.evaluate.taste.features import NAMES, features
 from lab.evaluate.taste.model import Events, FitPolicy, fit
-from lab.evaluate.taste.state import F32, I64, LIKED
+from lab.evaluate.taste.state import F32, I64
 
 TRAIN, VALID = 0.8, 0.9
 BIASES = ("level", "item mean")
@@ -27,6 +27,7 @@ ANCHORS = {
         "logistic MF, measured before": {"auc": 0.7944},
     }
 }
+WITHOUT = ("scenario", "action", "model", "text")  # options that say nothing here
 
 
 def run(options: Options, console: Console) -> Outcome:
@@ -34,6 +35,7 @@ def run(options: Options, console: Console) -> Outcome:
     data = load(options.dataset, options.data).cut(options.limit)
     started = time.monotonic()
     train, valid, asked = split_by_time(len(data))
+    liked = told_apart(data, (train, valid, asked))
     items, users = len(data.item_ids), data.users.astype(np.int64)
     item, alone = data.items.astype(np.int64), np.zeros(len(data), np.int64)
     found: dict[str, F32] = {}
@@ -49,8 +51,8 @@ def run(options: Options, console: Console) -> Outcome:
             if name == MODEL:
                 biases = Events(x[:, [NAMES.index(one) for one in BIASES]], item * 0, alone, data.values)
                 found["biases"] = fit(biases, 1, train, valid, asked, 0, FitPolicy(hidden=()), options.seed)
-    found["logistic MF"] = fit_factors(users, item, data.values >= LIKED, train, valid, asked, options.seed)
-    labels = data.values[asked] >= LIKED
+    found["logistic MF"] = fit_factors(users, item, liked, train, valid, asked, options.seed)
+    labels = liked[asked]
     return Outcome(
         protocol="ctr",
         dataset=data.name,

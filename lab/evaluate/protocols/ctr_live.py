@@ -29,6 +29,7 @@ def run(options: Options, console: Console) -> Outcome:
     stream = whole_stream(options).cut(options.limit)
     started = time.monotonic()
     train, _, asked = split_by_time(len(stream))
+    asked = asked[stream.rated()[asked]]
     labels = liked(stream)[asked]
     policy = PrequentialPolicy(
         micro_batch=MICRO_BATCH,

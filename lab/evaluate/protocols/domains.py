@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from lab.datasets import Dataset, load
-from lab.evaluate.labels import auc
+from lab.evaluate.labels import auc, told_apart
 from lab.evaluate.options import Options
 from lab.evaluate.outcome import Outcome
 from lab.evaluate.progress import bar, further
@@ -25,6 +25,7 @@ AGES = (25, 35)
 SCENARIOS = ("1-24", "25-34", "35+")
 SOLO = FitPolicy(epochs=6)
 ANCHORS = {"ml-1m": {"random: HAMUR (Li et al. 2023)": {"auc": 0.8133}}}
+WITHOUT = ("scenario", "action", "model", "text")  # options that say nothing here
 
 
 def run(options: Options, console: Console) -> Outcome:
@@ -32,16 +33,21 @@ def run(options: Options, console: Console) -> Outcome:
     data = load(options.dataset, options.data).cut(options.limit)
     if not data.ages:
         raise ConfigError(f"{data.name} does not say how old its users are: `domains` needs ml-1m or ml-100k")
+    ageless = next((user for user in data.user_ids if user not in data.ages), None)
+    if ageless is not None:
+        raise ConfigError(f"{data.name} does not say how old user {ageless} is")
     started = time.monotonic()
     ages = np.array([data.ages[user] for user in data.user_ids])
     scenarios = np.digitize(ages, AGES).astype(np.int64)[data.users]
     order = np.random.default_rng(options.seed).permutation(len(data))
+    splits = {"time": split_by_time(len(data))}
+    splits["random"] = tuple(np.sort(order[part]) for part in splits["time"])  # type: ignore[assignment]  # three again
+    for scenario, name in enumerate(SCENARIOS):
+        for parts in splits.values():
+            told_apart(data, [part[scenarios[part] == scenario] for part in parts], f"{data.name}, {name},")
     methods = {}
     with bar(console, "domains", 4 * len(data)) as show:
-        for number, split in enumerate(("time", "random")):
-            parts = split_by_time(len(data))
-            if split == "random":
-                parts = tuple(np.sort(order[part]) for part in parts)  # type: ignore[assignment]  # three again
+        for number, (split, parts) in enumerate(splits.items()):
             known = np.ones(len(data), bool)
             if split == "random":
                 known = np.isin(np.arange(len(data)), parts[0])

@@ -21,6 +21,7 @@ from lab.evaluate.outcome import BY_TENTH, MODEL, Outcome
 from lab.evaluate.progress import bar
 from lab.evaluate.ranking import gains_at_10, ranking_figures
 from services.trainer.encoder_training import EncoderTrainer
+from shared.errors import ConfigError
 from shared.model_contract import ACTIONS
 
 _DENSE = OfflinePolicy(epochs=16, users=64, rate=4e-3, dropout=0.2)
@@ -41,6 +42,7 @@ ANCHORS = {
     "Yelp": {"S3-Rec (Zhou et al. 2020)": {"hr_at_10": 0.0341, "ndcg_at_10": 0.0168}},
     "LastFM": {"S3-Rec (Zhou et al. 2020)": {"hr_at_10": 0.0743, "ndcg_at_10": 0.0427}},
 }
+WITHOUT = ("scenario", "action", "text")  # options that say nothing here
 
 
 def run(options: Options, console: Console) -> Outcome:
@@ -50,7 +52,11 @@ def run(options: Options, console: Console) -> Outcome:
     histories = histories_of(dataset, options.limit)
     items, last = len(dataset.item_ids), histories.lengths() - 1
     kept = np.flatnonzero(last >= 2)
-    policy = _DENSE if histories.lengths().mean() >= DENSE_FROM else _SPARSE
+    if not len(kept):
+        raise ConfigError(
+            f"{dataset.name} has no user with three events: one to learn from, one to choose by, one to find"
+        )
+    policy = _DENSE if len(histories.rows) >= DENSE_FROM * np.count_nonzero(last >= 0) else _SPARSE
     best = _Best(histories, kept, last - 1)
     with bar(console, f"loo {dataset.name}", policy.epochs, "epochs") as show:
 
@@ -102,7 +108,7 @@ def histories_of(dataset: Dataset, limit: int | None = None, scenario: int = 0) 
         starts=np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(dataset.user_ids)))]),
         rows=dataset.items[:limit][order].astype(np.int64) + 1,
         actions=np.full(len(users), 1 + ACTIONS.index("rate")),
-        values=((dataset.values[:limit][order] - 1) / 4).astype(np.float32),
+        values=np.clip((dataset.values[:limit][order] - 1) / 4, 0, 1).astype(np.float32),
         scenarios=np.full(len(users), scenario),
         at=dataset.times_ms[:limit][order] / 1000.0,
     )

@@ -8,6 +8,8 @@ from lab.evaluate.variants import Variant, compare
 from services.trainer.learner import LearnerPolicy
 from services.trainer.models import MODELS
 
+WITHOUT = ("model",)  # options that say nothing here
+
 
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it, once for each model."""

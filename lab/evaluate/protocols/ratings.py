@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from lab.datasets import Dataset, load
+from lab.evaluate.labels import rated
 from lab.evaluate.options import Options
 from lab.evaluate.outcome import MODEL, Outcome
 from lab.evaluate.progress import bar
@@ -32,11 +33,12 @@ EVEN_LOGITS = tuple(
 RATINGS = np.arange(1.0, 6.0)
 ANSWERS = np.arange(1.0, 5.001, 0.05)
 ANCHORS = {"ml-100k": {"River's BiasedMF": {"mae": 0.7486, "rmse": 0.9479}}}
+WITHOUT = ("scenario", "action", "model", "text")  # options that say nothing here
 
 
 def run(options: Options, console: Console) -> Outcome:
     """The whole data set, or the first `limit` events of it."""
-    data = load(options.dataset, options.data).cut(options.limit)
+    data = rated(load(options.dataset, options.data).cut(options.limit))
     started = time.monotonic()
     with bar(console, "ratings", 2 * len(data)) as show:
         x = features(data, np.ones(len(data), bool), show)

@@ -48,6 +48,9 @@ class _Part:
         return self.histories.lengths() - 1
 
 
+WITHOUT = ("scenario", "action", "text")  # options that say nothing here
+
+
 def run(options: Options, console: Console) -> Outcome:
     """All files of sequences in the folder that `--data` names. Raises ConfigError where there are none."""
     if options.data is None or not options.data.is_dir():

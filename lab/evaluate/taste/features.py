@@ -26,6 +26,7 @@ from lab.evaluate.taste.state import (
     item_state,
     lookback,
 )
+from shared.errors import ConfigError
 
 NAMES = (
     "level",
@@ -42,6 +43,7 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 Ints: TypeAlias = NDArray[np.integer[Any]]
 
 PORTION = 20_000
+MOST_ITEMS = 12_000  # three matrices of items by items: 1.7 GB
 SESSION_SEC = 1800.0
 SECONDS_A_DAY = 86_400.0
 FIRST_GAP_SEC = 1e7
@@ -49,7 +51,11 @@ YEARS = 5.0  # decay of the likeness of two years
 
 
 def features(data: Dataset, known: Bool, progress: Callable[[int], None] = lambda _: None) -> F32:
-    """[N, len(NAMES)]; `known` [N] says which events leave a trace."""
+    """[N, len(NAMES)]; `known` [N] says which events leave a trace. Raises ConfigError for more than MOST_ITEMS items."""
+    if len(data.item_ids) > MOST_ITEMS:
+        raise ConfigError(
+            f"{data.name} has {len(data.item_ids):,} items: their neighbours are counted for up to {MOST_ITEMS:,}"
+        )
     states, before = item_state(data, known), lookback(data.users, known)
     residuals = (data.values - states.mean).astype(np.float32)
     content = _Content(data)
