@@ -218,7 +218,7 @@ class Covisitation:
 
     def _scores(self, last: NDArray[np.int32]) -> Vector:
         importance = self._score_weights[: len(last)] * np.maximum(self._popularity[last], TINY) ** -self.beta
-        return self._counts.combine(last, importance) * self._normaliser
+        return self._counts.combine(last, np.asarray(importance, np.float32)) * self._normaliser
 
 
 class Transitions:

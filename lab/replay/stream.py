@@ -39,7 +39,8 @@ class Stream:
 
     def rated(self) -> NDArray[np.bool_]:
         """Which events say a value, and are the first of their user on their item."""
-        return self._new_to_user() & np.array([value is not None for value in self.values], bool)
+        said = np.array([value is not None for value in self.values], bool)
+        return np.asarray(self._new_to_user() & said)
 
     def _new_to_user(self) -> NDArray[np.bool_]:
         pairs = np.array(self.users, np.int64) * len(self.item_ids) + np.array(self.items, np.int64)
