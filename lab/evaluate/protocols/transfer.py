@@ -32,7 +32,7 @@ DRAWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A scenario: its name, its histories with item rows from 1, and its number."""
+    """A scenario: its name, its histories with item rows from 1, and how many items it has."""
 
     name: str
     histories: Histories
