@@ -16,7 +16,9 @@ from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     KafkaConnectionError,
     KafkaError,
+    NoError,
     TopicAlreadyExistsError,
+    for_code,
 )
 from aiokafka.helpers import create_ssl_context
 from aiokafka.partitioner import murmur2
@@ -28,6 +30,7 @@ from shared.topics import topics
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024
+MOST_KEPT_BYTES = MAX_REQUEST_BYTES - 64 * 1024  # of a dead letter's payload: the rest of it has to fit beside
 COORDINATOR_TRIES = 50
 
 
@@ -180,10 +183,7 @@ class Bus:
                 new = NewTopic(
                     self.full_name(topic.name), self.partitions, self._replication, topic_configs=topic.config()
                 )
-                try:
-                    await admin.create_topics([new])
-                except TopicAlreadyExistsError:
-                    continue
+                self._check_created(topic.name, await admin.create_topics([new]))
             await self._check_partitions(admin)
         finally:
             await admin.close()
@@ -195,7 +195,12 @@ class Bus:
         admin = AIOKafkaAdminClient(**self._client)
         await self._start(admin, "start", "close")
         try:
-            await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(self._prefix)])
+            for _ in range(COORDINATOR_TRIES):  # the broker that we ask is told a little later
+                ours = [name for name in await admin.list_topics() if name.startswith(self._prefix)]
+                if not ours:
+                    return
+                await admin.delete_topics(ours)
+                await asyncio.sleep(0.1)
         finally:
             await admin.close()
 
@@ -225,22 +230,47 @@ class Bus:
             await admin.close()
         raise GroupCoordinatorNotAvailableError(f"nobody tells what group {group} has committed")
 
+    def _check_created(self, topic: str, response: Any) -> None:
+        """The client answers with codes and raises nothing."""
+        for name, code, *said in response.topic_errors:
+            error = for_code(code)
+            if error not in (NoError, TopicAlreadyExistsError):
+                raise FatalError(
+                    f"cannot create topic {name} with {self.partitions} partitions and EDDY_TOPIC_REPLICATION={self._replication}: "
+                    f"{(said and said[0]) or error.__name__}"
+                )
+
     async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
-        described = await admin.describe_topics([self.full_name(name) for name in topics()])
+        described = await self._described(admin)
         for topic in described:
-            if topic["error_code"] == 0 and len(topic["partitions"]) != self.partitions:
+            if len(topic["partitions"]) != self.partitions:
                 raise FatalError(
                     f"topic {topic['topic']} has {len(topic['partitions'])} partitions, Eddy needs {self.partitions}: "
                     "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to start afresh"
                 )
+
+    async def _described(self, admin: AIOKafkaAdminClient) -> list[dict[str, Any]]:
+        """All topics, once the broker that we ask knows of them: what was just created it may not."""
+        for _ in range(COORDINATOR_TRIES):
+            described: list[dict[str, Any]] = await admin.describe_topics([self.full_name(name) for name in topics()])
+            unknown = [topic["topic"] for topic in described if topic["error_code"]]
+            if not unknown:
+                return described
+            await asyncio.sleep(0.2)
+        raise FatalError(f"{self._servers} does not tell of the topics {', '.join(unknown)}: may we read them?")
 
     async def _start(self, client: Any, start: str = "start", stop: str = "stop") -> None:
         try:
             await getattr(client, start)()
         except (KafkaConnectionError, OSError) as error:
             await getattr(client, stop)()
+            secured = (
+                ""
+                if self.login.protocol == "PLAINTEXT"
+                else f", or nobody lets us in: {error} (EDDY_KAFKA_SECURITY and beside it)"
+            )
             raise FatalError(
-                f"no Kafka at {self._servers}: start one (`make broker`) or set EDDY_KAFKA_BOOTSTRAP_SERVERS"
+                f"no Kafka at {self._servers}: start one (`make broker`) or set EDDY_KAFKA_BOOTSTRAP_SERVERS{secured}"
             ) from error
         except BaseException:
             await getattr(client, stop)()
@@ -314,13 +344,13 @@ async def settle(futures: Iterable[Awaitable[Any]]) -> list[Any]:
 
 
 def dead_letter_of(message: Message, error: PoisonError, service: str, full_topic: str, at_ms: int) -> dict[str, Any]:
-    """The `dead_letter` record of a message that cannot be used."""
+    """The `dead_letter` record of a message that cannot be used: of one that compression let grow, its first MOST_KEPT_BYTES."""
     return {
         "source_topic": full_topic,
         "source_partition": message.partition,
         "source_offset": message.offset,
         "key": message.key,
-        "payload": message.value,
+        "payload": message.value and message.value[:MOST_KEPT_BYTES],
         "reason": error.reason,
         "detail": error.detail[:1000],
         "service": service,

@@ -106,6 +106,10 @@ SKIPPED = Counter(
     "eddy_joiner_skipped_total", "User events passed over because the features service dead-letters them.", ["reason"]
 )
 OPEN = Gauge("eddy_joiner_open_items", "Shown items that have no label yet.", ["partition"])
+HANDED_OVER = Counter(
+    "eddy_joiner_handed_over_total",
+    "Items that were open when their partition went to another instance, which counts them as shown.",
+)
 WATERMARK = Gauge(
     "eddy_joiner_watermark_seconds", "Event time that windows are judged at, seconds since the epoch.", ["partition"]
 )

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ValueRange(_Frozen):
@@ -187,11 +187,15 @@ def load_scenarios(path: Path) -> Scenarios:
         raise ConfigError(
             f"cannot read the scenarios file {path}: {error.strerror}; set EDDY_SCENARIOS_PATH"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: {error}: save it as UTF-8") from error
     try:
         document = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
     try:
         return Scenarios.model_validate(document)
     except ValidationError as error:

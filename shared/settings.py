@@ -62,7 +62,9 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(REPO_ROOT / ".state", description="Folder for local state: always safe to lose.")
     http_host: str = Field("127.0.0.1", description="Address that /healthz, /readyz and /metrics listen on.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What is logged, and what is worse."
+    )
 
 
 S = TypeVar("S", bound=Settings)

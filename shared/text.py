@@ -22,6 +22,7 @@ Texts: TypeAlias = NDArray[np.float32]
 
 TEXT_DIM = 384
 LONGEST = 64  # tokens; titles, categories and the beginning of a description
+MOST_CHARS = 1000  # that LONGEST tokens may come from
 BATCH = 32
 PACKAGED = "minilm"
 _TOKENIZER = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
@@ -94,6 +95,6 @@ def _projection(width: int) -> Texts | None:
 
 
 def words_of(title: str, text: str | None, categories: Iterable[str], attributes: Mapping[str, str]) -> str:
-    """What an item says about itself, as a sentence would."""
-    parts = [title, ", ".join(categories), ", ".join(attributes.values()), text or ""]
-    return ". ".join(part.strip() for part in parts if part.strip())
+    """What an item says about itself, as a sentence would; no more of it than is read."""
+    parts = [title, ", ".join(categories), ", ".join(attributes.values()), (text or "")[:MOST_CHARS]]
+    return ". ".join(part.strip() for part in parts if part.strip())[:MOST_CHARS]

@@ -36,10 +36,12 @@ class ItemSide:
         touched: dict[bytes, ItemState] = {}
         for message in messages:
             try:
-                source, signals = self._signals(message)
+                source, signals, refused = self._signals(message)
             except PoisonError as error:
                 batch.poison.append((message, error))
                 continue
+            if refused:
+                batch.poison.append((message, refused))
             key = message.key or b""
             state = self.states.take(partition, key)
             changed = [state.apply(source, signal, self._rules) for signal in signals]
@@ -48,11 +50,18 @@ class ItemSide:
         batch.items = [(key, state.encode(key.decode())) for key, state in touched.items()]
         return batch
 
-    def _signals(self, message: Message) -> tuple[int, list[Signal]]:
+    def _signals(self, message: Message) -> tuple[int, list[Signal], PoisonError | None]:
+        """Source partition, the entries that hold, and why another one does not."""
         record = self._signals_codec.decode(message.value)
         if message.key is None or message.key != record["item_id"].encode():
             raise PoisonError("wrong_key", "the message key is not the item id")
-        return record["source_partition"], [self._signal(entry) for entry in record["entries"]]
+        signals, refused = [], None
+        for entry in record["entries"]:
+            try:
+                signals.append(self._signal(entry))
+            except PoisonError as error:
+                refused = error
+        return record["source_partition"], signals, refused
 
     def _signal(self, entry: dict[str, Any]) -> Signal:
         if not self._rules.knows(entry["scenario"]):

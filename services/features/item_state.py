@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from services.features.packing import pack_array, pack_long, pack_string
 from shared.codec import Codec
+from shared.errors import DecodeError
 from shared.scenarios import CLICK, IMPRESSION, Counts, Scenario, Scenarios
 
 MS_PER_SEC = 1000.0
@@ -255,6 +256,10 @@ class ItemState:
         """The state that an `item_features` record states. Raises DecodeError when it is none."""
         fields = Codec.of("item_features").decode(record)
         names = fields["covisited"]
+        if not len(names) == len(fields["covisit_weights"]) == len(fields["transition_weights"]):
+            raise DecodeError("columns of item_features of unequal length")
+        if not all(partition.isdecimal() for partition in fields["applied_offsets"]):
+            raise DecodeError("applied_offsets of item_features that are of no partition")
         identities = [_identity(name) for name in names]
         return ItemState(
             applied={int(partition): offset for partition, offset in fields["applied_offsets"].items()},

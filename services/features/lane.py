@@ -57,7 +57,7 @@ class Lane:
 
     def _take(self) -> Waiting:
         """All that waits, or a fair share of each partition."""
-        share = self._most // max(len(self._waiting), 1) if len(self) > self._most else self._most
+        share = max(1, self._most // max(len(self._waiting), 1)) if len(self) > self._most else self._most
         batch = {tp: messages[:share] for tp, messages in self._waiting.items()}
         self._waiting = {tp: messages[share:] for tp, messages in self._waiting.items() if len(messages) > share}
         return batch

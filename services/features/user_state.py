@@ -25,6 +25,7 @@ from services.features.packing import (
     split_strings,
 )
 from shared.codec import HEADER_BYTES, Codec
+from shared.dedupe import REMEMBERED_EVENTS
 
 DIGEST_BYTES = 8
 SEEN_BYTES = 4
@@ -37,7 +38,7 @@ class UserPolicy:
 
     interactions: int = 100
     seen: int = 4000
-    recent_events: int = 100
+    recent_events: int = REMEMBERED_EVENTS
     previous: int = 20
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
@@ -14,6 +15,7 @@ from services.gateway.answers import Answers
 from services.gateway.door import Door, keys_of, rate_of
 from services.gateway.metering import Metering
 from services.gateway.models import (
+    MAX_BATCH,
     MAX_ID_CHARS,
     MAX_LIST,
     MAX_MS,
@@ -30,11 +32,12 @@ from services.gateway.publisher import Publisher
 from services.gateway.rules import Complaint, Rules
 from services.gateway.settings import GatewaySettings
 from shared.clock import Clock
+from shared.dedupe import REMEMBERED_EVENTS
 from shared.errors import RetriableError
 from shared.runtime import Health
 
 OneOrMany = Annotated[
-    Annotated[EventIn, Tag("event")] | Annotated[list[EventIn], Tag("batch")],
+    Annotated[EventIn, Tag("event")] | Annotated[list[EventIn], Field(max_length=MAX_BATCH), Tag("batch")],
     Discriminator(lambda body: "batch" if isinstance(body, list) else "event"),
     Body(description="One event or a list of them."),
 ]
@@ -62,6 +65,13 @@ class Gateway:
         now_ms = self.clock.now_ms()
         if len(events) > self.settings.gateway_max_batch:
             _refuse(("body",), "too_long", f"{len(events)} events of at most {self.settings.gateway_max_batch}")
+        user_id, most = Counter(event.user_id for event in events).most_common(1)[0] if events else ("", 0)
+        if most > REMEMBERED_EVENTS:
+            _refuse(
+                ("body",),
+                "too_long",
+                f"{most} events of user {user_id} of at most {REMEMBERED_EVENTS} at once: sent again, more would not be known again",
+            )
         for place, event in enumerate(events):
             _raise(self.rules.event(event, now_ms), "body", place)
         offsets = await self.publisher.events([event.record(now_ms) for event in events])
@@ -105,14 +115,14 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
         """Store events. 202 means that Kafka has them on all in-sync replicas."""
         return await gateway.store_events(body if isinstance(body, list) else [body])
 
-    @app.put("/v1/items/{item_id}", responses=_UNAVAILABLE)
+    @app.put("/v1/items/{item_id:path}", responses=_UNAVAILABLE)
     async def put_item(item_id: PathId, body: ItemIn) -> StoredItem:
         """Store an item, in place of what was known of it."""
         _raise(gateway.rules.item(body), "body")
         await gateway.publisher.item(body.record(item_id))
         return StoredItem(item_id=item_id)
 
-    @app.get("/v1/recommendations/{user_id}", responses={**_UNAVAILABLE, **_NO_ANSWER})
+    @app.get("/v1/recommendations/{user_id:path}", responses={**_UNAVAILABLE, **_NO_ANSWER})
     async def get_recommendations(
         user_id: PathId,
         scenario: Id,

@@ -75,7 +75,8 @@ class Door:
         if length.isdigit() and int(length) > self._max_body:
             return self._too_much()
         if self._rate is not None:
-            client = key or (scope["client"] or ("",))[0]
+            # Where any key will do, a key says nothing of who it is.
+            client = key if self._keys else (scope["client"] or ("",))[0]
             if not await self._limiter.hit(self._rate, client):
                 reset_at, _ = await self._limiter.get_window_stats(self._rate, client)
                 wait = max(1, math.ceil(reset_at - time.time()))

@@ -12,6 +12,7 @@ MAX_ID_CHARS = 256
 MAX_TEXT_CHARS = 1024
 MAX_ATTRIBUTES = 64
 MAX_LIST = 500
+MAX_BATCH = 10_000
 MAX_MS = 2**63 - 1
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]

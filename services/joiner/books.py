@@ -7,6 +7,7 @@ from services.joiner.outcomes import Negative, NextItem, Outcome, Positive, Refu
 from shared.clock import Clock
 from shared.metrics import (
     DEAD_LETTERS,
+    HANDED_OVER,
     HOP_SECONDS,
     LABELS,
     NEXT_ITEMS,
@@ -25,9 +26,9 @@ _LIST_TO_IMPRESSION, _ACTION_TO_LABEL = HOP_SECONDS.labels("list_to_impression")
 
 
 class Books:
-    """Counts what was committed, so that shown = positive + negative + open holds in every process at any moment.
+    """Counts what was committed, so that shown = positive + negative + open + handed over holds in every process at any moment.
 
-    Items that were open when a partition was taken over count as shown by the process that took over.
+    Items that are open when a partition goes count as handed over by the process that had it, and as shown by the one that takes it over.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -53,6 +54,7 @@ class Books:
 
     def leave(self, partition: int) -> None:
         """The partition belongs to another instance now."""
+        HANDED_OVER.inc(max(0, self._balance.pop(partition, 0)))
         if self.partitions.pop(str(partition), None) is not None:
             OPEN.remove(str(partition))
             WATERMARK.remove(str(partition))

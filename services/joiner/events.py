@@ -4,7 +4,7 @@ import math
 import sys
 from typing import Any, NamedTuple
 
-from services.joiner.policy import DAY_MS, AttributionPolicy
+from services.joiner.policy import AHEAD_MS, DAY_MS, AttributionPolicy
 from shared.codec import Codec
 from shared.errors import PoisonError
 from shared.kafka import Message
@@ -16,7 +16,11 @@ _CODEC = Codec.of("user_event")
 
 
 class Event(NamedTuple):
-    """A usable event. `weight` is that of the action, `value` is normalised to 0..1; `message` is what it was read from."""
+    """A usable event. `weight` is that of the action, `value` is normalised to 0..1; `message` is what it was read from.
+
+    `clock` is what the clock goes on to: `occurred_at`, but no later than AHEAD_MS after its arrival. An event without an id has one made
+    of its place in the log.
+    """
 
     offset: int
     event_id: str
@@ -28,6 +32,7 @@ class Event(NamedTuple):
     weight: float
     request_id: str | None
     occurred_at: int
+    clock: int
     message: Message
 
     @property
@@ -49,7 +54,7 @@ def read_event(message: Message, policy: AttributionPolicy) -> Event:
     scenario, action = sys.intern(record["scenario"]), sys.intern(record["action"])
     return Event(
         message.offset,
-        record["event_id"],
+        record["event_id"] or f"{message.topic}/{message.partition}/{message.offset}",
         record["user_id"],
         scenario,
         action,
@@ -58,6 +63,7 @@ def read_event(message: Message, policy: AttributionPolicy) -> Event:
         policy.weight(scenario, action),
         record["request_id"] or None,
         record["occurred_at"],
+        min(record["occurred_at"], message.timestamp_ms + AHEAD_MS),
         message,
     )
 

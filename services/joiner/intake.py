@@ -3,7 +3,7 @@
 from services.joiner.events import Event, read_event
 from services.joiner.lists import ServedList, read_list
 from services.joiner.outcomes import Refused
-from services.joiner.policy import DAY_MS, AttributionPolicy
+from services.joiner.policy import AHEAD_MS, DAY_MS, AttributionPolicy
 from shared.errors import PoisonError
 from shared.kafka import Message
 from shared.metrics import SKIPPED
@@ -14,6 +14,8 @@ def take_list(message: Message, policy: AttributionPolicy) -> ServedList | Refus
     try:
         served = read_list(message)
         _check(served, message, policy)
+        if served.requested_at > message.timestamp_ms + AHEAD_MS:
+            served = served._replace(requested_at=message.timestamp_ms + AHEAD_MS)
     except PoisonError as error:
         return Refused(message, error.reason, error.detail)
     return served

@@ -3,6 +3,8 @@
 from shared.scenarios import Action, Scenario, Scenarios
 
 DAY_MS = 86_400_000
+# So far ahead of its arrival a record moves the clock: one device with a wrong clock closes nobody's window.
+AHEAD_MS = 60_000
 
 
 class AttributionPolicy:

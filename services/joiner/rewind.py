@@ -33,7 +33,10 @@ class Rewind:
         """Raises ValueError on what no version of the joiner wrote."""
         version, *numbers = metadata.split(":")
         if version != _FORMAT:
-            raise ValueError(f"commit metadata of unknown format {metadata!r}")
+            raise ValueError(
+                f"committed with {metadata!r}, which no joiner wrote: where offsets were reset by hand, stop the joiners, "
+                f"delete the group's offsets (kafka-consumer-groups --delete-offsets) and start them again"
+            )
         return Rewind(*map(int, numbers))
 
 

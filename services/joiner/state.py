@@ -1,7 +1,7 @@
 """The join of one partition: events in, decisions out. No Kafka, no wall clock.
 
-The log of user events is the only order and its newest `occurred_at` the only clock; lists are a table. What an event decides depends
-on the log up to it and on the lists, not on when a list was read, as long as it comes within the window.
+The log of user events is the only order and its newest event time (`Event.clock`) the only clock; lists are a table. What an event decides
+depends on the log up to it and on the lists, not on when a list was read, as long as it comes within the window.
 """
 
 import heapq
@@ -62,7 +62,7 @@ class JoinState:
     @property
     def busy(self) -> bool:
         """Whether the passing of time can still lead to something."""
-        return self.clock != NEVER and (bool(self._due) or len(self._lists) > 0)
+        return len(self._lists) > 0 or (self.clock != NEVER and bool(self._due))
 
     def oldest_batch(self) -> Checkpoint | None:
         """The first batch that a restart has to replay."""
@@ -103,8 +103,8 @@ class JoinState:
     def apply(self, event: Event) -> list[Outcome]:
         """Take the next event of the log."""
         out: list[Outcome] = []
-        if event.occurred_at > self.clock:
-            self.clock = event.occurred_at
+        if event.clock > self.clock:
+            self.clock = event.clock
             self._close(self.clock, out)
             if self.replay_until == NEVER:
                 self._lists.forget(self.clock)
@@ -130,7 +130,7 @@ class JoinState:
         Lists that no event asked about are let go a day after their window by the lists' own time: events may lag, but not for ever.
         """
         out: list[Outcome] = []
-        if until > self.watermark:
+        if until > self.watermark and self.clock != NEVER:
             self._idle_clock = until
             self._close(until, out)
         self._lists.forget(self.clock, self.list_time - DAY_MS)
@@ -161,11 +161,13 @@ class JoinState:
 
         Whoever comes later and finds the list shown depends on the batch of its first impression, so that batch is kept as long.
         """
-        held.keep(waiting.due)
-        waiting.checkpoint.keep(held.admit_until)
+        # The window is that of the list's scenario, whatever the impression says.
+        due = max(waiting.due, waiting.clock + self.policy.window_ms(held.served.scenario))
+        held.keep(due)
+        waiting.checkpoint.keep(max(due, held.admit_until))
         if held.checkpoint is None:
             held.checkpoint = waiting.checkpoint
-        held.checkpoint.keep(waiting.due)
+        held.checkpoint.keep(due)
         shown = self._newly_shown(waiting.event, held)
         still_open = [item for item in shown if item.label is None]
         if shown:
@@ -173,7 +175,7 @@ class JoinState:
             out.append(Shown(held.served.scenario, [item.place.listed for item in shown], after_ms))
         if still_open:
             self.open_items += len(still_open)
-            self._push(waiting.due, Closing(held, still_open))
+            self._push(due, Closing(held, still_open))
         return bool(shown)
 
     def _newly_shown(self, event: Event, held: HeldList) -> list[ShownItem]:

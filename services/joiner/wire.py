@@ -90,7 +90,7 @@ def read_strings(data: bytes, at: int) -> tuple[list[str], int]:
 
 def skip_strings(data: bytes, at: int) -> tuple[int, int]:
     """An array of strings, passed over: how many, and the position behind. Raises ValueError when one is not UTF-8."""
-    start, total = at, 0
+    start, total, short = at, 0, True
     count, at = read_count(data, at)
     while count:
         total += count
@@ -99,6 +99,7 @@ def skip_strings(data: bytes, at: int) -> tuple[int, int]:
             if byte < 0x80 and not byte & 1:
                 at += 1 + (byte >> 1)
             else:
+                short = False
                 _, at = read_bytes(data, at)
         count, at = read_count(data, at)
     if at > len(data):
@@ -106,6 +107,8 @@ def skip_strings(data: bytes, at: int) -> tuple[int, int]:
     try:
         data[start:at].decode()  # lengths below 64 are ASCII: all strings at one go
     except UnicodeDecodeError:
+        short = False
+    if not short:  # a longer length could be the end of a character that the string before it began
         read_strings(data, start)
     return total, at
 
@@ -141,7 +144,7 @@ def skip_longs(data: bytes, at: int) -> int:
     """An array of integers, passed over. Raises ValueError where there are fewer than it says."""
     count, at = read_count(data, at)
     while count:
-        found = _longs(count).match(data, at)
+        found = _longs(count).match(data, at) if count <= len(data) - at else None
         if found is None:
             raise ValueError(f"fewer than {count} integers at {at}")
         count, at = read_count(data, found.end())

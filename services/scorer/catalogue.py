@@ -36,9 +36,8 @@ class Catalogue:
         self.eligible: Bool = np.zeros((MAX_SCENARIOS, FIRST_CAPACITY), bool)
         self.eligible_count = [0] * MAX_SCENARIOS
         self.published: Bool = np.zeros(FIRST_CAPACITY, bool)
-        # Published and available without naming scenarios, or with these names: for scenarios that are added later.
-        self._everywhere: Bool = np.zeros(FIRST_CAPACITY, bool)
-        self._named: dict[int, list[str]] = {}
+        self._available: Bool = np.zeros(FIRST_CAPACITY, bool)
+        self._named: dict[int, list[str]] = {}  # published for these scenarios alone
         self.published_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.categories: I32 = np.zeros((FIRST_CAPACITY, MAX_CATEGORIES), np.int32)
         self.most_categories = 1
@@ -77,7 +76,7 @@ class Catalogue:
         row = self.admit(record["item_id"])
         self.published[row] = True
         self.published_at[row] = record["published_at"] or 0
-        self._allow_in(row, record["scenarios"] if record["available"] else None)
+        self._allow_in(row, record["scenarios"], record["available"])
         self._set_categories(row, record["categories"])
         self._set_words(row, words_of(" ".join([record["title"], *record["categories"]])))
         return row
@@ -86,13 +85,19 @@ class Catalogue:
         """Take an item whose record was deleted off every list."""
         row = self.admit(item_id)
         self.published[row] = True
-        self._allow_in(row, None)
+        self._allow_in(row, self._named.get(row, []), False)
 
     def counted(self, row: int, scenarios: Iterable[int]) -> None:
         """Let an item that was never published be recommended where it has counts."""
         if not self.published[row]:
             for scenario in scenarios:
                 self._allow(row, scenario, True)
+
+    def uncounted(self, row: int) -> None:
+        """An item that was never published has no counts any more."""
+        if not self.published[row]:
+            for scenario in self._scenario_ids.values():
+                self._allow(row, scenario, False)
 
     def matching(self, query: str) -> dict[int, int]:
         """Rows whose title or categories share words with `query`, and how many words each shares."""
@@ -111,28 +116,29 @@ class Catalogue:
         self._rows_of_hash.setdefault(zlib.crc32(item_id.encode()), row)
         self.eligible = grown(self.eligible, row + 1, False)
         self.published = grown(self.published, row + 1, False)
-        self._everywhere = grown(self._everywhere, row + 1, False)
+        self._available = grown(self._available, row + 1, False)
         self.published_at = grown(self.published_at, row + 1)
         self.categories = grown_rows(self.categories, row + 1)
         return row
 
-    def _allow_in(self, row: int, names: list[str] | None) -> None:
-        """The item is available in the scenarios of these names, in all where there are none, nowhere for None."""
-        self._everywhere[row] = names == []
+    def _allow_in(self, row: int, names: list[str], available: bool) -> None:
+        """The item is in the scenarios of these names, in all where there are none: where it is available, or that is not asked."""
+        self._available[row] = available
         self._named.pop(row, None)
         if names:
             self._named[row] = names
         for name, scenario in self._scenario_ids.items():
-            allowed = names is not None and (not names or name in names)
-            self._allow(row, scenario, allowed or scenario in self._unfiltered)
+            inside = not names or name in names
+            self._allow(row, scenario, inside and (available or scenario in self._unfiltered))
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
-        if "unavailable" not in scenario.filters:
-            self._unfiltered.add(scenario.id)
-            rows = np.flatnonzero(self.published)
+        inside = self.published.copy()
+        inside[[row for row, names in self._named.items() if name not in names]] = False
+        if "unavailable" in scenario.filters:
+            inside &= self._available
         else:
-            named = [row for row, names in self._named.items() if name in names]
-            rows = np.concatenate([np.flatnonzero(self._everywhere), np.array(named, np.int64)])
+            self._unfiltered.add(scenario.id)
+        rows = np.flatnonzero(inside)
         self.eligible[scenario.id, rows] = True
         self.eligible_count[scenario.id] = len(rows)
 
@@ -143,7 +149,8 @@ class Catalogue:
     def _set_categories(self, row: int, categories: list[str]) -> None:
         numbers = self._category_numbers
         # Number 0 means no category.
-        own = [numbers.setdefault(name, len(numbers) + 1) for name in dict.fromkeys(categories)][:MAX_CATEGORIES]
+        names = list(dict.fromkeys(categories))[:MAX_CATEGORIES]
+        own = [numbers.setdefault(name, len(numbers) + 1) for name in names]
         self.categories[row] = own + [0] * (MAX_CATEGORIES - len(own))
         self.most_categories = max(self.most_categories, len(own))
 

@@ -170,10 +170,10 @@ class ItemCounts:
 
     def popularity(self, size: int) -> F64:
         """Slow counts of the first `size` rows over all scenarios, decayed to the newest event."""
-        decayed = np.zeros(size)
-        for scenario in self._scenario_ids.values():
+        decayed, values = np.zeros(size), self._values
+        for scenario in range(len(values)):  # of more scenarios than these there is nothing yet
             age = (self.newest - self.as_of[:size]) / self.slow_ms[scenario]
-            decayed += self._values[scenario, :size, _ACTED] * np.exp2(-age)
+            decayed += values[scenario, :size, _ACTED] * np.exp2(-age)
         return decayed
 
     def acted(self, scenario: int, rows: I64) -> F32:

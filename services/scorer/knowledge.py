@@ -1,5 +1,6 @@
 """All that the scorer knows of items and users, and the orders and matrices derived from it."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +65,7 @@ class Knowledge:
         self._approximate_from = approximate_from
         self._rows_moved = False
         self.orders: dict[int, Orders] = {}
+        self._swap = threading.Lock()
         self._stale = {scenario.id for scenario in scenarios.scenarios.values()}
         self.matrices: Matrices
         self._build_orders(self._take_stale(), self._snapshot())
@@ -113,6 +115,8 @@ class Knowledge:
         row = self.catalogue.admit(item_id)
         self.counts.forget(row)
         self.covisits.forget(row)
+        self.catalogue.uncounted(row)
+        self._set_eligible(row)
         self._stale.update(self.orders)
 
     def apply_rows(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
@@ -199,7 +203,9 @@ class Knowledge:
 
     def _build_orders(self, stale: set[int], size: int) -> None:
         started = self.order_pace.start()
-        self.orders = self.orders | {scenario: self._orders(scenario, size) for scenario in stale}
+        built = {scenario: self._orders(scenario, size) for scenario in stale}
+        with self._swap:  # a scenario that is added meanwhile has its orders built beside this
+            self.orders = self.orders | built
         self.order_pace.took(started)
 
     def _build_matrices(self, size: int) -> None:

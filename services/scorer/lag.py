@@ -11,6 +11,7 @@ def observe_lag(bus: Bus, reader: Reader, messages: Iterable[Message]) -> None:
     """Set the lag of the partitions of a batch that was taken; their ends are as of the last fetch."""
     newest = {(message.topic, message.partition): message.offset for message in messages}
     for (topic, partition), offset in newest.items():
-        end = reader.raw.highwater(*bus.topic_partitions(topic, [partition]))
+        (place,) = bus.topic_partitions(topic, [partition])
+        end = reader.raw.highwater(place) if place in reader.raw.assignment() else None  # it may be gone since
         if end is not None:
             LAG.labels(SERVICE, topic, partition).set(max(end - offset - 1, 0))

@@ -54,7 +54,22 @@ class Pipeline:
         popular = {s: each.popular for s, each in self._knowledge.orders.items()}
         fill = self._popular.find(batch, popular, int(limits.max(initial=0)))
         rows, first = self._merge.merge(found, fill, batch.scenarios, limits)
+        further = self._further(batch, rows, limits)
+        if further.any():
+            rows, first = self._merge.merge(found, np.concatenate([fill, further], axis=1), batch.scenarios, limits)
         return self._complete(batch, rows, first, found)
+
+    def _further(self, batch: Batch, rows: I64, limits: I64) -> I64:
+        """[B, limit] what else may be recommended, for the few whom the sources and the front of the popular order leave short."""
+        further = np.zeros((len(batch), int(limits.max(initial=0))), np.int64)
+        for line in np.flatnonzero((rows > 0).sum(axis=1) < limits).tolist():
+            scenario, kept = int(batch.scenarios[line]), batch.kept[line]
+            pool = self._knowledge.orders[scenario].eligible if kept is None else kept
+            eligible = self._knowledge.catalogue.eligible[scenario, pool]
+            left = pool[eligible & ~batch.blocked[line, pool] & ~np.isin(pool, rows[line])]
+            best = left[np.lexsort((left, -self._knowledge.popularity_of(scenario, left)))[: limits[line]]]
+            further[line, : len(best)] = best
+        return further
 
     def _found(self, batch: Batch, encoded: Encoded | None, neighbours: Csr) -> dict[str, I64]:
         orders, largest = self._knowledge.orders, self._merge.largest

@@ -80,6 +80,7 @@ class ReleaseDesk:
         """Take in a `model_release` record, to wait for its rows. Raises PoisonError for one that must not serve."""
         if release["slot"] != CHAMPION:
             return
+        self._forget_before(min((*self._offers, release["version"])))
         if release["contract"] != hash_of_contract():
             raise PoisonError(
                 "contract_mismatch", f"version {release['version']} follows contract {release['contract'][:64]}"
@@ -120,6 +121,12 @@ class ReleaseDesk:
     def staged_items(self) -> list[str]:
         """Items that have rows here."""
         return list(self._staged)
+
+    def _forget_before(self, version: int) -> None:
+        """Whatever serves next is of this version or later: of each item's rows up to it, the newest is all that is needed."""
+        for rows in self._staged.values():
+            passed = sum(row.version <= version for row in rows)
+            del rows[: max(0, passed - 1)]
 
     def _put(self, item_id: str, row: Row) -> None:
         rows = self._staged.setdefault(item_id, [])

@@ -24,6 +24,8 @@ _BATCH_RECORDS = 500
 _POLL_MS = 500
 # Commits are at most this often: what a crash repeats, every request being answered at least once.
 _COMMIT_SEC = 0.1
+# However far a deadline is: a request that waits is kept, and keeps its partition from being committed.
+MOST_WAIT_MS = 600_000
 
 log = structlog.get_logger()
 
@@ -51,7 +53,7 @@ class Tickets:
             offset=message.offset,
             arrived_at=message.timestamp_ms,
             after_offset=record["after_offset"],
-            answer_by=latest if deadline is None else deadline,
+            answer_by=latest if deadline is None else min(deadline, latest + MOST_WAIT_MS),
         )
 
 
@@ -82,6 +84,7 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         self._finish = finish
         self._reader: Reader | None = None
         self._moved = asyncio.Event()
+        self._revocations = 0
         self.ledger = Ledger()
         self.joined = False
 
@@ -124,6 +127,7 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Others may answer these now: let go of what is not being published."""
         partitions = {each.partition for each in revoked}
+        self._revocations += 1
         self._room.forget(partitions)
         await self._finish()
         await self._commit()
@@ -139,7 +143,10 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         log.info("partitions_assigned", partitions=sorted(partitions))
 
     async def _take(self, messages: list[Message]) -> None:
+        revocations = self._revocations
         for message in messages:
+            if self._revocations != revocations:
+                return  # while one was refused: what is left is read again, by whoever has its partition
             self.ledger.take(message.partition, message.offset)
             try:
                 self._room.admit(self._tickets.of(message))

@@ -44,10 +44,15 @@ class Serving:
         """Score until cancelled; `on_done(tickets)` when their lists are out."""
         while True:
             await self._wait()
-            LATE_ANSWERS.inc(self._room.expire(self._clock.now_ms()))
+            self._expire()
             while self._room.ready:
                 await self._turn(on_done)
+                self._expire()
             self._health.beat()
+
+    def _expire(self) -> None:
+        """However many are ready: whose time is up is answered with what there is."""
+        LATE_ANSWERS.inc(self._room.expire(self._clock.now_ms()))
 
     async def _turn(self, on_done: Callable[[Iterable[Ticket]], None]) -> None:
         tickets = self._room.take(self._max_batch)

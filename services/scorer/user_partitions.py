@@ -23,6 +23,9 @@ class UserPartitions:
         self._on_loaded = on_loaded
         self._assigned: set[int] = set()
         self._changed = asyncio.Event()
+        self._let_go: set[int] = (
+            set()
+        )  # since the follower that runs was started: it may go on with them for some turns
         self.loaded: set[int] = set()
 
     @property
@@ -37,9 +40,8 @@ class UserPartitions:
         """Answer for these from now on; those that are answered no more."""
         lost = self._assigned - partitions
         if lost:
-            self._users.drop(lost.__contains__)
-            self._follower.forget(lost)
-            self.loaded -= lost
+            self._let_go |= lost
+            self._forget(lost)
         if partitions != self._assigned:
             self._assigned = set(partitions)
             self._changed.set()
@@ -60,14 +62,21 @@ class UserPartitions:
             if isinstance(outcome, Exception):
                 raise outcome
 
+    def _forget(self, partitions: set[int]) -> None:
+        self._users.drop(partitions.__contains__)
+        self._follower.forget(partitions)
+        self.loaded -= partitions
+
     async def _follow(self) -> None:
+        self._forget(self._let_go)
+        self._let_go = set()
         partitions = set(self._assigned)
         if not partitions:
             await asyncio.Event().wait()
         await self._follower.follow(partitions, lambda: self._arrived(partitions))
 
     def _arrived(self, partitions: set[int]) -> None:
-        for partition in sorted(partitions - self.loaded):
+        for partition in sorted((partitions & self._assigned) - self.loaded - self._let_go):
             self.loaded.add(partition)
             self._on_loaded(partition)
         log.info("users_loaded", partitions=sorted(partitions), users=len(self._users))

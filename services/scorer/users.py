@@ -81,7 +81,7 @@ NOBODY = User(b"", b"", b"", -1, -1)
 class Histories:
     """Histories of a batch, oldest first, padded on the left: each [B, HISTORY]; `length` [B] counts the interactions.
 
-    `opinions` is True where the value says how much the user liked the item.
+    `opinions` is True where the value was given and says how much the user liked the item.
     """
 
     rows: I64
@@ -122,13 +122,15 @@ class Users:
         self._catalogue = catalogue
         self._actions, self._scenarios = Names(ACTIONS), Names(())
         self._opinions: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
+        self._not_given: F32 = np.full((MOST_NAMES, MOST_NAMES), np.nan, np.float32)
         self._users: dict[str, User] = {}
         scenarios.each(self._add_scenario)
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         number = self._scenarios.number(name)
         for action, rule in scenario.actions.items():
-            self._opinions[number, self._actions.number(action)] = rule.opinion
+            place = number, self._actions.number(action)
+            self._opinions[place], self._not_given[place] = rule.opinion, rule.normalise(None)
 
     def __len__(self) -> int:
         return len(self._users)
@@ -169,7 +171,9 @@ class Users:
         filled = np.arange(HISTORY) >= HISTORY - length[:, None]
         rows, actions, at = (np.zeros(filled.shape, np.int64) for _ in range(3))
         values, opinions = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
-        opinions[filled] = self._opinions[flat["scenario"], flat["action"]]
+        # What lies on the default came without a value, and says nothing.
+        named = flat["scenario"], flat["action"]
+        opinions[filled] = self._opinions[named] & (flat["value"] != self._not_given[named])
         rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
         # An action that has no head in the model reads as padding does: 0.
         actions[filled] = np.where(flat["action"] < len(ACTIONS), flat["action"].astype(np.int64) + 1, 0)

@@ -23,7 +23,7 @@ def test_shipped_file_holds() -> None:
     ("old", "new", "says"),
     [
         ("share: {weight: 4}", "share: {weight: heavy}", "share.weight"),
-        ("default: 3, opinion", "default: 9, opinion", "min <= default <= max"),
+        ("default: 3.1, opinion", "default: 9, opinion", "min <= default <= max"),
         ("like: {weight: 3}", "lick: {weight: 3}", "lick"),
         ("id: 1", "id: 0", "same id"),
         ("attribution_window_sec: 1800", "attribution_window_sec: 0", "attribution_window_sec"),
@@ -38,7 +38,30 @@ def test_bad_file_is_refused_with_its_line(tmp_path: Path, old: str, new: str, s
     with pytest.raises(ConfigError, match=says) as refused:
         load_scenarios(bad)
     line = int(str(refused.value).removeprefix(f"{bad}:").partition(":")[0])
-    assert 1 <= line <= text.count("\n") + 1
+    # A rule about all of an entry, or about two of them, names where that begins.
+    begins = {"lick": "\n  video:", "same id": "#"}.get(says)
+    changed = (
+        text[: text.index(old)].count("\n") + 1 if begins is None else text[: text.index(begins) + 1].count("\n") + 1
+    )
+    assert line in (changed, changed + 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"# caf\xe9\n", "save it as UTF-8"), (b"version: 1\x07\n", "unacceptable")]
+)
+def test_what_is_no_text_is_refused_in_one_line(tmp_path: Path, content: bytes, says: str) -> None:
+    bad = tmp_path / "scenarios.yaml"
+    bad.write_bytes(content)
+    with pytest.raises(ConfigError, match=says) as refused:
+        load_scenarios(bad)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_window_without_end_is_refused(tmp_path: Path) -> None:
+    bad = tmp_path / "scenarios.yaml"
+    bad.write_text(SHIPPED.read_text().replace("attribution_window_sec: 1800", "attribution_window_sec: .inf", 1))
+    with pytest.raises(ConfigError, match="finite"):
+        load_scenarios(bad)
 
 
 def test_broken_yaml_is_refused_with_its_line(tmp_path: Path) -> None:

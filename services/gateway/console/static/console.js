@@ -27,7 +27,7 @@ async function start() {
   scenarios = await found.json();
   for (const { name } of scenarios) $("scenario").append(new Option(name));
   const asked = new URLSearchParams(location.search);
-  if (asked.has("scenario")) $("scenario").value = asked.get("scenario");
+  if (scenarios.some(({ name }) => name === asked.get("scenario"))) $("scenario").value = asked.get("scenario");
   $("user").value = asked.get("user") ?? guest();
   $("who").addEventListener("submit", (event) => { event.preventDefault(); meet(); });
   $("scenario").addEventListener("change", meet);
