@@ -7,6 +7,7 @@ import pytest
 
 from services.features import cleaning
 from services.gateway import models, rules
+from shared.dedupe import REMEMBERED_EVENTS
 from shared.topics import ITEMS, USER_EVENTS
 from tests.gateway.conftest import NOW_MS, Served
 
@@ -111,3 +112,26 @@ def test_the_gateway_refuses_at_the_limits_of_the_features_service() -> None:
     assert models.MAX_TEXT_CHARS == cleaning.MAX_TEXT_CHARS
     assert models.MAX_ATTRIBUTES == cleaning.MAX_ATTRIBUTES
     assert rules.MAX_AHEAD_MS == cleaning.MAX_AHEAD_MS
+
+
+async def test_more_of_a_user_than_features_remembers_is_refused(served: Served) -> None:
+    """Sent again after a failure, the first of them would count twice."""
+    events = [click(event_id=f"e{number}") for number in range(REMEMBERED_EVENTS + 1)]
+    answer = await served.http.post("/v1/events", json=events)
+    assert answer.status_code == 422
+    assert "101 events of user u1 of at most 100" in answer.json()["detail"][0]["msg"]
+    assert (await served.http.post("/v1/events", json=events[1:])).status_code == 202
+
+
+async def test_a_flood_of_nothing_is_refused_with_one_complaint(served: Served) -> None:
+    answer = await served.http.post("/v1/events", json=[{}] * (models.MAX_BATCH + 1))
+    assert answer.status_code == 422
+    (complaint,) = answer.json()["detail"]
+    assert complaint["type"] == "too_long"
+
+
+async def test_ids_may_hold_a_slash(served: Served) -> None:
+    answer = await served.http.put("/v1/items/a%2Fb", json={"title": "Heat"})
+    assert (answer.status_code, answer.json()) == (200, {"item_id": "a/b"})
+    refused = await served.http.get("/v1/recommendations/a%2Fb", params={"scenario": "cinema"})
+    assert refused.json()["detail"][0]["type"] == "unknown_scenario"

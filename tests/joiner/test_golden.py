@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from services.joiner.books import Books
 from services.joiner.events import Event
 from services.joiner.examples import encode_example
 from services.joiner.intake import take_event, take_list
 from services.joiner.lists import ServedList
 from services.joiner.outcomes import Outcome, Refused, Shown
-from services.joiner.policy import AttributionPolicy
-from services.joiner.state import JoinState
+from services.joiner.policy import AHEAD_MS, AttributionPolicy
+from services.joiner.state import NEVER, JoinState
+from shared import metrics
+from shared.clock import ManualClock
 from shared.codec import Record
 from shared.kafka import Message
 from shared.model_contract import FEATURES
@@ -353,3 +356,71 @@ def test_lists_far_ahead_of_events_that_lag_are_kept() -> None:
     assert join.state.open_items == 1
     found = join.take(event_record("c1", "u", "click", T0 + 4, "a", request_id="r1"))
     assert found.keys() == {"r1/a/label", "c1/next"}
+
+
+def test_a_device_whose_clock_is_ahead_closes_nobodys_window() -> None:
+    join = Join()
+    join.take(list_record("r1", "u", ["a"], T0), impression("r1", T0))
+    early = take_event(message_of(tick(T0 + 23 * 60 * MIN, "v"), 1, appended_at=T0 + SEC), POLICY)
+    assert isinstance(early, Event)
+    assert join.written(join.state.apply(early)) == {}
+    assert join.state.clock == T0 + SEC + AHEAD_MS
+    assert join.take(event_record("c1", "u", "click", T0 + 2 * MIN, "a", request_id="r1")).keys() == {
+        "r1/a/label",
+        "c1/next",
+    }
+    asked = take_list(message_of(list_record("r2", "v", ["b"], T0 + 23 * 60 * MIN), appended_at=T0 + SEC), POLICY)
+    assert isinstance(asked, ServedList)
+    assert asked.requested_at == T0 + SEC + AHEAD_MS
+
+
+def test_events_without_an_id_are_events_of_their_own() -> None:
+    join = Join()
+    join.take(list_record("r1", "u", ["a"], T0), list_record("r2", "v", ["b"], T0))
+    for user, request, item in (("u", "r1", "a"), ("v", "r2", "b")):
+        join.take({**impression(request, T0 + 1, user=user), "event_id": ""})
+        found = join.take(event_record("", user, "click", T0 + 2, item, request_id=request))
+        assert f"{request}/{item}/label" in found
+        assert len(found) == 2
+    assert join.state.open_items == 0
+
+
+def test_the_window_is_that_of_the_list_whatever_the_impression_says() -> None:
+    join = Join()
+    join.take(list_record("r1", "u", ["a"], T0), {**impression("r1", T0), "scenario": "social"})
+    join.take(tick(T0 + 20 * MIN))
+    assert join.state.open_items == 1
+    assert "r1/a/label" in join.take(event_record("c1", "u", "click", T0 + 21 * MIN, "a", request_id="r1"))
+
+
+def test_lists_are_let_go_where_no_event_ever_came() -> None:
+    join = Join()
+    join.take(list_record("r1", "u", ["a"], T0))
+    join.take(list_record("r2", "u", ["a"], T0 + 48 * 60 * MIN))
+    assert join.state.busy
+    assert join.idle(T0) == {}
+    assert len(join.state._lists) == 1
+    assert join.state.watermark == NEVER
+
+
+def test_books_balance_in_each_process_over_a_partition_that_goes_and_comes() -> None:
+    def off_balance() -> float:
+        shown, labels = (_total(metric) for metric in (metrics.SHOWN, metrics.LABELS))
+        return shown - labels - _total(metrics.OPEN) - _total(metrics.HANDED_OVER)
+
+    before, partition = off_balance(), 77
+    books = Books(ManualClock(0))
+    books.take_over(partition, ["video"] * 5)
+    books.enter(partition, [], 5, 0)
+    assert off_balance() == before
+    books.leave(partition)
+    assert off_balance() == before
+    books.take_over(partition, ["video"] * 2)
+    books.enter(partition, [], 2, 0)
+    assert off_balance() == before
+    books.leave(partition)
+
+
+def _total(metric: "metrics.Counter | metrics.Gauge") -> float:
+    samples = (sample for family in metric.collect() for sample in family.samples)
+    return sum(sample.value for sample in samples if not sample.name.endswith("_created"))

@@ -74,6 +74,24 @@ def test_text_that_is_not_utf8_is_undecodable() -> None:
         read_list(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
 
 
+def test_more_integers_than_there_are_bytes_are_undecodable() -> None:
+    whole = message_of(list_record("r", "u", ["a"], T0, past=["h"]))
+    ending = write_long(1) + write_long(T0 - 1000) + b"\x00"
+    assert whole.value.endswith(ending)
+    broken = whole.value[: -len(ending)] + write_long(2**33) + write_long(T0 - 1000) + b"\x00"
+    with pytest.raises(DecodeError):
+        read_list(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
+
+
+def test_half_a_character_before_a_long_string_is_undecodable() -> None:
+    whole = message_of(list_record("r", "u", ["ab", "x" * 64], T0, considered=["ab", "x" * 64], past=[]))
+    spelt = write_string("ab") + write_string("x" * 64)
+    at = whole.value.rindex(spelt)  # among the considered
+    broken = whole.value[:at] + spelt.replace(b"ab", b"a\xc2") + whole.value[at + len(spelt) :]
+    with pytest.raises(DecodeError):
+        read_list(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
+
+
 def test_feature_rows_must_be_one_for_each_candidate() -> None:
     record = list_record("r", "u", ["a", "b"], T0)
     record["features"] = record["features"][:-ROW_BYTES]

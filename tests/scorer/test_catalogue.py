@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.scorer.catalogue import Catalogue, words_of
+from services.scorer.catalogue import MAX_CATEGORIES, Catalogue, words_of
 from shared.errors import PoisonError
 from tests.scorer.factories import item, scenarios
 
@@ -71,3 +71,28 @@ def test_nameless_item_is_refused() -> None:
 
 def test_words_are_lower_case_and_different() -> None:
     assert words_of("The Cat, the-cat!") == {"the", "cat"}
+
+
+def test_categories_that_are_not_kept_are_not_numbered() -> None:
+    catalogue = Catalogue(scenarios())
+    catalogue.apply(item("m", categories=[f"tag{number}" for number in range(1000)]))
+    assert catalogue.category_count == MAX_CATEGORIES
+
+
+def test_where_availability_is_not_asked_items_are_still_in_their_scenarios_alone() -> None:
+    every = scenarios()
+    shop = every["shop"].model_copy(update={"filters": ("seen",)})
+    catalogue = Catalogue(every.model_copy(update={"scenarios": {**every.scenarios, "shop": shop}}))
+    catalogue.apply(item("film", scenarios=["video"]))
+    catalogue.apply(item("gone", scenarios=["shop"], available=False))
+    assert _eligible(catalogue, SHOP) == ["gone"]
+    assert _eligible(catalogue, VIDEO) == ["film"]
+
+
+def test_an_unpublished_item_without_counts_is_eligible_nowhere() -> None:
+    catalogue = Catalogue(scenarios())
+    row = catalogue.admit("seen-in-events")
+    catalogue.counted(row, [VIDEO])
+    catalogue.uncounted(row)
+    assert _eligible(catalogue, VIDEO) == []
+    assert catalogue.eligible_count[VIDEO] == 0

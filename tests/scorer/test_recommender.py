@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.scorer.counts import ORDER_LENGTH
 from services.scorer.graphs import OnnxModel
 from services.scorer.recommender import Recommender
 from shared.codec import Codec, Record
@@ -338,3 +339,12 @@ def test_what_the_encoder_brings_names_the_item_that_it_is_like() -> None:
     assert {name: reasons.get(name, "taste:m5") for name in ("m4", "m6")} == dict.fromkeys(("m4", "m6"), "taste:m5")
     assert reasons.get("m7", "taste") == "taste"
     assert len(reasons) >= 4
+
+
+def test_who_has_seen_all_that_is_popular_still_gets_a_whole_list() -> None:
+    engine = _shop(ORDER_LENGTH + 100)
+    popular = [f"m{number}" for number in range(101, ORDER_LENGTH + 101)]
+    engine.apply_user_features(user_features("u", seen=hashes(*popular)))
+    (found,) = recommend(engine, request("u", limit=20))
+    assert len(found["items"]) == 20
+    assert set(shown(found)).isdisjoint(popular)

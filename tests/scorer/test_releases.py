@@ -119,3 +119,17 @@ def test_expired_row_goes_with_the_next_release() -> None:
 def test_row_that_is_none_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(PoisonError):
         ReleaseDesk().stage(_row("a", 1, 1.0) | broken)
+
+
+def test_refused_releases_pile_no_rows_up() -> None:
+    desk = ReleaseDesk()
+    for version in range(1, 50):
+        desk.stage(_row("m", version, float(version)))
+        with pytest.raises(PoisonError):
+            _offer(desk, version, contract="of another code")
+    assert len(desk._staged["m"]) == 1
+    _offer(desk, 50)
+    _offer(desk, 51)
+    desk.stage(_row("m", 51, 51.0))
+    assert desk.rows_for(50).bias.tolist() == [49.0]
+    assert desk.rows_for(51).bias.tolist() == [51.0]

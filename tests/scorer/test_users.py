@@ -5,6 +5,7 @@ import pytest
 
 from services.scorer.catalogue import Catalogue
 from services.scorer.users import NOBODY, Users
+from shared.codec import Codec
 from shared.errors import PoisonError
 from shared.model_contract import ACTIONS, HISTORY
 from tests.scorer.factories import NOW, hashes, history, scenarios, user_features
@@ -131,3 +132,15 @@ def test_newest_interaction() -> None:
     user = users.apply(user_features("u", history=history(["a"], scenario="shop")), 0)
     assert users.newest(user) == ("shop", NOW - 1000)
     assert users.newest(NOBODY) is None
+
+
+def test_an_action_that_came_without_a_value_is_no_opinion() -> None:
+    users, _ = _users()
+    click = scenarios()["video"].actions["click"]
+    columns = history(["a", "b"], action="click")
+    columns["values"] = [click.normalise(None), click.normalise(4)]
+    users.apply(
+        Codec.of("user_features").decode(Codec.of("user_features").encode(user_features("u", history=columns))), 0
+    )
+    found = users.gather([users.get("u")], np.array([NOW]))
+    assert found.opinions[0, -2:].tolist() == [False, True]

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from shared.errors import FatalError
-from shared.kafka import Bus, Message
+from shared.codec import Codec
+from shared.errors import FatalError, PoisonError
+from shared.kafka import MAX_REQUEST_BYTES, Bus, Message, dead_letter_of
 from shared.settings import Settings
-from shared.topics import ITEMS, USER_EVENTS, topics
+from shared.topics import DEAD_LETTERS, ITEMS, USER_EVENTS, topics
 
 
 def bus(servers: str, prefix: str, partitions: int | None = None) -> Bus:
@@ -98,3 +99,15 @@ async def test_missing_broker_is_one_line_that_says_what_to_do() -> None:
     with pytest.raises(FatalError, match="make broker"):
         async with bus("127.0.0.1:1", "").producer():
             pass
+
+
+async def test_a_topic_that_cannot_be_created_is_named_with_its_setting(kafka: str, topic_prefix: str) -> None:
+    own = Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix, topic_replication=3))
+    with pytest.raises(FatalError, match="EDDY_TOPIC_REPLICATION=3"):
+        await own.create_topics()
+
+
+def test_a_dead_letter_fits_into_its_topic() -> None:
+    message = Message(USER_EVENTS, 0, 0, b"u", bytes(MAX_REQUEST_BYTES + 1), 0)
+    letter = dead_letter_of(message, PoisonError("undecodable"), "features", USER_EVENTS, 0)
+    assert len(Codec.for_topic(DEAD_LETTERS).encode(letter)) < MAX_REQUEST_BYTES
