@@ -14,8 +14,8 @@ from services.scorer.users import Histories, User
 class Batch:
     """B requests with what is known of their users.
 
-    `scenarios` [B] are ids, `at` [B] event times in milliseconds, `seen` the rows each user acted on, `blocked` [B, N] what must not be
-    in the list (a scratch matrix, valid while the batch runs), `kept` the only rows that the query leaves, where there is one.
+    `scenarios` [B] are ids, `at` [B] event times in milliseconds, `blocked` [B, N] what must not be in the list (a
+    scratch matrix, valid while the batch runs), `kept` the only rows that the query leaves, where there is one.
     """
 
     requests: Sequence[Request]
