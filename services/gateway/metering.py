@@ -10,7 +10,7 @@ _NO_ROUTE = "none"
 
 
 class Metering:
-    """ASGI middleware. The route is its pattern, not the path, so that the label's values stay few."""
+    """ASGI middleware. The route is its pattern, as the API names it, not the path, so that the label's values stay few."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -31,6 +31,6 @@ class Metering:
         try:
             await self._app(scope, receive, observed)
         finally:
-            route = getattr(scope.get("route"), "path", _NO_ROUTE)
+            route = getattr(scope.get("route"), "path_format", _NO_ROUTE)
             HTTP_REQUESTS.labels(route, str(status)).inc()
             HTTP_SECONDS.labels(route).observe(time.perf_counter() - started)
