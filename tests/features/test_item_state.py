@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.features.item_state import ItemPolicy, ItemRules, ItemState, Signal, decay
 from shared.codec import Codec
+from shared.errors import DecodeError
 from tests.features.factories import DAY_MS, START_MS
 from tests.features.undisturbed import SCENARIOS
 
@@ -152,3 +153,10 @@ def test_busy_item_forgets_as_fast_as_a_quiet_one() -> None:
     busy = state_of([signal(0, previous=("a",)), *[signal(1 + n, START_MS + at) for n, at in enumerate(times)]])
     assert busy.weights.dtype == np.float32
     assert busy.weights[0, 0] == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("changed", [{"covisit_weights": [1.0, 2.0, 3.0]}, {"applied_offsets": {"x": 1}}])
+def test_a_record_whose_parts_do_not_fit_is_undecodable(changed: dict[str, Any]) -> None:
+    record = {**record_of(state_of([signal(0, previous=("a",))])), **changed}
+    with pytest.raises(DecodeError):
+        ItemState.decode(Codec.of("item_features").encode(record))

@@ -83,3 +83,14 @@ async def test_room_is_waited_for() -> None:
     taking.go.set()
     await waiting
     running.cancel()
+
+
+async def test_more_partitions_than_a_batch_has_events_each_get_their_turn() -> None:
+    taking = Taking()
+    lane = Lane(taking, most=1)
+    lane.add(FIRST, some(2))
+    lane.add(SECOND, some(2))
+    running = asyncio.create_task(lane.run())
+    await poll_until(lambda: len(lane) == 0 and len(taking.batches) == 2)
+    assert taking.batches == [{0: [0], 1: [0]}, {0: [1], 1: [1]}]
+    running.cancel()

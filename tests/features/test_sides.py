@@ -146,3 +146,13 @@ def test_poisoned_signals_are_refused_and_the_rest_goes_on() -> None:
 
 def _entry(**changes: object) -> dict[str, object]:
     return {"offset": 1, "at": 1, "scenario": "video", "action": "click", "previous": [], "value": None, **changes}
+
+
+def test_entries_that_hold_count_beside_one_that_does_not() -> None:
+    good = user_side(DictRecords()).apply(0, messages([encoded(event(1))])).signals[0][1]
+    record = Codec.of("item_signals").decode(good)
+    mixed = Codec.of("item_signals").encode({**record, "entries": [_entry(scenario="nowhere"), _entry()]})
+    batch = item_side(DictRecords()).apply(0, [message(0, (record["item_id"].encode(), mixed))])
+    assert [error.reason for _, error in batch.poison] == ["unknown_scenario"]
+    ((_, written),) = batch.items
+    assert [row["total"] for row in Codec.of("item_features").decode(written)["counts"]] == [1]

@@ -135,3 +135,12 @@ async def test_what_is_under_way_is_finished_when_it_is_told_to_stop(
         asking.join()
         assert found == [504]
         assert gateway.process.wait(timeout=30) == 0
+
+
+async def test_a_made_up_key_is_no_client_of_its_own(settings: GatewaySettings) -> None:
+    async with serving(changed(settings, gateway_rate_limit="2/minute")) as served:
+        answers = [
+            await served.http.post("/v1/events", json=click(), headers={"x-api-key": f"key{number}"})
+            for number in range(3)
+        ]
+        assert [answer.status_code for answer in answers] == [202, 202, 429]
