@@ -23,9 +23,8 @@ class UserPartitions:
         self._on_loaded = on_loaded
         self._assigned: set[int] = set()
         self._changed = asyncio.Event()
-        self._let_go: set[int] = (
-            set()
-        )  # since the follower that runs was started: it may go on with them for some turns
+        # Since the follower that runs was started: it may go on with these for some turns.
+        self._let_go: set[int] = set()
         self.loaded: set[int] = set()
 
     @property
