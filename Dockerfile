@@ -8,10 +8,17 @@ ARG TORCH_BACKEND=cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_CACHE=1
 WORKDIR /build
 RUN python -m venv /venv && /venv/bin/pip install --quiet uv==0.13.9
-COPY pyproject.toml constraints.txt ./
-RUN test -n "$SERVICE" || { echo "say which service: --build-arg SERVICE=scorer" >&2; exit 1; }; \
-    /venv/bin/uv pip install --quiet --compile-bytecode --python /venv/bin/python ${TORCH_BACKEND:+--torch-backend $TORCH_BACKEND} \
-        -r pyproject.toml --extra "$SERVICE" -c constraints.txt \
+RUN test -n "$SERVICE" || { echo "say which service: --build-arg SERVICE=scorer" >&2; exit 1; }
+COPY requirements ./requirements
+COPY schemas ./schemas
+COPY scenarios.yaml ./
+COPY shared ./shared
+COPY services/${SERVICE} ./services/${SERVICE}
+# The service's own dependencies alone, at the pinned versions and checked against their hashes (torch's CPU build has none here).
+RUN export VIRTUAL_ENV=/venv; \
+    if [ "$TORCH_BACKEND" = cpu ]; then sed 's/ \\$//; /--hash/d' requirements/torch.txt >/tmp/torch.txt; else cp requirements/torch.txt /tmp/torch.txt; fi; \
+    /venv/bin/uv pip install --quiet --compile-bytecode ${TORCH_BACKEND:+--torch-backend $TORCH_BACKEND} \
+        ./shared "./services/$SERVICE" --constraints requirements/base.txt --constraints /tmp/torch.txt \
     && /venv/bin/pip uninstall --quiet --yes uv
 
 FROM docker.io/library/python:${PYTHON}
@@ -19,14 +26,9 @@ ARG SERVICE
 RUN useradd --uid 10001 --create-home eddy && mkdir /state && chown eddy /state
 WORKDIR /app
 COPY --from=build /venv /venv
-COPY schemas ./schemas
-COPY shared ./shared
-COPY services/__init__.py ./services/
-COPY services/${SERVICE} ./services/${SERVICE}
 COPY scenarios.yaml ./scenarios/scenarios.yaml
-RUN /venv/bin/python -m compileall -q shared services
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 SERVICE=${SERVICE} \
     EDDY_HTTP_HOST=0.0.0.0 EDDY_STATE_DIR=/state EDDY_TRAINER_GRAPHS_DIR=/state/graphs EDDY_SCENARIOS_PATH=/app/scenarios/scenarios.yaml
 USER eddy
 VOLUME /state
-CMD ["sh", "-c", "exec python -m services.$SERVICE"]
+CMD ["sh", "-c", "exec python -m eddy_$SERVICE"]

@@ -26,32 +26,38 @@ WAIT ?= --wait
 WITH_ENV = eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env)";
 SERVICE ?=
 
-.PHONY: help install demo evaluate up down reset ps logs replay run broker data test lint format typecheck boards docs bench constraints clean distclean
+.PHONY: help install demo evaluate up down reset ps logs replay run broker data test lint format typecheck boards docs bench lock clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make the virtual environment and install the pinned dependencies (other commands do it by themselves)
 
-$(INSTALLED): pyproject.toml constraints.txt
+PACKAGES := shared services/gateway services/features services/scorer services/joiner services/trainer cli lab
+# Where PyTorch's small CPU build is. Where it cannot be reached, or TORCH=cuda asks for it, the usual build comes with its CUDA libraries.
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+TORCH ?= $(shell curl --silent --fail --head --max-time 5 $(TORCH_INDEX)/torch/ >/dev/null 2>&1 && echo cpu || echo cuda)
+
+$(INSTALLED): pyproject.toml $(wildcard requirements/*.txt) $(addsuffix /pyproject.toml,$(PACKAGES))
 	@test -n "$(PYTHON)" || { echo "Eddy needs Python 3.11 or later: install it, or say make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Eddy needs Python 3.11 or later, $(PYTHON) is not: say make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "Installing into $(VENV) with $$($(PYTHON) --version) ..."
+	@echo "Installing into $(VENV) with $$($(PYTHON) --version) and PyTorch's $(TORCH) build ..."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
 		{ rm -rf $(VENV); echo "cannot make $(VENV): install your system's python3-venv package, or free some disk space" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) && \
-		$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -r pyproject.toml --all-extras -c constraints.txt || \
+		VIRTUAL_ENV=$(VENV) PATH=$(CURDIR)/$(BIN):$$PATH requirements/install.sh $(TORCH) requirements/base.txt && \
+		$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(addprefix --editable ,$(PACKAGES)) || \
 		{ echo "cannot install the dependencies: check the network and the disk space, then try again" >&2; exit 1; }
 	@touch $@
 
 demo: $(INSTALLED) ## Play MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
-	@$(BIN)/python -m lab.datasets $(DATASET)
-	@$(BIN)/python -m lab.stack -- python -m lab.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
+	@$(BIN)/python -m eddy_cli.datasets $(DATASET)
+	@$(BIN)/python -m eddy_cli.stack -- python -m eddy_cli.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
 
 evaluate: $(INSTALLED) ## Measure in one process, without Kafka, what is learned: PROTOCOL=stream|loop|isgd DATASET= EVALUATE="--limit 20000 --seed 1"
-	@$(BIN)/python -m lab.datasets $(DATASET)
-	@$(BIN)/python -m lab.evaluate $(PROTOCOL) --dataset $(DATASET) $(EVALUATE)
+	@$(BIN)/python -m eddy_cli.datasets $(DATASET)
+	@$(BIN)/python -m eddy_lab.evaluate $(PROTOCOL) --dataset $(DATASET) $(EVALUATE)
 
 up: ## Start the whole stack in containers: Kafka, a schema registry, the five services, Prometheus, Alertmanager, Grafana (ports: .env)
 	@$(COMPOSE) up --detach --build $(WAIT)
@@ -79,21 +85,21 @@ logs: ## Follow what the stack says: SERVICE=scorer for one service
 	@$(COMPOSE) logs --follow --tail 100 $(SERVICE)
 
 replay: $(INSTALLED) ## Play MovieLens through the running stack: DATASET=ml-100k|ml-1m LIMIT=events
-	@$(BIN)/python -m lab.datasets $(DATASET)
+	@$(BIN)/python -m eddy_cli.datasets $(DATASET)
 	@$(WITH_ENV) \
 		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_LAB_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
 		EDDY_SCHEMA_REGISTRY_URL=http://127.0.0.1:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7 \
 		EDDY_LAB_READY_URLS=gateway=http://127.0.0.1:$$GATEWAY_PORT,joiner=http://127.0.0.1:$$JOINER_PORT \
-		$(BIN)/python -m lab.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
+		$(BIN)/python -m eddy_cli.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
 
 run: $(INSTALLED) ## Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own
-	@$(BIN)/python -m lab.stack
+	@$(BIN)/python -m eddy_cli.stack
 
 broker: $(INSTALLED) ## Run a real Kafka alone until Ctrl-C: PORT=number for a port of your choice
-	@$(BIN)/python -m lab.broker $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m eddy_cli.broker $(if $(PORT),--port $(PORT))
 
 data: $(INSTALLED) ## Fetch MovieLens-100K and MovieLens-1M
-	@$(BIN)/python -m lab.datasets
+	@$(BIN)/python -m eddy_cli.datasets
 
 test: $(INSTALLED) ## Run the tests, on a real Kafka: TESTS=path for some of them
 	@$(BIN)/python -m pytest $(TESTS)
@@ -110,20 +116,17 @@ format: $(INSTALLED) ## Format the code and mend what the linter can mend
 typecheck: $(INSTALLED) ## Check the types (mypy, strict)
 	@$(BIN)/mypy
 
-boards: $(INSTALLED) ## Write the boards of Grafana anew from lab/boards.py
-	@$(BIN)/python -m lab.boards
+boards: $(INSTALLED) ## Write the boards of Grafana anew from cli/eddy_cli/boards.py
+	@$(BIN)/python -m eddy_cli.boards
 
 docs: $(INSTALLED) ## Write docs/metrics.md and docs/settings.md anew from code
-	@$(BIN)/python -m lab.reference
+	@$(BIN)/python -m eddy_cli.reference
 
 bench: $(INSTALLED) ## Measure the speed of the parts, each beside a reference: BENCH="scorer trainer" for some of them
-	@$(BIN)/python -m lab.bench $(BENCH)
+	@$(BIN)/python -m eddy_lab.bench $(BENCH)
 
-constraints: $(INSTALLED) ## Pin anew what pyproject.toml asks for: UPGRADE=1 takes the newest versions
-	@$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --no-header --no-annotate --quiet \
-		$(if $(UPGRADE),--upgrade) pyproject.toml -o constraints.txt
-	@sed -i.bak '1i\
-	# Pinned versions of every dependency, for Python 3.11 and later. Made by `make constraints`.' constraints.txt && rm constraints.txt.bak
+lock: $(INSTALLED) ## Pin anew, by hash, what the packages ask for: UPGRADE=1 takes the newest versions
+	@UPGRADE=$(UPGRADE) sh requirements/lock.sh $(BIN)/uv
 
 clean: ## Remove what runs leave behind: reports, state, caches
 	@rm -rf reports .state .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

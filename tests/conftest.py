@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.broker import some_kafka
-from lab.registry import running_registry
+from eddy_cli.broker import some_kafka
+from eddy_cli.registry import running_registry
 
 # Tests share the cores with brokers and services: a second thread of torch would wait for them at each operation.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

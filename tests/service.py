@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.ports import HOST, free_port
-from shared.kafka import Bus, Message
-from shared.paths import REPO_ROOT
+from eddy.contract.message import Message
+from eddy.kafka.bus import Bus
+from eddy.paths import REPO_ROOT
+from eddy_cli.ports import HOST, free_port
 from tests.poll import poll_until, poll_until_sync
 
 
@@ -79,13 +80,13 @@ class Service:
 
 @contextmanager
 def running(service: str, environment: Mapping[str, str], log: Path, *python_options: str) -> Iterator[Service]:
-    """Start `python -m services.<service>` on a free port with `environment` as its only EDDY_* variables; killed at the end if it still
+    """Start `python -m eddy_<service>` on a free port with `environment` as its only EDDY_* variables; killed at the end if it still
     runs. What it writes goes to `log`."""
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *python_options, "-m", f"services.{service}"],
+            [sys.executable, *python_options, "-m", f"eddy_{service}"],
             cwd=REPO_ROOT,
             env={**inherited, f"EDDY_{service.upper()}_HTTP_PORT": str(port), **environment},
             stdout=output,

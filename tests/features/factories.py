@@ -3,8 +3,8 @@
 import random
 from typing import Any
 
-from shared.codec import Codec
-from shared.kafka import Message
+from eddy.contract.codec import Codec
+from eddy.contract.message import Message
 
 START_MS = 1_600_000_000_000
 DAY_MS = 24 * 3600 * 1000

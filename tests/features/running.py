@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from services.features.settings import FeaturesSettings
-from shared.codec import Codec
-from shared.kafka import Bus, Message, TopicPartition
-from shared.settings import load
-from shared.topics import DEAD_LETTERS, ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+from eddy.contract.codec import Codec
+from eddy.contract.message import Message
+from eddy.contract.topics import DEAD_LETTERS, ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+from eddy.kafka.bus import Bus, TopicPartition
+from eddy.settings import load
+from eddy_features.settings import FeaturesSettings
 from tests.features.factories import Record
 from tests.service import Service, logs_in, own_settings, read_all, running
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from services.features.cleaning import MAX_AHEAD_MS, Cleaner
-from shared.errors import PoisonError
-from shared.metrics import REASONS
+from eddy.contract.reasons import REASONS
+from eddy.errors import PoisonError
+from eddy_features.core.cleaning import MAX_AHEAD_MS, Cleaner
 from tests.features.factories import START_MS, encoded, event, message
 from tests.features.undisturbed import SCENARIOS
 

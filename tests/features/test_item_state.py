@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.features.item_state import ItemPolicy, ItemRules, ItemState, Signal, decay
-from shared.codec import Codec
-from shared.errors import DecodeError
+from eddy.contract.codec import Codec
+from eddy.errors import DecodeError
+from eddy_features.core.item_state import ItemPolicy, ItemRules, ItemState, Signal, decay
 from tests.features.factories import DAY_MS, START_MS
 from tests.features.undisturbed import SCENARIOS
 

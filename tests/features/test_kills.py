@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.topics import ITEM_FEATURES, USER_FEATURES
+from eddy.contract.topics import ITEM_FEATURES, USER_FEATURES
 from tests.features.factories import stream
 from tests.features.running import Place
 from tests.features.undisturbed import undisturbed

@@ -3,8 +3,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.features.lane import Lane
-from shared.kafka import Message, TopicPartition
+from eddy.contract.message import Message
+from eddy.kafka.bus import TopicPartition
+from eddy_features.shell.lane import Lane
 from tests.poll import poll_until
 
 FIRST, SECOND = TopicPartition("events", 0), TopicPartition("events", 1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.features.packing import (
+from eddy_features.core.packing import (
     NotPackedError,
     first_long,
     first_string,

@@ -1,7 +1,7 @@
-from services.features.item_state import ItemState
-from services.features.precedence import replaces_item, replaces_user
-from services.features.user_state import UserState
-from shared.codec import Codec
+from eddy.contract.codec import Codec
+from eddy_features.core.item_state import ItemState
+from eddy_features.core.precedence import replaces_item, replaces_user
+from eddy_features.core.user_state import UserState
 
 
 def user(applied: int) -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aiokafka.partitioner import DefaultPartitioner
 
-from shared.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from tests.features.factories import Record, encoded, event, stream
 from tests.features.running import JUNK_KEY, Place
 from tests.features.undisturbed import undisturbed

@@ -3,10 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.features.item_state import ItemPolicy
-from services.features.states import DictRecords
-from services.features.user_state import UserState
-from shared.codec import Codec
+from eddy.contract.codec import Codec
+from eddy_features.core.item_state import ItemPolicy
+from eddy_features.core.states import DictRecords
+from eddy_features.core.user_state import UserState
 from tests.features.factories import encoded, event, message, messages, stream
 from tests.features.undisturbed import Undisturbed, item_side, undisturbed, user_side
 

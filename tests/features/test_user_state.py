@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.features.cleaning import Cleaner, Event
-from services.features.user_state import Outcome, UserPolicy, UserState
-from shared.codec import Codec
-from shared.errors import DecodeError
+from eddy.contract.codec import Codec
+from eddy.errors import DecodeError
+from eddy_features.core.cleaning import Cleaner, Event
+from eddy_features.core.user_state import Outcome, UserPolicy, UserState
 from tests.features.factories import START_MS, encoded, event, message
 from tests.features.undisturbed import SCENARIOS
 

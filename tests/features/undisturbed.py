@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.features.cleaning import Cleaner
-from services.features.item_side import ItemSide
-from services.features.item_state import ItemPolicy, ItemRules
-from services.features.states import DictRecords
-from services.features.user_side import UserSide
-from services.features.user_state import UserPolicy
-from shared.codec import Codec
-from shared.kafka import Message
-from shared.paths import REPO_ROOT
-from shared.scenarios import Scenarios, load_scenarios
+from eddy.contract.codec import Codec
+from eddy.contract.message import Message
+from eddy.contract.scenarios import Scenarios, load_scenarios
+from eddy.paths import REPO_ROOT
+from eddy_features.core.cleaning import Cleaner
+from eddy_features.core.item_side import ItemSide
+from eddy_features.core.item_state import ItemPolicy, ItemRules
+from eddy_features.core.states import DictRecords
+from eddy_features.core.user_side import UserSide
+from eddy_features.core.user_state import UserPolicy
 
 SCENARIOS: Scenarios = load_scenarios(REPO_ROOT / "scenarios.yaml")
 

@@ -9,17 +9,17 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway.answers import Answers
-from services.gateway.api import Gateway, build_app
-from services.gateway.publisher import Publisher
-from services.gateway.rules import Rules
-from services.gateway.settings import GatewaySettings
-from shared.clock import ManualClock
-from shared.codec import Codec, Record
-from shared.kafka import Bus
-from shared.runtime import Health
-from shared.scenarios import load_scenarios
-from shared.topics import RECOMMENDATIONS
+from eddy.clock import ManualClock
+from eddy.contract.codec import Codec, Record
+from eddy.contract.scenarios import load_scenarios
+from eddy.contract.topics import RECOMMENDATIONS
+from eddy.kafka.bus import Bus
+from eddy.runtime import Health
+from eddy_gateway.core.rules import Rules
+from eddy_gateway.settings import GatewaySettings
+from eddy_gateway.shell.answers import Answers
+from eddy_gateway.shell.api import Gateway, build_app
+from eddy_gateway.shell.publisher import Publisher
 from tests.poll import poll_until
 
 NOW_MS = 1_750_000_000_000

@@ -9,7 +9,7 @@ import pytest
 import schemathesis
 from playwright.sync_api import Browser, Page, expect
 
-from lab.ports import HOST
+from eddy_cli.ports import HOST
 from tests.browser import browser
 from tests.poll import poll_until_sync
 from tests.service import Service, running, running_together

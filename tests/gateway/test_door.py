@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from lab.ports import HOST
-from services.gateway.door import keys_of, rate_of
-from services.gateway.settings import GatewaySettings
-from shared.errors import ConfigError
+from eddy.errors import ConfigError
+from eddy_cli.ports import HOST
+from eddy_gateway.settings import GatewaySettings
+from eddy_gateway.shell.door import keys_of, rate_of
 from tests.gateway.conftest import serving
 from tests.gateway.test_events import click
 from tests.service import running

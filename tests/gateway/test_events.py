@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.features import cleaning
-from services.gateway import models, rules
-from shared.dedupe import REMEMBERED_EVENTS
-from shared.topics import ITEMS, USER_EVENTS
+from eddy.contract.limits import REMEMBERED_EVENTS
+from eddy.contract.topics import ITEMS, USER_EVENTS
+from eddy_features.core import cleaning
+from eddy_gateway.core import models, rules
 from tests.gateway.conftest import NOW_MS, Served
 
 DAY_MS = 24 * 3600 * 1000

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from lab.broker import running_broker
-from lab.broker.process import Broker
-from lab.ports import free_port
-from services.gateway.settings import GatewaySettings
+from eddy_cli.broker import running_broker
+from eddy_cli.broker.process import Broker
+from eddy_cli.ports import free_port
+from eddy_gateway.settings import GatewaySettings
+from tests.cli.processes import command
 from tests.gateway.conftest import NOW_MS, serving
-from tests.lab.processes import command
 from tests.poll import poll_until
 
 EVENT = {"user_id": "u1", "scenario": "video", "action": "click", "item_id": "i1", "occurred_at": NOW_MS}
@@ -68,7 +68,7 @@ async def test_the_process_serves_and_ends_clean(kafka: str, topic_prefix: str) 
         "EDDY_TOPIC_PREFIX": topic_prefix,
         "EDDY_GATEWAY_HTTP_PORT": str(port),
     }
-    with command(["-m", "services.gateway"], environment) as gateway:
+    with command(["-m", "eddy_gateway"], environment) as gateway:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
 
             async def ready() -> bool:
@@ -85,7 +85,7 @@ async def test_the_process_serves_and_ends_clean(kafka: str, topic_prefix: str) 
 
 
 def test_no_kafka_is_one_line() -> None:
-    with command(["-m", "services.gateway"], {"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}) as gateway:
+    with command(["-m", "eddy_gateway"], {"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}) as gateway:
         assert gateway.finish() == 1
         (line,) = [line for line in gateway.output.splitlines() if line.startswith("gateway:")]
         assert "no Kafka at 127.0.0.1:1" in line

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared.codec import Codec
-from shared.topics import RECOMMENDATION_REQUESTS, RECOMMENDATIONS
+from eddy.contract.codec import Codec
+from eddy.contract.topics import RECOMMENDATION_REQUESTS, RECOMMENDATIONS
+from tests.cli.answering import answer_requests
 from tests.gateway.conftest import NOW_MS, Served
-from tests.lab.answering import answer_requests
 
 ITEMS = [f"i{number}" for number in range(20)]
 

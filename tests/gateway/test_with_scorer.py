@@ -2,9 +2,9 @@
 
 import os
 
-from lab.ports import free_port
+from eddy_cli.ports import free_port
+from tests.cli.processes import command
 from tests.gateway.conftest import Served
-from tests.lab.processes import command
 from tests.poll import poll_until
 
 
@@ -24,7 +24,7 @@ async def test_items_put_over_http_come_back_as_recommendations(served: Served, 
         answer = await served.http.get("/v1/recommendations/u1", params=asked)
         return list(answer.json()["items"]) if answer.status_code == 200 else []
 
-    with command(["-m", "services.scorer"], environment):
+    with command(["-m", "eddy_scorer"], environment):
         items = await poll_until(listed, what="a list from the scorer")
     assert [item["position"] for item in items] == list(range(10))
     shown = {item["item_id"] for item in items}

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from shared.codec import Codec, Record
-from shared.kafka import Message
-from shared.model_contract import FEATURES, hash_of_contract
-from shared.topics import RECOMMENDATIONS, USER_EVENTS
+from eddy.contract.codec import Codec, Record
+from eddy.contract.message import Message
+from eddy.contract.model import FEATURES, hash_of_contract
+from eddy.contract.topics import RECOMMENDATIONS, USER_EVENTS
 
 T0 = 1_700_000_000_000
 SEC = 1000

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from shared.codec import Codec, Record
-from shared.kafka import Bus, Message
-from shared.settings import Settings
-from shared.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
+from eddy.contract.codec import Codec, Record
+from eddy.contract.message import Message
+from eddy.contract.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
+from eddy.kafka.bus import Bus
+from eddy.settings import Settings
 from tests.joiner.factories import EVENTS, LISTS, SEC, Life, event_record
 from tests.joiner.simulation import EXAMPLES, undisturbed
 from tests.poll import poll_until

@@ -4,21 +4,21 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from services.joiner.events import Event
-from services.joiner.examples import encode_example
-from services.joiner.intake import take_event, take_list
-from services.joiner.lists import ServedList
-from services.joiner.logs import Logs
-from services.joiner.outcomes import Outcome, Refused, Shown
-from services.joiner.policy import AttributionPolicy
-from services.joiner.rebuild import rebuild
-from services.joiner.rewind import Rewind, rewind_of
-from services.joiner.state import JoinState
-from shared.codec import Codec, Record
-from shared.kafka import Message
-from shared.paths import REPO_ROOT
-from shared.scenarios import load_scenarios
-from shared.topics import TRAINING_EXAMPLES
+from eddy.contract.codec import Codec, Record
+from eddy.contract.message import Message
+from eddy.contract.scenarios import load_scenarios
+from eddy.contract.topics import TRAINING_EXAMPLES
+from eddy.paths import REPO_ROOT
+from eddy_joiner.core.events import Event
+from eddy_joiner.core.examples import encode_example
+from eddy_joiner.core.lists import ServedList
+from eddy_joiner.core.outcomes import Outcome, Refused, Shown
+from eddy_joiner.core.policy import AttributionPolicy
+from eddy_joiner.core.rewind import Rewind, rewind_of
+from eddy_joiner.core.state import JoinState
+from eddy_joiner.shell.intake import take_event, take_list
+from eddy_joiner.shell.logs import Logs
+from eddy_joiner.shell.rebuild import rebuild
 from tests.joiner.factories import Life, message_of
 
 POLICY = AttributionPolicy(load_scenarios(REPO_ROOT / "scenarios.yaml"))
@@ -27,7 +27,7 @@ EXAMPLES = Codec.of("training_example")
 
 @dataclass
 class MemoryLog:
-    """The interface of services.joiner.logs.Log over a list of messages; `visible` of them are there."""
+    """The interface of eddy_joiner.shell.logs.Log over a list of messages; `visible` of them are there."""
 
     messages: list[Message]
     visible: int = 2**60

@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.joiner.rewind import Rewind
+from eddy_joiner.core.rewind import Rewind
 from tests.joiner.factories import Life, random_life
 from tests.joiner.simulation import Partition, SimulatedWorker, disturbed, undisturbed
 

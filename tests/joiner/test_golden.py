@@ -5,19 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from services.joiner.books import Books
-from services.joiner.events import Event
-from services.joiner.examples import encode_example
-from services.joiner.intake import take_event, take_list
-from services.joiner.lists import ServedList
-from services.joiner.outcomes import Outcome, Refused, Shown
-from services.joiner.policy import AHEAD_MS, AttributionPolicy
-from services.joiner.state import NEVER, JoinState
-from shared import metrics
-from shared.clock import ManualClock
-from shared.codec import Record
-from shared.kafka import Message
-from shared.model_contract import FEATURES
+from eddy import metrics
+from eddy.clock import ManualClock
+from eddy.contract.codec import Record
+from eddy.contract.message import Message
+from eddy.contract.model import FEATURES
+from eddy_joiner.core.events import Event
+from eddy_joiner.core.examples import encode_example
+from eddy_joiner.core.lists import ServedList
+from eddy_joiner.core.outcomes import Outcome, Refused, Shown
+from eddy_joiner.core.policy import AHEAD_MS, AttributionPolicy
+from eddy_joiner.core.state import NEVER, JoinState
+from eddy_joiner.shell.books import Books
+from eddy_joiner.shell.intake import take_event, take_list
 from tests.joiner.factories import SEC, T0, event_record, list_record, message_of
 from tests.joiner.simulation import EXAMPLES, POLICY
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.topics import TRAINING_EXAMPLES
+from eddy.contract.topics import TRAINING_EXAMPLES
 from tests.joiner.factories import random_life
 from tests.joiner.running import (
     all_joined,

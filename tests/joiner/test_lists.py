@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.joiner.examples import _HEADER as EXAMPLE_HEADER
-from services.joiner.lists import _LAYOUT_HEADER as LIST_HEADER
-from services.joiner.lists import ROW_BYTES, _relaid, read_list
-from services.joiner.wire import read_long, read_strings, write_long, write_string
-from shared.codec import Codec
-from shared.errors import DecodeError, PoisonError
-from shared.metrics import REASONS
+from eddy.contract.codec import Codec
+from eddy.contract.reasons import REASONS
+from eddy.errors import DecodeError, PoisonError
+from eddy_joiner.core.examples import _HEADER as EXAMPLE_HEADER
+from eddy_joiner.core.lists import _LAYOUT_HEADER as LIST_HEADER
+from eddy_joiner.core.lists import ROW_BYTES, _relaid, read_list
+from eddy_joiner.core.wire import read_long, read_strings, write_long, write_string
 from tests.joiner.factories import LISTS, T0, list_record, message_of
 
 IDS = st.lists(st.text(max_size=80), min_size=0, max_size=8)

@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from services.joiner.settings import JoinerSettings
-from shared.kafka import Bus
-from shared.scenarios import load_scenarios
-from shared.settings import Settings
-from shared.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
+from eddy.contract.scenarios import load_scenarios
+from eddy.contract.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
+from eddy.kafka.bus import Bus
+from eddy.settings import Settings
+from eddy_joiner.settings import JoinerSettings
 from tests.joiner.factories import EVENTS, LISTS, SEC, event_record, list_record, random_life
 from tests.joiner.running import (
     all_joined,

@@ -9,27 +9,28 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lab.baselines import Popularity
-from lab.evaluate.loop import Loop, LoopPolicy
-from lab.evaluate.outcome import Outcome
-from lab.evaluate.played import play
-from lab.evaluate.protocols.loop import looped
-from lab.replay.player import NOT_SERVED
-from lab.replay.quality import Judge
-from lab.replay.records import Records
-from lab.replay.role import MOVIELENS, role_of
-from lab.replay.stream import Stream
-from services.trainer.graphs import GraphExporter
-from services.trainer.learner import LearnerPolicy
-from services.trainer.models import DEFAULT
-from shared.codec import Codec, Record
-from shared.kafka import Message, settle
-from shared.paths import REPO_ROOT
-from shared.scenarios import load_scenarios
-from shared.topics import ITEM_FEATURES, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, USER_FEATURES
+from eddy.contract.codec import Codec, Record
+from eddy.contract.message import Message
+from eddy.contract.scenarios import load_scenarios
+from eddy.contract.topics import ITEM_FEATURES, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, USER_FEATURES
+from eddy.kafka.bus import settle
+from eddy.paths import REPO_ROOT
+from eddy_cli.baselines import Popularity
+from eddy_cli.replay.player import NOT_SERVED
+from eddy_cli.replay.quality import Judge
+from eddy_cli.replay.records import Records
+from eddy_cli.replay.role import MOVIELENS, role_of
+from eddy_cli.replay.stream import Stream
+from eddy_lab.evaluate.loop import Loop, LoopPolicy
+from eddy_lab.evaluate.outcome import Outcome
+from eddy_lab.evaluate.played import play
+from eddy_lab.evaluate.protocols.loop import looped
+from eddy_trainer.core.graphs import GraphExporter
+from eddy_trainer.core.learner import LearnerPolicy
+from eddy_trainer.core.models import DEFAULT
+from tests.cli.streams import stream
 from tests.features.running import Place
 from tests.joiner.running import all_joined, examples_of, joiners
-from tests.lab.streams import stream
 from tests.poll import poll_until
 from tests.service import read_all
 

@@ -9,32 +9,32 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lab.baselines import Isgd, Transitions
-from lab.datasets import Dataset, Item, read_folder
-from lab.evaluate import variants
-from lab.evaluate.__main__ import PROTOCOLS, main
-from lab.evaluate.apart import Task, learner_apart
-from lab.evaluate.item_counts import ItemCounts
-from lab.evaluate.offline import Histories, OfflinePolicy, places_of, scores_of, train
-from lab.evaluate.options import Options, whole_stream
-from lab.evaluate.outcome import MODEL, Outcome, tables, write_outcome
-from lab.evaluate.prequential import OUTSIDE, Prequential, PrequentialPolicy
-from lab.evaluate.protocols import ctr_live, loo, transfer
-from lab.evaluate.protocols.loo import histories_of
-from lab.evaluate.protocols.stream import prequential
-from lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
-from lab.replay.role import MOVIELENS, Role, role_of
-from lab.replay.stream import Stream
-from services.scorer.lists import Ranked
-from services.scorer.request import Request
-from services.scorer.users import User
-from services.trainer.learner import LearnerPolicy
-from services.trainer.models import DEFAULT
-from services.trainer.settings import TrainerSettings
-from shared.errors import ConfigError
-from shared.model_contract import FEATURES
-from shared.paths import REPO_ROOT
-from shared.scenarios import load_scenarios
+from eddy.contract.model import FEATURES
+from eddy.contract.scenarios import load_scenarios
+from eddy.errors import ConfigError
+from eddy.paths import REPO_ROOT
+from eddy_cli.baselines import Isgd, Transitions
+from eddy_cli.datasets import Dataset, Item, read_folder
+from eddy_cli.replay.role import MOVIELENS, Role, role_of
+from eddy_cli.replay.stream import Stream
+from eddy_lab.evaluate import variants
+from eddy_lab.evaluate.__main__ import PROTOCOLS, main
+from eddy_lab.evaluate.apart import Task, learner_apart
+from eddy_lab.evaluate.item_counts import ItemCounts
+from eddy_lab.evaluate.offline import Histories, OfflinePolicy, places_of, scores_of, train
+from eddy_lab.evaluate.options import Options, whole_stream
+from eddy_lab.evaluate.outcome import MODEL, Outcome, tables, write_outcome
+from eddy_lab.evaluate.prequential import OUTSIDE, Prequential, PrequentialPolicy
+from eddy_lab.evaluate.protocols import ctr_live, loo, transfer
+from eddy_lab.evaluate.protocols.loo import histories_of
+from eddy_lab.evaluate.protocols.stream import prequential
+from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
+from eddy_scorer.core.ranking.lists import Ranked
+from eddy_scorer.core.ranking.request import Request
+from eddy_scorer.core.state.users import User
+from eddy_trainer.core.learner import LearnerPolicy
+from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.settings import TrainerSettings
 from tests.lab.test_evaluate import walks
 
 GRAPHS: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
@@ -83,7 +83,7 @@ def test_an_outcome_is_a_file_a_table_and_a_plot(tmp_path: Path) -> None:
 
 
 def test_every_protocol_is_told_of_in_the_readme() -> None:
-    text = (REPO_ROOT / "lab" / "evaluate" / "README.md").read_text()
+    text = (REPO_ROOT / "lab" / "eddy_lab" / "evaluate" / "README.md").read_text()
     assert [name for name in PROTOCOLS if f"`{name}`" not in text] == []
 
 

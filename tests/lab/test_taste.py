@@ -10,13 +10,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from lab.datasets import Dataset, Item
-from lab.evaluate.labels import auc, intervals, log_losses
-from lab.evaluate.protocols import ctr, domains, ratings
-from lab.evaluate.protocols.ratings import decide, validate
-from lab.evaluate.taste.features import NAMES, features
-from lab.evaluate.taste.model import Events, FitPolicy, TasteModel, fit
-from shared.errors import ConfigError
+from eddy.errors import ConfigError
+from eddy_cli.datasets import Dataset, Item
+from eddy_lab.evaluate.labels import auc, intervals, log_losses
+from eddy_lab.evaluate.protocols import ctr, domains, ratings
+from eddy_lab.evaluate.protocols.ratings import decide, validate
+from eddy_lab.evaluate.taste.features import NAMES, features
+from eddy_lab.evaluate.taste.model import Events, FitPolicy, TasteModel, fit
 from tests.lab.test_protocols import OPTIONS
 
 USERS, ITEMS, EVENTS = 30, 20, 1500

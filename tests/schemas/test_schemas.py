@@ -12,10 +12,10 @@ from fastavro.read import SchemaResolutionError
 from fastavro.schema import to_parsing_canonical_form
 from fastavro.utils import generate_many
 
-from shared.codec import Codec, former_versions, load_schema
-from shared.metrics import REASONS
-from shared.paths import SCHEMAS
-from shared.topics import topics
+from eddy.contract.codec import Codec, former_versions, load_schema
+from eddy.contract.reasons import REASONS
+from eddy.contract.topics import topics
+from eddy.paths import SCHEMAS
 
 RECORDS = sorted(path.stem for path in SCHEMAS.glob("*.avsc"))
 SERVICES = {"features", "scorer", "joiner", "trainer", "gateway", "publishers"}
@@ -93,7 +93,7 @@ def test_newest_frozen_version_is_what_is_written(record: str) -> None:
     frozen = former_versions(record)
     assert [path.name for path in frozen] == [f"{record}.{number}.avsc" for number in range(1, len(frozen) + 1)]
     current = to_parsing_canonical_form(load_schema(SCHEMAS / f"{record}.avsc"))
-    assert to_parsing_canonical_form(load_schema(frozen[-1])) == current, "run python -m shared.freeze_schemas"
+    assert to_parsing_canonical_form(load_schema(frozen[-1])) == current, "run python -m eddy.contract.freeze"
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from services.scorer.recommender import Recommender
-from services.scorer.request import Request
-from shared.codec import Record
-from shared.model_contract import FEATURES
-from shared.paths import REPO_ROOT
-from shared.scenarios import Scenarios, load_scenarios
+from eddy.contract.codec import Record
+from eddy.contract.model import FEATURES
+from eddy.contract.scenarios import Scenarios, load_scenarios
+from eddy.paths import REPO_ROOT
+from eddy_scorer.core.ranking.recommender import Recommender
+from eddy_scorer.core.ranking.request import Request
 
 NOW = 1_000_000_000_000
 DAY = 86_400_000

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from shared.codec import Record
-from shared.model_contract import ACTIONS, DIM, FEATURES, HISTORY, OPSET, TOP_K, hash_of_contract, sign_release
+from eddy.contract.codec import Record
+from eddy.contract.model import ACTIONS, DIM, FEATURES, HISTORY, OPSET, TOP_K, hash_of_contract, sign_release
 
 _IR = 10
 

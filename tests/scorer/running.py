@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.scorer.settings import ScorerSettings
-from shared.codec import Codec, Record
-from shared.kafka import Bus, settle
-from shared.settings import load
-from shared.topics import DEAD_LETTERS, RECOMMENDATION_REQUESTS, RECOMMENDATIONS, topics
+from eddy.contract.codec import Codec, Record
+from eddy.contract.topics import DEAD_LETTERS, RECOMMENDATION_REQUESTS, RECOMMENDATIONS, topics
+from eddy.kafka.bus import Bus, settle
+from eddy.settings import load
+from eddy_scorer.settings import ScorerSettings
 from tests.poll import poll_until
 from tests.service import Service, logs_in, own_settings, read_all, running
 

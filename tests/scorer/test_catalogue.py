@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from services.scorer.catalogue import MAX_CATEGORIES, Catalogue, words_of
-from shared.errors import PoisonError
+from eddy.errors import PoisonError
+from eddy_scorer.core.state.catalogue import MAX_CATEGORIES, Catalogue, words_of
 from tests.scorer.factories import item, scenarios
 
 VIDEO, SHOP = 0, 1

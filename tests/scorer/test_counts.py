@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.scorer.counts import MIDDLE, ORDER_LENGTH, ItemCounts
+from eddy_scorer.core.state.counts import MIDDLE, ORDER_LENGTH, ItemCounts
 from tests.scorer.factories import DAY, HOUR, NOW, counts, item_features, scenarios
 
 VIDEO, SOCIAL = 0, 2

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from services.scorer.catalogue import Catalogue
-from services.scorer.covisits import ALPHA, SMOOTHING, CoVisits, Matrices, matrices_of, strongest
-from shared.errors import PoisonError
+from eddy.errors import PoisonError
+from eddy_scorer.core.state.catalogue import Catalogue
+from eddy_scorer.core.state.covisits import ALPHA, SMOOTHING, CoVisits, Matrices, matrices_of, strongest
 from tests.scorer.factories import DAY, NOW, counts, item_features, scenarios
 
 HALF_LIFE_SEC = 100 * DAY / 1000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.scorer.exposure import PLACES, Exposure
+from eddy_scorer.core.state.exposure import PLACES, Exposure
 from tests.scorer.factories import item, recommend, recommender, request, scenarios
 
 VIDEO, SHOP = (scenarios()[name].id for name in ("video", "shop"))

@@ -5,10 +5,10 @@ from math import log, log1p
 import numpy as np
 import pytest
 
-from services.scorer.features import PRIOR_COUNT, PRIOR_MOVES, ranks
-from services.scorer.opinions import PRIOR_LIKE, PRIOR_OPINIONS, PRIOR_SLOPE_BY_TOTAL, USUAL_SPREAD
-from services.scorer.recommender import Recommender
-from shared.model_contract import DIM, FEATURES
+from eddy.contract.model import DIM, FEATURES
+from eddy_scorer.core.ranking.features import PRIOR_COUNT, PRIOR_MOVES, ranks
+from eddy_scorer.core.ranking.opinions import PRIOR_LIKE, PRIOR_OPINIONS, PRIOR_SLOPE_BY_TOTAL, USUAL_SPREAD
+from eddy_scorer.core.ranking.recommender import Recommender
 from tests.scorer.factories import (
     DAY,
     HOUR,

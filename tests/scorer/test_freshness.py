@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from services.scorer.freshness import Freshness
+from eddy_scorer.shell.freshness import Freshness
 
 
 def value(name: str, **labels: str) -> float:

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.scorer.graphs import OnnxModel
-from services.scorer.users import Histories
-from shared.errors import PoisonError
-from shared.model_contract import ACTIONS, DIM, FEATURES, HISTORY, PADDING_BIAS, TOP_K
+from eddy.contract.model import ACTIONS, DIM, FEATURES, HISTORY, PADDING_BIAS, TOP_K
+from eddy.errors import PoisonError
+from eddy_scorer.core.model.graphs import OnnxModel
+from eddy_scorer.core.state.users import Histories
 from tests.scorer.graphs import encode_graph, rank_graph, release
 
 ROWS = 300

@@ -5,9 +5,9 @@ import random
 
 import numpy as np
 
-from shared.codec import Record
-from shared.model_contract import DIM
-from shared.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
+from eddy.contract.codec import Record
+from eddy.contract.model import DIM
+from eddy.contract.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
 from tests.poll import poll_until
 from tests.scorer.factories import hashes, item, item_features, request_record, user_features
 from tests.scorer.graphs import embedding, rank_graph, release

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.scorer.knowledge import Knowledge
-from services.scorer.pace import Pace
-from services.scorer.recommender import Recommender
-from shared.paths import REPO_ROOT
-from shared.scenarios import load_scenarios
+from eddy.contract.scenarios import load_scenarios
+from eddy.paths import REPO_ROOT
+from eddy_scorer.core.ranking.recommender import Recommender
+from eddy_scorer.core.state.knowledge import Knowledge
+from eddy_scorer.core.state.pace import Pace
 from tests.scorer.factories import counts, item, item_features, recommend, recommender, request, scenarios, shown
 
 VIDEO = 0

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scorer.ledger import Ledger
+from eddy_scorer.shell.ledger import Ledger
 
 
 def test_commit_stops_at_the_oldest_open_offset() -> None:

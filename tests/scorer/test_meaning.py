@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from services.scorer.recommender import Recommender
-from shared.codec import Record
-from shared.text import PACKAGED, TextModel
+from eddy.contract.codec import Record
+from eddy.text import PACKAGED, TextModel
+from eddy_scorer.core.ranking.recommender import Recommender
 from tests.scorer.factories import item, item_features, recommend, request, scenarios, shown
 
 TITLES = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.scorer.merge import Merge, contained
+from eddy_scorer.core.ranking.merge import Merge, contained
 from tests.scorer.factories import scenarios
 
 NAMES = ("encoder", "covisited", "trending", "fresh")

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from services.scorer import nearest
-from services.scorer.arrays import I64
-from services.scorer.graphs import OnnxModel
-from services.scorer.item_table import ItemTable
-from services.scorer.nearest import NearestItems, used_rows
-from services.scorer.recommender import Recommender
-from shared.model_contract import DIM, MAX_SCENARIOS, PADDING_ROW
+from eddy.contract.model import DIM, MAX_SCENARIOS, PADDING_ROW
+from eddy_scorer.core.model.graphs import OnnxModel
+from eddy_scorer.core.ranking.recommender import Recommender
+from eddy_scorer.core.state import nearest
+from eddy_scorer.core.state.arrays import I64
+from eddy_scorer.core.state.item_table import ItemTable
+from eddy_scorer.core.state.nearest import NearestItems, used_rows
 from tests.scorer.factories import item, recommend, request, scenarios, user_features
 from tests.scorer.graphs import encode_graph, rank_graph
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from services.scorer.policy import choose
+from eddy_scorer.core.ranking.policy import choose
 
 
 def test_top_is_certain_and_in_order() -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.scorer.counts import ORDER_LENGTH
-from services.scorer.graphs import OnnxModel
-from services.scorer.recommender import Recommender
-from shared.codec import Codec, Record
-from shared.model_contract import DIM, FEATURES, hash_of_contract
+from eddy.contract.codec import Codec, Record
+from eddy.contract.model import DIM, FEATURES, hash_of_contract
+from eddy_scorer.core.model.graphs import OnnxModel
+from eddy_scorer.core.ranking.recommender import Recommender
+from eddy_scorer.core.state.counts import ORDER_LENGTH
 from tests.scorer.factories import (
     DAY,
     NOW,

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.scorer.releases import ReleaseDesk
-from shared.errors import PoisonError
-from shared.kafka import Message
-from shared.model_contract import DIM
+from eddy.contract.message import Message
+from eddy.contract.model import DIM
+from eddy.errors import PoisonError
+from eddy_scorer.core.model.releases import ReleaseDesk
 from tests.scorer.graphs import embedding, release
 
 MESSAGE = Message("model-releases", 0, 0, b"champion", b"", 0)

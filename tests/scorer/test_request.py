@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.scorer.request import MAX_CANDIDATES, request_of
-from shared.errors import PoisonError
+from eddy.errors import PoisonError
+from eddy_scorer.core.ranking.request import MAX_CANDIDATES, request_of
 from tests.scorer.factories import request_record, scenarios
 
 

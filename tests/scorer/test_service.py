@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.codec import Codec
-from shared.topics import (
+from eddy.contract.codec import Codec
+from eddy.contract.topics import (
     ITEM_EMBEDDINGS,
     ITEM_FEATURES,
     ITEMS,

@@ -6,9 +6,9 @@ import itertools
 import numpy as np
 import psutil
 
-from shared.codec import Record
-from shared.model_contract import DIM, FEATURES
-from shared.topics import ITEM_EMBEDDINGS, ITEMS, MODEL_RELEASES
+from eddy.contract.codec import Record
+from eddy.contract.model import DIM, FEATURES
+from eddy.contract.topics import ITEM_EMBEDDINGS, ITEMS, MODEL_RELEASES
 from tests.scorer.factories import features_of, item, request_record, shown
 from tests.scorer.graphs import embedding, encode_graph, rank_graph, release
 from tests.scorer.running import Answers, Place

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from services.scorer.catalogue import Catalogue
-from services.scorer.follower import Follower
-from services.scorer.user_partitions import UserPartitions
-from services.scorer.users import Users
+from eddy_scorer.core.state.catalogue import Catalogue
+from eddy_scorer.core.state.users import Users
+from eddy_scorer.shell.follower import Follower
+from eddy_scorer.shell.user_partitions import UserPartitions
 from tests.poll import poll_until
 from tests.scorer.factories import scenarios, user_features
 

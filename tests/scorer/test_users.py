@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from services.scorer.catalogue import Catalogue
-from services.scorer.users import NOBODY, Users
-from shared.codec import Codec
-from shared.errors import PoisonError
-from shared.model_contract import ACTIONS, HISTORY
+from eddy.contract.codec import Codec
+from eddy.contract.model import ACTIONS, HISTORY
+from eddy.errors import PoisonError
+from eddy_scorer.core.state.catalogue import Catalogue
+from eddy_scorer.core.state.users import NOBODY, Users
 from tests.scorer.factories import NOW, hashes, history, scenarios, user_features
 
 

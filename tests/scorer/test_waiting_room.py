@@ -1,6 +1,6 @@
 """Who waits for what, and nobody for somebody else."""
 
-from services.scorer.waiting_room import MOST_WAITING, Ticket, WaitingRoom
+from eddy_scorer.shell.waiting_room import MOST_WAITING, Ticket, WaitingRoom
 from tests.scorer.factories import request
 
 

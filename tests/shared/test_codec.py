@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.codec import HEADER_BYTES, MARKER, Codec
-from shared.errors import DecodeError
-from shared.paths import SCHEMAS
+from eddy.contract.codec import HEADER_BYTES, MARKER, Codec
+from eddy.errors import DecodeError
+from eddy.paths import SCHEMAS
 
 CODEC = Codec.of("user_event")
 

@@ -15,15 +15,15 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from lab.ports import HOST, free_port
-from shared import framing
-from shared.codec import Codec
-from shared.errors import DecodeError, FatalError
-from shared.framing import Framing, framed
-from shared.kafka import Bus
-from shared.paths import REPO_ROOT, SCHEMAS
-from shared.settings import Settings, load
-from shared.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, topics
+from eddy.contract.codec import Codec
+from eddy.contract.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, topics
+from eddy.errors import DecodeError, FatalError
+from eddy.kafka import framing
+from eddy.kafka.bus import Bus
+from eddy.kafka.framing import Framing, framed
+from eddy.paths import REPO_ROOT, SCHEMAS
+from eddy.settings import Settings, load
+from eddy_cli.ports import HOST, free_port
 from tests.poll import poll_until
 from tests.scorer.factories import item
 from tests.service import filled_list, read_all, running_together
@@ -235,8 +235,8 @@ async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_every_process_gets_the_same_number(registry: str) -> None:
     program = f"""
 import asyncio
-from shared.codec import Codec
-from shared.framing import Framing
+from eddy.contract.codec import Codec
+from eddy.kafka.framing import Framing
 
 header = Codec.of("training_example").header
 print(asyncio.run(Framing({registry!r}).written("training-examples", "same.training-examples", header)))

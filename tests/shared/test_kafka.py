@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
-from shared.codec import Codec
-from shared.errors import FatalError, PoisonError
-from shared.kafka import MAX_REQUEST_BYTES, Bus, Message, dead_letter_of
-from shared.settings import Settings
-from shared.topics import DEAD_LETTERS, ITEMS, USER_EVENTS, topics
+from eddy.contract.codec import Codec
+from eddy.contract.dead_letter import dead_letter_of
+from eddy.contract.limits import MAX_REQUEST_BYTES
+from eddy.contract.message import Message
+from eddy.contract.topics import DEAD_LETTERS, ITEMS, USER_EVENTS, topics
+from eddy.errors import FatalError, PoisonError
+from eddy.kafka.bus import Bus
+from eddy.settings import Settings
 
 
 def bus(servers: str, prefix: str, partitions: int | None = None) -> Bus:

@@ -5,9 +5,9 @@ import itertools
 import fastavro.utils
 import pytest
 
-from shared.codec import HEADER_BYTES, Codec
-from shared.errors import DecodeError
-from shared.prefix import Prefix
+from eddy.contract.codec import HEADER_BYTES, Codec
+from eddy.contract.prefix import Prefix
+from eddy.errors import DecodeError
 
 
 @pytest.mark.parametrize("record", ["user_event", "recommendations", "training_example"])

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from shared.errors import FatalError
-from shared.paths import REPO_ROOT
-from shared.runtime import Health, serve_health
+from eddy.errors import FatalError
+from eddy.paths import REPO_ROOT
+from eddy.runtime import Health, serve_health
 
 PROGRAM = """
 import asyncio
-from shared.errors import {error}
-from shared.runtime import Health, run_service
-from shared.settings import Settings
+from eddy.errors import {error}
+from eddy.runtime import Health, run_service
+from eddy.settings import Settings
 
 async def main(settings: Settings, health: Health) -> None:
     {body}

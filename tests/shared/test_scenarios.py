@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ConfigError
-from shared.paths import REPO_ROOT
-from shared.scenarios import Scenario, Scenarios, ValueRange, load_scenarios
+from eddy.contract.scenarios import Scenario, Scenarios, ValueRange, load_scenarios
+from eddy.errors import ConfigError
+from eddy.paths import REPO_ROOT
 
 SHIPPED = REPO_ROOT / "scenarios.yaml"
 

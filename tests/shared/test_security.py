@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from lab.broker import running_broker
-from lab.ports import HOST, free_port
-from shared.errors import ConfigError, FatalError
-from shared.kafka import Bus
-from shared.settings import Settings, load
-from shared.topics import DEAD_LETTERS, TRAINING_EXAMPLES
+from eddy.contract.topics import DEAD_LETTERS, TRAINING_EXAMPLES
+from eddy.errors import ConfigError, FatalError
+from eddy.kafka.bus import Bus
+from eddy.settings import Settings, load
+from eddy_cli.broker import running_broker
+from eddy_cli.ports import HOST, free_port
 from tests.poll import poll_until
 from tests.service import filled_list, read_all, running_together
 

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import Field, ValidationError
 
-from shared.errors import ConfigError
-from shared.settings import Settings, load
+from eddy.errors import ConfigError
+from eddy.settings import Settings, load
 
 
 class JoinerLike(Settings):

@@ -9,8 +9,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from shared.errors import ConfigError
-from shared.text import PACKAGED, TEXT_DIM, TextModel, words_of
+from eddy.errors import ConfigError
+from eddy.text import PACKAGED, TEXT_DIM, TextModel, words_of
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from services.trainer.graphs import GraphExporter
-from services.trainer.models import DEFAULT
-from services.trainer.settings import TrainerSettings
+from eddy_trainer.core.graphs import GraphExporter
+from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.settings import TrainerSettings
 
 
 @pytest.fixture(scope="session", autouse=True)

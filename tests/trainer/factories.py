@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from services.trainer.encoder_training import EncoderPolicy
-from services.trainer.examples import NextItem, Past, Shown
-from services.trainer.learner import ItemContent, Learner, LearnerPolicy
-from services.trainer.ranker_training import RankerPolicy
-from services.trainer.sequences import SequenceStore, Step
-from shared.model_contract import ACTIONS, FEATURES, hash_of_contract
-from shared.paths import REPO_ROOT
-from shared.scenarios import load_scenarios
+from eddy.contract.model import ACTIONS, FEATURES, hash_of_contract
+from eddy.contract.scenarios import load_scenarios
+from eddy.paths import REPO_ROOT
+from eddy_trainer.core.encoder_training import EncoderPolicy
+from eddy_trainer.core.examples import NextItem, Past, Shown
+from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
+from eddy_trainer.core.ranker_training import RankerPolicy
+from eddy_trainer.core.sequences import SequenceStore, Step
 
 Record = dict[str, Any]
 

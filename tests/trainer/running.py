@@ -7,12 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from services.trainer.settings import TrainerSettings
-from shared.codec import Codec
-from shared.kafka import Bus, Message
-from shared.model_contract import hash_of_contract, sign_release
-from shared.settings import load
-from shared.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, ITEMS, MODEL_RELEASES, TRAINING_EXAMPLES
+from eddy.contract.codec import Codec
+from eddy.contract.message import Message
+from eddy.contract.model import hash_of_contract, sign_release
+from eddy.contract.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, ITEMS, MODEL_RELEASES, TRAINING_EXAMPLES
+from eddy.kafka.bus import Bus
+from eddy.settings import load
+from eddy_trainer.settings import TrainerSettings
 from tests.service import Service, logs_in, own_settings, read_all, running
 from tests.trainer.factories import Record, example_record, item_record
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-import services.trainer.checkpoint as module
-from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from services.trainer.learner import Learner
-from services.trainer.models import DEFAULT
+import eddy_trainer.shell.checkpoint as module
+from eddy_trainer.core.learner import Learner
+from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from tests.trainer.factories import a_stream, learner
 
 OFFSETS = {"training-examples": [3, 0, 7, 1]}

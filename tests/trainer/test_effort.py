@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.trainer.effort import LARGE_BATCH, MICRO_BATCH, Effort, PacePolicy, effort_for, is_due
+from eddy_trainer.core.effort import LARGE_BATCH, MICRO_BATCH, Effort, PacePolicy, effort_for, is_due
 
 POLICY = PacePolicy(learn_within_sec=0.25, shed_replay_lag=100, large_batch_lag=1000)
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.trainer.models.encoder import TEMPERATURE, Encoder, Interactions, Noise
-from services.trainer.models.transformer import Transformer
-from shared.model_contract import DIM, HISTORY
+from eddy.contract.model import DIM, HISTORY
+from eddy_trainer.core.models.encoder import TEMPERATURE, Encoder, Interactions, Noise
+from eddy_trainer.core.models.transformer import Transformer
 
 
 def an_encoder(seed: int = 0) -> Encoder:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.trainer.examples import ExampleParser, NextItem, Shown
-from shared.codec import Codec
-from shared.errors import PoisonError
-from shared.model_contract import FEATURES
+from eddy.contract.codec import Codec
+from eddy.contract.model import FEATURES
+from eddy.errors import PoisonError
+from eddy_trainer.core.examples import ExampleParser, NextItem, Shown
 from tests.trainer.factories import CLICK, SCENARIOS, VIDEO, Record, example_record, features
 
 PARSER = ExampleParser(SCENARIOS)

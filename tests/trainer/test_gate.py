@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from services.trainer.gate import LOG_LOSS, NOT_A_NUMBER, PARITY, Candidate, GatePolicy, reasons_to_hold
-from services.trainer.progressive import Comparison, ScenarioWindows, Window
+from eddy_trainer.core.gate import LOG_LOSS, NOT_A_NUMBER, PARITY, Candidate, GatePolicy, reasons_to_hold
+from eddy_trainer.core.progressive import Comparison, ScenarioWindows, Window
 
 POLICY = GatePolicy()
 BATCHES = 40

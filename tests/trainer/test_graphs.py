@@ -8,12 +8,12 @@ import onnxruntime
 import pytest
 import torch
 
-from services.trainer.graphs import GraphExporter, Graphs, check_names, example_inputs, modules
-from services.trainer.learner import Weights
-from services.trainer.models import DEFAULT
-from services.trainer.parity import Probe, largest_difference, probe_of
-from shared.errors import FatalError
-from shared.model_contract import ACTIONS, DIM, ENCODE_INPUTS, FEATURES, HISTORY, PADDING_BIAS, PARITY_TOLERANCE, TOP_K
+from eddy.contract.model import ACTIONS, DIM, ENCODE_INPUTS, FEATURES, HISTORY, PADDING_BIAS, PARITY_TOLERANCE, TOP_K
+from eddy.errors import FatalError
+from eddy_trainer.core.graphs import GraphExporter, Graphs, check_names, example_inputs, modules
+from eddy_trainer.core.learner import Weights
+from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.parity import Probe, largest_difference, probe_of
 from tests.trainer.factories import a_stream, learner
 
 

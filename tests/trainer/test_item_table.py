@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from services.trainer.content import VOCABULARY, Vocabulary
-from services.trainer.item_table import BETAS, ItemTable
-from shared.model_contract import DIM
+from eddy.contract.model import DIM
+from eddy_trainer.core.content import VOCABULARY, Vocabulary
+from eddy_trainer.core.item_table import BETAS, ItemTable
 
 
 def a_table(items: int, seed: int = 0) -> ItemTable:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from services.trainer.checkpoint import read_checkpoint
-from services.trainer.learner import Learner
-from services.trainer.models import DEFAULT
-from shared.topics import TRAINING_EXAMPLES
+from eddy.contract.topics import TRAINING_EXAMPLES
+from eddy_trainer.core.learner import Learner
+from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.shell.checkpoint import read_checkpoint
 from tests.poll import poll_until
 from tests.service import Service
 from tests.trainer.factories import learner

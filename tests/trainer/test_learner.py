@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from services.trainer.effort import Effort
-from services.trainer.encoder_training import EncoderPolicy
-from services.trainer.examples import NextItem, Shown
-from services.trainer.gate import HELD, LOG_LOSS
-from services.trainer.learner import ItemContent, Learner, LearnerPolicy, RolledBack
-from services.trainer.quality import JUDGED
-from services.trainer.ranking_memory import SHOWN
-from shared.paths import REPO_ROOT
-from shared.scenarios import load_scenarios
-from shared.text import TEXT_DIM, Texts
+from eddy.contract.scenarios import load_scenarios
+from eddy.paths import REPO_ROOT
+from eddy.text import TEXT_DIM, Texts
+from eddy_trainer.core.effort import Effort
+from eddy_trainer.core.encoder_training import EncoderPolicy
+from eddy_trainer.core.examples import NextItem, Shown
+from eddy_trainer.core.gate import HELD, LOG_LOSS
+from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy, RolledBack
+from eddy_trainer.core.quality import JUDGED
+from eddy_trainer.core.ranking_memory import SHOWN
 from tests.trainer.factories import CLICK, SCENARIOS, VIDEO, a_stream, features, learner, next_item, shown, turned_round
 
 SHOP = SCENARIOS["shop"].id

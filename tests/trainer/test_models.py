@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from services.scorer.graphs import OnnxModel
-from services.trainer import checkpoint
-from services.trainer import graphs as graphs_module
-from services.trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from services.trainer.encoder_training import EncoderPolicy
-from services.trainer.graphs import GraphExporter, example_inputs, modules
-from services.trainer.learner import ItemContent, Learner, LearnerPolicy
-from services.trainer.models import DEFAULT, MODELS
-from services.trainer.models.encoder import Noise
-from services.trainer.models.gru4rec import Gru4Rec
-from services.trainer.next_item import every_item, next_item_loss, targets_in
-from services.trainer.objectives import View, contrastive_loss, masked_loss
-from services.trainer.parity import Probe, largest_difference, probe_of
-from services.trainer.ranker_training import RankerPolicy
-from services.trainer.settings import TrainerSettings
-from shared.model_contract import ACTIONS, DIM, FEATURES, PARITY_TOLERANCE, TOP_K
+from eddy.contract.model import ACTIONS, DIM, FEATURES, PARITY_TOLERANCE, TOP_K
+from eddy_scorer.core.model.graphs import OnnxModel
+from eddy_trainer.core import graphs as graphs_module
+from eddy_trainer.core.encoder_training import EncoderPolicy
+from eddy_trainer.core.graphs import GraphExporter, example_inputs, modules
+from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
+from eddy_trainer.core.models import DEFAULT, MODELS
+from eddy_trainer.core.models.encoder import Noise
+from eddy_trainer.core.models.gru4rec import Gru4Rec
+from eddy_trainer.core.next_item import every_item, next_item_loss, targets_in
+from eddy_trainer.core.objectives import View, contrastive_loss, masked_loss
+from eddy_trainer.core.parity import Probe, largest_difference, probe_of
+from eddy_trainer.core.ranker_training import RankerPolicy
+from eddy_trainer.settings import TrainerSettings
+from eddy_trainer.shell import checkpoint
+from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from tests.trainer.factories import SCENARIOS, VIDEO, a_store, a_stream, features, next_item
 from tests.trainer.test_encoder import histories
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from services.trainer.encoder_training import EncoderPolicy, EncoderTrainer
-from services.trainer.models.transformer import Transformer
-from services.trainer.next_item import (
+from eddy.contract.model import HISTORY, MAX_SCENARIOS
+from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
+from eddy_trainer.core.models.transformer import Transformer
+from eddy_trainer.core.next_item import (
     Candidates,
     LeftOut,
     every_item,
@@ -18,8 +19,7 @@ from services.trainer.next_item import (
     targets_in,
     union_of,
 )
-from services.trainer.sequences import Sequences, SequenceStore, Step
-from shared.model_contract import HISTORY, MAX_SCENARIOS
+from eddy_trainer.core.sequences import Sequences, SequenceStore, Step
 from tests.trainer.factories import VIDEO, a_store, next_item
 
 EVERYWHERE = torch.ones(MAX_SCENARIOS, dtype=torch.bool)

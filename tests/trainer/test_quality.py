@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from services.trainer.models.ranker import Chosen
-from services.trainer.quality import JUDGED, Quality, auc
-from shared.model_contract import ACTIONS
+from eddy.contract.model import ACTIONS
+from eddy_trainer.core.models.ranker import Chosen
+from eddy_trainer.core.quality import JUDGED, Quality, auc
 from tests.trainer.factories import CLICK, SCENARIOS, VIDEO
 
 SHOP = SCENARIOS["shop"].id

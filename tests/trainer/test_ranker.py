@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from services.trainer.examples import Shown
-from services.trainer.models.listwise import Listwise
-from services.trainer.models.ranker import Chosen, action_losses
-from services.trainer.ranker_training import RankerPolicy, RankerTrainer
-from services.trainer.ranking_memory import LONGEST, ListMemory
-from shared.model_contract import ACTIONS, FEATURES, MAX_SCENARIOS
+from eddy.contract.model import ACTIONS, FEATURES, MAX_SCENARIOS
+from eddy_trainer.core.examples import Shown
+from eddy_trainer.core.models.listwise import Listwise
+from eddy_trainer.core.models.ranker import Chosen, action_losses
+from eddy_trainer.core.ranker_training import RankerPolicy, RankerTrainer
+from eddy_trainer.core.ranking_memory import LONGEST, ListMemory
 from tests.trainer.factories import CLICK, VIDEO, features, next_item
 
 HEADS = torch.zeros((MAX_SCENARIOS, len(ACTIONS)), dtype=torch.bool)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from services.trainer.releases import ROW_TOLERANCE, ROWS_PER_RELEASE, changed_rows
-from shared.model_contract import DIM
+from eddy.contract.model import DIM
+from eddy_trainer.shell.releases import ROW_TOLERANCE, ROWS_PER_RELEASE, changed_rows
 
 
 def rows(count: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.trainer.sequences import KEPT, SequenceStore
-from shared.model_contract import HISTORY
+from eddy.contract.model import HISTORY
+from eddy_trainer.core.sequences import KEPT, SequenceStore
 from tests.trainer.factories import a_store
 
 

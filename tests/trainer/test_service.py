@@ -15,14 +15,14 @@ import torch
 from prometheus_client import REGISTRY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lab.ports import free_port
-from services.scorer.graphs import OnnxModel
-from services.trainer import app
-from services.trainer.effort import Effort
-from services.trainer.learner import Learner, StepReport
-from shared.model_contract import DIM
-from shared.runtime import Health
-from shared.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
+from eddy.contract.model import DIM
+from eddy.contract.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
+from eddy.runtime import Health
+from eddy_cli.ports import free_port
+from eddy_scorer.core.model.graphs import OnnxModel
+from eddy_trainer import app
+from eddy_trainer.core.effort import Effort
+from eddy_trainer.core.learner import Learner, StepReport
 from tests.poll import poll_until
 from tests.trainer.factories import CLICK, VIDEO, Record, example_record, features, turned_round
 from tests.trainer.running import Place, assert_releases_hold, events_of

@@ -1,0 +1,1 @@
+"""What a user runs: a broker, the stack, data sets, replay, boards."""

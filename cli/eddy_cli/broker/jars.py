@@ -1,0 +1,95 @@
+"""The jars of Apache Kafka: downloaded once, checked against kafka.lock, kept in the user's cache folder.
+
+jgo is the one thing here without type stubs, so this is also its adapter file.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import requests
+from jgo.maven import MavenContext
+
+from eddy.errors import FatalError
+
+KAFKA_VERSION = "4.1.0"
+# Kafka first and the logging backend apart from it: resolved together, jgo lets the backend's bill of materials choose Kafka's own
+# dependencies. 2.24.3 is the log4j, and 1.x the SLF4J, that Kafka asks for.
+COORDINATES = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3")
+LOCK = Path(__file__).with_name("kafka.lock")
+_DOWNLOADS_AT_ONCE = 8
+
+
+def cache_home() -> Path:
+    """Where downloads are kept between runs and shared by all clones: $XDG_CACHE_HOME/eddy, ~/.cache/eddy without it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eddy"
+
+
+def kafka_jars() -> Path:
+    """The folder that holds exactly the jars of kafka.lock. Raises FatalError when they cannot be had."""
+    folder = cache_home() / f"kafka-{KAFKA_VERSION}"
+    wanted = locked_jars()
+    if folder.is_dir() and {path.name for path in folder.glob("*.jar")} == set(wanted):
+        return folder
+    print(f"Fetching Apache Kafka {KAFKA_VERSION} (44 MB, once) ...", flush=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as staging:
+            fetched = _fetch(Path(staging))
+            check_jars(fetched, wanted)
+            _move(fetched, folder)
+    except OSError as error:
+        if isinstance(error, requests.RequestException):
+            raise FatalError(_no_network(type(error).__name__)) from error
+        raise FatalError(f"cannot keep Kafka in {folder.parent} ({error.strerror}): free some space there") from error
+    return folder
+
+
+def locked_jars() -> dict[str, str]:
+    """SHA-256 by file name, from kafka.lock."""
+    return {name: digest for digest, name in (line.split() for line in LOCK.read_text().splitlines())}
+
+
+def check_jars(folder: Path, wanted: dict[str, str]) -> None:
+    """Raises FatalError unless `folder` holds exactly the files `wanted` (SHA-256 by name)."""
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jar")}
+    if found != wanted:
+        wrong = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+        raise FatalError(f"{wrong[0]} is not the file that {LOCK.name} names: a broken download? Try again")
+
+
+def _fetch(staging: Path) -> Path:
+    context = MavenContext(repo_cache=staging / "repository", timeout=60)
+    try:
+        resolved, dependencies = context.resolver.resolve([context.create_dependency(COORDINATES[0])])
+        artifacts = [entry.artifact for entry in (*resolved, *dependencies)]
+        artifacts.append(context.create_dependency(COORDINATES[1]).artifact)
+        with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+            paths = list(pool.map(lambda artifact: artifact.resolve(), artifacts))
+    except RuntimeError as error:
+        raise FatalError(_no_network(str(error).splitlines()[0])) from error
+    jars = staging / "jars"
+    jars.mkdir()
+    for path in paths:
+        shutil.move(path, jars / path.name)
+    return jars
+
+
+def _move(fetched: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        fetched.rename(folder)
+    except OSError:
+        # Somebody else's first start came in between and brought the same files.
+        if not folder.is_dir():
+            raise
+
+
+def _no_network(detail: str) -> str:
+    return (
+        f"cannot download Apache Kafka from repo.maven.apache.org ({detail}): check the network, "
+        "or set EDDY_KAFKA_BOOTSTRAP_SERVERS to a Kafka that runs already"
+    )

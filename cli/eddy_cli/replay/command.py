@@ -1,0 +1,81 @@
+"""The command: read the data set, play it, show and keep the figures."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import uvloop
+from rich.console import Console
+
+from eddy.contract.codec import Record
+from eddy.contract.scenarios import load_scenarios
+from eddy.errors import EddyError
+from eddy.settings import load as load_settings
+from eddy_cli.datasets import Dataset, Item, load
+from eddy_cli.replay.app import replay
+from eddy_cli.replay.options import ReplayOptions, parse
+from eddy_cli.replay.role import Role, role_of
+from eddy_cli.replay.settings import ReplaySettings
+from eddy_cli.replay.stream import Stream
+from eddy_cli.report import Report, figures_table, quality_table, write_json, write_plot
+
+
+def main() -> None:
+    """Run `python -m eddy_cli.replay`. Raises ConfigError and FatalError, each one line."""
+    options = parse()
+    settings = load_settings(ReplaySettings)
+    console = Console()
+    role = role_of(load_scenarios(settings.scenarios_path), options.scenario, options.action)
+    dataset = load(options.dataset, options.data)
+    stream = stream_of(dataset, role).cut(options.limit, options.users)
+    report = _played(stream, options, settings, console)
+    json_path, plot_path = options.output.with_suffix(".json"), options.output.with_suffix(".png")
+    write_json(report, json_path)
+    write_plot(report, plot_path)
+    console.print(quality_table(report), figures_table(report), sep="\n")
+    console.print(f"figures in {json_path}, plot in {plot_path}", highlight=False)
+
+
+def _played(stream: Stream, options: ReplayOptions, settings: ReplaySettings, console: Console) -> Report:
+    try:
+        return uvloop.run(replay(stream, options, settings, console))
+    except ExceptionGroup as group:
+        failures = group.subgroup(EddyError)
+        if failures is None:
+            raise
+        raise _first(failures) from group
+
+
+def _first(group: ExceptionGroup[EddyError]) -> EddyError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
+
+
+def stream_of(dataset: Dataset, role: Role) -> Stream:
+    """A data set as the replay plays it."""
+    said = np.ones(len(dataset), bool) if dataset.said is None else dataset.said
+    return Stream(
+        dataset=dataset.name,
+        user_ids=dataset.user_ids,
+        item_ids=dataset.item_ids,
+        users=dataset.users.tolist(),
+        items=dataset.items.tolist(),
+        values=[value if is_said else None for value, is_said in zip(dataset.values.tolist(), said, strict=True)],
+        times_ms=dataset.times_ms.tolist(),
+        catalogue=[item_record(item) for item in dataset.catalogue],
+        role=role,
+    )
+
+
+def item_record(item: Item) -> Record:
+    """The `item` record: genres as categories; of the publication only the year is known."""
+    published = None if item.year is None else round(datetime(item.year, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    return {
+        "item_id": item.item_id,
+        "scenarios": [],
+        "title": item.title,
+        "text": None,
+        "categories": list(item.genres),
+        "attributes": {} if item.year is None else {"year": str(item.year)},
+        "available": True,
+        "published_at": published,
+    }

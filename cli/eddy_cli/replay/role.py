@@ -1,0 +1,37 @@
+"""What the events of a data set are played as."""
+
+from dataclasses import dataclass
+
+from eddy.contract.scenarios import CLICK, Scenarios
+from eddy.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An action in a scenario; an `opinion` says how much the user liked the item, and a click in its place says so too."""
+
+    scenario: str
+    action: str
+    opinion: bool
+
+
+MOVIELENS = Role("video", "rate", opinion=True)
+
+
+def role_of(scenarios: Scenarios, scenario: str, action: str) -> Role:
+    """Raises ConfigError that says which scenarios, or positive actions of it, there are."""
+    rules = scenarios.get(scenario)
+    if rules is None:
+        raise ConfigError(
+            f"there is no scenario {scenario}: choose one of {', '.join(scenarios.scenarios)} by --scenario"
+        )
+    positive = [name for name, one in rules.actions.items() if one.positive]
+    if action not in positive:
+        raise ConfigError(
+            f"{action} is no positive action in {scenario}: choose one of {', '.join(positive)} by --action"
+        )
+    if CLICK not in positive:
+        raise ConfigError(
+            f"{scenario} has no {CLICK}, by which items of a list are taken: choose another by --scenario"
+        )
+    return Role(scenario, action, rules.actions[action].opinion)

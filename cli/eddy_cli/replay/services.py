@@ -1,0 +1,47 @@
+"""What the replay asks the services over HTTP: whether they are ready, and what the joiner has not labelled yet."""
+
+import asyncio
+import time
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from eddy.errors import FatalError
+
+_OPEN = "eddy_joiner_open_items"
+
+
+async def wait_until_ready(services: str, timeout_sec: float) -> None:
+    """Wait for the services in `name=url,name=url`. Raises FatalError that names the first one that is not there or not ready."""
+    deadline = time.monotonic() + timeout_sec
+    async with httpx.AsyncClient(timeout=5.0) as client:
+        for entry in filter(None, services.split(",")):
+            name, _, url = entry.partition("=")
+            while (problem := await _problem(client, url)) is not None:
+                if time.monotonic() > deadline:
+                    raise FatalError(f"{name} is not ready at {url}: {problem}; start it with `python -m eddy_{name}`")
+                await asyncio.sleep(0.25)
+
+
+async def open_items(joiner_urls: str) -> int:
+    """Shown items without a label, over all joiners. Raises FatalError when one does not answer."""
+    async with httpx.AsyncClient(timeout=10.0) as client:
+        return sum([await _open_items(client, url) for url in joiner_urls.split(",")])
+
+
+async def _problem(client: httpx.AsyncClient, url: str) -> str | None:
+    try:
+        answer = await client.get(f"{url}/readyz")
+    except httpx.HTTPError as error:
+        return str(error) or type(error).__name__
+    return None if answer.status_code == httpx.codes.OK else answer.text
+
+
+async def _open_items(client: httpx.AsyncClient, url: str) -> int:
+    try:
+        answer = await client.get(f"{url}/metrics")
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise FatalError(f"no joiner answers at {url} ({error}): start it or set EDDY_LAB_JOINER_URL") from error
+    families = text_string_to_metric_families(answer.text)
+    return round(sum(sample.value for family in families if family.name == _OPEN for sample in family.samples))

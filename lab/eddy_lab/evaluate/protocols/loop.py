@@ -1,0 +1,65 @@
+"""`loop`: the whole live loop in one process, lists, impressions and labels included, as `make demo` plays it through Kafka.
+
+But for lists that are pushed without a request, where a scenario says so.
+"""
+
+import time
+
+from rich.console import Console
+
+from eddy.contract.scenarios import Scenarios, load_scenarios
+from eddy.text import TextModel
+from eddy_cli.baselines import Baseline, Covisitation, Popularity
+from eddy_cli.replay.app import LIST_LENGTH
+from eddy_cli.replay.options import MAX_SKEW_SEC, WINDOW
+from eddy_cli.replay.player import NOT_SERVED
+from eddy_cli.replay.quality import Judge
+from eddy_cli.replay.records import Records
+from eddy_cli.replay.stream import Stream
+from eddy_lab.evaluate.loop import Loop, LoopPolicy
+from eddy_lab.evaluate.options import Options, whole_stream
+from eddy_lab.evaluate.outcome import Outcome
+from eddy_lab.evaluate.played import play
+from eddy_lab.evaluate.progress import bar
+from eddy_trainer.core.graphs import GraphExporter
+from eddy_trainer.core.learner import LearnerPolicy
+
+
+def run(options: Options, console: Console) -> Outcome:
+    """All of the data set, or the first `limit` events of it."""
+    stream = whole_stream(options).cut(options.limit)
+    exporter = GraphExporter.cached(options.graphs, options.model)
+    learning, scenarios = LearnerPolicy(options.seed, options.model), load_scenarios(options.scenarios)
+    return looped(stream, exporter, learning, scenarios, console, TextModel.load(options.text_model))
+
+
+def looped(
+    stream: Stream,
+    exporter: GraphExporter,
+    learning: LearnerPolicy,
+    scenarios: Scenarios,
+    console: Console,
+    texts: TextModel | None = None,
+) -> Outcome:
+    """Play `stream` and judge it beside the counting baselines."""
+    policy = LoopPolicy(lateness_sec=MAX_SKEW_SEC, learning=learning)
+    loop = Loop(scenarios, exporter, policy, texts)
+    baselines: dict[str, Baseline] = {
+        "popularity": Popularity(len(stream.item_ids)),
+        "covisitation": Covisitation(len(stream.item_ids)),
+    }
+    places = [NOT_SERVED] * len(stream)
+    judge = Judge(stream, places, baselines)
+    records = Records("run", stream.role, LIST_LENGTH, 0)
+    started = time.monotonic()
+    with bar(console, "loop", len(stream)) as show:
+        play(stream, loop, records, judge, places, WINDOW, round(MAX_SKEW_SEC * 1000), show)
+    return Outcome(
+        protocol="loop",
+        dataset=stream.dataset,
+        events=len(stream),
+        seconds=time.monotonic() - started,
+        seed=learning.seed,
+        methods={name: score.as_dict() for name, score in judge.scores.items()},
+        also={"books": {**loop.books, "open": loop.open_items, "releases": loop.releases}},
+    )

@@ -1,0 +1,82 @@
+"""`stream`: prequential next item. For every event whose user has a history rank the unseen items, then learn it.
+
+Progressive validation (Gama, Sebastiao and Rodrigues 2013) in micro-batches of 256: histories are as of each event, counts and weights as
+before its batch, a tie counts against the model. The baselines learn after every event, and a tie counts for them.
+"""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from eddy.contract.scenarios import load_scenarios
+from eddy.errors import ConfigError
+from eddy_cli.replay.stream import Stream
+from eddy_lab.evaluate.beside import baselines_beside
+from eddy_lab.evaluate.options import Options, whole_stream
+from eddy_lab.evaluate.outcome import MODEL, Figures, Outcome
+from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
+from eddy_lab.evaluate.progress import bar
+from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
+from eddy_trainer.core.learner import LearnerPolicy
+
+
+def run(options: Options, console: Console) -> Outcome:
+    """All of the data set, or the first `limit` events of it."""
+    stream = whole_stream(options).cut(options.limit)
+    return prequential("stream", stream, stream.judged(), options, console)
+
+
+def prequential(
+    protocol: str,
+    stream: Stream,
+    counted: NDArray[np.bool_],
+    options: Options,
+    console: Console,
+    anchors: Mapping[str, Figures] | None = None,
+) -> Outcome:
+    """Play `stream` through the model, and beside it through the baselines; the events that are `counted` decide."""
+    if not counted.any():
+        raise ConfigError(
+            f"{stream.dataset} has no event to judge: one that is not its user's first, on an item new to the user"
+        )
+    started = time.monotonic()
+    with baselines_beside(stream, options.seed) as others:
+        played = Prequential(
+            stream,
+            load_scenarios(options.scenarios),
+            PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model)),
+            options.graphs,
+            options.text_model,
+        )
+        with bar(console, protocol, len(stream)) as show:
+
+            def progress(done: int) -> None:
+                show(done)
+                if others.done():
+                    others.result()  # a failure is not to wait for the end
+
+            places = played.play(progress)
+        alone = time.monotonic() - started
+        found = {MODEL: places, **others.result()}
+    methods = {name: ranking_figures(each, counted) for name, each in found.items()}
+    best = max((name for name in methods if name != MODEL), key=lambda name: methods[name]["ndcg_at_10"])
+    gains = {name: gains_at_10(found[name])[counted] for name in (MODEL, best)}
+    return Outcome(
+        protocol=protocol,
+        dataset=stream.dataset,
+        events=len(stream),
+        seconds=time.monotonic() - started,
+        seed=options.seed,
+        methods=methods,
+        anchors=anchors or {},
+        also={
+            "best_baseline": best,
+            "ratio": round(methods[MODEL]["ndcg_at_10"] / max(methods[best]["ndcg_at_10"], 1e-12), 4),
+            "ratio_interval": [round(one, 4) for one in ratio_interval(gains[MODEL], gains[best])],
+            "model_events_per_second": round(len(stream) / alone, 1),
+            "releases": played.releases,
+        },
+    )

@@ -1,1 +1,0 @@
-"""The product: five services that meet in Kafka topics and nowhere else."""

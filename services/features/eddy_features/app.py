@@ -1,0 +1,85 @@
+"""Wires the features service."""
+
+import asyncio
+import gc
+import time
+from contextlib import AsyncExitStack
+
+from eddy.clock import SystemClock
+from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+from eddy.errors import FatalError
+from eddy.kafka.bus import Bus
+from eddy.runtime import Health, serve_health
+from eddy_features.core.cleaning import Cleaner
+from eddy_features.core.item_side import ItemSide
+from eddy_features.core.item_state import ItemPolicy, ItemRules
+from eddy_features.core.precedence import replaces_item, replaces_user
+from eddy_features.core.user_side import UserSide
+from eddy_features.core.user_state import UserPolicy
+from eddy_features.settings import FeaturesSettings
+from eddy_features.shell.faust_app import FaustApp, FaustOptions
+from eddy_features.shell.publisher import BATCH_BYTES, SERVICE, Publisher
+from eddy_features.shell.worker import Items, Users, Worker
+
+
+async def main(settings: FeaturesSettings, health: Health) -> None:
+    """Run until cancelled. Raises FatalError when recovery hangs or Kafka is away."""
+    # States are many and rarely in cycles: looking for those each few hundred objects costs more than they do.
+    gc.set_threshold(200_000, 50, 1000)
+    scenarios = load_scenarios(settings.scenarios_path)
+    bus = Bus(settings)
+    await bus.create_topics()
+    app = FaustApp(_options(settings, bus))
+    user_records = app.table(bus.full_name(USER_FEATURES), replaces_user)
+    item_records = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
+    user_side = UserSide(Cleaner(scenarios), UserPolicy(), user_records, settings.features_decoded_users)
+    item_side = ItemSide(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
+    most = settings.features_batch_events
+    async with AsyncExitStack() as stack:
+        publishers = [
+            Publisher(await stack.enter_async_context(bus.producer(max_batch_size=BATCH_BYTES)), bus, SystemClock())
+            for _ in range(2)
+        ]
+        users = Users(app, publishers[0], user_side, user_records, most, SystemClock())
+        items = Items(app, publishers[1], item_side, item_records)
+        worker = Worker(app, bus, health, users, items, most)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
+        tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))
+        tasks.create_task(users.lane.run())
+        tasks.create_task(items.lane.run())
+        tasks.create_task(_watch(app, health, settings.features_recovery_stall_sec))
+        tasks.create_task(app.run(worker, bus, [USER_EVENTS, ITEM_SIGNALS]))
+
+
+def _options(settings: FeaturesSettings, bus: Bus) -> FaustOptions:
+    datadir = settings.state_dir / SERVICE
+    datadir.mkdir(parents=True, exist_ok=True)
+    return FaustOptions(
+        group=bus.full_name(SERVICE),
+        servers=bus.servers,
+        login=bus.login,
+        datadir=str(datadir),
+        url=f"http://{settings.features_instance_id or f'{settings.http_host}:{settings.features_http_port}'}",
+        instance_id=settings.features_instance_id,
+        session_timeout_sec=settings.features_session_timeout_sec,
+        commit_interval_sec=settings.features_commit_interval_sec,
+        batch_records=settings.features_batch_events,
+    )
+
+
+async def _watch(app: FaustApp, health: Health, stall_sec: float) -> None:
+    """End the process when the group lost it, or when recovery hangs, as Faust's does now and then: a new process recovers."""
+    progress, since = (False, -1), time.monotonic()
+    while True:
+        await asyncio.sleep(1)
+        app.check()
+        now = (app.assigned, app.remaining())
+        health.details["recovery_remaining"] = now[1]
+        if app.recovered or now != progress:
+            progress, since = now, time.monotonic()
+        elif time.monotonic() - since > stall_sec:
+            raise FatalError(
+                f"recovery made no progress for {stall_sec:.0f} s ({now[1]} records to read): start the service again"
+            )

@@ -1,0 +1,75 @@
+"""A batch of item signals: what it does to items' states. No Kafka, no clock."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from eddy.contract.codec import Codec
+from eddy.contract.message import Message
+from eddy.errors import PoisonError
+from eddy_features.core.cleaning import MAX_ID_CHARS
+from eddy_features.core.item_state import ItemRules, ItemState, Signal
+from eddy_features.core.states import Encoded, States
+
+MAX_PREVIOUS = 1000
+
+
+@dataclass(slots=True)
+class ItemBatch:
+    """What a batch comes to: `items` (key, record) go out to `partition`, the partition of the signals."""
+
+    partition: int
+    items: list[tuple[bytes, bytes]] = field(default_factory=list)
+    poison: list[tuple[Message, PoisonError]] = field(default_factory=list)
+
+
+class ItemSide:
+    """Applies batches of item signals, one partition each, in offset order."""
+
+    def __init__(self, rules: ItemRules, encoded: Encoded, decoded_items: int) -> None:
+        self._rules = rules
+        self._signals_codec = Codec.of("item_signals")
+        self.states = States(encoded, ItemState.decode, ItemState, decoded_items)
+
+    def apply(self, partition: int, messages: list[Message]) -> ItemBatch:
+        """Include `messages`. Entries that the states have already change nothing."""
+        batch = ItemBatch(partition)
+        touched: dict[bytes, ItemState] = {}
+        for message in messages:
+            try:
+                source, signals, refused = self._signals(message)
+            except PoisonError as error:
+                batch.poison.append((message, error))
+                continue
+            if refused:
+                batch.poison.append((message, refused))
+            key = message.key or b""
+            state = self.states.take(partition, key)
+            changed = [state.apply(source, signal, self._rules) for signal in signals]
+            if any(changed):
+                touched[key] = state
+        batch.items = [(key, state.encode(key.decode())) for key, state in touched.items()]
+        return batch
+
+    def _signals(self, message: Message) -> tuple[int, list[Signal], PoisonError | None]:
+        """Source partition, the entries that hold, and why another one does not."""
+        record = self._signals_codec.decode(message.value)
+        if message.key is None or message.key != record["item_id"].encode():
+            raise PoisonError("wrong_key", "the message key is not the item id")
+        signals, refused = [], None
+        for entry in record["entries"]:
+            try:
+                signals.append(self._signal(entry))
+            except PoisonError as error:
+                refused = error
+        return record["source_partition"], signals, refused
+
+    def _signal(self, entry: dict[str, Any]) -> Signal:
+        if not self._rules.knows(entry["scenario"]):
+            raise PoisonError("unknown_scenario", entry["scenario"][:MAX_ID_CHARS])
+        if len(entry["previous"]) > MAX_PREVIOUS:
+            raise PoisonError("too_long", f"{len(entry['previous'])} previous items of at most {MAX_PREVIOUS}")
+        if entry["value"] is not None and not 0 <= entry["value"] <= 1:
+            raise PoisonError("bad_features", f"value {entry['value']} is not within 0..1")
+        return Signal(
+            entry["offset"], entry["at"], entry["scenario"], entry["action"], entry["previous"], entry["value"]
+        )

@@ -1,0 +1,53 @@
+"""Which of two records of a key includes more: read off the first fields of the encoded record, without decoding the rest."""
+
+from eddy.contract.codec import HEADER_BYTES, Codec
+from eddy.errors import DecodeError
+from eddy_features.core.packing import NotPackedError, read_array, read_bytes, read_long
+
+
+def replaces_user(old: bytes | None, new: bytes) -> bool:
+    """Whether `user_features` record `new` is one and includes all that `old` does."""
+    try:
+        return _applied_offset(new) >= (-1 if old is None else _applied_offset(old))
+    except (DecodeError, IndexError):
+        return False
+
+
+def replaces_item(old: bytes | None, new: bytes) -> bool:
+    """Whether `item_features` record `new` is one and includes all that `old` does, for every source partition."""
+    try:
+        applied = _applied_offsets(new)
+        before = {} if old is None else _applied_offsets(old)
+    except (DecodeError, IndexError):
+        return False
+    return all(applied.get(partition, -1) >= offset for partition, offset in before.items())
+
+
+def _applied_offset(record: bytes) -> int:
+    codec = Codec.of("user_features")
+    if record.startswith(codec.header):
+        try:
+            return read_long(record, read_bytes(record, HEADER_BYTES)[1])[0]
+        except NotPackedError:
+            pass
+    return int(codec.decode(record)["applied_offset"])
+
+
+def _applied_offsets(record: bytes) -> dict[bytes, int]:
+    codec = Codec.of("item_features")
+    if record.startswith(codec.header):
+        try:
+            _, packed, _ = read_array(record, read_bytes(record, HEADER_BYTES)[1])
+            return _offsets(packed)
+        except NotPackedError:
+            pass
+    return {name.encode(): offset for name, offset in codec.decode(record)["applied_offsets"].items()}
+
+
+def _offsets(packed: bytes) -> dict[bytes, int]:
+    offsets: dict[bytes, int] = {}
+    at = 0
+    while at < len(packed):
+        partition, at = read_bytes(packed, at)
+        offsets[partition], at = read_long(packed, at)
+    return offsets

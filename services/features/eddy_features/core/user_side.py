@@ -1,0 +1,114 @@
+"""A batch of user events: what it does to users' states and what it means for items. No Kafka, no clock."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from eddy.contract.codec import Codec
+from eddy.contract.message import Message
+from eddy.errors import PoisonError
+from eddy_features.core.cleaning import Cleaner, Event
+from eddy_features.core.packing import NULL, pack_array, pack_float, pack_long, pack_string
+from eddy_features.core.states import Encoded, States
+from eddy_features.core.user_state import Outcome, UserPolicy, UserState
+
+SIGNALS_BYTES = 256 * 1024
+
+
+@dataclass(slots=True)
+class UserBatch:
+    """What a batch comes to: `signals` (key, record) go out first, then `users` (key, record) to `partition`."""
+
+    partition: int
+    signals: list[tuple[bytes, bytes]] = field(default_factory=list)
+    users: list[tuple[bytes, bytes]] = field(default_factory=list)
+    poison: list[tuple[Message, PoisonError]] = field(default_factory=list)
+    applied: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+
+
+class UserSide:
+    """Applies batches of user events, one source partition each, in offset order."""
+
+    def __init__(self, cleaner: Cleaner, policy: UserPolicy, encoded: Encoded, decoded_users: int) -> None:
+        self._clean = cleaner
+        self._policy = policy
+        self.states = States(encoded, UserState.decode, UserState, decoded_users)
+
+    def apply(self, partition: int, messages: list[Message]) -> UserBatch:
+        """Include `messages`. Events that the states have already change nothing and signal nothing."""
+        batch = UserBatch(partition)
+        touched: dict[bytes, UserState] = {}
+        entries: dict[str, list[bytes]] = {}
+        for message in messages:
+            try:
+                event = self._clean(message)
+            except PoisonError as error:
+                batch.poison.append((message, error))
+                continue
+            key = message.key or b""
+            state = touched.get(key)
+            if state is None:
+                state = self.states.take(partition, key)
+            if self._include(event, state, batch, entries):
+                touched[key] = state
+        batch.signals = [
+            (item_id.encode(), _signals(item_id, partition, some))
+            for item_id, rows in entries.items()
+            for some in _by_size(rows)
+        ]
+        batch.users = [(key, state.encode(key.decode())) for key, state in touched.items()]
+        return batch
+
+    def _include(self, event: Event, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]) -> bool:
+        """Whether the state is another one now."""
+        previous: list[bytes] = []
+        if event.item_id is not None and event.positive and event.offset > state.applied_offset:
+            previous = state.previous(event.item_id, self._policy.previous)
+        outcome = state.apply(event, self._policy)
+        if outcome is Outcome.APPLIED:
+            batch.applied[event.label] += 1
+            if event.item_id is not None:
+                entries.setdefault(event.item_id, []).append(_signal(event, previous))
+        elif outcome is Outcome.DUPLICATE:
+            batch.duplicates += 1
+        return outcome is not Outcome.REPLAYED
+
+
+def _signal(event: Event, previous: list[bytes]) -> bytes:
+    """A packed entry of `item_signals`."""
+    return b"".join(
+        [
+            pack_long(event.offset),
+            pack_long(event.at),
+            pack_string(event.scenario),
+            pack_string(event.action),
+            pack_array(len(previous), b"".join(previous)),
+            pack_float(event.value) if event.opinion else NULL,
+        ]
+    )
+
+
+def _by_size(entries: list[bytes]) -> Iterator[list[bytes]]:
+    """Entries in order, in parts of about SIGNALS_BYTES, so that a busy item's record stays below what a topic takes."""
+    part: list[bytes] = []
+    size = 0
+    for entry in entries:
+        if part and size + len(entry) > SIGNALS_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += len(entry)
+    yield part
+
+
+def _signals(item_id: str, partition: int, entries: list[bytes]) -> bytes:
+    """An `item_signals` record, in the single-object encoding of the current schema."""
+    return b"".join(
+        [
+            Codec.of("item_signals").header,
+            pack_string(item_id),
+            pack_long(partition),
+            pack_array(len(entries), b"".join(entries)),
+        ]
+    )

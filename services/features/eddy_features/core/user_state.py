@@ -1,0 +1,217 @@
+"""What is known of a user: the last interactions, counts, and which events it includes.
+
+The state is the `user_features` record itself, its columns kept packed (eddy_features.core.packing).
+"""
+
+import hashlib
+import struct
+import zlib
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from eddy.contract.codec import HEADER_BYTES, Codec
+from eddy.contract.limits import REMEMBERED_EVENTS
+from eddy_features.core.cleaning import Event
+from eddy_features.core.packing import (
+    NotPackedError,
+    first_long,
+    first_string,
+    pack_array,
+    pack_bytes,
+    pack_long,
+    pack_string,
+    read_array,
+    read_bytes,
+    read_long,
+    split_strings,
+)
+
+DIGEST_BYTES = 8
+SEEN_BYTES = 4
+FLOAT = struct.Struct("<f")
+
+
+@dataclass(frozen=True)
+class UserPolicy:
+    """How much of a user is kept."""
+
+    interactions: int = 100
+    seen: int = 4000
+    recent_events: int = REMEMBERED_EVENTS
+    previous: int = 20
+
+
+class Outcome(Enum):
+    """What an event did to the state. REPLAYED: the state has it already, nothing changes."""
+
+    APPLIED = 1
+    DUPLICATE = 2
+    REPLAYED = 3
+
+
+@dataclass(slots=True)
+class UserState:
+    """The state of one user.
+
+    `items` are the item ids of the history, each packed; `actions` to `offsets` are packed columns parallel to it, oldest first.
+    `seen` and `recent` are as in the record.
+    """
+
+    applied_offset: int = -1
+    as_of: int = 0
+    items: list[bytes] = field(default_factory=list)
+    actions: bytes = b""
+    scenarios: bytes = b""
+    values: bytes = b""
+    occurred_at: bytes = b""
+    offsets: bytes = b""
+    seen: bytes = b""
+    counts: dict[str, int] = field(default_factory=dict)
+    recent: bytes = b""
+
+    def apply(self, event: Event, policy: UserPolicy) -> Outcome:
+        """Include `event`. A duplicate moves `applied_offset` on and nothing else, so that readers see it is dealt with."""
+        if event.offset <= self.applied_offset:
+            return Outcome.REPLAYED
+        digest = digest_of(event.event_id) if event.event_id else b""
+        if self._knows(digest):
+            self.applied_offset = event.offset
+            return Outcome.DUPLICATE
+        self.recent = (self.recent + digest)[-DIGEST_BYTES * policy.recent_events :]
+        self.as_of = event.at if self.applied_offset < 0 else max(self.as_of, event.at)
+        self.applied_offset = event.offset
+        self.counts[event.label] = self.counts.get(event.label, 0) + 1
+        if event.positive and event.item_id is not None:
+            self._append(event, event.item_id, policy)
+        return Outcome.APPLIED
+
+    def previous(self, item_id: str, limit: int) -> list[bytes]:
+        """The last `limit` distinct items other than `item_id`, newest first, each packed."""
+        found: dict[bytes, None] = {}
+        this = pack_string(item_id)
+        for other in reversed(self.items):
+            if other != this:
+                found[other] = None
+                if len(found) == limit:
+                    break
+        return list(found)
+
+    def _knows(self, digest: bytes) -> bool:
+        """An event without an id has no digest, and nothing is its duplicate."""
+        at = self.recent.find(digest) if digest else -1
+        while at > 0 and at % DIGEST_BYTES:
+            at = self.recent.find(digest, at + 1)
+        return at >= 0
+
+    def _append(self, event: Event, item_id: str, policy: UserPolicy) -> None:
+        self.items.append(pack_string(item_id))
+        self.actions += pack_string(event.action)
+        self.scenarios += pack_string(event.scenario)
+        self.values += FLOAT.pack(event.value)
+        self.occurred_at += pack_long(event.at)
+        self.offsets += pack_long(event.offset)
+        if len(self.items) > policy.interactions:
+            self._forget_oldest(policy)
+
+    def _forget_oldest(self, policy: UserPolicy) -> None:
+        oldest, _ = read_bytes(self.items.pop(0), 0)
+        self.seen = (self.seen + zlib.crc32(oldest).to_bytes(SEEN_BYTES, "little"))[-SEEN_BYTES * policy.seen :]
+        self.actions = self.actions[first_string(self.actions) :]
+        self.scenarios = self.scenarios[first_string(self.scenarios) :]
+        self.values = self.values[FLOAT.size :]
+        self.occurred_at = self.occurred_at[first_long(self.occurred_at) :]
+        self.offsets = self.offsets[first_long(self.offsets) :]
+
+    def encode(self, user_id: str) -> bytes:
+        """The `user_features` record of this state, in the single-object encoding of the current schema."""
+        count = len(self.items)
+        counts = b"".join([pack_string(label) + pack_long(number) for label, number in self.counts.items()])
+        return b"".join(
+            [
+                Codec.of("user_features").header,
+                pack_string(user_id),
+                pack_long(self.applied_offset),
+                pack_long(self.as_of),
+                pack_array(count, b"".join(self.items)),
+                pack_array(count, self.actions),
+                pack_array(count, self.scenarios),
+                pack_array(count, self.values),
+                pack_array(count, self.occurred_at),
+                pack_array(count, self.offsets),
+                pack_bytes(self.seen),
+                pack_array(len(self.counts), counts),
+                pack_bytes(self.recent),
+            ]
+        )
+
+    @staticmethod
+    def decode(record: bytes) -> "UserState":
+        """The state that a `user_features` record states. Raises DecodeError when it is none."""
+        codec = Codec.of("user_features")
+        if record.startswith(codec.header):
+            try:
+                return _read(record)
+            except (NotPackedError, IndexError, UnicodeDecodeError):
+                pass
+        return _of(codec.decode(record))
+
+
+def digest_of(event_id: str) -> bytes:
+    """8-byte BLAKE2b digest of an event id (RFC 7693)."""
+    return hashlib.blake2b(event_id.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def _read(record: bytes) -> UserState:
+    _, at = read_bytes(record, HEADER_BYTES)
+    applied_offset, at = read_long(record, at)
+    as_of, at = read_long(record, at)
+    columns: list[bytes] = []
+    for _ in range(6):
+        _, column, at = read_array(record, at)
+        columns.append(column)
+    seen, at = read_bytes(record, at)
+    _, packed_counts, at = read_array(record, at)
+    recent, at = read_bytes(record, at)
+    if at != len(record):
+        raise NotPackedError
+    items, actions, scenarios, values, occurred_at, offsets = columns
+    return UserState(
+        applied_offset,
+        as_of,
+        split_strings(items),
+        actions,
+        scenarios,
+        values,
+        occurred_at,
+        offsets,
+        seen,
+        _counts(packed_counts),
+        recent,
+    )
+
+
+def _counts(packed: bytes) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    at = 0
+    while at < len(packed):
+        label, at = read_bytes(packed, at)
+        counts[label.decode()], at = read_long(packed, at)
+    return counts
+
+
+def _of(record: dict[str, Any]) -> UserState:
+    history = record["history"]
+    return UserState(
+        applied_offset=record["applied_offset"],
+        as_of=record["as_of"],
+        items=[pack_string(item_id) for item_id in history["item_ids"]],
+        actions=b"".join(map(pack_string, history["actions"])),
+        scenarios=b"".join(map(pack_string, history["scenarios"])),
+        values=b"".join(map(FLOAT.pack, history["values"])),
+        occurred_at=b"".join(map(pack_long, history["occurred_at"])),
+        offsets=b"".join(map(pack_long, record["offsets"])),
+        seen=record["seen"],
+        counts=record["counts"],
+        recent=record["recent_events"],
+    )

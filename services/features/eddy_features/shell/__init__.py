@@ -1,0 +1,1 @@
+"""The shell: Faust and Kafka around it."""

@@ -1,0 +1,158 @@
+"""The shell around both sides: what was fetched goes through the cores, then out in the order that makes a restart exact.
+
+Events: signals and dead letters are acknowledged, then user records, then the batch is finished. Signals: item records are
+acknowledged, then the batch is finished. A failed write ends the process, which comes back with what was acknowledged.
+"""
+
+import time
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+from eddy.clock import Clock
+from eddy.contract.message import Message
+from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+from eddy.kafka.bus import Bus, TopicPartition, settle
+from eddy.metrics import (
+    BATCH_RECORDS,
+    DUPLICATES,
+    EVENTS,
+    HOP_SECONDS,
+    ITEMS_WITH_STATE,
+    LAG,
+    RECORDS,
+    STAGE_SECONDS,
+    USERS,
+)
+from eddy.runtime import Health
+from eddy_features.core.item_side import ItemSide
+from eddy_features.core.user_side import UserBatch, UserSide
+from eddy_features.shell.faust_app import Batches, FaustApp, RecordStore
+from eddy_features.shell.lane import Lane
+from eddy_features.shell.publisher import SERVICE, Publisher
+
+_EVENT_TO_FEATURES = HOP_SECONDS.labels("event_to_features")
+
+GATHERED_SIGNALS = 5_000
+MOST_WAITING = 10_000
+# Nobody waits for an item: gathered for so long, a busy one is written, and read by the scorers, once for many signals.
+ITEM_INTERVAL_SEC = 0.1
+
+Taken = Mapping[TopicPartition, list[Message]]
+
+
+class Users:
+    """Events into users' states and into signals for items."""
+
+    def __init__(
+        self, app: FaustApp, publisher: Publisher, side: UserSide, store: RecordStore, most: int, clock: Clock
+    ) -> None:
+        self._app = app
+        self._clock = clock
+        self._publisher = publisher
+        self._side = side
+        self._store = store
+        self.lane = Lane(self._handle, most)
+
+    def forget(self) -> None:
+        self._side.states.forget()
+
+    async def _handle(self, taken: Taken) -> None:
+        started = time.perf_counter()
+        batches = {tp: self._side.apply(tp.partition, messages) for tp, messages in taken.items()}
+        STAGE_SECONDS.labels(SERVICE, "apply_events").observe(time.perf_counter() - started)
+        await self._publisher.dead_letters([letter for batch in batches.values() for letter in batch.poison])
+        # Users only after signals: an event that a user's record includes is never signalled again.
+        await self._publisher.by_key(ITEM_SIGNALS, [signal for batch in batches.values() for signal in batch.signals])
+        await self._publisher.states(
+            USER_FEATURES, {tp.partition: batch.users for tp, batch in batches.items()}, self._store
+        )
+        self._side.states.shrink()
+        for tp, batch in batches.items():
+            self._app.consumer.finished(tp, taken[tp][-1].offset + 1)
+            _count(batch)
+        now = self._clock.now_ms()
+        for message in chain.from_iterable(taken.values()):
+            _EVENT_TO_FEATURES.observe((now - message.timestamp_ms) / 1000)
+        BATCH_RECORDS.labels(SERVICE).observe(sum(map(len, taken.values())))
+        STAGE_SECONDS.labels(SERVICE, "events").observe(time.perf_counter() - started)
+        USERS.set(self._store.size())
+
+
+class Items:
+    """Signals into items' states."""
+
+    def __init__(self, app: FaustApp, publisher: Publisher, side: ItemSide, store: RecordStore) -> None:
+        self._app = app
+        self._publisher = publisher
+        self._side = side
+        self._store = store
+        self.hurried = False
+        self.lane = Lane(self._handle, GATHERED_SIGNALS, self._may_start, ITEM_INTERVAL_SEC)
+
+    def forget(self) -> None:
+        self._side.states.forget()
+
+    def _may_start(self, waiting: int) -> bool:
+        """While events are behind, signals gather: an item is then written once for many of them."""
+        return not self.hurried or waiting >= GATHERED_SIGNALS
+
+    async def _handle(self, taken: Taken) -> None:
+        started = time.perf_counter()
+        batches = {tp: self._side.apply(tp.partition, messages) for tp, messages in taken.items()}
+        STAGE_SECONDS.labels(SERVICE, "apply_signals").observe(time.perf_counter() - started)
+        await self._publisher.dead_letters([letter for batch in batches.values() for letter in batch.poison])
+        await self._publisher.states(
+            ITEM_FEATURES, {tp.partition: batch.items for tp, batch in batches.items()}, self._store
+        )
+        self._side.states.shrink()
+        for tp in batches:
+            self._app.consumer.finished(tp, taken[tp][-1].offset + 1)
+        STAGE_SECONDS.labels(SERVICE, "signals").observe(time.perf_counter() - started)
+        ITEMS_WITH_STATE.set(self._store.size())
+
+
+class Worker:
+    """Puts what the application fetched into the lanes of both sides (eddy_features.shell.faust_app.Handler)."""
+
+    def __init__(self, app: FaustApp, bus: Bus, health: Health, users: Users, items: Items, batch_records: int) -> None:
+        self._app = app
+        self._bus = bus
+        self._health = health
+        self._users = users
+        self._items = items
+        self._batch_records = batch_records
+
+    def turn(self) -> None:
+        self._health.beat()
+        self._health.ready = self._app.recovered
+        self._items.hurried = False
+        self._items.lane.wake()
+
+    async def settle(self) -> None:
+        await settle([self._users.lane.settle(), self._items.lane.settle()])
+        self._users.forget()
+        self._items.forget()
+
+    async def handle(self, batches: Batches) -> None:
+        for tp, records in batches.items():
+            topic = self._bus.short_name(tp.topic)
+            messages = [_message(topic, record) for record in records]
+            RECORDS.labels(SERVICE, topic).inc(len(messages))
+            LAG.labels(SERVICE, topic, tp.partition).set(self._app.consumer.highwater(tp) - messages[-1].offset - 1)
+            side = self._users if topic == USER_EVENTS else self._items
+            side.lane.add(tp, messages)
+        self._items.hurried = len(self._users.lane) >= self._batch_records
+        await self._users.lane.room(MOST_WAITING)
+        await self._items.lane.room(MOST_WAITING)
+
+
+def _message(topic: str, record: Any) -> Message:
+    return Message(topic, record.partition, record.offset, record.key, record.value or b"", record.timestamp)
+
+
+def _count(batch: UserBatch) -> None:
+    for label, count in batch.applied.items():
+        scenario, _, action = label.partition("/")
+        EVENTS.labels(scenario, action).inc(count)
+    DUPLICATES.inc(batch.duplicates)

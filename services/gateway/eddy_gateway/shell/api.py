@@ -1,0 +1,173 @@
+"""The HTTP API."""
+
+import asyncio
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
+
+from fastapi import Body, FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import Discriminator, Field, Tag
+
+from eddy.clock import Clock
+from eddy.contract.limits import REMEMBERED_EVENTS
+from eddy.errors import RetriableError
+from eddy.runtime import Health
+from eddy_gateway.core.models import (
+    MAX_BATCH,
+    MAX_ID_CHARS,
+    MAX_LIST,
+    MAX_MS,
+    Accepted,
+    AcceptedEvent,
+    EventIn,
+    Id,
+    ItemIn,
+    RecommendationsOut,
+    StoredItem,
+    Text,
+)
+from eddy_gateway.core.rules import Complaint, Rules
+from eddy_gateway.settings import GatewaySettings
+from eddy_gateway.shell.answers import Answers
+from eddy_gateway.shell.door import Door, keys_of, rate_of
+from eddy_gateway.shell.metering import Metering
+from eddy_gateway.shell.publisher import Publisher
+
+OneOrMany = Annotated[
+    Annotated[EventIn, Tag("event")] | Annotated[list[EventIn], Field(max_length=MAX_BATCH), Tag("batch")],
+    Discriminator(lambda body: "batch" if isinstance(body, list) else "event"),
+    Body(description="One event or a list of them."),
+]
+PathId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARS)]
+_UNAVAILABLE: dict[int | str, dict[str, Any]] = {
+    401: {"description": "No API key, or a wrong one."},
+    413: {"description": "The body is too large."},
+    429: {"description": "Too many requests: try again after Retry-After seconds."},
+    503: {"description": "Not ready, or Kafka does not take it now: try again."},
+}
+_NO_ANSWER: dict[int | str, dict[str, Any]] = {504: {"description": "No scorer answered in time."}}
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What the routes work with."""
+
+    rules: Rules
+    publisher: Publisher
+    answers: Answers
+    clock: Clock
+    settings: GatewaySettings
+
+    async def store_events(self, events: list[EventIn]) -> Accepted:
+        now_ms = self.clock.now_ms()
+        if len(events) > self.settings.gateway_max_batch:
+            _refuse(("body",), "too_long", f"{len(events)} events of at most {self.settings.gateway_max_batch}")
+        user_id, most = Counter(event.user_id for event in events).most_common(1)[0] if events else ("", 0)
+        if most > REMEMBERED_EVENTS:
+            _refuse(
+                ("body",),
+                "too_long",
+                f"{most} events of user {user_id} of at most {REMEMBERED_EVENTS} at once: sent again, more would not be known again",
+            )
+        for place, event in enumerate(events):
+            _raise(self.rules.event(event, now_ms), "body", place)
+        offsets = await self.publisher.events([event.record(now_ms) for event in events])
+        return Accepted(
+            accepted=[
+                AcceptedEvent(event_id=event.event_id, offset=offset)
+                for event, offset in zip(events, offsets, strict=True)
+            ]
+        )
+
+    async def recommend(self, wanted: dict[str, Any]) -> RecommendationsOut | None:
+        """The scorer's answer; None when none came within deadline and grace."""
+        now_ms = self.clock.now_ms()
+        deadline_ms = round(self.settings.gateway_deadline_sec * 1000)
+        record = {**wanted, "candidates": None, "deadline_at": now_ms + deadline_ms, "requested_at": now_ms}
+        with self.answers.expected(wanted["request_id"]) as answer:
+            await self.publisher.request(record)
+            try:
+                async with asyncio.timeout(self.settings.gateway_deadline_sec + self.settings.gateway_grace_sec):
+                    return RecommendationsOut.of(await answer)
+            except TimeoutError:
+                return None
+
+
+def build_app(gateway: Gateway, health: Health) -> FastAPI:
+    """The application: the API under /v1, its page under /docs, and the health endpoints. Raises ConfigError for an open door."""
+    app = FastAPI(title="Eddy", description="Events in, recommendations out.", version="1")
+    keys, rate = keys_of(gateway.settings), rate_of(gateway.settings)
+    app.add_middleware(Door, health=health, keys=keys, rate=rate, max_body=gateway.settings.gateway_max_body_bytes)
+    app.add_middleware(Metering)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(RetriableError, _unavailable)
+    app.router.routes.extend(health.routes())
+    _add_routes(app, gateway)
+    return app
+
+
+def _add_routes(app: FastAPI, gateway: Gateway) -> None:
+    @app.post("/v1/events", status_code=202, responses=_UNAVAILABLE)
+    async def post_events(body: OneOrMany) -> Accepted:
+        """Store events. 202 means that Kafka has them on all in-sync replicas."""
+        return await gateway.store_events(body if isinstance(body, list) else [body])
+
+    @app.put("/v1/items/{item_id:path}", responses=_UNAVAILABLE)
+    async def put_item(item_id: PathId, body: ItemIn) -> StoredItem:
+        """Store an item, in place of what was known of it."""
+        _raise(gateway.rules.item(body), "body")
+        await gateway.publisher.item(body.record(item_id))
+        return StoredItem(item_id=item_id)
+
+    @app.get("/v1/recommendations/{user_id:path}", responses={**_UNAVAILABLE, **_NO_ANSWER})
+    async def get_recommendations(
+        user_id: PathId,
+        scenario: Id,
+        limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 10,
+        query: Text | None = None,
+        after_offset: Annotated[
+            int | None, Query(ge=0, le=MAX_MS, description="Offset of an event that the list must know.")
+        ] = None,
+        exclude: Annotated[list[Id], Field(max_length=MAX_LIST), Query()] = [],  # noqa: B006 - FastAPI copies it
+    ) -> Any:
+        """A list for the user, of the newest model, with what the user did up to `after_offset`."""
+        _raise(gateway.rules.scenario(scenario), "query")
+        answer = await gateway.recommend(
+            {
+                "request_id": uuid.uuid4().hex,
+                "user_id": user_id,
+                "scenario": scenario,
+                "limit": limit,
+                "query": query,
+                "after_offset": after_offset,
+                "exclude": exclude,
+            }
+        )
+        return answer or _failure(504, "no scorer answered in time: is one running on this Kafka and topic prefix?")
+
+
+def _raise(complaint: Complaint | None, *where: str | int) -> None:
+    if complaint is not None:
+        _refuse((*where, complaint.field), complaint.kind, complaint.message)
+
+
+def _refuse(loc: tuple[str | int, ...], kind: str, message: str) -> NoReturn:
+    raise RequestValidationError([{"loc": loc, "type": kind, "msg": message}])
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    """422 with each field that does not hold; what was sent is not echoed (it may not even be JSON: NaN)."""
+    assert isinstance(error, RequestValidationError)
+    shown = [{name: found[name] for name in ("loc", "type", "msg")} for found in error.errors()]
+    return JSONResponse({"detail": shown}, 422)
+
+
+async def _unavailable(_: Request, error: Exception) -> JSONResponse:
+    return _failure(503, str(error))
+
+
+def _failure(status: int, detail: str) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status)

@@ -1,0 +1,41 @@
+"""Writes what came over HTTP to Kafka, and says so only when Kafka has it."""
+
+import asyncio
+from collections.abc import Sequence
+
+from eddy.contract.codec import Codec, Record
+from eddy.contract.topics import ITEMS, RECOMMENDATION_REQUESTS, USER_EVENTS, topics
+from eddy.errors import RetriableError
+from eddy.kafka.bus import KafkaError, Producer, settle
+
+
+class Publisher:
+    """Each call waits for all in-sync replicas, at most `timeout_sec`. Raises RetriableError when Kafka does not take it."""
+
+    def __init__(self, producer: Producer, timeout_sec: float) -> None:
+        self._producer = producer
+        self._timeout_sec = timeout_sec
+
+    async def events(self, records: Sequence[Record]) -> list[int]:
+        """Write user events, in this order; the offset of each in its partition of user-events."""
+        return await self._publish(USER_EVENTS, records)
+
+    async def item(self, record: Record) -> None:
+        """Write an item."""
+        await self._publish(ITEMS, [record])
+
+    async def request(self, record: Record) -> None:
+        """Write a request for recommendations."""
+        await self._publish(RECOMMENDATION_REQUESTS, [record])
+
+    async def _publish(self, topic: str, records: Sequence[Record]) -> list[int]:
+        codec, key = Codec.for_topic(topic), topics()[topic].key
+        try:
+            async with asyncio.timeout(self._timeout_sec):
+                sent = [await self._producer.send(topic, record[key], codec.encode(record)) for record in records]
+                return [stored.offset for stored in await settle(sent)]
+        except (KafkaError, TimeoutError) as error:
+            reason = str(error) or f"no acknowledgement within {self._timeout_sec:g} s"
+            raise RetriableError(
+                f"Kafka did not take it: {reason}; some may be stored, so send again with the same ids"
+            ) from error

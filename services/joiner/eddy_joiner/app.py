@@ -1,0 +1,38 @@
+"""Wires the joiner."""
+
+import asyncio
+import gc
+import socket
+
+from eddy.clock import SystemClock
+from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.kafka.bus import Bus
+from eddy.runtime import Health, serve_health
+from eddy_joiner.core.policy import AttributionPolicy
+from eddy_joiner.settings import JoinerSettings
+from eddy_joiner.shell.books import Books
+from eddy_joiner.shell.supervisor import Supervisor
+from eddy_joiner.shell.worker import Shop
+
+
+async def main(settings: JoinerSettings, health: Health) -> None:
+    """Run until cancelled. Raises FatalError when Kafka is away or another joiner runs under the same id."""
+    # Open lists are many long-lived objects; the default thresholds would walk them all again and again.
+    gc.set_threshold(200_000, 50, 1000)
+    scenarios = load_scenarios(settings.scenarios_path)
+    policy = AttributionPolicy(scenarios, settings.joiner_lateness_sec)
+    bus = Bus(settings)
+    await bus.create_topics()
+    async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
+        clock = SystemClock()
+        shop = Shop(settings, policy, bus, probe, Books(clock), clock)
+        tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
+        tasks.create_task(serve_health(health, settings.http_host, settings.joiner_http_port))
+        tasks.create_task(Supervisor(shop, health, _instance_id(settings)).run())
+
+
+def _instance_id(settings: JoinerSettings) -> str | None:
+    """Stable for this instance; none where the port is the system's choice, which nothing tells from another instance."""
+    if settings.joiner_instance_id or not settings.joiner_http_port:
+        return settings.joiner_instance_id
+    return f"{socket.gethostname()}-{settings.joiner_http_port}"

@@ -1,0 +1,1 @@
+"""The pure core: the join. It imports nothing of the shell."""

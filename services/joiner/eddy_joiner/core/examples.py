@@ -1,0 +1,168 @@
+"""Outcomes as training examples: Avro bytes put together from the parts of the list that they come from.
+
+The layout is version 3 of training_example.avsc; readers know former versions, so a newer schema may wait for this file.
+"""
+
+from eddy.contract.codec import Codec, load_schema
+from eddy.paths import SCHEMAS
+from eddy_joiner.core.lists import ROW_BYTES, ServedList
+from eddy_joiner.core.outcomes import Example, Negative, NextItem, Place, Positive, Upgrade
+from eddy_joiner.core.wire import (
+    write_bytes,
+    write_float,
+    write_long,
+    write_string,
+    write_word,
+)
+
+_HEADER = Codec("training_example", load_schema(SCHEMAS / "versions" / "training_example.3.avsc"), []).header
+_NULL = b"\x00"
+_END = b"\x00"
+_EMPTY_BYTES = b"\x00"
+_SOME = b"\x02"
+_ONE = write_long(1)
+_FALSE = b"\x00"
+_TRUE = b"\x01"
+
+
+def user_of(outcome: Example) -> str:
+    """The key of the example."""
+    return outcome.event.user_id if isinstance(outcome, NextItem) else outcome.served.user_id
+
+
+def encode_example(outcome: Example, labelled_at: int) -> bytes:
+    """The `training_example` record of an outcome; the same outcome gives the same bytes but for `labelled_at` (wall clock, ms)."""
+    if isinstance(outcome, NextItem):
+        return _next_item(outcome, labelled_at)
+    if isinstance(outcome, Negative):
+        return _negative(outcome, labelled_at)
+    return _positive(outcome, labelled_at)
+
+
+def _positive(outcome: Positive | Upgrade, labelled_at: int) -> bytes:
+    served, place, event = outcome.served, outcome.place, outcome.event
+    item = place.listed.item_id
+    if isinstance(outcome, Positive):
+        kind, example_id = "label", f"{served.request_id}/{item}/label"
+    else:
+        kind, example_id = "upgrade", f"{served.request_id}/{item}/{event.action}/upgrade"
+    return b"".join(
+        (
+            _head(example_id, kind, served.user_id, served.scenario, served.request_id, event.event_id),
+            _ONE,
+            _item(item, place, 1, event.action, event.value),
+            _END,
+            write_bytes(_rows(served, [place])),
+            _END,
+            _EMPTY_BYTES,
+            _SOME,
+            served.history_encoded(),
+            _tail(event.occurred_at, place, labelled_at, served),
+            _FALSE,
+            _SOME + write_long(event.message.timestamp_ms),
+        )
+    )
+
+
+def _negative(outcome: Negative, labelled_at: int) -> bytes:
+    served, places = outcome.served, outcome.places
+    first = places[0]
+    example_id = f"{served.request_id}/negatives/{first.listed.position}"
+    return b"".join(
+        (
+            _head(example_id, "label", served.user_id, served.scenario, served.request_id, None),
+            write_long(len(places)),
+            *[_item(place.listed.item_id, place, 0, "", 0.0) for place in places],
+            _END,
+            write_bytes(_rows(served, places)),
+            _END,
+            _EMPTY_BYTES,
+            _SOME,
+            served.history_encoded(),
+            _tail(first.until, first, labelled_at, served),
+            _FALSE,
+            _NULL,
+        )
+    )
+
+
+def _next_item(outcome: NextItem, labelled_at: int) -> bytes:
+    event, served, place = outcome.event, outcome.served, outcome.place
+    assert event.item_id is not None
+    request_id = served.request_id if served is not None and place is not None else None
+    return b"".join(
+        (
+            _head(f"{event.event_id}/next", "next_item", event.user_id, event.scenario, request_id, event.event_id),
+            _ONE,
+            _item(event.item_id, place, 1, event.action, event.value),
+            _END,
+            write_bytes(_row_of(served, event.item_id)),
+            _END if served is None else served.considered_encoded(),
+            _EMPTY_BYTES if served is None else write_bytes(served.features()),
+            _NULL if outcome.history_of is None else _SOME + outcome.history_of.history_encoded(),
+            _tail(event.occurred_at, place, labelled_at, served),
+            _TRUE if outcome.superseded else _FALSE,
+            _SOME + write_long(event.message.timestamp_ms),
+        )
+    )
+
+
+def _head(
+    example_id: str, kind: str, user_id: str, scenario: str, request_id: str | None, event_id: str | None
+) -> bytes:
+    return b"".join(
+        (
+            _HEADER,
+            write_string(example_id),
+            write_word(kind),
+            write_string(user_id),
+            write_word(scenario),
+            _NULL if request_id is None else _SOME + write_string(request_id),
+            _NULL if event_id is None else _SOME + write_string(event_id),
+        )
+    )
+
+
+def _item(item_id: str, place: Place | None, label: int, action: str, value: float) -> bytes:
+    position, propensity = (-1, 0.0) if place is None else (place.listed.position, place.listed.propensity)
+    return b"".join(
+        (
+            write_string(item_id),
+            write_long(position),
+            write_float(propensity),
+            write_long(label),
+            write_word(action),
+            write_float(value),
+        )
+    )
+
+
+def _tail(occurred_at: int, place: Place | None, labelled_at: int, served: ServedList | None) -> bytes:
+    return b"".join(
+        (
+            write_long(occurred_at),
+            _NULL if place is None else _SOME + write_long(place.shown_at),
+            write_long(labelled_at),
+            _EMPTY_BYTES if served is None else write_long(served.model_version),
+            _EMPTY_BYTES if served is None else write_word(served.contract),
+        )
+    )
+
+
+def _rows(served: ServedList, places: list[Place]) -> bytes:
+    """Feature rows of shown items, in their order; a row of zeros for one that was not among the considered."""
+    features = served.features()
+    if len(places) == 1:
+        return _row(features, served.row_of(places[0].listed.item_id))
+    rows = {item_id: row for row, item_id in enumerate(served.considered())}
+    return b"".join([_row(features, rows.get(place.listed.item_id)) for place in places])
+
+
+def _row(features: bytes, row: int | None) -> bytes:
+    return bytes(ROW_BYTES) if row is None else features[row * ROW_BYTES : (row + 1) * ROW_BYTES]
+
+
+def _row_of(served: ServedList | None, item_id: str) -> bytes:
+    """The item's own features; empty where none are known."""
+    row = None if served is None else served.row_of(item_id)
+    return b"" if served is None or row is None else _row(served.features(), row)

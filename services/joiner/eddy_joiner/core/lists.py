@@ -1,0 +1,196 @@
+"""Served lists, held as the bytes they came in and decoded on demand.
+
+`read_list` walks a record once, which proves that it is whole and finds its parts; nothing but the ids of the head becomes Python
+objects. The walk follows version 1 of recommendations.avsc, known by its fingerprint; any other version goes through fastavro first.
+"""
+
+import io
+import struct
+import sys
+from typing import NamedTuple
+
+import fastavro
+
+from eddy.contract.codec import HEADER_BYTES, Codec, load_schema
+from eddy.contract.message import Message
+from eddy.contract.model import FEATURES
+from eddy.errors import DecodeError, PoisonError
+from eddy.paths import SCHEMAS
+from eddy_joiner.core.wire import (
+    find_string,
+    read_bytes,
+    read_count,
+    read_float,
+    read_long,
+    read_string,
+    read_strings,
+    skip_floats,
+    skip_longs,
+    skip_string,
+    skip_strings,
+)
+
+_LAYOUT = load_schema(SCHEMAS / "versions" / "recommendations.1.avsc")
+_LAYOUT_HEADER = Codec("recommendations", _LAYOUT, []).header
+ROW_BYTES = 2 * len(FEATURES)
+
+
+class ListedItem(NamedTuple):
+    """A place of a list."""
+
+    item_id: str
+    position: int
+    propensity: float
+    source: str = ""
+
+
+class ServedList(NamedTuple):
+    """A record of `recommendations`: its head, and where in `raw` the rest is."""
+
+    offset: int
+    raw: bytes
+    request_id: str
+    user_id: str
+    scenario: str
+    requested_at: int
+    served_at: int
+    model_version: int
+    applied_offset: int
+    contract: str
+    items_at: int
+    considered_at: int
+    features_at: int
+    history_at: int
+
+    def items(self) -> dict[str, ListedItem]:
+        """The places by item, in order; an item that stands twice has its first place."""
+        found: dict[str, ListedItem] = {}
+        count, at = read_count(self.raw, self.items_at)
+        while count:
+            for _ in range(count):
+                place, at = _read_place(self.raw, at)
+                found.setdefault(place.item_id, place)
+            count, at = read_count(self.raw, at)
+        return found
+
+    def considered(self) -> list[str]:
+        """All ranked candidates, in the order of the feature rows."""
+        return read_strings(self.raw, self.considered_at)[0]
+
+    def row_of(self, item_id: str) -> int | None:
+        """Which feature row is the item's, None when it was not considered."""
+        return find_string(self.raw, self.considered_at, item_id)
+
+    def considered_encoded(self) -> bytes:
+        """`considered` as it is on the wire."""
+        return self.raw[self.considered_at : self.features_at]
+
+    def features(self) -> bytes:
+        """Packed float16 [considered, FEATURES]."""
+        return read_bytes(self.raw, self.features_at)[0]
+
+    def history_encoded(self) -> bytes:
+        """The history snapshot as it is on the wire; the last field of the record."""
+        return self.raw[self.history_at :]
+
+    def may_hold(self, item_id: str) -> bool:
+        """False when the item is surely not in the list; cheap."""
+        return self.raw.find(item_id.encode(), self.items_at, self.features_at) >= 0
+
+
+def read_list(message: Message) -> ServedList:
+    """The list in a message of `recommendations`.
+
+    Raises PoisonError: `undecodable`, or `bad_features` where the feature rows are not one for each considered candidate.
+    """
+    raw = message.value
+    if raw[:HEADER_BYTES] != _LAYOUT_HEADER:
+        raw = _relaid(raw)
+    try:
+        found, features, count = _walk(raw, message.offset)
+    except (IndexError, ValueError, struct.error) as error:
+        raise DecodeError(f"not a recommendations record: {error}") from error
+    if features != count * ROW_BYTES:
+        raise PoisonError("bad_features", f"{features} bytes for {count} candidates of {ROW_BYTES} bytes each")
+    return found
+
+
+def _walk(raw: bytes, offset: int) -> tuple[ServedList, int, int]:
+    """The list, its bytes of features and its number of candidates."""
+    request_id, at = read_string(raw, HEADER_BYTES)
+    user_id, at = read_string(raw, at)
+    scenario, at = read_string(raw, at)
+    requested_at, at = read_long(raw, at)
+    served_at, at = read_long(raw, at)
+    model_version, at = read_long(raw, at)
+    _, at = read_string(raw, at)
+    _, at = read_string(raw, at)
+    applied_offset, items_at = read_long(raw, at)
+    considered_at = _skip_items(raw, items_at)
+    considered, features_at = skip_strings(raw, considered_at)
+    length, at = read_long(raw, features_at)
+    contract, history_at = read_string(raw, at + length)
+    end = _skip_history(raw, history_at)
+    if length < 0 or end != len(raw):
+        raise ValueError(f"{len(raw)} bytes where the record has {end}")
+    found = ServedList(
+        offset,
+        raw,
+        request_id,
+        user_id,
+        scenario,
+        requested_at,
+        served_at,
+        model_version,
+        applied_offset,
+        contract,
+        items_at,
+        considered_at,
+        features_at,
+        history_at,
+    )
+    return found, length, considered
+
+
+def _skip_items(raw: bytes, at: int) -> int:
+    count, at = read_count(raw, at)
+    while count:
+        for _ in range(count):
+            at = skip_string(raw, at)
+            _, at = read_long(raw, at)
+            at = skip_floats(raw, at + 4) + 4
+            at = skip_string(raw, skip_string(raw, at))
+        count, at = read_count(raw, at)
+    return at
+
+
+def _read_place(raw: bytes, at: int) -> tuple[ListedItem, int]:
+    """A place of a list that was walked before; short lengths, which most are, without a call."""
+    byte = raw[at]
+    if byte < 0x80:
+        start, at = at + 1, at + 1 + (byte >> 1)
+        item_id = raw[start:at].decode()
+    else:
+        item_id, at = read_string(raw, at)
+    position, at = read_long(raw, at)
+    at = skip_floats(raw, at + 4)
+    propensity, at = read_float(raw, at)
+    source, at = read_string(raw, at)
+    byte = raw[at]
+    at = at + 1 + (byte >> 1) if byte < 0x80 else skip_string(raw, at)
+    return ListedItem(item_id, position, propensity, sys.intern(source)), at
+
+
+def _skip_history(raw: bytes, at: int) -> int:
+    for _ in range(3):
+        _, at = skip_strings(raw, at)
+    return skip_longs(raw, skip_floats(raw, at))
+
+
+def _relaid(payload: bytes) -> bytes:
+    """A record of another version, in the layout that the walk knows. Raises DecodeError."""
+    record = Codec.of("recommendations").decode(payload)
+    out = io.BytesIO()
+    out.write(_LAYOUT_HEADER)
+    fastavro.schemaless_writer(out, _LAYOUT, record)
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""The shell: Kafka around it."""

@@ -1,0 +1,107 @@
+"""Which partitions are this process's, and a worker for each of them, begun anew whenever one fails."""
+
+import asyncio
+import time
+
+import structlog
+
+from eddy.contract.topics import USER_EVENTS
+from eddy.errors import FatalError
+from eddy.kafka.bus import KafkaError
+from eddy.metrics import RESTARTS
+from eddy.runtime import STALLED_AFTER_SEC, Health
+from eddy_joiner.shell.books import SERVICE
+from eddy_joiner.shell.worker import Shop, Worker
+
+log = structlog.get_logger()
+
+_HEARTBEAT_MS = 2000
+_LOOK_MS = 200
+_RESTART_SEC = (0.5, 1.0, 2.0, 5.0)
+# Somebody else works on our partition: time for the group to tell us that it is theirs, or them that it is ours.
+_FENCED_SEC = 3.0
+_STOP_SEC = 10.0
+
+
+class Supervisor:
+    """Membership by one consumer that reads nothing; it only learns which partitions are ours."""
+
+    def __init__(self, shop: Shop, health: Health, instance_id: str | None) -> None:
+        self._shop = shop
+        self._health = health
+        self._instance_id = instance_id
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._workers: dict[int, Worker] = {}
+        health.details["partitions"] = shop.books.partitions
+
+    async def run(self) -> None:
+        """Run until cancelled. Raises FatalError when another instance joined under the same id."""
+        try:
+            while True:
+                try:
+                    await self._follow_group()
+                except KafkaError as error:
+                    if "FENCED" in repr(error).upper():
+                        raise FatalError(
+                            f"another joiner runs as {self._instance_id}: set EDDY_JOINER_INSTANCE_ID for each"
+                        ) from error
+                    log.warning("membership_lost", error=repr(error))
+                    await asyncio.sleep(1.0)
+        finally:
+            await self._reconcile(set())
+
+    async def _follow_group(self) -> None:
+        settings = self._shop.settings
+        async with self._shop.bus.member(
+            USER_EVENTS,
+            settings.joiner_group,
+            group_instance_id=self._instance_id,
+            session_timeout_ms=round(settings.joiner_session_timeout_sec * 1000),
+            heartbeat_interval_ms=_HEARTBEAT_MS,
+        ) as member:
+            while True:
+                member.raw.pause(*member.raw.assignment())
+                await member.raw.getmany(timeout_ms=_LOOK_MS)
+                assigned = member.raw.assignment()
+                await self._reconcile({partition.partition for partition in assigned})
+                self._report(bool(assigned) or self._health.ready)
+
+    async def _reconcile(self, assigned: set[int]) -> None:
+        """Stop the workers of partitions that went elsewhere, start those of new ones."""
+        for partition in self._tasks.keys() - assigned:
+            task = self._tasks.pop(partition)
+            task.cancel()
+            await asyncio.wait([task], timeout=2 * _STOP_SEC)
+            del self._workers[partition]
+            self._shop.books.leave(partition)
+        for partition in assigned - self._tasks.keys():
+            self._workers[partition] = Worker(self._shop, partition)
+            self._tasks[partition] = asyncio.create_task(self._keep_working(partition))
+
+    async def _keep_working(self, partition: int) -> None:
+        failures = 0
+        while True:
+            worker = self._workers[partition]
+            started = time.monotonic()
+            task = asyncio.create_task(worker.run())
+            try:
+                await asyncio.wait([task])
+            finally:
+                task.cancel()
+                await asyncio.wait([task], timeout=_STOP_SEC)
+            RESTARTS.labels(SERVICE).inc()
+            # Also a cancellation that nobody asked for: aiokafka lets those of its own tasks through.
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            failures = 0 if time.monotonic() - started > 60 else failures
+            self._workers[partition] = Worker(self._shop, partition)
+            log.warning("worker_failed", partition=partition, error=repr(error), exc_info=error)
+            pause = _RESTART_SEC[min(failures, len(_RESTART_SEC) - 1)]
+            await asyncio.sleep(_FENCED_SEC if "Fenced" in repr(error) else pause)
+            failures += 1
+
+    def _report(self, joined: bool) -> None:
+        """Alive while every worker takes its turns; ready when the group has us and every partition's state is rebuilt."""
+        workers = self._workers.values()
+        if all(time.monotonic() - worker.last_turn < STALLED_AFTER_SEC for worker in workers):
+            self._health.beat()
+        self._health.ready = joined and all(worker.ready for worker in workers)

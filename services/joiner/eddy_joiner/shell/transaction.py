@@ -1,0 +1,70 @@
+"""One transaction of a partition: its examples, its dead letters and how far it has read, all or nothing."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from eddy.clock import Clock
+from eddy.contract.codec import Codec
+from eddy.contract.dead_letter import dead_letter_of
+from eddy.contract.topics import DEAD_LETTERS, TRAINING_EXAMPLES, USER_EVENTS
+from eddy.errors import PoisonError
+from eddy.kafka.bus import Bus, KafkaError, Producer, settle
+from eddy_joiner.core.examples import encode_example, user_of
+from eddy_joiner.core.outcomes import Outcome, Refused, Shown
+from eddy_joiner.core.rewind import Rewind
+from eddy_joiner.shell.books import SERVICE
+
+ABORT_TIMEOUT_SEC = 5.0
+
+_DEAD_LETTER = Codec.of("dead_letter")
+
+
+class Transactions:
+    """Commits one partition. After any exception the producer and the state behind it must be discarded."""
+
+    def __init__(self, bus: Bus, producer: Producer, group: str, partition: int, clock: Clock) -> None:
+        self._bus = bus
+        self._producer = producer
+        self._group = bus.full_name(group)
+        self._partition = partition
+        self._clock = clock
+        self._source = bus.topic_partitions(USER_EVENTS, [partition])[0]
+
+    async def commit(self, outcomes: Sequence[Outcome], position: int, rewind: Rewind) -> int | None:
+        """Write outcomes and position as one; the place behind the last example, None when there was none."""
+        await self._producer.raw.begin_transaction()
+        examples: list[asyncio.Future[Any]] = []
+        letters: list[asyncio.Future[Any]] = []
+        try:
+            now = self._clock.now_ms()
+            for outcome in outcomes:
+                if isinstance(outcome, Refused):
+                    letters.append(await self._refuse(outcome, now))
+                elif not isinstance(outcome, Shown):
+                    value = encode_example(outcome, now)
+                    examples.append(
+                        await self._producer.send(TRAINING_EXAMPLES, user_of(outcome), value, self._partition)
+                    )
+        finally:
+            # A transaction commits with a batch missing when nobody asks the batch. Asked before the offsets go: records that are sent
+            # while the coordinator is busy with offsets are turned away and wait for a retry.
+            written = await settle(examples)
+            await settle(letters)
+        offsets = {self._source: (position, rewind.encode())}
+        await self._producer.raw.send_offsets_to_transaction(offsets, self._group)
+        await self._producer.raw.commit_transaction()
+        return written[-1].offset + 1 if written else None
+
+    async def abort(self) -> None:
+        """End what is begun, if the producer still can; the next owner's producer ends it otherwise."""
+        raw = self._producer.raw
+        with suppress(KafkaError, AssertionError, TimeoutError):
+            await asyncio.wait_for(raw.abort_transaction(), ABORT_TIMEOUT_SEC)
+
+    async def _refuse(self, outcome: Refused, now: int) -> "asyncio.Future[Any]":
+        source = self._bus.full_name(outcome.message.topic)
+        error = PoisonError(outcome.reason, outcome.detail)
+        record = dead_letter_of(outcome.message, error, SERVICE, source, now)
+        return await self._producer.send(DEAD_LETTERS, source, _DEAD_LETTER.encode(record))

@@ -1,0 +1,179 @@
+"""Wires the scorer."""
+
+import asyncio
+import gc
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import structlog
+
+from eddy.clock import SystemClock
+from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.contract.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
+from eddy.kafka.bus import Bus, Producer
+from eddy.metrics import COVERAGE, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS
+from eddy.runtime import Health, serve_health
+from eddy.text import TextModel
+from eddy_scorer.core.model.releases import ReleaseDesk
+from eddy_scorer.core.ranking.recommender import Recommender
+from eddy_scorer.core.state.users import User
+from eddy_scorer.settings import ScorerSettings
+from eddy_scorer.shell.dead_letters import SERVICE, DeadLetters
+from eddy_scorer.shell.follower import Follower
+from eddy_scorer.shell.freshness import Freshness
+from eddy_scorer.shell.intake import Intake
+from eddy_scorer.shell.publisher import Publisher
+from eddy_scorer.shell.requests_reader import RequestsReader, Tickets
+from eddy_scorer.shell.serving import Pushes, Serving
+from eddy_scorer.shell.swapper import Swapper
+from eddy_scorer.shell.user_partitions import UserPartitions
+from eddy_scorer.shell.waiting_room import WaitingRoom
+
+_REBUILD_POLL_SEC = 0.02
+_EXPOSURE_SEC = 5.0
+
+log = structlog.get_logger()
+
+
+async def main(settings: ScorerSettings, health: Health) -> None:
+    """Run until cancelled. Raises FatalError when Kafka is away or a list cannot be published."""
+    bus = Bus(settings)
+    await bus.create_topics()
+    async with bus.producer() as producer, asyncio.TaskGroup() as tasks:
+        await Scorer(settings, health, bus, producer, tasks).start()
+
+
+def spare_the_collector() -> None:
+    """Leave what was loaded out of garbage collections, and have few: a walk over millions of rows' objects holds a batch up."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 1000)
+
+
+class Scorer:
+    """The parts of the service and how they hear of each other."""
+
+    def __init__(
+        self, settings: ScorerSettings, health: Health, bus: Bus, producer: Producer, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._settings = settings
+        self._health = health
+        self._tasks = tasks
+        clock = SystemClock()
+        self._scenarios = scenarios = load_scenarios(settings.scenarios_path)
+        stages = partial(STAGE_SECONDS.labels, SERVICE)
+        self.recommender = Recommender(
+            scenarios,
+            np.random.default_rng(settings.scorer_seed),
+            timer=lambda stage: stages(stage).time(),
+            approximate_from=settings.scorer_approximate_from,
+            texts=TextModel.load(settings.text_model),
+        )
+        self._knowledge = self.recommender.knowledge
+        self._dead_letters = DeadLetters(bus, producer, clock)
+        self._desk = ReleaseDesk()
+        self._room = WaitingRoom(lambda user_id: self._knowledge.users.get(user_id).applied_offset)
+        self._pushes = Pushes(self.recommender, self._room, settings.scorer_push_limit)
+        freshness = Freshness()
+        self._publisher = Publisher(producer, clock, tasks, freshness)
+        self._serving = Serving(self.recommender, self._room, self._publisher, clock, health, settings.scorer_max_batch)
+        apply = Intake(self.recommender, self._desk, self._user_changed).apply
+
+        def follower(topic: str, on_batch: Callable[[], None] = lambda: None) -> Follower:
+            return Follower(bus, topic, apply, self._dead_letters, on_batch, self._recovering)
+
+        self._users = UserPartitions(
+            follower(USER_FEATURES, self._serving.wake), self._knowledge.users, self._partition_loaded
+        )
+        embeddings = follower(ITEM_EMBEDDINGS, self._notify_swapper)
+        self._swapper = Swapper(
+            self.recommender, self._desk, embeddings.positions, self._dead_letters, freshness, self._serving.wake
+        )
+        releases = follower(MODEL_RELEASES, self._notify_swapper)
+        self._item_followers = [follower(ITEMS), follower(ITEM_FEATURES), embeddings, releases]
+        self._partitions = set(range(bus.partitions))
+        self._requests = RequestsReader(
+            bus,
+            settings,
+            Tickets(scenarios, clock, settings.scorer_max_wait_ms),
+            self._room,
+            self._users,
+            self._dead_letters,
+            self._serving.wake,
+            self._publisher.finish,
+        )
+
+    async def start(self) -> None:
+        """Recover what is known of items, then answer; everything runs in the task group from here on."""
+        settings, run = self._settings, self._tasks.create_task
+        run(follow_scenarios(settings.scenarios_path, self._scenarios))
+        run(serve_health(self._health, settings.http_host, settings.scorer_http_port))
+        run(self._watch())
+        await self._recover_items()
+        run(self._swapper.run())
+        run(self._rebuild_loop())
+        run(self._note_exposure())
+        run(self._users.run())
+        run(self._serving.run(self._requests.done))
+        run(self._requests.commit_loop())
+        run(self._requests.run())
+
+    async def _recover_items(self) -> None:
+        """Read the item topics to their ends, then take the newest release."""
+        recovered = [asyncio.Event() for _ in self._item_followers]
+        for follower, event in zip(self._item_followers, recovered, strict=True):
+            self._tasks.create_task(follower.follow(self._partitions, event.set))
+        for event in recovered:
+            await event.wait()
+        await self._swapper.take_due()
+        for build in self._knowledge.builds():
+            await asyncio.to_thread(build)
+        spare_the_collector()
+        log.info("items_recovered", items=len(self._knowledge.catalogue) - 1, version=self.recommender.model_version)
+
+    async def _rebuild_loop(self) -> None:
+        """Keep what is derived up with counts and rows, in another thread."""
+        while True:
+            for build in self._knowledge.due():
+                await asyncio.to_thread(build)
+            await asyncio.sleep(_REBUILD_POLL_SEC)
+
+    async def _note_exposure(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPOSURE_SEC)
+            for name, (coverage, gini) in (await asyncio.to_thread(self._knowledge.exposures)).items():
+                COVERAGE.labels(name).set(coverage)
+                EXPOSURE_GINI.labels(name).set(gini)
+
+    async def _watch(self) -> None:
+        """What /readyz shows."""
+        MODEL_VERSION.set(0)
+        while True:
+            self._health.ready = self._requests.joined and self._users.all_loaded
+            self._health.details.update(
+                model_version=self.recommender.model_version,
+                items=len(self._knowledge.catalogue) - 1,
+                users=len(self._knowledge.users),
+                partitions=sorted(self._users.assigned),
+                partitions_loaded=sorted(self._users.loaded),
+                waiting=len(self._room),
+            )
+            await asyncio.sleep(0.1)
+
+    def _recovering(self) -> None:
+        """Until lists are served reading is the progress; after that the serving loop is."""
+        if not self._health.ready:
+            self._health.beat()
+
+    def _user_changed(self, user_id: str, former: User, user: User) -> None:
+        self._room.features_moved(user_id)
+        if user.partition in self._users.loaded:
+            self._pushes.user_changed(user_id, former, user)
+
+    def _partition_loaded(self, partition: int) -> None:
+        self._room.loaded(partition)
+        self._serving.wake()
+
+    def _notify_swapper(self) -> None:
+        self._swapper.notify()

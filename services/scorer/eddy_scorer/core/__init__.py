@@ -1,0 +1,1 @@
+"""The pure core: state, candidates, ranking. It imports nothing of the shell."""

@@ -1,0 +1,1 @@
+"""The released model: its records, its graphs."""

@@ -1,0 +1,1 @@
+"""From a batch of requests to recommendations."""

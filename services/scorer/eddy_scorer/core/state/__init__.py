@@ -1,0 +1,1 @@
+"""What the scorer knows, as arrays: items, counts, co-visitations, users."""

@@ -1,0 +1,168 @@
+"""Items by row: names, availability, categories. Row 0 is nobody."""
+
+import re
+import zlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from eddy.contract.codec import Record
+from eddy.contract.model import MAX_SCENARIOS, PADDING_ROW
+from eddy.contract.scenarios import Scenario, Scenarios
+from eddy.errors import PoisonError
+from eddy_scorer.core.state.arrays import FIRST_CAPACITY, I32, I64, Bool, grown, grown_rows
+
+# An item's further categories are left out of the content match.
+MAX_CATEGORIES = 8
+
+_WORD = re.compile(r"\w+")
+
+
+class Catalogue:
+    """Item id <-> row. An item gets its row when anything first names it, and keeps it.
+
+    `categories` [capacity, MAX_CATEGORIES] are numbers from 1, padded with 0; no item has more than `most_categories`.
+
+    `eligible` [MAX_SCENARIOS, capacity] says which rows may be recommended in a scenario: published and available there, or never
+    published but with counts there.
+    """
+
+    def __init__(self, scenarios: Scenarios) -> None:
+        self._scenario_ids = scenarios.ids
+        self._unfiltered: set[int] = set()
+        self.ids: list[str] = [""]
+        self._rows: dict[str, int] = {}
+        self._rows_of_hash: dict[int, int] = {}
+        self.eligible: Bool = np.zeros((MAX_SCENARIOS, FIRST_CAPACITY), bool)
+        self.eligible_count = [0] * MAX_SCENARIOS
+        self.published: Bool = np.zeros(FIRST_CAPACITY, bool)
+        self._available: Bool = np.zeros(FIRST_CAPACITY, bool)
+        self._named: dict[int, list[str]] = {}  # published for these scenarios alone
+        self.published_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
+        self.categories: I32 = np.zeros((FIRST_CAPACITY, MAX_CATEGORIES), np.int32)
+        self.most_categories = 1
+        self._category_numbers: dict[str, int] = {}
+        self._rows_of_word: dict[str, set[int]] = {}
+        self._words: dict[int, frozenset[str]] = {}
+        scenarios.each(self._add_scenario)
+
+    def __len__(self) -> int:
+        """Rows in use, row 0 among them."""
+        return len(self.ids)
+
+    @property
+    def category_count(self) -> int:
+        return len(self._category_numbers)
+
+    def find(self, item_id: str) -> int:
+        """The item's row, or PADDING_ROW for one that nothing has named yet."""
+        return self._rows.get(item_id, PADDING_ROW)
+
+    def admit(self, item_id: str) -> int:
+        """The item's row, a new one where it has none. Raises PoisonError for an empty name."""
+        row = self._rows.get(item_id)
+        return self._add(item_id) if row is None else row
+
+    def admit_all(self, item_ids: Iterable[str]) -> list[int]:
+        rows, add = self._rows, self._add
+        return [rows[item_id] if item_id in rows else add(item_id) for item_id in item_ids]
+
+    def row_of_hash(self, crc32: int) -> int | None:
+        """The row of the item whose id has this CRC-32, or None while it is not known."""
+        return self._rows_of_hash.get(crc32)
+
+    def apply(self, record: Record) -> int:
+        """Take in an `item` record; its row."""
+        row = self.admit(record["item_id"])
+        self.published[row] = True
+        self.published_at[row] = record["published_at"] or 0
+        self._allow_in(row, record["scenarios"], record["available"])
+        self._set_categories(row, record["categories"])
+        self._set_words(row, words_of(" ".join([record["title"], *record["categories"]])))
+        return row
+
+    def withdraw(self, item_id: str) -> None:
+        """Take an item whose record was deleted off every list."""
+        row = self.admit(item_id)
+        self.published[row] = True
+        self._allow_in(row, self._named.get(row, []), False)
+
+    def counted(self, row: int, scenarios: Iterable[int]) -> None:
+        """Let an item that was never published be recommended where it has counts."""
+        if not self.published[row]:
+            for scenario in scenarios:
+                self._allow(row, scenario, True)
+
+    def uncounted(self, row: int) -> None:
+        """An item that was never published has no counts any more."""
+        if not self.published[row]:
+            for scenario in self._scenario_ids.values():
+                self._allow(row, scenario, False)
+
+    def matching(self, query: str) -> dict[int, int]:
+        """Rows whose title or categories share words with `query`, and how many words each shares."""
+        found: dict[int, int] = {}
+        for word in words_of(query):
+            for row in self._rows_of_word.get(word, ()):
+                found[row] = found.get(row, 0) + 1
+        return found
+
+    def _add(self, item_id: str) -> int:
+        if not item_id:
+            raise PoisonError("missing_item", "an item has a name")
+        row = len(self.ids)
+        self.ids.append(item_id)
+        self._rows[item_id] = row
+        self._rows_of_hash.setdefault(zlib.crc32(item_id.encode()), row)
+        self.eligible = grown(self.eligible, row + 1, False)
+        self.published = grown(self.published, row + 1, False)
+        self._available = grown(self._available, row + 1, False)
+        self.published_at = grown(self.published_at, row + 1)
+        self.categories = grown_rows(self.categories, row + 1)
+        return row
+
+    def _allow_in(self, row: int, names: list[str], available: bool) -> None:
+        """The item is in the scenarios of these names, in all where there are none: where it is available, or that is not asked."""
+        self._available[row] = available
+        self._named.pop(row, None)
+        if names:
+            self._named[row] = names
+        for name, scenario in self._scenario_ids.items():
+            inside = not names or name in names
+            self._allow(row, scenario, inside and (available or scenario in self._unfiltered))
+
+    def _add_scenario(self, name: str, scenario: Scenario) -> None:
+        inside = self.published.copy()
+        inside[[row for row, names in self._named.items() if name not in names]] = False
+        if "unavailable" in scenario.filters:
+            inside &= self._available
+        else:
+            self._unfiltered.add(scenario.id)
+        rows = np.flatnonzero(inside)
+        self.eligible[scenario.id, rows] = True
+        self.eligible_count[scenario.id] = len(rows)
+
+    def _allow(self, row: int, scenario: int, allowed: bool) -> None:
+        self.eligible_count[scenario] += int(allowed) - int(self.eligible[scenario, row])
+        self.eligible[scenario, row] = allowed
+
+    def _set_categories(self, row: int, categories: list[str]) -> None:
+        numbers = self._category_numbers
+        # Number 0 means no category.
+        names = list(dict.fromkeys(categories))[:MAX_CATEGORIES]
+        own = [numbers.setdefault(name, len(numbers) + 1) for name in names]
+        self.categories[row] = own + [0] * (MAX_CATEGORIES - len(own))
+        self.most_categories = max(self.most_categories, len(own))
+
+    def _set_words(self, row: int, words: frozenset[str]) -> None:
+        former = self._words.get(row, frozenset())
+        for word in former - words:
+            self._rows_of_word[word].discard(row)
+        for word in words - former:
+            self._rows_of_word.setdefault(word, set()).add(row)
+        self._words[row] = words
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The different words of a text, in lower case."""
+    return frozenset(_WORD.findall(text.lower()))

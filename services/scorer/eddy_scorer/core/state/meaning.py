@@ -1,0 +1,80 @@
+"""What items and queries mean, so that a query finds what it does not name: vectors of a small language model (eddy.text).
+
+Nothing is read before the first query: who has no search box pays nothing for it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from eddy.text import TEXT_DIM, TextModel
+from eddy_scorer.core.state.arrays import F32, FIRST_CAPACITY, I32, I64, Bool, grown, grown_rows
+
+QUERIES_KEPT = 1000
+TEXTS_AT_ONCE = 32
+LEAST_LIKENESS = 0.25  # cosine; of two texts that have nothing to do with each other it is below .15
+
+
+class Meaning:
+    """Unit vectors [rows, TEXT_DIM] of items by row."""
+
+    def __init__(self, texts: TextModel | None) -> None:
+        self._texts = texts
+        self._vectors = np.zeros((FIRST_CAPACITY, TEXT_DIM), np.float16)
+        self._known: Bool = np.zeros(FIRST_CAPACITY, bool)
+        self._unread: dict[int, str] = {}
+        self._queries: OrderedDict[str, F32] = OrderedDict()
+        self._asked = False
+
+    def describe(self, row: int, words: str) -> None:
+        """What an item says about itself; read later."""
+        if self._texts is not None:
+            self._unread[row] = words
+
+    def want(self) -> None:
+        """Somebody searches: from now on items are read."""
+        self._asked = True
+
+    def due(self, most: int = TEXTS_AT_ONCE) -> Callable[[], None] | None:
+        """What reads up to `most` items that queries ask for, some 8 ms each; it may run in another thread than everything else."""
+        if self._texts is None or not self._asked or not self._unread:
+            return None
+        rows = list(islice(self._unread, most))
+        return partial(self._read, self._texts, rows, [self._unread.pop(row) for row in rows])
+
+    def near(self, query: str, count: int, eligible: Bool, blocked: I32) -> I64:
+        """The rows most alike to `query`, best first: at most `count` of those `eligible` and not `blocked`, none that are hardly alike."""
+        self.want()
+        size = min(len(self._known), len(eligible))
+        wanted = self._known[:size] & eligible[:size]
+        wanted[blocked[blocked < size]] = False
+        rows = np.flatnonzero(wanted)
+        likeness = self.likeness(query, rows)
+        order = np.argsort(-likeness, kind="stable")[:count]
+        return np.asarray(rows[order[likeness[order] >= LEAST_LIKENESS]], np.int64)
+
+    def likeness(self, query: str, rows: I64) -> F32:
+        """Cosine of `query` with each of `rows`; 0 where nothing was read."""
+        if self._texts is None or not len(rows):
+            return np.zeros(len(rows), np.float32)
+        known = np.where(rows < len(self._known), rows, 0)
+        return np.asarray(self._vectors[known].astype(np.float32) @ self._vector(query, self._texts), np.float32)
+
+    def _read(self, texts: TextModel, rows: list[int], words: list[str]) -> None:
+        vectors = texts.embed(words)
+        size = max(rows) + 1
+        self._vectors, self._known = grown_rows(self._vectors, size), grown(self._known, size, False)
+        self._vectors[rows] = vectors
+        self._known[rows] = True
+
+    def _vector(self, query: str, texts: TextModel) -> F32:
+        found = self._queries.pop(query, None)
+        if found is None:
+            found = texts.embed([query])[0]
+            if len(self._queries) >= QUERIES_KEPT:
+                self._queries.popitem(last=False)
+        self._queries[query] = found
+        return found

@@ -1,0 +1,217 @@
+"""Users as their histories: compact bytes per user, gathered into matrices for a batch."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from eddy.contract.codec import Record
+from eddy.contract.model import ACTIONS, HISTORY
+from eddy.contract.scenarios import Scenario, Scenarios
+from eddy.errors import PoisonError
+from eddy_scorer.core.state.arrays import F32, I32, I64, Bool
+from eddy_scorer.core.state.catalogue import Catalogue
+
+_ENTRY = np.dtype([("row", "<i4"), ("action", "u1"), ("scenario", "u1"), ("value", "<f4"), ("at", "<i8")])
+_NONE: I32 = np.zeros(0, np.int32)
+_MS = 1000.0
+MOST_NAMES = 256
+
+
+class _Seen:
+    """What is kept of looking a user's seen items up: rows of the first `resolved` bytes of hashes, and all rows as of `known_items`."""
+
+    __slots__ = ("hash_rows", "known_items", "resolved", "rows")
+
+    def __init__(self, hash_rows: I32 = _NONE, resolved: int = 0) -> None:
+        self.hash_rows = hash_rows
+        self.resolved = resolved
+        self.known_items = 0
+        self.rows: I32 | None = None
+
+
+class User:
+    """One user: the last HISTORY interactions, what was acted on before those, and how far their events are included.
+
+    There may be millions: few fields, and what only requests need is made when they come.
+    """
+
+    __slots__ = ("_seen", "applied_offset", "hashes", "older", "packed", "partition")
+
+    def __init__(self, packed: bytes, older: bytes, hashes: bytes, applied_offset: int, partition: int) -> None:
+        self.packed = packed
+        self.older = older
+        self.hashes = hashes
+        self.applied_offset = applied_offset
+        self.partition = partition
+        self._seen: _Seen | None = None
+
+    def keep_resolved(self, former: "User") -> None:
+        """Take over the hashes that `former` already looked up: `hashes` only ever grows at its end, or loses its beginning."""
+        seen = former._seen
+        if seen and seen.resolved and self.hashes.startswith(former.hashes[: seen.resolved]):
+            self._seen = _Seen(seen.hash_rows, seen.resolved)
+
+    def seen_rows(self, catalogue: Catalogue) -> I32:
+        """Rows of every item acted on, each once."""
+        seen = self._seen = self._seen or _Seen()
+        new_items = seen.resolved < len(self.hashes) and seen.known_items != len(catalogue)
+        if seen.rows is None or new_items:
+            later = self._resolve(seen, catalogue)
+            recent = np.frombuffer(self.packed, _ENTRY)["row"]
+            older = np.frombuffer(self.older, np.int32)
+            seen.rows = np.unique(np.concatenate([recent, older, seen.hash_rows, later]))
+            seen.known_items = len(catalogue)
+        return seen.rows
+
+    def _resolve(self, seen: _Seen, catalogue: Catalogue) -> I32:
+        """Look hashes up, for good as far as all are known; rows of those after the first unknown one are returned."""
+        hashes = np.frombuffer(self.hashes, "<u4", offset=seen.resolved).tolist() if self.hashes else []
+        rows = [catalogue.row_of_hash(value) for value in hashes]
+        known = rows.index(None) if None in rows else len(rows)
+        seen.hash_rows = np.concatenate([seen.hash_rows, np.array(rows[:known], np.int32)])
+        seen.resolved += 4 * known
+        return np.array([row for row in rows[known:] if row is not None], np.int32)
+
+
+NOBODY = User(b"", b"", b"", -1, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """Histories of a batch, oldest first, padded on the left: each [B, HISTORY]; `length` [B] counts the interactions.
+
+    `opinions` is True where the value was given and says how much the user liked the item.
+    """
+
+    rows: I64
+    actions: I64
+    values: F32
+    at: I64
+    gaps: F32
+    opinions: Bool
+    length: I64
+
+    def of(self, lines: I64) -> "Histories":
+        """Those at `lines`."""
+        return Histories(*(getattr(self, each.name)[lines] for each in fields(self)))
+
+
+class Names:
+    """At most MOST_NAMES names as small numbers."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = list(names)
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+
+    def number(self, name: str) -> int:
+        """The number of `name`, a new one where needed. Raises PoisonError when there are too many names."""
+        found = self._numbers.get(name)
+        if found is None:
+            if len(self.names) >= MOST_NAMES:
+                raise PoisonError("bad_features", f"too many different actions or scenarios: {name[:100]}")
+            found = self._numbers[name] = len(self.names)
+            self.names.append(name)
+        return found
+
+
+class Users:
+    """All users of the partitions that this instance answers for."""
+
+    def __init__(self, catalogue: Catalogue, scenarios: Scenarios) -> None:
+        self._catalogue = catalogue
+        self._actions, self._scenarios = Names(ACTIONS), Names(())
+        self._opinions: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
+        self._not_given: F32 = np.full((MOST_NAMES, MOST_NAMES), np.nan, np.float32)
+        self._users: dict[str, User] = {}
+        scenarios.each(self._add_scenario)
+
+    def _add_scenario(self, name: str, scenario: Scenario) -> None:
+        number = self._scenarios.number(name)
+        for action, rule in scenario.actions.items():
+            place = number, self._actions.number(action)
+            self._opinions[place], self._not_given[place] = rule.opinion, rule.normalise(None)
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def get(self, user_id: str) -> User:
+        """The user, or NOBODY."""
+        return self._users.get(user_id, NOBODY)
+
+    def apply(self, record: Record, partition: int) -> User:
+        """Take in a `user_features` record, unless a newer one is there; the user as known then.
+
+        Raises PoisonError when the record's columns do not fit together; the former state stays.
+        """
+        former = self._users.get(record["user_id"])
+        if former is not None and former.partition == partition and former.applied_offset > record["applied_offset"]:
+            return former
+        packed, older = self._pack(record["history"])
+        if len(record["seen"]) % 4:
+            raise PoisonError("bad_features", "`seen` is not packed uint32")
+        user = User(packed, older, record["seen"], record["applied_offset"], partition)
+        if former is not None:
+            user.keep_resolved(former)
+        self._users[record["user_id"]] = user
+        return user
+
+    def forget(self, user_id: str) -> None:
+        """Erase a user."""
+        self._users.pop(user_id, None)
+
+    def drop(self, lost: Callable[[int], bool]) -> None:
+        """Forget the users of the partitions that `lost` says."""
+        self._users = {name: user for name, user in self._users.items() if not lost(user.partition)}
+
+    def gather(self, users: Sequence[User], requested_at: I64) -> Histories:
+        """Histories of `users` as matrices; the gap of the last interaction runs to `requested_at` [B]."""
+        flat = np.frombuffer(b"".join([user.packed for user in users]), _ENTRY)
+        length = np.array([len(user.packed) // _ENTRY.itemsize for user in users], np.int64)
+        filled = np.arange(HISTORY) >= HISTORY - length[:, None]
+        rows, actions, at = (np.zeros(filled.shape, np.int64) for _ in range(3))
+        values, opinions = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
+        # What lies on the default came without a value, and says nothing.
+        named = flat["scenario"], flat["action"]
+        opinions[filled] = self._opinions[named] & (flat["value"] != self._not_given[named])
+        rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
+        # An action that has no head in the model reads as padding does: 0.
+        actions[filled] = np.where(flat["action"] < len(ACTIONS), flat["action"].astype(np.int64) + 1, 0)
+        following = np.concatenate([at[:, 1:], requested_at[:, None]], axis=1)
+        gaps = np.where(filled, np.maximum(following - at, 0) / _MS, 0.0).astype(np.float32)
+        return Histories(rows, actions, values, at, gaps, opinions, length)
+
+    def snapshot(self, user: User) -> Record:
+        """The user's last HISTORY interactions as a `history` record."""
+        entries = np.frombuffer(user.packed, _ENTRY)
+        ids, actions, scenarios = self._catalogue.ids, self._actions.names, self._scenarios.names
+        return {
+            "item_ids": list(map(ids.__getitem__, entries["row"].tolist())),
+            "actions": list(map(actions.__getitem__, entries["action"].tolist())),
+            "scenarios": list(map(scenarios.__getitem__, entries["scenario"].tolist())),
+            "values": entries["value"].tolist(),
+            "occurred_at": entries["at"].tolist(),
+        }
+
+    def newest(self, user: User) -> tuple[str, int] | None:
+        """Scenario and event time of the user's newest interaction."""
+        entries = np.frombuffer(user.packed, _ENTRY)
+        if not len(entries):
+            return None
+        return self._scenarios.names[int(entries["scenario"][-1])], int(entries["at"][-1])
+
+    def _pack(self, history: Record) -> tuple[bytes, bytes]:
+        """The last HISTORY interactions as entries, and the rows of those before them."""
+        count = len(history["item_ids"])
+        if any(len(column) != count for column in history.values()):
+            raise PoisonError("bad_features", "the columns of `history` differ in length")
+        rows = np.array(self._catalogue.admit_all(history["item_ids"]), np.int32)
+        entries = np.empty(min(count, HISTORY), _ENTRY)
+        entries["row"] = rows[-HISTORY:]
+        entries["action"] = [self._actions.number(name) for name in history["actions"][-HISTORY:]]
+        entries["scenario"] = [self._scenarios.number(name) for name in history["scenarios"][-HISTORY:]]
+        entries["value"] = history["values"][-HISTORY:]
+        entries["at"] = history["occurred_at"][-HISTORY:]
+        if not np.isfinite(entries["value"]).all():
+            raise PoisonError("bad_features", "a value in `history` is not finite")
+        return entries.tobytes(), rows[:-HISTORY].tobytes()

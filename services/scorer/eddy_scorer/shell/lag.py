@@ -1,0 +1,18 @@
+"""How far behind a reader is."""
+
+from collections.abc import Iterable
+
+from eddy.contract.message import Message
+from eddy.kafka.bus import Bus, Reader
+from eddy.metrics import LAG
+from eddy_scorer.shell.dead_letters import SERVICE
+
+
+def observe_lag(bus: Bus, reader: Reader, messages: Iterable[Message]) -> None:
+    """Set the lag of the partitions of a batch that was taken; their ends are as of the last fetch."""
+    newest = {(message.topic, message.partition): message.offset for message in messages}
+    for (topic, partition), offset in newest.items():
+        (place,) = bus.topic_partitions(topic, [partition])
+        end = reader.raw.highwater(place) if place in reader.raw.assignment() else None  # it may be gone since
+        if end is not None:
+            LAG.labels(SERVICE, topic, partition).set(max(end - offset - 1, 0))

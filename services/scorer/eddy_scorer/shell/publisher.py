@@ -1,0 +1,71 @@
+"""Lists to recommendations, many at once, without waiting for one batch before scoring the next."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from eddy.clock import Clock
+from eddy.contract.codec import Codec, Record
+from eddy.contract.topics import RECOMMENDATIONS
+from eddy.kafka.bus import Producer, settle
+from eddy.metrics import CANDIDATES, HOP_SECONDS, REQUESTS, STAGE_SECONDS
+from eddy_scorer.shell.dead_letters import SERVICE
+from eddy_scorer.shell.freshness import Freshness
+from eddy_scorer.shell.waiting_room import Ticket
+
+_REQUEST_TO_LIST = HOP_SECONDS.labels("request_to_list")
+
+
+class Publisher:
+    """Sends records; `on_done(tickets)` once every in-sync replica has them. A failed write ends the task group, and so the process."""
+
+    def __init__(self, producer: Producer, clock: Clock, tasks: asyncio.TaskGroup, freshness: Freshness) -> None:
+        self._freshness = freshness
+        self._producer = producer
+        self._clock = clock
+        self._tasks = tasks
+        self._codec = Codec.for_topic(RECOMMENDATIONS)
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def publish(
+        self, tickets: Sequence[Ticket], records: Sequence[Record], on_done: Callable[[Iterable[Ticket]], None]
+    ) -> None:
+        """Queue the records; back-pressure of the producer is waited for, acknowledgements are not."""
+        with STAGE_SECONDS.labels(SERVICE, "publish").time():
+            sent = [
+                await self._producer.send(RECOMMENDATIONS, record["user_id"], self._codec.encode(record))
+                for record in records
+            ]
+        task = self._tasks.create_task(self._complete(sent, tickets, records[-1]["model_version"], on_done))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+        _count(records)
+
+    async def finish(self) -> None:
+        """Wait for everything that was queued."""
+        if self._open:
+            await asyncio.wait(self._open)
+
+    async def _complete(
+        self,
+        sent: "Sequence[asyncio.Future[object]]",
+        tickets: Sequence[Ticket],
+        version: int,
+        on_done: Callable[[Iterable[Ticket]], None],
+    ) -> None:
+        await settle(sent)
+        on_done(tickets)
+        now = self._clock.now_ms()
+        self._freshness.listed(version, now)
+        for ticket in tickets:
+            if ticket.arrived_at:
+                _REQUEST_TO_LIST.observe((now - ticket.arrived_at) / 1000)
+
+
+def _count(records: Sequence[Record]) -> None:
+    lists = Counter((record["scenario"], record["trigger"]) for record in records)
+    places = Counter((record["scenario"], item["source"]) for record in records for item in record["items"])
+    for labels, count in lists.items():
+        REQUESTS.labels(*labels).inc(count)
+    for labels, count in places.items():
+        CANDIDATES.labels(*labels).inc(count)

@@ -1,0 +1,176 @@
+"""recommendation-requests as a member of the consumer group: into the waiting room, and committed once answered."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+import structlog
+
+from eddy.clock import Clock
+from eddy.contract.codec import Codec
+from eddy.contract.message import Message
+from eddy.contract.scenarios import Scenarios
+from eddy.contract.topics import RECOMMENDATION_REQUESTS
+from eddy.errors import PoisonError
+from eddy.kafka.bus import Bus, ConsumerRebalanceListener, KafkaError, Reader, TopicPartition
+from eddy.metrics import RECORDS
+from eddy_scorer.core.ranking.request import request_of
+from eddy_scorer.settings import ScorerSettings
+from eddy_scorer.shell.dead_letters import SERVICE, DeadLetters
+from eddy_scorer.shell.lag import observe_lag
+from eddy_scorer.shell.ledger import Ledger
+from eddy_scorer.shell.user_partitions import UserPartitions
+from eddy_scorer.shell.waiting_room import Ticket, WaitingRoom
+
+_BATCH_RECORDS = 500
+_POLL_MS = 500
+# Commits are at most this often: what a crash repeats, every request being answered at least once.
+_COMMIT_SEC = 0.1
+# However far a deadline is: a request that waits is kept, and keeps its partition from being committed.
+MOST_WAIT_MS = 600_000
+
+log = structlog.get_logger()
+
+
+class Tickets:
+    """Turns messages into tickets. Raises PoisonError for those that nobody can answer."""
+
+    def __init__(self, scenarios: Scenarios, clock: Clock, max_wait_ms: int) -> None:
+        self._scenarios = scenarios
+        self._clock = clock
+        self._max_wait_ms = max_wait_ms
+        self._codec = Codec.for_topic(RECOMMENDATION_REQUESTS)
+
+    def of(self, message: Message) -> Ticket:
+        record = self._codec.decode(message.value)
+        request = request_of(record, self._scenarios)
+        if message.key != request.user_id.encode():
+            # Another key, another partition: this instance may not hold the user.
+            raise PoisonError("wrong_key", f"request of {request.user_id[:100]} under another key")
+        deadline = record["deadline_at"]
+        latest = self._clock.now_ms() + self._max_wait_ms
+        return Ticket(
+            request=request,
+            partition=message.partition,
+            offset=message.offset,
+            arrived_at=message.timestamp_ms,
+            after_offset=record["after_offset"],
+            answer_by=latest if deadline is None else min(deadline, latest + MOST_WAIT_MS),
+        )
+
+
+class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Reads requests of the assigned partitions, and commits below the oldest that is unanswered.
+
+    `finish` waits until what is being published is out: called before partitions are given up.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        settings: ScorerSettings,
+        tickets: Tickets,
+        room: WaitingRoom,
+        users: UserPartitions,
+        dead_letters: DeadLetters,
+        wake: Callable[[], None],
+        finish: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._bus = bus
+        self._settings = settings
+        self._tickets = tickets
+        self._room = room
+        self._users = users
+        self._dead_letters = dead_letters
+        self._wake = wake
+        self._finish = finish
+        self._reader: Reader | None = None
+        self._moved = asyncio.Event()
+        self._revocations = 0
+        self.ledger = Ledger()
+        self.joined = False
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        options = {
+            "session_timeout_ms": round(self._settings.scorer_session_timeout_sec * 1000),
+            "heartbeat_interval_ms": round(self._settings.scorer_session_timeout_sec * 1000 / 4),
+            "group_instance_id": self._settings.scorer_instance_id,
+        }
+        group = self._settings.scorer_group
+        async with self._bus.member(RECOMMENDATION_REQUESTS, group, listener=self, **options) as reader:
+            self._reader = reader
+            try:
+                while True:
+                    messages = await reader.batch(_POLL_MS, _BATCH_RECORDS)
+                    await self._take(messages)
+                    observe_lag(self._bus, reader, messages)
+                    await self._room.has_room.wait()
+            finally:
+                await self._finish()
+                await self._commit()
+                self._reader = None
+
+    async def commit_loop(self) -> None:
+        """Commit what is answered, until cancelled."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            await self._commit()
+            await asyncio.sleep(_COMMIT_SEC)
+
+    def done(self, tickets: Iterable[Ticket]) -> None:
+        """The lists of these are out."""
+        for ticket in tickets:
+            if ticket.partition >= 0:
+                self.ledger.done(ticket.partition, ticket.offset)
+        self._moved.set()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Others may answer these now: let go of what is not being published."""
+        partitions = {each.partition for each in revoked}
+        self._revocations += 1
+        self._room.forget(partitions)
+        await self._finish()
+        await self._commit()
+        self.ledger.forget(partitions)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Answer these from now on, each once its users are loaded."""
+        partitions = {each.partition for each in assigned}
+        self._users.assign(partitions)
+        for partition in sorted(partitions & self._users.loaded):
+            self._room.loaded(partition)
+        self.joined = True
+        log.info("partitions_assigned", partitions=sorted(partitions))
+
+    async def _take(self, messages: list[Message]) -> None:
+        revocations = self._revocations
+        for message in messages:
+            if self._revocations != revocations:
+                return  # while one was refused: what is left is read again, by whoever has its partition
+            self.ledger.take(message.partition, message.offset)
+            try:
+                self._room.admit(self._tickets.of(message))
+            except PoisonError as error:
+                await self._refuse(message, error)
+        if messages:
+            RECORDS.labels(SERVICE, RECOMMENDATION_REQUESTS).inc(len(messages))
+            self._wake()
+
+    async def _refuse(self, message: Message, error: PoisonError) -> None:
+        await (await self._dead_letters.refuse(message, error))
+        self.ledger.done(message.partition, message.offset)
+        self._moved.set()
+
+    async def _commit(self) -> None:
+        offsets = self.ledger.committable()
+        if not offsets or self._reader is None:
+            return
+        partitions = self._bus.topic_partitions(RECOMMENDATION_REQUESTS, offsets)
+        try:
+            await self._reader.raw.commit(dict(zip(partitions, offsets.values(), strict=True)))
+        except KafkaError as error:
+            # A rebalance is under way: the next owner answers again what it finds uncommitted.
+            log.warning("commit_failed", error=type(error).__name__)
+            return
+        self.ledger.committed(offsets)

@@ -1,0 +1,105 @@
+"""The scoring loop: everybody who can be answered, in batches."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from eddy.clock import Clock
+from eddy.metrics import BATCH_RECORDS, LATE_ANSWERS
+from eddy.runtime import Health
+from eddy_scorer.core.ranking.recommender import Recommender
+from eddy_scorer.core.ranking.request import PUSHED, Request
+from eddy_scorer.core.state.users import User
+from eddy_scorer.shell.dead_letters import SERVICE
+from eddy_scorer.shell.publisher import Publisher
+from eddy_scorer.shell.waiting_room import Ticket, WaitingRoom
+
+_BEAT_SEC = 1.0
+
+
+class Serving:
+    """Scores who waits, as soon as somebody does; `wake` says that somebody may."""
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        room: WaitingRoom,
+        publisher: Publisher,
+        clock: Clock,
+        health: Health,
+        max_batch: int,
+    ) -> None:
+        self._recommender = recommender
+        self._room = room
+        self._publisher = publisher
+        self._clock = clock
+        self._health = health
+        self._max_batch = max_batch
+        self._somebody = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look who can be answered."""
+        self._somebody.set()
+
+    async def run(self, on_done: Callable[[Iterable[Ticket]], None]) -> None:
+        """Score until cancelled; `on_done(tickets)` when their lists are out."""
+        while True:
+            await self._wait()
+            self._expire()
+            while self._room.ready:
+                await self._turn(on_done)
+                self._expire()
+            self._health.beat()
+
+    def _expire(self) -> None:
+        """However many are ready: whose time is up is answered with what there is."""
+        LATE_ANSWERS.inc(self._room.expire(self._clock.now_ms()))
+
+    async def _turn(self, on_done: Callable[[Iterable[Ticket]], None]) -> None:
+        tickets = self._room.take(self._max_batch)
+        BATCH_RECORDS.labels(SERVICE).observe(len(tickets))
+        records = self._recommender.recommend([ticket.request for ticket in tickets], self._clock.now_ms())
+        await self._publisher.publish(tickets, records, on_done)
+        self._health.beat()
+        # Readers get their turn before the next batch.
+        await asyncio.sleep(0)
+
+    async def _wait(self) -> None:
+        deadline = self._room.next_deadline()
+        left = _BEAT_SEC if deadline is None else (deadline - self._clock.now_ms()) / 1000
+        try:
+            async with asyncio.timeout(min(max(left, 0.0), _BEAT_SEC)):
+                await self._somebody.wait()
+        except TimeoutError:
+            pass
+        self._somebody.clear()
+
+
+class Pushes:
+    """Pushes a list when a user's history grew, where the scenario of its newest interaction asks for that."""
+
+    def __init__(self, recommender: Recommender, room: WaitingRoom, limit: int) -> None:
+        self._recommender = recommender
+        self._room = room
+        self._limit = limit
+
+    def user_changed(self, user_id: str, former: User, user: User) -> None:
+        """An impression alone changes no history, so showing a pushed list does not push the next one."""
+        knowledge = self._recommender.knowledge
+        newest = None if user.packed == former.packed else knowledge.users.newest(user)
+        if newest is None:
+            return
+        scenario, at = newest
+        found = knowledge.scenarios.get(scenario)
+        if found and found.push:
+            self._room.push(Ticket(self._request(user_id, user, scenario, at)))
+
+    def _request(self, user_id: str, user: User, scenario: str, at: int) -> Request:
+        # The offset of the event makes the id: a push that is repeated after a crash has the same one.
+        return Request(
+            request_id=f"push-{user.partition}-{user.applied_offset}",
+            user_id=user_id,
+            scenario=scenario,
+            limit=self._limit,
+            requested_at=at,
+            trigger=PUSHED,
+        )

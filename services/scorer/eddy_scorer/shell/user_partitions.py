@@ -1,0 +1,81 @@
+"""user-features of the partitions that this instance answers for, as the group assigns them."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from eddy_scorer.core.state.users import Users
+from eddy_scorer.shell.follower import Follower
+
+log = structlog.get_logger()
+
+
+class UserPartitions:
+    """Follows user-features of the assigned partitions; `on_loaded(partition)` when one was read to its end.
+
+    A partition that stays keeps its users and its place; users of one that goes are forgotten.
+    """
+
+    def __init__(self, follower: Follower, users: Users, on_loaded: Callable[[int], None]) -> None:
+        self._follower = follower
+        self._users = users
+        self._on_loaded = on_loaded
+        self._assigned: set[int] = set()
+        self._changed = asyncio.Event()
+        # Since the follower that runs was started: it may go on with these for some turns.
+        self._let_go: set[int] = set()
+        self.loaded: set[int] = set()
+
+    @property
+    def all_loaded(self) -> bool:
+        return self.loaded == self._assigned
+
+    @property
+    def assigned(self) -> set[int]:
+        return self._assigned
+
+    def assign(self, partitions: set[int]) -> set[int]:
+        """Answer for these from now on; those that are answered no more."""
+        lost = self._assigned - partitions
+        if lost:
+            self._let_go |= lost
+            self._forget(lost)
+        if partitions != self._assigned:
+            self._assigned = set(partitions)
+            self._changed.set()
+        return lost
+
+    async def run(self) -> None:
+        """Follow until cancelled, anew after each change of the assignment."""
+        while True:
+            self._changed.clear()
+            following = asyncio.create_task(self._follow())
+            changed = asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait({following, changed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+                following.cancel()
+                outcome = (await asyncio.gather(following, return_exceptions=True))[0]
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    def _forget(self, partitions: set[int]) -> None:
+        self._users.drop(partitions.__contains__)
+        self._follower.forget(partitions)
+        self.loaded -= partitions
+
+    async def _follow(self) -> None:
+        self._forget(self._let_go)
+        self._let_go = set()
+        partitions = set(self._assigned)
+        if not partitions:
+            await asyncio.Event().wait()
+        await self._follower.follow(partitions, lambda: self._arrived(partitions))
+
+    def _arrived(self, partitions: set[int]) -> None:
+        for partition in sorted((partitions & self._assigned) - self.loaded - self._let_go):
+            self.loaded.add(partition)
+            self._on_loaded(partition)
+        log.info("users_loaded", partitions=sorted(partitions), users=len(self._users))

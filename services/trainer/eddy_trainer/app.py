@@ -1,0 +1,88 @@
+"""Wires the trainer."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import torch
+
+from eddy.clock import SystemClock
+from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.contract.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
+from eddy.kafka.bus import Bus
+from eddy.runtime import Health, serve_health
+from eddy.text import TextModel
+from eddy_trainer.core.effort import PacePolicy
+from eddy_trainer.core.encoder_training import EncoderPolicy
+from eddy_trainer.core.examples import ExampleParser
+from eddy_trainer.core.graphs import GraphExporter
+from eddy_trainer.core.learner import Learner, LearnerPolicy
+from eddy_trainer.settings import TrainerSettings
+from eddy_trainer.shell.intake import DeadLetters, Intake
+from eddy_trainer.shell.loop import Loop, LoopPolicy
+from eddy_trainer.shell.releases import Newest, Publisher, newest_release
+from eddy_trainer.shell.watched import Profiler, TensorBoard
+
+
+async def serve(settings: TrainerSettings, health: Health) -> None:
+    """Run until cancelled. Raises FatalError where it cannot."""
+    torch.set_num_threads(settings.trainer_threads)
+    scenarios = load_scenarios(settings.scenarios_path)
+    texts = await asyncio.to_thread(TextModel.load, settings.text_model)
+    bus, clock = Bus(settings), SystemClock()
+    await bus.create_topics()
+    async with AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
+        tasks.create_task(serve_health(health, settings.http_host, settings.trainer_http_port))
+        producer = await stack.enter_async_context(bus.producer())
+        items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))
+        examples = await stack.enter_async_context(bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)))
+        newest = await newest_release(bus)
+        exporter = await asyncio.to_thread(_exporter, newest, settings)
+        ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
+        profiler = Profiler(settings.state_dir)
+        profiler.listen()
+        loop = Loop(
+            policy=_loop_policy(settings),
+            make_learner=lambda: Learner(scenarios, _learner_policy(settings), texts),
+            items=Intake(ITEMS, items, bus),
+            examples=Intake(TRAINING_EXAMPLES, examples, bus),
+            letters=DeadLetters(producer, bus, clock),
+            parser=ExampleParser(scenarios),
+            publisher=Publisher(producer, bus, clock, newest.version, list(ends.values())),
+            floor=newest.trained_through,
+            exporter=exporter,
+            health=health,
+            clock=clock,
+            board=TensorBoard(settings.trainer_tensorboard_dir),
+            profiler=profiler,
+        )
+        await loop.run()
+
+
+def _exporter(newest: Newest, settings: TrainerSettings) -> GraphExporter:
+    """Tracing takes seconds: the newest release spares them, or a former process on this disk."""
+    model = settings.trainer_model
+    reused = GraphExporter.of_release(newest.graphs, model) if newest.graphs is not None else None
+    return reused or GraphExporter.cached(settings.trainer_graphs_dir, model)
+
+
+def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:
+    encoder = EncoderPolicy(
+        full_softmax_items=settings.trainer_full_softmax_items,
+        max_users=settings.trainer_max_users,
+        objective=settings.trainer_objective,
+    )
+    return LearnerPolicy(settings.trainer_seed, settings.trainer_model, encoder)
+
+
+def _loop_policy(settings: TrainerSettings) -> LoopPolicy:
+    pace = PacePolicy(
+        settings.trainer_learn_within_sec, settings.trainer_shed_replay_lag, settings.trainer_large_batch_lag
+    )
+    return LoopPolicy(
+        checkpoint_path=settings.state_dir / f"trainer-{settings.topic_prefix or 'main'}.ckpt",
+        release_interval_sec=settings.trainer_release_interval_sec,
+        checkpoint_interval_sec=settings.trainer_checkpoint_interval_sec,
+        pace=pace,
+    )

@@ -1,0 +1,68 @@
+"""The release gate: a candidate serves only when it is sound and not worse than what serves now, in any scenario.
+
+What got through and proves bad all the same is rolled back: eddy_trainer.core.proven.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite
+
+from eddy.contract.model import PARITY_TOLERANCE
+from eddy_trainer.core.progressive import Comparison
+
+NOT_A_NUMBER = "not_a_number"
+PARITY = "parity"
+LOG_LOSS = "log_loss"
+REASONS_TO_HOLD = (NOT_A_NUMBER, PARITY, LOG_LOSS)
+HELD = "held"
+REASONS_TO_ROLL_BACK = (LOG_LOSS, HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """A candidate is worse when its log-loss is higher by more than `tolerance` of the serving one's and by more than `errors`
+    standard errors of the paired difference: a gate that noise can close stalls, one without a tolerance closes on nothing.
+    Below so many examples and batches nothing is known; of a single scenario, one of many that are asked, below more batches."""
+
+    tolerance: float = 0.02
+    errors: float = 4.0
+    fewest_examples: int = 200
+    fewest_batches: int = 10
+    fewest_batches_of_scenario: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What is known about a release before it is published."""
+
+    finite: bool  # every weight and row is a number
+    parity: float  # largest difference between torch and ONNX on the probe batch
+    progressive: Comparison
+    by_scenario: Mapping[str, Comparison] = field(default_factory=dict)
+
+
+def reasons_to_hold(candidate: Candidate, policy: GatePolicy) -> list[str]:
+    """Why the candidate must not serve; empty when it may."""
+    held = []
+    if not candidate.finite:
+        held.append(NOT_A_NUMBER)
+    if not (isfinite(candidate.parity) and candidate.parity <= PARITY_TOLERANCE):
+        held.append(PARITY)
+    of_scenario = replace(policy, fewest_batches=policy.fewest_batches_of_scenario)
+    worse_somewhere = any(is_worse(seen, of_scenario) for seen in candidate.by_scenario.values())
+    if worse_somewhere or is_worse(candidate.progressive, policy):
+        held.append(LOG_LOSS)
+    return held
+
+
+def is_worse(seen: Comparison, policy: GatePolicy) -> bool:
+    """Whether the candidate's losses are higher than noise and tolerance explain."""
+    if not is_known(seen, policy):
+        return False
+    allowed = max(policy.tolerance * seen.serving, policy.errors * seen.error)
+    return not seen.difference <= allowed
+
+
+def is_known(seen: Comparison, policy: GatePolicy) -> bool:
+    """Whether there were enough examples to say anything."""
+    return seen.count >= policy.fewest_examples and seen.batches >= policy.fewest_batches

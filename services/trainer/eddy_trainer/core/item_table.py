@@ -1,0 +1,189 @@
+"""The item rows: an embedding of its own for each item plus projections of its content and its text, normalised."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eddy.contract.model import DIM, MAX_SCENARIOS, PADDING_ROW
+from eddy.text import TEXT_DIM, Texts
+from eddy_trainer.core.content import CONTENT_SLOTS, VOCABULARY, Vocabulary
+
+FIRST_CAPACITY = 1024
+INIT = 0.02  # small beside a step of Adam: what is learned first decides the direction
+BETAS = (0.9, 0.98)
+EPSILON = 1e-8
+EVERYWHERE = (1 << MAX_SCENARIOS) - 1
+
+
+class ItemTable:
+    """Rows by item id; row 0 is padding. Grows by doubling.
+
+    Embeddings are moved by Adam (Kingma and Ba 2015) row by row: rows that a step did not touch stay as they are, which keeps a
+    large catalogue affordable and the number of rows to publish small. An item is in the scenarios that it was described for, and in
+    those where somebody acted on it.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+        self._row_of: dict[str, int] = {}
+        self.ids: list[str] = [""]
+        self.vocabulary = Vocabulary()
+        self.projection = nn.Parameter(torch.randn(VOCABULARY, DIM, generator=generator) * INIT)
+        self.text_projection = nn.Parameter(torch.randn(TEXT_DIM, DIM, generator=generator) * INIT)
+        self._embedding = torch.zeros(0, DIM)
+        self._moments = torch.zeros(2, 0, DIM)
+        self._steps = torch.zeros(0)
+        self._slots = torch.zeros(0, CONTENT_SLOTS, dtype=torch.int64)
+        self._texts = torch.zeros(0, TEXT_DIM, dtype=torch.float16)
+        self._any_text = False
+        # A bit for each scenario: those that the item was described for, and those where somebody acted on it.
+        self._described, self._acted = np.zeros(0, np.int32), np.zeros(0, np.int32)
+        self._grow(FIRST_CAPACITY)
+
+    def __len__(self) -> int:
+        """Rows in use, padding included: they are 0..len - 1."""
+        return len(self.ids)
+
+    def row(self, item_id: str) -> int:
+        """The item's row; an item that was never heard of is admitted without content."""
+        known = self._row_of.get(item_id)
+        return self._admit(item_id) if known is None else known
+
+    def rows(self, item_ids: Sequence[str]) -> list[int]:
+        return [self.row(item_id) for item_id in item_ids]
+
+    def describe(
+        self,
+        item_id: str,
+        categories: Sequence[str],
+        attributes: Mapping[str, str],
+        scenarios: Iterable[int] | None = None,
+    ) -> None:
+        """Admit an item with its content and its `scenarios` (None: all there are and will be), or change them."""
+        row = self.row(item_id)
+        self._slots[row] = torch.tensor(self.vocabulary.slots(categories, attributes))
+        self._described[row] = EVERYWHERE if scenarios is None else sum({1 << scenario for scenario in scenarios})
+
+    def join(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
+        """The items of `rows` are described for a scenario too."""
+        self._described[rows] |= 1 << scenario
+
+    def acted_on(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
+        """Somebody acted on the items of `rows` in a scenario: they are in it, however they are described."""
+        self._acted[rows] |= 1 << scenario
+
+    def rows_in(self, scenario: int) -> NDArray[np.int64]:
+        """Rows of the items that are in a scenario, ascending."""
+        rows: NDArray[np.int64] = np.flatnonzero((self._described | self._acted)[: len(self)] >> scenario & 1)
+        return rows
+
+    def read(self, item_ids: Sequence[str], texts: Texts) -> None:
+        """Take in what a language model makes of the texts of items: unit vectors [n, TEXT_DIM], zero for an item without words."""
+        self._texts[self.rows(item_ids)] = torch.from_numpy(texts).half()
+        self._any_text |= len(item_ids) > 0
+
+    def has_text(self, item_id: str) -> bool:
+        """Whether anything was read of the item."""
+        return bool(self._texts[self._row_of.get(item_id, PADDING_ROW)].any())
+
+    def forget_texts(self) -> None:
+        """As if nothing had been read: the vectors of two language models do not mix."""
+        self._texts.zero_()
+        self._any_text = False
+
+    def embedding(self, rows: Tensor) -> Tensor:
+        """A leaf copy of the embeddings of `rows`, to differentiate by."""
+        return self._embedding[rows].requires_grad_()
+
+    def those_in(self, scenario: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of `rows` whose items are in a scenario."""
+        return rows[((self._described[rows] | self._acted[rows]) >> scenario & 1) > 0]
+
+    def vectors(self, rows: Tensor, embedding: Tensor) -> Tensor:
+        """Final vectors [M, DIM] of `rows` given their embeddings; zero for padding."""
+        slots = self._slots[rows]
+        hot = torch.zeros(len(rows), VOCABULARY).scatter_(1, slots, 1.0)
+        hot[:, 0] = 0
+        weight = (slots > 0).sum(1, keepdim=True).clamp(min=1).float().rsqrt()
+        content = (hot * weight) @ self.projection
+        if self._any_text:
+            content = content + self._texts[rows].float() @ self.text_projection
+        vectors = functional.normalize(embedding + content, dim=-1)
+        return vectors * (rows != PADDING_ROW)[:, None]
+
+    @torch.no_grad()
+    def all_vectors(self) -> Tensor:
+        """Final vectors of all rows in use, [len, DIM]."""
+        rows = torch.arange(len(self))
+        return self.vectors(rows, self._embedding[rows])
+
+    @torch.no_grad()
+    def move(self, rows: Tensor, gradient: Tensor, rate: float) -> None:
+        """One step of Adam on `rows` (each once)."""
+        first = self._moments[0, rows].lerp_(gradient, 1 - BETAS[0])
+        second = self._moments[1, rows].lerp_(gradient.square(), 1 - BETAS[1])
+        steps = self._steps[rows] + 1
+        self._moments[0, rows], self._moments[1, rows], self._steps[rows] = first, second, steps
+        first = first / (1 - BETAS[0] ** steps)[:, None]
+        second = second / (1 - BETAS[1] ** steps)[:, None]
+        self._embedding[rows] -= rate * first / (second.sqrt() + EPSILON)
+
+    def state(self) -> dict[str, object]:
+        """Everything, for a checkpoint."""
+        used = slice(0, len(self))
+        return {
+            "ids": self.ids,
+            "vocabulary": self.vocabulary.names,
+            "projection": self.projection.data,
+            "text_projection": self.text_projection.data,
+            "texts": self._texts[used] if self._any_text else None,
+            "embedding": self._embedding[used],
+            "moments": self._moments[:, used],
+            "steps": self._steps[used],
+            "slots": self._slots[used],
+            "described": self._described[used],
+            "acted": self._acted[used],
+        }
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Take over what `state` returned."""
+        self.ids = list(state["ids"])  # type: ignore[call-overload]  # a checkpoint is read back untyped
+        self._row_of = {item_id: row for row, item_id in enumerate(self.ids) if row}
+        self.vocabulary = Vocabulary(state["vocabulary"])  # type: ignore[arg-type]
+        while len(self.ids) > len(self._steps):
+            self._grow(2 * len(self._steps))
+        used = slice(0, len(self.ids))
+        self.projection.data.copy_(state["projection"])  # type: ignore[arg-type]
+        self.text_projection.data.copy_(state["text_projection"])  # type: ignore[arg-type]
+        self._any_text = state["texts"] is not None
+        if self._any_text:
+            self._texts[used] = state["texts"]  # type: ignore[assignment]
+        self._embedding[used] = state["embedding"]  # type: ignore[assignment]
+        self._moments[:, used] = state["moments"]  # type: ignore[assignment]
+        self._steps[used] = state["steps"]  # type: ignore[assignment]
+        self._slots[used] = state["slots"]  # type: ignore[assignment]
+        self._described[used] = state["described"]  # type: ignore[call-overload]
+        self._acted[used] = state["acted"]  # type: ignore[call-overload]
+
+    def _admit(self, item_id: str) -> int:
+        row = len(self.ids)
+        if row == len(self._steps):
+            self._grow(2 * row)
+        self.ids.append(item_id)
+        self._row_of[item_id] = row
+        self._embedding[row] = torch.randn(DIM, generator=self._generator) * INIT
+        return row
+
+    def _grow(self, capacity: int) -> None:
+        more = capacity - len(self._steps)
+        self._embedding = torch.cat([self._embedding, torch.zeros(more, DIM)])
+        self._moments = torch.cat([self._moments, torch.zeros(2, more, DIM)], dim=1)
+        self._steps = torch.cat([self._steps, torch.zeros(more)])
+        self._slots = torch.cat([self._slots, torch.zeros(more, CONTENT_SLOTS, dtype=torch.int64)])
+        self._texts = torch.cat([self._texts, torch.zeros(more, TEXT_DIM, dtype=torch.float16)])
+        self._described = np.concatenate([self._described, np.zeros(more, np.int32)])
+        self._acted = np.concatenate([self._acted, np.zeros(more, np.int32)])

@@ -1,0 +1,283 @@
+"""The learner: admits items, takes examples in, judges, learns, and hands out weights. No Kafka, no clock: equal inputs, equal models."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eddy.contract.model import ACTIONS, MAX_SCENARIOS
+from eddy.contract.scenarios import Scenario, Scenarios
+from eddy.text import TextModel, words_of
+from eddy_trainer.core.effort import Effort
+from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
+from eddy_trainer.core.examples import Example, NextItem, Shown
+from eddy_trainer.core.gate import HELD, LOG_LOSS, GatePolicy, is_worse
+from eddy_trainer.core.models import DEFAULT, MODELS
+from eddy_trainer.core.models.ranker import Ranker
+from eddy_trainer.core.progressive import Losses, ScenarioWindows, Window
+from eddy_trainer.core.proven import Proven
+from eddy_trainer.core.quality import Quality
+from eddy_trainer.core.ranker_training import RankerPolicy, RankerTrainer
+from eddy_trainer.core.ranking_memory import Lists, ShownItems
+
+JUDGED_EXAMPLES = 2000
+REMEMBERED_EXAMPLES = 10_000  # of all scenarios
+# So much of what comes at once is judged by the releases that are kept to go back to.
+PROVING_LISTS = 64
+PROVING_SHOWN = 256
+LEAST_SHARE = 0.25
+TEXTS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerPolicy:
+    """Everything that decides what is learned from given examples."""
+
+    seed: int = 0
+    model: str = DEFAULT
+    encoder: EncoderPolicy = field(default_factory=EncoderPolicy)
+    ranker: RankerPolicy = field(default_factory=RankerPolicy)
+    gate: GatePolicy = field(default_factory=GatePolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemContent:
+    """An item as it comes in: what it says about itself, in categories and attributes and in `words`, and its scenarios (none: all)."""
+
+    item_id: str
+    categories: Sequence[str] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    words: str = ""
+    scenarios: Sequence[str] = ()
+
+    @staticmethod
+    def of(item: Mapping[str, Any]) -> "ItemContent":
+        """What an `item` record says."""
+        words = words_of(item["title"], item["text"], item["categories"], item["attributes"])
+        return ItemContent(item["item_id"], item["categories"], item["attributes"], words, item["scenarios"])
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What a turn of learning did."""
+
+    encoder_steps: int
+    shed_steps: int  # encoder steps that were left out
+    ranker_steps: int
+    encoder_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """Why the ranker in training went back, and to which version."""
+
+    reason: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model at one moment, cut loose from the one in training. `model` is its name among eddy_trainer.core.models."""
+
+    model: str
+    encoder: dict[str, torch.Tensor]
+    ranker: dict[str, torch.Tensor]
+    item_ids: list[str]  # row -> item; row 0 is padding
+    vectors: NDArray[np.float32]  # [rows, DIM]
+
+    def finite(self) -> bool:
+        """Whether every number is one."""
+        tensors = (*self.encoder.values(), *self.ranker.values(), torch.from_numpy(self.vectors))
+        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+class Learner:
+    """Encoder, ranker and their progressive validation as one. `texts` reads what items say in words; without it nobody does."""
+
+    def __init__(self, scenarios: Scenarios, policy: LearnerPolicy, texts: TextModel | None = None) -> None:
+        self._texts = texts
+        self._text_model = texts.name if texts is not None else ""
+        self.items_forgotten = False
+        self._unread: dict[str, str] = {}
+        self._ids: dict[str, int] = {}  # of scenarios, by name
+        self.scenario_windows = ScenarioWindows(JUDGED_EXAMPLES, REMEMBERED_EXAMPLES)
+        self._awaiting: dict[str, set[str]] = {}  # items that name a scenario which is not there yet
+        self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
+        # Which actions are positive feedback in which scenario.
+        self._heads = torch.zeros((MAX_SCENARIOS, len(ACTIONS)), dtype=torch.bool)
+        scenarios.each(self._add_scenario)
+        self.model = policy.model
+        self.gate = policy.gate
+        kinds = MODELS[policy.model]
+        self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, self._unseen_only, policy.seed)
+        self.ranker = RankerTrainer(kinds.ranker, policy.ranker, self._heads, policy.seed)
+        self._serving: Ranker | None = None
+        self._serving_version = 0
+        self._proven = Proven()
+        self.quality = Quality(scenarios)
+        self.label_window = Window(JUDGED_EXAMPLES)
+        self.list_window = Window(JUDGED_EXAMPLES)
+        self.examples = 0
+
+    def _add_scenario(self, name: str, scenario: Scenario) -> None:
+        self._ids[name] = scenario.id
+        self.scenario_windows.admit(name, scenario.id)
+        self._join(name)
+        self._unseen_only[scenario.id] = "seen" in scenario.filters
+        for action, rule in scenario.actions.items():
+            if rule.positive:
+                self._heads[scenario.id, ACTIONS.index(action)] = True
+
+    def _join(self, name: str) -> None:
+        for item_id in self._awaiting.pop(name, ()):
+            self.encoder.table.join([self.encoder.table.row(item_id)], self._ids[name])
+
+    @property
+    def fresh(self) -> int:
+        """Examples, in events, that wait to be learned from."""
+        return max(self.encoder.fresh_events, self.ranker.fresh)
+
+    def admit(self, items: Sequence[ItemContent]) -> None:
+        """Take items, or what changed about them, into the table. Their words wait for `read`."""
+        for item in items:
+            ids = [self._ids[name] for name in item.scenarios if name in self._ids] if item.scenarios else None
+            self.encoder.table.describe(item.item_id, item.categories, item.attributes, ids)
+            self._await(item)
+            if self._texts is not None and (item.words or self.encoder.table.has_text(item.item_id)):
+                self._unread[item.item_id] = item.words
+
+    def _await(self, item: ItemContent) -> None:
+        for waiting in self._awaiting.values():
+            waiting.discard(item.item_id)
+        for name in set(item.scenarios) - self._ids.keys():
+            self._awaiting.setdefault(name, set()).add(item.item_id)
+
+    @property
+    def unread(self) -> int:
+        """Items whose words nobody has read."""
+        return len(self._unread)
+
+    def read(self, most: int = TEXTS_AT_ONCE) -> None:
+        """Read the words of up to `most` items: some 8 ms each."""
+        item_ids = list(islice(self._unread, most))
+        if self._texts is not None and item_ids:
+            self.encoder.table.read(item_ids, self._texts.embed([self._unread.pop(item_id) for item_id in item_ids]))
+
+    def observe(self, examples: Sequence[Example]) -> None:
+        """Take examples in and judge on them, before any step learns from them."""
+        events = [example for example in examples if isinstance(example, NextItem)]
+        labelled = [example for example in examples if isinstance(example, Shown)]
+        lists, shown = self.ranker.observe(events, labelled)
+        serving = self._serving or self.ranker.ranker
+        with torch.no_grad():
+            self._compare(serving, lists, shown)
+            self._judge(serving, lists, shown, labelled)
+        self.encoder.observe(events)
+        self.examples += len(examples)
+
+    def _compare(self, serving: Ranker, lists: Lists, shown: ShownItems) -> None:
+        """The ranker in training beside the one that serves, and beside those that are kept to go back to."""
+        of_lists, of_shown = self._losses([serving, self.ranker.ranker], lists, shown)
+        self.list_window.add(*of_lists)
+        self.label_window.add(*of_shown)
+        self.scenario_windows.add(shown.scenarios.numpy(), *of_shown)
+        if self._proven.rankers:
+            rankers = [*self._proven.rankers, self.ranker.ranker]
+            self._proven.add(*self._losses(rankers, lists.first(PROVING_LISTS), shown.first(PROVING_SHOWN)))
+
+    def _losses(self, rankers: Sequence[Ranker], lists: Lists, shown: ShownItems) -> tuple[list[Losses], list[Losses]]:
+        """Of each list, and of each shown item, by each of `rankers`."""
+        return (
+            [self.ranker.list_loss(each, lists).numpy() for each in rankers],
+            [self.ranker.shown_loss(each, shown).numpy() for each in rankers],
+        )
+
+    def _judge(self, serving: Ranker, lists: Lists, shown: ShownItems, labelled: Sequence[Shown]) -> None:
+        if len(lists):
+            self.quality.add_lists(
+                serving(lists.features, lists.scenarios)[0].numpy(), lists.scenarios.numpy(), lists.chosen
+            )
+        # A later, stronger action on an item is no second label of it.
+        first = np.repeat([each.kind == "label" for each in labelled], [len(each.features) for each in labelled])
+        first = first[
+            len(first) - len(shown.actions) :
+        ]  # more than fits the memory came at once: its last ones are there
+        if first.any():
+            chances = torch.sigmoid(serving.shown(shown.features, shown.scenarios, shown.positions)).numpy()
+            self.quality.add_shown(chances[first], shown.scenarios.numpy()[first], shown.actions.numpy()[first])
+
+    def step(self, effort: Effort = Effort.FULL) -> StepReport:
+        """Learn from all that was observed since the last step."""
+        wanted = self.encoder.wanted_steps()
+        losses = self.encoder.step(replay=effort is Effort.FULL) if wanted else []
+        steps = self.ranker.step(LEAST_SHARE if effort is Effort.LEAST else 1.0)
+        return StepReport(len(losses), wanted - len(losses), steps, float(np.mean(losses)) if losses else 0.0)
+
+    def snapshot(self) -> Weights:
+        """The weights as they are now."""
+        return Weights(
+            model=self.model,
+            encoder={name: value.clone() for name, value in self.encoder.encoder.state_dict().items()},
+            ranker={name: value.clone() for name, value in self.ranker.ranker.state_dict().items()},
+            item_ids=list(self.encoder.table.ids),
+            vectors=self.encoder.table.all_vectors().numpy(),
+        )
+
+    def serves(self, weights: Weights, version: int = 0) -> None:
+        """`weights` were released: from now on they are what the candidate is compared with."""
+        self._serving = self._serving or MODELS[self.model].ranker()
+        self._serving.load_state_dict(weights.ranker)
+        self._serving_version = version
+        self._proven.serves(self._serving, version, self.gate)
+
+    def went_astray(self) -> bool:
+        """Whether the ranker in training has become worse than a release that proved good, by the gate's measure."""
+        return self._proven.is_worse(self.gate)
+
+    def roll_back(self) -> "RolledBack":
+        """Go back to what serves, where that is not what went astray (the gate holds its successors, or is about to), else to the release
+        that proved good; forget what was learned since. The encoder, which a comparison on the same lists does not judge, stays."""
+        proven = self._proven.release
+        if self._serving is None or proven is None:
+            raise RuntimeError("nothing was released that could be gone back to")
+        held = is_worse(self.label_window.compare(), replace(self.gate, errors=self.gate.errors / 2))
+        self.ranker.go_back_to(self._serving if held else proven.ranker)
+        self._proven.went_back()
+        for window in (self.label_window, self.list_window, self.scenario_windows):
+            window.clear()
+        return RolledBack(HELD, self._serving_version) if held else RolledBack(LOG_LOSS, proven.version)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that learning goes on from, for a checkpoint."""
+        return {
+            "model": self.model,
+            "text_model": self._text_model,
+            "unread": dict(self._unread),
+            "awaiting": {name: list(items) for name, items in self._awaiting.items()},
+            "encoder": self.encoder.state(),
+            "ranker": self.ranker.state(),
+            "examples": self.examples,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned; `items_forgotten` says that items must be admitted anew, since another language model read them.
+
+        Raises ValueError for the state of another model.
+        """
+        if state["model"] != self.model:
+            raise ValueError(f"a state of {state['model']}, not of {self.model}")
+        self.encoder.restore(state["encoder"])
+        self.ranker.restore(state["ranker"])
+        self.examples = state["examples"]
+        self._unread = dict(state["unread"])
+        self._awaiting = {name: set(items) for name, items in state["awaiting"].items()}
+        for name in self._awaiting.keys() & self._ids.keys():
+            self._join(name)
+        if state.get("text_model") != self._text_model:
+            self.items_forgotten = True
+            self._unread.clear()
+            self.encoder.table.forget_texts()

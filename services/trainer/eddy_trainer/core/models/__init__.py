@@ -1,0 +1,38 @@
+"""The models that can be trained and served, by name: each an encoder and a ranker, exported through the same two graphs."""
+
+from dataclasses import dataclass
+
+from eddy_trainer.core.models.encoder import Encoder
+from eddy_trainer.core.models.gru4rec import Gru4Rec
+from eddy_trainer.core.models.hstu import Hstu
+from eddy_trainer.core.models.linear import Linear
+from eddy_trainer.core.models.listwise import Listwise
+from eddy_trainer.core.models.logistic import Logistic
+from eddy_trainer.core.models.mlp import Mlp
+from eddy_trainer.core.models.ncf import Ncf
+from eddy_trainer.core.models.pooling import Pooled
+from eddy_trainer.core.models.ranker import Ranker
+from eddy_trainer.core.models.transformer import Transformer
+from eddy_trainer.core.models.youtube_dnn import YoutubeDnn
+
+DEFAULT = "transformer"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A kind of encoder and a kind of ranker."""
+
+    encoder: type[Encoder]
+    ranker: type[Ranker]
+
+
+MODELS = {
+    "linear": Model(Pooled, Linear),
+    "logistic": Model(Pooled, Logistic),
+    "mlp": Model(Pooled, Mlp),
+    "ncf": Model(Ncf, Listwise),
+    "youtube_dnn": Model(YoutubeDnn, Listwise),
+    "gru4rec": Model(Gru4Rec, Listwise),
+    "transformer": Model(Transformer, Listwise),
+    "hstu": Model(Hstu, Listwise),
+}

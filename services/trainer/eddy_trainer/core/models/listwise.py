@@ -1,0 +1,45 @@
+"""The list-wise ranker: a learned additive score of the features plus a small network of all of them.
+
+Trained by the softmax over a considered list (ListNet with one relevant item: Cao et al. 2007).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eddy.contract.model import ACTIONS, FEATURES, MAX_SCENARIOS
+from eddy_trainer.core.models.encoder import by_scenario, gate_of, init
+from eddy_trainer.core.models.ranker import Chosen, Ranker, prior
+
+HIDDEN = 64
+
+
+class Listwise(Ranker):
+    """Two hidden layers of HIDDEN units; the scenario gates what comes in and what is hidden, as in PEPNet (Chang et al. 2023)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.additive = nn.Parameter(prior())
+        self.first = nn.Parameter(init(len(FEATURES), HIDDEN))
+        self.first_bias = nn.Parameter(torch.zeros(HIDDEN))
+        self.second = nn.Parameter(init(HIDDEN, HIDDEN))
+        self.second_bias = nn.Parameter(torch.zeros(HIDDEN))
+        self.input_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, len(FEATURES)))
+        self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, HIDDEN))
+        self.shift = nn.Parameter(torch.zeros(MAX_SCENARIOS, HIDDEN))
+        self.score = nn.Parameter(torch.zeros(HIDDEN, 1))
+        self.heads = nn.Parameter(torch.zeros(HIDDEN, len(ACTIONS)))
+
+    def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
+        x = x * gate_of(scenarios, self.input_gate)[:, None]
+        hidden = functional.silu(x @ self.first + self.first_bias)
+        hidden = torch.addcmul(
+            by_scenario(scenarios, self.shift)[:, None], hidden, gate_of(scenarios, self.gate)[:, None]
+        )
+        hidden = functional.silu(hidden @ self.second + self.second_bias)
+        return (x @ self.additive + hidden @ self.score)[..., 0], hidden @ self.heads
+
+    @staticmethod
+    def list_losses(scores: Tensor, chosen: Chosen) -> Tensor:
+        absent = ~chosen.filled(scores.shape[1])
+        return functional.cross_entropy(scores.masked_fill(absent, -1e9), chosen.targets, reduction="none")

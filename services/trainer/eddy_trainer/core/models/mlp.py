@@ -1,0 +1,31 @@
+"""`mlp`: one hidden layer of 128 rectified units, binary cross-entropy of every candidate."""
+
+import torch
+from torch import Tensor, nn
+
+from eddy.contract.model import ACTIONS, FEATURES
+from eddy_trainer.core.models.encoder import init
+from eddy_trainer.core.models.logistic import pointwise
+from eddy_trainer.core.models.ranker import Chosen, Ranker
+
+HIDDEN = 128
+
+
+class Mlp(Ranker):
+    """Dense(128, ReLU) -> sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Parameter(init(len(FEATURES), HIDDEN))
+        self.hidden_bias = nn.Parameter(torch.zeros(HIDDEN))
+        self.score = nn.Parameter(init(HIDDEN, 1))
+        self.score_bias = nn.Parameter(torch.zeros(1))
+        self.heads = nn.Parameter(torch.zeros(HIDDEN, len(ACTIONS)))
+
+    def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = torch.relu(x @ self.hidden + self.hidden_bias)
+        return (hidden @ self.score)[..., 0] + self.score_bias, hidden @ self.heads
+
+    @staticmethod
+    def list_losses(scores: Tensor, chosen: Chosen) -> Tensor:
+        return pointwise(scores, chosen)

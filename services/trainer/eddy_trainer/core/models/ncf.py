@@ -1,0 +1,29 @@
+"""`ncf`: neural matrix factorisation, NeuMF (He et al. 2017), where the user is the mean of their history."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eddy.contract.model import DIM
+from eddy_trainer.core.models.encoder import init
+from eddy_trainer.core.models.pooling import Pooled
+
+
+class Ncf(Pooled):
+    """The dot product is the generalised matrix factorisation; the best by it are scored again with a perceptron of user and item added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_user = nn.Parameter(init(DIM, DIM))
+        self.of_item = nn.Parameter(init(DIM, DIM))
+        self.hidden_bias = nn.Parameter(torch.zeros(DIM))
+        self.second = nn.Parameter(init(DIM, DIM // 2))
+        self.second_bias = nn.Parameter(torch.zeros(DIM // 2))
+        self.out = nn.Parameter(torch.zeros(DIM // 2, 1))
+
+    def rescore(self, users: Tensor, items: Tensor) -> Tensor:
+        factorised = (items @ users[:, :, None])[..., 0]
+        unit = functional.normalize(users, dim=-1) @ self.of_user
+        hidden = torch.relu(unit[:, None] + items @ self.of_item + self.hidden_bias)
+        hidden = torch.relu(hidden @ self.second + self.second_bias)
+        return factorised + (hidden @ self.out)[..., 0]

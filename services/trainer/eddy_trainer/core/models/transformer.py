@@ -1,0 +1,59 @@
+"""`transformer`: a causal transformer in the manner of SASRec (Kang and McAuley 2018), with biases for time as in HSTU.
+
+Two pre-norm blocks, two heads; relative places instead of absolute ones.
+"""
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eddy.contract.model import DIM, MAX_SCENARIOS
+from eddy_trainer.core.models.attention import HEADS, MASKED, AttentionEncoder, Block, heads_of
+from eddy_trainer.core.models.encoder import Noise, gate_of, init
+
+HIDDEN = 2 * DIM
+
+
+class TransformerBlock(Block):
+    """Pre-norm softmax attention, then a pre-norm feed-forward layer whose units the scenario gates."""
+
+    def __init__(self, gated: bool) -> None:
+        super().__init__(gated)
+        self.attention_norm = nn.LayerNorm(DIM)
+        self.query = nn.Parameter(init(DIM, DIM))
+        self.key = nn.Parameter(init(DIM, DIM))
+        self.value = nn.Parameter(init(DIM, DIM))
+        self.out = nn.Parameter(init(DIM, DIM))
+        self.feed_norm = nn.LayerNorm(DIM)
+        self.feed_in = nn.Parameter(init(DIM, HIDDEN))
+        self.feed_in_bias = nn.Parameter(torch.zeros(HIDDEN))
+        self.feed_out = nn.Parameter(init(HIDDEN, DIM))
+        self.feed_out_bias = nn.Parameter(torch.zeros(DIM))
+        if gated:
+            self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, HIDDEN))
+
+    def forward(
+        self, x: Tensor, bias: Tensor, allowed: Tensor, scenarios: Tensor, queries: int, noise: Noise | None
+    ) -> Tensor:
+        attended = self._attend(self.attention_norm(x), bias.masked_fill(~allowed[:, None], MASKED), queries)
+        x = x[:, -queries:] + (noise(attended) if noise else attended)
+        hidden = functional.silu(self.feed_norm(x) @ self.feed_in + self.feed_in_bias)
+        if self.gated:
+            hidden = hidden * gate_of(scenarios, self.gate)
+        fed = hidden @ self.feed_out + self.feed_out_bias
+        return x + (noise(fed) if noise else fed)
+
+    def _attend(self, x: Tensor, bias: Tensor, queries: int) -> Tensor:
+        query = heads_of(x[:, -queries:] @ self.query)
+        weights = torch.softmax(query @ heads_of(x @ self.key).transpose(2, 3) / sqrt(DIM // HEADS) + bias, dim=-1)
+        mixed = (weights @ heads_of(x @ self.value)).transpose(1, 2)
+        return mixed.flatten(2) @ self.out
+
+
+class Transformer(AttentionEncoder):
+    """The default encoder."""
+
+    def __init__(self) -> None:
+        super().__init__(TransformerBlock)

@@ -1,0 +1,27 @@
+"""`youtube_dnn`: averaged embeddings through a tower of ReLU layers (Covington, Adams and Sargin 2016)."""
+
+import torch
+from torch import Tensor, nn
+
+from eddy.contract.model import DIM, MAX_SCENARIOS
+from eddy_trainer.core.models.encoder import Asked, gate_of, init
+from eddy_trainer.core.models.pooling import Pooled
+
+
+class YoutubeDnn(Pooled):
+    """The last interaction, with how long ago it was, its action and its value, is an input beside the average."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Parameter(init(2 * DIM, 2 * DIM))
+        self.first_bias = nn.Parameter(torch.zeros(2 * DIM))
+        self.second = nn.Parameter(init(2 * DIM, DIM))
+        self.second_bias = nn.Parameter(torch.zeros(DIM))
+        self.tower_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, 2 * DIM))
+
+    def states(self, x: Tensor, asked: Asked) -> Tensor:
+        pooled = super().states(x, asked)
+        hidden = torch.relu(torch.cat([pooled, x[:, -asked.queries :]], dim=-1) @ self.first + self.first_bias)
+        hidden = hidden * gate_of(asked.scenarios, self.tower_gate)
+        hidden = asked.noise(hidden) if asked.noise else hidden
+        return pooled + hidden @ self.second + self.second_bias

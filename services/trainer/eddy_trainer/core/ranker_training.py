@@ -1,0 +1,142 @@
+"""Trains the ranker on considered lists and shown items, several steps a micro-batch over the last ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eddy_trainer.core.examples import NextItem, Shown
+from eddy_trainer.core.models.ranker import Ranker, action_losses
+from eddy_trainer.core.ranking_memory import ListMemory, Lists, ShownItems, ShownMemory
+
+NORM_LIMIT = 5.0
+OFFSET_SPEED = 5.0
+SHOWN_IN_A_LIST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RankerPolicy:
+    """How the ranker learns: five steps for each 256 fresh events, short ones until `warm_up_lists` are remembered."""
+
+    rate: float = 2e-3
+    examples_per_step: int = 51
+    lists_per_step: int = 128
+    shown_per_step: int = 512
+    warm_up_lists: int = 4000
+
+
+class RankerTrainer:
+    """A ranker of the given kind, with its memory and optimiser. `heads` [MAX_SCENARIOS, ACTIONS]: the actions that each scenario has."""
+
+    def __init__(self, kind: type[Ranker], policy: RankerPolicy, heads: Tensor, seed: int) -> None:
+        self.policy = policy
+        self._random = np.random.default_rng(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.ranker = kind()
+        self._heads = heads
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is remembered, no step was made."""
+        self._optimiser = torch.optim.Adam(self._groups(), lr=self.policy.rate, betas=(0.9, 0.98))
+        self.lists = ListMemory()
+        self.shown = ShownMemory()
+        self._fresh_events = 0
+        self._fresh_shown = 0
+        self._owed = 0.0
+
+    def go_back_to(self, ranker: Ranker) -> None:
+        """Take the weights of `ranker` and begin anew from there: what is remembered may be what led astray."""
+        self.ranker.load_state_dict(ranker.state_dict())
+        self._begin()
+
+    @property
+    def fresh(self) -> int:
+        """Events, or shown items at a list's length each, that no step has learned from."""
+        return max(self._fresh_events, -(-self._fresh_shown // SHOWN_IN_A_LIST))
+
+    def observe(self, events: Sequence[NextItem], shown: Sequence[Shown]) -> tuple[Lists, ShownItems]:
+        """Remember what can be ranked; returned as batches, for judging before anything is learned from them.
+
+        A list that was superseded teaches nothing here: what came next when it was asked for was another item.
+        """
+        ranked = [event for event in events if event.target >= 0 and len(event.features) and not event.superseded]
+        lists = self.lists.add(ranked)
+        items = self.shown.add(shown)
+        for features in (lists.features[lists.chosen.filled(lists.features.shape[1])], items.features):
+            if len(features):
+                self.ranker.standardise_by(features)
+        self._fresh_events += len(events) if len(self.lists) else 0
+        self._fresh_shown += len(items.actions)
+        return lists, items
+
+    def step(self, share: float = 1.0) -> int:
+        """Learn in as many gradient steps as the recipe says, or a `share` of them; returns how many."""
+        self._owed += share * self.fresh / self.policy.examples_per_step
+        steps = max(1, round(self._owed)) if self.fresh else 0
+        self._set_rate(min(1.0, self._owed))
+        self._owed = max(0.0, self._owed - steps)
+        self._fresh_events = self._fresh_shown = 0
+        for _ in range(steps):
+            self._gradient_step()
+        return steps
+
+    def list_loss(self, ranker: Ranker, lists: Lists) -> Tensor:
+        """Loss of each list [B]."""
+        return ranker.list_losses(ranker(lists.features, lists.scenarios)[0], lists.chosen)
+
+    def shown_loss(self, ranker: Ranker, items: ShownItems) -> Tensor:
+        """Log-loss of each shown item [n]: the sum over the heads that it counts for."""
+        logits = ranker.shown(items.features, items.scenarios, items.positions)
+        losses, counted = action_losses(logits, items.actions, self._heads[items.scenarios])
+        return (losses * counted).sum(1)
+
+    def state(self) -> dict[str, Any]:
+        """Weights and optimiser, for a checkpoint; the memory of lists fills again by itself."""
+        return {
+            "ranker": self.ranker.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "random": self._random.bit_generator.state,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.ranker.load_state_dict(state["ranker"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._random.bit_generator.state = state["random"]
+
+    def _set_rate(self, share: float) -> None:
+        """What is less than a step's worth of examples makes a shorter step (see EncoderTrainer), and so does a memory that is nearly
+        empty: its few lists are drawn again and again, and the counts are a better ranker than what would be learned by heart."""
+        share *= max(self._warmth())
+        for group, speed in zip(self._optimiser.param_groups, (1.0, OFFSET_SPEED), strict=True):
+            group["lr"] = share * speed * self.policy.rate
+
+    def _warmth(self) -> tuple[float, float]:
+        """How far the memories of lists and of shown items are filled for learning at full rate, 0..1."""
+        full = self.policy.warm_up_lists
+        return min(1.0, len(self.lists) / full), min(1.0, len(self.shown) / SHOWN_IN_A_LIST / full)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Offsets that stand for whole places and actions have a long way to go, and few to average over: they move faster."""
+        offsets = [self.ranker.position, self.ranker.head_bias]
+        others = [one for one in self.ranker.parameters() if all(one is not offset for offset in offsets)]
+        return [{"params": others}, {"params": offsets}]
+
+    def _gradient_step(self) -> None:
+        loss, warmth = torch.zeros(()), self._warmth()
+        listed, shown = (one / max(*warmth, 1e-9) for one in warmth)
+        if len(self.lists):
+            lists = self.lists.draw(self.policy.lists_per_step, self._random)
+            loss = loss + listed * self.list_loss(self.ranker, lists).mean()
+        if len(self.shown):
+            items = self.shown.draw(self.policy.shown_per_step, self._random)
+            loss = loss + shown * self.shown_loss(self.ranker, items).mean()
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        if bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self.ranker.parameters(), NORM_LIMIT))):
+            self._optimiser.step()

@@ -1,0 +1,165 @@
+"""What every user did, as far back as training looks: the replay store that whole sequences are drawn from.
+
+Built from `next_item` examples in the order of their partition, which is the order of the user's events.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eddy.contract.model import HISTORY
+
+KEPT = 200
+FIRST_CAPACITY = 1024
+
+COLUMNS: dict[str, Any] = {
+    "rows": np.int64,
+    "actions": np.int8,
+    "scenarios": np.int8,
+    "values": np.float16,
+    "at": np.int64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One interaction: item row, 1 + action index (0 for one without a head), scenario id, value 0..1, event time in ms."""
+
+    row: int
+    action: int
+    scenario: int
+    value: float
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Windows of U users, right-aligned: inputs [U, L], L at most HISTORY, and what followed each of them. Row 0 is padding.
+
+    The place before a user's very first interaction is padding with a target: it teaches what to answer to an empty history.
+    """
+
+    rows: NDArray[np.int64]
+    actions: NDArray[np.int64]
+    values: NDArray[np.float32]
+    gaps: NDArray[np.float32]  # seconds to the target
+    targets: NDArray[np.int64]  # 0 where there is none
+    scenarios: NDArray[np.int64]  # of the target
+    earlier: NDArray[np.int64]  # [U, KEPT - L - 1] rows before the window, for "seen"
+
+
+class SequenceStore:
+    """The last KEPT interactions of up to `max_users` users, as arrays; the longest silent user makes room for a new one."""
+
+    def __init__(self, max_users: int) -> None:
+        self._max_users = max_users
+        self._slot_of: OrderedDict[str, int] = OrderedDict()
+        self._count = np.zeros(0, np.int64)
+        self._columns = {name: np.zeros((0, KEPT), kind) for name, kind in COLUMNS.items()}
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    def __contains__(self, user_id: str) -> bool:
+        return user_id in self._slot_of
+
+    def slot_of(self, user_id: str) -> int:
+        """Where a user's sequence is kept. Raises KeyError for an unknown one."""
+        return self._slot_of[user_id]
+
+    def append(self, user_id: str, steps: Iterable[Step]) -> int:
+        """Add interactions to a user's end; returns the user's slot."""
+        slot = self._slot(user_id)
+        for step in steps:
+            place = self._count[slot] % KEPT
+            self._columns["rows"][slot, place] = step.row
+            self._columns["actions"][slot, place] = step.action
+            self._columns["scenarios"][slot, place] = step.scenario
+            self._columns["values"][slot, place] = step.value
+            self._columns["at"][slot, place] = step.at
+            self._count[slot] += 1
+        return slot
+
+    def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Slots of `count` users at random, each at most once."""
+        drawn: NDArray[np.int64] = generator.choice(len(self), min(count, len(self)), replace=False)
+        return drawn
+
+    def latest(self, count: int) -> NDArray[np.int64]:
+        """Slots of the users who were active last."""
+        return np.fromiter(islice(reversed(self._slot_of.values()), count), np.int64)
+
+    def windows(self, slots: NDArray[np.int64], back: NDArray[np.int64] | int = 0) -> Sequences:
+        """Training sequences of these users, ending `back` interactions before their last one."""
+        place, valid = self._places(slots, np.broadcast_to(back, slots.shape))
+        column = {name: values[slots[:, None], place] * valid for name, values in self._columns.items()}
+        rows, at = column["rows"], column["at"]
+        length = int(np.clip(valid.sum(axis=1).max(initial=1), 1, HISTORY))
+        inputs, targets = slice(KEPT - length - 1, KEPT - 1), slice(KEPT - length, KEPT)
+        gaps = (at[:, targets] - at[:, inputs]) / 1000.0 * (rows[:, inputs] > 0)
+        return Sequences(
+            rows=rows[:, inputs],
+            actions=column["actions"][:, inputs].astype(np.int64),
+            values=column["values"][:, inputs].astype(np.float32),
+            gaps=np.maximum(gaps, 0).astype(np.float32),
+            targets=rows[:, targets],
+            scenarios=column["scenarios"][:, targets].astype(np.int64),
+            earlier=rows[:, : KEPT - length - 1],
+        )
+
+    def state(self) -> dict[str, object]:
+        """Everything, for a checkpoint."""
+        used = len(self)
+        return {
+            "users": dict(self._slot_of),
+            "count": self._count[:used],
+            **{name: values[:used] for name, values in self._columns.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self._slot_of = OrderedDict(state["users"])
+        used = len(self._slot_of)
+        self._resize(max(FIRST_CAPACITY, used))
+        self._count[:used] = state["count"]
+        for name, values in self._columns.items():
+            values[:used] = state[name]
+
+    def spare(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many kept interactions of each user lie before their last window: a window may end up to that far back."""
+        kept: NDArray[np.int64] = np.minimum(self._count[slots], KEPT)
+        return np.maximum(kept - HISTORY, 0)
+
+    def _places(self, slots: NDArray[np.int64], back: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Where KEPT interactions of each user are in the ring, oldest first, and which of them exist."""
+        count = self._count[slots][:, None]
+        number = np.arange(-KEPT, 0)[None, :] + count - back[:, None]
+        return number % KEPT, (number >= 0) & (number >= count - KEPT)
+
+    def _slot(self, user_id: str) -> int:
+        slot = self._slot_of.get(user_id)
+        if slot is None:
+            slot = self._free_slot()
+            self._slot_of[user_id] = slot
+        self._slot_of.move_to_end(user_id)
+        return slot
+
+    def _free_slot(self) -> int:
+        if len(self._slot_of) < self._max_users:
+            if len(self._slot_of) == len(self._count):
+                self._resize(max(FIRST_CAPACITY, 2 * len(self._count)))
+            return len(self._slot_of)
+        _, slot = self._slot_of.popitem(last=False)
+        self._count[slot] = 0
+        return slot
+
+    def _resize(self, capacity: int) -> None:
+        kept = min(len(self._count), capacity)
+        self._count = np.concatenate([self._count[:kept], np.zeros(capacity - kept, np.int64)])
+        for name, values in self._columns.items():
+            self._columns[name] = np.concatenate([values[:kept], np.zeros((capacity - kept, KEPT), values.dtype)])

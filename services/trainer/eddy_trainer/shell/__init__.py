@@ -1,0 +1,1 @@
+"""The shell: Kafka, files and the loop around it."""

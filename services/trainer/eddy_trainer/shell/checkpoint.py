@@ -1,0 +1,87 @@
+"""One atomic file that training goes on from: weights, optimiser, sequences, rows, and the offsets that they have learned through.
+
+Weights and offsets are in one file because they are one state: whoever has the one without the other learns an example twice or never.
+"""
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+import torch
+
+from eddy.contract.model import hash_of_contract
+
+log = structlog.get_logger()
+
+MAGIC = b"EDDY-TRAINER-2\n"
+DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`offsets`: for each topic read, the next offset of each partition. `learner`: what Learner.state returned."""
+
+    offsets: dict[str, list[int]]
+    learner: dict[str, Any]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write it so that at any moment `path` is a whole checkpoint: the former or this one."""
+    payload = io.BytesIO()
+    document = {"contract": hash_of_contract(), "offsets": checkpoint.offsets, "learner": _tensors(checkpoint.learner)}
+    torch.save(document, payload)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    with draft.open("wb") as file:
+        file.write(MAGIC + hashlib.sha256(payload.getbuffer()).digest())
+        file.write(payload.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    _sync_folder(path.parent)
+
+
+def read_checkpoint(path: Path, model: str) -> Checkpoint | None:
+    """The checkpoint of a kind of model in `path`; None, and a log line with the reason, where there is none that can be used."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    body = content[len(MAGIC) + DIGEST_BYTES :]
+    if content[: len(MAGIC) + DIGEST_BYTES] != MAGIC + hashlib.sha256(body).digest():
+        log.warning("checkpoint_ignored", path=str(path), reason="torn, or of another format")
+        return None
+    document = torch.load(io.BytesIO(body), weights_only=True)
+    if document["contract"] != hash_of_contract():
+        log.warning("checkpoint_ignored", path=str(path), reason="follows another model contract")
+        return None
+    if document["learner"].get("model") != model:
+        log.warning("checkpoint_ignored", path=str(path), reason="of another kind of model")
+        return None
+    return Checkpoint(document["offsets"], document["learner"])
+
+
+def _tensors(state: Any) -> Any:
+    """The state with arrays as tensors and views cut to their size: what torch reads back without running code from the file."""
+    if isinstance(state, np.ndarray):
+        return torch.from_numpy(state.copy())
+    if isinstance(state, torch.Tensor):
+        return state.clone()
+    if isinstance(state, dict):
+        return {key: _tensors(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_tensors(value) for value in state)
+    return state
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

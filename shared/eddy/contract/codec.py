@@ -1,0 +1,119 @@
+"""Avro single-object encoding (Avro specification 1.11, "Single-object encoding") of the records in schemas/.
+
+A message is `C3 01`, the CRC-64-AVRO fingerprint of the writer's schema (8 bytes, little-endian), then the Avro body. A reader
+finds the writer's schema by its fingerprint among the current schemas and their former versions (schemas/versions), so bytes
+written by an older release stay readable. Encoding is strict: an unknown or missing field is an error. Messages in the framing of a
+schema registry are brought into this one before they come here (eddy.kafka.framing).
+"""
+
+import io
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fastavro
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from eddy.contract.topics import topics
+from eddy.errors import DecodeError
+from eddy.paths import SCHEMAS
+
+Record = dict[str, Any]
+
+MARKER = b"\xc3\x01"
+HEADER_BYTES = 10
+
+# Named types that other schemas refer to; parsed first.
+_SHARED_TYPES = ("history",)
+
+
+class Codec:
+    """Encodes and decodes one record type, named as its file: `Codec.of("user_event")`."""
+
+    def __init__(self, record: str, schema: dict[str, Any], former: list[dict[str, Any]]) -> None:
+        self.record = record
+        self.schema = schema
+        self.header = _header(schema)
+        self._writers = {_header(old): old for old in [*former, schema]}
+
+    @staticmethod
+    @cache
+    def of(record: str) -> "Codec":
+        """The codec of schemas/<record>.avsc."""
+        return Codec(
+            record, load_schema(SCHEMAS / f"{record}.avsc"), [load_schema(path) for path in former_versions(record)]
+        )
+
+    @staticmethod
+    def for_topic(topic: str) -> "Codec":
+        """The codec of the record that `topic` carries."""
+        return Codec.of(topics()[topic].record)
+
+    def writer(self, header: bytes) -> dict[str, Any] | None:
+        """The schema of messages that begin with `header`, if it is known."""
+        return self._writers.get(header)
+
+    def learn(self, schema: Any) -> bytes:
+        """The header for messages that others wrote with `schema`: from now on they are read too, resolved against the current schema.
+
+        Raises ValueError for what is not the schema of a record.
+        """
+        if not isinstance(schema, dict) or schema.get("type") != "record":
+            raise ValueError(f"not a record: {str(schema)[:100]}")
+        # Its canonical form: what a logical type means to others is a plain number or string to the current schema.
+        plain = dict(
+            fastavro.parse_schema(json.loads(to_parsing_canonical_form(fastavro.parse_schema(schema, _force=True))))
+        )
+        header = _header(plain)
+        self._writers.setdefault(header, plain)
+        return header
+
+    def encode(self, record: Record) -> bytes:
+        """Bytes of `record`. Raises ValueError when it does not match the schema exactly (fastavro strict mode)."""
+        out = io.BytesIO()
+        out.write(self.header)
+        fastavro.schemaless_writer(out, self.schema, record, strict=True)
+        return out.getvalue()
+
+    def decode(self, payload: bytes) -> Record:
+        """The record in `payload`. Raises DecodeError when it is not one: wrong marker, unknown schema, cut or surplus bytes."""
+        writer = self._writers.get(payload[:HEADER_BYTES])
+        if writer is None:
+            framed = (
+                " (a schema registry's number: set EDDY_SCHEMA_REGISTRY_URL to look it up)"
+                if payload[:1] == b"\0"
+                else ""
+            )
+            raise DecodeError(f"no version of {self.record} begins with {payload[:HEADER_BYTES].hex()!r}{framed}")
+        body = io.BytesIO(payload)
+        body.seek(HEADER_BYTES)
+        try:
+            reader = None if writer is self.schema else self.schema
+            record: Record = fastavro.schemaless_reader(body, writer, reader)
+        except Exception as error:  # fastavro raises whatever the bytes lead to
+            raise DecodeError(f"not a {self.record}: {type(error).__name__} {error}") from error
+        if body.tell() != len(payload):
+            raise DecodeError(f"{len(payload) - body.tell()} bytes left over after a {self.record}")
+        return record
+
+
+def load_schema(path: Path) -> dict[str, Any]:
+    """The parsed schema in `path` with the shared types it refers to written out, so that it stands alone."""
+    named: dict[str, Any] = {}
+    if path.parent == SCHEMAS and path.stem not in _SHARED_TYPES:
+        for name in _SHARED_TYPES:
+            fastavro.parse_schema(json.loads((SCHEMAS / f"{name}.avsc").read_text()), named_schemas=named)
+    return dict(fastavro.parse_schema(json.loads(path.read_text()), named_schemas=named, expand=True))
+
+
+def former_versions(record: str) -> list[Path]:
+    """Frozen versions of a record's schema, oldest first: schemas/versions/<record>.<n>.avsc, each standing alone."""
+    found = (SCHEMAS / "versions").glob(f"{record}.*.avsc")
+    return sorted(found, key=lambda path: int(path.stem.partition(".")[2]))
+
+
+def _header(schema: dict[str, Any]) -> bytes:
+    canonical = to_parsing_canonical_form(schema)
+    # fastavro prints the fingerprint's bytes in the order the specification puts them on the wire.
+    return MARKER + bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))

@@ -1,0 +1,24 @@
+"""The `dead_letter` record of an input that cannot be used."""
+
+from typing import Any
+
+from eddy.contract.limits import MAX_REQUEST_BYTES
+from eddy.contract.message import Message
+from eddy.errors import PoisonError
+
+MOST_KEPT_BYTES = MAX_REQUEST_BYTES - 64 * 1024  # of the payload: the rest of the record has to fit beside it
+
+
+def dead_letter_of(message: Message, error: PoisonError, service: str, full_topic: str, at_ms: int) -> dict[str, Any]:
+    """The `dead_letter` record of a message that cannot be used: of one that compression let grow, its first MOST_KEPT_BYTES."""
+    return {
+        "source_topic": full_topic,
+        "source_partition": message.partition,
+        "source_offset": message.offset,
+        "key": message.key,
+        "payload": message.value and message.value[:MOST_KEPT_BYTES],
+        "reason": error.reason,
+        "detail": error.detail[:1000],
+        "service": service,
+        "at": at_ms,
+    }

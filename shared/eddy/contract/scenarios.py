@@ -1,0 +1,247 @@
+"""scenarios.yaml as typed, checked values. A bad file is refused with the line that is wrong; a live service takes new entries up."""
+
+import asyncio
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import MethodType
+from typing import Annotated, Any, Literal, Self, TypeAlias
+from weakref import WeakMethod
+
+import structlog
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from eddy.contract.model import ACTIONS, MAX_SCENARIOS
+from eddy.errors import ConfigError
+
+IMPRESSION = "impression"
+CLICK = "click"
+
+_POLL_SEC = 1.0
+
+log = structlog.get_logger()
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ValueRange(_Frozen):
+    """Range a raw value is clipped to and scaled from, to 0..1; `default` stands in for a missing value.
+
+    An `opinion` says how much the user liked the item, as stars do and seconds or prices do not: such values are averaged by item and user.
+    """
+
+    min: float
+    max: float
+    default: float
+    opinion: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.min <= self.default <= self.max or self.min == self.max:
+            raise ValueError("min <= default <= max and min < max must hold")
+        return self
+
+    def normalise(self, value: float | None) -> float:
+        raw = self.default if value is None else value
+        return (min(max(raw, self.min), self.max) - self.min) / (self.max - self.min)
+
+
+class Action(_Frozen):
+    """What an action means in a scenario. Weight above 0 is positive feedback, 0 none, below 0 negative."""
+
+    weight: float
+    value: ValueRange | None = None
+    needs_item: bool = True
+
+    @property
+    def positive(self) -> bool:
+        return self.weight > 0
+
+    @property
+    def opinion(self) -> bool:
+        return self.value is not None and self.value.opinion
+
+    def normalise(self, value: float | None) -> float:
+        """The value in 0..1; 1 for an action that has no value range."""
+        return 1.0 if self.value is None else self.value.normalise(value)
+
+
+class Candidates(_Frozen):
+    """How many candidates each source may bring, and how many are considered (ranked and logged) in all."""
+
+    considered: Annotated[int, Field(ge=1, le=500)] = 60
+    encoder: Annotated[int, Field(ge=0, le=500)] = 40
+    covisited: Annotated[int, Field(ge=0, le=500)] = 30
+    trending: Annotated[int, Field(ge=0, le=500)] = 10
+    fresh: Annotated[int, Field(ge=0, le=500)] = 3
+
+
+class Exploration(_Frozen):
+    """Last places of the list that uniformly random eligible items take, and the share of lists in which they do."""
+
+    random_slots: Annotated[int, Field(ge=0, le=10)] = 1
+    probability: Annotated[float, Field(gt=0, le=1)] = 0.2
+
+
+class Counts(_Frozen):
+    """Half-lives of decayed counts, in seconds of event time."""
+
+    slow_half_life_sec: Annotated[float, Field(gt=0)] = 2592000.0
+    fast_half_life_sec: Annotated[float, Field(gt=0)] = 86400.0
+    covisit_half_life_sec: Annotated[float, Field(gt=0)] = 15552000.0
+
+
+class Scenario(_Frozen):
+    """One scenario. `id` is its index in the model and must never be used for another."""
+
+    id: Annotated[int, Field(ge=0, lt=MAX_SCENARIOS)]
+    actions: dict[str, Action]
+    attribution_window_sec: Annotated[float, Field(gt=0)]
+    filters: tuple[Literal["seen", "unavailable", "excluded"], ...] = ("unavailable", "excluded")
+    candidates: Candidates = Candidates()
+    exploration: Exploration = Exploration()
+    counts: Counts = Counts()
+    push: bool = False
+
+    @model_validator(mode="after")
+    def _actions_known(self) -> Self:
+        for name, action in self.actions.items():
+            if action.positive and name not in ACTIONS:
+                raise ValueError(f"action {name!r} has no head in the model contract: {', '.join(ACTIONS)}")
+        if IMPRESSION not in self.actions:
+            raise ValueError("an `impression` action is needed")
+        if not any(action.positive for action in self.actions.values()):
+            raise ValueError("at least one action of positive weight is needed")
+        return self
+
+
+Follower: TypeAlias = Callable[[str, Scenario], None]
+
+
+class Scenarios(_Frozen):
+    """The whole file. A service that runs may get further scenarios, never others in the place of those it has."""
+
+    version: Literal[1]
+    scenarios: Annotated[dict[str, Scenario], Field(min_length=1)]
+    _followers: list[Callable[[], Follower | None]] = PrivateAttr(default_factory=list)
+
+    @model_validator(mode="after")
+    def _ids_unique(self) -> Self:
+        owners: dict[int, str] = {}
+        for name, scenario in self.scenarios.items():
+            if scenario.id in owners:
+                raise ValueError(f"{name} and {owners[scenario.id]} have the same id {scenario.id}")
+            owners[scenario.id] = name
+        return self
+
+    def __getitem__(self, name: str) -> Scenario:
+        return self.scenarios[name]
+
+    def get(self, name: str) -> Scenario | None:
+        return self.scenarios.get(name)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Index of each scenario in the model."""
+        return {name: scenario.id for name, scenario in self.scenarios.items()}
+
+    def each(self, follower: Follower) -> None:
+        """Call `follower(name, scenario)` for every scenario there is, and for each that comes later.
+
+        Whose method it is need not live on for that.
+        """
+        for name, scenario in self.scenarios.items():
+            follower(name, scenario)
+        self._followers.append(WeakMethod(follower) if isinstance(follower, MethodType) else lambda: follower)
+
+    def take_from(self, newer: "Scenarios") -> tuple[list[str], list[str]]:
+        """Add the scenarios that are new in `newer`; their names, and those of scenarios that it changes or lacks: these stay as they are.
+
+        Raises ConfigError where a new one has the id of one that stays.
+        """
+        added = {name: scenario for name, scenario in newer.scenarios.items() if name not in self.scenarios}
+        for name, scenario in added.items():
+            owner = next((own for own, number in self.ids.items() if number == scenario.id), None)
+            if owner is not None:
+                raise ConfigError(f"{name} has the id {scenario.id} of {owner}, which is in use")
+        for name, scenario in added.items():
+            self.scenarios[name] = scenario
+            self.ids[name] = scenario.id
+            for follower in [found for reference in self._followers if (found := reference())]:
+                follower(name, scenario)
+        return list(added), [name for name, scenario in self.scenarios.items() if newer.get(name) != scenario]
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Whoever follows stays behind: another process has followers of its own."""
+        return {**super().__getstate__(), "__pydantic_private__": {"_followers": []}}
+
+
+def load_scenarios(path: Path) -> Scenarios:
+    """Read and check a scenarios file. Raises ConfigError `path:line: what is wrong`."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the scenarios file {path}: {error.strerror}; set EDDY_SCENARIOS_PATH"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: {error}: save it as UTF-8") from error
+    try:
+        document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+    try:
+        return Scenarios.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}:{_line_of(text, first['loc'])}: {where}: {first['msg']}") from error
+
+
+def _modified_at(path: Path) -> int:
+    """In nanoseconds; 0 for a file that is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+async def follow_scenarios(path: Path, scenarios: Scenarios) -> None:
+    """Take up what is added to the file at `path`, within a second or so, until cancelled. A file that does not hold changes nothing."""
+    known = await asyncio.to_thread(_modified_at, path)
+    while True:
+        await asyncio.sleep(_POLL_SEC)
+        modified = await asyncio.to_thread(_modified_at, path)
+        if modified == known:
+            continue
+        known = modified
+        try:
+            added, changed = scenarios.take_from(await asyncio.to_thread(load_scenarios, path))
+        except ConfigError as error:
+            log.error("scenarios_refused", reason=str(error))
+            continue
+        for name in added:
+            log.info("scenario_added", scenario=name)
+        if changed:
+            log.warning("scenarios_need_a_restart", scenarios=changed)
+
+
+def _line_of(text: str, loc: tuple[int | str, ...]) -> int:
+    """Line of the deepest part of `loc` that the document has."""
+    node: Any = yaml.compose(text)
+    line = 1
+    for part in loc:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = [(key, value) for key, value in node.value if key.value == str(part)]
+        if not found:
+            break
+        line = found[0][0].start_mark.line + 1
+        node = found[0][1]
+    return line

@@ -1,0 +1,3 @@
+"""Where a candidate comes from: a closed set."""
+
+SOURCES = ("encoder", "covisited", "trending", "fresh", "random", "given", "query")

@@ -1,0 +1,1 @@
+"""The adapter to Kafka and to the schema registry."""

@@ -1,0 +1,139 @@
+"""Confluent's wire format: how the clients of a schema registry frame a record (docs.confluent.io, "Wire format").
+
+A message is a zero byte, the number that the registry gave the schema (4 bytes, big-endian), then the Avro body. This is the one place
+that speaks to a registry. Inside Eddy a record keeps the single-object encoding of eddy.contract.codec: what precedes the body is
+exchanged when
+it is read from Kafka and, where a registry is set, when it is written.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import structlog
+from fastavro.schema import SchemaParseException
+from schema_registry.client import AsyncSchemaRegistryClient
+from schema_registry.client.errors import ClientError
+from schema_registry.client.schema import AvroSchema
+
+from eddy.contract.codec import HEADER_BYTES, MARKER, Codec
+from eddy.errors import FatalError
+
+MAGIC = b"\x00"
+HEAD_BYTES = 5
+TRIES_EVERY_SEC = 0.5
+PATIENCE_SEC = 30.0
+ASKED_AGAIN_SEC, REMEMBERED = 10.0, 1000  # about numbers that the registry does not know
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class Framing:
+    """Exchanges what precedes a record's body; what is neither framing is left as it is. Without `url` records are written as they are."""
+
+    def __init__(self, url: str | None) -> None:
+        self._host = urlsplit(url).hostname if url else None
+        self._registry = _client(url) if url else None
+        self._heads: dict[tuple[str, bytes], bytes] = {}  # full topic and single-object header -> Confluent head
+        self._headers: dict[tuple[str, bytes], bytes] = {}  # topic and Confluent head -> single-object header
+        self._unknown: dict[tuple[str, bytes], float] = {}  # topic and Confluent head -> when to ask again
+
+    async def written(self, topic: str, full_topic: str, value: bytes | None) -> bytes | None:
+        """`value` as it goes to Kafka. Its schema is registered when it is first met, for the subject `<full topic>-value`.
+
+        Raises FatalError where the registry does not answer or does not take the schema.
+        """
+        if self._registry is None or value is None or value[:2] != MARKER:
+            return value
+        header = value[:HEADER_BYTES]
+        head = self._heads.get((full_topic, header))
+        if head is None:
+            schema = Codec.for_topic(topic).writer(header)
+            if schema is None:
+                return value
+            # In an order of its own a process would write the same schema as another text, which is another schema to a registry.
+            text = json.dumps(_plain(schema), sort_keys=True)
+            head = MAGIC + (await self._register(f"{full_topic}-value", AvroSchema(text))).to_bytes(4)
+            self._heads[full_topic, header] = head
+        return head + value[HEADER_BYTES:]
+
+    async def read(self, topic: str, value: bytes) -> bytes:
+        """`value`, which `framed`, in the single-object encoding: as it is where nobody knows its schema, or it is none of a record.
+
+        Raises FatalError where the registry does not answer.
+        """
+        head = value[:HEAD_BYTES]
+        header = self._headers.get((topic, head))
+        if header is None:
+            header = await self._look_up(topic, head)
+            if header is None:
+                return value
+            self._headers[topic, head] = header
+        return header + value[HEAD_BYTES:]
+
+    async def _register(self, subject: str, schema: AvroSchema) -> int:
+        registry = self._registry
+        assert registry is not None
+        try:
+            return await self._patiently(lambda: registry.register(subject, schema))
+        except ClientError as error:
+            raise FatalError(
+                f"the schema registry at {self._host} does not take the schema of {subject} ({error.message})"
+            ) from error
+
+    async def _look_up(self, topic: str, head: bytes) -> bytes | None:
+        registry = self._registry
+        if registry is None or self._unknown.get((topic, head), 0.0) > time.monotonic():
+            return None
+        try:
+            found = await self._patiently(lambda: registry.get_by_id(int.from_bytes(head[1:])))
+            if isinstance(found, AvroSchema):
+                return Codec.for_topic(topic).learn(found.raw_schema)
+        except ClientError as error:
+            raise FatalError(f"the schema registry at {self._host} refuses to tell ({error.message})") from error
+        except (ValueError, KeyError, TypeError, SchemaParseException) as error:
+            log.warning("schema_not_usable", topic=topic, number=int.from_bytes(head[1:]), error=repr(error)[:200])
+        if len(self._unknown) >= REMEMBERED:
+            self._unknown.clear()
+        self._unknown[topic, head] = time.monotonic() + ASKED_AGAIN_SEC
+        return None
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` answers; again, for a while, where the registry or what stands before it is not there."""
+        until = time.monotonic() + PATIENCE_SEC
+        while True:
+            try:
+                return await ask()
+            except (httpx.TransportError, json.JSONDecodeError, ClientError) as error:
+                if isinstance(error, ClientError) and (error.http_code or 0) < 500:
+                    raise
+                if time.monotonic() > until:
+                    raise FatalError(
+                        f"no schema registry at {self._host}: start it, or leave EDDY_SCHEMA_REGISTRY_URL unset"
+                    ) from error
+            await asyncio.sleep(TRIES_EVERY_SEC)
+
+
+def _client(url: str) -> AsyncSchemaRegistryClient:
+    made = AsyncSchemaRegistryClient(url, timeout=httpx.Timeout(5.0))
+    # One for all requests: each would make its own, a tenth of a second in which nothing else happens.
+    made.client_kwargs["verify"] = httpx.create_ssl_context()
+    return made
+
+
+def _plain(schema: Any) -> Any:
+    """The schema without what fastavro notes in it for itself."""
+    if isinstance(schema, dict):
+        return {name: _plain(value) for name, value in schema.items() if not name.startswith("__")}
+    return [_plain(each) for each in schema] if isinstance(schema, list) else schema
+
+
+def framed(value: bytes | None) -> bool:
+    """Whether a message looks like one in Confluent's wire format."""
+    return value is not None and value[:1] == MAGIC and len(value) >= HEAD_BYTES

@@ -1,0 +1,115 @@
+"""Boards and alerts: committed as the code writes them, and every query of theirs answered by a real Prometheus on the running stack."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import yaml
+
+from eddy.paths import REPO_ROOT
+from eddy_cli.boards import BOARDS, FOLDER, as_json
+from eddy_cli.ports import HOST
+from eddy_cli.prometheus import Prometheus, binary, running_prometheus
+from tests.cli.processes import command
+from tests.cli.test_replay_loop import write_ratings
+from tests.service import running_together
+
+OBSERVABILITY = REPO_ROOT / "observability"
+SERVICES = ("features", "joiner", "scorer", "trainer", "gateway")
+QUERIES = [
+    pytest.param(query, id=f"{name}: {panel.title}: {legend}")
+    for name, board in BOARDS.items()
+    for panels in board.rows.values()
+    for panel in panels
+    for legend, query in panel.queries.items()
+]
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_boards_are_committed_as_the_code_writes_them(name: str) -> None:
+    assert (FOLDER / f"{name}.json").read_text() == as_json(name, BOARDS[name]), "say `make boards` and commit"
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_queries_of_a_panel_are_told_apart(name: str) -> None:
+    panels = [panel for panel in json.loads(as_json(name, BOARDS[name]))["panels"] if panel["type"] != "row"]
+    assert panels
+    for panel in panels:
+        letters = [target["refId"] for target in panel["targets"]]
+        assert all(letters)
+        assert len(set(letters)) == len(letters)
+
+
+def test_alerts_go_off_when_they_should() -> None:
+    for arguments in (["test", "rules", "alerts.test.yml"], ["check", "config", "prometheus.yml"]):
+        done = subprocess.run(
+            [binary("promtool"), *arguments], check=False, cwd=OBSERVABILITY, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_tested_and_has_a_runbook() -> None:
+    (group,) = yaml.safe_load((OBSERVABILITY / "alerts.yml").read_text())["groups"]
+    tested = (OBSERVABILITY / "alerts.test.yml").read_text()
+    operating = (REPO_ROOT / "docs" / "operating.md").read_text()
+    sections = {
+        re.sub(r"\W+", "-", title.lower()).strip("-") for title in re.findall(r"^#+ (.*)$", operating, re.MULTILINE)
+    }
+    for rule in group["rules"]:
+        assert f"alertname: {rule['alert']}" in tested
+        page, _, section = rule["annotations"]["runbook"].partition("#")
+        assert page == "docs/operating.md"
+        assert section in sections
+
+
+@pytest.fixture(scope="module")
+def prometheus(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """One that has watched the five services while a few users were played through them."""
+    place = tmp_path_factory.mktemp("boards")
+    environment = {
+        "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "EDDY_TOPIC_PREFIX": f"boards-{time.time_ns()}.",
+        "EDDY_STATE_DIR": str(place / "state"),
+    }
+    joiner = {"EDDY_JOINER_LATENESS_SEC": "86400"}
+    with ExitStack() as stack:
+        services = stack.enter_context(running_together(SERVICES, environment, place, joiner=joiner))
+        at = {name: f"{HOST}:{service.port}" for name, service in services.items()}
+        found = stack.enter_context(running_prometheus(at, place))
+        arguments = [
+            "-m",
+            "eddy_cli.replay",
+            "--data",
+            str(write_ratings(place)),
+            "--rate",
+            "20",
+            "--output",
+            str(place / "report"),
+        ]
+        replay = {
+            "EDDY_LAB_JOINER_URL": f"http://{at['joiner']}",
+            "EDDY_LAB_READY_URLS": ",".join(f"{name}=http://{address}" for name, address in at.items()),
+        }
+        with command(arguments, environment | replay) as played:
+            assert played.finish(timeout_sec=180) == 0, played.output
+        for _ in range(8):
+            services["gateway"].ask("GET", "/v1/recommendations/u?scenario=video&limit=5")
+            time.sleep(1)
+        yield found
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_panel_has_an_answer(prometheus: Prometheus, query: str) -> None:
+    found = prometheus.query(query)
+    assert found
+    assert any(series["value"][1] != "NaN" for series in found)
+
+
+def test_what_was_listed_covers_the_catalogue_unequally(prometheus: Prometheus) -> None:
+    for metric in ("eddy_scorer_catalogue_coverage", "eddy_scorer_exposure_gini"):
+        (series,) = prometheus.query(f'{metric}{{scenario="video"}}')
+        assert 0 < float(series["value"][1]) <= 1

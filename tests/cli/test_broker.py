@@ -1,0 +1,147 @@
+"""The broker as a local process: it comes up, answers, and leaves nothing behind however it is ended."""
+
+import asyncio
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from eddy.contract.topics import ITEMS
+from eddy.errors import FatalError
+from eddy.kafka.bus import Bus
+from eddy.settings import Settings
+from eddy_cli.broker import running_broker
+from eddy_cli.broker.config import Ports, server_properties
+from eddy_cli.broker.failure import PortTakenError, why_it_ended
+from eddy_cli.broker.jars import check_jars, kafka_jars, locked_jars
+from eddy_cli.ports import free_port
+from eddy_cli.scratch import scratch_folder
+from tests.cli.processes import Command, command
+
+
+def scratch_of(broker: Command) -> Path:
+    found = re.search(r"its log: (\S+)/kafka\.log", broker.output)
+    assert found
+    return Path(found[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_broker_ends_clean_when_asked_to(number: signal.Signals) -> None:
+    with command(["-m", "eddy_cli.broker"]) as broker:
+        broker.read_until("Stop it with")
+        scratch = scratch_of(broker)
+        assert (scratch / "kafka.log").stat().st_size > 0
+        assert len(broker.family) >= 2
+        broker.send(number)
+        assert broker.finish() == 128 + number
+        broker.assert_nothing_left()
+        assert not scratch.exists()
+        assert "Traceback" not in broker.output
+
+
+def test_broker_dies_with_a_parent_that_is_killed_and_the_next_start_sweeps() -> None:
+    with command(["-m", "eddy_cli.broker"]) as broker:
+        broker.read_until("Stop it with")
+        scratch = scratch_of(broker)
+        broker.send(signal.SIGKILL)
+        broker.assert_nothing_left()
+    assert scratch.exists()
+    with scratch_folder("after", scratch.parent):
+        assert not scratch.exists()
+
+
+def test_broker_that_dies_ends_its_command_with_one_line() -> None:
+    with command(["-m", "eddy_cli.broker"]) as broker:
+        broker.read_until("Stop it with")
+        (java,) = [member for member in broker.family if "java" in member.name()]
+        java.kill()
+        assert broker.finish() == 1
+        assert broker.output.splitlines()[-1].startswith("broker: Kafka ended with code -9")
+        broker.assert_nothing_left()
+
+
+def test_broker_on_a_taken_port_says_so() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        pytest.raises(FatalError, match=r"port \d+ is taken"),
+        running_broker(other.getsockname()[1]),
+    ):
+        pass
+
+
+async def use(servers: str, prefix: str, write: bool) -> int:
+    bus = Bus(Settings(kafka_bootstrap_servers=servers, topic_prefix=prefix))
+    await bus.create_topics()
+    if write:
+        async with bus.producer() as producer:
+            await producer.send_all(ITEMS, [("a", b"1"), ("b", b"2")])
+    async with bus.reader(bus.topic_partitions(ITEMS)) as reader:
+        return sum((await reader.end_offsets()).values())
+
+
+def test_broker_keeps_the_data_of_a_named_folder(tmp_path: Path, topic_prefix: str) -> None:
+    port = free_port()
+    with running_broker(port, tmp_path / "kept") as first:
+        assert asyncio.run(use(first.bootstrap_servers, topic_prefix, write=True)) == 2
+    with running_broker(port, tmp_path / "kept") as second:
+        assert second.bootstrap_servers == first.bootstrap_servers
+        assert asyncio.run(use(second.bootstrap_servers, topic_prefix, write=False)) == 2
+
+
+def test_jars_that_are_not_the_locked_ones_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "kafka.jar").write_bytes(b"broken")
+    with pytest.raises(FatalError, match=r"kafka\.jar is not the file"):
+        check_jars(tmp_path, {"kafka.jar": "0" * 64})
+
+
+def test_jars_in_the_cache_are_the_locked_ones() -> None:
+    check_jars(kafka_jars(), locked_jars())
+
+
+def test_jars_without_a_network_end_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(FatalError, match="check the network") as failure:
+        kafka_jars()
+    assert len(str(failure.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("ERROR Error while writing: java.io.IOException: No space left on device", "free some space"),
+        ("java.lang.OutOfMemoryError: Java heap space", "ran out of memory"),
+        ("INFO x\nERROR [KafkaRaftServer] it broke (kafka)\nINFO y", r"code 1 \(\[KafkaRaftServer\] it broke"),
+        ("", "no reason given"),
+    ],
+)
+def test_why_a_broker_ended_is_one_line_that_says_what_to_do(said: str, told: str) -> None:
+    failure = why_it_ended(1, said, Path("kafka.log"))
+    assert re.search(told, str(failure))
+    assert "\n" not in str(failure)
+
+
+def test_a_port_that_was_taken_meanwhile_can_be_told_from_other_failures() -> None:
+    said = "org.apache.kafka.common.KafkaException: Socket server failed to bind: Address already in use."
+    assert isinstance(why_it_ended(1, said, Path("kafka.log")), PortTakenError)
+
+
+def test_properties_state_append_time_and_the_ports() -> None:
+    text = server_properties(Ports(1234, 1235), Path("/data"))
+    assert "log.message.timestamp.type=LogAppendTime" in text
+    assert "advertised.listeners=PLAINTEXT://127.0.0.1:1234,CONTROLLER://127.0.0.1:1235" in text
+
+
+def test_scratch_folder_of_a_living_owner_is_left_alone(tmp_path: Path) -> None:
+    with scratch_folder("one", tmp_path) as first, scratch_folder("two", tmp_path) as second:
+        assert first.is_dir() and second.is_dir()
+    assert not list(tmp_path.glob("*/"))
+
+
+def test_scratch_folder_on_a_disk_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FatalError, match="cannot write to"), scratch_folder("one", tmp_path / "file"):
+        pass

@@ -1,0 +1,68 @@
+"""What runs in containers is set as the services understand it: names of settings, ports, images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from eddy.paths import REPO_ROOT
+from eddy.settings import Settings, load
+from eddy_cli.stack import SERVICES
+
+KUBERNETES = REPO_ROOT / "deploy" / "kubernetes"
+
+
+def settings_of_env_file() -> dict[str, str]:
+    lines = (REPO_ROOT / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def compose() -> dict[str, Any]:
+    text = (REPO_ROOT / "docker-compose.yml").read_text()
+    for name, value in settings_of_env_file().items():
+        text = text.replace(f"${{{name}}}", value)
+    assert "${" not in text, "docker-compose.yml asks for what .env does not say"
+    return dict(yaml.safe_load(text)["services"])
+
+
+def manifests(path: Path) -> Iterator[dict[str, Any]]:
+    yield from yaml.safe_load_all(path.read_text())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_sets_what_the_service_knows(service: str) -> None:
+    found = compose()[service]
+    settings = load(SERVICES[service], {name: str(value or "") for name, value in found["environment"].items()})
+    assert settings.kafka_bootstrap_servers == "kafka:9092"
+    assert settings.schema_registry_url == "http://schema-registry:8080/apis/ccompat/v7"
+    assert found["build"]["args"]["SERVICE"] == service
+    assert found["healthcheck"]["test"][-1] == str(port_of(SERVICES[service], service))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_kubernetes_asks_where_the_service_listens(service: str) -> None:
+    network, workload = manifests(KUBERNETES / f"{service}.yaml")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    port = port_of(SERVICES[service], service)
+    assert network["spec"]["ports"][0]["port"] == container["ports"][0]["containerPort"] == port
+    assert workload["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == str(port)
+    assert container["image"] == f"eddy-{service}"
+    assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
+    assert workload["spec"]["selector"]["matchLabels"] == network["spec"]["selector"]
+
+
+def test_kustomize_sets_what_services_know() -> None:
+    (kustomization,) = manifests(KUBERNETES / "kustomization.yaml")
+    literals = [*kustomization["configMapGenerator"][0]["literals"], *kustomization["secretGenerator"][0]["literals"]]
+    values = dict(literal.split("=", 1) for literal in literals)
+    for settings in SERVICES.values():
+        load(settings, {name: value for name, value in values.items() if "GATEWAY" not in name})
+    assert load(SERVICES["gateway"], values).model_dump()["gateway_api_keys"] == "change-me"
+    assert {image["name"] for image in kustomization["images"]} == {f"eddy-{service}" for service in SERVICES}
+    assert all((KUBERNETES / name).is_file() for name in kustomization["resources"])
+
+
+def port_of(settings: type[Settings], service: str) -> int:
+    return int(settings.model_fields[f"{service}_http_port"].default)

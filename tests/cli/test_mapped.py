@@ -1,0 +1,113 @@
+"""Data of one's own by a mapping: CSV and Parquet read alike, and what is wrong is named."""
+
+from pathlib import Path
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import pytest
+
+from eddy.errors import ConfigError
+from eddy_cli.datasets import Dataset, Item, read_folder
+
+EVENTS = "customer,sku,stars,at\nanna,a1,5,2024-05-01T10:00:00\nben,b2,2,2024-05-01T09:00:00\nanna,b2,3,2024-05-02T00:00:00\n"
+CATALOGUE = "sku,name,department\na1,Kettle,Kitchen | Gifts\nc3,Lamp,\n"
+MAPPING = """\
+events: orders.csv
+user: customer
+item: sku
+time: at
+value: stars
+items: catalogue.csv
+title: name
+categories: department
+"""
+
+
+def shop(folder: Path, **files: str) -> Path:
+    for name, text in {"mapping.yaml": MAPPING, "orders.csv": EVENTS, "catalogue.csv": CATALOGUE, **files}.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def events_of(data: Dataset) -> list[tuple[str, str, float, int]]:
+    columns = zip(data.users, data.items, data.values, data.times_ms, strict=True)
+    return [(data.user_ids[u], data.item_ids[i], float(value), int(at)) for u, i, value, at in columns]
+
+
+def test_a_folder_and_a_mapping_are_a_data_set(tmp_path: Path) -> None:
+    data = read_folder(shop(tmp_path))
+    assert events_of(data) == [
+        ("ben", "b2", 2.0, 1_714_554_000_000),
+        ("anna", "a1", 5.0, 1_714_557_600_000),
+        ("anna", "b2", 3.0, 1_714_608_000_000),
+    ]
+    assert data.catalogue == (Item("a1", "Kettle", None, ("Kitchen", "Gifts")), Item("c3", "Lamp"), Item("b2"))
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "dates"])
+def test_parquet_in_parts_reads_as_csv_does(tmp_path: Path, unit: str) -> None:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "parquet").mkdir()
+    expected = read_folder(shop(tmp_path / "csv"))
+    folder = shop(tmp_path / "parquet", **{"mapping.yaml": MAPPING.replace("orders.csv", "part-*.parquet")})
+    scale = {"s": 1000, "ms": 1, "dates": 1}[unit]
+    for number, (user, item, value, at) in enumerate(events_of(expected)):
+        column = arrow.array([at // scale], arrow.timestamp("ms") if unit == "dates" else arrow.int64())
+        table = arrow.table({"customer": [user], "sku": [item], "stars": [value], "at": column, "other": [1]})
+        parquet.write_table(table, folder / f"part-{number}.parquet")
+    assert events_of(read_folder(folder)) == events_of(expected)
+
+
+def test_without_values_and_items_there_are_events_alone(tmp_path: Path) -> None:
+    short = "events: orders.csv\nuser: customer\nitem: sku\ntime: at\n"
+    data = read_folder(shop(tmp_path, **{"mapping.yaml": short}))
+    assert set(data.values) == {3.0}
+    assert set(data.catalogue) == {Item("a1"), Item("b2")}
+
+
+def test_ids_are_as_they_are_written_and_a_value_may_be_missing(tmp_path: Path) -> None:
+    """A number in one file and a word in the other, zeros in front, the id as the title, microseconds."""
+    files = {
+        "orders.csv": "customer,sku,stars,at\n01,007,,2024-05-01T10:00:00.123456\n2,7,4,2024-05-01T11:00:00.5\n",
+        "catalogue.csv": "sku,department\n007,Films\nb-1,Books\n",
+        "mapping.yaml": MAPPING.replace("title: name", "title: sku"),
+    }
+    data = read_folder(shop(tmp_path, **files))
+    assert events_of(data) == [("01", "007", 3.0, 1_714_557_600_123), ("2", "7", 4.0, 1_714_561_200_500)]
+    assert data.said is not None
+    assert data.said.tolist() == [False, True]
+    assert data.catalogue == (Item("007", "007", None, ("Films",)), Item("b-1", "b-1", None, ("Books",)), Item("7"))
+
+
+def test_parts_that_do_not_agree_are_named(tmp_path: Path) -> None:
+    folder = shop(tmp_path, **{"mapping.yaml": MAPPING.replace("orders.csv", "part-*.parquet")})
+    for number, at in enumerate((1_714_557_600, "yesterday")):
+        table = arrow.table({"customer": ["anna"], "sku": ["a1"], "stars": [1.0], "at": [at]})
+        parquet.write_table(table, folder / f"part-{number}.parquet")
+    with pytest.raises(ConfigError, match=r"part-\*\.parquet in .* do not hold the same"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"mapping.yaml": "events: orders.csv\n"}, "mapping.yaml: user: Field required"),
+        ({"mapping.yaml": MAPPING + "colour: red\n"}, "mapping.yaml: colour: Extra inputs"),
+        ({"mapping.yaml": "events: [\n"}, "mapping.yaml: "),
+        ({"mapping.yaml": MAPPING.replace("orders", "sales")}, "there is no sales.csv"),
+        (
+            {"mapping.yaml": MAPPING.replace("customer", "client")},
+            "orders.csv has no column client: it has customer, sku",
+        ),
+        ({"orders.csv": EVENTS.replace("anna,a1", ",a1")}, "orders.csv: customer is empty in 1 of 3 rows"),
+        ({"orders.csv": EVENTS.replace(",5,", ",many,")}, "stars holds what is no number"),
+        ({"orders.csv": "customer,sku,stars,at\nanna,a1,5,10:00:00\n"}, "at holds no moments of time"),
+        ({"orders.csv": EVENTS.replace("2024-05-01T10:00:00", "")}, "orders.csv: at is empty in 1 of 3 rows"),
+        ({"orders.csv": "customer,sku,stars,at\nanna\n"}, "cannot read"),
+        ({"orders.csv": "customer,sku,stars,at\n"}, "holds no events"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, files: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as refused:
+        read_folder(shop(tmp_path, **files))
+    assert "\n" not in str(refused.value)

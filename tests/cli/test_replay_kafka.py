@@ -1,0 +1,145 @@
+"""The replay on a real broker. Somebody answers its requests at once; what it published is read back."""
+
+import asyncio
+import io
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from rich.console import Console
+
+from eddy.contract.codec import Codec, Record
+from eddy.contract.message import Message
+from eddy.contract.topics import RECOMMENDATION_REQUESTS, RECOMMENDATIONS, USER_EVENTS
+from eddy.errors import FatalError
+from eddy.kafka.bus import Bus
+from eddy.settings import Settings
+from eddy_cli.replay.app import Performance, follow
+from eddy_cli.replay.options import ReplayOptions, parse
+from eddy_cli.replay.outbox import Outbox
+from eddy_cli.replay.progress import ProgressView, progress_view
+from eddy_cli.replay.records import Records
+from eddy_cli.replay.role import MOVIELENS
+from eddy_cli.replay.tail import Tail
+from tests.cli.answering import answer_requests
+from tests.cli.streams import stream
+from tests.poll import poll_until
+
+SHOWN = [f"i{number}" for number in range(10)]
+
+
+@pytest.fixture
+async def bus(kafka: str, topic_prefix: str) -> Bus:
+    own = Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix))
+    await own.create_topics()
+    return own
+
+
+def quiet_view(total: int) -> ProgressView:
+    with progress_view(Console(file=io.StringIO()), total, 0.0) as view:
+        return view
+
+
+async def read(bus: Bus, topic: str) -> list[tuple[Message, Record]]:
+    async with bus.reader(bus.topic_partitions(topic)) as reader:
+        ends = await reader.end_offsets()
+        found: list[Message] = []
+        while not await reader.at_end(ends):
+            found += await reader.batch()
+        return [(message, Codec.for_topic(topic).decode(message.value)) for message in found]
+
+
+@asynccontextmanager
+async def answering(bus: Bus) -> AsyncIterator[None]:
+    task = asyncio.create_task(answer_requests(bus, SHOWN))
+    yield
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def perform(bus: Bus, users: list[int], items: list[int], options: ReplayOptions) -> Performance:
+    played = stream(users, items)
+    records = Records("run", MOVIELENS, 10, round(options.deadline_sec * 1000))
+    async with (
+        bus.producer() as producer,
+        bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as lists,
+        bus.reader(Tail.topic_partitions(bus)) as outcomes,
+    ):
+        outbox = Outbox(bus, producer, (RECOMMENDATION_REQUESTS, USER_EVENTS))
+        performance = Performance(played, options, records, outbox, bus)
+        await follow(performance, Tail(records), lists, outcomes, quiet_view(len(played)))
+    return performance
+
+
+async def test_users_live_their_events_in_order_and_each_list_comes_before_its_action(bus: Bus) -> None:
+    users = [number * 7 % 13 for number in range(400)]
+    items = [number * 5 % 23 for number in range(400)]
+    async with answering(bus):
+        performance = await perform(bus, users, items, parse(["--window", "50"]))
+    observed = performance.player.observed
+    assert (observed.requests, observed.lists, observed.timeouts) == (400, 400, 0)
+    assert observed.places == [item if item < 10 else -1 for item in items]
+
+    by_user: dict[str, list[tuple[Message, Record]]] = defaultdict(list)
+    for message, event in await read(bus, USER_EVENTS):
+        by_user[event["user_id"]].append((message, event))
+    requests = {request["request_id"]: request for _, request in await read(bus, RECOMMENDATION_REQUESTS)}
+    for user in set(users):
+        own = [index for index, other in enumerate(users) if other == user]
+        published = by_user[f"u{user}"]
+        assert len(published) == 2 * len(own)
+        last_offset = None
+        for index, (_, impression), (message, action) in zip(own, published[::2], published[1::2], strict=True):
+            request = requests[impression["request_id"]]
+            assert (impression["action"], request["after_offset"]) == ("impression", last_offset)
+            assert action["item_id"] == f"i{items[index]}"
+            assert action["action"] == ("click" if items[index] < 10 else "rate")
+            last_offset = message.offset
+
+
+async def test_actions_follow_their_impression_without_anything_between(bus: Bus) -> None:
+    async with answering(bus):
+        await perform(bus, [number % 40 for number in range(200)], [1] * 200, parse([]))
+    partitions: dict[int, list[Record]] = defaultdict(list)
+    for message, event in await read(bus, USER_EVENTS):
+        partitions[message.partition].append(event)
+    for events in partitions.values():
+        for impression, action in zip(events[::2], events[1::2], strict=True):
+            assert impression["action"] == "impression"
+            assert action["request_id"] == impression["request_id"]
+
+
+async def test_users_go_on_without_lists(bus: Bus) -> None:
+    performance = await perform(bus, [0, 0, 1], [1, 2, 3], parse(["--deadline", "0.2"]))
+    assert performance.player.observed.timeouts == 3
+    assert "3 requests without a list" in performance.remarks()
+    assert Counter(event["action"] for _, event in await read(bus, USER_EVENTS)) == {"rate": 3}
+
+
+async def test_no_list_for_long_is_one_clear_line(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eddy_cli.replay.app._NO_LIST_AFTER_SEC", 1.0)
+    with pytest.raises(ExceptionGroup) as caught:
+        await perform(bus, [0] * 1000, [1] * 1000, parse(["--deadline", "0.1"]))
+    (error,) = caught.value.exceptions
+    assert isinstance(error, FatalError)
+    assert "is the scorer running" in str(error)
+
+
+async def test_the_outbox_tells_every_offset(bus: Bus) -> None:
+    told: dict[int, int] = {}
+    payloads = [bytes([number % 251]) * (number * 37 % 3000) + b"." for number in range(2000)]
+    async with bus.producer() as producer:
+        outbox = Outbox(bus, producer, (USER_EVENTS,))
+        publishing = asyncio.create_task(outbox.run())
+        for number, payload in enumerate(payloads):
+            outbox.put(USER_EVENTS, 2, b"u", payload, told.__setitem__, number)
+        await poll_until(lambda: outbox.empty)
+        publishing.cancel()
+        await asyncio.wait([publishing])
+    assert sorted(told) == list(range(2000))
+    async with bus.reader(bus.topic_partitions(USER_EVENTS, [2])) as reader:
+        found = {}
+        while len(found) < 2000:
+            found.update({message.offset: message.value for message in await reader.batch()})
+    assert {number: found[offset] for number, offset in told.items()} == dict(enumerate(payloads))

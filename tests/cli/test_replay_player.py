@@ -1,0 +1,157 @@
+"""A user's turn without Kafka: what is published when, and what is observed."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from eddy.contract.codec import Codec, Record
+from eddy.contract.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
+from eddy_cli.replay.player import Player
+from eddy_cli.replay.records import Records
+from eddy_cli.replay.role import MOVIELENS
+from eddy_cli.replay.schedule import Pace, Schedule
+from tests.cli.answering import answer
+from tests.cli.streams import stream
+
+TIMEOUT_SEC = 4.0
+
+
+@dataclass
+class Stage:
+    """A player whose publications are kept, with a clock to move."""
+
+    users: list[int]
+    items: list[int]
+    now: float = 100.0
+    rate: float | None = None
+    requests: list[Record] = field(default_factory=list)
+    events: list[Record] = field(default_factory=list)
+    acknowledgements: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        played = stream(self.users, self.items)
+        schedule = Schedule(played.users, played.times_ms, window=100, max_skew_ms=10**9)
+        self.player = Player(
+            played,
+            schedule,
+            Records("run", MOVIELENS, 10, 2000),
+            self._put,
+            [0] * len(played.user_ids),
+            now=lambda: self.now,
+            wall_ms=lambda: 5000,
+            timeout_sec=TIMEOUT_SEC,
+            may_act=Pace(self.rate, lambda: self.now).allows if self.rate else lambda: True,
+        )
+        self.player.turn()
+
+    def _put(self, topic: str, partition: int, key: bytes, value: bytes, on_offset: Any = None, token: int = 0) -> None:
+        record = Codec.for_topic(topic).decode(value)
+        assert key == record["user_id"].encode()
+        if topic == RECOMMENDATION_REQUESTS:
+            self.requests.append(record)
+        else:
+            assert topic == USER_EVENTS
+            self.events.append(record)
+            if on_offset is not None:
+                self.acknowledgements.append((on_offset, token, len(self.events) - 1))
+
+    def acknowledge(self) -> None:
+        on_offset, token, offset = self.acknowledgements.pop(0)
+        on_offset(token, offset)
+
+    def serve(self, request: Record, items: list[str], version: int = 1, **changed: Any) -> None:
+        self.player.take(Codec.of("recommendations").encode({**answer(request, items, version), **changed}))
+
+
+def test_a_listed_item_is_clicked_behind_its_impression() -> None:
+    stage = Stage([0], [2])
+    (request,) = stage.requests
+    assert (request["user_id"], request["limit"], request["after_offset"]) == ("u0", 10, None)
+    assert request["deadline_at"] == 7000
+    stage.serve(request, ["i9", "i2"])
+    impression, click = stage.events
+    assert (impression["action"], impression["request_id"], impression["item_id"]) == (
+        "impression",
+        request["request_id"],
+        None,
+    )
+    assert (click["action"], click["item_id"], click["position"], click["value"]) == ("click", "i2", 1, 1.0)
+    assert click["request_id"] == request["request_id"]
+    assert impression["occurred_at"] == click["occurred_at"] == request["requested_at"]
+    assert stage.player.observed.places == [1]
+    assert stage.player.observed.shown == 2
+    assert list(stage.player.observed.clicks) == [click["event_id"]]
+
+
+def test_an_item_that_is_not_listed_is_an_organic_event() -> None:
+    stage = Stage([0], [2])
+    stage.serve(stage.requests[0], ["i0", "i1"])
+    _, organic = stage.events
+    assert (organic["action"], organic["item_id"], organic["request_id"]) == ("rate", "i2", None)
+    assert stage.player.observed.places == [-1]
+
+
+def test_at_a_rate_users_begin_and_act_one_after_another() -> None:
+    stage = Stage([0, 1, 2], [2, 2, 2], rate=10.0)
+    asked, acted = [], []
+    for turn in range(7):
+        stage.player.turn()
+        asked.append(len(stage.requests))
+        acted.append(len(stage.events) // 2)
+        stage.now += 0.11
+        if turn == 3:
+            for request in stage.requests:
+                stage.serve(request, ["i2"])
+    assert asked == [1, 2, 3, 3, 3, 3, 3]
+    assert acted == [0, 0, 0, 0, 2, 3, 3]  # one as its list came, then one a turn
+
+
+def test_the_next_request_names_the_offset_of_the_last_event() -> None:
+    stage = Stage([0, 0], [1, 2])
+    assert len(stage.requests) == 1
+    stage.serve(stage.requests[0], ["i5"])
+    assert len(stage.requests) == 1, "the event has no offset yet"
+    stage.now += 0.010
+    stage.acknowledge()
+    assert stage.requests[1]["after_offset"] == 1
+    stage.now += 0.020
+    stage.serve(stage.requests[1], ["i5"])
+    assert [round(ms) for ms in stage.player.observed.event_to_list_ms] == [30]
+    assert [round(ms) for ms in stage.player.observed.latencies_ms] == [0, 20]
+
+
+def test_a_list_without_the_last_event_is_stale_and_not_fresh() -> None:
+    stage = Stage([0, 0], [1, 2])
+    stage.serve(stage.requests[0], ["i5"])
+    stage.acknowledge()
+    stage.serve(stage.requests[1], ["i5"], applied_offset=0)
+    assert stage.player.observed.stale_lists == 1
+    assert stage.player.observed.event_to_list_ms == []
+
+
+def test_an_empty_list_is_not_shown() -> None:
+    stage = Stage([0], [1])
+    stage.serve(stage.requests[0], [])
+    assert [event["action"] for event in stage.events] == ["rate"]
+    assert stage.player.observed.shown == 0
+
+
+def test_without_a_list_the_user_acts_all_the_same_and_a_late_list_changes_nothing() -> None:
+    stage = Stage([0, 1], [1, 1])
+    stage.now += TIMEOUT_SEC / 2
+    stage.serve(stage.requests[1], ["i1"])
+    stage.now += TIMEOUT_SEC / 2
+    stage.player.turn()
+    assert [event["action"] for event in stage.events] == ["impression", "click", "rate"]
+    assert (stage.player.observed.timeouts, stage.player.observed.requests) == (1, 2)
+    stage.serve(stage.requests[0], ["i1"])
+    assert len(stage.events) == 3
+
+
+def test_lists_of_others_and_second_answers_change_nothing() -> None:
+    stage = Stage([0], [1])
+    for request_id in ("other-0", "run-x", "run-7", "0"):
+        stage.serve(stage.requests[0], ["i1"], request_id=request_id)
+    assert stage.events == []
+    stage.serve(stage.requests[0], ["i1"])
+    stage.serve(stage.requests[0], ["i1"])
+    assert len(stage.events) == 2

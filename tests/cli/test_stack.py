@@ -1,0 +1,97 @@
+"""The real services as one stack: up, down, and what is left of them: nothing."""
+
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from eddy.kafka.bus import Bus
+from eddy.settings import Settings
+from eddy_cli.scratch import RUNS
+from tests.cli.processes import Command, command
+
+pytestmark = pytest.mark.timeout(240)
+
+STACK = ["-m", "eddy_cli.stack"]
+SERVICES = ("features", "scorer", "joiner", "trainer", "gateway")
+
+
+def processes_started(running: Command) -> None:
+    for _ in SERVICES:
+        running.read_until(" started (pid=")
+
+
+def scratch_folders() -> set[Path]:
+    return {path.parent for path in RUNS.glob("*/owner.lock")}
+
+
+def test_stack_brings_kafka_gets_ready_and_leaves_nothing_after_ctrl_c() -> None:
+    before = scratch_folders()
+    with command(STACK, without=("EDDY_KAFKA_BOOTSTRAP_SERVERS",)) as running:
+        running.read_until("ready: console on http://")
+        assert any("java" in member.name() for member in running.family)
+        running.send_group(signal.SIGINT)
+        assert running.finish(60) == 128 + signal.SIGINT
+        running.assert_nothing_left()
+        assert "Traceback" not in running.output
+    assert scratch_folders() <= before
+
+
+def test_stack_that_is_killed_takes_services_and_kafka_with_it() -> None:
+    with command(STACK, without=("EDDY_KAFKA_BOOTSTRAP_SERVERS",)) as running:
+        processes_started(running)
+        running.send(signal.SIGKILL)
+        running.assert_nothing_left()
+
+
+def test_stack_ends_with_kafka_when_that_dies() -> None:
+    with command(STACK, without=("EDDY_KAFKA_BOOTSTRAP_SERVERS",)) as running:
+        processes_started(running)
+        (java,) = [member for member in running.family if "java" in member.name()]
+        java.kill()
+        assert running.finish(60) == 1
+        running.assert_nothing_left()
+        assert "kafka: Kafka ended with code -9" in running.output
+
+
+async def test_command_ends_the_stack_with_its_code_and_its_topics_are_deleted(kafka: str) -> None:
+    tell = "import os; print('prefix', os.environ['EDDY_TOPIC_PREFIX'], os.environ['EDDY_LAB_READY_URLS']); raise SystemExit(7)"
+    with command([*STACK, "--", "python", "-c", tell], {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka}) as running:
+        assert running.finish(60) == 7
+        found = re.search(r"\| prefix (\S+) (\S+)", running.output)
+    assert found
+    assert {entry.partition("=")[0] for entry in found[2].split(",")} == set(SERVICES)
+    bus = Bus(Settings(kafka_bootstrap_servers=kafka))
+    async with bus.reader([]) as reader:
+        assert not [name for name in await reader.raw.topics() if name.startswith(found[1])]
+
+
+def test_service_that_fails_ends_the_stack_with_its_line(kafka: str, topic_prefix: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        environment = {
+            "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "EDDY_TOPIC_PREFIX": topic_prefix,
+            "EDDY_GATEWAY_HTTP_PORT": port,
+        }
+        with command(STACK, environment) as running:
+            processes_started(running)
+            assert running.finish(60) == 1
+            running.assert_nothing_left()
+            assert f"gateway: cannot listen on 127.0.0.1:{port}" in running.output
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"EDDY_SCORER_HTP_PORT": "1"}, "stack: unknown setting EDDY_SCORER_HTP_PORT"),
+        ({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "stack: no Kafka at 127.0.0.1:1"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line_before_anything_starts(environment: dict[str, str], said: str) -> None:
+    with command(STACK, environment) as running:
+        assert running.finish() == 1
+        (line,) = running.output.splitlines()
+        assert line.startswith(said)

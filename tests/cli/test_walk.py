@@ -1,0 +1,16 @@
+"""The notebook that follows one event runs, cell by cell, on the real stack."""
+
+from pathlib import Path
+
+import nbformat
+
+from tests.cli.processes import command
+
+
+def test_the_walk_of_one_event_is_executed(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    output = tmp_path / "walked.ipynb"
+    arguments = ["-m", "eddy_cli.stack", "--", "python", "-m", "eddy_cli.walk", "--output", str(output)]
+    with command(arguments, {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka, "EDDY_TOPIC_PREFIX": topic_prefix}) as walk:
+        assert walk.finish(timeout_sec=200) == 0, walk.output
+    cells = nbformat.read(output, nbformat.NO_CONVERT).cells
+    assert all(cell.outputs for cell in cells if cell.cell_type == "code")
