@@ -29,8 +29,8 @@ from eddy_lab.evaluate.protocols import ctr_live, loo, transfer
 from eddy_lab.evaluate.protocols.loo import histories_of
 from eddy_lab.evaluate.protocols.stream import prequential
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
-from eddy_scorer.core.ranking.lists import Ranked
 from eddy_scorer.core.ranking.request import Request
+from eddy_scorer.core.ranking.slates import Ranked
 from eddy_scorer.core.state.users import User
 from eddy_trainer.core.learner import LearnerPolicy
 from eddy_trainer.core.models import DEFAULT

@@ -8,7 +8,7 @@ import pytest
 from eddy.contract.message import Message
 from eddy.contract.model import DIM
 from eddy.errors import PoisonError
-from eddy_scorer.core.model.releases import ReleaseDesk
+from eddy_scorer.core.model.releases import ReleaseStaging
 from tests.scorer.graphs import embedding, release
 
 MESSAGE = Message("model-releases", 0, 0, b"champion", b"", 0)
@@ -18,48 +18,50 @@ def _row(item_id: str, version: int, value: float) -> dict[str, Any]:
     return embedding(item_id, version, np.full(DIM, value), bias=value)
 
 
-def _offer(desk: ReleaseDesk, version: int, offsets: list[int] | None = None, serving: int = 0, **changes: Any) -> None:
-    desk.offer(release(version, offsets, encode=b"e", rank=b"r", **changes), MESSAGE, serving)
+def _offer(
+    staging: ReleaseStaging, version: int, offsets: list[int] | None = None, serving: int = 0, **changes: Any
+) -> None:
+    staging.offer(release(version, offsets, encode=b"e", rank=b"r", **changes), MESSAGE, serving)
 
 
 def test_release_waits_until_its_rows_are_read() -> None:
-    desk = ReleaseDesk()
-    _offer(desk, 1, [5, 3])
-    assert desk.due({0: 5, 1: 2}) is None
-    offer = desk.due({0: 5, 1: 3})
+    staging = ReleaseStaging()
+    _offer(staging, 1, [5, 3])
+    assert staging.due({0: 5, 1: 2}) is None
+    offer = staging.due({0: 5, 1: 3})
     assert offer and offer.version == 1
-    desk.taken(offer)
-    assert desk.due({0: 9, 1: 9}) is None
+    staging.taken(offer)
+    assert staging.due({0: 9, 1: 9}) is None
 
 
 def test_newest_complete_release_is_taken_first() -> None:
-    desk = ReleaseDesk()
+    staging = ReleaseStaging()
     for version, end in ((1, 1), (2, 2), (3, 9)):
-        _offer(desk, version, [end])
-    offer = desk.due({0: 4})
+        _offer(staging, version, [end])
+    offer = staging.due({0: 4})
     assert offer and offer.version == 2
-    desk.taken(offer)
-    assert desk.due({0: 4}) is None
-    later = desk.due({0: 9})
+    staging.taken(offer)
+    assert staging.due({0: 4}) is None
+    later = staging.due({0: 9})
     assert later and later.version == 3
 
 
 def test_older_release_stands_in_for_one_that_does_not_run() -> None:
-    desk = ReleaseDesk()
-    _offer(desk, 1)
-    _offer(desk, 2)
-    broken = desk.due({})
+    staging = ReleaseStaging()
+    _offer(staging, 1)
+    _offer(staging, 2)
+    broken = staging.due({})
     assert broken and broken.version == 2
-    desk.refused(broken)
-    offer = desk.due({})
+    staging.refused(broken)
+    offer = staging.due({})
     assert offer and offer.version == 1
 
 
 def test_release_that_serves_already_is_no_news() -> None:
-    desk = ReleaseDesk()
-    _offer(desk, 4, serving=4)
-    _offer(desk, 5, slot="challenger")
-    assert desk.due({}) is None
+    staging = ReleaseStaging()
+    _offer(staging, 4, serving=4)
+    _offer(staging, 5, slot="challenger")
+    assert staging.due({}) is None
 
 
 @pytest.mark.parametrize(
@@ -71,40 +73,40 @@ def test_release_that_serves_already_is_no_news() -> None:
     ],
 )
 def test_release_that_must_not_serve_is_refused(changes: dict[str, Any], reason: str) -> None:
-    desk = ReleaseDesk()
+    staging = ReleaseStaging()
     with pytest.raises(PoisonError) as refused:
-        desk.offer(release(changes.pop("version", 1), encode=b"e", rank=b"r", **changes), MESSAGE, 0)
+        staging.offer(release(changes.pop("version", 1), encode=b"e", rank=b"r", **changes), MESSAGE, 0)
     assert refused.value.reason == reason
-    assert desk.due({}) is None
+    assert staging.due({}) is None
 
 
 def test_rows_go_with_their_version_and_the_newest_wins() -> None:
-    desk = ReleaseDesk()
+    staging = ReleaseStaging()
     for record in (_row("a", 1, 1.0), _row("a", 2, 2.0), _row("a", 3, 3.0), _row("b", 1, 1.5), _row("c", 3, 3.5)):
-        desk.stage(record)
-    rows = desk.rows_for(2)
+        staging.stage(record)
+    rows = staging.rows_for(2)
     assert dict(zip(rows.item_ids, rows.bias.tolist(), strict=True)) == {"a": 2.0, "b": 1.5}
     assert rows.vectors.tolist() == [[2.0] * DIM, [1.5] * DIM]
-    rest = desk.rows_for(3)
+    rest = staging.rows_for(3)
     assert dict(zip(rest.item_ids, rest.bias.tolist(), strict=True)) == {"a": 3.0, "c": 3.5}
-    assert desk.staged_items() == []
+    assert staging.staged_items() == []
 
 
 def test_item_without_any_row_takes_a_later_one() -> None:
-    desk = ReleaseDesk()
-    desk.stage(_row("a", 5, 5.0))
-    desk.stage(_row("b", 5, 5.0))
-    assert desk.rows_for(4, frozenset({"a"})).item_ids == ["a"]
-    assert desk.staged_items() == ["b"]
+    staging = ReleaseStaging()
+    staging.stage(_row("a", 5, 5.0))
+    staging.stage(_row("b", 5, 5.0))
+    assert staging.rows_for(4, frozenset({"a"})).item_ids == ["a"]
+    assert staging.staged_items() == ["b"]
 
 
 def test_expired_row_goes_with_the_next_release() -> None:
-    desk = ReleaseDesk()
-    desk.stage(_row("a", 1, 1.0))
-    desk.stage(_row("b", 2, 1.0))
-    desk.stage_expiry("a")
-    assert desk.rows_for(1).item_ids == ["a"]
-    assert desk.rows_for(2).dropped == ["a"]
+    staging = ReleaseStaging()
+    staging.stage(_row("a", 1, 1.0))
+    staging.stage(_row("b", 2, 1.0))
+    staging.stage_expiry("a")
+    assert staging.rows_for(1).item_ids == ["a"]
+    assert staging.rows_for(2).dropped == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -118,18 +120,18 @@ def test_expired_row_goes_with_the_next_release() -> None:
 )
 def test_row_that_is_none_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(PoisonError):
-        ReleaseDesk().stage(_row("a", 1, 1.0) | broken)
+        ReleaseStaging().stage(_row("a", 1, 1.0) | broken)
 
 
 def test_refused_releases_pile_no_rows_up() -> None:
-    desk = ReleaseDesk()
+    staging = ReleaseStaging()
     for version in range(1, 50):
-        desk.stage(_row("m", version, float(version)))
+        staging.stage(_row("m", version, float(version)))
         with pytest.raises(PoisonError):
-            _offer(desk, version, contract="of another code")
-    assert len(desk._staged["m"]) == 1
-    _offer(desk, 50)
-    _offer(desk, 51)
-    desk.stage(_row("m", 51, 51.0))
-    assert desk.rows_for(50).bias.tolist() == [49.0]
-    assert desk.rows_for(51).bias.tolist() == [51.0]
+            _offer(staging, version, contract="of another code")
+    assert len(staging._staged["m"]) == 1
+    _offer(staging, 50)
+    _offer(staging, 51)
+    staging.stage(_row("m", 51, 51.0))
+    assert staging.rows_for(50).bias.tolist() == [49.0]
+    assert staging.rows_for(51).bias.tolist() == [51.0]

@@ -30,9 +30,9 @@ from eddy_features.core.user_side import UserSide
 from eddy_features.core.user_state import UserPolicy
 from eddy_lab.evaluate.apart import Released, Task, learner_apart
 from eddy_scorer.core.model.graphs import OnnxModel
-from eddy_scorer.core.ranking.lists import Ranked
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.request import Request
+from eddy_scorer.core.ranking.slates import Ranked
 from eddy_scorer.core.state.users import User
 from eddy_trainer.core.examples import Features, NextItem, Past, Shown
 from eddy_trainer.core.learner import ItemContent, LearnerPolicy

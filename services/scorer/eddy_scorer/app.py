@@ -15,7 +15,7 @@ from eddy.kafka.bus import Bus, Producer
 from eddy.metrics import COVERAGE, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
-from eddy_scorer.core.model.releases import ReleaseDesk
+from eddy_scorer.core.model.releases import ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.state.users import User
 from eddy_scorer.settings import ScorerSettings
@@ -24,11 +24,11 @@ from eddy_scorer.shell.follower import Follower
 from eddy_scorer.shell.freshness import Freshness
 from eddy_scorer.shell.intake import Intake
 from eddy_scorer.shell.publisher import Publisher
+from eddy_scorer.shell.request_queue import RequestQueue
 from eddy_scorer.shell.requests_reader import RequestsReader, Tickets
 from eddy_scorer.shell.serving import Pushes, Serving
 from eddy_scorer.shell.swapper import Swapper
 from eddy_scorer.shell.user_partitions import UserPartitions
-from eddy_scorer.shell.waiting_room import WaitingRoom
 
 _REBUILD_POLL_SEC = 0.02
 _EXPOSURE_SEC = 5.0
@@ -72,13 +72,15 @@ class Scorer:
         )
         self._knowledge = self.recommender.knowledge
         self._dead_letters = DeadLetters(bus, producer, clock)
-        self._desk = ReleaseDesk()
-        self._room = WaitingRoom(lambda user_id: self._knowledge.users.get(user_id).applied_offset)
-        self._pushes = Pushes(self.recommender, self._room, settings.scorer_push_limit)
+        self._staging = ReleaseStaging()
+        self._queue = RequestQueue(lambda user_id: self._knowledge.users.get(user_id).applied_offset)
+        self._pushes = Pushes(self.recommender, self._queue, settings.scorer_push_limit)
         freshness = Freshness()
         self._publisher = Publisher(producer, clock, tasks, freshness)
-        self._serving = Serving(self.recommender, self._room, self._publisher, clock, health, settings.scorer_max_batch)
-        apply = Intake(self.recommender, self._desk, self._user_changed).apply
+        self._serving = Serving(
+            self.recommender, self._queue, self._publisher, clock, health, settings.scorer_max_batch
+        )
+        apply = Intake(self.recommender, self._staging, self._user_changed).apply
 
         def follower(topic: str, on_batch: Callable[[], None] = lambda: None) -> Follower:
             return Follower(bus, topic, apply, self._dead_letters, on_batch, self._recovering)
@@ -88,7 +90,7 @@ class Scorer:
         )
         embeddings = follower(ITEM_EMBEDDINGS, self._notify_swapper)
         self._swapper = Swapper(
-            self.recommender, self._desk, embeddings.positions, self._dead_letters, freshness, self._serving.wake
+            self.recommender, self._staging, embeddings.positions, self._dead_letters, freshness, self._serving.wake
         )
         releases = follower(MODEL_RELEASES, self._notify_swapper)
         self._item_followers = [follower(ITEMS), follower(ITEM_FEATURES), embeddings, releases]
@@ -97,7 +99,7 @@ class Scorer:
             bus,
             settings,
             Tickets(scenarios, clock, settings.scorer_max_wait_ms),
-            self._room,
+            self._queue,
             self._users,
             self._dead_letters,
             self._serving.wake,
@@ -157,7 +159,7 @@ class Scorer:
                 users=len(self._knowledge.users),
                 partitions=sorted(self._users.assigned),
                 partitions_loaded=sorted(self._users.loaded),
-                waiting=len(self._room),
+                waiting=len(self._queue),
             )
             await asyncio.sleep(0.1)
 
@@ -167,12 +169,12 @@ class Scorer:
             self._health.beat()
 
     def _user_changed(self, user_id: str, former: User, user: User) -> None:
-        self._room.features_moved(user_id)
+        self._queue.features_moved(user_id)
         if user.partition in self._users.loaded:
             self._pushes.user_changed(user_id, former, user)
 
     def _partition_loaded(self, partition: int) -> None:
-        self._room.loaded(partition)
+        self._queue.loaded(partition)
         self._serving.wake()
 
     def _notify_swapper(self) -> None:

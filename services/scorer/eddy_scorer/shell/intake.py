@@ -7,7 +7,7 @@ from eddy.contract.message import Message
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
 from eddy.errors import PoisonError
 from eddy.metrics import REFUSED_RELEASES
-from eddy_scorer.core.model.releases import ReleaseDesk
+from eddy_scorer.core.model.releases import ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.state.users import User
 
@@ -21,9 +21,9 @@ class Intake:
     as it was.
     """
 
-    def __init__(self, recommender: Recommender, desk: ReleaseDesk, on_user: OnUser) -> None:
+    def __init__(self, recommender: Recommender, staging: ReleaseStaging, on_user: OnUser) -> None:
         self._recommender = recommender
-        self._desk = desk
+        self._staging = staging
         self._on_user = on_user
         knowledge = recommender.knowledge
         self._codecs = {name: Codec.for_topic(name) for name in (USER_FEATURES, ITEM_FEATURES, ITEMS, ITEM_EMBEDDINGS)}
@@ -32,7 +32,7 @@ class Intake:
             USER_FEATURES: knowledge.users.forget,
             ITEM_FEATURES: knowledge.forget_item_features,
             ITEMS: knowledge.withdraw_item,
-            ITEM_EMBEDDINGS: desk.stage_expiry,
+            ITEM_EMBEDDINGS: staging.stage_expiry,
         }
 
     def apply(self, message: Message) -> None:
@@ -57,7 +57,7 @@ class Intake:
         elif message.topic == ITEMS:
             self._recommender.apply_item(record)
         else:
-            self._desk.stage(record)
+            self._staging.stage(record)
 
     def _user(self, record: Record, partition: int) -> None:
         former = self._recommender.knowledge.users.get(record["user_id"])
@@ -69,7 +69,7 @@ class Intake:
         if not message.value:
             return
         try:
-            self._desk.offer(self._releases.decode(message.value), message, self._recommender.model_version)
+            self._staging.offer(self._releases.decode(message.value), message, self._recommender.model_version)
         except PoisonError as error:
             REFUSED_RELEASES.labels(error.reason).inc()
             raise

@@ -11,7 +11,7 @@ from eddy.kafka.bus import Producer, settle
 from eddy.metrics import CANDIDATES, HOP_SECONDS, REQUESTS, STAGE_SECONDS
 from eddy_scorer.shell.dead_letters import SERVICE
 from eddy_scorer.shell.freshness import Freshness
-from eddy_scorer.shell.waiting_room import Ticket
+from eddy_scorer.shell.request_queue import Ticket
 
 _REQUEST_TO_LIST = HOP_SECONDS.labels("request_to_list")
 

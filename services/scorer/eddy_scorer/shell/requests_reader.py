@@ -1,4 +1,4 @@
-"""recommendation-requests as a member of the consumer group: into the waiting room, and committed once answered."""
+"""recommendation-requests as a member of the consumer group: into the request queue, and committed once answered."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -18,8 +18,8 @@ from eddy_scorer.settings import ScorerSettings
 from eddy_scorer.shell.dead_letters import SERVICE, DeadLetters
 from eddy_scorer.shell.lag import observe_lag
 from eddy_scorer.shell.ledger import Ledger
+from eddy_scorer.shell.request_queue import RequestQueue, Ticket
 from eddy_scorer.shell.user_partitions import UserPartitions
-from eddy_scorer.shell.waiting_room import Ticket, WaitingRoom
 
 _BATCH_RECORDS = 500
 _POLL_MS = 500
@@ -69,7 +69,7 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         bus: Bus,
         settings: ScorerSettings,
         tickets: Tickets,
-        room: WaitingRoom,
+        queue: RequestQueue,
         users: UserPartitions,
         dead_letters: DeadLetters,
         wake: Callable[[], None],
@@ -78,7 +78,7 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         self._bus = bus
         self._settings = settings
         self._tickets = tickets
-        self._room = room
+        self._queue = queue
         self._users = users
         self._dead_letters = dead_letters
         self._wake = wake
@@ -104,7 +104,7 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                     messages = await reader.batch(_POLL_MS, _BATCH_RECORDS)
                     await self._take(messages)
                     observe_lag(self._bus, reader, messages)
-                    await self._room.has_room.wait()
+                    await self._queue.has_room.wait()
             finally:
                 await self._finish()
                 await self._commit()
@@ -129,7 +129,7 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         """Others may answer these now: let go of what is not being published."""
         partitions = {each.partition for each in revoked}
         self._revocations += 1
-        self._room.forget(partitions)
+        self._queue.forget(partitions)
         await self._finish()
         await self._commit()
         self.ledger.forget(partitions)
@@ -139,7 +139,7 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         partitions = {each.partition for each in assigned}
         self._users.assign(partitions)
         for partition in sorted(partitions & self._users.loaded):
-            self._room.loaded(partition)
+            self._queue.loaded(partition)
         self.joined = True
         log.info("partitions_assigned", partitions=sorted(partitions))
 
@@ -150,7 +150,7 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 return  # while one was refused: what is left is read again, by whoever has its partition
             self.ledger.take(message.partition, message.offset)
             try:
-                self._room.admit(self._tickets.of(message))
+                self._queue.admit(self._tickets.of(message))
             except PoisonError as error:
                 await self._refuse(message, error)
         if messages:

@@ -11,7 +11,7 @@ from eddy_scorer.core.ranking.request import PUSHED, Request
 from eddy_scorer.core.state.users import User
 from eddy_scorer.shell.dead_letters import SERVICE
 from eddy_scorer.shell.publisher import Publisher
-from eddy_scorer.shell.waiting_room import Ticket, WaitingRoom
+from eddy_scorer.shell.request_queue import RequestQueue, Ticket
 
 _BEAT_SEC = 1.0
 
@@ -22,14 +22,14 @@ class Serving:
     def __init__(
         self,
         recommender: Recommender,
-        room: WaitingRoom,
+        queue: RequestQueue,
         publisher: Publisher,
         clock: Clock,
         health: Health,
         max_batch: int,
     ) -> None:
         self._recommender = recommender
-        self._room = room
+        self._queue = queue
         self._publisher = publisher
         self._clock = clock
         self._health = health
@@ -45,17 +45,17 @@ class Serving:
         while True:
             await self._wait()
             self._expire()
-            while self._room.ready:
+            while self._queue.ready:
                 await self._turn(on_done)
                 self._expire()
             self._health.beat()
 
     def _expire(self) -> None:
         """However many are ready: whose time is up is answered with what there is."""
-        LATE_ANSWERS.inc(self._room.expire(self._clock.now_ms()))
+        LATE_ANSWERS.inc(self._queue.expire(self._clock.now_ms()))
 
     async def _turn(self, on_done: Callable[[Iterable[Ticket]], None]) -> None:
-        tickets = self._room.take(self._max_batch)
+        tickets = self._queue.take(self._max_batch)
         BATCH_RECORDS.labels(SERVICE).observe(len(tickets))
         records = self._recommender.recommend([ticket.request for ticket in tickets], self._clock.now_ms())
         await self._publisher.publish(tickets, records, on_done)
@@ -64,7 +64,7 @@ class Serving:
         await asyncio.sleep(0)
 
     async def _wait(self) -> None:
-        deadline = self._room.next_deadline()
+        deadline = self._queue.next_deadline()
         left = _BEAT_SEC if deadline is None else (deadline - self._clock.now_ms()) / 1000
         try:
             async with asyncio.timeout(min(max(left, 0.0), _BEAT_SEC)):
@@ -77,9 +77,9 @@ class Serving:
 class Pushes:
     """Pushes a list when a user's history grew, where the scenario of its newest interaction asks for that."""
 
-    def __init__(self, recommender: Recommender, room: WaitingRoom, limit: int) -> None:
+    def __init__(self, recommender: Recommender, queue: RequestQueue, limit: int) -> None:
         self._recommender = recommender
-        self._room = room
+        self._queue = queue
         self._limit = limit
 
     def user_changed(self, user_id: str, former: User, user: User) -> None:
@@ -91,7 +91,7 @@ class Pushes:
         scenario, at = newest
         found = knowledge.scenarios.get(scenario)
         if found and found.push:
-            self._room.push(Ticket(self._request(user_id, user, scenario, at)))
+            self._queue.push(Ticket(self._request(user_id, user, scenario, at)))
 
     def _request(self, user_id: str, user: User, scenario: str, at: int) -> Request:
         # The offset of the event makes the id: a push that is repeated after a crash has the same one.

@@ -8,7 +8,7 @@ import structlog
 from eddy.errors import PoisonError
 from eddy.metrics import MODEL_VERSION, REFUSED_RELEASES, SWAPS
 from eddy_scorer.core.model.graphs import OnnxModel
-from eddy_scorer.core.model.releases import Offer, ReleaseDesk
+from eddy_scorer.core.model.releases import Offer, ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.shell.dead_letters import DeadLetters
 from eddy_scorer.shell.freshness import Freshness
@@ -22,7 +22,7 @@ class Swapper:
     def __init__(
         self,
         recommender: Recommender,
-        desk: ReleaseDesk,
+        staging: ReleaseStaging,
         positions: Mapping[int, int],
         dead_letters: DeadLetters,
         freshness: Freshness,
@@ -30,7 +30,7 @@ class Swapper:
     ) -> None:
         self._freshness = freshness
         self._recommender = recommender
-        self._desk = desk
+        self._staging = staging
         self._positions = positions
         self._dead_letters = dead_letters
         self._on_swap = on_swap
@@ -49,7 +49,7 @@ class Swapper:
 
     async def take_due(self) -> None:
         """Take the newest release that is complete, if there is one."""
-        while offer := self._desk.due(self._positions):
+        while offer := self._staging.due(self._positions):
             try:
                 model = await asyncio.to_thread(OnnxModel.load, offer.release)
             except PoisonError as error:
@@ -62,14 +62,14 @@ class Swapper:
         knowledge = self._recommender.knowledge
         first = self._recommender.model is None
         # At the start compaction may have left an item nothing but a row of a later version.
-        also = self._desk.staged_items() if first else []
-        rows = self._desk.rows_for(offer.version, frozenset(item for item in also if not knowledge.has_vector(item)))
+        also = self._staging.staged_items() if first else []
+        rows = self._staging.rows_for(offer.version, frozenset(item for item in also if not knowledge.has_vector(item)))
         if rows.item_ids:
             knowledge.apply_rows(rows.item_ids, rows.vectors, rows.bias)
         if rows.dropped:
             knowledge.drop_rows(rows.dropped)
         self._recommender.model = model
-        self._desk.taken(offer)
+        self._staging.taken(offer)
         self._freshness.taken(
             offer.version, offer.release["released_at"], int(offer.release["metrics"].get("acted_at", 0))
         )
@@ -79,7 +79,7 @@ class Swapper:
         self._on_swap()
 
     async def _refuse(self, offer: Offer, error: PoisonError) -> None:
-        self._desk.refused(offer)
+        self._staging.refused(offer)
         REFUSED_RELEASES.labels(error.reason).inc()
         log.warning("release_refused", version=offer.version, reason=error.reason, detail=error.detail)
         await self._dead_letters.refuse(offer.message, error)

@@ -51,7 +51,7 @@ class Offer:
         return all(positions.get(partition, 0) >= offset for partition, offset in needed)
 
 
-class ReleaseDesk:
+class ReleaseStaging:
     """Keeps item rows by version until a release takes them, and the newest releases until one is taken.
 
     A release may be taken when item-embeddings has been read to the offsets that it names: all its rows are here then.

@@ -15,9 +15,9 @@ from eddy_scorer.core.model.model import Model
 from eddy_scorer.core.ranking.batch import Batch, Candidates, Encoded
 from eddy_scorer.core.ranking.features import Features, Relations
 from eddy_scorer.core.ranking.filters import Blocked, ExcludedFilter, QueryFilter, SeenFilter
-from eddy_scorer.core.ranking.lists import Lists, Ranked
 from eddy_scorer.core.ranking.pipeline import Pipeline
 from eddy_scorer.core.ranking.request import Request
+from eddy_scorer.core.ranking.slates import Ranked, Slates
 from eddy_scorer.core.state.arrays import F32, FIRST_CAPACITY, I32, I64, Bool
 from eddy_scorer.core.state.counting import counting_scores
 from eddy_scorer.core.state.knowledge import Knowledge
@@ -56,7 +56,7 @@ class Recommender:
         self._filters = (SeenFilter(self.knowledge.catalogue), ExcludedFilter(self.knowledge.catalogue))
         self._query = QueryFilter(self.knowledge.catalogue, self.knowledge.meaning)
         self._blocked = Blocked()
-        self._lists = Lists(self.knowledge)
+        self._slates = Slates(self.knowledge)
 
     @property
     def model_version(self) -> int:
@@ -88,7 +88,7 @@ class Recommender:
             return []
         users = [self.knowledge.users.get(request.user_id) for request in requests]
         with self._ranked(requests, users) as (batch, ranked), self._timer("policy"):
-            return self._lists.build(batch, ranked, self.model_version, served_at)
+            return self._slates.build(batch, ranked, self.model_version, served_at)
 
     def rank(self, requests: Sequence[Request], users: Sequence[User]) -> Ranked:
         """The considered candidates in order, before any policy, for users as they are given: what evaluation looks at."""

@@ -26,7 +26,7 @@ class Ranked:
     ranking: I64
 
 
-class Lists:
+class Slates:
     """Builds `recommendations` records."""
 
     def __init__(self, knowledge: Knowledge) -> None:

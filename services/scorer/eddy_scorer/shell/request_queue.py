@@ -24,7 +24,7 @@ class Ticket:
     answer_by: int = 0
 
 
-class WaitingRoom:
+class RequestQueue:
     """Holds requests whose user's features are not far enough until they are, or until `answer_by` (wall clock, milliseconds).
 
     Requests of partitions whose users are still being loaded wait for that, whatever their deadline: nothing true could be said.
