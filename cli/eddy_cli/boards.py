@@ -1,8 +1,9 @@
 """The boards of Grafana, written from code: `make boards` puts them into observability/boards.
 
-Loop: is it turning, and how fresh. Learning: is it getting better, scenario by scenario. Services: is everything healthy.
+Loop: does it run, and how fresh are its recommendations. Learning: does the model get better, by scenario. Services: are they healthy.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -12,6 +13,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import LegendPlacement
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef
 
+from eddy.metrics import FORMER_NAMES
 from eddy.paths import REPO_ROOT
 
 FOLDER = REPO_ROOT / "observability" / "boards"
@@ -21,7 +23,7 @@ WIDTH, HEIGHT = 8, 7  # of 24 columns
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A graph: what it shows in one sentence, its queries by legend, and the unit of its axis."""
+    """A graph: one sentence about it, its queries by legend, and the unit of its axis."""
 
     title: str
     says: str
@@ -50,11 +52,18 @@ def quantiles(metric: str, by: str = "", among: str = "") -> dict[str, str]:
     }
 
 
+def with_former_names(query: str) -> str:
+    """The query, answered by a service of the former version too: each renamed metric `or` its former name, series by series."""
+    for name, former in FORMER_NAMES.items():
+        query = re.sub(rf"(rate\()?\b{name}\b(\[\w+\]\))?", rf"(\g<0> or \g<1>{former}\g<2>)", query)
+    return query
+
+
 LOOP = Board(
     "Eddy: Loop",
-    "Is it turning, and how fresh is what it serves?",
+    "Does the loop run, and how fresh are its recommendations?",
     {
-        "Is it turning?": [
+        "Does the loop run?": [
             Panel(
                 "Events",
                 "Events applied to user features, by action.",
@@ -62,9 +71,9 @@ LOOP = Board(
                 "ops",
             ),
             Panel(
-                "Lists",
-                "Lists published, by scenario.",
-                {"{{scenario}}": "sum by (scenario) (rate(eddy_scorer_lists_total[1m]))"},
+                "Slates",
+                "Slates published, by scenario.",
+                {"{{scenario}}": "sum by (scenario) (rate(eddy_scorer_slates_total[1m]))"},
                 "ops",
             ),
             Panel(
@@ -75,12 +84,12 @@ LOOP = Board(
             ),
             Panel(
                 "Model version",
-                "The newest release and the one that serves: they should rise together.",
+                "Version of the newest release and of the serving one. Both should rise together.",
                 {"released": "max(eddy_trainer_model_version)", "serving": "min(eddy_scorer_model_version > 0)"},
             ),
             Panel(
                 "Releases",
-                "Releases published, held by the gate, rolled back, and refused by the scorer, a minute.",
+                "Releases per minute: published, held back by the release gate, rolled back, refused by the scorer.",
                 {
                     "published": "60 * sum(rate(eddy_trainer_releases_total[1m]))",
                     "held": "60 * sum(rate(eddy_trainer_held_releases_total[1m])) or vector(0)",
@@ -90,87 +99,87 @@ LOOP = Board(
             ),
             Panel(
                 "Sources",
-                "Places of lists, by the source of their candidate.",
-                {"{{source}}": "sum by (source) (rate(eddy_scorer_shown_candidates_total[1m]))"},
+                "Items in published slates, by candidate source.",
+                {"{{source}}": "sum by (source) (rate(eddy_scorer_slate_items_total[1m]))"},
                 "ops",
             ),
         ],
-        "How fresh is it?": [
+        "How fresh are the recommendations?": [
             Panel(
-                "Action to list, end to end",
-                "From an action's arrival in Kafka to the first list by weights that learned from it.",
+                "Action to slate, end to end",
+                "From an action's arrival in Kafka to the first slate ranked by weights trained on it.",
                 quantiles("eddy_loop_seconds"),
                 "s",
             ),
             Panel(
-                "Hops, 95th percentile",
-                "Where the time goes. What people take between a list and its impression is theirs.",
+                "Delays of the loop, 95th percentile",
+                "Delay of each stage of the loop. `slate_to_impression` is the time that people take.",
                 {"{{hop}}": "histogram_quantile(0.95, sum by (le, hop) (rate(eddy_loop_hop_seconds_bucket[1m])))"},
                 "s",
             ),
             Panel(
-                "Request to list",
-                "From a request's arrival in Kafka to the publication of its list.",
-                quantiles("eddy_loop_hop_seconds", among='{hop="request_to_list"}'),
+                "Request to slate",
+                "From a request's arrival in Kafka to the publication of its slate.",
+                quantiles("eddy_loop_hop_seconds", among='{hop=~"request_to_slate|request_to_list"}'),
                 "s",
             ),
         ],
-        "Do the books balance?": [
+        "Does every impression get its label?": [
             Panel(
-                "Ledger",
-                "Shown = labelled + open, since each joiner started.",
+                "Impression ledger",
+                "Impressions = labelled + open, since each joiner started.",
                 {
-                    "shown": "sum(eddy_joiner_shown_total)",
+                    "impressions": "sum(eddy_joiner_impressions_total)",
                     "labelled": "sum(eddy_joiner_labels_total)",
-                    "open": "sum(eddy_joiner_open_items)",
+                    "open": "sum(eddy_joiner_open_impressions)",
                 },
             ),
             Panel(
-                "Difference",
-                "Shown less labelled less open: always nothing.",
+                "Unaccounted impressions",
+                "Impressions minus labelled minus open. Always 0.",
                 {
-                    "difference": (
-                        "sum(eddy_joiner_shown_total) - sum(eddy_joiner_labels_total) - sum(eddy_joiner_open_items)"
+                    "unaccounted": (
+                        "sum(eddy_joiner_impressions_total) - sum(eddy_joiner_labels_total) - sum(eddy_joiner_open_impressions)"
                     )
                 },
             ),
             Panel(
                 "Examples",
-                "Examples that the trainer took in, by kind.",
+                "Training examples consumed, by kind.",
                 {"{{kind}}": "sum by (kind) (rate(eddy_trainer_examples_total[1m]))"},
                 "ops",
             ),
         ],
-        "What is acted on?": [
+        "Which recommendations are clicked?": [
             Panel(
                 "CTR by scenario",
-                "Share of shown items that are labelled positive.",
+                "Share of impressions labelled positive.",
                 {
                     "{{scenario}}": (
-                        "sum by (scenario) (rate(eddy_joiner_places_acted_on_total[5m]))"
-                        " / sum by (scenario) (rate(eddy_joiner_places_shown_total[5m]))"
+                        "sum by (scenario) (rate(eddy_joiner_position_interactions_total[5m]))"
+                        " / sum by (scenario) (rate(eddy_joiner_position_impressions_total[5m]))"
                     )
                 },
                 "percentunit",
             ),
             Panel(
                 "CTR by source",
-                "The same by the source that brought the item: `random` is what chance is worth.",
+                "Share of impressions labelled positive, by candidate source. `random` is the rate of items chosen at random.",
                 {
                     "{{source}}": (
-                        "sum by (source) (rate(eddy_joiner_places_acted_on_total[5m]))"
-                        " / sum by (source) (rate(eddy_joiner_places_shown_total[5m]))"
+                        "sum by (source) (rate(eddy_joiner_position_interactions_total[5m]))"
+                        " / sum by (source) (rate(eddy_joiner_position_impressions_total[5m]))"
                     )
                 },
                 "percentunit",
             ),
             Panel(
-                "CTR by place",
-                "The same by the place of the list, from 0.",
+                "CTR by position",
+                "Share of impressions labelled positive, by position in the slate, from 0.",
                 {
                     "{{position}}": (
-                        "sum by (position) (rate(eddy_joiner_places_acted_on_total[5m]))"
-                        " / sum by (position) (rate(eddy_joiner_places_shown_total[5m]))"
+                        "sum by (position) (rate(eddy_joiner_position_interactions_total[5m]))"
+                        " / sum by (position) (rate(eddy_joiner_position_impressions_total[5m]))"
                     )
                 },
                 "percentunit",
@@ -181,71 +190,74 @@ LOOP = Board(
 
 LEARNING = Board(
     "Eddy: Learning",
-    "Is it getting better, scenario by scenario?",
+    "Does the model get better, by scenario?",
     {
-        "Before it is learned from, every example is predicted": [
+        "Quality, measured on each example before training on it": [
             Panel(
-                "Log-loss of shown items",
-                "By the weights that serve and by those in training, over the last window.",
+                "Log-loss of impressions",
+                "Of the serving weights and of those in training, over the last window.",
                 {"{{scenario}}, {{model}}": "eddy_trainer_progressive_log_loss"},
             ),
             Panel(
                 "AUC",
-                "Of the chance of the main action over the last shown items of each scenario.",
+                "Of the predicted probability of the main action, over the last impressions of each scenario.",
                 {"{{scenario}}": "eddy_trainer_progressive_auc"},
             ),
             Panel(
                 "Calibration",
-                "Predicted over observed share of the main action: 1 is right.",
+                "Predicted probability of the main action divided by its observed rate. 1 is calibrated.",
                 {"{{scenario}}": "eddy_trainer_progressive_calibration"},
             ),
             Panel(
                 "NDCG@10",
-                "Of the item that was chosen, among those considered.",
+                "Of the chosen item among the candidates.",
                 {"{{scenario}}": "eddy_trainer_progressive_ndcg_at_10"},
             ),
             Panel(
                 "HR@10",
-                "Share of chosen items among the first 10 of those considered.",
+                "Share of chosen items that rank among the first 10 candidates.",
                 {"{{scenario}}": "eddy_trainer_progressive_hr_at_10"},
                 "percentunit",
             ),
             Panel(
                 "List-wise loss",
-                "Of the ranker, over the last window.",
+                "Of the ranker on next-item examples, over the last window.",
                 {"loss": "max(eddy_trainer_progressive_next_item_loss)"},
             ),
         ],
-        "What it learns from, and how": [
+        "Training": [
             Panel(
                 "Gradient steps",
-                "Steps by part, and replayed ones left out because the trainer lags.",
+                "Steps by part of the model, and rehearsal steps skipped because the trainer lags.",
                 {
                     "{{part}}": "sum by (part) (rate(eddy_trainer_steps_total[1m]))",
-                    "left out": "sum(rate(eddy_trainer_shed_replay_steps_total[1m]))",
+                    "skipped": "sum(rate(eddy_trainer_shed_rehearsal_steps_total[1m]))",
                 },
                 "ops",
             ),
             Panel(
-                "Item rows published",
-                "Rows that moved, or that a new process says again.",
+                "Item embeddings published",
+                "Embeddings that changed. A new process publishes all of them once.",
                 {"rows": "sum(rate(eddy_trainer_rows_published_total[1m]))"},
                 "ops",
             ),
             Panel(
-                "Time of a release", "To build, check and publish one.", quantiles("eddy_trainer_release_seconds"), "s"
+                "Duration of a release",
+                "Of building, checking and publishing it.",
+                quantiles("eddy_trainer_release_seconds"),
+                "s",
             ),
         ],
-        "What becomes of the catalogue": [
+        "Catalogue": [
             Panel(
                 "Coverage",
-                "Share of a scenario's items that stood in lists of late; the mean of the workers, each since it started.",
+                "Share of the scenario's catalogue in recent slates. Mean over workers, each since it started.",
                 {"{{scenario}}": "avg by (scenario) (eddy_scorer_catalogue_coverage)"},
                 "percentunit",
             ),
             Panel(
                 "Exposure Gini",
-                "How unequally items are listed: 0 is all alike, 1 is one item alone; the mean of the workers.",
+                "Inequality of recommendations between items: 0 is all equally often, 1 is one item only. Mean over workers.",
                 {"{{scenario}}": "avg by (scenario) (eddy_scorer_exposure_gini)"},
             ),
         ],
@@ -254,18 +266,18 @@ LEARNING = Board(
 
 SERVICES = Board(
     "Eddy: Services",
-    "Is everything healthy?",
+    "Are the services healthy?",
     {
-        "Up and keeping up": [
-            Panel("Up", "Workers that answer.", {"{{service}}": "sum by (service) (up)"}),
+        "Health and lag": [
+            Panel("Up", "Workers that answer Prometheus.", {"{{service}}": "sum by (service) (up)"}),
             Panel(
                 "Lag",
-                "Records behind the end of the topic.",
+                "Records between the consumer's position and the end of the topic.",
                 {"{{service}} {{topic}}": "sum by (service, topic) (eddy_consumer_lag_records)"},
             ),
             Panel(
                 "Dead letters",
-                "Inputs refused, by reason, a minute.",
+                "Messages refused per minute, by reason.",
                 {
                     "{{service}} {{reason}}": (
                         "60 * sum by (service, reason) (rate(eddy_dead_letters_total[5m])) or vector(0)"
@@ -280,15 +292,15 @@ SERVICES = Board(
             ),
             Panel(
                 "Restarts",
-                "How often a service was started anew in the last five minutes.",
+                "Process restarts in the last five minutes.",
                 {"{{service}}": "sum by (service) (changes(process_start_time_seconds[5m]))"},
             ),
-            Panel("Batches", "Records in a batch.", quantiles("eddy_batch_records", "service")),
+            Panel("Batches", "Records per batch.", quantiles("eddy_batch_records", "service")),
         ],
         "Speed": [
             Panel(
                 "Stages, 95th percentile",
-                "Time a batch spends in a stage.",
+                "Duration of each stage of a batch.",
                 {
                     "{{service}} {{stage}}": (
                         "histogram_quantile(0.95, sum by (le, service, stage) (rate(eddy_stage_seconds_bucket[1m])))"
@@ -298,7 +310,7 @@ SERVICES = Board(
             ),
             Panel(
                 "HTTP, 95th percentile",
-                "Time to answer at the gateway.",
+                "Duration of a request at the gateway, by route.",
                 {
                     "{{route}}": "histogram_quantile(0.95, sum by (le, route) (rate(eddy_gateway_http_seconds_bucket[1m])))"
                 },
@@ -306,17 +318,22 @@ SERVICES = Board(
             ),
             Panel(
                 "HTTP answers",
-                "By status.",
+                "Answers of the gateway, by status.",
                 {"{{status}}": "sum by (status) (rate(eddy_gateway_http_requests_total[1m]))"},
                 "ops",
             ),
         ],
-        "What it costs": [
-            Panel("CPU", "Cores.", {"{{service}}": "sum by (service) (rate(process_cpu_seconds_total[1m]))"}),
-            Panel("Memory", "Resident.", {"{{service}}": "sum by (service) (process_resident_memory_bytes)"}, "bytes"),
+        "Resources": [
+            Panel("CPU", "Cores in use.", {"{{service}}": "sum by (service) (rate(process_cpu_seconds_total[1m]))"}),
+            Panel(
+                "Memory",
+                "Resident memory.",
+                {"{{service}}": "sum by (service) (process_resident_memory_bytes)"},
+                "bytes",
+            ),
             Panel(
                 "State",
-                "Users and items with state.",
+                "Users and items whose state the features workers hold.",
                 {"users": "sum(eddy_features_users)", "items": "sum(eddy_features_items)"},
             ),
         ],
@@ -367,9 +384,9 @@ def _panel(panel: Panel) -> timeseries.Panel:
         .fill_opacity(8)
         .legend(common.VizLegendOptions().show_legend(True).placement(LegendPlacement.BOTTOM))
     )
-    # Grafana tells the answers of a panel's queries apart by these letters.
+    # Grafana identifies the answers of a panel's queries by these letters.
     for letter, (legend, query) in zip(ascii_uppercase, panel.queries.items(), strict=False):
-        made.with_target(prometheus.Dataquery().ref_id(letter).expr(query).legend_format(legend))
+        made.with_target(prometheus.Dataquery().ref_id(letter).expr(with_former_names(query)).legend_format(legend))
     return made
 
 

@@ -6,17 +6,36 @@ a source one of SOURCES. Each process exposes all of them; those of other servic
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# event -> features -> list -> impression -> label -> gradient -> release -> first list by it. A list is made upon request, so its hop
-# begins there; `list_to_impression` is the time that people take.
+# The stages of one turn of the loop: event, features, slate, impression, label, training, publication of a release, first slate by it.
+# A slate is made on request, so its stage starts at the request; `slate_to_impression` is the time that people take.
 HOPS = (
     "event_to_features",
-    "request_to_list",
-    "list_to_impression",
+    "request_to_slate",
+    "slate_to_impression",
     "action_to_label",
-    "label_to_gradient",
-    "gradient_to_release",
-    "release_to_list",
+    "training_delay",
+    "publish_delay",
+    "activation_delay",
 )
+
+# Former names of metrics, by their new ones. Boards and alerts query both, so that they work while services of both versions run.
+FORMER_NAMES = {
+    "eddy_scorer_slates_total": "eddy_scorer_lists_total",
+    "eddy_scorer_slate_items_total": "eddy_scorer_shown_candidates_total",
+    "eddy_scorer_activated_releases_total": "eddy_scorer_swaps_total",
+    "eddy_joiner_impressions_total": "eddy_joiner_shown_total",
+    "eddy_joiner_position_impressions_total": "eddy_joiner_places_shown_total",
+    "eddy_joiner_position_interactions_total": "eddy_joiner_places_acted_on_total",
+    "eddy_joiner_open_impressions": "eddy_joiner_open_items",
+    "eddy_trainer_shed_rehearsal_steps_total": "eddy_trainer_shed_replay_steps_total",
+}
+FORMER_HOPS = {
+    "request_to_slate": "request_to_list",
+    "slate_to_impression": "list_to_impression",
+    "training_delay": "label_to_gradient",
+    "publish_delay": "gradient_to_release",
+    "activation_delay": "release_to_list",
+}
 
 _LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _FRESHNESS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -24,85 +43,94 @@ _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 # Every service
 DEAD_LETTERS = Counter(
-    "eddy_dead_letters_total", "Inputs refused and kept in dead-letters.", ["service", "topic", "reason"]
+    "eddy_dead_letters_total", "Messages refused and written to dead-letters.", ["service", "topic", "reason"]
 )
 RECORDS = Counter("eddy_records_total", "Records consumed.", ["service", "topic"])
-LAG = Gauge("eddy_consumer_lag_records", "Records behind the end of the partition.", ["service", "topic", "partition"])
+LAG = Gauge(
+    "eddy_consumer_lag_records",
+    "Records between the consumer and the end of the partition.",
+    ["service", "topic", "partition"],
+)
 BATCH_RECORDS = Histogram("eddy_batch_records", "Records per batch.", ["service"], buckets=_BATCH)
 STAGE_SECONDS = Histogram(
-    "eddy_stage_seconds", "Time a batch spends in a stage.", ["service", "stage"], buckets=_LATENCY
+    "eddy_stage_seconds", "Duration of a stage of one batch.", ["service", "stage"], buckets=_LATENCY
 )
-RESTARTS = Counter("eddy_worker_restarts_total", "Workers restarted after a failure.", ["service"])
+RESTARTS = Counter("eddy_worker_restarts_total", "Workers restarted after a failure of theirs.", ["service"])
 HOP_SECONDS = Histogram(
-    "eddy_loop_hop_seconds", "Freshness: how long the loop takes from one hop to the next.", ["hop"], buckets=_FRESHNESS
+    "eddy_loop_hop_seconds", "Delay between two consecutive stages of the loop.", ["hop"], buckets=_FRESHNESS
 )
 LOOP_SECONDS = Histogram(
     "eddy_loop_seconds",
-    "Freshness, end to end: from an action's arrival in Kafka to the first list by weights that learned from it.",
+    "End-to-end delay of the loop: from an action's arrival in Kafka to the first slate ranked by weights trained on it.",
     buckets=_FRESHNESS,
 )
 
 # features
 EVENTS = Counter("eddy_features_events_total", "Events applied to user features.", ["scenario", "action"])
-DUPLICATES = Counter("eddy_features_duplicates_total", "Events dropped because their id was seen before.")
-USERS = Gauge("eddy_features_users", "Users with state on this instance.")
-ITEMS_WITH_STATE = Gauge("eddy_features_items", "Items with state on this instance.")
+DUPLICATES = Counter("eddy_features_duplicates_total", "Events dropped because their event_id was already applied.")
+USERS = Gauge("eddy_features_users", "Users whose state this instance holds.")
+ITEMS_WITH_STATE = Gauge("eddy_features_items", "Items whose state this instance holds.")
 
 # scorer
-REQUESTS = Counter("eddy_scorer_lists_total", "Lists published.", ["scenario", "trigger"])
-CANDIDATES = Counter(
-    "eddy_scorer_shown_candidates_total", "Places of lists filled, by candidate source.", ["scenario", "source"]
+SLATES = Counter("eddy_scorer_slates_total", "Slates published.", ["scenario", "trigger"])
+SLATE_ITEMS = Counter(
+    "eddy_scorer_slate_items_total", "Items in published slates, by candidate source.", ["scenario", "source"]
 )
-MODEL_VERSION = Gauge("eddy_scorer_model_version", "Version of the release that serves; 0 is counts alone.")
-SWAPS = Counter("eddy_scorer_swaps_total", "Releases taken live.")
-REFUSED_RELEASES = Counter("eddy_scorer_refused_releases_total", "Releases not taken.", ["reason"])
+MODEL_VERSION = Gauge(
+    "eddy_scorer_model_version", "Version of the release that serves; 0 is the popularity fallback, with no model yet."
+)
+ACTIVATED_RELEASES = Counter("eddy_scorer_activated_releases_total", "Releases activated by this scorer.")
+REFUSED_RELEASES = Counter("eddy_scorer_refused_releases_total", "Releases refused by this scorer.", ["reason"])
 COVERAGE = Gauge(
     "eddy_scorer_catalogue_coverage",
-    "Share of the items of a scenario that stood in lists of this worker of late.",
+    "Share of the scenario's catalogue that this worker recommended in its recent slates.",
     ["scenario"],
 )
 EXPOSURE_GINI = Gauge(
     "eddy_scorer_exposure_gini",
-    "Gini coefficient of how often the items of a scenario stood in lists of this worker of late: 0 is all alike.",
+    "Gini coefficient of how often this worker recommended each item of the scenario recently: 0 is all equally often.",
     ["scenario"],
 )
 LATE_ANSWERS = Counter(
-    "eddy_scorer_deadline_answers_total", "Requests answered at their deadline without the features they waited for."
+    "eddy_scorer_deadline_answers_total",
+    "Requests answered at their deadline without the user features they waited for.",
 )
 
 # joiner
-SHOWN = Counter("eddy_joiner_shown_total", "Items shown.", ["scenario"])
-LABELS = Counter("eddy_joiner_labels_total", "Labels given to shown items.", ["scenario", "label"])
-PLACES_SHOWN = Counter(
-    "eddy_joiner_places_shown_total",
-    "Shown items by the source and the place of the list.",
+IMPRESSIONS = Counter("eddy_joiner_impressions_total", "Impressions: items shown to users.", ["scenario"])
+LABELS = Counter("eddy_joiner_labels_total", "Labels assigned to impressions.", ["scenario", "label"])
+POSITION_IMPRESSIONS = Counter(
+    "eddy_joiner_position_impressions_total",
+    "Impressions, by candidate source and position in the slate.",
     ["scenario", "source", "position"],
 )
-PLACES_ACTED_ON = Counter(
-    "eddy_joiner_places_acted_on_total",
-    "Shown items that were labelled positive, by the source and the place of the list.",
+POSITION_INTERACTIONS = Counter(
+    "eddy_joiner_position_interactions_total",
+    "Impressions labelled positive, by candidate source and position in the slate.",
     ["scenario", "source", "position"],
 )
-UPGRADES = Counter("eddy_joiner_upgrades_total", "Upgrade examples.", ["scenario", "action"])
-NEXT_ITEMS = Counter("eddy_joiner_next_items_total", "Next-item examples.", ["scenario", "origin"])
+UPGRADES = Counter("eddy_joiner_upgrades_total", "Upgrade examples written.", ["scenario", "action"])
+NEXT_ITEMS = Counter("eddy_joiner_next_items_total", "Next-item examples written.", ["scenario", "origin"])
 SKIPPED = Counter(
-    "eddy_joiner_skipped_total", "User events passed over because the features service dead-letters them.", ["reason"]
+    "eddy_joiner_skipped_total", "User events skipped because the features service dead-letters them.", ["reason"]
 )
-OPEN = Gauge("eddy_joiner_open_items", "Shown items that have no label yet.", ["partition"])
+OPEN_IMPRESSIONS = Gauge("eddy_joiner_open_impressions", "Impressions without a label yet.", ["partition"])
 HANDED_OVER = Counter(
     "eddy_joiner_handed_over_total",
-    "Items that were open when their partition went to another instance, which counts them as shown.",
+    "Open impressions handed over with their partition; the new instance counts them in eddy_joiner_impressions_total.",
 )
 WATERMARK = Gauge(
-    "eddy_joiner_watermark_seconds", "Event time that windows are judged at, seconds since the epoch.", ["partition"]
+    "eddy_joiner_watermark_seconds",
+    "Watermark: event time that attribution windows close at, in seconds since the epoch.",
+    ["partition"],
 )
 
 # trainer
-EXAMPLES = Counter("eddy_trainer_examples_total", "Examples learned from.", ["kind"])
-STEPS = Counter("eddy_trainer_steps_total", "Gradient steps.", ["part"])
+EXAMPLES = Counter("eddy_trainer_examples_total", "Training examples consumed.", ["kind"])
+STEPS = Counter("eddy_trainer_steps_total", "Gradient steps taken.", ["part"])
 PROGRESSIVE_LOG_LOSS = Gauge(
     "eddy_trainer_progressive_log_loss",
-    "Progressive log-loss of shown items over the last window.",
+    "Progressive log-loss of impressions over the last window.",
     ["scenario", "model"],
 )
 PROGRESSIVE_NEXT_ITEM_LOSS = Gauge(
@@ -110,37 +138,41 @@ PROGRESSIVE_NEXT_ITEM_LOSS = Gauge(
 )
 PROGRESSIVE_AUC = Gauge(
     "eddy_trainer_progressive_auc",
-    "AUC of the serving model's chance of the main action over the last shown items.",
+    "AUC of the serving model's probability of the main action, over the last impressions.",
     ["scenario"],
 )
 PROGRESSIVE_CALIBRATION = Gauge(
     "eddy_trainer_progressive_calibration",
-    "Mean predicted chance of the main action over its observed share.",
+    "Mean predicted probability of the main action divided by its observed rate: 1 is calibrated.",
     ["scenario"],
 )
 PROGRESSIVE_NDCG = Gauge(
-    "eddy_trainer_progressive_ndcg_at_10", "NDCG@10 of the item that was chosen, among those considered.", ["scenario"]
+    "eddy_trainer_progressive_ndcg_at_10", "NDCG@10 of the chosen item among the candidates.", ["scenario"]
 )
 PROGRESSIVE_HR = Gauge(
     "eddy_trainer_progressive_hr_at_10",
-    "Share of chosen items that are among the first 10 of those considered.",
+    "HR@10: share of chosen items that rank among the first 10 candidates.",
     ["scenario"],
 )
-TRAINER_VERSION = Gauge("eddy_trainer_model_version", "Version of the newest release.")
+TRAINER_VERSION = Gauge("eddy_trainer_model_version", "Version of the newest release that was published.")
 RELEASES = Counter("eddy_trainer_releases_total", "Releases published.")
-HELD_RELEASES = Counter("eddy_trainer_held_releases_total", "Candidates that the release gate held.", ["reason"])
+HELD_RELEASES = Counter(
+    "eddy_trainer_held_releases_total", "Release candidates that the release gate held back.", ["reason"]
+)
 ROLLED_BACK_RELEASES = Counter(
     "eddy_trainer_rolled_back_releases_total",
-    "Times that the ranker went back to a release: to one that proved good (log_loss), or to what serves where all since was held (held).",
+    "Rollbacks of the ranker: to the last known good release (log_loss), or to the serving one when the gate held all later ones (held).",
     ["reason"],
 )
-ROWS_PUBLISHED = Counter("eddy_trainer_rows_published_total", "Item rows published.")
-SHED_REPLAY = Counter("eddy_trainer_shed_replay_steps_total", "Replay steps left out because the trainer lags.")
-RELEASE_SECONDS = Histogram(
-    "eddy_trainer_release_seconds", "Time to build, check and publish a release.", buckets=_LATENCY
+ROWS_PUBLISHED = Counter("eddy_trainer_rows_published_total", "Item embeddings published.")
+SHED_REHEARSAL_STEPS = Counter(
+    "eddy_trainer_shed_rehearsal_steps_total", "Rehearsal steps skipped because the trainer lags."
 )
-CHECKPOINT_SECONDS = Histogram("eddy_trainer_checkpoint_seconds", "Time to write a checkpoint.", buckets=_LATENCY)
+RELEASE_SECONDS = Histogram(
+    "eddy_trainer_release_seconds", "Duration of building, checking and publishing a release.", buckets=_LATENCY
+)
+CHECKPOINT_SECONDS = Histogram("eddy_trainer_checkpoint_seconds", "Duration of writing a checkpoint.", buckets=_LATENCY)
 
 # gateway
 HTTP_REQUESTS = Counter("eddy_gateway_http_requests_total", "HTTP requests answered.", ["route", "status"])
-HTTP_SECONDS = Histogram("eddy_gateway_http_seconds", "Time to answer an HTTP request.", ["route"], buckets=_LATENCY)
+HTTP_SECONDS = Histogram("eddy_gateway_http_seconds", "Duration of an HTTP request.", ["route"], buckets=_LATENCY)

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 import pytest
 import yaml
 
+from eddy.metrics import FORMER_HOPS, FORMER_NAMES, HOPS
 from eddy.paths import REPO_ROOT
-from eddy_cli.boards import BOARDS, FOLDER, as_json
+from eddy_cli.boards import BOARDS, FOLDER, as_json, with_former_names
 from eddy_cli.ports import HOST
 from eddy_cli.prometheus import Prometheus, binary, running_prometheus
 from tests.cli.processes import command
@@ -42,6 +43,30 @@ def test_the_queries_of_a_panel_are_told_apart(name: str) -> None:
         letters = [target["refId"] for target in panel["targets"]]
         assert all(letters)
         assert len(set(letters)) == len(letters)
+
+
+def test_renamed_metrics_are_queried_by_both_names_series_by_series() -> None:
+    query = "sum by (scenario) (rate(eddy_scorer_slates_total[1m])) + eddy_joiner_open_impressions"
+    assert with_former_names(query) == (
+        "sum by (scenario) ((rate(eddy_scorer_slates_total[1m]) or rate(eddy_scorer_lists_total[1m])))"
+        " + (eddy_joiner_open_impressions or eddy_joiner_open_items)"
+    )
+    assert with_former_names("rate(eddy_records_total[1m])") == "rate(eddy_records_total[1m])"
+
+
+def test_every_query_of_a_renamed_metric_or_hop_has_its_former_name_too() -> None:
+    assert set(FORMER_HOPS) < set(HOPS)
+    texts = [(FOLDER / f"{name}.json").read_text() for name in BOARDS]
+    queries = [
+        target["expr"] for text in texts for panel in json.loads(text)["panels"] for target in panel.get("targets", ())
+    ]
+    (group,) = yaml.safe_load((OBSERVABILITY / "alerts.yml").read_text())["groups"]
+    queries += [rule["expr"] for rule in group["rules"]]
+    for new, former in FORMER_NAMES.items() | FORMER_HOPS.items():
+        for query in queries:
+            assert query.count(new) == query.count(former), query
+    assert any(former in query for query in queries for former in FORMER_NAMES.values())
+    assert any(former in query for query in queries for former in FORMER_HOPS.values())
 
 
 def test_alerts_go_off_when_they_should() -> None:

@@ -405,8 +405,8 @@ def test_lists_are_let_go_where_no_event_ever_came() -> None:
 
 def test_books_balance_in_each_process_over_a_partition_that_goes_and_comes() -> None:
     def off_balance() -> float:
-        shown, labels = (_total(metric) for metric in (metrics.SHOWN, metrics.LABELS))
-        return shown - labels - _total(metrics.OPEN) - _total(metrics.HANDED_OVER)
+        shown, labels = (_total(metric) for metric in (metrics.IMPRESSIONS, metrics.LABELS))
+        return shown - labels - _total(metrics.OPEN_IMPRESSIONS) - _total(metrics.HANDED_OVER)
 
     before, partition = off_balance(), 77
     books = Books(ManualClock(0))

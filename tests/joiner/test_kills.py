@@ -48,7 +48,7 @@ async def test_labels_survive_kills_of_two_joiners(kafka: str, topic_prefix: str
         (last,) = running.values()
         details = await last.ready()
         assert {each["open"] for each in details["partitions"].values()} == {0}
-        assert last.metric("eddy_joiner_shown_total") == last.metric("eddy_joiner_labels_total") > 0
+        assert last.metric("eddy_joiner_impressions_total") == last.metric("eddy_joiner_labels_total") > 0
     found = examples_of(await read_all(bus, TRAINING_EXAMPLES), bus)
     expected = await expected_examples(lives)
     assert len(expected) > 5_000

@@ -69,7 +69,7 @@ async def test_poison_on_both_topics_is_told_and_does_not_stop_the_stream(
         details = await joiner.ready()
         assert joiner.metric("eddy_dead_letters_total") == 8
         assert joiner.metric("eddy_joiner_skipped_total") == 4
-        assert joiner.metric("eddy_joiner_shown_total") == joiner.metric("eddy_joiner_labels_total") == 2
+        assert joiner.metric("eddy_joiner_impressions_total") == joiner.metric("eddy_joiner_labels_total") == 2
     assert found.keys() == {"r1/a/label", "e4/next", "r1/negatives/1"}
     letters = await dead_letters(bus)
     assert {letter["service"] for letter in letters} == {"joiner"}

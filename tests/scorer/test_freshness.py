@@ -14,7 +14,7 @@ def value(name: str, **labels: str) -> float:
     ("versions", "listed", "loops"), [([(1, 0)], 1, 0), ([(1, 500)], 1, 1), ([(1, 500), (2, 500)], 2, 1)]
 )
 def test_the_first_list_of_a_release_is_counted(versions: list[tuple[int, int]], listed: int, loops: int) -> None:
-    before = value("eddy_loop_hop_seconds_count", hop="release_to_list"), value("eddy_loop_seconds_count")
+    before = value("eddy_loop_hop_seconds_count", hop="activation_delay"), value("eddy_loop_seconds_count")
     total = value("eddy_loop_seconds_sum")
     freshness = Freshness()
     for version, acted_at in versions:
@@ -22,6 +22,6 @@ def test_the_first_list_of_a_release_is_counted(versions: list[tuple[int, int]],
         freshness.listed(version - 1, 1100)
         freshness.listed(version, 1500)
         freshness.listed(version, 9999)
-    after = value("eddy_loop_hop_seconds_count", hop="release_to_list"), value("eddy_loop_seconds_count")
+    after = value("eddy_loop_hop_seconds_count", hop="activation_delay"), value("eddy_loop_seconds_count")
     assert (after[0] - before[0], after[1] - before[1]) == (listed, loops)
     assert value("eddy_loop_seconds_sum") - total == pytest.approx(loops * 1.0)

@@ -82,11 +82,11 @@ async def test_another_instance_answers_for_a_killed_one(place: Place) -> None:
             await first.ready()
             await second.ready()
             both = await _ask_everybody(place, answers, "both")
-            shared = [each.metric("eddy_scorer_lists_total") for each in (first, second)]
+            shared = [each.metric("eddy_scorer_slates_total") for each in (first, second)]
             assert min(shared) > 0
             first.kill()
             alone = await _ask_everybody(place, answers, "alone")
-            assert second.metric("eddy_scorer_lists_total") >= shared[1] + len(USERS)
+            assert second.metric("eddy_scorer_slates_total") >= shared[1] + len(USERS)
     assert both == alone
     assert {found["applied_offset"] for lists in answers.lists.values() for found in lists} == {20}
 

@@ -41,7 +41,7 @@ async def test_answers_from_counts_and_follows_them(place: Place) -> None:
             second = await answers.to("second")
             assert shown(second)[:2] == ["m38", "m37"]
             assert second["applied_offset"] == 2
-        assert scorer.metric("eddy_scorer_lists_total", 'trigger="request"') == 2
+        assert scorer.metric("eddy_scorer_slates_total", 'trigger="request"') == 2
         assert scorer.stop() == 0
 
 

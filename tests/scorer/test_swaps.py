@@ -70,7 +70,7 @@ async def test_releases_are_taken_under_load(place: Place) -> None:
                     settled = process.memory_info().rss
             grown = process.memory_info().rss - settled
             await answers.to_all(load.asked)
-        assert scorer.metric("eddy_scorer_swaps_total") == SWAPS
+        assert scorer.metric("eddy_scorer_activated_releases_total") == SWAPS
         assert scorer.metric("eddy_scorer_model_version") == SWAPS
     lists = [found for name in load.asked for found in answers.lists[name]]
     assert len(lists) == len(load.asked) >= 4 * SWAPS
@@ -111,7 +111,7 @@ async def test_release_that_must_not_serve_is_refused_and_the_old_one_goes_on(pl
             await answers.to_all(load.asked)
         assert scorer.metric("eddy_scorer_refused_releases_total", "contract_mismatch") == 1
         assert scorer.metric("eddy_scorer_refused_releases_total", "bad_release") in (1, 2)
-        assert scorer.metric("eddy_scorer_swaps_total") == 2
+        assert scorer.metric("eddy_scorer_activated_releases_total") == 2
     assert {found["model_version"] for lists in answers.lists.values() for found in lists} <= {0, 1, 5}
     reasons = [letter["reason"] for letter in await place.dead_letters()]
     assert reasons.count("contract_mismatch") == 1

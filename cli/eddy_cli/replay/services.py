@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from eddy.errors import FatalError
 
-_OPEN = "eddy_joiner_open_items"
+_OPEN = "eddy_joiner_open_impressions"
 
 
 async def wait_until_ready(services: str, timeout_sec: float) -> None:

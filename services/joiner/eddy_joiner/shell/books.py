@@ -7,12 +7,12 @@ from eddy.metrics import (
     DEAD_LETTERS,
     HANDED_OVER,
     HOP_SECONDS,
+    IMPRESSIONS,
     LABELS,
     NEXT_ITEMS,
-    OPEN,
-    PLACES_ACTED_ON,
-    PLACES_SHOWN,
-    SHOWN,
+    OPEN_IMPRESSIONS,
+    POSITION_IMPRESSIONS,
+    POSITION_INTERACTIONS,
     UPGRADES,
     WATERMARK,
 )
@@ -22,7 +22,10 @@ from eddy_joiner.core.outcomes import Negative, NextItem, Outcome, Positive, Ref
 SERVICE = "joiner"
 FURTHER = 10  # places from here on are counted together
 
-_LIST_TO_IMPRESSION, _ACTION_TO_LABEL = HOP_SECONDS.labels("list_to_impression"), HOP_SECONDS.labels("action_to_label")
+_SLATE_TO_IMPRESSION, _ACTION_TO_LABEL = (
+    HOP_SECONDS.labels("slate_to_impression"),
+    HOP_SECONDS.labels("action_to_label"),
+)
 
 
 class Books:
@@ -48,7 +51,7 @@ class Books:
         for outcome in outcomes:
             self._count(partition, outcome)
         seconds = max(watermark, 0) / 1000
-        OPEN.labels(str(partition)).set(open_items)
+        OPEN_IMPRESSIONS.labels(str(partition)).set(open_items)
         WATERMARK.labels(str(partition)).set(seconds)
         self.partitions[str(partition)] = {"open": open_items, "watermark": seconds}
 
@@ -56,21 +59,21 @@ class Books:
         """The partition belongs to another instance now."""
         HANDED_OVER.inc(max(0, self._balance.pop(partition, 0)))
         if self.partitions.pop(str(partition), None) is not None:
-            OPEN.remove(str(partition))
+            OPEN_IMPRESSIONS.remove(str(partition))
             WATERMARK.remove(str(partition))
 
     def _count(self, partition: int, outcome: Outcome) -> None:
         match outcome:
             case Shown():
                 self._add_shown(partition, outcome.scenario, len(outcome.items))
-                _LIST_TO_IMPRESSION.observe(outcome.after_ms / 1000)
+                _SLATE_TO_IMPRESSION.observe(outcome.after_ms / 1000)
                 for item in outcome.items:
-                    PLACES_SHOWN.labels(outcome.scenario, item.source, _position(item)).inc()
+                    POSITION_IMPRESSIONS.labels(outcome.scenario, item.source, _position(item)).inc()
             case Positive():
                 served, listed = outcome.served, outcome.place.listed
                 self._add_labels(partition, served.scenario, "positive", 1)
                 _ACTION_TO_LABEL.observe((self._clock.now_ms() - outcome.event.message.timestamp_ms) / 1000)
-                PLACES_ACTED_ON.labels(served.scenario, listed.source, _position(listed)).inc()
+                POSITION_INTERACTIONS.labels(served.scenario, listed.source, _position(listed)).inc()
             case Negative():
                 self._add_labels(partition, outcome.served.scenario, "negative", len(outcome.places))
             case Upgrade():
@@ -83,7 +86,7 @@ class Books:
 
     def _add_shown(self, partition: int, scenario: str, items: int) -> None:
         self._balance[partition] = self._balance.get(partition, 0) + items
-        SHOWN.labels(scenario).inc(items)
+        IMPRESSIONS.labels(scenario).inc(items)
 
     def _add_labels(self, partition: int, scenario: str, label: str, items: int) -> None:
         self._balance[partition] = self._balance.get(partition, 0) - items

@@ -2,7 +2,7 @@
 
 from eddy.metrics import HOP_SECONDS, LOOP_SECONDS
 
-_RELEASE_TO_LIST = HOP_SECONDS.labels("release_to_list")
+_ACTIVATION_DELAY = HOP_SECONDS.labels("activation_delay")
 
 
 class Freshness:
@@ -24,7 +24,7 @@ class Freshness:
         if not self._waiting or version != self._version:
             return
         self._waiting = False
-        _RELEASE_TO_LIST.observe((now - self._released_at) / 1000)
+        _ACTIVATION_DELAY.observe((now - self._released_at) / 1000)
         if self._acted_at > self._listed_acted_at:  # a release may have learned from nothing new
             self._listed_acted_at = self._acted_at
             LOOP_SECONDS.observe((now - self._acted_at) / 1000)

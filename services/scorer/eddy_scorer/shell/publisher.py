@@ -8,12 +8,12 @@ from eddy.clock import Clock
 from eddy.contract.codec import Codec, Record
 from eddy.contract.topics import RECOMMENDATIONS
 from eddy.kafka.bus import Producer, settle
-from eddy.metrics import CANDIDATES, HOP_SECONDS, REQUESTS, STAGE_SECONDS
+from eddy.metrics import HOP_SECONDS, SLATE_ITEMS, SLATES, STAGE_SECONDS
 from eddy_scorer.shell.dead_letters import SERVICE
 from eddy_scorer.shell.freshness import Freshness
 from eddy_scorer.shell.request_queue import Ticket
 
-_REQUEST_TO_LIST = HOP_SECONDS.labels("request_to_list")
+_REQUEST_TO_SLATE = HOP_SECONDS.labels("request_to_slate")
 
 
 class Publisher:
@@ -59,13 +59,13 @@ class Publisher:
         self._freshness.listed(version, now)
         for ticket in tickets:
             if ticket.arrived_at:
-                _REQUEST_TO_LIST.observe((now - ticket.arrived_at) / 1000)
+                _REQUEST_TO_SLATE.observe((now - ticket.arrived_at) / 1000)
 
 
 def _count(records: Sequence[Record]) -> None:
     lists = Counter((record["scenario"], record["trigger"]) for record in records)
     places = Counter((record["scenario"], item["source"]) for record in records for item in record["items"])
     for labels, count in lists.items():
-        REQUESTS.labels(*labels).inc(count)
+        SLATES.labels(*labels).inc(count)
     for labels, count in places.items():
-        CANDIDATES.labels(*labels).inc(count)
+        SLATE_ITEMS.labels(*labels).inc(count)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from eddy.errors import PoisonError
-from eddy.metrics import MODEL_VERSION, REFUSED_RELEASES, SWAPS
+from eddy.metrics import ACTIVATED_RELEASES, MODEL_VERSION, REFUSED_RELEASES
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.model.releases import Offer, ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
@@ -74,7 +74,7 @@ class Swapper:
             offer.version, offer.release["released_at"], int(offer.release["metrics"].get("acted_at", 0))
         )
         MODEL_VERSION.set(offer.version)
-        SWAPS.inc()
+        ACTIVATED_RELEASES.inc()
         log.info("release_taken", version=offer.version, rows=len(rows.item_ids), dropped=len(rows.dropped))
         self._on_swap()
 

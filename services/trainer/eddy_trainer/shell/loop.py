@@ -27,7 +27,7 @@ from eddy.metrics import (
     PROGRESSIVE_NEXT_ITEM_LOSS,
     RELEASE_SECONDS,
     ROLLED_BACK_RELEASES,
-    SHED_REPLAY,
+    SHED_REHEARSAL_STEPS,
     STAGE_SECONDS,
     STEPS,
     TRAINER_VERSION,
@@ -54,8 +54,8 @@ from eddy_trainer.shell.watched import Profiler, TensorBoard
 log = structlog.get_logger()
 
 _LABEL_TO_GRADIENT, _GRADIENT_TO_RELEASE = (
-    HOP_SECONDS.labels("label_to_gradient"),
-    HOP_SECONDS.labels("gradient_to_release"),
+    HOP_SECONDS.labels("training_delay"),
+    HOP_SECONDS.labels("publish_delay"),
 )
 
 # A counter that begins at 1 has not increased for Prometheus: it begins at 0.
@@ -222,7 +222,7 @@ class Loop:
             report = await asyncio.to_thread(self._profiler.around, partial(self._learner.step, effort))
         STEPS.labels("encoder").inc(report.encoder_steps)
         STEPS.labels("ranker").inc(report.ranker_steps)
-        SHED_REPLAY.inc(report.shed_steps)
+        SHED_REHEARSAL_STEPS.inc(report.shed_steps)
         for scenario, each in self._learner.scenario_windows.compare().items():
             PROGRESSIVE_LOG_LOSS.labels(scenario, "candidate").set(each.candidate)
             PROGRESSIVE_LOG_LOSS.labels(scenario, "serving").set(each.serving)
