@@ -142,7 +142,7 @@ def _run(stack: Stack, command: Sequence[str], broker: Broker | None) -> int:
     if command:
         group.add_main(_short_name(command), command, stack.main_environment())
     if broker:
-        group.watch(lambda: group.fail(f"kafka: {broker.wait()}"))
+        group.watch(lambda: _watch_broker(broker, group))
     group.watch(lambda: _announce(stack, group))
     return group.run()
 
@@ -150,6 +150,11 @@ def _run(stack: Stack, command: Sequence[str], broker: Broker | None) -> int:
 def _short_name(command: Sequence[str]) -> str:
     """ "replay" for `python -m eddy_cli.replay`."""
     return command[2].rpartition(".")[2] if command[1:2] == ["-m"] else Path(command[0]).name
+
+
+def _watch_broker(broker: Broker, group: ProcessGroup) -> None:
+    if failure := broker.wait():
+        group.fail(f"kafka: {failure}")
 
 
 def _announce(stack: Stack, group: ProcessGroup) -> None:

@@ -1,4 +1,4 @@
-"""How every service process runs: logging, the health endpoints, signals, one line for a failure that a person can mend."""
+"""How every service process runs: the health endpoints, signals, one line for a failure that a person can mend."""
 
 import asyncio
 import signal
@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from eddy.errors import ConfigError, FatalError
+from eddy.logs import configure_logging
 from eddy.settings import Settings, load
 
 log = structlog.get_logger()
@@ -98,22 +99,6 @@ async def serve_http(app: ASGIApp, host: str, port: int, on_listening: Callable[
 async def serve_health(health: Health, host: str, port: int) -> None:
     """Serve the health endpoints until cancelled."""
     await serve_http(Starlette(routes=health.routes()), host, port)
-
-
-def configure_logging(level: str, service: str) -> None:
-    """Structured lines on stderr: constant event names plus fields."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 def run_service(service: str, settings: type[S], main: Callable[[S, Health], Awaitable[None]]) -> None:

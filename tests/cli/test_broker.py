@@ -4,6 +4,8 @@ import asyncio
 import re
 import signal
 import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from eddy.contract.topics import ITEMS
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings
-from eddy_cli.broker import running_broker
+from eddy_cli.broker import Broker, running_broker
 from eddy_cli.broker.config import Ports, server_properties
 from eddy_cli.broker.failure import PortTakenError, why_it_ended
 from eddy_cli.broker.jars import check_jars, kafka_jars, locked_jars
@@ -60,6 +62,19 @@ def test_broker_that_dies_ends_its_command_with_one_line() -> None:
         assert broker.finish() == 1
         assert broker.output.splitlines()[-1].startswith("broker: Kafka ended with code -9")
         broker.assert_nothing_left()
+
+
+def test_broker_that_we_stop_gives_its_watcher_no_failure() -> None:
+    with ThreadPoolExecutor(1) as watcher:
+        with running_broker() as broker:
+            watched = watcher.submit(broker.wait)
+        assert watched.result(timeout=20) is None
+
+
+def test_broker_that_died_is_explained_also_when_its_logs_are_gone(tmp_path: Path) -> None:
+    with subprocess.Popen(["false"]) as process:
+        failure = Broker("", tmp_path / "gone" / "kafka.log", process).wait()
+    assert str(failure).startswith("Kafka ended with code 1 (no reason given)")
 
 
 def test_broker_on_a_taken_port_says_so() -> None:

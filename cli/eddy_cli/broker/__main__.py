@@ -16,7 +16,8 @@ def main() -> None:
         print(f"Kafka is up on {broker.bootstrap_servers}; its log: {broker.log_file}", flush=True)
         print(f"  export EDDY_KAFKA_BOOTSTRAP_SERVERS={broker.bootstrap_servers}", flush=True)
         print(f"Stop it with Ctrl-C; its data {'stays' if options.data else 'goes with it'}.", flush=True)
-        raise broker.wait()
+        if failure := broker.wait():
+            raise failure
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,11 +42,12 @@ class Broker:
     bootstrap_servers: str
     log_file: Path
     process: "subprocess.Popen[bytes]" = field(repr=False)
+    stopping: threading.Event = field(default_factory=threading.Event, repr=False)
 
-    def wait(self) -> FatalError:
-        """Block until it ends; the reason why it did."""
+    def wait(self) -> FatalError | None:
+        """Block until it ends; why it did, or None where we stopped it ourselves: its logs go with it then. From any thread."""
         self.process.wait()
-        return _failure(self.process, self.log_file)
+        return None if self.stopping.is_set() else _failure(self.process, self.log_file)
 
 
 @contextmanager
@@ -63,11 +65,12 @@ def running_broker(
     jars = kafka_jars()
     with scratch_folder("kafka") as scratch:
         _check_space(data or scratch)
-        process = _start(jars, scratch, data or scratch / "data", port, also or {}, format_with)
+        broker = _start(jars, scratch, data or scratch / "data", port, also or {}, format_with)
         try:
-            yield process
+            yield broker
         finally:
-            _stop(process.process, graceful=data is not None)
+            broker.stopping.set()
+            _stop(broker.process, graceful=data is not None)
 
 
 def _start(
@@ -186,11 +189,18 @@ def _stop(process: "subprocess.Popen[bytes]", graceful: bool) -> None:
 
 
 def _failure(process: "subprocess.Popen[bytes]", log_file: Path) -> FatalError:
-    logs = (log_file, log_file.with_name("jvm.log"))
-    said = "".join(path.read_text(errors="replace") for path in logs if path.exists())
+    said = _read(log_file) + _read(log_file.with_name("jvm.log"))
     with suppress(OSError):
         FAILED_LOG.write_text(said)
     return why_it_ended(process.poll(), said, FAILED_LOG)
+
+
+def _read(log_file: Path) -> str:
+    """What a log says. Nothing where it is gone: a broker that fails while we stop it may take its folder along."""
+    try:
+        return log_file.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _check_space(folder: Path) -> None:

@@ -18,7 +18,8 @@ from eddy.contract.codec import Codec, Record
 from eddy.contract.model import ACTIONS, FEATURES
 from eddy.contract.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.kafka.bus import Bus
-from eddy.runtime import Health, configure_logging
+from eddy.logs import configure_logging
+from eddy.runtime import Health
 from eddy.settings import load
 from eddy_cli.broker import some_kafka
 from eddy_joiner.app import main

@@ -1,0 +1,51 @@
+"""Logging of a service process: structured lines on stderr, our own and those of the libraries."""
+
+import logging
+import sys
+
+import structlog
+
+log = structlog.get_logger()
+
+# What Kafka clients log, as a warning or an error, about things they mend by themselves, at every start on a new broker and at every
+# rebalance. Each begins with its message template in the library's source.
+ROUTINE = (
+    "Group Coordinator Request failed",
+    "Marking the coordinator dead",
+    "Heartbeat failed for group %s because it is rebalancing",
+    "Heartbeat failed for group %s: coordinator",
+    "Heartbeat failed for group %s: generation id is not",
+    "Heartbeat failed: local member_id was not recognized",
+    "Topic %s is not available during auto-create initialization",
+    "Topic %s not found in cluster metadata",
+)
+
+
+class LibraryLines(logging.Handler):
+    """Writes warnings and errors of libraries as lines of ours: event `library`, with the logger's name and its message.
+
+    Routine trouble of the Kafka clients is written at level debug.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        routine = record.levelno < logging.CRITICAL and str(record.msg).startswith(ROUTINE)
+        level = "debug" if routine else record.levelname.lower()
+        getattr(log, level)("library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
+
+
+def configure_logging(level: str, service: str) -> None:
+    """Structured lines on stderr from `level` up: constant event names plus fields. Libraries are heard from warning up."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    logging.basicConfig(level=logging.WARNING, handlers=[LibraryLines()], force=True)

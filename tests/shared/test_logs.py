@@ -1,0 +1,61 @@
+"""What a newcomer reads in the log of a service: our lines, and of the libraries what somebody has to know."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import aiokafka
+import pytest
+
+from eddy.logs import ROUTINE
+from eddy.paths import REPO_ROOT
+from eddy_cli.broker import running_broker
+from tests.service import running_together
+
+SPEAK = """
+import logging
+from eddy.logs import configure_logging
+configure_logging({level!r}, "trial")
+kafka = logging.getLogger("aiokafka.consumer.group_coordinator")
+kafka.error("Group Coordinator Request failed: %s", "not yet")
+kafka.error("Unable connect to node with id %s: %s", 1, "refused")
+kafka.info("Joined group")
+"""
+
+
+def lines(level: str) -> list[str]:
+    said = subprocess.run(
+        [sys.executable, "-c", SPEAK.format(level=level)], cwd=REPO_ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == ""
+    return said.stderr.splitlines()
+
+
+def test_routine_trouble_of_a_library_is_seen_at_level_debug_alone() -> None:
+    (told,) = lines("info")
+    assert "level=error event=library" in told
+    assert 'message="Unable connect to node with id 1: refused"' in told
+    routine, other = lines("debug")
+    assert "level=debug" in routine
+    assert "Group Coordinator Request failed: not yet" in routine
+    assert "level=error" in other
+
+
+def test_every_routine_line_is_one_that_the_kafka_client_writes() -> None:
+    """One that a later version words differently would be shown again."""
+    source = "".join(path.read_text() for path in Path(aiokafka.__file__).parent.rglob("*.py"))
+    assert [template for template in ROUTINE if template not in source] == []
+
+
+@pytest.mark.timeout(300)
+def test_services_that_start_on_a_new_broker_write_none_of_its_routine_trouble(tmp_path: Path) -> None:
+    """The first group of a broker makes its coordinator, and clients complain until it is there."""
+    with running_broker() as broker:
+        environment = {"EDDY_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "EDDY_LOG_LEVEL": "debug"}
+        with running_together(("features", "scorer"), environment, tmp_path) as services:
+            stopped = [service.stop() for service in services.values()]
+    said = "".join(path.read_text() for path in tmp_path.glob("*.log")).splitlines()
+    assert stopped == [0, 0]
+    assert "Group Coordinator Request failed" in "".join(line for line in said if "level=debug" in line)
+    assert [line for line in said if "event=library" in line and "level=debug" not in line] == []
+    assert [line for line in said if not line.startswith("timestamp=")] == []
