@@ -1,8 +1,9 @@
-"""The reference pages of docs/, written from code: `make docs` writes metrics.md and settings.md anew."""
+"""The reference pages of docs/, generated from code: `make docs` writes metrics.md and settings.md."""
 
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, get_args
 
 from prometheus_client.metrics import MetricWrapperBase
@@ -35,9 +36,9 @@ def pages() -> dict[str, str]:
 def _metrics() -> Iterator[str]:
     yield "# Metrics"
     yield ""
-    yield "Every service answers `/metrics`. Written from `shared/eddy/metrics.py` by `make docs`."
+    yield "Every service serves its metrics on `/metrics`. This page is generated from `shared/eddy/metrics.py` by `make docs`."
     yield ""
-    yield "| metric | type | labels | |"
+    yield "| metric | type | labels | description |"
     yield "|---|---|---|---|"
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
@@ -46,14 +47,26 @@ def _metrics() -> Iterator[str]:
             labels = ", ".join(metric._labelnames)
             yield f"| `{name}` | {described.type} | {labels} | {described.documentation} |"
     yield ""
-    yield f"`reason` of dead letters: {_listed(REASONS)}."
-    yield f"`source` of candidates: {_listed(SOURCES)}. `hop` of the loop: {_listed(metrics.HOPS)}."
+    yield "## Label values"
+    yield ""
+    for label, values in {"`reason` of dead letters": REASONS, "`source`": SOURCES, "`hop`": metrics.HOPS}.items():
+        yield from wrap(f"- {label}: {_listed(values)}.", 120, subsequent_indent="  ")
+    yield ""
+    yield "## Former names"
+    yield ""
+    yield "Boards and alerts of this version also query the former name."
+    yield ""
+    yield "| metric or `hop` | former name |"
+    yield "|---|---|"
+    for new, former in {**metrics.FORMER_NAMES, **metrics.FORMER_HOPS}.items():
+        yield f"| `{new}` | `{former}` |"
 
 
 def _settings() -> Iterator[str]:
     yield "# Settings"
     yield ""
-    yield "All settings are environment variables; a service refuses one that it does not know. Written from code by `make docs`."
+    yield "Settings are environment variables. A service does not start with an `EDDY_` variable that it does not know."
+    yield "This page is generated from the code by `make docs`."
     yield from _table("Every service", Settings, {})
     others: dict[str, type[Settings]] = {**SERVICES, "lab": ReplaySettings}
     for name, settings in others.items():
@@ -61,7 +74,7 @@ def _settings() -> Iterator[str]:
 
 
 def _table(title: str, settings: type[Settings], known: dict[str, FieldInfo]) -> Iterator[str]:
-    yield from ("", f"## {title}", "", "| variable | default | |", "|---|---|---|")
+    yield from ("", f"## {title}", "", "| variable | default | description |", "|---|---|---|")
     for name, field in settings.model_fields.items():
         if name not in known:
             choices = get_args(field.annotation)
