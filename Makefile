@@ -52,12 +52,11 @@ $(INSTALLED): pyproject.toml $(wildcard requirements/*.txt) $(addsuffix /pyproje
 	@touch $@
 
 demo: $(INSTALLED) ## Play MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
-	@$(BIN)/python -m eddy_cli.datasets $(DATASET)
-	@$(BIN)/python -m eddy_cli.stack -- python -m eddy_cli.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
+	@$(BIN)/eddy demo --dataset $(DATASET) --limit $(or $(LIMIT),0) $(REPLAY)
 
 evaluate: $(INSTALLED) ## Measure in one process, without Kafka, what is learned: PROTOCOL=stream|loop|isgd DATASET= EVALUATE="--limit 20000 --seed 1"
-	@$(BIN)/python -m eddy_cli.datasets $(DATASET)
-	@$(BIN)/python -m eddy_lab.evaluate $(PROTOCOL) --dataset $(DATASET) $(EVALUATE)
+	@$(BIN)/eddy data $(DATASET)
+	@$(BIN)/eddy evaluate $(PROTOCOL) --dataset $(DATASET) $(EVALUATE)
 
 up: ## Start the whole stack in containers: Kafka, a schema registry, the five services, Prometheus, Alertmanager, Grafana (ports: .env)
 	@$(COMPOSE) up --detach --build $(WAIT)
@@ -85,21 +84,21 @@ logs: ## Follow what the stack says: SERVICE=scorer for one service
 	@$(COMPOSE) logs --follow --tail 100 $(SERVICE)
 
 replay: $(INSTALLED) ## Play MovieLens through the running stack: DATASET=ml-100k|ml-1m LIMIT=events
-	@$(BIN)/python -m eddy_cli.datasets $(DATASET)
+	@$(BIN)/eddy data $(DATASET)
 	@$(WITH_ENV) \
 		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_LAB_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
 		EDDY_SCHEMA_REGISTRY_URL=http://127.0.0.1:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7 \
 		EDDY_LAB_READY_URLS=gateway=http://127.0.0.1:$$GATEWAY_PORT,joiner=http://127.0.0.1:$$JOINER_PORT \
-		$(BIN)/python -m eddy_cli.replay --dataset $(DATASET) $(if $(LIMIT),--limit $(LIMIT)) $(REPLAY)
+		$(BIN)/eddy replay --dataset $(DATASET) --limit $(or $(LIMIT),0) $(REPLAY)
 
 run: $(INSTALLED) ## Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own
-	@$(BIN)/python -m eddy_cli.stack
+	@$(BIN)/eddy run
 
 broker: $(INSTALLED) ## Run a real Kafka alone until Ctrl-C: PORT=number for a port of your choice
-	@$(BIN)/python -m eddy_cli.broker $(if $(PORT),--port $(PORT))
+	@$(BIN)/eddy broker $(if $(PORT),--port $(PORT))
 
 data: $(INSTALLED) ## Fetch MovieLens-100K and MovieLens-1M
-	@$(BIN)/python -m eddy_cli.datasets
+	@$(BIN)/eddy data
 
 test: $(INSTALLED) ## Run the tests, on a real Kafka: TESTS=path for some of them
 	@$(BIN)/python -m pytest $(TESTS)
@@ -117,13 +116,13 @@ typecheck: $(INSTALLED) ## Check the types (mypy, strict)
 	@$(BIN)/mypy
 
 boards: $(INSTALLED) ## Write the boards of Grafana anew from cli/eddy_cli/boards.py
-	@$(BIN)/python -m eddy_cli.boards
+	@$(BIN)/eddy boards write
 
 docs: $(INSTALLED) ## Write docs/metrics.md and docs/settings.md anew from code
-	@$(BIN)/python -m eddy_cli.reference
+	@$(BIN)/eddy docs reference
 
 bench: $(INSTALLED) ## Measure the speed of the parts, each beside a reference: BENCH="scorer trainer" for some of them
-	@$(BIN)/python -m eddy_lab.bench $(BENCH)
+	@$(BIN)/eddy bench $(BENCH)
 
 lock: $(INSTALLED) ## Pin anew, by hash, what the packages ask for: UPGRADE=1 takes the newest versions
 	@UPGRADE=$(UPGRADE) sh requirements/lock.sh $(BIN)/uv

@@ -6,6 +6,7 @@ Loop: does it run, and how fresh are its recommendations. Learning: does the mod
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from string import ascii_uppercase
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, timeseries
@@ -14,9 +15,8 @@ from grafana_foundation_sdk.models.common import LegendPlacement
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef
 
 from eddy.metrics import FORMER_NAMES
-from eddy.paths import REPO_ROOT
+from eddy.paths import checkout
 
-FOLDER = REPO_ROOT / "observability" / "boards"
 SOURCE = DataSourceRef(type_val="prometheus", uid="eddy")
 WIDTH, HEIGHT = 8, 7  # of 24 columns
 
@@ -343,13 +343,16 @@ SERVICES = Board(
 BOARDS = {"loop": LOOP, "learning": LEARNING, "services": SERVICES}
 
 
-def main() -> None:
-    """Write every board."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def write_boards(folder: Path | None = None) -> list[Path]:
+    """Write every board into `folder`, by default that of the checkout; their paths. Raises ConfigError where there is none."""
+    folder = folder or checkout() / "observability" / "boards"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
     for name, board in BOARDS.items():
-        path = FOLDER / f"{name}.json"
+        path = folder / f"{name}.json"
         path.write_text(as_json(name, board))
-        print(f"written: {path.relative_to(REPO_ROOT)}")
+        written.append(path)
+    return written
 
 
 def as_json(name: str, board: Board) -> str:
@@ -388,7 +391,3 @@ def _panel(panel: Panel) -> timeseries.Panel:
     for letter, (legend, query) in zip(ascii_uppercase, panel.queries.items(), strict=False):
         made.with_target(prometheus.Dataquery().ref_id(letter).expr(with_former_names(query)).legend_format(legend))
     return made
-
-
-if __name__ == "__main__":
-    main()

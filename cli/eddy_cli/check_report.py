@@ -1,13 +1,11 @@
 """The gate on a demo: books balanced, models released while it ran, the model ahead of popularity."""
 
-import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from eddy.errors import FatalError
-from eddy_cli.console import run_command
 
 MIN_RELEASES = 5
 
@@ -32,20 +30,14 @@ def problems(report: Mapping[str, Any], min_releases: int = MIN_RELEASES) -> lis
     return [problem for problem, holds in checks.items() if not holds]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m eddy_cli.check_report", description=__doc__)
-    parser.add_argument("report", type=Path, nargs="?", default=Path("reports/demo.json"))
-    path: Path = parser.parse_args().report
+def check(path: Path) -> str:
+    """One line for a report that holds. Raises FatalError, one line, for one that does not, or that cannot be read."""
     try:
         found = problems(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
-        raise FatalError(f"cannot read {path}: `make demo` writes it ({error})") from error
+        raise FatalError(f"cannot read {path}: `eddy demo` writes it ({error})") from error
     except (KeyError, TypeError) as error:
-        raise FatalError(f"{path} is not a report of this version: run `make demo` again ({error!r})") from error
+        raise FatalError(f"{path} is not a report of this version: run `eddy demo` again ({error!r})") from error
     if found:
         raise FatalError("; ".join(found))
-    print(f"{path}: books balanced, at least {MIN_RELEASES} releases, model ahead of popularity")
-
-
-if __name__ == "__main__":
-    run_command("check-report", main)
+    return f"{path}: books balanced, at least {MIN_RELEASES} releases, model ahead of popularity"

@@ -1,9 +1,5 @@
-"""`python -m eddy_cli.pictures http://127.0.0.1:9090 docs`: every board as a picture of what a Prometheus answers to its queries.
+"""Every board as a picture of what a Prometheus answers to its queries: what Grafana would draw, where there is none."""
 
-What Grafana would draw, where there is none.
-"""
-
-import argparse
 import json
 import re
 import time
@@ -21,24 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter
 
 from eddy.errors import ConfigError
-from eddy_cli.boards import BOARDS, Board, Panel
-from eddy_cli.console import run_command
+from eddy_cli.boards import Board, Panel
 
 COLUMNS = 3
 STEP_SEC = 5
-
-
-def main() -> None:
-    """Draw all boards into a folder."""
-    parser = argparse.ArgumentParser(prog="python -m eddy_cli.pictures", description=__doc__)
-    parser.add_argument("prometheus", help="its address")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=15.0, help="how far back")
-    options = parser.parse_args()
-    for name, board in BOARDS.items():
-        path = options.folder / f"board-{name}.png"
-        draw(board, options.prometheus, options.minutes, path)
-        print(f"written: {path}")
 
 
 def draw(board: Board, prometheus: str, minutes: float, path: Path) -> None:
@@ -89,7 +71,3 @@ def _range(prometheus: str, query: str, minutes: float) -> list[dict[str, Any]]:
             return list(json.load(answer)["data"]["result"])
     except OSError as error:
         raise ConfigError(f"no Prometheus answers at {prometheus} ({error})") from error
-
-
-if __name__ == "__main__":
-    run_command("pictures", main)

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from eddy.errors import FatalError
-from eddy_cli.broker.jars import cache_home
+from eddy.paths import DOWNLOADS
 from eddy_cli.ports import HOST, free_port
 
 
@@ -25,7 +25,7 @@ def binary(name: str) -> Path:
     known = shutil.which(name)
     if known:
         return Path(known)
-    folder = cache_home() / "prometheus"
+    folder = DOWNLOADS / "prometheus"
     if not (folder / "usr/bin" / name).exists():
         _fetch(folder)
     return folder / "usr/bin" / name

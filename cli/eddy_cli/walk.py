@@ -1,8 +1,5 @@
-"""`python -m eddy_cli.stack -- python -m eddy_cli.walk`:
+"""Executes docs/one-event.ipynb on the running stack and keeps what its cells print."""
 
-execute docs/one-event.ipynb on the running stack, and keep what its cells print."""
-
-import argparse
 import asyncio
 import os
 from pathlib import Path
@@ -11,34 +8,27 @@ import nbclient
 import nbformat
 
 from eddy.errors import FatalError
-from eddy.paths import REPO_ROOT
-from eddy_cli.console import run_command
+from eddy.paths import checkout
 from eddy_cli.replay.services import wait_until_ready
 
-NOTEBOOK = REPO_ROOT / "docs" / "one-event.ipynb"
 READY_WITHIN_SEC = 90
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m eddy_cli.walk", description=__doc__)
-    parser.add_argument("--output", type=Path, default=NOTEBOOK, help="where the executed notebook goes")
-    options = parser.parse_args()
+def execute_notebook(output: Path | None = None) -> Path:
+    """Execute it and write it to `output`, or back to its own place. Raises FatalError when a service or a cell fails."""
+    source = checkout() / "docs" / "one-event.ipynb"
     said = os.environ.get("EDDY_LAB_READY_URLS", "")
     asyncio.run(wait_until_ready(said, READY_WITHIN_SEC))
     urls = dict(one.split("=", 1) for one in said.split(",") if one)
     os.environ.setdefault("EDDY_WALK_GATEWAY", urls.get("gateway", "http://127.0.0.1:8000"))
-    notebook = nbformat.read(NOTEBOOK, nbformat.NO_CONVERT)
+    notebook = nbformat.read(source, nbformat.NO_CONVERT)
     try:
         nbclient.NotebookClient(
-            notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": REPO_ROOT}}
+            notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": checkout()}}
         ).execute()
     except nbclient.exceptions.CellExecutionError as error:
-        raise FatalError(f"a cell of {NOTEBOOK.name} failed: {error.ename}: {error.evalue}") from error
+        raise FatalError(f"a cell of {source.name} failed: {error.ename}: {error.evalue}") from error
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # when it ran is nobody's business
-    nbformat.write(notebook, options.output)
-    print(f"written: {options.output}")
-
-
-if __name__ == "__main__":
-    run_command("walk", main)
+    nbformat.write(notebook, output or source)
+    return output or source

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from eddy.errors import ConfigError
-from eddy.paths import REPO_ROOT, SCENARIOS
+from eddy.paths import SCENARIOS, STATE
 
 PREFIX = "EDDY_"
 SERVICES = ("features", "scorer", "joiner", "trainer", "gateway", "lab")
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
         "minilm",
         description="What reads the words of items: minilm (packaged), a folder with model.onnx and tokenizer.json, or nothing.",
     )
-    state_dir: Path = Field(REPO_ROOT / ".state", description="Folder for local state: always safe to lose.")
+    state_dir: Path = Field(STATE, description="Folder for local state: always safe to lose.")
     http_host: str = Field("127.0.0.1", description="Address that /healthz, /readyz and /metrics listen on.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What is logged, and what is worse."

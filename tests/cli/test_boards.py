@@ -12,7 +12,7 @@ import yaml
 
 from eddy.metrics import FORMER_HOPS, FORMER_NAMES, HOPS
 from eddy.paths import REPO_ROOT
-from eddy_cli.boards import BOARDS, FOLDER, as_json, with_former_names
+from eddy_cli.boards import BOARDS, as_json, with_former_names
 from eddy_cli.ports import HOST
 from eddy_cli.prometheus import Prometheus, binary, running_prometheus
 from tests.cli.processes import command
@@ -32,7 +32,9 @@ QUERIES = [
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_boards_are_committed_as_the_code_writes_them(name: str) -> None:
-    assert (FOLDER / f"{name}.json").read_text() == as_json(name, BOARDS[name]), "say `make boards` and commit"
+    assert (OBSERVABILITY / "boards" / f"{name}.json").read_text() == as_json(name, BOARDS[name]), (
+        "say `make boards` and commit"
+    )
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -56,7 +58,7 @@ def test_renamed_metrics_are_queried_by_both_names_series_by_series() -> None:
 
 def test_every_query_of_a_renamed_metric_or_hop_has_its_former_name_too() -> None:
     assert set(FORMER_HOPS) < set(HOPS)
-    texts = [(FOLDER / f"{name}.json").read_text() for name in BOARDS]
+    texts = [(OBSERVABILITY / "boards" / f"{name}.json").read_text() for name in BOARDS]
     queries = [
         target["expr"] for text in texts for panel in json.loads(text)["panels"] for target in panel.get("targets", ())
     ]
@@ -107,7 +109,8 @@ def prometheus(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         found = stack.enter_context(running_prometheus(at, place))
         arguments = [
             "-m",
-            "eddy_cli.replay",
+            "eddy_cli",
+            "replay",
             "--data",
             str(write_ratings(place)),
             "--rate",

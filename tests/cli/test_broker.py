@@ -31,7 +31,7 @@ def scratch_of(broker: Command) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_broker_ends_clean_when_asked_to(number: signal.Signals) -> None:
-    with command(["-m", "eddy_cli.broker"]) as broker:
+    with command(["-m", "eddy_cli", "broker"]) as broker:
         broker.read_until("Stop it with")
         scratch = scratch_of(broker)
         assert (scratch / "kafka.log").stat().st_size > 0
@@ -44,7 +44,7 @@ def test_broker_ends_clean_when_asked_to(number: signal.Signals) -> None:
 
 
 def test_broker_dies_with_a_parent_that_is_killed_and_the_next_start_sweeps() -> None:
-    with command(["-m", "eddy_cli.broker"]) as broker:
+    with command(["-m", "eddy_cli", "broker"]) as broker:
         broker.read_until("Stop it with")
         scratch = scratch_of(broker)
         broker.send(signal.SIGKILL)
@@ -55,12 +55,12 @@ def test_broker_dies_with_a_parent_that_is_killed_and_the_next_start_sweeps() ->
 
 
 def test_broker_that_dies_ends_its_command_with_one_line() -> None:
-    with command(["-m", "eddy_cli.broker"]) as broker:
+    with command(["-m", "eddy_cli", "broker"]) as broker:
         broker.read_until("Stop it with")
         (java,) = [member for member in broker.family if "java" in member.name()]
         java.kill()
         assert broker.finish() == 1
-        assert broker.output.splitlines()[-1].startswith("broker: Kafka ended with code -9")
+        assert broker.output.splitlines()[-1].startswith("eddy broker: Kafka ended with code -9")
         broker.assert_nothing_left()
 
 
@@ -116,7 +116,7 @@ def test_jars_in_the_cache_are_the_locked_ones() -> None:
 
 
 def test_jars_without_a_network_end_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("eddy_cli.broker.jars.DOWNLOADS", tmp_path)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with pytest.raises(FatalError, match="check the network") as failure:

@@ -53,7 +53,7 @@ def test_a_bad_report_says_what_is_wrong(report: dict[str, Any], said: str) -> N
     ("text", "code", "said"),
     [
         (json.dumps(GOOD), 0, "books balanced"),
-        (json.dumps(changed("ledger", "difference", to=1)), 1, "check-report: the books"),
+        (json.dumps(changed("ledger", "difference", to=1)), 1, "eddy check-report: the books"),
         ("{}", 1, "not a report of this version"),
         ("", 1, "cannot read"),
     ],
@@ -61,7 +61,7 @@ def test_a_bad_report_says_what_is_wrong(report: dict[str, Any], said: str) -> N
 def test_check_report_exits_with_what_it_found(text: str, code: int, said: str, tmp_path: Path) -> None:
     path = tmp_path / "demo.json"
     path.write_text(text)
-    with command(["-m", "eddy_cli.check_report", str(path)]) as running:
+    with command(["-m", "eddy_cli", "check-report", str(path)]) as running:
         assert running.finish() == code
         assert said in running.output
         assert len(running.output.splitlines()) == 1

@@ -9,7 +9,7 @@ import yaml
 
 from eddy.paths import REPO_ROOT
 from eddy.settings import Settings, load
-from eddy_cli.stack import SERVICES
+from eddy_cli.services import SERVICES
 
 KUBERNETES = REPO_ROOT / "deploy" / "kubernetes"
 

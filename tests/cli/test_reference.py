@@ -2,9 +2,10 @@
 
 import pytest
 
-from eddy_cli.reference import DOCS, pages
+from eddy.paths import REPO_ROOT
+from eddy_cli.reference import pages
 
 
 @pytest.mark.parametrize("name", pages())
 def test_a_page_is_committed_as_the_code_writes_it(name: str) -> None:
-    assert (DOCS / name).read_text() == pages()[name], "say `make docs` and commit"
+    assert (REPO_ROOT / "docs" / name).read_text() == pages()[name], "say `make docs` and commit"

@@ -16,7 +16,7 @@ from eddy.errors import FatalError
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings
 from eddy_cli.replay.app import Performance, follow
-from eddy_cli.replay.options import ReplayOptions, parse
+from eddy_cli.replay.options import ReplayOptions
 from eddy_cli.replay.outbox import Outbox
 from eddy_cli.replay.progress import ProgressView, progress_view
 from eddy_cli.replay.records import Records
@@ -76,7 +76,7 @@ async def test_users_live_their_events_in_order_and_each_list_comes_before_its_a
     users = [number * 7 % 13 for number in range(400)]
     items = [number * 5 % 23 for number in range(400)]
     async with answering(bus):
-        performance = await perform(bus, users, items, parse(["--window", "50"]))
+        performance = await perform(bus, users, items, ReplayOptions(window=50))
     observed = performance.player.observed
     assert (observed.requests, observed.lists, observed.timeouts) == (400, 400, 0)
     assert observed.places == [item if item < 10 else -1 for item in items]
@@ -100,7 +100,7 @@ async def test_users_live_their_events_in_order_and_each_list_comes_before_its_a
 
 async def test_actions_follow_their_impression_without_anything_between(bus: Bus) -> None:
     async with answering(bus):
-        await perform(bus, [number % 40 for number in range(200)], [1] * 200, parse([]))
+        await perform(bus, [number % 40 for number in range(200)], [1] * 200, ReplayOptions())
     partitions: dict[int, list[Record]] = defaultdict(list)
     for message, event in await read(bus, USER_EVENTS):
         partitions[message.partition].append(event)
@@ -111,7 +111,7 @@ async def test_actions_follow_their_impression_without_anything_between(bus: Bus
 
 
 async def test_users_go_on_without_lists(bus: Bus) -> None:
-    performance = await perform(bus, [0, 0, 1], [1, 2, 3], parse(["--deadline", "0.2"]))
+    performance = await perform(bus, [0, 0, 1], [1, 2, 3], ReplayOptions(deadline_sec=0.2))
     assert performance.player.observed.timeouts == 3
     assert "3 requests without a list" in performance.remarks()
     assert Counter(event["action"] for _, event in await read(bus, USER_EVENTS)) == {"rate": 3}
@@ -120,7 +120,7 @@ async def test_users_go_on_without_lists(bus: Bus) -> None:
 async def test_no_list_for_long_is_one_clear_line(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eddy_cli.replay.app._NO_LIST_AFTER_SEC", 1.0)
     with pytest.raises(ExceptionGroup) as caught:
-        await perform(bus, [0] * 1000, [1] * 1000, parse(["--deadline", "0.1"]))
+        await perform(bus, [0] * 1000, [1] * 1000, ReplayOptions(deadline_sec=0.1))
     (error,) = caught.value.exceptions
     assert isinstance(error, FatalError)
     assert "is the scorer running" in str(error)

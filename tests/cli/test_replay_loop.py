@@ -65,7 +65,7 @@ def test_a_replay_ends_with_balanced_books_and_so_does_another(
     environment: dict[str, str], folder: Path, tmp_path: Path, role: list[str]
 ) -> None:
     output = tmp_path / "reports" / "demo"
-    arguments = ["-m", "eddy_cli.replay", "--data", str(folder), "--output", str(output), *role]
+    arguments = ["-m", "eddy_cli", "replay", "--data", str(folder), "--output", str(output), *role]
     with command(arguments, environment) as replay:
         assert replay.finish(timeout_sec=180) == 0, replay.output
     report = json.loads(output.with_suffix(".json").read_text())
@@ -107,9 +107,11 @@ def test_the_live_loop_finds_what_the_evaluation_finds(environment: dict[str, st
     with command(["-m", "eddy_trainer"], {**environment, "EDDY_TRAINER_HTTP_PORT": str(port)}):
         ready = f"{environment['EDDY_LAB_READY_URLS']},trainer=http://127.0.0.1:{port}"
         played = ["--data", str(data), "--output", str(output), "--rate", "100"]
-        with command(["-m", "eddy_cli.replay", *played], {**environment, "EDDY_LAB_READY_URLS": ready}) as replay:
+        with command(["-m", "eddy_cli", "replay", *played], {**environment, "EDDY_LAB_READY_URLS": ready}) as replay:
             assert replay.finish(timeout_sec=240) == 0, replay.output
-    with command(["-m", "eddy_lab.evaluate", "loop", "--data", str(data), "--output", str(tmp_path)], {}) as evaluation:
+    with command(
+        ["-m", "eddy_cli", "evaluate", "loop", "--data", str(data), "--output", str(tmp_path)], {}
+    ) as evaluation:
         assert evaluation.finish(timeout_sec=240) == 0, evaluation.output
     live = json.loads(output.with_suffix(".json").read_text())
     offline = json.loads(next(tmp_path.glob("loop-*.json")).read_text())
@@ -126,15 +128,18 @@ def test_the_live_loop_finds_what_the_evaluation_finds(environment: dict[str, st
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        ({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "replay: no Kafka at 127.0.0.1:1"),
-        ({"EDDY_LAB_READY_URLS": "scorer=http://127.0.0.1:1"}, "replay: scorer is not ready at http://127.0.0.1:1"),
-        ({"EDDY_LAB_JOINER_ULR": "x"}, "replay: unknown setting EDDY_LAB_JOINER_ULR"),
+        ({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "eddy replay: no Kafka at 127.0.0.1:1"),
+        (
+            {"EDDY_LAB_READY_URLS": "scorer=http://127.0.0.1:1"},
+            "eddy replay: scorer is not ready at http://127.0.0.1:1",
+        ),
+        ({"EDDY_LAB_JOINER_ULR": "x"}, "eddy replay: unknown setting EDDY_LAB_JOINER_ULR"),
     ],
 )
 def test_what_is_missing_is_one_line(
     environment: dict[str, str], folder: Path, changed: dict[str, str], line: str
 ) -> None:
-    arguments = ["-m", "eddy_cli.replay", "--data", str(folder), "--ready-within", "0.5"]
+    arguments = ["-m", "eddy_cli", "replay", "--data", str(folder), "--ready-within", "0.5"]
     with command(arguments, {**environment, **changed}) as replay:
         assert replay.finish() == 1
     assert line in replay.output

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from eddy.kafka.bus import Bus
+from eddy.paths import RUNS
 from eddy.settings import Settings
-from eddy_cli.scratch import RUNS
 from tests.cli.processes import Command, command
 
 pytestmark = pytest.mark.timeout(240)
 
-STACK = ["-m", "eddy_cli.stack"]
+STACK = ["-m", "eddy_cli", "run"]
+EXEC = ["-m", "eddy_cli", "exec", "--"]
 SERVICES = ("features", "scorer", "joiner", "trainer", "gateway")
 
 
@@ -58,7 +59,7 @@ def test_stack_ends_with_kafka_when_that_dies() -> None:
 
 async def test_command_ends_the_stack_with_its_code_and_its_topics_are_deleted(kafka: str) -> None:
     tell = "import os; print('prefix', os.environ['EDDY_TOPIC_PREFIX'], os.environ['EDDY_LAB_READY_URLS']); raise SystemExit(7)"
-    with command([*STACK, "--", "python", "-c", tell], {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka}) as running:
+    with command([*EXEC, "python", "-c", tell], {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka}) as running:
         assert running.finish(60) == 7
         found = re.search(r"\| prefix (\S+) (\S+)", running.output)
     assert found
@@ -86,8 +87,8 @@ def test_service_that_fails_ends_the_stack_with_its_line(kafka: str, topic_prefi
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"EDDY_SCORER_HTP_PORT": "1"}, "stack: unknown setting EDDY_SCORER_HTP_PORT"),
-        ({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "stack: no Kafka at 127.0.0.1:1"),
+        ({"EDDY_SCORER_HTP_PORT": "1"}, "eddy run: unknown setting EDDY_SCORER_HTP_PORT"),
+        ({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "eddy run: no Kafka at 127.0.0.1:1"),
     ],
 )
 def test_what_is_missing_is_said_in_one_line_before_anything_starts(environment: dict[str, str], said: str) -> None:

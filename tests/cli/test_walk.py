@@ -9,7 +9,7 @@ from tests.cli.processes import command
 
 def test_the_walk_of_one_event_is_executed(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
     output = tmp_path / "walked.ipynb"
-    arguments = ["-m", "eddy_cli.stack", "--", "python", "-m", "eddy_cli.walk", "--output", str(output)]
+    arguments = ["-m", "eddy_cli", "exec", "--", "eddy", "docs", "notebook", "--output", str(output)]
     with command(arguments, {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka, "EDDY_TOPIC_PREFIX": topic_prefix}) as walk:
         assert walk.finish(timeout_sec=200) == 0, walk.output
     cells = nbformat.read(output, nbformat.NO_CONVERT).cells

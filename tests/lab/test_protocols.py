@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from rich.console import Console
+from typer.testing import CliRunner
 
 from eddy.contract.model import FEATURES
 from eddy.contract.scenarios import load_scenarios
@@ -17,8 +19,8 @@ from eddy_cli.baselines import Isgd, Transitions
 from eddy_cli.datasets import Dataset, Item, read_folder
 from eddy_cli.replay.role import MOVIELENS, Role, role_of
 from eddy_cli.replay.stream import Stream
+from eddy_lab.commands import evaluate, protocols
 from eddy_lab.evaluate import variants
-from eddy_lab.evaluate.__main__ import PROTOCOLS, main
 from eddy_lab.evaluate.apart import Task, learner_apart
 from eddy_lab.evaluate.item_counts import ItemCounts
 from eddy_lab.evaluate.offline import Histories, OfflinePolicy, places_of, scores_of, train
@@ -84,7 +86,7 @@ def test_an_outcome_is_a_file_a_table_and_a_plot(tmp_path: Path) -> None:
 
 def test_every_protocol_is_told_of_in_the_readme() -> None:
     text = (REPO_ROOT / "lab" / "eddy_lab" / "evaluate" / "README.md").read_text()
-    assert [name for name in PROTOCOLS if f"`{name}`" not in text] == []
+    assert [name for name in protocols() if f"`{name}`" not in text] == []
 
 
 def test_a_stream_is_decided_by_its_seed_and_a_walk_is_learned() -> None:
@@ -396,10 +398,9 @@ def test_loo_needs_somebody_with_three_events(walkers: Dataset, monkeypatch: pyt
         loo.run(OPTIONS, SILENT)
 
 
-def test_an_option_that_says_nothing_in_a_protocol_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["evaluate", "ctr", "--model", "hstu"])
-    with pytest.raises(SystemExit):
-        main()
-    assert "--model says nothing in ctr" in capsys.readouterr().err
+def test_an_option_that_says_nothing_in_a_protocol_is_refused() -> None:
+    app = typer.Typer()
+    app.command()(evaluate)
+    refused = CliRunner().invoke(app, ["ctr", "--model", "hstu"]).exception
+    assert isinstance(refused, ConfigError)
+    assert "--model says nothing in ctr" in str(refused)

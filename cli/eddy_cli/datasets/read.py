@@ -22,7 +22,7 @@ def load(name: str, path: Path | None = None) -> Dataset:
             f"there is no data set {name}: choose one of {', '.join(SOURCES)}, or give a folder by --data"
         )
     if not SOURCES[name].path.is_dir():
-        raise ConfigError(f"{name} is not in {SOURCES[name].path.parent} yet: `make data` fetches it")
+        raise ConfigError(f"{name} is not in {SOURCES[name].path.parent} yet: `eddy data {name}` fetches it")
     return read_folder(SOURCES[name].path, name)
 
 

@@ -7,9 +7,7 @@ out of wheels that its users can download themselves.
 from dataclasses import dataclass
 from pathlib import Path
 
-from eddy.paths import REPO_ROOT
-
-DATA = REPO_ROOT / ".data"
+from eddy.paths import DATA
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The command: read the data set, play it, show and keep the figures."""
+"""What `eddy replay` does: read the data set, play it, show and keep the figures."""
 
 from datetime import UTC, datetime
 
@@ -8,46 +8,29 @@ from rich.console import Console
 
 from eddy.contract.codec import Record
 from eddy.contract.scenarios import load_scenarios
-from eddy.errors import EddyError
 from eddy.settings import load as load_settings
 from eddy_cli.datasets import Dataset, Item, load
 from eddy_cli.replay.app import replay
-from eddy_cli.replay.options import ReplayOptions, parse
+from eddy_cli.replay.options import ReplayOptions
 from eddy_cli.replay.role import Role, role_of
 from eddy_cli.replay.settings import ReplaySettings
 from eddy_cli.replay.stream import Stream
 from eddy_cli.report import Report, figures_table, quality_table, write_json, write_plot
 
 
-def main() -> None:
-    """Run `python -m eddy_cli.replay`. Raises ConfigError and FatalError, each one line."""
-    options = parse()
+def play(options: ReplayOptions) -> None:
+    """Play, print the tables and write the report. Raises ConfigError and FatalError, also in exception groups."""
     settings = load_settings(ReplaySettings)
     console = Console()
     role = role_of(load_scenarios(settings.scenarios_path), options.scenario, options.action)
     dataset = load(options.dataset, options.data)
     stream = stream_of(dataset, role).cut(options.limit, options.users)
-    report = _played(stream, options, settings, console)
+    report: Report = uvloop.run(replay(stream, options, settings, console))
     json_path, plot_path = options.output.with_suffix(".json"), options.output.with_suffix(".png")
     write_json(report, json_path)
     write_plot(report, plot_path)
     console.print(quality_table(report), figures_table(report), sep="\n")
     console.print(f"figures in {json_path}, plot in {plot_path}", highlight=False)
-
-
-def _played(stream: Stream, options: ReplayOptions, settings: ReplaySettings, console: Console) -> Report:
-    try:
-        return uvloop.run(replay(stream, options, settings, console))
-    except ExceptionGroup as group:
-        failures = group.subgroup(EddyError)
-        if failures is None:
-            raise
-        raise _first(failures) from group
-
-
-def _first(group: ExceptionGroup[EddyError]) -> EddyError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 def stream_of(dataset: Dataset, role: Role) -> Stream:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from eddy.contract.scenarios import CLICK, Scenarios
 from eddy.errors import ConfigError
+from eddy_cli.replay.options import ACTION, SCENARIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Role:
     opinion: bool
 
 
-MOVIELENS = Role("video", "rate", opinion=True)
+MOVIELENS = Role(SCENARIO, ACTION, opinion=True)
 
 
 def role_of(scenarios: Scenarios, scenario: str, action: str) -> Role:

@@ -19,7 +19,7 @@ async def wait_until_ready(services: str, timeout_sec: float) -> None:
             name, _, url = entry.partition("=")
             while (problem := await _problem(client, url)) is not None:
                 if time.monotonic() > deadline:
-                    raise FatalError(f"{name} is not ready at {url}: {problem}; start it with `python -m eddy_{name}`")
+                    raise FatalError(f"{name} is not ready at {url}: {problem}; start it with `eddy run {name}`")
                 await asyncio.sleep(0.25)
 
 

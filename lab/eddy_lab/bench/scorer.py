@@ -16,7 +16,7 @@ import torch
 from eddy.contract.codec import Codec, Record
 from eddy.contract.model import DIM, FEATURES
 from eddy.contract.scenarios import load_scenarios
-from eddy.paths import REPO_ROOT
+from eddy.paths import SCENARIOS
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.request import Request
@@ -127,7 +127,7 @@ def _model() -> OnnxModel:
 
 def _engine(size: int, model: OnnxModel) -> Recommender:
     """A catalogue with Zipf-like popularity, users with long histories, and a random model."""
-    engine = Recommender(load_scenarios(REPO_ROOT / "scenarios.yaml"), np.random.default_rng(0))
+    engine = Recommender(load_scenarios(SCENARIOS), np.random.default_rng(0))
     rng = np.random.default_rng(1)
     popularity = 1 / np.arange(1, size + 1) ** 0.7
     popularity /= popularity.sum()

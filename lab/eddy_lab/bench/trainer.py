@@ -10,7 +10,7 @@ import torch
 from eddy.contract.codec import Codec, Record
 from eddy.contract.model import FEATURES, hash_of_contract
 from eddy.contract.scenarios import load_scenarios
-from eddy.paths import REPO_ROOT
+from eddy.paths import SCENARIOS
 from eddy_trainer.core.effort import MICRO_BATCH, Effort
 from eddy_trainer.core.examples import Example, ExampleParser, NextItem
 from eddy_trainer.core.graphs import GraphExporter
@@ -29,7 +29,7 @@ EVENTS = 10 * MICRO_BATCH
 def run() -> dict[str, float]:
     """Figures by name, the unit at the end. An event is a next-item example with its considered list and one example of labels."""
     torch.set_num_threads(1)
-    scenarios = load_scenarios(REPO_ROOT / "scenarios.yaml")
+    scenarios = load_scenarios(SCENARIOS)
     payloads = [Codec.of("training_example").encode(record) for record in _records()]
     parser, codec = ExampleParser(scenarios), Codec.of("training_example")
     examples, decode_sec = _timed(lambda: [parser.parse(codec.decode(payload)) for payload in payloads])

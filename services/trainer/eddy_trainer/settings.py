@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from eddy.paths import REPO_ROOT
+from eddy.paths import STATE
 from eddy.settings import Settings
 
 
@@ -14,7 +14,7 @@ class TrainerSettings(Settings):
 
     trainer_http_port: int = Field(8004, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
     trainer_graphs_dir: Path = Field(
-        REPO_ROOT / ".state" / "graphs", description="Folder for traced graphs: made from the code, no state."
+        STATE / "graphs", description="Folder for traced graphs: made from the code, no state."
     )
     trainer_model: Literal["linear", "logistic", "mlp", "ncf", "youtube_dnn", "gru4rec", "transformer", "hstu"] = Field(
         "transformer", description="Kind of model that is trained and released: services/trainer/models."

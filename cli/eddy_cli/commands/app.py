@@ -1,0 +1,66 @@
+"""Puts the commands together: Eddy's own, and those of installed packages with the entry point group `eddy.commands`."""
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import eddy
+from eddy.errors import ConfigError, EddyError
+from eddy_cli.commands import boards, data, docs, replay, run
+from eddy_cli.console import first_error
+
+GROUP = "eddy.commands"
+# Commands of packages that may be missing: without them the command says how to get it.
+ELSEWHERE = {"evaluate": "eddy-lab", "bench": "eddy-lab"}
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. An error that a person can mend ends it with exit code 1 and one line, which begins with its name."""
+        error: EddyError | None = None
+        try:
+            return super().invoke(ctx)
+        except* EddyError as group:
+            error = first_error(group)
+        print(f"{ctx.command_path} {ctx.invoked_subcommand}: {error}", file=sys.stderr, flush=True)
+        raise typer.Exit(1)
+
+
+def make_app() -> typer.Typer:
+    """The command line, with what is installed now."""
+    app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(_main)
+    for commands in (run, replay, data, boards, docs):
+        commands.add_to(app)
+    contributed = {entry.name: entry for entry in entry_points(group=GROUP)}
+    for name, entry in contributed.items():
+        app.command(name, rich_help_panel="Research")(entry.load())
+    for name in ELSEWHERE.keys() - contributed.keys():
+        app.command(name, hidden=True, context_settings={"ignore_unknown_options": True})(_missing(ELSEWHERE[name]))
+    return app
+
+
+def _missing(package: str) -> Callable[..., None]:
+    def command(arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+        raise ConfigError(f"this command is in the package {package}: pip install {package}")
+
+    return command
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"eddy {eddy.__version__}")
+        raise typer.Exit
+
+
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """Eddy: a real-time recommender that learns from its own feedback, on Kafka."""

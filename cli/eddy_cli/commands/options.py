@@ -1,0 +1,56 @@
+"""Options that several commands share, said once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def above_zero(value: float | None) -> float | None:
+    """Check a number that has to be above 0 and finite."""
+    if value is not None and not 0 < value < float("inf"):
+        raise typer.BadParameter(f"{value} is not above 0")
+    return value
+
+
+def datasets() -> list[str]:
+    """Names to complete --dataset with."""
+    from eddy_cli.datasets.sources import SOURCES
+
+    return list(SOURCES)
+
+
+def services() -> list[str]:
+    """Names to complete a service with."""
+    from eddy_cli.services import SERVICES
+
+    return list(SERVICES)
+
+
+Dataset = Annotated[
+    str, typer.Option(help="Data set: ml-100k or ml-1m, fetched by `eddy data`.", autocompletion=datasets)
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder or file with your own data instead: docs/bring-your-own-data.md.")
+]
+Scenario = Annotated[str, typer.Option(help="Scenario to play the events in: an entry of scenarios.yaml.")]
+Action = Annotated[str, typer.Option(help="Action to play the events as: one of the scenario's positive actions.")]
+Limit = Annotated[int | None, typer.Option(min=0, help="Number of events to play, the first ones; 0 plays all.")]
+Users = Annotated[int | None, typer.Option(min=1, help="Play only the first USERS users to appear.")]
+Speed = Annotated[
+    float | None, typer.Option(callback=above_zero, help="Event time per real time; without it, as fast as possible.")
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(callback=above_zero, metavar="EVENTS", help="Maximum events per second: latency below saturation."),
+]
+Window = Annotated[int, typer.Option(min=1, help="Maximum number of events from the oldest unfinished one on.")]
+MaxSkew = Annotated[
+    float,
+    typer.Option(callback=above_zero, metavar="SECONDS", help="Event time that one user may be ahead of another."),
+]
+Deadline = Annotated[float, typer.Option(callback=above_zero, metavar="SECONDS", help="Deadline of each request.")]
+ReadyWithin = Annotated[
+    float, typer.Option(callback=above_zero, metavar="SECONDS", help="How long to wait for the services to be ready.")
+]
+Output = Annotated[Path, typer.Option(help="Where the report goes: this path with .json and .png.")]
