@@ -8,7 +8,14 @@ from eddy.contract.codec import Codec, Record
 from eddy.contract.topics import RECOMMENDATION_REQUESTS, RECOMMENDATIONS
 from eddy.kafka.bus import Bus
 
-EMPTY_HISTORY: Record = {"item_ids": [], "actions": [], "scenarios": [], "values": [], "occurred_at": []}
+EMPTY_HISTORY: Record = {
+    "item_ids": [],
+    "actions": [],
+    "scenarios": [],
+    "values": [],
+    "occurred_at": [],
+    "valued": [],
+}
 
 
 def answer(request: Record, item_ids: Sequence[str], version: int = 0) -> Record:
@@ -26,7 +33,9 @@ def answer(request: Record, item_ids: Sequence[str], version: int = 0) -> Record
         "items": [_place(position, item_id) for position, item_id in enumerate(item_ids[: request["limit"]])],
         "considered": list(item_ids),
         "features": b"",
+        "feature_names": [],
         "contract": "",
+        "refusal": None,
         "history": EMPTY_HISTORY,
     }
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eddy.contract.codec import Codec
+from eddy.contract.codec import Codec, load_schema
 from eddy.errors import DecodeError
+from eddy.paths import SCHEMAS
 from eddy_features.core.cleaning import Cleaner, Event
 from eddy_features.core.user_state import Outcome, UserPolicy, UserState
 from tests.features.factories import START_MS, encoded, event, message
@@ -56,6 +57,33 @@ def test_only_positive_actions_are_history_and_all_are_counted() -> None:
     assert state.counts == dict.fromkeys(
         ["video/click", "video/skip", "video/search", "video/impression", "video/rate"], 1
     )
+
+
+def test_history_says_with_which_interactions_a_value_was_given() -> None:
+    default = SCENARIOS["video"].actions["click"].value
+    assert default is not None
+    state = UserState()
+    for offset, value in enumerate([4.0, None, default.default]):
+        state.apply(clean(offset, value=value), SMALL)
+    history = record(state)["history"]
+    assert history["values"][1] == history["values"][2]
+    assert history["valued"] == [True, False, True]
+    state.apply(clean(3), SMALL)
+    assert record(state)["history"]["valued"] == [False, True, False]
+
+
+def test_history_of_before_goes_on_with_what_is_known_of_its_end() -> None:
+    """A record of version 1 does not say which values were given; what comes after does."""
+    state = state_after(2)
+    old = record(state)
+    del old["history"]["valued"]
+    first = Codec("user_features", load_schema(SCHEMAS / "versions" / "user_features.1.avsc"), []).encode(old)
+    state = UserState.decode(first)
+    assert record(state)["history"]["valued"] == []
+    for offset, valued in enumerate([[True], [True, True], [True] * 3, [True] * 3], 2):
+        state.apply(clean(offset, value=5.0), SMALL)
+        assert record(state)["history"]["valued"] == valued
+        state = UserState.decode(state.encode("u1"))
 
 
 def test_event_read_again_changes_nothing() -> None:

@@ -48,13 +48,16 @@ def list_record(request_id: str, user_id: str, items: Sequence[str], at: int, **
         ],
         "considered": considered,
         "features": features.tobytes(),
+        "feature_names": list(FEATURES),
         "contract": hash_of_contract(),
+        "refusal": None,
         "history": {
             "item_ids": list(history),
             "actions": ["click"] * len(history),
             "scenarios": ["video"] * len(history),
             "values": [0.5] * len(history),
             "occurred_at": [at - 1000] * len(history),
+            "valued": [False] * len(history),
         },
         **other,
     }

@@ -1,20 +1,27 @@
 """The walk over a list's bytes and the examples put together from them, against fastavro."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eddy.contract.codec import Codec
+from eddy.contract.codec import Codec, Record, load_schema
+from eddy.contract.model import FEATURES
 from eddy.contract.reasons import REASONS
 from eddy.errors import DecodeError, PoisonError
+from eddy.paths import SCHEMAS
 from eddy_joiner.core.examples import _HEADER as EXAMPLE_HEADER
+from eddy_joiner.core.examples import encode_example
 from eddy_joiner.core.lists import _LAYOUT_HEADER as LIST_HEADER
 from eddy_joiner.core.lists import ROW_BYTES, _relaid, read_list
+from eddy_joiner.core.outcomes import Negative, Place
 from eddy_joiner.core.wire import read_long, read_strings, write_long, write_string
 from tests.joiner.factories import LISTS, T0, list_record, message_of
 
+EXAMPLES = Codec.of("training_example")
+VALUED = write_long(1) + b"\x00" + b"\x00"  # of a history of one interaction, without a value
 IDS = st.lists(st.text(max_size=80), min_size=0, max_size=8)
 
 
@@ -76,9 +83,9 @@ def test_text_that_is_not_utf8_is_undecodable() -> None:
 
 def test_more_integers_than_there_are_bytes_are_undecodable() -> None:
     whole = message_of(list_record("r", "u", ["a"], T0, past=["h"]))
-    ending = write_long(1) + write_long(T0 - 1000) + b"\x00"
+    ending = write_long(1) + write_long(T0 - 1000) + b"\x00" + VALUED
     assert whole.value.endswith(ending)
-    broken = whole.value[: -len(ending)] + write_long(2**33) + write_long(T0 - 1000) + b"\x00"
+    broken = whole.value[: -len(ending)] + write_long(2**33) + write_long(T0 - 1000) + b"\x00" + VALUED
     with pytest.raises(DecodeError):
         read_list(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
 
@@ -102,6 +109,49 @@ def test_feature_rows_must_be_one_for_each_candidate() -> None:
 def test_hand_written_layouts_are_the_schemas_of_today() -> None:
     assert Codec.of("recommendations").header == LIST_HEADER
     assert Codec.of("training_example").header == EXAMPLE_HEADER
+
+
+def test_a_list_of_version_1_is_walked_and_its_examples_are_of_today() -> None:
+    """Such lists lie in the topic for as long as it keeps them: no names of features, no refusal, a history that does not tell values."""
+    record = list_record("r", "u", ["a", "b"], T0, past=["h"])
+    first = Codec("recommendations", load_schema(SCHEMAS / "versions" / "recommendations.1.avsc"), [])
+    message = message_of(record)
+    former = replace(message, value=first.encode(_first(record)))
+    found, today = read_list(former), read_list(message)
+    assert found.features() == today.features()
+    assert (found.items(), found.considered(), found.contract) == (today.items(), today.considered(), today.contract)
+    for served, names, valued in ((found, [], []), (today, list(FEATURES), [False])):
+        place = Place(served.items()["a"], T0, T0 + 1)
+        example = EXAMPLES.decode(encode_example(Negative(served, [place]), T0))
+        assert example["feature_names"] == names
+        assert example["history"] == {**record["history"], "valued": valued}
+        assert example["features"] == record["features"][:ROW_BYTES]
+    for broken in (former.value[:-1], former.value + b"\0"):
+        with pytest.raises(DecodeError):
+            read_list(replace(former, value=broken))
+
+
+def _first(record: Record) -> Record:
+    """The record without what version 1 does not have."""
+    history = {name: column for name, column in record["history"].items() if name != "valued"}
+    kept = {name: value for name, value in record.items() if name not in ("feature_names", "refusal")}
+    return {**kept, "history": history}
+
+
+@pytest.mark.parametrize("names", [[], ["one", "two"], [*FEATURES, "and another"]])
+def test_names_of_features_pass_through_as_they_are(names: list[str]) -> None:
+    served = read_list(message_of(list_record("r", "u", ["a"], T0, feature_names=names)))
+    example = EXAMPLES.decode(encode_example(Negative(served, [Place(served.items()["a"], T0, T0)]), T0))
+    assert example["feature_names"] == names
+    assert example["history"] == list_record("r", "u", ["a"], T0)["history"]
+
+
+def test_a_refused_request_is_a_list_of_nothing() -> None:
+    refusal = {"reason": "bad_limit", "field": "limit", "detail": "limit is 0, it must be 1 to 500"}
+    record = list_record("r", "u", [], T0, refusal=refusal)
+    found = read_list(message_of(record))
+    assert (found.items(), found.considered(), found.contract) == ({}, [], record["contract"])
+    assert found.history_encoded() == read_list(message_of({**record, "refusal": None})).history_encoded()
 
 
 def test_a_list_of_another_version_is_laid_out_anew() -> None:

@@ -78,6 +78,7 @@ def history(item_ids: Sequence[str], scenario: str = "video", action: str = "lik
         "scenarios": [scenario] * count,
         "values": [value] * count,
         "occurred_at": [NOW - (count - place) * 1000 for place in range(count)],
+        "valued": [],
     }
 
 

@@ -99,6 +99,8 @@ def release(version: int, offsets: list[int] | None = None, **changes: Any) -> R
         "metrics": {},
         "released_at": 0,
         "signature": sign_release(version, contract, encode, rank),
+        "features": list(FEATURES),
+        "actions": list(ACTIONS),
         **changes,
     }
 

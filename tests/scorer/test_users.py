@@ -134,13 +134,36 @@ def test_newest_interaction() -> None:
     assert users.newest(NOBODY) is None
 
 
-def test_an_action_that_came_without_a_value_is_no_opinion() -> None:
+def _opinions(valued: list[bool], given: tuple[float | None, ...]) -> list[bool]:
+    """Which of clicks with `given` values are opinions, by a record that says `valued`."""
     users, _ = _users()
     click = scenarios()["video"].actions["click"]
-    columns = history(["a", "b"], action="click")
-    columns["values"] = [click.normalise(None), click.normalise(4)]
-    users.apply(
-        Codec.of("user_features").decode(Codec.of("user_features").encode(user_features("u", history=columns))), 0
-    )
+    columns = history(["a", "b", "c"], action="click")
+    columns |= {"values": [click.normalise(value) for value in given], "valued": valued}
+    codec = Codec.of("user_features")
+    users.apply(codec.decode(codec.encode(user_features("u", history=columns))), 0)
     found = users.gather([users.get("u")], np.array([NOW]))
-    assert found.opinions[0, -2:].tolist() == [False, True]
+    assert users.snapshot(users.get("u"))["valued"] == valued
+    return [bool(each) for each in found.opinions[0, -3:]]
+
+
+def test_an_action_that_came_without_a_value_is_no_opinion_and_one_on_the_default_is() -> None:
+    on_default = scenarios()["video"].actions["click"].value
+    assert on_default is not None
+    assert _opinions([False, True, True], (None, on_default.default, 4.0)) == [False, True, True]
+
+
+def test_where_a_history_does_not_say_it_a_value_on_the_default_was_not_given() -> None:
+    assert _opinions([], (None, 4.0, None)) == [False, True, False]
+
+
+def test_a_history_may_say_it_of_its_newest_interactions_alone() -> None:
+    assert _opinions([True], (None, 4.0, None)) == [False, True, True]
+    assert _opinions([False, False], (None, 4.0, 4.0)) == [False, False, False]
+
+
+def test_more_said_than_done_is_refused() -> None:
+    users, _ = _users()
+    torn = {**history(["a"]), "valued": [True, True]}
+    with pytest.raises(PoisonError, match="valued"):
+        users.apply(user_features("u", history=torn), 0)

@@ -27,6 +27,7 @@ def test_next_item_becomes_an_event_with_its_considered_list() -> None:
         "scenarios": ["video", "shop"],
         "values": [1.0, 0.5],
         "occurred_at": [1, 2],
+        "valued": [True, False],
     }
     example = PARSER.parse(decoded(example_record(considered=3, history=history)))
     assert isinstance(example, NextItem)
@@ -93,6 +94,7 @@ def test_what_was_done_in_a_scenario_that_is_gone_is_left_out() -> None:
         "scenarios": ["of yore", "video"],
         "values": [1.0, 7.0],
         "occurred_at": [1, 2],
+        "valued": [True, False],
     }
     example = PARSER.parse(decoded(example_record(history=history)))
     assert isinstance(example, NextItem)

@@ -205,13 +205,16 @@ def _list(number: int, rng: random.Random) -> Record:
         ],
         "considered": considered,
         "features": rng.randbytes(2 * CONSIDERED * len(FEATURES)),
+        "feature_names": list(FEATURES),
         "contract": "0123456789abcdef",
+        "refusal": None,
         "history": {
             "item_ids": [f"i{item}" for item in rng.sample(range(ITEMS), HISTORY)],
             "actions": ["rate"] * HISTORY,
             "scenarios": ["video"] * HISTORY,
             "values": [0.5] * HISTORY,
             "occurred_at": [at - 1000 * ago for ago in range(HISTORY, 0, -1)],
+            "valued": [True] * HISTORY,
         },
     }
 

@@ -187,6 +187,7 @@ def _user(number: int, items: list[str]) -> Record:
             "scenarios": ["video"] * len(recent),
             "values": [0.5] * len(recent),
             "occurred_at": [NOW - 60_000 * place for place in range(len(recent), 0, -1)],
+            "valued": [True] * len(recent),
         },
         "seen": b"".join(zlib.crc32(item.encode()).to_bytes(4, "little") for item in items[HISTORY:]),
     }

@@ -97,6 +97,7 @@ def _example(kind: str, items: list[Record], considered: list[str], random: np.r
         "scenarios": ["video"] * 50,
         "values": [0.5] * 50,
         "occurred_at": list(range(0, 50_000, 1000)),
+        "valued": [False] * 50,
     }
     return {
         "example_id": f"{head['event_id']}/{kind}",
@@ -107,6 +108,7 @@ def _example(kind: str, items: list[Record], considered: list[str], random: np.r
         "features": packed(len(items)) if kind == "label" else b"",
         "considered": considered,
         "considered_features": packed(len(considered)) if considered else b"",
+        "feature_names": list(FEATURES),
         "history": history,
         "shown_at": None,
         "labelled_at": 0,

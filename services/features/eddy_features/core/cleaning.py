@@ -18,7 +18,7 @@ MAX_AHEAD_MS = 24 * 3600 * 1000
 class Event(NamedTuple):
     """A clean event. `value` is normalised to 0..1, `label` is `scenario/action`, `at` event time in milliseconds.
 
-    `opinion` says whether the value was given and says how much the user liked the item.
+    `valued` says whether a value was given, `opinion` whether one was that says how much the user liked the item.
     """
 
     offset: int
@@ -30,6 +30,7 @@ class Event(NamedTuple):
     value: float
     at: int
     positive: bool
+    valued: bool
     opinion: bool
 
 
@@ -48,6 +49,7 @@ class Cleaner:
         rule = self._rule(record["scenario"], record["action"])
         _check_values(record, message.timestamp_ms, rule.needs_item)
         item_id = record["item_id"] or None
+        valued = record["value"] is not None
         return Event(
             message.offset,
             record["event_id"],
@@ -58,7 +60,8 @@ class Cleaner:
             rule.normalise(record["value"]),
             record["occurred_at"],
             rule.positive,
-            rule.opinion and record["value"] is not None,
+            valued,
+            rule.opinion and valued,
         )
 
     def _add(self, name: str, scenario: Scenario) -> None:

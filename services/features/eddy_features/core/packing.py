@@ -10,6 +10,7 @@ from functools import lru_cache
 
 END = b"\0"
 NULL = b"\0"  # of ["null", something]
+FALSE, TRUE = b"\0", b"\1"
 _FLOAT = struct.Struct("<f")
 
 

@@ -14,6 +14,8 @@ from eddy.contract.codec import HEADER_BYTES, Codec
 from eddy.contract.limits import REMEMBERED_EVENTS
 from eddy_features.core.cleaning import Event
 from eddy_features.core.packing import (
+    FALSE,
+    TRUE,
     NotPackedError,
     first_long,
     first_string,
@@ -55,7 +57,8 @@ class UserState:
     """The state of one user.
 
     `items` are the item ids of the history, each packed; `actions` to `offsets` are packed columns parallel to it, oldest first.
-    `seen` and `recent` are as in the record.
+    `valued`, a byte each, is parallel to the end of them: interactions from before it was kept have none. `seen` and `recent` are as in
+    the record.
     """
 
     applied_offset: int = -1
@@ -65,6 +68,7 @@ class UserState:
     scenarios: bytes = b""
     values: bytes = b""
     occurred_at: bytes = b""
+    valued: bytes = b""
     offsets: bytes = b""
     seen: bytes = b""
     counts: dict[str, int] = field(default_factory=dict)
@@ -110,6 +114,7 @@ class UserState:
         self.scenarios += pack_string(event.scenario)
         self.values += FLOAT.pack(event.value)
         self.occurred_at += pack_long(event.at)
+        self.valued += TRUE if event.valued else FALSE
         self.offsets += pack_long(event.offset)
         if len(self.items) > policy.interactions:
             self._forget_oldest(policy)
@@ -122,6 +127,7 @@ class UserState:
         self.values = self.values[FLOAT.size :]
         self.occurred_at = self.occurred_at[first_long(self.occurred_at) :]
         self.offsets = self.offsets[first_long(self.offsets) :]
+        self.valued = self.valued[-len(self.items) :]
 
     def encode(self, user_id: str) -> bytes:
         """The `user_features` record of this state, in the single-object encoding of the current schema."""
@@ -138,6 +144,7 @@ class UserState:
                 pack_array(count, self.scenarios),
                 pack_array(count, self.values),
                 pack_array(count, self.occurred_at),
+                pack_array(len(self.valued), self.valued),
                 pack_array(count, self.offsets),
                 pack_bytes(self.seen),
                 pack_array(len(self.counts), counts),
@@ -167,7 +174,7 @@ def _read(record: bytes) -> UserState:
     applied_offset, at = read_long(record, at)
     as_of, at = read_long(record, at)
     columns: list[bytes] = []
-    for _ in range(6):
+    for _ in range(7):
         _, column, at = read_array(record, at)
         columns.append(column)
     seen, at = read_bytes(record, at)
@@ -175,7 +182,7 @@ def _read(record: bytes) -> UserState:
     recent, at = read_bytes(record, at)
     if at != len(record):
         raise NotPackedError
-    items, actions, scenarios, values, occurred_at, offsets = columns
+    items, actions, scenarios, values, occurred_at, valued, offsets = columns
     return UserState(
         applied_offset,
         as_of,
@@ -184,6 +191,7 @@ def _read(record: bytes) -> UserState:
         scenarios,
         values,
         occurred_at,
+        valued,
         offsets,
         seen,
         _counts(packed_counts),
@@ -210,6 +218,7 @@ def _of(record: dict[str, Any]) -> UserState:
         scenarios=b"".join(map(pack_string, history["scenarios"])),
         values=b"".join(map(FLOAT.pack, history["values"])),
         occurred_at=b"".join(map(pack_long, history["occurred_at"])),
+        valued=bytes(history["valued"]),
         offsets=b"".join(map(pack_long, record["offsets"])),
         seen=record["seen"],
         counts=record["counts"],

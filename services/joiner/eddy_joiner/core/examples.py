@@ -1,6 +1,6 @@
 """Outcomes as training examples: Avro bytes put together from the parts of the list that they come from.
 
-The layout is version 3 of training_example.avsc; readers know former versions, so a newer schema may wait for this file.
+The layout is version 4 of training_example.avsc; readers know former versions, so a newer schema may wait for this file.
 """
 
 from eddy.contract.codec import Codec, load_schema
@@ -15,7 +15,7 @@ from eddy_joiner.core.wire import (
     write_word,
 )
 
-_HEADER = Codec("training_example", load_schema(SCHEMAS / "versions" / "training_example.3.avsc"), []).header
+_HEADER = Codec("training_example", load_schema(SCHEMAS / "versions" / "training_example.4.avsc"), []).header
 _NULL = b"\x00"
 _END = b"\x00"
 _EMPTY_BYTES = b"\x00"
@@ -55,6 +55,7 @@ def _positive(outcome: Positive | Upgrade, labelled_at: int) -> bytes:
             write_bytes(_rows(served, [place])),
             _END,
             _EMPTY_BYTES,
+            served.feature_names,
             _SOME,
             served.history_encoded(),
             _tail(event.occurred_at, place, labelled_at, served),
@@ -77,6 +78,7 @@ def _negative(outcome: Negative, labelled_at: int) -> bytes:
             write_bytes(_rows(served, places)),
             _END,
             _EMPTY_BYTES,
+            served.feature_names,
             _SOME,
             served.history_encoded(),
             _tail(first.until, first, labelled_at, served),
@@ -99,6 +101,7 @@ def _next_item(outcome: NextItem, labelled_at: int) -> bytes:
             write_bytes(_row_of(served, event.item_id)),
             _END if served is None else served.considered_encoded(),
             _EMPTY_BYTES if served is None else write_bytes(served.features()),
+            _END if served is None else served.feature_names,
             _NULL if outcome.history_of is None else _SOME + outcome.history_of.history_encoded(),
             _tail(event.occurred_at, place, labelled_at, served),
             _TRUE if outcome.superseded else _FALSE,

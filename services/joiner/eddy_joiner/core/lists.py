@@ -1,12 +1,14 @@
 """Served lists, held as the bytes they came in and decoded on demand.
 
 `read_list` walks a record once, which proves that it is whole and finds its parts; nothing but the ids of the head becomes Python
-objects. The walk follows version 1 of recommendations.avsc, known by its fingerprint; any other version goes through fastavro first.
+objects. The walk follows versions 1 and 2 of recommendations.avsc, known by their fingerprints; any other version goes through fastavro
+first.
 """
 
 import io
 import struct
 import sys
+from functools import lru_cache
 from typing import NamedTuple
 
 import fastavro
@@ -24,14 +26,21 @@ from eddy_joiner.core.wire import (
     read_long,
     read_string,
     read_strings,
+    skip_booleans,
     skip_floats,
     skip_longs,
     skip_string,
     skip_strings,
+    write_long,
+    write_string,
 )
 
-_LAYOUT = load_schema(SCHEMAS / "versions" / "recommendations.1.avsc")
+_LAYOUT = load_schema(SCHEMAS / "versions" / "recommendations.2.avsc")
 _LAYOUT_HEADER = Codec("recommendations", _LAYOUT, []).header
+# Without names of features, refusals and `history.valued`.
+_FIRST_HEADER = Codec("recommendations", load_schema(SCHEMAS / "versions" / "recommendations.1.avsc"), []).header
+_EMPTY = b"\0"  # array
+_TODAYS_NAMES = write_long(len(FEATURES)) + b"".join(map(write_string, FEATURES)) + _EMPTY
 ROW_BYTES = 2 * len(FEATURES)
 
 
@@ -45,7 +54,7 @@ class ListedItem(NamedTuple):
 
 
 class ServedList(NamedTuple):
-    """A record of `recommendations`: its head, and where in `raw` the rest is."""
+    """A record of `recommendations`: its head, and where in `raw` the rest is. `feature_names` is that field as it is on the wire."""
 
     offset: int
     raw: bytes
@@ -57,6 +66,7 @@ class ServedList(NamedTuple):
     model_version: int
     applied_offset: int
     contract: str
+    feature_names: bytes
     items_at: int
     considered_at: int
     features_at: int
@@ -104,10 +114,13 @@ def read_list(message: Message) -> ServedList:
     Raises PoisonError: `undecodable`, or `bad_features` where the feature rows are not one for each considered candidate.
     """
     raw = message.value
-    if raw[:HEADER_BYTES] != _LAYOUT_HEADER:
+    header = raw[:HEADER_BYTES]
+    if header == _FIRST_HEADER:
+        raw += _EMPTY  # the history's `valued`, which ends the record today
+    elif header != _LAYOUT_HEADER:
         raw = _relaid(raw)
     try:
-        found, features, count = _walk(raw, message.offset)
+        found, features, count = _walk(raw, message.offset, header == _FIRST_HEADER)
     except (IndexError, ValueError, struct.error) as error:
         raise DecodeError(f"not a recommendations record: {error}") from error
     if features != count * ROW_BYTES:
@@ -115,8 +128,8 @@ def read_list(message: Message) -> ServedList:
     return found
 
 
-def _walk(raw: bytes, offset: int) -> tuple[ServedList, int, int]:
-    """The list, its bytes of features and its number of candidates."""
+def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedList, int, int]:
+    """The list, its bytes of features and its number of candidates; `first` says that it is of version 1."""
     request_id, at = read_string(raw, HEADER_BYTES)
     user_id, at = read_string(raw, at)
     scenario, at = read_string(raw, at)
@@ -129,9 +142,13 @@ def _walk(raw: bytes, offset: int) -> tuple[ServedList, int, int]:
     considered_at = _skip_items(raw, items_at)
     considered, features_at = skip_strings(raw, considered_at)
     length, at = read_long(raw, features_at)
-    contract, history_at = read_string(raw, at + length)
+    if length < 0:
+        raise ValueError(f"{length} bytes of features")
+    names, at = (_EMPTY, at + length) if first else _read_names(raw, at + length)
+    contract, at = read_string(raw, at)
+    history_at = at if first else _skip_refusal(raw, at)
     end = _skip_history(raw, history_at)
-    if length < 0 or end != len(raw):
+    if end != len(raw):
         raise ValueError(f"{len(raw)} bytes where the record has {end}")
     found = ServedList(
         offset,
@@ -144,6 +161,7 @@ def _walk(raw: bytes, offset: int) -> tuple[ServedList, int, int]:
         model_version,
         applied_offset,
         contract,
+        names,
         items_at,
         considered_at,
         features_at,
@@ -184,7 +202,29 @@ def _read_place(raw: bytes, at: int) -> tuple[ListedItem, int]:
 def _skip_history(raw: bytes, at: int) -> int:
     for _ in range(3):
         _, at = skip_strings(raw, at)
-    return skip_longs(raw, skip_floats(raw, at))
+    return skip_booleans(raw, skip_longs(raw, skip_floats(raw, at)))
+
+
+def _read_names(raw: bytes, at: int) -> tuple[bytes, int]:
+    """The names of the features as they are on the wire, one object for all lists that have the same."""
+    if raw.startswith(_TODAYS_NAMES, at):  # an array says itself where it ends: what begins alike is the same
+        return _TODAYS_NAMES, at + len(_TODAYS_NAMES)
+    _, end = skip_strings(raw, at)
+    return _one_object(raw[at:end]), end
+
+
+@lru_cache(maxsize=16)
+def _one_object(names: bytes) -> bytes:
+    return names
+
+
+def _skip_refusal(raw: bytes, at: int) -> int:
+    branch, at = read_long(raw, at)
+    if branch not in (0, 1):
+        raise ValueError(f"branch {branch} of two")
+    for _ in range(3 * branch):
+        at = skip_string(raw, at)
+    return at
 
 
 def _relaid(payload: bytes) -> bytes:

@@ -140,6 +140,17 @@ def skip_floats(data: bytes, at: int) -> int:
     return at
 
 
+def skip_booleans(data: bytes, at: int) -> int:
+    """An array of booleans, passed over. Raises ValueError where one is neither true nor false."""
+    count, at = read_count(data, at)
+    while count:
+        end = at + count
+        if end > len(data) or data[at:end].strip(b"\0\1"):
+            raise ValueError(f"not {count} booleans at {at}")
+        count, at = read_count(data, end)
+    return at
+
+
 def skip_longs(data: bytes, at: int) -> int:
     """An array of integers, passed over. Raises ValueError where there are fewer than it says."""
     count, at = read_count(data, at)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from eddy.clock import Clock
 from eddy.contract.codec import Codec, Record
-from eddy.contract.model import DIM, hash_of_contract, sign_release
+from eddy.contract.model import ACTIONS, DIM, FEATURES, hash_of_contract, sign_release
 from eddy.contract.topics import ITEM_EMBEDDINGS, MODEL_RELEASES
 from eddy.errors import DecodeError
 from eddy.kafka.bus import Bus, Producer, settle
@@ -89,6 +89,8 @@ class Publisher:
             "metrics": metrics,
             "released_at": self._clock.now_ms(),
             "signature": sign_release(version, self._contract, graphs.encode, graphs.rank),
+            "features": list(FEATURES),
+            "actions": list(ACTIONS),
         }
         await self._producer.send_all(MODEL_RELEASES, [(CHAMPION, self._release_codec.encode(record))])
         self.version = version

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eddy.contract.codec import Record
-from eddy.contract.model import hash_of_contract
+from eddy.contract.model import FEATURES, hash_of_contract
 from eddy.contract.sources import SOURCES
 from eddy_scorer.core.ranking.batch import Batch, Candidates
 from eddy_scorer.core.ranking.policy import POLICY, Choice, choose
@@ -33,6 +33,7 @@ class Slates:
         self._knowledge = knowledge
         self._reasons = Reasons(knowledge)
         self._contract = hash_of_contract()
+        self._feature_names = list(FEATURES)
 
     def build(self, batch: Batch, ranked: Ranked, model_version: int, served_at: int) -> list[Record]:
         """One record per request, in order."""
@@ -61,7 +62,9 @@ class Slates:
             "items": _items(ranked, line, considered, choice, reasons),
             "considered": considered,
             "features": ranked.features[line, : len(considered)].tobytes(),
+            "feature_names": self._feature_names,
             "contract": self._contract,
+            "refusal": None,
             "history": self._knowledge.users.snapshot(user),
         }
 

@@ -12,7 +12,10 @@ from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32, I32, I64, Bool
 from eddy_scorer.core.state.catalogue import Catalogue
 
-_ENTRY = np.dtype([("row", "<i4"), ("action", "u1"), ("scenario", "u1"), ("value", "<f4"), ("at", "<i8")])
+_ENTRY = np.dtype(
+    [("row", "<i4"), ("action", "u1"), ("scenario", "u1"), ("valued", "u1"), ("value", "<f4"), ("at", "<i8")]
+)
+_UNRECORDED = 2  # `valued` of an interaction from before histories said it; otherwise 1 or 0
 _NONE: I32 = np.zeros(0, np.int32)
 _MS = 1000.0
 MOST_NAMES = 256
@@ -171,9 +174,10 @@ class Users:
         filled = np.arange(HISTORY) >= HISTORY - length[:, None]
         rows, actions, at = (np.zeros(filled.shape, np.int64) for _ in range(3))
         values, opinions = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
-        # What lies on the default came without a value, and says nothing.
-        named = flat["scenario"], flat["action"]
-        opinions[filled] = self._opinions[named] & (flat["value"] != self._not_given[named])
+        named, valued = (flat["scenario"], flat["action"]), flat["valued"]
+        # Where it is not recorded whether a value was given, one on the default is taken for none.
+        given = np.where(valued == _UNRECORDED, flat["value"] != self._not_given[named], valued == 1)
+        opinions[filled] = self._opinions[named] & given
         rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
         # An action that has no head in the model reads as padding does: 0.
         actions[filled] = np.where(flat["action"] < len(ACTIONS), flat["action"].astype(np.int64) + 1, 0)
@@ -191,6 +195,7 @@ class Users:
             "scenarios": list(map(scenarios.__getitem__, entries["scenario"].tolist())),
             "values": entries["value"].tolist(),
             "occurred_at": entries["at"].tolist(),
+            "valued": entries["valued"][entries["valued"] != _UNRECORDED].astype(bool).tolist(),
         }
 
     def newest(self, user: User) -> tuple[str, int] | None:
@@ -203,8 +208,11 @@ class Users:
     def _pack(self, history: Record) -> tuple[bytes, bytes]:
         """The last HISTORY interactions as entries, and the rows of those before them."""
         count = len(history["item_ids"])
-        if any(len(column) != count for column in history.values()):
+        if any(len(column) != count for name, column in history.items() if name != "valued"):
             raise PoisonError("bad_features", "the columns of `history` differ in length")
+        valued = history["valued"][-HISTORY:]
+        if len(history["valued"]) > count:
+            raise PoisonError("bad_features", "`valued` of `history` is longer than the other columns")
         rows = np.array(self._catalogue.admit_all(history["item_ids"]), np.int32)
         entries = np.empty(min(count, HISTORY), _ENTRY)
         entries["row"] = rows[-HISTORY:]
@@ -212,6 +220,7 @@ class Users:
         entries["scenario"] = [self._scenarios.number(name) for name in history["scenarios"][-HISTORY:]]
         entries["value"] = history["values"][-HISTORY:]
         entries["at"] = history["occurred_at"][-HISTORY:]
+        entries["valued"] = [_UNRECORDED] * (len(entries) - len(valued)) + valued
         if not np.isfinite(entries["value"]).all():
             raise PoisonError("bad_features", "a value in `history` is not finite")
         return entries.tobytes(), rows[:-HISTORY].tobytes()
