@@ -7,6 +7,7 @@ variable; `load` refuses it.
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -21,50 +22,57 @@ SERVICES = ("features", "scorer", "joiner", "trainer", "gateway", "lab")
 
 
 class Settings(BaseSettings):
-    """What every service needs to know."""
+    """Settings of every service."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma separated.")
+    kafka_bootstrap_servers: str = Field(
+        "127.0.0.1:9092", description="Addresses of Kafka brokers: host:port, comma separated."
+    )
     kafka_compression: Literal["none", "snappy", "lz4", "zstd"] = Field(
-        "none", description="How records are compressed: costs CPU on both sides, saves network and disk."
+        "none",
+        description="Compression of written records. It costs CPU on both sides and saves network and disk.",
     )
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How the brokers are spoken to."
+        "PLAINTEXT", description="Security protocol of the connection to Kafka."
     )
     kafka_ca: Path | None = Field(
-        None, description="PEM file of who signed the brokers' certificates; the system's own when not set."
+        None, description="PEM file of the CA that signed the brokers' certificates; the system's CAs if not set."
     )
-    kafka_certificate: Path | None = Field(None, description="PEM file of a certificate to show to the brokers.")
-    kafka_key: Path | None = Field(None, description="PEM file of its key.")
+    kafka_certificate: Path | None = Field(None, description="PEM file of the client certificate, for mutual TLS.")
+    kafka_key: Path | None = Field(None, description="PEM file of the client certificate's private key.")
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="How to log in where EDDY_KAFKA_SECURITY begins with SASL."
+        "SCRAM-SHA-512", description="SASL mechanism, if EDDY_KAFKA_SECURITY begins with SASL."
     )
-    kafka_username: str = Field("", description="Who logs in.")
-    kafka_password: SecretStr = Field(SecretStr(""), description="With which password.")
+    kafka_username: str = Field("", description="SASL user name.")
+    kafka_password: SecretStr = Field(SecretStr(""), description="SASL password.")
     schema_registry_url: str | None = Field(
         None,
         pattern="^https?://[^/]",
-        description="A schema registry with Confluent's API: records are registered there and written in its wire format. "
-        "Both framings are read.",
+        description="URL of a schema registry with Confluent's API. If set, records are written in Confluent's wire format; "
+        "both framings are always read.",
     )
     topic_prefix: str = Field(
-        "", description="Put before every topic, group and transactional id: several Eddys on one Kafka."
+        "",
+        description="Prefix of every topic, consumer group and transactional id, so that several Eddys can share one Kafka.",
     )
     topic_replication: int = Field(1, ge=1, description="Replication factor of topics that Eddy creates.")
     topic_partitions: int | None = Field(
-        None, ge=1, description="Partitions of every topic; schemas/topics.yaml says it otherwise."
+        None,
+        ge=1,
+        description="Partitions per topic, used when the topics are created; those of schemas/topics.yaml if not set.",
     )
-    scenarios_path: Path = Field(SCENARIOS, description="The scenarios file.")
+    scenarios_path: Path = Field(SCENARIOS, description="Path of the scenarios file.")
     text_model: str = Field(
         "minilm",
-        description="What reads the words of items: minilm (packaged), a folder with model.onnx and tokenizer.json, or nothing.",
+        description="Text model that embeds the words of items: minilm (packaged), a folder with model.onnx and tokenizer.json, or "
+        "empty for none.",
     )
-    state_dir: Path = Field(STATE, description="Folder for local state: always safe to lose.")
-    http_host: str = Field("127.0.0.1", description="Address that /healthz, /readyz and /metrics listen on.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="What is logged, and what is worse."
+    state_dir: Path = Field(STATE, description="Folder for local state. Safe to delete while the service is stopped.")
+    http_host: str = Field(
+        "127.0.0.1", description="Address that the HTTP server binds to, for /healthz, /readyz and /metrics."
     )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
 
 
 S = TypeVar("S", bound=Settings)
@@ -73,12 +81,14 @@ S = TypeVar("S", bound=Settings)
 def load(settings: type[S], environment: Mapping[str, str] | None = None) -> S:
     """Read `settings` from the environment.
 
-    Raises ConfigError, naming the variable, for a value that does not hold and for an EDDY_* name that nobody knows.
+    Raises ConfigError, naming the variable, for an invalid value and for an unknown EDDY_* variable.
     """
     names = os.environ if environment is None else environment
     unknown = [name for name in names if name.startswith(PREFIX) and not _known(name, settings)]
     if unknown:
-        raise ConfigError(f"unknown setting {unknown[0]}: known are {', '.join(sorted(_names(settings)))}")
+        close = get_close_matches(unknown[0], sorted(_names(settings)), n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"unknown setting {unknown[0]}.{hint} docs/settings.md lists all of them.")
     values = {name[len(PREFIX) :].lower(): value for name, value in names.items() if name in _names(settings)}
     try:
         return settings(**values)  # type: ignore[arg-type]  # pydantic parses the strings

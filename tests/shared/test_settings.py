@@ -34,3 +34,8 @@ def test_bad_value_names_the_variable() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         load(JoinerLike, {}).topic_prefix = "b"  # type: ignore[misc]
+
+
+def test_a_misspelt_name_is_answered_with_the_closest_one() -> None:
+    with pytest.raises(ConfigError, match=r"EDDY_LOG_LEVL. Did you mean EDDY_LOG_LEVEL\?"):
+        load(Settings, {"EDDY_LOG_LEVL": "debug"})

@@ -1,4 +1,4 @@
-"""Where the replay finds the services' HTTP sides."""
+"""Addresses of the services that the replay asks over HTTP."""
 
 from pydantic import Field
 
@@ -6,11 +6,9 @@ from eddy.settings import Settings
 
 
 class ReplaySettings(Settings):
-    """EDDY_LAB_*: everything else that the replay needs are its options."""
+    """EDDY_LAB_*: settings of the replay; its other parameters are command-line options."""
 
-    lab_joiner_url: str = Field(
-        "http://127.0.0.1:8003", description="HTTP side of the joiner; several, comma separated."
-    )
+    lab_joiner_url: str = Field("http://127.0.0.1:8003", description="HTTP addresses of the joiners, comma separated.")
     lab_ready_urls: str = Field(
         "", description="Services that must be ready before the replay starts: name=url, comma separated."
     )

@@ -1,4 +1,4 @@
-"""EDDY_FEATURES_*: what the features service alone needs to know."""
+"""EDDY_FEATURES_*: settings of the features service alone."""
 
 from pydantic import Field
 
@@ -11,17 +11,22 @@ class FeaturesSettings(Settings):
     features_http_port: int = Field(8001, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
     features_instance_id: str | None = Field(
         None,
-        description="Static member id in the consumer group, one per worker: a worker that restarts under its id takes over at once.",
+        description="Static member id in the consumer group, unique per worker. A worker that restarts with its id gets its partitions "
+        "back at once.",
     )
     features_session_timeout_sec: float = Field(
-        10.0, ge=6.0, description="A dead worker's partitions move on after this long; the broker's minimum is 6 s."
+        10.0, ge=6.0, description="Seconds until a dead worker's partitions are reassigned; the broker's minimum is 6."
     )
     features_commit_interval_sec: float = Field(
-        0.5, gt=0, description="How often finished batches are committed. State is exact at any value."
+        0.5, gt=0, description="Seconds between two commits of finished batches. State is exact at any value."
     )
-    features_batch_events: int = Field(1000, ge=1, description="Most records taken in one batch.")
+    features_batch_events: int = Field(1000, ge=1, description="Maximum records per batch.")
     features_recovery_stall_sec: float = Field(
-        90.0, gt=0, description="The process gives up when recovery makes no progress for this long."
+        90.0, gt=0, description="Seconds without progress after which a recovery fails and the process exits."
     )
-    features_decoded_users: int = Field(2000, ge=1, description="Users whose state is kept decoded.")
-    features_decoded_items: int = Field(4000, ge=1, description="Items whose state is kept decoded.")
+    features_decoded_users: int = Field(
+        2000, ge=1, description="Number of users whose state is cached in decoded form."
+    )
+    features_decoded_items: int = Field(
+        4000, ge=1, description="Number of items whose state is cached in decoded form."
+    )

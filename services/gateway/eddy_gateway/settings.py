@@ -1,4 +1,4 @@
-"""EDDY_GATEWAY_*: what the gateway alone needs to know."""
+"""EDDY_GATEWAY_*: settings of the gateway alone."""
 
 from pydantic import Field
 
@@ -13,24 +13,31 @@ class GatewaySettings(Settings):
         2.0,
         gt=0,
         le=60,
-        description="A list that waits for the user's last event is answered without it after this long.",
+        description="Seconds that a request waits for `after_offset`; then it is answered without that event.",
     )
     gateway_grace_sec: float = Field(
-        1.0, gt=0, le=60, description="How much longer than the deadline the gateway waits before it answers 504."
+        1.0, gt=0, le=60, description="Seconds that the gateway waits beyond the deadline before it answers 504."
     )
     gateway_publish_timeout_sec: float = Field(
-        5.0, gt=0, le=60, description="Kafka must acknowledge within this time, or the answer is 503."
+        5.0,
+        gt=0,
+        le=60,
+        description="Seconds within which Kafka must acknowledge a write; otherwise the answer is 503.",
     )
     gateway_api_keys: str = Field(
-        "", description="Keys that callers need one of, comma separated; none only on loopback."
+        "",
+        description="Accepted API keys, comma separated. Empty disables authentication and is allowed only on a loopback address.",
     )
     gateway_reached_by: str = Field(
-        "", description="Address that others reach it by, where that is not the one it listens on: in a container, say."
+        "",
+        description="Address by which callers reach the gateway, if it is not EDDY_HTTP_HOST: in a container, for example.",
     )
     gateway_rate_limit: str = Field(
         "2000/second",
-        description="Requests of each key, or of each address where there are no keys; empty is no limit.",
+        description="Rate limit per API key, or per address if there are no keys. Empty disables it.",
     )
-    gateway_max_body_bytes: int = Field(4 * 2**20, ge=1024, description="A larger body is refused with 413.")
-    gateway_console: bool = Field(True, description="Serve the live console at /: it reads items and releases.")
-    gateway_max_batch: int = Field(1000, ge=1, le=10_000, description="Events in one POST.")
+    gateway_max_body_bytes: int = Field(
+        4 * 2**20, ge=1024, description="Maximum size of a request body in bytes; a larger one is answered with 413."
+    )
+    gateway_console: bool = Field(True, description="Whether to serve the live console at /.")
+    gateway_max_batch: int = Field(1000, ge=1, le=10_000, description="Maximum events in one POST.")

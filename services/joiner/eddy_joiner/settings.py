@@ -1,4 +1,4 @@
-"""EDDY_JOINER_*: what the joiner alone needs to know."""
+"""EDDY_JOINER_*: settings of the joiner alone."""
 
 from pydantic import Field
 
@@ -10,28 +10,31 @@ class JoinerSettings(Settings):
 
     joiner_http_port: int = Field(8003, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
     joiner_group: str = Field(
-        "joiner", min_length=1, description="Consumer group, and the first part of the transactional ids."
+        "joiner", min_length=1, description="Consumer group, and prefix of the transactional ids."
     )
     joiner_instance_id: str | None = Field(
         None,
-        description="Static member id in the group, one per instance: one that restarts under its id takes over at once. "
-        "Host name and HTTP port when not set.",
+        description="Static member id in the consumer group, unique per instance; host name and HTTP port if not set. An instance that "
+        "restarts with its id gets its partitions back at once.",
     )
     joiner_session_timeout_sec: float = Field(
-        10.0, ge=6.0, description="A dead instance's partitions move on after this long; the broker's minimum is 6 s."
+        10.0,
+        ge=6.0,
+        description="Seconds until a dead instance's partitions are reassigned; the broker's minimum is 6.",
     )
-    joiner_batch_events: int = Field(1000, ge=1, description="Most user events in one transaction.")
+    joiner_batch_events: int = Field(1000, ge=1, description="Maximum user events per transaction.")
     joiner_transaction_interval_sec: float = Field(
         0.25,
         ge=0,
-        description="Least time between the starts of a partition's transactions, five round trips each. The first event after a "
-        "pause does not wait.",
+        description="Minimum seconds between the starts of two transactions of a partition. The first event after a pause does not wait.",
     )
     joiner_lateness_sec: float = Field(
         0.0,
         ge=0,
-        description="How much longer than its window a list can still be shown, for logs whose users are out of step.",
+        description="Extra seconds of event time for which a slate is kept, so that late impressions still match it.",
     )
     joiner_idle_commit_sec: float = Field(
-        5.0, gt=0, description="How often an idle partition's watermark is committed while items are open."
+        5.0,
+        gt=0,
+        description="Seconds between two commits of an idle partition's watermark, while impressions are open.",
     )

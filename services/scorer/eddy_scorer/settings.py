@@ -1,4 +1,4 @@
-"""EDDY_SCORER_*: what the scorer alone needs to know."""
+"""EDDY_SCORER_*: settings of the scorer alone."""
 
 from pydantic import Field
 
@@ -12,21 +12,24 @@ class ScorerSettings(Settings):
     scorer_group: str = Field("scorer", min_length=1, description="Consumer group on recommendation-requests.")
     scorer_instance_id: str | None = Field(
         None,
-        description="Static member id in the consumer group, one per process: one that restarts under its id takes over at once.",
+        description="Static member id in the consumer group, unique per process. A process that restarts with its id gets its partitions "
+        "back at once.",
     )
     scorer_session_timeout_sec: float = Field(
-        10.0, ge=6.0, description="A dead process's partitions move on after this long; the broker's minimum is 6 s."
+        10.0, ge=6.0, description="Seconds until a dead process's partitions are reassigned; the broker's minimum is 6."
     )
-    scorer_max_batch: int = Field(64, ge=1, le=1024, description="Most requests scored in one batch.")
+    scorer_max_batch: int = Field(64, ge=1, le=1024, description="Maximum requests per batch.")
     scorer_max_wait_ms: int = Field(
         1000,
         ge=0,
-        description="How long a request with after_offset waits for its user's features when it has no deadline.",
+        description="Milliseconds that a request with after_offset and no deadline waits for its user's features.",
     )
-    scorer_push_limit: int = Field(20, ge=1, le=500, description="Places of a pushed list.")
+    scorer_push_limit: int = Field(20, ge=1, le=500, description="Items in a pushed slate.")
     scorer_approximate_from: int = Field(
         250_000,
         ge=0,
-        description="Items from which on the encoder's best ones are looked up in an approximate index; 0 is never.",
+        description="Catalogue size from which the encoder's candidates come from an approximate index; 0 disables the index.",
     )
-    scorer_seed: int | None = Field(None, description="Seed of the random slot; a different draw each start otherwise.")
+    scorer_seed: int | None = Field(
+        None, description="Random seed of the exploration slots; a different one at each start if not set."
+    )

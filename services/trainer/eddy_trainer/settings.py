@@ -14,29 +14,33 @@ class TrainerSettings(Settings):
 
     trainer_http_port: int = Field(8004, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
     trainer_graphs_dir: Path = Field(
-        STATE / "graphs", description="Folder for traced graphs: made from the code, no state."
+        STATE / "graphs", description="Folder that caches exported ONNX graphs. Safe to delete."
     )
     trainer_model: Literal["linear", "logistic", "mlp", "ncf", "youtube_dnn", "gru4rec", "transformer", "hstu"] = Field(
-        "transformer", description="Kind of model that is trained and released: services/trainer/models."
+        "transformer", description="Kind of model that is trained and released (eddy_trainer/core/models)."
     )
     trainer_objective: Literal["next_item", "masked", "contrastive"] = Field(
         "next_item",
-        description="What the encoder learns: the next item alone, or a self-supervised objective beside it.",
+        description="Training objective of the encoder: the next item alone, or with a self-supervised auxiliary objective.",
     )
-    trainer_threads: int = Field(1, ge=1, description="Threads that torch computes with.")
-    trainer_seed: int = Field(0, description="Seed of everything random.")
-    trainer_release_interval_sec: float = Field(0.5, gt=0, description="Least time between two releases.")
-    trainer_checkpoint_interval_sec: float = Field(30.0, gt=0, description="Time between two checkpoints.")
+    trainer_threads: int = Field(1, ge=1, description="Number of PyTorch threads.")
+    trainer_seed: int = Field(0, description="Random seed of training.")
+    trainer_release_interval_sec: float = Field(0.5, gt=0, description="Minimum seconds between two releases.")
+    trainer_checkpoint_interval_sec: float = Field(30.0, gt=0, description="Seconds between two checkpoints.")
     trainer_learn_within_sec: float = Field(
-        0.15, gt=0, description="Longest that an example waits for its batch to fill."
+        0.15, gt=0, description="Maximum seconds that an example waits for its batch to fill."
     )
-    trainer_shed_replay_lag: int = Field(1000, ge=1, description="Waiting examples above which replay is left out.")
-    trainer_large_batch_lag: int = Field(4000, ge=1, description="Waiting examples above which batches grow fourfold.")
+    trainer_shed_replay_lag: int = Field(1000, ge=1, description="Lag in examples above which rehearsal is skipped.")
+    trainer_large_batch_lag: int = Field(
+        4000, ge=1, description="Lag in examples above which batches are four times as large."
+    )
     trainer_full_softmax_items: int = Field(
-        0, ge=0, description="Catalogues up to this size train on the full softmax."
+        0, ge=0, description="Maximum catalogue size for training on the full softmax; a larger catalogue is sampled."
     )
-    trainer_max_users: int = Field(200_000, ge=100, description="Users whose sequences are kept for replay.")
+    trainer_max_users: int = Field(
+        200_000, ge=100, description="Maximum number of users whose sequences are kept for rehearsal."
+    )
     trainer_tensorboard_dir: Path | None = Field(
         None,
-        description="Folder that TensorBoard reads: scalars of every turn, item vectors once a minute; none when not set.",
+        description="Folder for TensorBoard: scalars of every turn, item embeddings once a minute. Nothing is written if not set.",
     )
