@@ -28,13 +28,15 @@ class RetriableError(EddyError):
 class PoisonError(EddyError):
     """An input that cannot be used.
 
-    `reason` is from the closed set that the dead-letter metric is labelled with (eddy.contract.reasons), `detail` is for a person.
+    `reason` is from the closed set that the dead-letter metric is labelled with (eddy.contract.reasons). `detail` is for a person: what is
+    wrong, what was expected, what to do. `field` is the field of the record that it is about, None where it is about all of it.
     """
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", field: str | None = None) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.field = field
 
 
 class DecodeError(PoisonError):

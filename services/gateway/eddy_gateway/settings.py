@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from eddy.contract.limits import MAX_BATCH_EVENTS
 from eddy.settings import Settings
 
 
@@ -40,4 +41,4 @@ class GatewaySettings(Settings):
         4 * 2**20, ge=1024, description="Maximum size of a request body in bytes; a larger one is answered with 413."
     )
     gateway_console: bool = Field(True, description="Whether to serve the live console at /.")
-    gateway_max_batch: int = Field(1000, ge=1, le=10_000, description="Maximum events in one POST.")
+    gateway_max_batch: int = Field(1000, ge=1, le=MAX_BATCH_EVENTS, description="Maximum events in one POST.")

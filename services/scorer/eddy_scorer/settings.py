@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from eddy.contract.limits import MAX_SLATE
 from eddy.settings import Settings
 
 
@@ -24,7 +25,7 @@ class ScorerSettings(Settings):
         ge=0,
         description="Milliseconds that a request with after_offset and no deadline waits for its user's features.",
     )
-    scorer_push_limit: int = Field(20, ge=1, le=500, description="Items in a pushed slate.")
+    scorer_push_limit: int = Field(20, ge=1, le=MAX_SLATE, description="Items in a pushed slate.")
     scorer_approximate_from: int = Field(
         250_000,
         ge=0,

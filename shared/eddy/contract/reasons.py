@@ -1,4 +1,4 @@
-"""Why an input is refused: the closed set that the dead-letter metric is labelled with."""
+"""Why an input is refused: the closed set that the dead-letter metric is labelled with, and the `type` of the gateway's 422."""
 
 REASONS = (
     "undecodable",
@@ -6,8 +6,10 @@ REASONS = (
     "unknown_action",
     "missing_item",
     "missing_user",
+    "empty_name",
     "timestamp_ahead",
     "non_finite",
+    "out_of_range",
     "too_long",
     "unknown_request",
     "bad_limit",

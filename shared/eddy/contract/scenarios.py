@@ -110,7 +110,9 @@ class Scenario(_Frozen):
     def _actions_known(self) -> Self:
         for name, action in self.actions.items():
             if action.positive and name not in ACTIONS:
-                raise ValueError(f"action {name!r} has no head in the model contract: {', '.join(ACTIONS)}")
+                raise ValueError(
+                    f"unknown action {name!r}. Supported: {', '.join(ACTIONS)}. Map it to the closest one, e.g. `save`."
+                )
         if IMPRESSION not in self.actions:
             raise ValueError("an `impression` action is needed")
         if not any(action.positive for action in self.actions.values()):

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eddy.contract.codec import Codec
+from eddy.contract.limits import MAX_ID_CHARS
 from eddy.contract.message import Message
 from eddy.errors import PoisonError
-from eddy_features.core.cleaning import MAX_ID_CHARS
 from eddy_features.core.item_state import ItemRules, ItemState, Signal
 from eddy_features.core.states import Encoded, States
 

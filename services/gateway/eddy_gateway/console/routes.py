@@ -11,10 +11,11 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from sse_starlette import EventSourceResponse
 
+from eddy.contract.limits import MAX_SLATE
 from eddy.contract.scenarios import Scenarios
 from eddy_gateway.console.pulse import Pulse
 from eddy_gateway.console.shelf import Shelf
-from eddy_gateway.core.models import MAX_LIST, Id
+from eddy_gateway.core.models import Id
 
 STATIC = Path(__file__).with_name("static")
 
@@ -52,7 +53,7 @@ def add_console(app: FastAPI, console: Console) -> None:
         ]
 
     @app.get("/console/items", include_in_schema=False)
-    async def items(item_id: Annotated[list[Id], Query(max_length=MAX_LIST)]) -> dict[str, Any]:
+    async def items(item_id: Annotated[list[Id], Query(max_length=MAX_SLATE)]) -> dict[str, Any]:
         return {"known": len(console.shelf), "items": console.shelf.find(item_id)}
 
     @app.get("/console/pulse", include_in_schema=False)

@@ -1,4 +1,8 @@
-"""What goes over HTTP: the same names and meanings as the records in schemas/."""
+"""What goes over HTTP: the same names and meanings as the records in schemas/.
+
+These models check types alone. Limits are shown in the description of the API; that they are kept is checked once, for every way in
+(eddy.contract, by way of Rules).
+"""
 
 import uuid
 from typing import Annotated, Any
@@ -6,31 +10,48 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from eddy.contract.codec import Record
-from eddy.contract.model import ACTIONS
+from eddy.contract.limits import (
+    MAX_ATTRIBUTES,
+    MAX_CATEGORIES,
+    MAX_DESCRIPTION_CHARS,
+    MAX_ID_CHARS,
+    MAX_POSITION,
+    MAX_TEXT_CHARS,
+    MAX_TIME_MS,
+)
+from eddy.contract.model import ACTIONS, MAX_SCENARIOS
 
-MAX_ID_CHARS = 256
-MAX_TEXT_CHARS = 1024
-MAX_ATTRIBUTES = 64
-MAX_LIST = 500
-MAX_BATCH = 10_000
-MAX_MS = 2**63 - 1
 
-Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
-Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
-Attributes = Annotated[dict[Id, Text], Field(max_length=MAX_ATTRIBUTES)]
-Milliseconds = Annotated[int, Field(ge=0, le=MAX_MS)]
+def text(most: int, least: int = 0) -> Any:
+    """Text, said to have `least` to `most` characters. `min_length=0` makes Pydantic refuse text that UTF-8 cannot carry."""
+    return Field(min_length=0, json_schema_extra={"minLength": least, "maxLength": most})
+
+
+def at_most(entries: int, name: str = "maxItems") -> Any:
+    """A list, or with `maxProperties` a map, said to have so many entries at most."""
+    return Field(json_schema_extra={name: entries})
+
+
+def within(least: int, most: int) -> Any:
+    """A number, said to be within these."""
+    return Field(json_schema_extra={"minimum": least, "maximum": most})
+
+
+Id = Annotated[str, text(MAX_ID_CHARS, 1)]
+Text = Annotated[str, text(MAX_TEXT_CHARS)]
+Attributes = Annotated[dict[Id, Text], at_most(MAX_ATTRIBUTES, "maxProperties")]
+Milliseconds = Annotated[int, within(0, MAX_TIME_MS)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid")
 
 
 class EventIn(_Body):
     """Something a user did, or an impression."""
 
-    event_id: Id = Field(
-        default_factory=lambda: uuid.uuid4().hex,
-        description="Unique; send it again after a failure and it counts once.",
+    event_id: Annotated[str, text(MAX_ID_CHARS)] = Field(
+        "", description="Unique; send it again after a failure and it counts once. Empty or left out, it is made up."
     )
     user_id: Id
     scenario: Id
@@ -41,13 +62,17 @@ class EventIn(_Body):
     value: float | None = Field(None, description="A rating, seconds played, a price.")
     query: Text | None = None
     request_id: Id | None = Field(None, description="Request whose list the user was looking at.")
-    position: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    position: Annotated[int, within(0, MAX_POSITION)] | None = None
     occurred_at: Milliseconds | None = Field(None, description="Milliseconds since the epoch; now when left out.")
     attributes: Attributes = {}
 
     def record(self, now_ms: int) -> Record:
-        """The `user_event` record."""
-        return {**self.model_dump(), "occurred_at": now_ms if self.occurred_at is None else self.occurred_at}
+        """The `user_event` record, with what was left out."""
+        return {
+            **self.model_dump(),
+            "event_id": self.event_id or uuid.uuid4().hex,
+            "occurred_at": now_ms if self.occurred_at is None else self.occurred_at,
+        }
 
 
 class AcceptedEvent(BaseModel):
@@ -66,10 +91,12 @@ class Accepted(BaseModel):
 class ItemIn(_Body):
     """A thing that can be recommended; PUT again to change it."""
 
-    scenarios: list[Id] = Field(default=[], description="Scenarios it may be recommended in; empty means all.")
+    scenarios: Annotated[list[Id], at_most(MAX_SCENARIOS)] = Field(
+        default=[], description="Scenarios it may be recommended in; empty means all."
+    )
     title: Text = ""
-    text: Annotated[str, Field(max_length=65_536)] | None = None
-    categories: Annotated[list[Id], Field(max_length=MAX_ATTRIBUTES)] = []
+    text: Annotated[str, text(MAX_DESCRIPTION_CHARS)] | None = None
+    categories: Annotated[list[Id], at_most(MAX_CATEGORIES)] = []
     attributes: Attributes = {}
     available: bool = Field(True, description="False takes it out of every list at once.")
     published_at: Milliseconds | None = Field(None, description="Milliseconds since the epoch.")

@@ -1,51 +1,50 @@
-"""What scenarios.yaml says about an event, an item and a request. Each check names the field that does not hold."""
+"""What the gateway stores and asks: bodies as records that pass the checks of the services that read them (eddy.contract)."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 
+from eddy.contract.codec import Record
+from eddy.contract.events import EventContract
+from eddy.contract.items import check_published_item
+from eddy.contract.limits import REMEMBERED_EVENTS
+from eddy.contract.requests import RequestContract
 from eddy.contract.scenarios import Scenarios
+from eddy.errors import PoisonError
 from eddy_gateway.core.models import EventIn, ItemIn
-
-MAX_AHEAD_MS = 24 * 3600 * 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """A field that does not hold. `kind` is from the same closed set as the reasons of dead letters."""
-
-    field: str
-    kind: str
-    message: str
 
 
 class Rules:
-    """Checks by the rules of scenarios.yaml; None means that all holds."""
+    """Records of bodies. Each method raises PoisonError with reason, field and mend: over HTTP there is somebody to tell."""
 
     def __init__(self, scenarios: Scenarios) -> None:
+        self._events = EventContract(scenarios)
         self._scenarios = scenarios
+        self._requests = RequestContract(scenarios)
 
-    def event(self, event: EventIn, now_ms: int) -> Complaint | None:
-        """The features service would refuse what is refused here; over HTTP there is somebody to tell."""
-        scenario = self._scenarios.get(event.scenario)
-        if scenario is None:
-            return self._unknown(event.scenario)
-        action = scenario.actions.get(event.action)
-        if action is None:
-            known = ", ".join(scenario.actions)
-            message = f"{event.scenario} has no action {event.action!r}; it has {known}"
-            return Complaint("action", "unknown_action", message)
-        if action.needs_item and event.item_id is None:
-            return Complaint("item_id", "missing_item", f"{event.action} needs an item_id")
-        if event.occurred_at is not None and event.occurred_at > now_ms + MAX_AHEAD_MS:
-            return Complaint("occurred_at", "timestamp_ahead", "more than a day ahead of now; it is in milliseconds")
-        return None
+    def event(self, event: EventIn, now_ms: int) -> Record:
+        """The `user_event` record, which features and joiner will use."""
+        record = event.record(now_ms)
+        self._events.check(record, event.user_id.encode(), now_ms)
+        return record
 
-    def item(self, item: ItemIn) -> Complaint | None:
-        unknown = next((name for name in item.scenarios if self._scenarios.get(name) is None), None)
-        return None if unknown is None else self._unknown(unknown, "scenarios")
+    def batch(self, events: Sequence[EventIn], most: int) -> None:
+        """At most `most` events, and of each user as many as features remembers: repeated, all of them are still duplicates."""
+        if len(events) > most:
+            raise PoisonError(
+                "too_long", f"{len(events)} events in this request; the maximum is {most}. Split the request."
+            )
+        user_id, count = Counter(event.user_id for event in events).most_common(1)[0] if events else ("", 0)
+        if count > REMEMBERED_EVENTS:
+            said = f"user {user_id[:64]} has {count} events in this request; the maximum is {REMEMBERED_EVENTS}."
+            raise PoisonError("too_long", f"{said} Split the request.", "user_id")
 
-    def scenario(self, name: str) -> Complaint | None:
-        return None if self._scenarios.get(name) else self._unknown(name)
+    def item(self, item_id: str, item: ItemIn) -> Record:
+        """The `item` record, which scorer and trainer will use."""
+        record = item.record(item_id)
+        check_published_item(record, item_id.encode(), self._scenarios)
+        return record
 
-    def _unknown(self, name: str, field: str = "scenario") -> Complaint:
-        known = ", ".join(self._scenarios.scenarios)
-        return Complaint(field, "unknown_scenario", f"there is no scenario {name!r}; there are {known}")
+    def request(self, record: Record, now_ms: int) -> Record:
+        """A `recommendation_request` record that the scorer will answer."""
+        self._requests.check(record, record["user_id"].encode(), now_ms)
+        return record

@@ -2,9 +2,10 @@
 
 import asyncio
 import uuid
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,14 +13,10 @@ from fastapi.responses import JSONResponse
 from pydantic import Discriminator, Field, Tag
 
 from eddy.clock import Clock
-from eddy.contract.limits import REMEMBERED_EVENTS
-from eddy.errors import RetriableError
+from eddy.contract.limits import MAX_BATCH_EVENTS, MAX_EXCLUDED, MAX_ID_CHARS, MAX_OFFSET, MAX_QUERY_CHARS, MAX_SLATE
+from eddy.errors import PoisonError, RetriableError
 from eddy.runtime import Health
 from eddy_gateway.core.models import (
-    MAX_BATCH,
-    MAX_ID_CHARS,
-    MAX_LIST,
-    MAX_MS,
     Accepted,
     AcceptedEvent,
     EventIn,
@@ -27,9 +24,11 @@ from eddy_gateway.core.models import (
     ItemIn,
     RecommendationsOut,
     StoredItem,
-    Text,
+    at_most,
+    text,
+    within,
 )
-from eddy_gateway.core.rules import Complaint, Rules
+from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.answers import Answers
 from eddy_gateway.shell.door import Door, keys_of, rate_of
@@ -37,11 +36,11 @@ from eddy_gateway.shell.metering import Metering
 from eddy_gateway.shell.publisher import Publisher
 
 OneOrMany = Annotated[
-    Annotated[EventIn, Tag("event")] | Annotated[list[EventIn], Field(max_length=MAX_BATCH), Tag("batch")],
+    Annotated[EventIn, Tag("event")] | Annotated[list[EventIn], Field(max_length=MAX_BATCH_EVENTS), Tag("batch")],
     Discriminator(lambda body: "batch" if isinstance(body, list) else "event"),
     Body(description="One event or a list of them."),
 ]
-PathId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARS)]
+PathId = Annotated[str, text(MAX_ID_CHARS, 1), Path()]
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     401: {"description": "No API key, or a wrong one."},
     413: {"description": "The body is too large."},
@@ -63,22 +62,17 @@ class Gateway:
 
     async def store_events(self, events: list[EventIn]) -> Accepted:
         now_ms = self.clock.now_ms()
-        if len(events) > self.settings.gateway_max_batch:
-            _refuse(("body",), "too_long", f"{len(events)} events of at most {self.settings.gateway_max_batch}")
-        user_id, most = Counter(event.user_id for event in events).most_common(1)[0] if events else ("", 0)
-        if most > REMEMBERED_EVENTS:
-            _refuse(
-                ("body",),
-                "too_long",
-                f"{most} events of user {user_id} of at most {REMEMBERED_EVENTS} at once: sent again, more would not be known again",
-            )
-        for place, event in enumerate(events):
-            _raise(self.rules.event(event, now_ms), "body", place)
-        offsets = await self.publisher.events([event.record(now_ms) for event in events])
+        with _naming_fields("body"):
+            self.rules.batch(events, self.settings.gateway_max_batch)
+        records = []
+        for index, event in enumerate(events):
+            with _naming_fields("body", index):
+                records.append(self.rules.event(event, now_ms))
+        offsets = await self.publisher.events(records)
         return Accepted(
             accepted=[
-                AcceptedEvent(event_id=event.event_id, offset=offset)
-                for event, offset in zip(events, offsets, strict=True)
+                AcceptedEvent(event_id=record["event_id"], offset=offset)
+                for record, offset in zip(records, offsets, strict=True)
             ]
         )
 
@@ -86,14 +80,22 @@ class Gateway:
         """The scorer's answer; None when none came within deadline and grace."""
         now_ms = self.clock.now_ms()
         deadline_ms = round(self.settings.gateway_deadline_sec * 1000)
-        record = {**wanted, "candidates": None, "deadline_at": now_ms + deadline_ms, "requested_at": now_ms}
-        with self.answers.expected(wanted["request_id"]) as answer:
+        asked = {**wanted, "candidates": None, "deadline_at": now_ms + deadline_ms, "requested_at": now_ms}
+        with _naming_fields("query", path="user_id"):
+            record = self.rules.request(asked, now_ms)
+        with self.answers.expected(record["request_id"]) as answer:
             await self.publisher.request(record)
             try:
                 async with asyncio.timeout(self.settings.gateway_deadline_sec + self.settings.gateway_grace_sec):
                     return RecommendationsOut.of(await answer)
             except TimeoutError:
                 return None
+
+    async def store_item(self, item_id: str, item: ItemIn) -> StoredItem:
+        with _naming_fields("body", path="item_id"):
+            record = self.rules.item(item_id, item)
+        await self.publisher.item(record)
+        return StoredItem(item_id=item_id)
 
 
 def build_app(gateway: Gateway, health: Health) -> FastAPI:
@@ -118,23 +120,21 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
     @app.put("/v1/items/{item_id:path}", responses=_UNAVAILABLE)
     async def put_item(item_id: PathId, body: ItemIn) -> StoredItem:
         """Store an item, in place of what was known of it."""
-        _raise(gateway.rules.item(body), "body")
-        await gateway.publisher.item(body.record(item_id))
-        return StoredItem(item_id=item_id)
+        return await gateway.store_item(item_id, body)
 
     @app.get("/v1/recommendations/{user_id:path}", responses={**_UNAVAILABLE, **_NO_ANSWER})
     async def get_recommendations(
         user_id: PathId,
         scenario: Id,
-        limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 10,
-        query: Text | None = None,
+        limit: Annotated[int, within(1, MAX_SLATE), Query()] = 10,
+        query: Annotated[str, text(MAX_QUERY_CHARS)] | None = None,
         after_offset: Annotated[
-            int | None, Query(ge=0, le=MAX_MS, description="Offset of an event that the list must know.")
+            Annotated[int, within(0, MAX_OFFSET)] | None,
+            Query(description="Offset of an event that the list must know."),
         ] = None,
-        exclude: Annotated[list[Id], Field(max_length=MAX_LIST), Query()] = [],  # noqa: B006 - FastAPI copies it
+        exclude: Annotated[list[Id], at_most(MAX_EXCLUDED), Query()] = [],  # noqa: B006 - FastAPI copies it
     ) -> Any:
         """A list for the user, of the newest model, with what the user did up to `after_offset`."""
-        _raise(gateway.rules.scenario(scenario), "query")
         answer = await gateway.recommend(
             {
                 "request_id": uuid.uuid4().hex,
@@ -149,13 +149,20 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
         return answer or _failure(504, "no scorer answered in time: is one running on this Kafka and topic prefix?")
 
 
-def _raise(complaint: Complaint | None, *where: str | int) -> None:
-    if complaint is not None:
-        _refuse((*where, complaint.field), complaint.kind, complaint.message)
+@contextmanager
+def _naming_fields(*where: str | int, path: str | None = None) -> Iterator[None]:
+    """Turns PoisonError into a 422 that names the field, below `where`, or below "path" for the field that is part of the URL's path."""
+    try:
+        yield
+    except PoisonError as error:
+        raise _refusal(error.reason, error.detail, error.field, where, path) from error
 
 
-def _refuse(loc: tuple[str | int, ...], kind: str, message: str) -> NoReturn:
-    raise RequestValidationError([{"loc": loc, "type": kind, "msg": message}])
+def _refusal(
+    reason: str, detail: str, field: str | None, where: tuple[str | int, ...], path: str | None
+) -> RequestValidationError:
+    loc = ("path",) if field is not None and field == path else where
+    return RequestValidationError([{"loc": loc if field is None else (*loc, field), "type": reason, "msg": detail}])
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

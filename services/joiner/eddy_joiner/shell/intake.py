@@ -1,12 +1,14 @@
 """Messages as the join reads them: lists and events, and what is refused or passed over."""
 
+from eddy.contract.checks import check_key, check_time, unknown_scenario
+from eddy.contract.limits import MAX_CLOCK_LEAD_MS
 from eddy.contract.message import Message
 from eddy.errors import PoisonError
 from eddy.metrics import SKIPPED
 from eddy_joiner.core.events import Event, read_event
 from eddy_joiner.core.lists import ServedList, read_list
 from eddy_joiner.core.outcomes import Refused
-from eddy_joiner.core.policy import AHEAD_MS, DAY_MS, AttributionPolicy
+from eddy_joiner.core.policy import AttributionPolicy
 
 
 def take_list(message: Message, policy: AttributionPolicy) -> ServedList | Refused:
@@ -14,15 +16,18 @@ def take_list(message: Message, policy: AttributionPolicy) -> ServedList | Refus
     try:
         served = read_list(message)
         _check(served, message, policy)
-        if served.requested_at > message.timestamp_ms + AHEAD_MS:
-            served = served._replace(requested_at=message.timestamp_ms + AHEAD_MS)
+        if served.requested_at > message.timestamp_ms + MAX_CLOCK_LEAD_MS:
+            served = served._replace(requested_at=message.timestamp_ms + MAX_CLOCK_LEAD_MS)
     except PoisonError as error:
         return Refused(message, error.reason, error.detail)
     return served
 
 
 def take_event(message: Message, policy: AttributionPolicy) -> Event | Refused | None:
-    """The event in a message of `user-events`, why it cannot be used, or None where the features service says so."""
+    """The event in a message of `user-events`, why it cannot be used, or None where the features service dead-letters it.
+
+    Features and joiner refuse the same events. One far ahead of its append time would close every window: both dead-letter it.
+    """
     try:
         return read_event(message, policy)
     except PoisonError as error:
@@ -33,9 +38,7 @@ def take_event(message: Message, policy: AttributionPolicy) -> Event | Refused |
 
 
 def _check(served: ServedList, message: Message, policy: AttributionPolicy) -> None:
-    if message.key != served.user_id.encode():
-        raise PoisonError("wrong_key", "the key is not the user_id")
+    check_key("user_id", served.user_id, message.key)
     if not policy.knows(served.scenario):
-        raise PoisonError("unknown_scenario", served.scenario)
-    if served.requested_at > message.timestamp_ms + DAY_MS:
-        raise PoisonError("timestamp_ahead", f"{served.requested_at - message.timestamp_ms} ms ahead of its arrival")
+        raise unknown_scenario(served.scenario, policy.scenarios.scenarios)
+    check_time("requested_at", served.requested_at, message.timestamp_ms)

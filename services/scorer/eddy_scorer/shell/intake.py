@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from eddy.contract.codec import Codec, Record
+from eddy.contract.items import check_item
 from eddy.contract.message import Message
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
 from eddy.errors import PoisonError
@@ -45,6 +46,10 @@ class Intake:
             self._record(message, self._codecs[message.topic].decode(message.value))
 
     def _record(self, message: Message, record: Record) -> None:
+        if message.topic == ITEMS:
+            check_item(record, message.key)
+            self._recommender.apply_item(record)
+            return
         key = "user_id" if message.topic == USER_FEATURES else "item_id"
         if message.key != record[key].encode():
             raise PoisonError("wrong_key", f"{key} {record[key][:100]} under another key")
@@ -54,8 +59,6 @@ class Intake:
             self._user(record, message.partition)
         elif message.topic == ITEM_FEATURES:
             self._recommender.apply_item_features(record)
-        elif message.topic == ITEMS:
-            self._recommender.apply_item(record)
         else:
             self._staging.stage(record)
 

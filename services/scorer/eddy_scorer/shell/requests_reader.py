@@ -8,6 +8,7 @@ import structlog
 from eddy.clock import Clock
 from eddy.contract.codec import Codec
 from eddy.contract.message import Message
+from eddy.contract.requests import RequestContract
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import RECOMMENDATION_REQUESTS
 from eddy.errors import PoisonError
@@ -35,21 +36,18 @@ class Tickets:
     """Turns messages into tickets. Raises PoisonError for those that nobody can answer."""
 
     def __init__(self, scenarios: Scenarios, clock: Clock, max_wait_ms: int) -> None:
-        self._scenarios = scenarios
+        self._contract = RequestContract(scenarios)
         self._clock = clock
         self._max_wait_ms = max_wait_ms
         self._codec = Codec.for_topic(RECOMMENDATION_REQUESTS)
 
     def of(self, message: Message) -> Ticket:
         record = self._codec.decode(message.value)
-        request = request_of(record, self._scenarios)
-        if message.key != request.user_id.encode():
-            # Another key, another partition: this instance may not hold the user.
-            raise PoisonError("wrong_key", f"request of {request.user_id[:100]} under another key")
+        self._contract.check(record, message.key, message.timestamp_ms)
         deadline = record["deadline_at"]
         latest = self._clock.now_ms() + self._max_wait_ms
         return Ticket(
-            request=request,
+            request=request_of(record),
             partition=message.partition,
             offset=message.offset,
             arrived_at=message.timestamp_ms,

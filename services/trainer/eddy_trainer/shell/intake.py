@@ -8,6 +8,7 @@ import structlog
 from eddy.clock import Clock
 from eddy.contract.codec import Codec, Record
 from eddy.contract.dead_letter import dead_letter_of
+from eddy.contract.items import check_item
 from eddy.contract.message import Message
 from eddy.contract.topics import DEAD_LETTERS as DEAD_LETTERS_TOPIC
 from eddy.errors import PoisonError
@@ -75,12 +76,12 @@ class DeadLetters:
         self._codec = Codec.for_topic(DEAD_LETTERS_TOPIC)
         self._refused: list[tuple[str, bytes]] = []
 
-    def parse(self, messages: Iterable[Message], parse: Callable[[Record], T]) -> list[T]:
-        """The values of the messages that hold one; the others are refused."""
+    def parse(self, messages: Iterable[Message], parse: Callable[[Record, bytes | None], T]) -> list[T]:
+        """The values of `parse(record, key)` for each usable message; the others are refused."""
         values = []
         for message in messages:
             try:
-                values.append(parse(Codec.for_topic(message.topic).decode(message.value)))
+                values.append(parse(Codec.for_topic(message.topic).decode(message.value), message.key))
             except PoisonError as error:
                 self._refuse(message, error)
         return values
@@ -117,12 +118,11 @@ async def read_examples(
     if not messages:
         return []
     BATCH_RECORDS.labels(SERVICE).observe(len(messages))
-    examples = letters.parse(messages, parser.parse)
+    examples = letters.parse(messages, lambda record, _: parser.parse(record))
     await letters.flush()
     return examples
 
 
-def _item(record: Record) -> ItemContent:
-    if not record["item_id"]:
-        raise PoisonError("missing_item")
+def _item(record: Record, key: bytes | None) -> ItemContent:
+    check_item(record, key)
     return ItemContent.of(record)

@@ -1,0 +1,116 @@
+"""What makes a `user_event` record usable: the one check of gateway, features and joiner."""
+
+import sys
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, NamedTuple
+
+from eddy.contract.checks import (
+    check_attributes,
+    check_length,
+    check_range,
+    check_time,
+    check_user,
+    shown,
+    unknown_scenario,
+)
+from eddy.contract.limits import MAX_ID_CHARS, MAX_POSITION, MAX_TEXT_CHARS
+from eddy.contract.scenarios import Action, Scenario, Scenarios
+from eddy.errors import PoisonError
+
+
+class ActionRule:
+    """An action of a scenario with all that a service asks of it, looked up once.
+
+    `label` is `scenario/action`. `needs_item`: where scenarios.yaml says so, and for every positive action, as it labels an item.
+    """
+
+    __slots__ = ("action", "label", "needs_item", "normalise", "opinion", "positive", "scenario", "weight")
+
+    def __init__(self, scenario: str, name: str, action: Action) -> None:
+        self.scenario = sys.intern(scenario)
+        self.action = sys.intern(name)
+        self.label = sys.intern(f"{scenario}/{name}")
+        self.weight = action.weight
+        self.positive = action.positive
+        self.opinion = action.opinion
+        self.needs_item = action.needs_item or action.positive
+        self.normalise = action.normalise
+
+
+class UsableEvent(NamedTuple):
+    """An event that passed the check. `value` is as it was given; `event_id` is empty where the publisher gave none."""
+
+    rule: ActionRule
+    event_id: str
+    user_id: str
+    item_id: str | None
+    value: float | None
+    request_id: str | None
+    occurred_at: int
+
+
+class EventContract:
+    """Checks events by scenarios.yaml; scenarios that are added later are taken up."""
+
+    def __init__(self, scenarios: Scenarios) -> None:
+        self._rules: dict[str, dict[str, ActionRule]] = {}
+        scenarios.each(self._add)
+
+    def check(self, record: Mapping[str, Any], key: bytes | None, appended_ms: int) -> UsableEvent:
+        """The event in a decoded `user_event` with its message key and append time. Raises PoisonError: reason, field and mend."""
+        user_id, event_id, item_id = record["user_id"], record["event_id"], record["item_id"]
+        request_id, value, occurred_at = record["request_id"], record["value"], record["occurred_at"]
+        check_user(user_id, key)
+        if len(event_id) > MAX_ID_CHARS:
+            check_length("event_id", event_id)
+        rule = self._rule(record["scenario"], record["action"])
+        if not item_id:
+            _check_without_item(item_id, rule)
+        elif len(item_id) > MAX_ID_CHARS:
+            check_length("item_id", item_id)
+        if request_id is not None and not 0 < len(request_id) <= MAX_ID_CHARS:
+            _refuse_request_id(request_id)
+        if value is not None and not isfinite(value):
+            raise PoisonError("non_finite", f"value is {value}. Use a finite number, or leave it out.", "value")
+        check_time("occurred_at", occurred_at, appended_ms)
+        _check_details(record)
+        return UsableEvent(rule, event_id, user_id, item_id, value, request_id, occurred_at)
+
+    def _add(self, name: str, scenario: Scenario) -> None:
+        self._rules[name] = {action: ActionRule(name, action, rule) for action, rule in scenario.actions.items()}
+
+    def _rule(self, scenario: str, action: str) -> ActionRule:
+        actions = self._rules.get(scenario)
+        if actions is None:
+            raise unknown_scenario(scenario, self._rules)
+        rule = actions.get(action)
+        if rule is None:
+            said = f"unknown action {shown(action)} in scenario {scenario}. Supported: {', '.join(actions)}."
+            raise PoisonError("unknown_action", f"{said} Use the closest one, or add it to scenarios.yaml.", "action")
+        return rule
+
+
+def _check_without_item(item_id: str | None, rule: ActionRule) -> None:
+    if rule.needs_item:
+        said = f"action {rule.action} of scenario {rule.scenario} needs an item_id. Name the item."
+        raise PoisonError("missing_item", said, "item_id")
+    if item_id is not None:
+        raise PoisonError("missing_item", "item_id is empty. Name the item, or leave item_id out.", "item_id")
+
+
+def _refuse_request_id(request_id: str) -> None:
+    if not request_id:
+        raise PoisonError("empty_name", "request_id is empty. Name the request, or leave request_id out.", "request_id")
+    check_length("request_id", request_id)
+
+
+def _check_details(record: Mapping[str, Any]) -> None:
+    """What nothing is computed from, kept within its limits."""
+    position, query = record["position"], record["query"]
+    if position is not None:
+        check_range("position", position, 0, MAX_POSITION)
+    if query is not None:
+        check_length("query", query, MAX_TEXT_CHARS)
+    if record["attributes"]:
+        check_attributes(record["attributes"])

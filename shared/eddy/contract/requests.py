@@ -1,0 +1,43 @@
+"""What makes a `recommendation_request` record answerable: the one check of gateway and scorer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from eddy.contract.checks import (
+    check_count,
+    check_length,
+    check_names,
+    check_range,
+    check_time,
+    check_user,
+    unknown_scenario,
+)
+from eddy.contract.limits import MAX_CANDIDATES, MAX_EXCLUDED, MAX_OFFSET, MAX_QUERY_CHARS, MAX_SLATE
+from eddy.contract.scenarios import Scenarios
+from eddy.errors import PoisonError
+
+
+class RequestContract:
+    """Checks requests by scenarios.yaml."""
+
+    def __init__(self, scenarios: Scenarios) -> None:
+        self._scenarios = scenarios
+
+    def check(self, record: Mapping[str, Any], key: bytes | None, appended_ms: int) -> None:
+        """A decoded `recommendation_request` with its message key and append time. Raises PoisonError: reason, field and mend."""
+        check_user(record["user_id"], key)
+        if not record["request_id"]:
+            raise PoisonError("unknown_request", "request_id is empty. The answer is found by it.", "request_id")
+        check_length("request_id", record["request_id"])
+        if record["scenario"] not in self._scenarios.scenarios:
+            raise unknown_scenario(record["scenario"], self._scenarios.scenarios)
+        if not 1 <= record["limit"] <= MAX_SLATE:
+            raise PoisonError("bad_limit", f"limit is {record['limit']}. Use 1 to {MAX_SLATE}.", "limit")
+        check_length("query", record["query"] or "", MAX_QUERY_CHARS)
+        check_count("candidates", record["candidates"] or (), MAX_CANDIDATES)
+        check_names("candidates", record["candidates"] or ())
+        check_count("exclude", record["exclude"], MAX_EXCLUDED)
+        check_names("exclude", record["exclude"])
+        if record["after_offset"] is not None:
+            check_range("after_offset", record["after_offset"], 0, MAX_OFFSET)
+        check_time("requested_at", record["requested_at"], appended_ms)
