@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
+from eddy.contract.limits import MAX_AHEAD_MS
 from eddy.contract.reasons import REASONS
 from eddy.errors import PoisonError
-from eddy_features.core.cleaning import MAX_AHEAD_MS, Cleaner
+from eddy_features.core.cleaning import Cleaner
 from tests.features.factories import START_MS, encoded, event, message
 from tests.features.undisturbed import SCENARIOS
 
@@ -50,7 +51,12 @@ def test_impression_and_skip_are_not_positive() -> None:
         ({"user_id": ""}, "missing_user"),
         ({"value": math.nan}, "non_finite"),
         ({"value": -math.inf}, "non_finite"),
+        ({"action": "impression", "item_id": ""}, "missing_item"),
         ({"occurred_at": START_MS + MAX_AHEAD_MS + 1}, "timestamp_ahead"),
+        ({"occurred_at": -1}, "out_of_range"),
+        ({"position": -1}, "out_of_range"),
+        ({"request_id": ""}, "empty_name"),
+        ({"attributes": {"": "x"}}, "empty_name"),
         ({"event_id": "x" * 257}, "too_long"),
         ({"user_id": "x" * 257}, "too_long"),
         ({"item_id": "x" * 257}, "too_long"),

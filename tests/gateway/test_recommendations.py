@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from eddy.contract.codec import Codec
+from eddy.contract.limits import MAX_QUERY_CHARS
 from eddy.contract.topics import RECOMMENDATION_REQUESTS, RECOMMENDATIONS
 from tests.cli.answering import answer_requests
 from tests.gateway.conftest import NOW_MS, Served
@@ -73,9 +74,11 @@ async def test_broken_lists_do_not_stop_the_gateway(answered: Served) -> None:
         ({"scenario": "video", "limit": 0}, "limit"),
         ({"scenario": "video", "limit": 501}, "limit"),
         ({"scenario": "video", "limit": "many"}, "limit"),
-        ({"scenario": "video", "query": "x" * 1025}, "query"),
+        ({"scenario": "video", "query": "x" * (MAX_QUERY_CHARS + 1)}, "query"),
         ({"scenario": "video", "after_offset": -1}, "after_offset"),
+        ({"scenario": "video", "after_offset": 2**63}, "after_offset"),
         ({"scenario": "video", "exclude": ["x" * 257]}, "exclude"),
+        ({"scenario": "video", "exclude": [""]}, "exclude"),
     ],
 )
 async def test_a_bad_question_is_refused_by_field(served: Served, params: dict[str, Any], field: str) -> None:

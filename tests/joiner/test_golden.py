@@ -8,13 +8,14 @@ import pytest
 from eddy import metrics
 from eddy.clock import ManualClock
 from eddy.contract.codec import Record
+from eddy.contract.limits import MAX_CLOCK_LEAD_MS
 from eddy.contract.message import Message
 from eddy.contract.model import FEATURES
 from eddy_joiner.core.events import Event
 from eddy_joiner.core.examples import encode_example
 from eddy_joiner.core.lists import ServedList
 from eddy_joiner.core.outcomes import Outcome, Refused, Shown
-from eddy_joiner.core.policy import AHEAD_MS, AttributionPolicy
+from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.state import NEVER, JoinState
 from eddy_joiner.shell.books import Books
 from eddy_joiner.shell.intake import take_event, take_list
@@ -364,14 +365,14 @@ def test_a_device_whose_clock_is_ahead_closes_nobodys_window() -> None:
     early = take_event(message_of(tick(T0 + 23 * 60 * MIN, "v"), 1, appended_at=T0 + SEC), POLICY)
     assert isinstance(early, Event)
     assert join.written(join.state.apply(early)) == {}
-    assert join.state.clock == T0 + SEC + AHEAD_MS
+    assert join.state.clock == T0 + SEC + MAX_CLOCK_LEAD_MS
     assert join.take(event_record("c1", "u", "click", T0 + 2 * MIN, "a", request_id="r1")).keys() == {
         "r1/a/label",
         "c1/next",
     }
     asked = take_list(message_of(list_record("r2", "v", ["b"], T0 + 23 * 60 * MIN), appended_at=T0 + SEC), POLICY)
     assert isinstance(asked, ServedList)
-    assert asked.requested_at == T0 + SEC + AHEAD_MS
+    assert asked.requested_at == T0 + SEC + MAX_CLOCK_LEAD_MS
 
 
 def test_events_without_an_id_are_events_of_their_own() -> None:

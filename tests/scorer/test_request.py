@@ -4,34 +4,74 @@ from typing import Any
 
 import pytest
 
+from eddy.clock import ManualClock
+from eddy.contract.codec import Codec
+from eddy.contract.limits import MAX_AHEAD_MS, MAX_CANDIDATES, MAX_EXCLUDED, MAX_QUERY_CHARS, MAX_SLATE
+from eddy.contract.message import Message
+from eddy.contract.reasons import REASONS
+from eddy.contract.topics import RECOMMENDATION_REQUESTS
 from eddy.errors import PoisonError
-from eddy_scorer.core.ranking.request import MAX_CANDIDATES, request_of
-from tests.scorer.factories import request_record, scenarios
+from eddy_scorer.core.ranking.request import request_of
+from eddy_scorer.shell.requests_reader import Tickets
+from tests.scorer.factories import NOW, request_record, scenarios
+
+TICKETS = Tickets(scenarios(), ManualClock(NOW), 1000)
+
+
+def message(record: dict[str, Any], key: bytes | None = None) -> Message:
+    value = Codec.for_topic(RECOMMENDATION_REQUESTS).encode(record)
+    return Message(RECOMMENDATION_REQUESTS, 0, 0, record["user_id"].encode() if key is None else key, value, NOW)
 
 
 def test_request_is_taken_over() -> None:
-    found = request_of(request_record(candidates=["b", "a", "b"], exclude=["c"], query="toys"), scenarios())
+    found = request_of(request_record(candidates=["b", "a", "b"], exclude=["c"], query="toys"))
     assert found.candidates == ("b", "a")
     assert found.exclude == ("c",)
     assert (found.query, found.limit, found.trigger) == ("toys", 5, "request")
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("changes", "reason", "field"),
     [
-        ({"user_id": ""}, "missing_user"),
-        ({"request_id": ""}, "unknown_request"),
-        ({"scenario": "casino"}, "unknown_scenario"),
-        ({"limit": 0}, "bad_limit"),
-        ({"limit": 501}, "bad_limit"),
-        ({"user_id": "u" * 257}, "too_long"),
-        ({"query": "q" * 257}, "too_long"),
-        ({"candidates": ["c" * 257]}, "too_long"),
-        ({"candidates": [str(n) for n in range(MAX_CANDIDATES + 1)]}, "too_long"),
-        ({"exclude": ["x"] * 10_001}, "too_long"),
+        ({"user_id": ""}, "missing_user", "user_id"),
+        ({"request_id": ""}, "unknown_request", "request_id"),
+        ({"scenario": "casino"}, "unknown_scenario", "scenario"),
+        ({"limit": 0}, "bad_limit", "limit"),
+        ({"limit": MAX_SLATE + 1}, "bad_limit", "limit"),
+        ({"user_id": "u" * 257}, "too_long", "user_id"),
+        ({"query": "q" * (MAX_QUERY_CHARS + 1)}, "too_long", "query"),
+        ({"candidates": ["c" * 257]}, "too_long", "candidates"),
+        ({"candidates": [str(n) for n in range(MAX_CANDIDATES + 1)]}, "too_long", "candidates"),
+        ({"candidates": [""]}, "empty_name", "candidates"),
+        ({"exclude": ["x"] * (MAX_EXCLUDED + 1)}, "too_long", "exclude"),
+        ({"exclude": ["x" * 257]}, "too_long", "exclude"),
+        ({"exclude": [""]}, "empty_name", "exclude"),
+        ({"after_offset": -1}, "out_of_range", "after_offset"),
+        ({"requested_at": -1}, "out_of_range", "requested_at"),
+        ({"requested_at": NOW + MAX_AHEAD_MS + 1}, "timestamp_ahead", "requested_at"),
     ],
 )
-def test_unanswerable_request_is_refused(changes: dict[str, Any], reason: str) -> None:
+def test_unanswerable_request_is_refused(changes: dict[str, Any], reason: str, field: str) -> None:
     with pytest.raises(PoisonError) as refused:
-        request_of(request_record(**changes), scenarios())
-    assert refused.value.reason == reason
+        TICKETS.of(message(request_record(**changes)))
+    assert (refused.value.reason, refused.value.field) == (reason, field)
+    assert refused.value.reason in REASONS
+    assert len(refused.value.detail) < 400
+
+
+def test_request_under_another_key_is_refused() -> None:
+    with pytest.raises(PoisonError, match="wrong_key"):
+        TICKETS.of(message(request_record(), b"somebody else"))
+
+
+def test_limits_themselves_are_answered() -> None:
+    asked = request_record(
+        "u" * 256,
+        limit=MAX_SLATE,
+        query="q" * MAX_QUERY_CHARS,
+        candidates=["c" * 256] * MAX_CANDIDATES,
+        exclude=["x"] * MAX_EXCLUDED,
+        after_offset=0,
+        requested_at=NOW + MAX_AHEAD_MS,
+    )
+    assert TICKETS.of(message(asked)).request.limit == MAX_SLATE

@@ -7,6 +7,7 @@ import uvloop
 from rich.console import Console
 
 from eddy.contract.codec import Record
+from eddy.contract.limits import MAX_CATEGORIES, MAX_ID_CHARS, MAX_TEXT_CHARS
 from eddy.contract.scenarios import load_scenarios
 from eddy.settings import load as load_settings
 from eddy_cli.datasets import Dataset, Item, load
@@ -50,14 +51,14 @@ def stream_of(dataset: Dataset, role: Role) -> Stream:
 
 
 def item_record(item: Item) -> Record:
-    """The `item` record: genres as categories; of the publication only the year is known."""
+    """The `item` record: genres as categories, the year as the time of publication. Text over the contract's limits is cut."""
     published = None if item.year is None else round(datetime(item.year, 1, 1, tzinfo=UTC).timestamp() * 1000)
     return {
         "item_id": item.item_id,
         "scenarios": [],
-        "title": item.title,
+        "title": item.title[:MAX_TEXT_CHARS],
         "text": None,
-        "categories": list(item.genres),
+        "categories": [name[:MAX_ID_CHARS] for name in item.genres[:MAX_CATEGORIES] if name],
         "attributes": {} if item.year is None else {"year": str(item.year)},
         "available": True,
         "published_at": published,

@@ -80,12 +80,7 @@ class Codec:
         """The record in `payload`. Raises DecodeError when it is not one: wrong marker, unknown schema, cut or surplus bytes."""
         writer = self._writers.get(payload[:HEADER_BYTES])
         if writer is None:
-            framed = (
-                " (a schema registry's number: set EDDY_SCHEMA_REGISTRY_URL to look it up)"
-                if payload[:1] == b"\0"
-                else ""
-            )
-            raise DecodeError(f"no version of {self.record} begins with {payload[:HEADER_BYTES].hex()!r}{framed}")
+            raise DecodeError(_unreadable(payload, self.record))
         body = io.BytesIO(payload)
         body.seek(HEADER_BYTES)
         try:
@@ -96,6 +91,17 @@ class Codec:
         if body.tell() != len(payload):
             raise DecodeError(f"{len(payload) - body.tell()} bytes left over after a {self.record}")
         return record
+
+
+def _unreadable(payload: bytes, record: str) -> str:
+    """What is wrong with bytes whose writer's schema is unknown, and the mend."""
+    if payload[:1] == b"\0":
+        return "the message names a schema of a registry. Set EDDY_SCHEMA_REGISTRY_URL to look it up."
+    if payload[:2] == MARKER:
+        fingerprint_hex = payload[2:HEADER_BYTES].hex()
+        return f"unknown schema fingerprint {fingerprint_hex}. Use schemas/{record}.avsc; see docs/publish-events.md"
+    looks = " (it looks like JSON)" if payload[:1] in (b"{", b"[") else ""
+    return f"the message is not Avro{looks}. See docs/publish-events.md"
 
 
 def load_schema(path: Path) -> dict[str, Any]:

@@ -30,7 +30,8 @@ REMEMBERED_EVENTS = 100
 MAX_AHEAD_MS = 24 * 3600 * 1000
 # So far ahead of its append time a record moves the joiner's clock: one device with a wrong clock closes nobody's window.
 MAX_CLOCK_LEAD_MS = 60_000
-# Avro's `long` and `int`.
+# Avro's `long` and `int`. An item may be older than 1970: a film of 1922 is.
+MIN_TIME_MS = -(2**63)
 MAX_TIME_MS = 2**63 - 1
 MAX_OFFSET = 2**63 - 1
 MAX_POSITION = 2**31 - 1

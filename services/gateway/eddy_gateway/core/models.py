@@ -18,11 +18,12 @@ from eddy.contract.limits import (
     MAX_POSITION,
     MAX_TEXT_CHARS,
     MAX_TIME_MS,
+    MIN_TIME_MS,
 )
 from eddy.contract.model import ACTIONS, MAX_SCENARIOS
 
 
-def text(most: int, least: int = 0) -> Any:
+def chars(most: int, least: int = 0) -> Any:
     """Text, said to have `least` to `most` characters. `min_length=0` makes Pydantic refuse text that UTF-8 cannot carry."""
     return Field(min_length=0, json_schema_extra={"minLength": least, "maxLength": most})
 
@@ -37,8 +38,8 @@ def within(least: int, most: int) -> Any:
     return Field(json_schema_extra={"minimum": least, "maximum": most})
 
 
-Id = Annotated[str, text(MAX_ID_CHARS, 1)]
-Text = Annotated[str, text(MAX_TEXT_CHARS)]
+Id = Annotated[str, chars(MAX_ID_CHARS, 1)]
+Text = Annotated[str, chars(MAX_TEXT_CHARS)]
 Attributes = Annotated[dict[Id, Text], at_most(MAX_ATTRIBUTES, "maxProperties")]
 Milliseconds = Annotated[int, within(0, MAX_TIME_MS)]
 
@@ -50,7 +51,7 @@ class _Body(BaseModel):
 class EventIn(_Body):
     """Something a user did, or an impression."""
 
-    event_id: Annotated[str, text(MAX_ID_CHARS)] = Field(
+    event_id: Annotated[str, chars(MAX_ID_CHARS)] = Field(
         "", description="Unique; send it again after a failure and it counts once. Empty or left out, it is made up."
     )
     user_id: Id
@@ -95,11 +96,13 @@ class ItemIn(_Body):
         default=[], description="Scenarios it may be recommended in; empty means all."
     )
     title: Text = ""
-    text: Annotated[str, text(MAX_DESCRIPTION_CHARS)] | None = None
+    text: Annotated[str, chars(MAX_DESCRIPTION_CHARS)] | None = None
     categories: Annotated[list[Id], at_most(MAX_CATEGORIES)] = []
     attributes: Attributes = {}
     available: bool = Field(True, description="False takes it out of every list at once.")
-    published_at: Milliseconds | None = Field(None, description="Milliseconds since the epoch.")
+    published_at: Annotated[int, within(MIN_TIME_MS, MAX_TIME_MS)] | None = Field(
+        None, description="Milliseconds since the epoch."
+    )
 
     def record(self, item_id: str) -> Record:
         """The `item` record."""

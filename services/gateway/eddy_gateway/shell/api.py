@@ -25,7 +25,7 @@ from eddy_gateway.core.models import (
     RecommendationsOut,
     StoredItem,
     at_most,
-    text,
+    chars,
     within,
 )
 from eddy_gateway.core.rules import Rules
@@ -40,7 +40,7 @@ OneOrMany = Annotated[
     Discriminator(lambda body: "batch" if isinstance(body, list) else "event"),
     Body(description="One event or a list of them."),
 ]
-PathId = Annotated[str, text(MAX_ID_CHARS, 1), Path()]
+PathId = Annotated[str, chars(MAX_ID_CHARS, 1), Path()]
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     401: {"description": "No API key, or a wrong one."},
     413: {"description": "The body is too large."},
@@ -127,7 +127,7 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
         user_id: PathId,
         scenario: Id,
         limit: Annotated[int, within(1, MAX_SLATE), Query()] = 10,
-        query: Annotated[str, text(MAX_QUERY_CHARS)] | None = None,
+        query: Annotated[str, chars(MAX_QUERY_CHARS)] | None = None,
         after_offset: Annotated[
             Annotated[int, within(0, MAX_OFFSET)] | None,
             Query(description="Offset of an event that the list must know."),
