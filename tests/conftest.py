@@ -1,21 +1,65 @@
-"""A real Kafka for every test that touches one, and names of its own for each test."""
+"""A real Kafka for every test that touches one, and names of its own for each test.
+
+Under pytest-xdist all workers share the controller's Kafka.
+"""
 
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from eddy_cli.broker import some_kafka
 from eddy_cli.registry import running_registry
+from tests import tiers
+from tests.missing import what_is_missing
 
 # Tests share the cores with brokers and services: a second thread of torch would wait for them at each operation.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+_SHARED = pytest.StashKey[ExitStack]()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Before anything runs: what will be skipped here, and how to have it."""
+    return what_is_missing()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(tiers.tier_of(item))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    tiers.enter(tiers.tier_of(item))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:  # type: ignore[no-untyped-def] # pytest-xdist has no type for it
+    """Give each worker the address of one Kafka, started with the first worker, unless no test of this run can need it."""
+    if "not broker" in node.config.option.markexpr:
+        return
+    stash = node.config.stash
+    if _SHARED not in stash:
+        stash[_SHARED] = ExitStack()
+        os.environ["_EDDY_TESTS_KAFKA"] = stash[_SHARED].enter_context(some_kafka())
+    node.workerinput["kafka"] = os.environ["_EDDY_TESTS_KAFKA"]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _SHARED in config.stash:
+        config.stash[_SHARED].close()
+
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[str]:
+def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
     """Bootstrap servers of a real Kafka: the one that EDDY_KAFKA_BOOTSTRAP_SERVERS names, else one for this run."""
+    shared = getattr(request.config, "workerinput", {}).get("kafka")
+    if shared:
+        yield shared
+        return
     with some_kafka() as servers:
         yield servers
 

@@ -19,6 +19,7 @@ from eddy.kafka.bus import Bus
 from eddy.paths import REPO_ROOT
 from eddy_cli.ports import HOST, free_port
 from tests.poll import poll_until, poll_until_sync
+from tests.tiers import starts_a
 
 
 @dataclass
@@ -82,6 +83,7 @@ class Service:
 def running(service: str, environment: Mapping[str, str], log: Path, *python_options: str) -> Iterator[Service]:
     """Start `python -m eddy_<service>` on a free port with `environment` as its only EDDY_* variables; killed at the end if it still
     runs. What it writes goes to `log`."""
+    starts_a("stack")
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")}
     with log.open("wb") as output:

@@ -12,6 +12,7 @@ import psutil
 
 from eddy.paths import REPO_ROOT
 from tests.poll import poll_until_sync
+from tests.tiers import starts_a
 
 
 @dataclass
@@ -59,6 +60,7 @@ def command(
 
     `environment` is added to this process's own, `without` is taken from it.
     """
+    starts_a("broker")
     inherited = {name: value for name, value in os.environ.items() if name not in without}
     process = subprocess.Popen(
         [sys.executable, *arguments],

@@ -131,12 +131,14 @@ def prometheus(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.stack
 def test_every_panel_has_an_answer(prometheus: Prometheus, query: str) -> None:
     found = prometheus.query(query)
     assert found
     assert any(series["value"][1] != "NaN" for series in found)
 
 
+@pytest.mark.stack
 def test_what_was_listed_covers_the_catalogue_unequally(prometheus: Prometheus) -> None:
     for metric in ("eddy_scorer_catalogue_coverage", "eddy_scorer_exposure_gini"):
         (series,) = prometheus.query(f'{metric}{{scenario="video"}}')

@@ -22,6 +22,8 @@ from eddy_cli.ports import free_port
 from eddy_cli.scratch import scratch_folder
 from tests.cli.processes import Command, command
 
+pytestmark = pytest.mark.broker
+
 
 def scratch_of(broker: Command) -> Path:
     found = re.search(r"its log: (\S+)/kafka\.log", broker.output)

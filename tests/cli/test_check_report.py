@@ -58,6 +58,7 @@ def test_a_bad_report_says_what_is_wrong(report: dict[str, Any], said: str) -> N
         ("", 1, "cannot read"),
     ],
 )
+@pytest.mark.broker
 def test_check_report_exits_with_what_it_found(text: str, code: int, said: str, tmp_path: Path) -> None:
     path = tmp_path / "demo.json"
     path.write_text(text)

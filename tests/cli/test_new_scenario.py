@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from eddy.contract.codec import Codec
 from eddy.contract.topics import DEAD_LETTERS, TRAINING_EXAMPLES
 from eddy.kafka.bus import Bus
@@ -10,6 +12,8 @@ from eddy.paths import REPO_ROOT
 from eddy.settings import Settings, load
 from tests.poll import poll_until
 from tests.service import filled_list, read_all, running_together
+
+pytestmark = pytest.mark.stack
 
 SERVICES = ("features", "joiner", "scorer", "trainer", "gateway")
 ADDED = """

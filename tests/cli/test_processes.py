@@ -7,6 +7,8 @@ import pytest
 
 from tests.cli.processes import Command, command
 
+pytestmark = pytest.mark.broker
+
 # Runs the group that its arguments describe: {"add": {name: code}, "main": code or null, "stop_timeout_sec": seconds}.
 GROUP = """
 import json, os, sys

@@ -37,6 +37,7 @@ async def test_the_python_of_the_page_publishes_an_event(
     assert message.partition == bus.partition_of(f"u-{name}")
 
 
+@pytest.mark.broker
 def test_the_json_of_the_page_is_encoded() -> None:
     found = re.search(r"echo '(\{.*?\})'", PAGE)
     assert found
@@ -46,6 +47,7 @@ def test_the_json_of_the_page_is_encoded() -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({"event_id": "e"}), json.dumps({"colour": "red"})])
+@pytest.mark.broker
 def test_what_is_no_record_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(ConfigError, match="that is no user_event: ") as refused:
         encoded("user_event", text)

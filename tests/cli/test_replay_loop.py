@@ -11,6 +11,8 @@ import pytest
 from eddy_cli.ports import free_port
 from tests.cli.processes import command
 
+pytestmark = pytest.mark.stack
+
 SERVICES = ("features", "scorer", "joiner")
 USERS, ITEMS, EVENTS = 12, 40, 400
 WALKED = 2400

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import nbformat
+import pytest
 
 from tests.cli.processes import command
+
+pytestmark = pytest.mark.stack
 
 
 def test_the_walk_of_one_event_is_executed(kafka: str, topic_prefix: str, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from tests.features.running import Place
 from tests.features.undisturbed import undisturbed
 from tests.poll import poll_until
 
+pytestmark = pytest.mark.stack
+
 KILLS = 6
 EVENTS_PER_LIFE = 3500
 

@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import pytest
 from aiokafka.partitioner import DefaultPartitioner
 
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
@@ -10,6 +11,8 @@ from tests.features.factories import Record, encoded, event, stream
 from tests.features.running import JUNK_KEY, Place
 from tests.features.undisturbed import undisturbed
 from tests.poll import poll_until
+
+pytestmark = pytest.mark.stack
 
 JUNK: list[Record] = [(JUNK_KEY, b"junk"), (JUNK_KEY, b""), (None, b"\xc3\x01nobody's schema")]
 

@@ -14,6 +14,8 @@ from tests.browser import browser
 from tests.poll import poll_until_sync
 from tests.service import Service, running, running_together
 
+pytestmark = pytest.mark.stack
+
 ITEMS, USERS = 40, 20
 
 

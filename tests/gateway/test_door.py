@@ -115,6 +115,7 @@ async def test_nobody_is_let_in_before_it_is_ready(settings: GatewaySettings) ->
         assert (await served.http.post("/v1/events", json=click())).status_code == 202
 
 
+@pytest.mark.stack
 async def test_what_is_under_way_is_finished_when_it_is_told_to_stop(
     kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from tests.cli.processes import command
 from tests.gateway.conftest import NOW_MS, serving
 from tests.poll import poll_until
 
+pytestmark = pytest.mark.stack
+
 EVENT = {"user_id": "u1", "scenario": "video", "action": "click", "item_id": "i1", "occurred_at": NOW_MS}
 
 

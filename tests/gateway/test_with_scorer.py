@@ -2,10 +2,14 @@
 
 import os
 
+import pytest
+
 from eddy_cli.ports import free_port
 from tests.cli.processes import command
 from tests.gateway.conftest import Served
 from tests.poll import poll_until
+
+pytestmark = pytest.mark.stack
 
 
 async def test_items_put_over_http_come_back_as_recommendations(served: Served, kafka: str, topic_prefix: str) -> None:

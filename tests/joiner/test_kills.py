@@ -20,6 +20,8 @@ from tests.joiner.running import (
 from tests.poll import poll_until
 from tests.service import read_all
 
+pytestmark = pytest.mark.stack
+
 KILLS = 8
 
 

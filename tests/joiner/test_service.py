@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from eddy.contract.scenarios import load_scenarios
 from eddy.contract.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.kafka.bus import Bus
@@ -26,6 +28,8 @@ from tests.joiner.running import (
 from tests.joiner.simulation import EXAMPLES
 from tests.poll import poll_until
 from tests.service import Service, read_all
+
+pytestmark = pytest.mark.stack
 
 NOW = 1_790_000_000_000
 

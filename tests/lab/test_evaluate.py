@@ -34,6 +34,8 @@ from tests.joiner.running import all_joined, examples_of, joiners
 from tests.poll import poll_until
 from tests.service import read_all
 
+pytestmark = pytest.mark.learning
+
 ITEMS = 60
 EVENTS = 2400
 
@@ -95,6 +97,7 @@ def test_books_balance_and_a_walk_is_learned(exporter: GraphExporter) -> None:
     assert found.methods["model"]["ndcg_at_10"] > found.methods["popularity"]["ndcg_at_10"]
 
 
+@pytest.mark.stack
 async def test_services_on_kafka_make_the_same_features_and_labels_of_the_same_logs(
     exporter: GraphExporter, kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:

@@ -19,6 +19,8 @@ from eddy_lab.evaluate.taste.features import NAMES, features
 from eddy_lab.evaluate.taste.model import Events, FitPolicy, TasteModel, fit
 from tests.lab.test_protocols import OPTIONS
 
+pytestmark = pytest.mark.learning
+
 USERS, ITEMS, EVENTS = 30, 20, 1500
 
 

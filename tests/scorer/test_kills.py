@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import numpy as np
+import pytest
 
 from eddy.contract.codec import Record
 from eddy.contract.model import DIM
@@ -12,6 +13,8 @@ from tests.poll import poll_until
 from tests.scorer.factories import hashes, item, item_features, request_record, user_features
 from tests.scorer.graphs import embedding, rank_graph, release
 from tests.scorer.running import Answers, Place
+
+pytestmark = pytest.mark.stack
 
 NAMES = [f"m{number}" for number in range(1, 121)]
 USERS = [f"u{number}" for number in range(24)]

@@ -18,6 +18,8 @@ from tests.poll import poll_until
 from tests.scorer.factories import history, item, item_features, request_record, shown, user_features
 from tests.scorer.running import Place
 
+pytestmark = pytest.mark.stack
+
 NAMES = [f"m{number}" for number in range(1, 41)]
 
 

@@ -75,6 +75,7 @@ async def raw_values(bus: Bus, topic: str) -> list[bytes]:
     return found
 
 
+@pytest.mark.stack
 async def test_the_loop_turns_in_confluents_framing(
     kafka: str, registry: str, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -220,6 +221,7 @@ async def test_what_is_no_record_is_written_as_it_is(registry: str) -> None:
         assert await known.written(USER_EVENTS, "t", value) == value
 
 
+@pytest.mark.broker
 async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framing, "PATIENCE_SEC", 0.0)
     away = Framing(f"http://user:secret@{HOST}:{free_port()}")
@@ -232,6 +234,7 @@ async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch)
         assert "secret" not in str(refused.value)
 
 
+@pytest.mark.broker
 def test_every_process_gets_the_same_number(registry: str) -> None:
     program = f"""
 import asyncio

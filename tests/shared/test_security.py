@@ -22,6 +22,8 @@ from eddy_cli.ports import HOST, free_port
 from tests.poll import poll_until
 from tests.service import filled_list, read_all, running_together
 
+pytestmark = pytest.mark.stack
+
 SERVICES = ("features", "scorer", "joiner", "trainer", "gateway")
 PLAIN_USER, SCRAM_USER, PASSWORD = "plain-user", "scram-user", "pass word"
 

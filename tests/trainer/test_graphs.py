@@ -16,6 +16,8 @@ from eddy_trainer.core.models import DEFAULT
 from eddy_trainer.core.parity import Probe, largest_difference, probe_of
 from tests.trainer.factories import a_stream, learner
 
+pytestmark = pytest.mark.learning
+
 
 def random_weights(seed: int) -> Weights:
     weights = learner(items=5).snapshot()

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from eddy.contract.topics import TRAINING_EXAMPLES
 from eddy_trainer.core.learner import Learner
@@ -13,6 +14,8 @@ from tests.poll import poll_until
 from tests.service import Service
 from tests.trainer.factories import learner
 from tests.trainer.running import Place, assert_releases_hold, events_of
+
+pytestmark = pytest.mark.stack
 
 KILLS = 4
 EVENTS_PER_LIFE = 150

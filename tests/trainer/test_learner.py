@@ -20,6 +20,8 @@ from eddy_trainer.core.quality import JUDGED
 from eddy_trainer.core.ranking_memory import SHOWN
 from tests.trainer.factories import CLICK, SCENARIOS, VIDEO, a_stream, features, learner, next_item, shown, turned_round
 
+pytestmark = pytest.mark.learning
+
 SHOP = SCENARIOS["shop"].id
 
 

@@ -22,6 +22,8 @@ from eddy_trainer.core.next_item import (
 from eddy_trainer.core.sequences import Sequences, SequenceStore, Step
 from tests.trainer.factories import VIDEO, a_store, next_item
 
+pytestmark = pytest.mark.learning
+
 EVERYWHERE = torch.ones(MAX_SCENARIOS, dtype=torch.bool)
 NOWHERE = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
 VIDEO_ONLY = torch.arange(MAX_SCENARIOS) == VIDEO

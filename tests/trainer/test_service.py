@@ -27,6 +27,8 @@ from tests.poll import poll_until
 from tests.trainer.factories import CLICK, VIDEO, Record, example_record, features, turned_round
 from tests.trainer.running import Place, assert_releases_hold, events_of
 
+pytestmark = pytest.mark.stack
+
 
 async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path) -> None:
     place = Place(kafka, topic_prefix, tmp_path, traced_folder)

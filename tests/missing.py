@@ -1,0 +1,15 @@
+"""What this machine lacks of what tests use, and how to have it."""
+
+import shutil
+
+from tests.browser import NAMES
+
+
+def what_is_missing() -> list[str]:
+    """A line for each; said before the first test runs."""
+    lines = []
+    if not any(map(shutil.which, NAMES)):
+        lines.append("no Chromium: the tests of the console are skipped (apt-get install chromium)")
+    if not shutil.which("promtool") and not shutil.which("apt-get"):
+        lines.append("no promtool and no apt-get to fetch it: the tests of boards and alerts fail (install prometheus)")
+    return lines

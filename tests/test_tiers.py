@@ -1,0 +1,38 @@
+"""What holds the tiers of tests apart, itself tested."""
+
+import shutil
+
+import pytest
+
+from tests import browser, missing, tiers
+
+
+def test_a_test_that_starts_more_than_its_tier_allows_fails() -> None:
+    with pytest.raises(pytest.fail.Exception, match="a test of the tier 'unit' starts a stack"):
+        tiers.starts_a("stack")
+
+
+@pytest.mark.stack
+def test_a_test_of_the_tier_may_start_it() -> None:
+    tiers.starts_a("stack")
+    tiers.starts_a("broker")
+
+
+def test_a_kafka_makes_a_test_one_of_the_broker_tier(request: pytest.FixtureRequest) -> None:
+    own = request.node
+    assert tiers.tier_of(own) == "unit"
+    own.fixturenames.append("kafka")
+    assert tiers.tier_of(own) == "broker"
+    own.add_marker("stack")
+    assert tiers.tier_of(own) == "stack"
+
+
+def test_what_this_machine_lacks_is_named_with_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    lines = missing.what_is_missing()
+    assert ["chromium" in line for line in lines] == [True, False]
+    assert all("install" in line for line in lines)
+    monkeypatch.setattr(
+        shutil, "which", lambda name: f"/usr/bin/{name}" if name in (*browser.NAMES, "promtool") else None
+    )
+    assert missing.what_is_missing() == []
