@@ -19,6 +19,8 @@ PROTOCOL ?= stream
 EVALUATE ?=
 BENCH ?=
 TESTS ?= tests
+TIER ?=
+WORKERS ?= auto
 PORT ?=
 COMPOSE ?= docker compose
 WAIT ?= --wait
@@ -26,10 +28,10 @@ WAIT ?= --wait
 WITH_ENV = eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env)";
 SERVICE ?=
 
-.PHONY: help install demo evaluate up down reset ps logs replay run broker data test lint format typecheck boards docs bench lock clean distclean
+.PHONY: help install demo evaluate up down reset ps logs replay run broker data test test-unit lint format typecheck boards docs bench lock clean distclean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make the virtual environment and install the pinned dependencies (other commands do it by themselves)
 
@@ -100,8 +102,11 @@ broker: $(INSTALLED) ## Run a real Kafka alone until Ctrl-C: PORT=number for a p
 data: $(INSTALLED) ## Fetch MovieLens-100K and MovieLens-1M
 	@$(BIN)/eddy data
 
-test: $(INSTALLED) ## Run the tests, on a real Kafka: TESTS=path for some of them
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(INSTALLED) ## Run the tests, on a real Kafka: TESTS=path for some of them, TIER=unit|learning|broker|stack for one tier
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(if $(TIER),-m $(TIER)) $(TESTS)
+
+test-unit: $(INSTALLED) ## Run the tests that start nothing: less than a minute
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m unit $(TESTS)
 
 lint: $(INSTALLED) ## Check style, format and the direction of imports; changes nothing
 	@$(BIN)/ruff check .
