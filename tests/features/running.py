@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from eddy.contract.codec import Codec
-from eddy.contract.message import Message
+from eddy.contract.message import Message, TopicPartition
 from eddy.contract.topics import DEAD_LETTERS, ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
-from eddy.kafka.bus import Bus, TopicPartition
+from eddy.kafka.bus import Bus
 from eddy.settings import load
 from eddy_features.settings import FeaturesSettings
 from tests.features.factories import Record

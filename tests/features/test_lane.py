@@ -3,8 +3,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from eddy.contract.message import Message
-from eddy.kafka.bus import TopicPartition
+from eddy.contract.message import Message, TopicPartition
 from eddy_features.shell.lane import Lane
 from tests.poll import poll_until
 

@@ -84,13 +84,13 @@ async def test_what_a_publisher_took_back_did_not_happen(kafka: str, topic_prefi
     await place.bus.create_topics()
     turns = [encoded(event(number, user_id="u")) for number in range(40)]
     with place.worker():
-        async with place.bus.producer(transactional_id=f"{topic_prefix}publisher") as producer:
+        async with place.bus.transactional_producer("publisher") as producer:
             for start in range(0, 40, 10):
-                await producer.raw.begin_transaction()
+                await producer.begin()
                 for key, value in turns[start : start + 10]:
                     await producer.send(USER_EVENTS, key, value)
                 await producer.flush()
-                await (producer.raw.commit_transaction if start % 20 else producer.raw.abort_transaction)()
+                await (producer.commit if start % 20 else producer.abort)()
         await place.publish([encoded(event(40, user_id="u"))])
         await poll_until(place.done, what="everything handled")
     (user,) = (await place.user_features()).values()

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiokafka
 import httpx
 import pytest
 from confluent_kafka import Producer
@@ -66,11 +67,14 @@ def subjects(registry: str) -> set[str]:
 
 async def raw_values(bus: Bus, topic: str) -> list[bytes]:
     """What lies in a topic, as it lies there."""
-    async with bus.reader(bus.topic_partitions(topic)) as reader:
-        ends = await reader.end_offsets()
+    partitions = [aiokafka.TopicPartition(*partition) for partition in bus.topic_partitions(topic)]
+    async with aiokafka.AIOKafkaConsumer(bootstrap_servers=bus.servers, isolation_level="read_committed") as consumer:
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
         found: list[bytes] = []
-        while not await reader.at_end(ends):
-            fetched = await reader.raw.getmany(timeout_ms=200)
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            fetched = await consumer.getmany(timeout_ms=200)
             found += [record.value for records in fetched.values() for record in records if record.value is not None]
     return found
 

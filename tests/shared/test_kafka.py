@@ -10,7 +10,7 @@ from eddy.contract.limits import MAX_REQUEST_BYTES
 from eddy.contract.message import Message
 from eddy.contract.topics import DEAD_LETTERS, ITEMS, USER_EVENTS, topics
 from eddy.errors import FatalError, PoisonError
-from eddy.kafka.bus import Bus
+from eddy.kafka.bus import Bus, settle
 from eddy.settings import Settings
 
 
@@ -70,9 +70,7 @@ async def test_creating_topics_twice_changes_nothing(kafka: str, topic_prefix: s
     own = bus(kafka, topic_prefix)
     await own.create_topics()
     await own.create_topics()
-    async with own.reader(own.topic_partitions(ITEMS)) as reader:
-        present = {name for name in await reader.raw.topics() if name.startswith(topic_prefix)}
-    assert present == {topic_prefix + name for name in topics()}
+    assert await own.existing_topics() == {topic_prefix + name for name in topics()}
 
 
 async def test_deleting_topics_leaves_other_prefixes_alone(kafka: str, topic_prefix: str) -> None:
@@ -80,16 +78,14 @@ async def test_deleting_topics_leaves_other_prefixes_alone(kafka: str, topic_pre
     await own.create_topics()
     await other.create_topics()
     await own.delete_topics()
-    async with other.reader(other.topic_partitions(ITEMS)) as reader:
-        present = {name for name in await reader.raw.topics() if name.startswith(topic_prefix)}
-    assert present == {other.full_name(name) for name in topics()}
+    assert await bus(kafka, topic_prefix).existing_topics() == {other.full_name(name) for name in topics()}
     with pytest.raises(FatalError, match="EDDY_TOPIC_PREFIX"):
         await bus(kafka, "").delete_topics()
 
 
 async def test_a_reader_of_nothing_yet_comes_and_goes(kafka: str, topic_prefix: str) -> None:
     async with bus(kafka, topic_prefix).reader([]) as reader:
-        assert reader.raw.assignment() == set()
+        assert reader.assignment() == set()
 
 
 async def test_other_partition_count_is_refused(kafka: str, topic_prefix: str) -> None:
@@ -114,3 +110,48 @@ def test_a_dead_letter_fits_into_its_topic() -> None:
     message = Message(USER_EVENTS, 0, 0, b"u", bytes(MAX_REQUEST_BYTES + 1), 0)
     letter = dead_letter_of(message, PoisonError("undecodable"), "features", USER_EVENTS, 0)
     assert len(Codec.for_topic(DEAD_LETTERS).encode(letter)) < MAX_REQUEST_BYTES
+
+
+async def test_a_batch_takes_what_it_holds_and_the_rest_follows_in_order(kafka: str, topic_prefix: str) -> None:
+    own = bus(kafka, topic_prefix)
+    await own.create_topics()
+    records = [(b"u", str(number).encode() * 300) for number in range(100)]
+    async with own.producer(max_batch_size=4096) as producer:
+        first = await producer.send_batch(USER_EVENTS, 0, records)
+        assert 0 < first.count < 100
+        assert (await first.first_offset(), await first.last_offset()) == (0, first.count - 1)
+        assert await producer.write(USER_EVENTS, 0, records[first.count :]) == 99
+    assert [message.value for message in await read_all(own, USER_EVENTS, 100)] == [value for _, value in records]
+
+
+async def test_a_partition_of_ours_is_the_client_s_too(kafka: str, topic_prefix: str) -> None:
+    own = bus(kafka, topic_prefix, partitions=2)
+    await own.create_topics()
+    first, second = own.topic_partitions(USER_EVENTS)
+    async with own.producer() as producer:
+        await settle([await producer.send(USER_EVENTS, "u", b"x", partition=1) for _ in range(5)])
+    async with own.reader([first, second]) as reader:
+        assert await reader.end_offsets() == {first: 0, second: 5}
+        assert await reader.beginning_offsets() == {first: 0, second: 0}
+        reader.seek(second, 3)
+        found: list[Message] = []
+        while not await reader.at_end({second: 5}):
+            found += await reader.batch(200, 1000, second)
+        assert [message.offset for message in found] == [3, 4]
+        assert reader.known_end(second) == 5
+        assert reader.known_end(second._replace(partition=7)) is None
+        assert all(type(partition) is type(first) for partition in reader.assignment())
+
+
+async def test_a_transaction_shows_all_or_nothing_with_its_positions(kafka: str, topic_prefix: str) -> None:
+    own = bus(kafka, topic_prefix)
+    await own.create_topics()
+    source = own.topic_partitions(USER_EVENTS, [0])[0]
+    async with own.transactional_producer("writer") as producer:
+        for value, end in ((b"taken back", producer.abort), (b"kept", producer.commit)):
+            await producer.begin()
+            await (await producer.send(ITEMS, "a", value))
+            await producer.send_positions({source: (7, value.decode())}, own.full_name("group"))
+            await end()
+    assert [message.value for message in await read_all(own, ITEMS, 1)] == [b"kept"]
+    assert await own.commits("group", USER_EVENTS) == {source: (7, "kept")}

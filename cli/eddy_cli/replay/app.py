@@ -47,8 +47,8 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         producer = await stack.enter_async_context(bus.producer())
         lists = await stack.enter_async_context(bus.reader(bus.topic_partitions(RECOMMENDATIONS)))
         outcomes = await stack.enter_async_context(bus.reader(tail.topic_partitions(bus), fetch_max_wait_ms=500))
-        await _to_end(lists)
-        await _to_end(outcomes)
+        await lists.seek_to_end()
+        await outcomes.seek_to_end()
         rows_before, open_before = await rows_written(outcomes, bus), await open_items(settings.lab_joiner_url)
         await producer.send_all(ITEMS, [(item["item_id"], Codec.of("item").encode(item)) for item in stream.catalogue])
         outbox = Outbox(bus, producer, _PUBLISH_TOPICS)
@@ -160,12 +160,6 @@ async def follow(performance: Performance, tail: Tail, lists: Reader, outcomes: 
         await performance.play(lists, view, lambda: tail.outcome.lag)
         ended.set()
         publishing.cancel()
-
-
-async def _to_end(reader: Reader) -> None:
-    """Start reading at what comes next."""
-    for partition, end in (await reader.end_offsets()).items():
-        reader.raw.seek(partition, end)
 
 
 def _horizon(stream: Stream, speed: float | None) -> Callable[[], float]:

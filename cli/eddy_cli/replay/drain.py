@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Mapping, Set
 
+from eddy.contract.message import TopicPartition
 from eddy.contract.topics import USER_EVENTS
 from eddy.errors import FatalError
-from eddy.kafka.bus import Bus, Reader, TopicPartition
+from eddy.kafka.bus import Bus, Reader
 from eddy_cli.replay.services import open_items
 from eddy_cli.replay.tail import Tail
 from eddy_cli.report import Ledger

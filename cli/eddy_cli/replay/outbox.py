@@ -1,12 +1,10 @@
 """Publishing in batches: what gathers for a partition while its last batch is under way goes out as the next one.
 
-A `send` per record costs aiokafka a future, a lock and a wake-up each; at two thirds of the replay's records being two lines of
-a few dozen bytes, that is most of their price.
+Two thirds of the replay's records are two lines of a few dozen bytes: most of the price of such a record would be that of its `send`.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, KafkaError, Producer
@@ -19,9 +17,7 @@ class Outbox:
 
     def __init__(self, bus: Bus, producer: Producer, topics: tuple[str, ...]) -> None:
         self._lanes = {
-            (topic, number): _Lane(producer.raw, bus, topic, number)
-            for topic in topics
-            for number in range(bus.partitions)
+            (topic, number): _Lane(producer, topic, number) for topic in topics for number in range(bus.partitions)
         }
 
     def put(
@@ -51,10 +47,9 @@ class Outbox:
 class _Lane:
     """One partition: one batch under way at a time, so that offsets follow the order of `put`."""
 
-    def __init__(self, producer: Any, bus: Bus, topic: str, partition: int) -> None:
+    def __init__(self, producer: Producer, topic: str, partition: int) -> None:
         self._producer = producer
-        self._framing = bus.framing
-        self._topic, self._full_topic = topic, bus.full_name(topic)
+        self._topic = topic
         self._partition = partition
         self._waiting: list[tuple[bytes, bytes, OnOffset | None, int]] = []
         self._wake = asyncio.Event()
@@ -76,24 +71,17 @@ class _Lane:
                 await self._publish()
 
     async def _publish(self) -> None:
-        batch = self._producer.create_batch()
-        taken = 0
-        for key, value, _, _ in list(self._waiting):
-            written = await self._framing.written(self._topic, self._full_topic, value)
-            if batch.append(timestamp=None, key=key, value=written) is None:
-                break
-            taken += 1
-        batch.close()
-        sent, self._waiting = self._waiting[:taken], self._waiting[taken:]
         self._under_way = True
+        records = [(key, value) for key, value, _, _ in self._waiting]
         try:
-            future = await self._producer.send_batch(batch, self._full_topic, partition=self._partition)
-            first = (await future).offset
+            batch = await self._producer.send_batch(self._topic, self._partition, records)
+            taken, self._waiting = self._waiting[: batch.count], self._waiting[batch.count :]
+            first = await batch.first_offset()
         except KafkaError as error:
             raise FatalError(
                 f"Kafka did not take records for {self._topic}: {error}; is the broker still there?"
             ) from error
         self._under_way = False
-        for number, (_, _, on_offset, token) in enumerate(sent):
+        for number, (_, _, on_offset, token) in enumerate(taken):
             if on_offset is not None:
                 on_offset(token, first + number)

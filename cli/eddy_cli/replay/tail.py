@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from eddy.contract.codec import Codec
-from eddy.contract.message import Message
+from eddy.contract.message import Message, TopicPartition
 from eddy.contract.prefix import Prefix
 from eddy.contract.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, MODEL_RELEASES, TRAINING_EXAMPLES
-from eddy.kafka.bus import Bus, Reader, TopicPartition
+from eddy.kafka.bus import Bus, Reader
 from eddy_cli.replay.records import Records
 
 _BATCH = 100  # records decoded before lists are looked after again

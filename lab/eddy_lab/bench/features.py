@@ -208,7 +208,7 @@ async def _latencies(bus: Bus, first: int) -> list[float]:
     codec = Codec.of("user_features")
     partitions = bus.topic_partitions(USER_FEATURES)
     async with bus.reader(partitions) as reader, bus.producer() as producer:
-        await reader.raw.seek_to_end(*partitions)
+        await reader.seek_to_end()
         publishing = asyncio.create_task(_publish_slowly(producer, sent, first))
         while len(found) < LATENCY_EVENTS:
             messages = await reader.batch(timeout_ms=1000)

@@ -134,8 +134,7 @@ async def _click_latencies(bus: Bus, settings: JoinerSettings) -> list[float]:
         bus.producer() as producer,
         bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)) as reader,
     ):
-        for end in (await reader.end_offsets()).items():
-            reader.raw.seek(*end)
+        await reader.seek_to_end()
         for number in range(LISTS, LISTS + CLICKS):
             served = _list(number, rng)
             impression = _event(f"i{number}", served, "impression", None)

@@ -99,11 +99,11 @@ async def _measure(work: _Work, servers: str, workers: int) -> _Spent:
             await work.before(bus, producer)
         async with _running(work.service, workers, environment) as processes:
             before = _cpu(processes)
-            async with bus.producer(transactional_id=f"{work.service}-bench", linger_ms=5) as producer:
-                await producer.raw.begin_transaction()
+            async with bus.transactional_producer(f"{work.service}-bench", linger_ms=5) as producer:
+                await producer.begin()
                 count = await work.heap(producer)
                 await producer.flush()
-                await producer.raw.commit_transaction()
+                await producer.commit()
             started = time.perf_counter()
             await _read(bus, work.service, work.topic, count)
             if work.service == "features":

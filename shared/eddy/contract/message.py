@@ -1,6 +1,7 @@
-"""A record as it was read from a topic, whatever read it."""
+"""A record as it was read from a topic, and the partition it came from, whatever read it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +14,10 @@ class Message:
     key: bytes | None
     value: bytes
     timestamp_ms: int
+
+
+class TopicPartition(NamedTuple):
+    """A partition of a topic; `topic` is the name as Kafka has it, with prefix."""
+
+    topic: str
+    partition: int

@@ -24,8 +24,9 @@ from faust.stores import memory
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from eddy.kafka.bus import Bus, Login
+from eddy.kafka.bus import Bus
 from eddy.kafka.framing import framed
+from eddy.kafka.login import Login
 
 log = structlog.get_logger()
 

@@ -4,8 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from eddy.contract.message import Message
-from eddy.kafka.bus import TopicPartition
+from eddy.contract.message import Message, TopicPartition
 
 Waiting = dict[TopicPartition, list[Message]]
 

@@ -1,18 +1,17 @@
 """Writes whole batches to partitions, and waits until they are acknowledged."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
 import structlog
-from aiokafka.partitioner import murmur2
 
 from eddy.clock import Clock
 from eddy.contract.codec import Codec
 from eddy.contract.dead_letter import dead_letter_of
-from eddy.contract.message import Message
+from eddy.contract.message import Message, TopicPartition
 from eddy.contract.topics import DEAD_LETTERS
 from eddy.errors import PoisonError
-from eddy.kafka.bus import Bus, Producer, TopicPartition, settle
+from eddy.kafka.bus import Bus, Producer, settle
+from eddy.kafka.partitions import partition_of
 from eddy.metrics import DEAD_LETTERS as DEAD_LETTERS_TOTAL
 from eddy_features.shell.faust_app import RecordStore
 
@@ -32,9 +31,8 @@ class Publisher:
     """
 
     def __init__(self, producer: Producer, bus: Bus, clock: Clock) -> None:
-        self._producer = producer.raw
+        self._producer = producer
         self._bus = bus
-        self._framing = bus.framing
         self._clock = clock
         self._dead_letters = Codec.of("dead_letter")
 
@@ -43,7 +41,7 @@ class Publisher:
         await settle([self._states(topic, partition, some, store) for partition, some in records.items() if some])
 
     async def _states(self, topic: str, partition: int, records: Records, store: RecordStore) -> None:
-        last = await self._write(topic, partition, records)
+        last = await self._producer.write(topic, partition, records)
         for key, value in records:
             store.write(partition, key, value)
         store.set_persisted_offset(TopicPartition(self._bus.full_name(topic), partition), last)
@@ -53,7 +51,7 @@ class Publisher:
         by_partition: dict[int, list[tuple[bytes, bytes]]] = {}
         for record in records:
             by_partition.setdefault(partition_of(record[0], self._bus.partitions), []).append(record)
-        await settle([self._write(topic, partition, some) for partition, some in by_partition.items()])
+        await settle([self._producer.write(topic, partition, some) for partition, some in by_partition.items()])
 
     async def dead_letters(self, poison: Iterable[tuple[Message, PoisonError]]) -> None:
         await self.by_key(DEAD_LETTERS, [self._dead_letter(message, error) for message, error in poison])
@@ -64,24 +62,3 @@ class Publisher:
         source = self._bus.full_name(message.topic)
         letter = dead_letter_of(message, error, SERVICE, source, self._clock.now_ms())
         return source.encode(), self._dead_letters.encode(letter)
-
-    async def _write(self, topic: str, partition: int, records: Records) -> int:
-        """Write records, at least one, in order; the offset of the last, once all are acknowledged."""
-        full = self._bus.full_name(topic)
-        sent = []
-        batch = self._producer.create_batch()
-        for key, value in records:
-            written = await self._framing.written(topic, full, value)
-            if batch.append(key=key, value=written, timestamp=None) is None:
-                sent.append(await self._producer.send_batch(batch, full, partition=partition))
-                batch = self._producer.create_batch()
-                batch.append(key=key, value=written, timestamp=None)
-        sent.append(await self._producer.send_batch(batch, full, partition=partition))
-        acknowledged = await settle(sent)
-        return int(acknowledged[-1].offset) + int(batch.record_count()) - 1
-
-
-@lru_cache(maxsize=200_000)
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that Kafka's default partitioner gives a key (murmur2, slow in Python: hence remembered)."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)

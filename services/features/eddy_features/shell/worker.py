@@ -10,9 +10,9 @@ from itertools import chain
 from typing import Any
 
 from eddy.clock import Clock
-from eddy.contract.message import Message
+from eddy.contract.message import Message, TopicPartition
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
-from eddy.kafka.bus import Bus, TopicPartition, settle
+from eddy.kafka.bus import Bus, settle
 from eddy.metrics import (
     BATCH_RECORDS,
     DUPLICATES,

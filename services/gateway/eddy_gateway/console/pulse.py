@@ -10,10 +10,10 @@ from math import isfinite
 import structlog
 
 from eddy.contract.codec import Codec
-from eddy.contract.message import Message
+from eddy.contract.message import Message, TopicPartition
 from eddy.contract.topics import MODEL_RELEASES, RECOMMENDATIONS, USER_EVENTS
 from eddy.errors import DecodeError
-from eddy.kafka.bus import Bus, KafkaError, Reader, TopicPartition
+from eddy.kafka.bus import Bus, KafkaError, Reader
 
 KEPT = 300  # points, a second each
 HIT_RATE = "hr_at_10"

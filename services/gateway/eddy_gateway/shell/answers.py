@@ -40,8 +40,7 @@ class Answers:
 
     async def run(self, reader: Reader, health: Health) -> None:
         """Read what comes from now on, until cancelled."""
-        for partition, end in (await reader.end_offsets()).items():
-            reader.raw.seek(partition, end)
+        await reader.seek_to_end()
         health.ready = True
         while True:
             messages = await reader.batch()

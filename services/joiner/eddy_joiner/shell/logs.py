@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from eddy.contract.message import Message
+from eddy.contract.message import Message, TopicPartition
 from eddy.contract.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
-from eddy.kafka.bus import Bus, Reader, TopicPartition
+from eddy.kafka.bus import Bus, Reader
 
 # A fetch may wait at the broker as long as it likes: it is answered when something comes, and ends are asked on another connection.
 FETCH_WAIT_MS = 500
@@ -21,12 +21,11 @@ class Log:
         self.partition = partition
 
     def seek(self, offset: int) -> None:
-        self._reader.raw.seek(self.partition, offset)
+        self._reader.seek(self.partition, offset)
 
     async def position(self) -> int:
         """Offset of the next record to be read."""
-        position: int = await self._reader.raw.position(self.partition)
-        return position
+        return await self._reader.position(self.partition)
 
     async def end(self) -> int:
         """Offset behind the last record."""

@@ -60,9 +60,7 @@ class Supervisor:
             heartbeat_interval_ms=_HEARTBEAT_MS,
         ) as member:
             while True:
-                member.raw.pause(*member.raw.assignment())
-                await member.raw.getmany(timeout_ms=_LOOK_MS)
-                assigned = member.raw.assignment()
+                assigned = await member.look(_LOOK_MS)
                 await self._reconcile({partition.partition for partition in assigned})
                 self._report(bool(assigned) or self._health.ready)
 

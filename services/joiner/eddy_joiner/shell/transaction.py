@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from eddy.clock import Clock
@@ -10,13 +9,11 @@ from eddy.contract.codec import Codec
 from eddy.contract.dead_letter import dead_letter_of
 from eddy.contract.topics import DEAD_LETTERS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.errors import PoisonError
-from eddy.kafka.bus import Bus, KafkaError, Producer, settle
+from eddy.kafka.bus import Bus, TransactionalProducer, settle
 from eddy_joiner.core.examples import encode_example, user_of
 from eddy_joiner.core.outcomes import Outcome, Refused, Shown
 from eddy_joiner.core.rewind import Rewind
 from eddy_joiner.shell.books import SERVICE
-
-ABORT_TIMEOUT_SEC = 5.0
 
 _DEAD_LETTER = Codec.of("dead_letter")
 
@@ -24,7 +21,7 @@ _DEAD_LETTER = Codec.of("dead_letter")
 class Transactions:
     """Commits one partition. After any exception the producer and the state behind it must be discarded."""
 
-    def __init__(self, bus: Bus, producer: Producer, group: str, partition: int, clock: Clock) -> None:
+    def __init__(self, bus: Bus, producer: TransactionalProducer, group: str, partition: int, clock: Clock) -> None:
         self._bus = bus
         self._producer = producer
         self._group = bus.full_name(group)
@@ -34,7 +31,7 @@ class Transactions:
 
     async def commit(self, outcomes: Sequence[Outcome], position: int, rewind: Rewind) -> int | None:
         """Write outcomes and position as one; the place behind the last example, None when there was none."""
-        await self._producer.raw.begin_transaction()
+        await self._producer.begin()
         examples: list[asyncio.Future[Any]] = []
         letters: list[asyncio.Future[Any]] = []
         try:
@@ -53,15 +50,13 @@ class Transactions:
             written = await settle(examples)
             await settle(letters)
         offsets = {self._source: (position, rewind.encode())}
-        await self._producer.raw.send_offsets_to_transaction(offsets, self._group)
-        await self._producer.raw.commit_transaction()
+        await self._producer.send_positions(offsets, self._group)
+        await self._producer.commit()
         return written[-1].offset + 1 if written else None
 
     async def abort(self) -> None:
         """End what is begun, if the producer still can; the next owner's producer ends it otherwise."""
-        raw = self._producer.raw
-        with suppress(KafkaError, AssertionError, TimeoutError):
-            await asyncio.wait_for(raw.abort_transaction(), ABORT_TIMEOUT_SEC)
+        await self._producer.abort()
 
     async def _refuse(self, outcome: Refused, now: int) -> "asyncio.Future[Any]":
         source = self._bus.full_name(outcome.message.topic)

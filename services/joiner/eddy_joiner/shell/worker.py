@@ -55,11 +55,12 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled. Raises whatever Kafka raises; then everything here is void, and a new worker must take over."""
         shop, settings = self._shop, self._shop.settings
-        identity = shop.bus.full_name(f"{settings.joiner_group}-{self._partition}")
         # The producer comes first: it fences the former owner and ends its transaction, so that what is read next stays true.
         async with (
-            shop.bus.producer(
-                transactional_id=identity, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS, retry_backoff_ms=20
+            shop.bus.transactional_producer(
+                f"{settings.joiner_group}-{self._partition}",
+                transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+                retry_backoff_ms=20,
             ) as producer,
             Logs.open(shop.bus, shop.probe, self._partition) as logs,
         ):

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from eddy.contract.message import Message
+from eddy.contract.message import Message, TopicPartition
 from eddy.errors import PoisonError
-from eddy.kafka.bus import Bus, Reader, TopicPartition
+from eddy.kafka.bus import Bus, Reader
 from eddy.metrics import RECORDS
 from eddy_scorer.shell.dead_letters import SERVICE, DeadLetters
 from eddy_scorer.shell.lag import observe_lag
@@ -47,7 +47,7 @@ class Follower:
         async with self._bus.reader(chosen, fetch_max_wait_ms=_FETCH_WAIT_MS) as reader:
             for partition in chosen:
                 if partition.partition in self.positions:
-                    reader.raw.seek(partition, self.positions[partition.partition])
+                    reader.seek(partition, self.positions[partition.partition])
             ends = await reader.end_offsets(chosen)
             reached = False
             while True:
@@ -81,4 +81,4 @@ class Follower:
     async def _note(self, reader: Reader, ends: Mapping[TopicPartition, int]) -> None:
         """Positions of partitions that end in something else than records."""
         for partition in ends:
-            self.positions[partition.partition] = await reader.raw.position(partition)
+            self.positions[partition.partition] = await reader.position(partition)

@@ -12,7 +12,7 @@ from eddy.contract.requests import RequestContract
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import RECOMMENDATION_REQUESTS
 from eddy.errors import PoisonError
-from eddy.kafka.bus import Bus, ConsumerRebalanceListener, KafkaError, Reader, TopicPartition
+from eddy.kafka.bus import Bus, KafkaError, Member
 from eddy.metrics import RECORDS
 from eddy_scorer.core.ranking.request import request_of
 from eddy_scorer.settings import ScorerSettings
@@ -56,7 +56,7 @@ class Tickets:
         )
 
 
-class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+class RequestsReader:
     """Reads requests of the assigned partitions, and commits below the oldest that is unanswered.
 
     `finish` waits until what is being published is out: called before partitions are given up.
@@ -81,7 +81,7 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         self._dead_letters = dead_letters
         self._wake = wake
         self._finish = finish
-        self._reader: Reader | None = None
+        self._member: Member | None = None
         self._moved = asyncio.Event()
         self._revocations = 0
         self.ledger = Ledger()
@@ -95,18 +95,18 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             "group_instance_id": self._settings.scorer_instance_id,
         }
         group = self._settings.scorer_group
-        async with self._bus.member(RECOMMENDATION_REQUESTS, group, listener=self, **options) as reader:
-            self._reader = reader
+        async with self._bus.member(RECOMMENDATION_REQUESTS, group, listener=self, **options) as member:
+            self._member = member
             try:
                 while True:
-                    messages = await reader.batch(_POLL_MS, _BATCH_RECORDS)
+                    messages = await member.batch(_POLL_MS, _BATCH_RECORDS)
                     await self._take(messages)
-                    observe_lag(self._bus, reader, messages)
+                    observe_lag(self._bus, member, messages)
                     await self._queue.has_room.wait()
             finally:
                 await self._finish()
                 await self._commit()
-                self._reader = None
+                self._member = None
 
     async def commit_loop(self) -> None:
         """Commit what is answered, until cancelled."""
@@ -123,18 +123,16 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 self.ledger.done(ticket.partition, ticket.offset)
         self._moved.set()
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    async def revoked(self, partitions: set[int]) -> None:
         """Others may answer these now: let go of what is not being published."""
-        partitions = {each.partition for each in revoked}
         self._revocations += 1
         self._queue.forget(partitions)
         await self._finish()
         await self._commit()
         self.ledger.forget(partitions)
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def assigned(self, partitions: set[int]) -> None:
         """Answer these from now on, each once its users are loaded."""
-        partitions = {each.partition for each in assigned}
         self._users.assign(partitions)
         for partition in sorted(partitions & self._users.loaded):
             self._queue.loaded(partition)
@@ -162,11 +160,11 @@ class RequestsReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
 
     async def _commit(self) -> None:
         offsets = self.ledger.committable()
-        if not offsets or self._reader is None:
+        if not offsets or self._member is None:
             return
         partitions = self._bus.topic_partitions(RECOMMENDATION_REQUESTS, offsets)
         try:
-            await self._reader.raw.commit(dict(zip(partitions, offsets.values(), strict=True)))
+            await self._member.commit(dict(zip(partitions, offsets.values(), strict=True)))
         except KafkaError as error:
             # A rebalance is under way: the next owner answers again what it finds uncommitted.
             log.warning("commit_failed", error=type(error).__name__)

@@ -9,10 +9,10 @@ from eddy.clock import Clock
 from eddy.contract.codec import Codec, Record
 from eddy.contract.dead_letter import dead_letter_of
 from eddy.contract.items import check_item
-from eddy.contract.message import Message
+from eddy.contract.message import Message, TopicPartition
 from eddy.contract.topics import DEAD_LETTERS as DEAD_LETTERS_TOPIC
 from eddy.errors import PoisonError
-from eddy.kafka.bus import Bus, Producer, Reader, TopicPartition
+from eddy.kafka.bus import Bus, Producer, Reader
 from eddy.metrics import BATCH_RECORDS, DEAD_LETTERS, RECORDS
 from eddy_trainer.core.examples import Example, ExampleParser
 from eddy_trainer.core.learner import ItemContent
@@ -35,13 +35,13 @@ class Intake:
     async def seek(self, offsets: Sequence[int]) -> None:
         """Go on at these offsets. One past the end belongs to a topic that is no more: that partition is read from its beginning."""
         ends = await self._reader.end_offsets(self._partitions)
-        starts = await self._reader.raw.beginning_offsets(self._partitions)
+        starts = await self._reader.beginning_offsets(self._partitions)
         for number, (partition, offset) in enumerate(zip(self._partitions, offsets, strict=True)):
             known = max(offset if offset <= ends[partition] else 0, starts[partition])
             if offset > ends[partition]:
                 log.warning("offset_past_end", topic=self._topic, partition=number, offset=offset, end=ends[partition])
             self.next_offsets[number] = known
-            self._reader.raw.seek(partition, known)
+            self._reader.seek(partition, known)
 
     async def ends(self) -> dict[TopicPartition, int]:
         """End offset of each partition now."""
@@ -53,7 +53,7 @@ class Intake:
     def waiting(self) -> list[int]:
         """Records of each partition known to be there and not taken yet."""
         return [
-            max(0, (self._reader.raw.highwater(partition) or 0) - offset)
+            max(0, (self._reader.known_end(partition) or 0) - offset)
             for partition, offset in zip(self._partitions, self.next_offsets, strict=True)
         ]
 

@@ -42,7 +42,7 @@ async def newest_release(bus: Bus) -> Newest:
     async with bus.reader(partitions) as reader:
         ends = {partition: end for partition, end in (await reader.end_offsets(partitions)).items() if end > 0}
         for partition, end in ends.items():
-            reader.raw.seek(partition, max(0, end - TAIL))
+            reader.seek(partition, max(0, end - TAIL))
         while not await reader.at_end(ends):
             for message in await reader.batch(200, TAIL):
                 newest = _newer(newest, message.value, codec)

@@ -1,0 +1,55 @@
+"""Where the brokers are, and how a client of aiokafka is started and stopped there."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
+
+from eddy.errors import FatalError
+from eddy.kafka.login import Login
+from eddy.settings import Settings
+
+
+class Connection:
+    """The brokers and the login of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ConfigError for a certificate or key that cannot be read."""
+        self.servers = settings.kafka_bootstrap_servers
+        self.login = Login.of(settings)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As aiokafka's clients take it."""
+        return {"bootstrap_servers": self.servers, **self.login.options()}
+
+    async def start(self, client: Any, start: str = "start", stop: str = "stop") -> None:
+        """Start a client; one that cannot start is stopped. Raises FatalError when no broker answers."""
+        try:
+            await getattr(client, start)()
+        except (KafkaConnectionError, OSError) as error:
+            await getattr(client, stop)()
+            raise FatalError(self._complaint(error)) from error
+        except BaseException:
+            await getattr(client, stop)()
+            raise
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        """A started admin client. Raises FatalError when no broker answers."""
+        client = AIOKafkaAdminClient(**self.options)
+        await self.start(client, "start", "close")
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    def _complaint(self, error: Exception) -> str:
+        secured = (
+            ""
+            if self.login.protocol == "PLAINTEXT"
+            else f", or it refused the login: {error} (see EDDY_KAFKA_SECURITY, _CA, _USERNAME and _PASSWORD)"
+        )
+        return f"no Kafka at {self.servers}: start one (`make broker`) or set EDDY_KAFKA_BOOTSTRAP_SERVERS{secured}"
