@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from eddy.contract.model import DIM, FEATURES
-from eddy_scorer.core.ranking.features import PRIOR_COUNT, PRIOR_MOVES, ranks
-from eddy_scorer.core.ranking.opinions import PRIOR_LIKE, PRIOR_OPINIONS, PRIOR_SLOPE_BY_TOTAL, USUAL_SPREAD
+from eddy_scorer.core.features.popularity import PRIOR_COUNT
+from eddy_scorer.core.features.ratings import PRIOR_LIKE, PRIOR_RATINGS, PRIOR_SLOPE_BY_TOTAL, USUAL_DEVIATION
+from eddy_scorer.core.features.transitions import PRIOR_TRANSITIONS
 from eddy_scorer.core.ranking.recommender import Recommender
 from tests.scorer.factories import (
     DAY,
@@ -77,7 +78,7 @@ def test_everything_decays_at_the_time_of_the_request() -> None:
 def test_transition_is_a_smoothed_share_of_what_followed() -> None:
     found = _features(_engine(), "b")
     usual = (6 + PRIOR_COUNT) / (7 + 4 * PRIOR_COUNT)
-    share = (4 + PRIOR_MOVES * usual) / (4 + PRIOR_MOVES)
+    share = (4 + PRIOR_TRANSITIONS * usual) / (4 + PRIOR_TRANSITIONS)
     assert found["transition_last_1"] == pytest.approx(log(share / (1 - share)), rel=2e-3)
     assert found["transition_rank"] == 0.0
     other = _features(_engine(), "c")
@@ -139,9 +140,9 @@ def test_item_value_is_the_mean_of_its_values() -> None:
 
 def test_level_of_a_user_is_how_much_they_value_above_others() -> None:
     found = _features(_raters({"liked": 1.0, "hated": 0.75}), "as liked")
-    assert found["user_level"] == pytest.approx((0.5 + 0.25) / (2 + PRIOR_OPINIONS), rel=1e-3)
+    assert found["user_level"] == pytest.approx((0.5 + 0.25) / (2 + PRIOR_RATINGS), rel=1e-3)
     centred = np.array([0.5, 0.25]) - 0.15
-    spread = np.sqrt(((centred**2).sum() + PRIOR_OPINIONS * USUAL_SPREAD**2) / (2 + PRIOR_OPINIONS))
+    spread = np.sqrt(((centred**2).sum() + PRIOR_RATINGS * USUAL_DEVIATION**2) / (2 + PRIOR_RATINGS))
     assert found["user_spread"] == pytest.approx(spread, rel=2e-3)
 
 
@@ -209,9 +210,4 @@ def test_actions_without_a_value_are_no_opinions() -> None:
     engine.apply_user_features(user_features("v", ["liked", "hated"]))
     found = _features(engine, "as liked", "v")
     assert found["user_level"] == found["opinion_of_categories"] == found["opinion_of_neighbours"] == 0.0
-    assert found["user_spread"] == pytest.approx(USUAL_SPREAD, rel=1e-3)
-
-
-def test_ranks_are_log_places_best_first() -> None:
-    found = ranks(np.array([[1.0, 3.0, 2.0, -np.inf]], np.float32))
-    assert found[0].tolist() == pytest.approx([log1p(2), log1p(0), log1p(1), log1p(3)])
+    assert found["user_spread"] == pytest.approx(USUAL_DEVIATION, rel=1e-3)

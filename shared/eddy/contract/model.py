@@ -24,6 +24,8 @@ All batch sizes (B), candidate counts (C), table sizes (N) and excluded counts (
 import hashlib
 import json
 
+from eddy.contract.sources import FLAGGED
+
 DIM = 64
 HISTORY = 50
 TOP_K = 100
@@ -82,9 +84,7 @@ FEATURES = (
     "like_what_others_know",  # slope of the opinions by the items' log counts, times how far this item's is from the history's mean
     "opinion_of_categories",  # opinions on the history, less the level, weighed by likeness of categories
     "opinion_of_neighbours",  # the same, by likeness of item rows
-    "from_encoder",  # 1 when the source brought the candidate
-    "from_covisited",
-    "from_trending",
+    *(f"from_{name}" for name in FLAGGED),  # 1 when the source brought the candidate
     "has_model",  # 1 when a release served the list
 )
 

@@ -42,10 +42,6 @@ class Pipeline:
         self._given = GivenSource(catalogue)
         self._merge = Merge(knowledge.scenarios, BRINGING)
 
-    def neighbours(self, batch: Batch) -> Csr:
-        """Co-visited items of the batch: both a source and a feature."""
-        return self._covisited.neighbours(batch, self._knowledge.matrices)
-
     def candidates(self, batch: Batch, encoded: Encoded | None, neighbours: Csr) -> Candidates:
         """Everything that is ranked for the batch."""
         found = self._found(batch, encoded, neighbours)

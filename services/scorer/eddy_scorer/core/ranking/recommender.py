@@ -13,7 +13,8 @@ from eddy.contract.scenarios import Scenarios
 from eddy.text import TextModel
 from eddy_scorer.core.model.model import Model
 from eddy_scorer.core.ranking.batch import Batch, Candidates, Encoded
-from eddy_scorer.core.ranking.features import Features, Relations
+from eddy_scorer.core.ranking.context import BatchContext
+from eddy_scorer.core.ranking.feature_matrix import FeatureMatrix
 from eddy_scorer.core.ranking.filters import Blocked, ExcludedFilter, QueryFilter, SeenFilter
 from eddy_scorer.core.ranking.pipeline import Pipeline
 from eddy_scorer.core.ranking.request import Request
@@ -52,7 +53,7 @@ class Recommender:
         self._timer = timer
         self._scenarios = scenarios
         self._pipeline = Pipeline(self.knowledge, rng)
-        self._features = Features(self.knowledge.catalogue, self.knowledge.counts, self.knowledge.table)
+        self._features = FeatureMatrix()
         self._filters = (SeenFilter(self.knowledge.catalogue), ExcludedFilter(self.knowledge.catalogue))
         self._query = QueryFilter(self.knowledge.catalogue, self.knowledge.meaning)
         self._blocked = Blocked()
@@ -131,12 +132,11 @@ class Recommender:
     def _rank(self, batch: Batch, excluded: I64) -> Ranked:
         with self._timer("encode"):
             encoded = self._encode(batch, excluded)
+        context = BatchContext(self.knowledge, batch, encoded)
         with self._timer("sources"):
-            neighbours = self._pipeline.neighbours(batch)
-            candidates = self._pipeline.candidates(batch, encoded, neighbours)
+            candidates = self._pipeline.candidates(batch, encoded, context.neighbours)
         with self._timer("features"):
-            relations = Relations(self.knowledge.matrices, neighbours, self.knowledge.acted_sums(batch.scenarios))
-            features = self._features.compute(batch, candidates, relations, encoded)
+            features = self._features.compute(context, candidates)
         with self._timer("rank"):
             scores, predictions = self._score(features.astype(np.float32), batch)
         return Ranked(

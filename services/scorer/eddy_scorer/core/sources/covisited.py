@@ -1,14 +1,11 @@
 """Items that go together with a user's last ones."""
 
-from collections.abc import Iterator
-from itertools import pairwise
-
 import numpy as np
 
 from eddy_scorer.core.ranking.batch import Batch
 from eddy_scorer.core.state.arrays import F32, I32, I64
 from eddy_scorer.core.state.catalogue import Catalogue
-from eddy_scorer.core.state.covisits import Csr, Matrices
+from eddy_scorer.core.state.covisits import Csr, Matrices, rows_of
 
 LAST_ITEMS = 20
 # Oldest first: one over the distance from the end of the history. Tuned on ML-1M as a stream.
@@ -29,17 +26,11 @@ class CovisitedSource:
 
     def find(self, batch: Batch, neighbours: Csr, quota: int) -> I64:
         found = np.zeros((len(batch), quota), np.int64)
-        for line, (rows, scores) in enumerate(lines_of(neighbours)):
+        for line, (rows, scores) in enumerate(rows_of(neighbours)):
             eligible = self._catalogue.eligible[batch.scenarios[line]]
             best = _top(rows, scores * (eligible.take(rows) & ~batch.blocked[line].take(rows)), quota)
             found[line, : len(best)] = best
         return found
-
-
-def lines_of(matrix: Csr) -> Iterator[tuple[I32, F32]]:
-    """Columns and values of each line of a CSR matrix."""
-    for start, end in pairwise(matrix.indptr.tolist()):
-        yield matrix.indices[start:end], matrix.data[start:end]
 
 
 def _top(rows: I32, scores: F32, quota: int) -> I32:

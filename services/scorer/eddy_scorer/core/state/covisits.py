@@ -6,8 +6,9 @@ the strong counter of cli/eddy_cli/baselines.py, on what `item_features` keeps. 
 user's very last item.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -146,6 +147,12 @@ def strongest(matrix: Csr, most: int = MOST_NEIGHBOURS) -> Csr:
         kept[own][np.argpartition(matrix.data[own], -most)[:-most]] = False
     starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, most))])
     return sparse.csr_array((matrix.data[kept], matrix.indices[kept], starts), shape=matrix.shape)
+
+
+def rows_of(matrix: Csr) -> Iterator[tuple[I32, F32]]:
+    """Column indices and values of each row."""
+    for start, end in pairwise(matrix.indptr.tolist()):
+        yield matrix.indices[start:end], matrix.data[start:end]
 
 
 def _turned(weights: F32, sources: I32, lengths: I64, kept: Bool, size: int) -> Csr:

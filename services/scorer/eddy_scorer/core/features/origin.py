@@ -1,0 +1,18 @@
+"""Which sources brought a candidate: one feature for each source whose line in `eddy.contract.sources` says `flagged`."""
+
+from functools import partial
+
+import numpy as np
+
+from eddy.contract.sources import FLAGGED
+from eddy_scorer.core.features.context import FeatureContext
+from eddy_scorer.core.features.feature import Feature
+from eddy_scorer.core.state.arrays import F32
+
+
+def _brought_by(source: str, context: FeatureContext) -> F32:
+    """1 where `source` brought the candidate, whichever source is credited with it."""
+    return context.candidates.brought_by[source].astype(np.float32)
+
+
+FROM_SOURCES = tuple(Feature(f"from_{name}", partial(_brought_by, name)) for name in FLAGGED)

@@ -1,0 +1,34 @@
+"""What the stages of one batch read: the batch, its encoding, and the state as it was when the batch began."""
+
+from functools import cached_property
+
+import numpy as np
+
+from eddy_scorer.core.ranking.batch import Batch, Encoded
+from eddy_scorer.core.state.arrays import F32
+from eddy_scorer.core.state.covisits import Csr
+from eddy_scorer.core.state.knowledge import Knowledge
+
+LAST_ITEMS = 20
+# Oldest first: one over the distance from the end of the history. Tuned on ML-1M as a stream.
+RECENCY_WEIGHTS: F32 = 1.0 / np.arange(LAST_ITEMS, 0, -1, dtype=np.float32)
+
+
+class BatchContext:
+    """Shared by sources, features and reasons of one batch.
+
+    `matrices` and `orders` are taken once: another thread may replace those of `knowledge` while the batch runs.
+    """
+
+    def __init__(self, knowledge: Knowledge, batch: Batch, encoded: Encoded | None) -> None:
+        self.knowledge = knowledge
+        self.batch = batch
+        self.encoded = encoded
+        self.matrices = knowledge.matrices
+        self.orders = knowledge.orders
+
+    @cached_property
+    def neighbours(self) -> Csr:
+        """Co-visitation of every item with the last LAST_ITEMS of each request, weighted by recency: CSR [B, size]."""
+        last = self.batch.histories.rows[:, -LAST_ITEMS:]
+        return self.matrices.from_history(self.matrices.together, last, RECENCY_WEIGHTS)
