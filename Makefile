@@ -7,12 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# The first interpreter that is new enough; PYTHON=... chooses another one.
+# The first interpreter that is new enough. PYTHON=... selects another.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 DATASET ?= ml-100k
-# Events to play: about two minutes of them; LIMIT= plays the whole data set.
+# Events to replay, about two minutes of them. LIMIT= replays the whole data set.
 LIMIT ?= 30000
 REPLAY ?=
 PROTOCOL ?= stream
@@ -24,7 +24,7 @@ WORKERS ?= auto
 PORT ?=
 COMPOSE ?= docker compose
 WAIT ?= --wait
-# What .env says, unless the shell says otherwise: as docker compose reads it.
+# The values of .env, overridden by the shell's, as docker compose reads them.
 WITH_ENV = eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env)";
 SERVICE ?=
 
@@ -33,7 +33,7 @@ SERVICE ?=
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(INSTALLED) ## Make the virtual environment and install the pinned dependencies (other commands do it by themselves)
+install: $(INSTALLED) ## Create the virtual environment and install pinned dependencies (the other commands run it first)
 
 PACKAGES := shared services/gateway services/features services/scorer services/joiner services/trainer cli lab
 # Where PyTorch's small CPU build is. Where it cannot be reached, or TORCH=cuda asks for it, the usual build comes with its CUDA libraries.
@@ -53,14 +53,14 @@ $(INSTALLED): pyproject.toml $(wildcard requirements/*.txt) $(addsuffix /pyproje
 		{ echo "cannot install the dependencies: check the network and the disk space, then try again" >&2; exit 1; }
 	@touch $@
 
-demo: $(INSTALLED) ## Play MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
+demo: $(INSTALLED) ## Replay MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
 	@$(BIN)/eddy demo --dataset $(DATASET) --limit $(or $(LIMIT),0) $(REPLAY)
 
-evaluate: $(INSTALLED) ## Measure in one process, without Kafka, what is learned: PROTOCOL=stream|loop|isgd DATASET= EVALUATE="--limit 20000 --seed 1"
+evaluate: $(INSTALLED) ## Run a benchmark of the model in one process, without Kafka: PROTOCOL=stream|loop|isgd DATASET= EVALUATE="--limit 20000 --seed 1"
 	@$(BIN)/eddy data $(DATASET)
 	@$(BIN)/eddy evaluate $(PROTOCOL) --dataset $(DATASET) $(EVALUATE)
 
-up: ## Start the whole stack in containers: Kafka, a schema registry, the five services, Prometheus, Alertmanager, Grafana (ports: .env)
+up: ## Start the stack in containers: Kafka, schema registry, services, Prometheus, Alertmanager, Grafana (ports: .env)
 	@$(COMPOSE) up --detach --build $(WAIT)
 	@$(WITH_ENV) \
 		printf '%s\n' "" "Eddy is up:" \
@@ -71,21 +71,21 @@ up: ## Start the whole stack in containers: Kafka, a schema registry, the five s
 		"  Alertmanager  http://$$LISTEN:$$ALERTMANAGER_PORT" \
 		"  Kafka         $$LISTEN:$$KAFKA_PORT" \
 		"  Schemas       http://$$LISTEN:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7" \
-		"make replay plays MovieLens through it, make logs shows what it says, make down stops it."
+		"make replay replays MovieLens through it, make logs follows its logs, make down stops it."
 
-down: ## Stop the stack; what it learned stays
+down: ## Stop the stack and keep its data
 	@$(COMPOSE) down
 
-reset: ## Stop the stack and forget everything it knows
+reset: ## Stop the stack and delete its data
 	@$(COMPOSE) down --volumes
 
-ps: ## Show what of the stack runs
+ps: ## List the containers of the stack
 	@$(COMPOSE) ps
 
-logs: ## Follow what the stack says: SERVICE=scorer for one service
+logs: ## Follow the logs of the stack: SERVICE=scorer for one service
 	@$(COMPOSE) logs --follow --tail 100 $(SERVICE)
 
-replay: $(INSTALLED) ## Play MovieLens through the running stack: DATASET=ml-100k|ml-1m LIMIT=events
+replay: $(INSTALLED) ## Replay MovieLens through the running stack: DATASET=ml-100k|ml-1m LIMIT=events
 	@$(BIN)/eddy data $(DATASET)
 	@$(WITH_ENV) \
 		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_LAB_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
@@ -96,45 +96,45 @@ replay: $(INSTALLED) ## Play MovieLens through the running stack: DATASET=ml-100
 run: $(INSTALLED) ## Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own
 	@$(BIN)/eddy run
 
-broker: $(INSTALLED) ## Run a real Kafka alone until Ctrl-C: PORT=number for a port of your choice
+broker: $(INSTALLED) ## Run only a Kafka until Ctrl-C: PORT=number to choose its port
 	@$(BIN)/eddy broker $(if $(PORT),--port $(PORT))
 
-data: $(INSTALLED) ## Fetch MovieLens-100K and MovieLens-1M
+data: $(INSTALLED) ## Download MovieLens-100K and MovieLens-1M
 	@$(BIN)/eddy data
 
-test: $(INSTALLED) ## Run the tests, on a real Kafka: TESTS=path for some of them, TIER=unit|learning|broker|stack for one tier
+test: $(INSTALLED) ## Run the tests, on a real Kafka: TESTS=path to select some, TIER=unit|learning|broker|stack for one tier
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(if $(TIER),-m $(TIER)) $(TESTS)
 
-test-unit: $(INSTALLED) ## Run the tests that start nothing: less than a minute
+test-unit: $(INSTALLED) ## Run the tests that need no broker, in less than a minute
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m unit $(TESTS)
 
-lint: $(INSTALLED) ## Check style, format and the direction of imports; changes nothing
+lint: $(INSTALLED) ## Check style, format and import directions; changes no file
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-cache
 
-format: $(INSTALLED) ## Format the code and mend what the linter can mend
+format: $(INSTALLED) ## Format the code and apply the linter's safe fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-typecheck: $(INSTALLED) ## Check the types (mypy, strict)
+typecheck: $(INSTALLED) ## Check types (mypy, strict)
 	@$(BIN)/mypy
 
-boards: $(INSTALLED) ## Write the boards of Grafana anew from cli/eddy_cli/boards.py
+boards: $(INSTALLED) ## Regenerate the Grafana boards from cli/eddy_cli/boards.py
 	@$(BIN)/eddy boards write
 
-docs: $(INSTALLED) ## Write docs/metrics.md and docs/settings.md anew from code
+docs: $(INSTALLED) ## Regenerate docs/metrics.md and docs/settings.md from code
 	@$(BIN)/eddy docs reference
 
-bench: $(INSTALLED) ## Measure the speed of the parts, each beside a reference: BENCH="scorer trainer" for some of them
+bench: $(INSTALLED) ## Run speed benchmarks, compared with references: BENCH="scorer trainer" to select some
 	@$(BIN)/eddy bench $(BENCH)
 
-lock: $(INSTALLED) ## Pin anew, by hash, what the packages ask for: UPGRADE=1 takes the newest versions
+lock: $(INSTALLED) ## Pin all dependencies by version and hash: UPGRADE=1 takes the newest versions
 	@UPGRADE=$(UPGRADE) sh requirements/lock.sh $(BIN)/uv
 
-clean: ## Remove what runs leave behind: reports, state, caches
+clean: ## Delete reports, state and caches
 	@rm -rf reports .state .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-distclean: clean ## Remove also the virtual environment and the data sets
+distclean: clean ## Delete the virtual environment and the data sets too
 	@rm -rf $(VENV) .data
