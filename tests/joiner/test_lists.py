@@ -7,33 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eddy.contract.avro.values import pack_long, pack_string
 from eddy.contract.codec import Codec, Record, load_schema
 from eddy.contract.model import FEATURES
 from eddy.contract.reasons import REASONS
 from eddy.errors import DecodeError, PoisonError
 from eddy.paths import SCHEMAS
-from eddy_joiner.core.examples import _HEADER as EXAMPLE_HEADER
 from eddy_joiner.core.examples import encode_example
 from eddy_joiner.core.lists import _LAYOUT_HEADER as LIST_HEADER
 from eddy_joiner.core.lists import ROW_BYTES, _relaid, read_list
 from eddy_joiner.core.outcomes import Negative, Place
-from eddy_joiner.core.wire import read_long, read_strings, write_long, write_string
 from tests.joiner.factories import LISTS, T0, list_record, message_of
 
 EXAMPLES = Codec.of("training_example")
-VALUED = write_long(1) + b"\x00" + b"\x00"  # of a history of one interaction, without a value
+VALUED = pack_long(1) + b"\x00" + b"\x00"  # of a history of one interaction, without a value
 IDS = st.lists(st.text(max_size=80), min_size=0, max_size=8)
-
-
-@given(st.integers(-(2**63), 2**63 - 1))
-def test_integers_come_back(value: int) -> None:
-    assert read_long(write_long(value), 0) == (value, len(write_long(value)))
-
-
-@given(IDS)
-def test_strings_come_back(values: list[str]) -> None:
-    encoded = b"".join([write_long(len(values)) if values else b"", *map(write_string, values), b"\x00"])
-    assert read_strings(encoded, 0) == (values, len(encoded))
 
 
 @given(IDS, IDS, IDS, st.text(max_size=80))
@@ -83,16 +71,16 @@ def test_text_that_is_not_utf8_is_undecodable() -> None:
 
 def test_more_integers_than_there_are_bytes_are_undecodable() -> None:
     whole = message_of(list_record("r", "u", ["a"], T0, past=["h"]))
-    ending = write_long(1) + write_long(T0 - 1000) + b"\x00" + VALUED
+    ending = pack_long(1) + pack_long(T0 - 1000) + b"\x00" + VALUED
     assert whole.value.endswith(ending)
-    broken = whole.value[: -len(ending)] + write_long(2**33) + write_long(T0 - 1000) + b"\x00" + VALUED
+    broken = whole.value[: -len(ending)] + pack_long(2**33) + pack_long(T0 - 1000) + b"\x00" + VALUED
     with pytest.raises(DecodeError):
         read_list(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
 
 
 def test_half_a_character_before_a_long_string_is_undecodable() -> None:
     whole = message_of(list_record("r", "u", ["ab", "x" * 64], T0, considered=["ab", "x" * 64], past=[]))
-    spelt = write_string("ab") + write_string("x" * 64)
+    spelt = pack_string("ab") + pack_string("x" * 64)
     at = whole.value.rindex(spelt)  # among the considered
     broken = whole.value[:at] + spelt.replace(b"ab", b"a\xc2") + whole.value[at + len(spelt) :]
     with pytest.raises(DecodeError):
@@ -104,11 +92,6 @@ def test_feature_rows_must_be_one_for_each_candidate() -> None:
     record["features"] = record["features"][:-ROW_BYTES]
     with pytest.raises(PoisonError, match="bad_features"):
         read_list(message_of(record))
-
-
-def test_hand_written_layouts_are_the_schemas_of_today() -> None:
-    assert Codec.of("recommendations").header == LIST_HEADER
-    assert Codec.of("training_example").header == EXAMPLE_HEADER
 
 
 def test_a_list_of_version_1_is_walked_and_its_examples_are_of_today() -> None:

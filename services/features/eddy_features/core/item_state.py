@@ -16,15 +16,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eddy.contract.codec import Codec
+from eddy.contract.avro.arrays import pack_array
+from eddy.contract.avro.values import pack_long, pack_name
+from eddy.contract.codec import Codec, frozen_header
 from eddy.contract.scenarios import CLICK, IMPRESSION, Counts, Scenario, Scenarios
 from eddy.errors import DecodeError
-from eddy_features.core.packing import pack_array, pack_long, pack_string
 
 MS_PER_SEC = 1000.0
 STEPS_PER_HALF_LIFE = 1024
 ROOM = 64
 DEFAULT_COUNTS = Counts()
+_HEADER = frozen_header("item_features", 2)  # the field order of `encode`
 _DOUBLES = struct.Struct("<4d")
 _DOUBLE = struct.Struct("<d")
 
@@ -76,7 +78,7 @@ class ScenarioCounts:
     def pack(self, scenario: str) -> bytes:
         """The record of these counts."""
         return (
-            pack_string(scenario)
+            pack_name(scenario)
             + _DOUBLES.pack(self.shown, self.clicked, self.acted, self.acted_fast)
             + pack_long(self.total)
             + pack_long(self.valued)
@@ -230,17 +232,17 @@ class ItemState:
         self.weights = np.ascontiguousarray(self.weights[:, rows])
 
     def encode(self, item_id: str) -> bytes:
-        """The `item_features` record of this state, in the single-object encoding of the current schema."""
+        """The `item_features` record of this state, in the single-object encoding."""
         count = len(self.rows)
         order = self._strongest()
         weights = self.weights[:, order].astype("<f4", copy=False)
         return b"".join(
             [
-                Codec.of("item_features").header,
-                pack_string(item_id),
+                _HEADER,
+                pack_name(item_id),
                 pack_array(
                     len(self.applied),
-                    b"".join([pack_string(str(partition)) + pack_long(at) for partition, at in self.applied.items()]),
+                    b"".join([pack_name(str(partition)) + pack_long(at) for partition, at in self.applied.items()]),
                 ),
                 pack_long(self.as_of),
                 pack_long(self.first_at),
@@ -276,7 +278,7 @@ class ItemState:
 @lru_cache(maxsize=200_000)
 def _identity(name: str) -> tuple[bytes, int]:
     """An item id as it is packed, and its hash; the same few thousand come again and again."""
-    packed = pack_string(name)
+    packed = pack_name(name)
     return packed, zlib.crc32(packed)
 
 

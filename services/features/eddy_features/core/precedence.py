@@ -1,8 +1,12 @@
 """Which of two records of a key includes more: read off the first fields of the encoded record, without decoding the rest."""
 
-from eddy.contract.codec import HEADER_BYTES, Codec
+from eddy.contract.avro.arrays import read_block
+from eddy.contract.avro.values import read_bytes, read_long
+from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header
 from eddy.errors import DecodeError
-from eddy_features.core.packing import NotPackedError, read_array, read_bytes, read_long
+
+# Both begin with their key, then what they include.
+_USER_HEADER, _ITEM_HEADER = frozen_header("user_features", 2), frozen_header("item_features", 2)
 
 
 def replaces_user(old: bytes | None, new: bytes) -> bool:
@@ -24,24 +28,23 @@ def replaces_item(old: bytes | None, new: bytes) -> bool:
 
 
 def _applied_offset(record: bytes) -> int:
-    codec = Codec.of("user_features")
-    if record.startswith(codec.header):
+    if record.startswith(_USER_HEADER):
         try:
             return read_long(record, read_bytes(record, HEADER_BYTES)[1])[0]
-        except NotPackedError:
+        except ValueError:
             pass
-    return int(codec.decode(record)["applied_offset"])
+    return int(Codec.of("user_features").decode(record)["applied_offset"])
 
 
 def _applied_offsets(record: bytes) -> dict[bytes, int]:
-    codec = Codec.of("item_features")
-    if record.startswith(codec.header):
+    if record.startswith(_ITEM_HEADER):
         try:
-            _, packed, _ = read_array(record, read_bytes(record, HEADER_BYTES)[1])
+            _, packed, _ = read_block(record, read_bytes(record, HEADER_BYTES)[1])
             return _offsets(packed)
-        except NotPackedError:
+        except ValueError:
             pass
-    return {name.encode(): offset for name, offset in codec.decode(record)["applied_offsets"].items()}
+    decoded = Codec.of("item_features").decode(record)
+    return {name.encode(): offset for name, offset in decoded["applied_offsets"].items()}
 
 
 def _offsets(packed: bytes) -> dict[bytes, int]:

@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from eddy.contract.codec import Codec
+from eddy.contract.avro.arrays import pack_array
+from eddy.contract.avro.values import NULL, SOME, pack_float, pack_long, pack_name
+from eddy.contract.codec import frozen_header
 from eddy.contract.message import Message
 from eddy.errors import PoisonError
 from eddy_features.core.cleaning import Cleaner, Event
-from eddy_features.core.packing import NULL, pack_array, pack_float, pack_long, pack_string
 from eddy_features.core.states import Encoded, States
 from eddy_features.core.user_state import Outcome, UserPolicy, UserState
 
 SIGNALS_BYTES = 256 * 1024
+_HEADER = frozen_header("item_signals", 2)  # the field order of `_signals` and `_signal`
 
 
 @dataclass(slots=True)
@@ -81,10 +83,10 @@ def _signal(event: Event, previous: list[bytes]) -> bytes:
         [
             pack_long(event.offset),
             pack_long(event.at),
-            pack_string(event.scenario),
-            pack_string(event.action),
+            pack_name(event.scenario),
+            pack_name(event.action),
             pack_array(len(previous), b"".join(previous)),
-            pack_float(event.value) if event.opinion else NULL,
+            SOME + pack_float(event.value) if event.opinion else NULL,
         ]
     )
 
@@ -103,11 +105,11 @@ def _by_size(entries: list[bytes]) -> Iterator[list[bytes]]:
 
 
 def _signals(item_id: str, partition: int, entries: list[bytes]) -> bytes:
-    """An `item_signals` record, in the single-object encoding of the current schema."""
+    """An `item_signals` record in the single-object encoding."""
     return b"".join(
         [
-            Codec.of("item_signals").header,
-            pack_string(item_id),
+            _HEADER,
+            pack_name(item_id),
             pack_long(partition),
             pack_array(len(entries), b"".join(entries)),
         ]

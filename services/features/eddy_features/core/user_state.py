@@ -1,37 +1,23 @@
 """What is known of a user: the last interactions, counts, and which events it includes.
 
-The state is the `user_features` record itself, its columns kept packed (eddy_features.core.packing).
+The state is the `user_features` record itself, its columns kept packed (eddy.contract.avro).
 """
 
 import hashlib
-import struct
 import zlib
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from eddy.contract.codec import HEADER_BYTES, Codec
+from eddy.contract.avro.arrays import first_long, first_string, pack_array, read_block, split_strings
+from eddy.contract.avro.values import FALSE, FLOAT, TRUE, pack_bytes, pack_long, pack_name, read_bytes, read_long
+from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header
 from eddy.contract.limits import REMEMBERED_EVENTS
 from eddy_features.core.cleaning import Event
-from eddy_features.core.packing import (
-    FALSE,
-    TRUE,
-    NotPackedError,
-    first_long,
-    first_string,
-    pack_array,
-    pack_bytes,
-    pack_long,
-    pack_string,
-    read_array,
-    read_bytes,
-    read_long,
-    split_strings,
-)
 
 DIGEST_BYTES = 8
 SEEN_BYTES = 4
-FLOAT = struct.Struct("<f")
+_HEADER = frozen_header("user_features", 2)  # the field order of `encode` and `_read`
 
 
 @dataclass(frozen=True)
@@ -93,7 +79,7 @@ class UserState:
     def previous(self, item_id: str, limit: int) -> list[bytes]:
         """The last `limit` distinct items other than `item_id`, newest first, each packed."""
         found: dict[bytes, None] = {}
-        this = pack_string(item_id)
+        this = pack_name(item_id)
         for other in reversed(self.items):
             if other != this:
                 found[other] = None
@@ -109,9 +95,9 @@ class UserState:
         return at >= 0
 
     def _append(self, event: Event, item_id: str, policy: UserPolicy) -> None:
-        self.items.append(pack_string(item_id))
-        self.actions += pack_string(event.action)
-        self.scenarios += pack_string(event.scenario)
+        self.items.append(pack_name(item_id))
+        self.actions += pack_name(event.action)
+        self.scenarios += pack_name(event.scenario)
         self.values += FLOAT.pack(event.value)
         self.occurred_at += pack_long(event.at)
         self.valued += TRUE if event.valued else FALSE
@@ -130,13 +116,13 @@ class UserState:
         self.valued = self.valued[-len(self.items) :]
 
     def encode(self, user_id: str) -> bytes:
-        """The `user_features` record of this state, in the single-object encoding of the current schema."""
+        """The `user_features` record of this state, in the single-object encoding."""
         count = len(self.items)
-        counts = b"".join([pack_string(label) + pack_long(number) for label, number in self.counts.items()])
+        counts = b"".join([pack_name(label) + pack_long(number) for label, number in self.counts.items()])
         return b"".join(
             [
-                Codec.of("user_features").header,
-                pack_string(user_id),
+                _HEADER,
+                pack_name(user_id),
                 pack_long(self.applied_offset),
                 pack_long(self.as_of),
                 pack_array(count, b"".join(self.items)),
@@ -155,13 +141,12 @@ class UserState:
     @staticmethod
     def decode(record: bytes) -> "UserState":
         """The state that a `user_features` record states. Raises DecodeError when it is none."""
-        codec = Codec.of("user_features")
-        if record.startswith(codec.header):
+        if record.startswith(_HEADER):
             try:
                 return _read(record)
-            except (NotPackedError, IndexError, UnicodeDecodeError):
+            except (IndexError, ValueError):
                 pass
-        return _of(codec.decode(record))
+        return _of(Codec.of("user_features").decode(record))
 
 
 def digest_of(event_id: str) -> bytes:
@@ -175,13 +160,13 @@ def _read(record: bytes) -> UserState:
     as_of, at = read_long(record, at)
     columns: list[bytes] = []
     for _ in range(7):
-        _, column, at = read_array(record, at)
+        _, column, at = read_block(record, at)
         columns.append(column)
     seen, at = read_bytes(record, at)
-    _, packed_counts, at = read_array(record, at)
+    _, packed_counts, at = read_block(record, at)
     recent, at = read_bytes(record, at)
     if at != len(record):
-        raise NotPackedError
+        raise ValueError("bytes left over")
     items, actions, scenarios, values, occurred_at, valued, offsets = columns
     return UserState(
         applied_offset,
@@ -213,9 +198,9 @@ def _of(record: dict[str, Any]) -> UserState:
     return UserState(
         applied_offset=record["applied_offset"],
         as_of=record["as_of"],
-        items=[pack_string(item_id) for item_id in history["item_ids"]],
-        actions=b"".join(map(pack_string, history["actions"])),
-        scenarios=b"".join(map(pack_string, history["scenarios"])),
+        items=[pack_name(item_id) for item_id in history["item_ids"]],
+        actions=b"".join(map(pack_name, history["actions"])),
+        scenarios=b"".join(map(pack_name, history["scenarios"])),
         values=b"".join(map(FLOAT.pack, history["values"])),
         occurred_at=b"".join(map(pack_long, history["occurred_at"])),
         valued=bytes(history["valued"]),

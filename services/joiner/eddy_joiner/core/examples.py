@@ -3,26 +3,24 @@
 The layout is version 4 of training_example.avsc; readers know former versions, so a newer schema may wait for this file.
 """
 
-from eddy.contract.codec import Codec, load_schema
-from eddy.paths import SCHEMAS
+from eddy.contract.avro.values import (
+    EMPTY,
+    FALSE,
+    NULL,
+    SOME,
+    TRUE,
+    pack_bytes,
+    pack_float,
+    pack_long,
+    pack_name,
+    pack_string,
+)
+from eddy.contract.codec import frozen_header
 from eddy_joiner.core.lists import ROW_BYTES, ServedList
 from eddy_joiner.core.outcomes import Example, Negative, NextItem, Place, Positive, Upgrade
-from eddy_joiner.core.wire import (
-    write_bytes,
-    write_float,
-    write_long,
-    write_string,
-    write_word,
-)
 
-_HEADER = Codec("training_example", load_schema(SCHEMAS / "versions" / "training_example.4.avsc"), []).header
-_NULL = b"\x00"
-_END = b"\x00"
-_EMPTY_BYTES = b"\x00"
-_SOME = b"\x02"
-_ONE = write_long(1)
-_FALSE = b"\x00"
-_TRUE = b"\x01"
+_HEADER = frozen_header("training_example", 4)
+_ONE = pack_long(1)
 
 
 def user_of(outcome: Example) -> str:
@@ -51,16 +49,16 @@ def _positive(outcome: Positive | Upgrade, labelled_at: int) -> bytes:
             _head(example_id, kind, served.user_id, served.scenario, served.request_id, event.event_id),
             _ONE,
             _item(item, place, 1, event.action, event.value),
-            _END,
-            write_bytes(_rows(served, [place])),
-            _END,
-            _EMPTY_BYTES,
+            EMPTY,
+            pack_bytes(_rows(served, [place])),
+            EMPTY,
+            EMPTY,
             served.feature_names,
-            _SOME,
+            SOME,
             served.history_encoded(),
             _tail(event.occurred_at, place, labelled_at, served),
-            _FALSE,
-            _SOME + write_long(event.message.timestamp_ms),
+            FALSE,
+            SOME + pack_long(event.message.timestamp_ms),
         )
     )
 
@@ -72,18 +70,18 @@ def _negative(outcome: Negative, labelled_at: int) -> bytes:
     return b"".join(
         (
             _head(example_id, "label", served.user_id, served.scenario, served.request_id, None),
-            write_long(len(places)),
+            pack_long(len(places)),
             *[_item(place.listed.item_id, place, 0, "", 0.0) for place in places],
-            _END,
-            write_bytes(_rows(served, places)),
-            _END,
-            _EMPTY_BYTES,
+            EMPTY,
+            pack_bytes(_rows(served, places)),
+            EMPTY,
+            EMPTY,
             served.feature_names,
-            _SOME,
+            SOME,
             served.history_encoded(),
             _tail(first.until, first, labelled_at, served),
-            _FALSE,
-            _NULL,
+            FALSE,
+            NULL,
         )
     )
 
@@ -97,15 +95,15 @@ def _next_item(outcome: NextItem, labelled_at: int) -> bytes:
             _head(f"{event.event_id}/next", "next_item", event.user_id, event.scenario, request_id, event.event_id),
             _ONE,
             _item(event.item_id, place, 1, event.action, event.value),
-            _END,
-            write_bytes(_row_of(served, event.item_id)),
-            _END if served is None else served.considered_encoded(),
-            _EMPTY_BYTES if served is None else write_bytes(served.features()),
-            _END if served is None else served.feature_names,
-            _NULL if outcome.history_of is None else _SOME + outcome.history_of.history_encoded(),
+            EMPTY,
+            pack_bytes(_row_of(served, event.item_id)),
+            EMPTY if served is None else served.considered_encoded(),
+            EMPTY if served is None else pack_bytes(served.features()),
+            EMPTY if served is None else served.feature_names,
+            NULL if outcome.history_of is None else SOME + outcome.history_of.history_encoded(),
             _tail(event.occurred_at, place, labelled_at, served),
-            _TRUE if outcome.superseded else _FALSE,
-            _SOME + write_long(event.message.timestamp_ms),
+            TRUE if outcome.superseded else FALSE,
+            SOME + pack_long(event.message.timestamp_ms),
         )
     )
 
@@ -116,12 +114,12 @@ def _head(
     return b"".join(
         (
             _HEADER,
-            write_string(example_id),
-            write_word(kind),
-            write_string(user_id),
-            write_word(scenario),
-            _NULL if request_id is None else _SOME + write_string(request_id),
-            _NULL if event_id is None else _SOME + write_string(event_id),
+            pack_string(example_id),
+            pack_name(kind),
+            pack_string(user_id),
+            pack_name(scenario),
+            NULL if request_id is None else SOME + pack_string(request_id),
+            NULL if event_id is None else SOME + pack_string(event_id),
         )
     )
 
@@ -130,12 +128,12 @@ def _item(item_id: str, place: Place | None, label: int, action: str, value: flo
     position, propensity = (-1, 0.0) if place is None else (place.listed.position, place.listed.propensity)
     return b"".join(
         (
-            write_string(item_id),
-            write_long(position),
-            write_float(propensity),
-            write_long(label),
-            write_word(action),
-            write_float(value),
+            pack_string(item_id),
+            pack_long(position),
+            pack_float(propensity),
+            pack_long(label),
+            pack_name(action),
+            pack_float(value),
         )
     )
 
@@ -143,11 +141,11 @@ def _item(item_id: str, place: Place | None, label: int, action: str, value: flo
 def _tail(occurred_at: int, place: Place | None, labelled_at: int, served: ServedList | None) -> bytes:
     return b"".join(
         (
-            write_long(occurred_at),
-            _NULL if place is None else _SOME + write_long(place.shown_at),
-            write_long(labelled_at),
-            _EMPTY_BYTES if served is None else write_long(served.model_version),
-            _EMPTY_BYTES if served is None else write_word(served.contract),
+            pack_long(occurred_at),
+            NULL if place is None else SOME + pack_long(place.shown_at),
+            pack_long(labelled_at),
+            EMPTY if served is None else pack_long(served.model_version),
+            EMPTY if served is None else pack_name(served.contract),
         )
     )
 

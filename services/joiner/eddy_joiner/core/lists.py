@@ -13,34 +13,36 @@ from typing import NamedTuple
 
 import fastavro
 
-from eddy.contract.codec import HEADER_BYTES, Codec, load_schema
-from eddy.contract.message import Message
-from eddy.contract.model import FEATURES
-from eddy.errors import DecodeError, PoisonError
-from eddy.paths import SCHEMAS
-from eddy_joiner.core.wire import (
+from eddy.contract.avro.arrays import (
     find_string,
-    read_bytes,
     read_count,
-    read_float,
-    read_long,
-    read_string,
     read_strings,
     skip_booleans,
     skip_floats,
     skip_longs,
-    skip_string,
     skip_strings,
-    write_long,
-    write_string,
 )
+from eddy.contract.avro.values import (
+    EMPTY,
+    pack_long,
+    pack_string,
+    read_bytes,
+    read_float,
+    read_long,
+    read_string,
+    skip_string,
+)
+from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header, load_schema
+from eddy.contract.message import Message
+from eddy.contract.model import FEATURES
+from eddy.errors import DecodeError, PoisonError
+from eddy.paths import SCHEMAS
 
 _LAYOUT = load_schema(SCHEMAS / "versions" / "recommendations.2.avsc")
-_LAYOUT_HEADER = Codec("recommendations", _LAYOUT, []).header
+_LAYOUT_HEADER = frozen_header("recommendations", 2)
 # Without names of features, refusals and `history.valued`.
-_FIRST_HEADER = Codec("recommendations", load_schema(SCHEMAS / "versions" / "recommendations.1.avsc"), []).header
-_EMPTY = b"\0"  # array
-_TODAYS_NAMES = write_long(len(FEATURES)) + b"".join(map(write_string, FEATURES)) + _EMPTY
+_FIRST_HEADER = frozen_header("recommendations", 1)
+_TODAYS_NAMES = pack_long(len(FEATURES)) + b"".join(map(pack_string, FEATURES)) + EMPTY
 ROW_BYTES = 2 * len(FEATURES)
 
 
@@ -116,7 +118,7 @@ def read_list(message: Message) -> ServedList:
     raw = message.value
     header = raw[:HEADER_BYTES]
     if header == _FIRST_HEADER:
-        raw += _EMPTY  # the history's `valued`, which ends the record today
+        raw += EMPTY  # the history's `valued`, which ends the record today
     elif header != _LAYOUT_HEADER:
         raw = _relaid(raw)
     try:
@@ -144,7 +146,7 @@ def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedList, int, int]:
     length, at = read_long(raw, features_at)
     if length < 0:
         raise ValueError(f"{length} bytes of features")
-    names, at = (_EMPTY, at + length) if first else _read_names(raw, at + length)
+    names, at = (EMPTY, at + length) if first else _read_names(raw, at + length)
     contract, at = read_string(raw, at)
     history_at = at if first else _skip_refusal(raw, at)
     end = _skip_history(raw, history_at)

@@ -1,0 +1,172 @@
+"""Whole arrays: packed from packed elements, read, passed over, cut into their elements.
+
+An array is written as one block with its size in bytes, which every Avro reader understands and which lets `read_block` take a column
+without looking at its elements. What others wrote may be in plain blocks or in several: all but `read_block` read those too. Conventions
+and errors are as in `values`.
+"""
+
+import re
+from functools import lru_cache
+
+from eddy.contract.avro.values import EMPTY, FLOAT, pack_long, pack_string, read_bytes, read_long, read_string
+
+
+class NotOneBlockError(ValueError):
+    """An array in other blocks than ours: decode the record as a whole instead."""
+
+
+def pack_array(count: int, packed: bytes) -> bytes:
+    """An array or map of `count` elements that are packed already."""
+    if count == 0:
+        return EMPTY
+    return pack_long(-count) + pack_long(len(packed)) + packed + EMPTY
+
+
+def read_block(data: bytes, at: int) -> tuple[int, bytes, int]:
+    """Count and packed elements of an array (or map), and the position behind it. Raises NotOneBlockError unless it is one sized block."""
+    count, at = read_long(data, at)
+    if count == 0:
+        return 0, b"", at
+    if count > 0:
+        raise NotOneBlockError
+    size, at = read_long(data, at)
+    end = at + size
+    if size < 0 or data[end] != 0:
+        raise NotOneBlockError
+    return -count, data[at:end], end + 1
+
+
+def read_count(data: bytes, at: int) -> tuple[int, int]:
+    """Elements of the next block; 0 ends the array. A negative count is followed by the block's size, which is passed over."""
+    count, at = read_long(data, at)
+    if count < 0:
+        _, at = read_long(data, at)
+        count = -count
+    return count, at
+
+
+def read_strings(data: bytes, at: int) -> tuple[list[str], int]:
+    """An array of strings."""
+    texts: list[str] = []
+    count, at = read_count(data, at)
+    while count:
+        for _ in range(count):
+            byte = data[at]
+            if byte < 0x80 and not byte & 1:
+                start, at = at + 1, at + 1 + (byte >> 1)
+                texts.append(data[start:at].decode())
+            else:
+                text, at = read_string(data, at)
+                texts.append(text)
+        count, at = read_count(data, at)
+    if at > len(data):
+        raise ValueError("bytes end within an array")
+    return texts, at
+
+
+def skip_strings(data: bytes, at: int) -> tuple[int, int]:
+    """An array of strings: how many, and the position behind them. Raises ValueError when one is not UTF-8."""
+    start, total, short = at, 0, True
+    count, at = read_count(data, at)
+    while count:
+        total += count
+        for _ in range(count):
+            byte = data[at]
+            if byte < 0x80 and not byte & 1:
+                at += 1 + (byte >> 1)
+            else:
+                short = False
+                _, at = read_bytes(data, at)
+        count, at = read_count(data, at)
+    if at > len(data):
+        raise ValueError("bytes end within an array")
+    try:
+        data[start:at].decode()  # lengths below 64 are ASCII: all strings at one go
+    except UnicodeDecodeError:
+        short = False
+    if not short:  # a longer length could be the end of a character that the string before it began
+        read_strings(data, start)
+    return total, at
+
+
+def find_string(data: bytes, at: int, wanted: str) -> int | None:
+    """Index of a string in an array of strings that was passed over before, None when it is not there."""
+    target, index = pack_string(wanted), 0
+    count, at = read_count(data, at)
+    while count:
+        for _ in range(count):
+            if data.startswith(target, at):
+                return index
+            index += 1
+            byte = data[at]
+            if byte < 0x80:
+                at += 1 + (byte >> 1)
+            else:
+                _, at = read_bytes(data, at)
+        count, at = read_count(data, at)
+    return None
+
+
+def skip_floats(data: bytes, at: int) -> int:
+    """An array of 32-bit floats; whether the bytes reach that far shows in what is read next."""
+    count, at = read_count(data, at)
+    while count:
+        at += FLOAT.size * count
+        count, at = read_count(data, at)
+    return at
+
+
+def skip_booleans(data: bytes, at: int) -> int:
+    """An array of booleans. Raises ValueError where one is neither true nor false."""
+    count, at = read_count(data, at)
+    while count:
+        end = at + count
+        if end > len(data) or data[at:end].strip(b"\0\1"):
+            raise ValueError(f"not {count} booleans at {at}")
+        count, at = read_count(data, end)
+    return at
+
+
+def skip_longs(data: bytes, at: int) -> int:
+    """An array of longs. Raises ValueError where there are fewer than it says."""
+    count, at = read_count(data, at)
+    while count:
+        block = _longs(count).match(data, at) if count <= len(data) - at else None
+        if block is None:
+            raise ValueError(f"fewer than {count} integers at {at}")
+        count, at = read_count(data, block.end())
+    return at
+
+
+def split_strings(packed: bytes) -> list[bytes]:
+    """Packed strings one by one, each still packed."""
+    parts: list[bytes] = []
+    at, end = 0, len(packed)
+    while at < end:
+        length = packed[at]
+        stop = at + 1 + (length >> 1)
+        if length >= 0x80:
+            _, stop = read_bytes(packed, at)
+        parts.append(packed[at:stop])
+        at = stop
+    return parts
+
+
+def first_string(packed: bytes) -> int:
+    """Bytes that the first of packed strings takes."""
+    size, start = read_long(packed, 0)
+    return start + size
+
+
+def first_long(packed: bytes) -> int:
+    """Bytes that the first of packed longs takes."""
+    at = 0
+    while packed[at] >= 0x80:
+        at += 1
+    return at + 1
+
+
+@lru_cache(maxsize=256)
+def _longs(count: int) -> "re.Pattern[bytes]":
+    """So many variable-length integers, counted by the regular expression engine instead of a loop in Python."""
+    return re.compile(rb"(?:[\x80-\xff]{0,9}[\x00-\x7f]){%d}" % count)
