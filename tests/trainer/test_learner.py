@@ -65,7 +65,7 @@ def _settled(turns: int, **kinds: int) -> Learner:
         one.observe(_easy(turn, **kinds))
         one.step()
         one.serves(one.snapshot(), turn)
-        assert not one.went_astray()
+        assert not one.regressed()
     return one
 
 
@@ -77,12 +77,12 @@ def test_a_release_that_went_wrong_is_rolled_back_to_one_that_proved_good(lists:
     for turn in range(100, 300):
         one.serves(one.snapshot(), turn)
         one.observe(_easy(turn, lists=lists))
-        if one.went_astray():
+        if one.regressed():
             break
     bad = one.label_window.compare().candidate
     back = one.roll_back()
     assert (back.reason, 0 < back.version < 100) == (LOG_LOSS, True)
-    assert not one.went_astray()
+    assert not one.regressed()
     one.observe(_easy(300))
     assert one.label_window.compare().candidate < (good + bad) / 2
 
@@ -92,7 +92,7 @@ def test_a_ranker_that_never_served_goes_back_to_the_one_that_does() -> None:
     turned_round(one)
     for turn in range(100, 300):
         one.observe(_easy(turn))
-        if one.went_astray():
+        if one.regressed():
             break
     assert one.roll_back() == RolledBack(HELD, 99)
 
@@ -108,8 +108,8 @@ def test_a_release_that_was_bad_for_a_while_does_not_prove_good() -> None:
             turned_round(one)
         one.serves(good, turn)
         one.observe(_easy(turn))
-        if one._proven.release is not None:
-            proved.add(one._proven.release.version)
+        if one._last_good.release is not None:
+            proved.add(one._last_good.release.version)
     assert max(proved) < 1000
 
 
@@ -121,7 +121,7 @@ def test_labels_that_are_all_negative_for_a_while_are_learned_and_not_rolled_bac
         one.observe([*ignored, *chosen] if 60 <= turn < 90 else _easy(turn))
         one.step()
         one.serves(one.snapshot(), turn)
-        assert not one.went_astray()
+        assert not one.regressed()
 
 
 def test_a_scenario_is_judged_for_itself() -> None:

@@ -107,7 +107,7 @@ def _answer(connection: Connection, task: Task) -> None:
     started = time.process_time()
     while True:
         learner.observe(connection.recv())
-        if learner.went_astray():
+        if learner.regressed():
             learner.roll_back()
         learner.step()
         weights = learner.snapshot()

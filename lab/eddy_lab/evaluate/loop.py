@@ -181,7 +181,7 @@ class Loop:
         """Judge what came, learn from it, release when it is time."""
         self.learner.observe(self._waiting)
         self._waiting, self._since_step = [], 0
-        if self.learner.went_astray():
+        if self.learner.regressed():
             self.learner.roll_back()
             self.books["rolled back"] += 1
             self._release()

@@ -1,6 +1,7 @@
 """Wires the trainer."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 
 import torch
@@ -16,9 +17,13 @@ from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.examples import ExampleParser
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import Learner, LearnerPolicy
+from eddy_trainer.core.release_schedule import ReleaseSchedule
+from eddy_trainer.core.turn import Turn
 from eddy_trainer.settings import TrainerSettings
+from eddy_trainer.shell.inputs import Inputs
 from eddy_trainer.shell.intake import DeadLetters, Intake
 from eddy_trainer.shell.loop import Loop, LoopPolicy
+from eddy_trainer.shell.observer import Observer
 from eddy_trainer.shell.releases import Newest, Publisher, newest_release
 from eddy_trainer.shell.watched import Profiler, TensorBoard
 
@@ -42,21 +47,17 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
         profiler = Profiler(settings.state_dir)
         profiler.listen()
-        loop = Loop(
-            policy=_loop_policy(settings),
-            make_learner=lambda: Learner(scenarios, _learner_policy(settings), texts),
-            items=Intake(ITEMS, items, bus),
-            examples=Intake(TRAINING_EXAMPLES, examples, bus),
-            letters=DeadLetters(producer, bus, clock),
-            parser=ExampleParser(scenarios),
-            publisher=Publisher(producer, bus, clock, newest.version, list(ends.values())),
-            floor=newest.trained_through,
-            exporter=exporter,
-            health=health,
-            clock=clock,
-            board=TensorBoard(settings.trainer_tensorboard_dir),
-            profiler=profiler,
+        schedule = ReleaseSchedule(settings.trainer_release_interval_sec, newest.trained_through, now=time.monotonic())
+        turn = Turn(lambda: Learner(scenarios, _learner_policy(settings), texts), exporter, schedule)
+        inputs = Inputs(
+            Intake(ITEMS, items, bus),
+            Intake(TRAINING_EXAMPLES, examples, bus),
+            DeadLetters(producer, bus, clock),
+            ExampleParser(scenarios),
         )
+        publisher = Publisher(producer, bus, clock, newest.version, list(ends.values()))
+        observer = Observer(health, clock, TensorBoard(settings.trainer_tensorboard_dir), profiler)
+        loop = Loop(_loop_policy(settings), turn, inputs, publisher, observer, clock)
         await loop.run()
 
 
@@ -82,7 +83,6 @@ def _loop_policy(settings: TrainerSettings) -> LoopPolicy:
     )
     return LoopPolicy(
         checkpoint_path=settings.state_dir / f"trainer-{settings.topic_prefix or 'main'}.ckpt",
-        release_interval_sec=settings.trainer_release_interval_sec,
         checkpoint_interval_sec=settings.trainer_checkpoint_interval_sec,
         pace=pace,
     )

@@ -29,14 +29,14 @@ class Past:
     at: int
 
 
-class Came(NamedTuple):
+class Timestamps(NamedTuple):
     """When Kafka took the action in (0 where there is none), and when the example was written: wall clock, milliseconds."""
 
     acted_at: int
     labelled_at: int
 
 
-NOTHING_CAME = Came(0, 0)
+NO_TIMESTAMPS = Timestamps(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class NextItem:
     features: Features  # [C, FEATURES] of the considered candidates
     target: int
     superseded: bool = False
-    came: Came = NOTHING_CAME
+    timestamps: Timestamps = NO_TIMESTAMPS
     kind: str = "next_item"
 
 
@@ -66,7 +66,7 @@ class Shown:
     features: Features  # [n, FEATURES]
     positions: tuple[int, ...]
     actions: tuple[int, ...]
-    came: Came = NOTHING_CAME
+    timestamps: Timestamps = NO_TIMESTAMPS
 
 
 Example = NextItem | Shown
@@ -118,7 +118,7 @@ class ExampleParser:
         action = 1 + _action(item["action"])
         event = Past(item["item_id"], action, scenario, _finite(item["value"]), record["occurred_at"])
         history = () if record["history"] is None else Snapshot(record["history"], self._scenario_ids)
-        return NextItem(record["user_id"], event, history, features, target, record["superseded"], _came(record))
+        return NextItem(record["user_id"], event, history, features, target, record["superseded"], _timestamps(record))
 
     def _shown(self, record: Record, scenario: int) -> Shown:
         items = record["items"]
@@ -128,7 +128,7 @@ class ExampleParser:
             self._features(record, "features", len(items)),
             tuple(item["position"] for item in items),
             tuple(_action(item["action"]) if item["label"] else -1 for item in items),
-            _came(record),
+            _timestamps(record),
         )
 
     def _features(self, record: Record, field: str, rows: int) -> Features:
@@ -146,8 +146,8 @@ class ExampleParser:
         return features
 
 
-def _came(record: Record) -> Came:
-    return Came(record["acted_at"] or 0, record["labelled_at"])
+def _timestamps(record: Record) -> Timestamps:
+    return Timestamps(record["acted_at"] or 0, record["labelled_at"])
 
 
 def _action(name: str) -> int:

@@ -1,6 +1,6 @@
 """The release gate: a candidate serves only when it is sound and not worse than what serves now, in any scenario.
 
-What got through and proves bad all the same is rolled back: eddy_trainer.core.proven.
+What got through and proves bad all the same is rolled back: eddy_trainer.core.last_known_good.
 """
 
 from collections.abc import Mapping

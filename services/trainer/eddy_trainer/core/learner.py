@@ -16,19 +16,19 @@ from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.examples import Example, NextItem, Shown
 from eddy_trainer.core.gate import HELD, LOG_LOSS, GatePolicy, is_worse
+from eddy_trainer.core.last_known_good import LastKnownGood
 from eddy_trainer.core.models import DEFAULT, MODELS
 from eddy_trainer.core.models.ranker import Ranker
 from eddy_trainer.core.progressive import Losses, ScenarioWindows, Window
-from eddy_trainer.core.proven import Proven
 from eddy_trainer.core.quality import Quality
 from eddy_trainer.core.ranker_training import RankerPolicy, RankerTrainer
 from eddy_trainer.core.ranking_memory import Lists, ShownItems
 
 JUDGED_EXAMPLES = 2000
 REMEMBERED_EXAMPLES = 10_000  # of all scenarios
-# So much of what comes at once is judged by the releases that are kept to go back to.
-PROVING_LISTS = 64
-PROVING_SHOWN = 256
+# So many of the examples observed at once are also judged by the last known good release and its successor.
+COMPARED_LISTS = 64
+COMPARED_SHOWN = 256
 LEAST_SHARE = 0.25
 TEXTS_AT_ONCE = 32
 
@@ -117,7 +117,7 @@ class Learner:
         self.ranker = RankerTrainer(kinds.ranker, policy.ranker, self._heads, policy.seed)
         self._serving: Ranker | None = None
         self._serving_version = 0
-        self._proven = Proven()
+        self._last_good = LastKnownGood()
         self.quality = Quality(scenarios)
         self.label_window = Window(JUDGED_EXAMPLES)
         self.list_window = Window(JUDGED_EXAMPLES)
@@ -185,9 +185,9 @@ class Learner:
         self.list_window.add(*of_lists)
         self.label_window.add(*of_shown)
         self.scenario_windows.add(shown.scenarios.numpy(), *of_shown)
-        if self._proven.rankers:
-            rankers = [*self._proven.rankers, self.ranker.ranker]
-            self._proven.add(*self._losses(rankers, lists.first(PROVING_LISTS), shown.first(PROVING_SHOWN)))
+        if self._last_good.rankers:
+            rankers = [*self._last_good.rankers, self.ranker.ranker]
+            self._last_good.add(*self._losses(rankers, lists.first(COMPARED_LISTS), shown.first(COMPARED_SHOWN)))
 
     def _losses(self, rankers: Sequence[Ranker], lists: Lists, shown: ShownItems) -> tuple[list[Losses], list[Losses]]:
         """Of each list, and of each shown item, by each of `rankers`."""
@@ -232,24 +232,27 @@ class Learner:
         self._serving = self._serving or MODELS[self.model].ranker()
         self._serving.load_state_dict(weights.ranker)
         self._serving_version = version
-        self._proven.serves(self._serving, version, self.gate)
+        self._last_good.serves(self._serving, version, self.gate)
 
-    def went_astray(self) -> bool:
-        """Whether the ranker in training has become worse than a release that proved good, by the gate's measure."""
-        return self._proven.is_worse(self.gate)
+    def regressed(self) -> bool:
+        """Whether the ranker in training has become worse than the last known good release, by the gate's measure."""
+        return self._last_good.is_worse(self.gate)
 
     def roll_back(self) -> "RolledBack":
-        """Go back to what serves, where that is not what went astray (the gate holds its successors, or is about to), else to the release
-        that proved good; forget what was learned since. The encoder, which a comparison on the same lists does not judge, stays."""
-        proven = self._proven.release
-        if self._serving is None or proven is None:
+        """Go back to the serving ranker where its successors regressed and not itself (the gate holds them, or is about to), else to the
+        last known good release; forget what was learned since. The encoder, which this comparison does not judge, stays.
+
+        Raises RuntimeError before the first release.
+        """
+        last_good = self._last_good.release
+        if self._serving is None or last_good is None:
             raise RuntimeError("nothing was released that could be gone back to")
         held = is_worse(self.label_window.compare(), replace(self.gate, errors=self.gate.errors / 2))
-        self.ranker.go_back_to(self._serving if held else proven.ranker)
-        self._proven.went_back()
+        self.ranker.go_back_to(self._serving if held else last_good.ranker)
+        self._last_good.rolled_back()
         for window in (self.label_window, self.list_window, self.scenario_windows):
             window.clear()
-        return RolledBack(HELD, self._serving_version) if held else RolledBack(LOG_LOSS, proven.version)
+        return RolledBack(HELD, self._serving_version) if held else RolledBack(LOG_LOSS, last_good.version)
 
     def state(self) -> dict[str, Any]:
         """Everything that learning goes on from, for a checkpoint."""

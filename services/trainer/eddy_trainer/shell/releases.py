@@ -1,5 +1,6 @@
 """Publishes releases: the item rows that changed, all acknowledged, then the model that names them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,6 @@ from eddy.contract.model import ACTIONS, DIM, FEATURES, hash_of_contract, sign_r
 from eddy.contract.topics import ITEM_EMBEDDINGS, MODEL_RELEASES
 from eddy.errors import DecodeError
 from eddy.kafka.bus import Bus, Producer, settle
-from eddy.metrics import RELEASES, ROWS_PUBLISHED
 from eddy_trainer.core.graphs import Graphs
 from eddy_trainer.core.learner import Weights
 
@@ -51,8 +51,9 @@ async def newest_release(bus: Bus) -> Newest:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Rows that went with a release, and moved rows that were left for the next one."""
+    """A release that is out: rows that went with it, and moved rows that were left for the next one."""
 
+    version: int
     rows: int
     left: int
 
@@ -72,8 +73,8 @@ class Publisher:
         self.version = version
 
     async def publish(
-        self, weights: Weights, graphs: Graphs, trained_through: list[int], metrics: dict[str, float]
-    ) -> "Published":
+        self, weights: Weights, graphs: Graphs, trained_through: Sequence[int], metrics: Mapping[str, float]
+    ) -> Published:
         """Publish the next version. Raises KafkaError when a write is refused."""
         version = self.version + 1
         changed, left = changed_rows(self._rows, weights.vectors)
@@ -85,8 +86,8 @@ class Publisher:
             "encode": graphs.encode,
             "rank": graphs.rank,
             "embedding_offsets": list(self._ends),
-            "trained_through": trained_through,
-            "metrics": metrics,
+            "trained_through": list(trained_through),
+            "metrics": dict(metrics),
             "released_at": self._clock.now_ms(),
             "signature": sign_release(version, self._contract, graphs.encode, graphs.rank),
             "features": list(FEATURES),
@@ -94,9 +95,7 @@ class Publisher:
         }
         await self._producer.send_all(MODEL_RELEASES, [(CHAMPION, self._release_codec.encode(record))])
         self.version = version
-        RELEASES.inc()
-        ROWS_PUBLISHED.inc(len(changed))
-        return Published(len(changed), left)
+        return Published(version, len(changed), left)
 
     async def _publish_rows(self, weights: Weights, changed: NDArray[np.int64], version: int) -> None:
         futures = []

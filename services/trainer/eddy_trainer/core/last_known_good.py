@@ -1,8 +1,8 @@
-"""The last release that proved good, kept to go back to.
+"""The last known good release, kept to roll back to.
 
-The gate judges by what came before the release, and compares with what serves: a step that goes wrong right before a release gets through,
-and from then on a bad candidate is no worse than what serves. So a release is kept that was judged over a window of its own after it was
-made, and the ranker in training is judged beside it, on examples that none of them has learned from.
+The gate judges by the examples before a release, and compares with what serves: a step that goes wrong right before a release gets
+through, and from then on a bad candidate is no worse than what serves. So a release is kept that was judged over a window of its own after
+it was made, and the ranker in training is compared with it, on examples that neither has learned from.
 """
 
 from copy import deepcopy
@@ -12,11 +12,11 @@ from eddy_trainer.core.gate import GatePolicy, is_known, is_worse
 from eddy_trainer.core.models.ranker import Ranker
 from eddy_trainer.core.progressive import Losses, Window
 
-PROVEN_BY = 2000  # shown items
+JUDGED_ITEMS = 2000  # shown items, before a release counts as good
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class KeptRanker:
     """A ranker that was released, and its version."""
 
     ranker: Ranker
@@ -24,33 +24,33 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class _Beside:
-    """A ranker beside the proven one: at what is acted on of what was shown, and at what is chosen next out of a list.
+class _Rival:
+    """A ranker compared with the last known good one on labels of shown items, and on the item chosen next from a list.
 
-    It is worse where it is worse at both. Either alone may be a shift in what comes, negatives that come later than positives, say:
-    learning takes care of that.
+    It is worse when it is worse on both. Worse on one alone may be a shift in the data, negatives that arrive later than positives for
+    example: learning takes care of that.
     """
 
-    labels: Window = field(default_factory=lambda: Window(PROVEN_BY))
-    lists: Window = field(default_factory=lambda: Window(PROVEN_BY))
+    labels: Window = field(default_factory=lambda: Window(JUDGED_ITEMS))
+    lists: Window = field(default_factory=lambda: Window(JUDGED_ITEMS))
 
     def is_worse(self, policy: GatePolicy) -> bool:
         return is_worse(self.labels.compare(), policy) and is_worse(self.lists.compare(), policy)
 
-    def has_proved_good(self, policy: GatePolicy) -> bool:
-        """Judged long enough at both, and worse at neither."""
+    def is_good(self, policy: GatePolicy) -> bool:
+        """Judged long enough on both, and worse on neither."""
         labels, lists = self.labels.compare(), self.lists.compare()
-        enough = labels.count >= PROVEN_BY and is_known(labels, policy) and is_known(lists, policy)
+        enough = labels.count >= JUDGED_ITEMS and is_known(labels, policy) and is_known(lists, policy)
         return enough and not (is_worse(labels, policy) or is_worse(lists, policy))
 
 
-class Proven:
-    """`release` proved good, or is the first there was; `successor` takes its place when it proves good beside it."""
+class LastKnownGood:
+    """`release` is known to be good, or is the first one; `successor` takes its place once it is known to be good."""
 
     def __init__(self) -> None:
-        self.release: Release | None = None
-        self.successor: Release | None = None
-        self._training, self._succeeding = _Beside(), _Beside()
+        self.release: KeptRanker | None = None
+        self.successor: KeptRanker | None = None
+        self._training, self._succeeding = _Rival(), _Rival()
 
     @property
     def rankers(self) -> list[Ranker]:
@@ -58,16 +58,16 @@ class Proven:
         return [each.ranker for each in (self.release, self.successor) if each is not None]
 
     def serves(self, ranker: Ranker, version: int, policy: GatePolicy) -> None:
-        """A ranker was released: it is the next successor, where there is room for one."""
+        """A ranker was released: it is the next successor, unless another one is still being judged."""
         if self.successor is not None:
-            if self._succeeding.has_proved_good(policy):
+            if self._succeeding.is_good(policy):
                 self.release, self.successor = self.successor, None
-                self._training = _Beside()
+                self._training = _Rival()
             elif self._succeeding.is_worse(policy):
                 self.successor = None
         if self.successor is None:
-            self.successor = Release(deepcopy(ranker), version)
-            self._succeeding = _Beside()
+            self.successor = KeptRanker(deepcopy(ranker), version)
+            self._succeeding = _Rival()
         self.release = self.release or self.successor
 
     def add(self, lists: list[Losses], labels: list[Losses]) -> None:
@@ -82,7 +82,7 @@ class Proven:
         """Whether the ranker in training is worse than `release`."""
         return self._training.is_worse(policy)
 
-    def went_back(self) -> None:
-        """Training goes on from a former ranker: what was judged since, and what waited to be proven, is of no interest."""
+    def rolled_back(self) -> None:
+        """Training was rolled back: forget the successor and everything judged so far."""
         self.successor = None
-        self._training, self._succeeding = _Beside(), _Beside()
+        self._training, self._succeeding = _Rival(), _Rival()

@@ -1,0 +1,153 @@
+"""What people see of the trainer: its metrics, its log events, TensorBoard and /readyz. Nothing else in the shell touches these."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import structlog
+
+from eddy.clock import Clock
+from eddy.contract.topics import TRAINING_EXAMPLES
+from eddy.kafka.bus import KafkaError
+from eddy.metrics import (
+    CHECKPOINT_SECONDS,
+    EXAMPLES,
+    HELD_RELEASES,
+    HOP_SECONDS,
+    LAG,
+    PROGRESSIVE_AUC,
+    PROGRESSIVE_CALIBRATION,
+    PROGRESSIVE_HR,
+    PROGRESSIVE_LOG_LOSS,
+    PROGRESSIVE_NDCG,
+    PROGRESSIVE_NEXT_ITEM_LOSS,
+    RELEASE_SECONDS,
+    RELEASES,
+    ROLLED_BACK_RELEASES,
+    ROWS_PUBLISHED,
+    SHED_REHEARSAL_STEPS,
+    STAGE_SECONDS,
+    STEPS,
+    TRAINER_VERSION,
+)
+from eddy.runtime import Health
+from eddy_trainer.core.examples import Example
+from eddy_trainer.core.gate import NOT_A_NUMBER, REASONS_TO_HOLD, REASONS_TO_ROLL_BACK
+from eddy_trainer.core.learner import Learner, RolledBack
+from eddy_trainer.core.release import Held, Release
+from eddy_trainer.core.turn import Stepped
+from eddy_trainer.shell.intake import SERVICE
+from eddy_trainer.shell.releases import Published
+from eddy_trainer.shell.watched import Profiler, TensorBoard
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+_TRAINING_DELAY, _PUBLISH_DELAY = HOP_SECONDS.labels("training_delay"), HOP_SECONDS.labels("publish_delay")
+
+# A counter that begins at 1 has not increased for Prometheus: it begins at 0.
+for _reason in REASONS_TO_HOLD:
+    HELD_RELEASES.labels(_reason)
+for _reason in REASONS_TO_ROLL_BACK:
+    ROLLED_BACK_RELEASES.labels(_reason)
+
+
+class Observer:
+    """Told of everything that happens, in order; decides nothing."""
+
+    def __init__(self, health: Health, clock: Clock, board: TensorBoard, profiler: Profiler) -> None:
+        self._health = health
+        self._clock = clock
+        self._board = board
+        self._profiler = profiler
+
+    def beat(self) -> None:
+        """The loop makes progress."""
+        self._health.beat()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the trainer has been ready before."""
+        return self._health.ready
+
+    def ready(self, learner: Learner) -> None:
+        """What lay in the topics at the start is learned from."""
+        self._health.ready = True
+        log.info("caught_up", examples=learner.examples)
+
+    def recovered(self, learner: Learner, offsets: Sequence[int]) -> None:
+        log.info("recovered", examples=learner.examples, offsets=offsets)
+
+    def waiting(self, by_partition: Sequence[int]) -> None:
+        """Examples that wait, of each partition."""
+        for partition, records in enumerate(by_partition):
+            LAG.labels(SERVICE, TRAINING_EXAMPLES, partition).set(records)
+        self._health.details["trained_through_lag"] = sum(by_partition)
+
+    def timed(self, stage: str, work: Callable[[], T]) -> T:
+        """Do the work of a stage: `read`, `observe` or `learn`. A step of learning is profiled where somebody asked for it."""
+        with STAGE_SECONDS.labels(SERVICE, stage).time():
+            return self._profiler.around(work) if stage == "learn" else work()
+
+    def observed(self, examples: Sequence[Example]) -> None:
+        for example in examples:
+            EXAMPLES.labels(example.kind).inc()
+
+    def rolled_back(self, back: RolledBack, newest: int) -> None:
+        """`newest`: the version of the newest release."""
+        ROLLED_BACK_RELEASES.labels(back.reason).inc()
+        log.warning("rolled_back", reason=back.reason, newest=newest, to_version=back.version)
+
+    def stepped(self, learner: Learner, stepped: Stepped, now_ms: int) -> None:
+        report = stepped.report
+        STEPS.labels("encoder").inc(report.encoder_steps)
+        STEPS.labels("ranker").inc(report.ranker_steps)
+        SHED_REHEARSAL_STEPS.inc(report.shed_steps)
+        for each in stepped.timestamps:
+            _TRAINING_DELAY.observe((now_ms - each.labelled_at) / 1000)
+        for scenario, compared in learner.scenario_windows.compare().items():
+            PROGRESSIVE_LOG_LOSS.labels(scenario, "candidate").set(compared.candidate)
+            PROGRESSIVE_LOG_LOSS.labels(scenario, "serving").set(compared.serving)
+        PROGRESSIVE_NEXT_ITEM_LOSS.set(learner.list_window.compare().candidate)
+        for scenario, figures in learner.quality.figures().items():
+            PROGRESSIVE_AUC.labels(scenario).set(figures.auc)
+            PROGRESSIVE_CALIBRATION.labels(scenario).set(figures.calibration)
+            PROGRESSIVE_NDCG.labels(scenario).set(figures.ndcg)
+            PROGRESSIVE_HR.labels(scenario).set(figures.hr)
+        self._board.learned(learner, report)
+
+    def held(self, held: Held, current: bool) -> None:
+        """`current`: whether it would have been published, had it passed."""
+        for reason in held.reasons:
+            HELD_RELEASES.labels(reason).inc()
+        if current:
+            log.warning("release_held", reasons=",".join(held.reasons), **held.capture.metrics())
+
+    def releasing(self) -> AbstractContextManager[Any]:
+        """Around everything between a capture and its release."""
+        return RELEASE_SECONDS.time()
+
+    def saving(self) -> AbstractContextManager[Any]:
+        """Around the writing of a checkpoint."""
+        return CHECKPOINT_SECONDS.time()
+
+    def released(self, release: Release, published: Published) -> None:
+        version = published.version
+        RELEASES.inc()
+        ROWS_PUBLISHED.inc(published.rows)
+        self._health.details["version"] = version
+        TRAINER_VERSION.set(version)
+        _PUBLISH_DELAY.observe((self._clock.now_ms() - release.capture.learned_at) / 1000)
+        log.info("released", version=version, rows=published.rows, examples=release.capture.examples)
+
+    def show_items(self, release: Release, version: int) -> None:
+        """Item vectors for TensorBoard: may take a while, so not in the event loop."""
+        self._board.released(release.weights, version)
+
+    def release_failed(self, error: KafkaError) -> None:
+        log.warning("release_failed", error=repr(error))
+
+    def not_a_number(self) -> None:
+        """The model in training is unsound and was not saved: the last checkpoint is gone back to."""
+        HELD_RELEASES.labels(NOT_A_NUMBER).inc()
+        log.error("model_not_a_number")
