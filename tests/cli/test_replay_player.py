@@ -82,6 +82,16 @@ def test_a_listed_item_is_clicked_behind_its_impression() -> None:
     assert list(stage.player.observed.clicks) == [click["event_id"]]
 
 
+def test_a_refused_request_is_acted_on_without_a_list() -> None:
+    stage = Stage([0], [2])
+    refusal = {"reason": "too_long", "field": "query", "detail": "query has 300 characters; the maximum is 256."}
+    stage.serve(stage.requests[0], [], refusal=refusal)
+    (organic,) = stage.events
+    assert (organic["action"], organic["request_id"]) == ("rate", None)
+    observed = stage.player.observed
+    assert (observed.refused, observed.lists, observed.shown, observed.latencies_ms) == (1, 0, 0, [])
+
+
 def test_an_item_that_is_not_listed_is_an_organic_event() -> None:
     stage = Stage([0], [2])
     stage.serve(stage.requests[0], ["i0", "i1"])

@@ -103,6 +103,7 @@ class SimulatedWorker:
         async for messages in self.lists.until(visible_lists):
             for message in messages:
                 found = take_list(message, POLICY)
+                assert found is not None
                 self.pending += self.state.add_list(found) if isinstance(found, ServedList) else [found]
         self.state.begin(self.position, len(self.partition.own))
         for message in self.partition.events[self.position : self.position + events]:

@@ -322,6 +322,13 @@ def test_bad_lists_are_refused_with_their_reason() -> None:
         assert found.reason == reason
 
 
+def test_a_refused_request_opens_nothing() -> None:
+    refusal = {"reason": "unknown_scenario", "field": "scenario", "detail": "unknown scenario 'nowhere'."}
+    refused = message_of(list_record("r1", "u", [], T0, scenario="nowhere", refusal=refusal))
+    assert take_list(refused, POLICY) is None
+    assert isinstance(take_list(message_of(list_record("r1", "u", [], T0, scenario="nowhere")), POLICY), Refused)
+
+
 def test_bad_events_are_passed_over_but_one_far_ahead_is_refused() -> None:
     def taken(record: Record, **message: object) -> object:
         made = message_of(record, appended_at=T0)

@@ -133,6 +133,8 @@ def test_a_refused_request_is_a_list_of_nothing() -> None:
     refusal = {"reason": "bad_limit", "field": "limit", "detail": "limit is 0, it must be 1 to 500"}
     record = list_record("r", "u", [], T0, refusal=refusal)
     found = read_list(message_of(record))
+    assert found.refused
+    assert not read_list(message_of({**record, "refusal": None})).refused
     assert (found.items(), found.considered(), found.contract) == ({}, [], record["contract"])
     assert found.history_encoded() == read_list(message_of({**record, "refusal": None})).history_encoded()
 

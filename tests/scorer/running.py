@@ -38,13 +38,17 @@ class Answers:
 class Place:
     """One Eddy of a test: brokers, prefix, partitions, and logs of each process that is started."""
 
-    def __init__(self, kafka: str, topic_prefix: str, folder: Path, partitions: int = 2) -> None:
+    def __init__(
+        self, kafka: str, topic_prefix: str, folder: Path, partitions: int = 2, scenarios: Path | None = None
+    ) -> None:
         self._folder = folder
         self._environment = {
             "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
             "EDDY_TOPIC_PREFIX": topic_prefix,
             "EDDY_TOPIC_PARTITIONS": str(partitions),
         }
+        if scenarios is not None:
+            self._environment["EDDY_SCENARIOS_PATH"] = str(scenarios)
         self.bus = Bus(load(ScorerSettings, self._environment))
         self._started = 0
 

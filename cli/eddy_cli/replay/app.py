@@ -127,7 +127,11 @@ class Performance:
     def remarks(self) -> str:
         """What went otherwise than it should, in a line; empty when nothing did."""
         observed = self.player.observed
-        counts = {"requests without a list": observed.timeouts, "lists at their deadline": observed.stale_lists}
+        counts = {
+            "requests without a list": observed.timeouts,
+            "refused requests": observed.refused,
+            "lists at their deadline": observed.stale_lists,
+        }
         return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
     def _judge(self) -> None:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from eddy.contract.codec import Codec
 from eddy.contract.prefix import Prefix
 from eddy.contract.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
 from eddy_cli.replay.freshness import ServedVersions
@@ -28,6 +29,7 @@ class Observed:
     lists: int = 0
     shown: int = 0
     timeouts: int = 0
+    refused: int = 0
     stale_lists: int = 0  # answered at the deadline, without the user's last event
     in_vain: tuple[float, float] | None = (
         None  # when the first and the last request was sent that found no answer since then
@@ -69,6 +71,7 @@ class Player:
         self._may_act = may_act
         self._due: deque[tuple[int, Sequence[str] | None]] = deque()  # events with their list, or None: to be asked for
         self._prefix = Prefix("recommendations", last="items")
+        self._codec = Codec.of("recommendations")
         self._pending: dict[int, float] = {}  # event -> when its list was asked for, oldest first
         self._last_offset: dict[int, int] = {}  # user -> offset of their last event
         # When each user last acted, for those whose next list is asked for right behind it.
@@ -98,7 +101,10 @@ class Player:
         asked_at = None if index is None else self._pending.pop(index, None)
         if index is None or asked_at is None:
             return
-        self._observe(index, asked_at, answer["applied_offset"], answer["model_version"])
+        if not answer["items"] and self._codec.decode(payload)["refusal"]:
+            self.observed.refused += 1
+        else:
+            self._observe(index, asked_at, answer["applied_offset"], answer["model_version"])
         self._due.append((index, [item["item_id"] for item in answer["items"]]))
         self._go_on()
 

@@ -120,7 +120,8 @@ class Loop:
         for record in lists:
             self._clock_ms = max(self._clock_ms, record["requested_at"])
             served = take_list(self._message(RECOMMENDATIONS, record["user_id"].encode(), record), self._joining)
-            self._label(self._join.add_list(served) if isinstance(served, ServedList) else [served])
+            if served is not None:
+                self._label(self._join.add_list(served) if isinstance(served, ServedList) else [served])
         return lists
 
     def act(self, events: Sequence[tuple[str, bytes]]) -> None:

@@ -104,6 +104,7 @@ class Scorer:
             self._dead_letters,
             self._serving.wake,
             self._publisher.finish,
+            self._publisher.refuse,
         )
 
     async def start(self) -> None:

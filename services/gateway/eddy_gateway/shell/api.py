@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, Tag
 
 from eddy.clock import Clock
 from eddy.contract.limits import MAX_BATCH_EVENTS, MAX_EXCLUDED, MAX_ID_CHARS, MAX_OFFSET, MAX_QUERY_CHARS, MAX_SLATE
+from eddy.contract.refusals import raise_refusal
 from eddy.errors import PoisonError, RetriableError
 from eddy.runtime import Health
 from eddy_gateway.core.models import (
@@ -77,19 +78,21 @@ class Gateway:
         )
 
     async def recommend(self, wanted: dict[str, Any]) -> RecommendationsOut | None:
-        """The scorer's answer; None when none came within deadline and grace."""
+        """The scorer's answer; None when none came within deadline and grace. Gateway and scorer refuse the same requests with a 422."""
         now_ms = self.clock.now_ms()
         deadline_ms = round(self.settings.gateway_deadline_sec * 1000)
         asked = {**wanted, "candidates": None, "deadline_at": now_ms + deadline_ms, "requested_at": now_ms}
         with _naming_fields("query", path="user_id"):
             record = self.rules.request(asked, now_ms)
-        with self.answers.expected(record["request_id"]) as answer:
-            await self.publisher.request(record)
-            try:
-                async with asyncio.timeout(self.settings.gateway_deadline_sec + self.settings.gateway_grace_sec):
-                    return RecommendationsOut.of(await answer)
-            except TimeoutError:
-                return None
+            with self.answers.expected(record["request_id"]) as answer:
+                await self.publisher.request(record)
+                try:
+                    async with asyncio.timeout(self.settings.gateway_deadline_sec + self.settings.gateway_grace_sec):
+                        answered = await answer
+                except TimeoutError:
+                    return None
+            raise_refusal(answered)
+            return RecommendationsOut.of(answered)
 
     async def store_item(self, item_id: str, item: ItemIn) -> StoredItem:
         with _naming_fields("body", path="item_id"):

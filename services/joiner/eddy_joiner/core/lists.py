@@ -73,6 +73,7 @@ class ServedList(NamedTuple):
     considered_at: int
     features_at: int
     history_at: int
+    refused: bool  # the scorer's answer to a request that it cannot use: nothing can be shown of it
 
     def items(self) -> dict[str, ListedItem]:
         """The places by item, in order; an item that stands twice has its first place."""
@@ -148,7 +149,7 @@ def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedList, int, int]:
         raise ValueError(f"{length} bytes of features")
     names, at = (EMPTY, at + length) if first else _read_names(raw, at + length)
     contract, at = read_string(raw, at)
-    history_at = at if first else _skip_refusal(raw, at)
+    refused, history_at = (False, at) if first else _skip_refusal(raw, at)
     end = _skip_history(raw, history_at)
     if end != len(raw):
         raise ValueError(f"{len(raw)} bytes where the record has {end}")
@@ -168,6 +169,7 @@ def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedList, int, int]:
         considered_at,
         features_at,
         history_at,
+        refused,
     )
     return found, length, considered
 
@@ -220,13 +222,14 @@ def _one_object(names: bytes) -> bytes:
     return names
 
 
-def _skip_refusal(raw: bytes, at: int) -> int:
+def _skip_refusal(raw: bytes, at: int) -> tuple[bool, int]:
+    """Whether there is one, and where it ends."""
     branch, at = read_long(raw, at)
     if branch not in (0, 1):
         raise ValueError(f"branch {branch} of two")
     for _ in range(3 * branch):
         at = skip_string(raw, at)
-    return at
+    return bool(branch), at
 
 
 def _relaid(payload: bytes) -> bytes:

@@ -11,10 +11,12 @@ from eddy_joiner.core.outcomes import Refused
 from eddy_joiner.core.policy import AttributionPolicy
 
 
-def take_list(message: Message, policy: AttributionPolicy) -> ServedList | Refused:
-    """The list in a message of `recommendations`, or why it cannot be used."""
+def take_list(message: Message, policy: AttributionPolicy) -> ServedList | Refused | None:
+    """The list in a message of `recommendations`, why it cannot be used, or None for a refused request: no impression can come of it."""
     try:
         served = read_list(message)
+        if served.refused:
+            return None
         _check(served, message, policy)
         if served.requested_at > message.timestamp_ms + MAX_CLOCK_LEAD_MS:
             served = served._replace(requested_at=message.timestamp_ms + MAX_CLOCK_LEAD_MS)

@@ -77,7 +77,7 @@ async def _read_lists(state: JoinState, lists: Log, rewind: Rewind, beat: Callab
             found = take_list(message, state.policy)
             if isinstance(found, ServedList):
                 owed += state.add_list(found)
-            elif message.offset >= rewind.lists_read:
+            elif found is not None and message.offset >= rewind.lists_read:
                 owed.append(found)
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)

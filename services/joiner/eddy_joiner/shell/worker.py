@@ -141,7 +141,7 @@ class _Turns:
                 found = take_list(message, self._shop.policy)
                 if isinstance(found, ServedList):
                     self._pending += self._state.add_list(found)
-                else:
+                elif found is not None:
                     self._pending.append(found)
                 if number % YIELD_EVERY == 0:
                     await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from eddy.clock import Clock
 from eddy.contract.codec import Codec, Record
@@ -40,6 +41,10 @@ class Publisher:
         self._open.add(task)
         task.add_done_callback(self._open.discard)
         _count(records)
+
+    async def refuse(self, refusal: Record) -> "asyncio.Future[Any]":
+        """Queue a refusal (eddy.contract.refusals); the future ends when every in-sync replica has it."""
+        return await self._producer.send(RECOMMENDATIONS, refusal["user_id"], self._codec.encode(refusal))
 
     async def finish(self) -> None:
         """Wait for everything that was queued."""

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import structlog
 
 from eddy.clock import Clock
-from eddy.contract.codec import Codec
+from eddy.contract.codec import Codec, Record
 from eddy.contract.message import Message
+from eddy.contract.refusals import refusal_of
 from eddy.contract.requests import RequestContract
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import RECOMMENDATION_REQUESTS
-from eddy.errors import PoisonError
-from eddy.kafka.bus import Bus, KafkaError, Member
+from eddy.errors import DecodeError, PoisonError
+from eddy.kafka.bus import Bus, KafkaError, Member, settle
 from eddy.metrics import RECORDS
 from eddy_scorer.core.ranking.request import request_of
 from eddy_scorer.settings import ScorerSettings
@@ -55,11 +57,18 @@ class Tickets:
             answer_by=latest if deadline is None else min(deadline, latest + MOST_WAIT_MS),
         )
 
+    def refusal(self, message: Message, error: PoisonError) -> Record | None:
+        """The answer to a request that `of` refused with `error`; None for one that cannot be decoded or has no id."""
+        try:
+            return refusal_of(self._codec.decode(message.value), error, self._clock.now_ms())
+        except DecodeError:
+            return None
+
 
 class RequestsReader:
     """Reads requests of the assigned partitions, and commits below the oldest that is unanswered.
 
-    `finish` waits until what is being published is out: called before partitions are given up.
+    `finish` waits until what is being published is out: called before partitions are given up. `answer` queues a refusal.
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class RequestsReader:
         dead_letters: DeadLetters,
         wake: Callable[[], None],
         finish: Callable[[], Awaitable[None]],
+        answer: Callable[[Record], Awaitable["asyncio.Future[Any]"]],
     ) -> None:
         self._bus = bus
         self._settings = settings
@@ -81,6 +91,7 @@ class RequestsReader:
         self._dead_letters = dead_letters
         self._wake = wake
         self._finish = finish
+        self._answer = answer
         self._member: Member | None = None
         self._moved = asyncio.Event()
         self._revocations = 0
@@ -154,7 +165,11 @@ class RequestsReader:
             self._wake()
 
     async def _refuse(self, message: Message, error: PoisonError) -> None:
-        await (await self._dead_letters.refuse(message, error))
+        """Answer the caller with the reason, and keep the request as a dead letter."""
+        refusal = self._tickets.refusal(message, error)
+        sent = [] if refusal is None else [await self._answer(refusal)]
+        sent.append(await self._dead_letters.refuse(message, error))
+        await settle(sent)
         self.ledger.done(message.partition, message.offset)
         self._moved.set()
 

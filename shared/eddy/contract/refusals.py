@@ -1,0 +1,44 @@
+"""Refusals on `recommendations`: the scorer's answer to a request that it cannot use, so that its caller knows at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from eddy.contract.codec import Codec, Record
+from eddy.contract.limits import MAX_ECHO_CHARS
+from eddy.errors import PoisonError
+
+_NO_HISTORY: Record = {field["name"]: [] for field in Codec.of("history").schema["fields"]}
+
+
+def refusal_of(request: Mapping[str, Any], error: PoisonError, served_at: int) -> Record | None:
+    """The `recommendations` record that refuses a decoded `recommendation_request`; None for one without an id, as nobody waits for it.
+
+    `served_at` is wall clock, milliseconds. Ids are echoed up to MAX_ECHO_CHARS.
+    """
+    if not request["request_id"]:
+        return None
+    return {
+        "request_id": request["request_id"][:MAX_ECHO_CHARS],
+        "user_id": request["user_id"][:MAX_ECHO_CHARS],
+        "scenario": request["scenario"][:MAX_ECHO_CHARS],
+        "requested_at": request["requested_at"],
+        "served_at": served_at,
+        "model_version": 0,
+        "policy": "",
+        "trigger": "request",
+        "applied_offset": -1,
+        "items": [],
+        "considered": [],
+        "features": b"",
+        "feature_names": [],
+        "contract": "",
+        "refusal": {"reason": error.reason, "field": error.field or "", "detail": error.detail},
+        "history": _NO_HISTORY,
+    }
+
+
+def raise_refusal(recommendations: Mapping[str, Any]) -> None:
+    """Raises the PoisonError that a decoded `recommendations` record states, where it is a refusal."""
+    refusal = recommendations["refusal"]
+    if refusal is not None:
+        raise PoisonError(refusal["reason"], refusal["detail"], refusal["field"] or None)
