@@ -94,7 +94,7 @@ def test_it_works_by_keyboard_and_tells_a_screen_reader(page: Page, gateway: Ser
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text(f"Click: {first}")
     expect(page.locator("#feed .title").first).to_be_focused()
-    page.get_by_role("group", name=f"What to do with {feed(page)[0]}").get_by_role("button", name="Rate 5").press(" ")
+    page.get_by_role("group", name=f"Actions on {feed(page)[0]}").get_by_role("button", name="Rate 5").press(" ")
     expect(page.get_by_role("status")).to_contain_text("Rate 5: ")
 
 

@@ -1,16 +1,16 @@
-// The console: pick a scenario and a user, act, and watch the list change. No build step, no dependencies.
+// The console: choose a scenario and a user, act, and watch the recommendations change. No build step, no dependencies.
 
 const LIMIT = 10;
-const PAST = { video: "watched", music: "played", shop: "looked at", search: "opened" };
+const PAST = { video: "watched", music: "played", shop: "viewed", search: "opened" };
 const REASONS = {
   taste: "Matches your taste", trending: "Trending now", popular: "Popular here", new: "New",
   query: "Matches your search", exploration: "Something different, to learn what you like",
 };
 const CHARTS = [
-  { name: "Chosen among the first 10", value: (point) => point.hit_rate[state.scenario], show: (x) => `${(100 * x).toFixed(1)} %` },
+  { name: "Hit rate of the first 10", value: (point) => point.hit_rate[state.scenario], show: (x) => `${(100 * x).toFixed(1)} %` },
   { name: "Action to release", value: (point) => point.fresh_sec, show: (x) => `${x.toFixed(2)} s` },
   { name: "Events", value: (point) => point.events_per_sec, show: (x) => `${x.toFixed(0)} / s` },
-  { name: "Lists", value: (point) => point.lists_per_sec, show: (x) => `${x.toFixed(0)} / s` },
+  { name: "Slates", value: (point) => point.lists_per_sec, show: (x) => `${x.toFixed(0)} / s` },
   { name: "Releases", value: (point) => point.releases, show: (_, points) => `${total(points.slice(-60))} / min` },
 ];
 
@@ -39,7 +39,7 @@ async function start() {
   await meet();
 }
 
-/** Not let in: ask for a key and keep it in a cookie, which event streams can carry too. */
+/** Access denied: ask for a key and keep it in a cookie, which event streams can carry too. */
 async function refused(answer) {
   const { detail } = await answer.json();
   if (answer.status !== 401) { say(detail); setTimeout(() => location.reload(), 2000); return; }
@@ -53,7 +53,7 @@ function guest() {
   return `guest-${Math.random().toString(36).slice(2, 8)}`;
 }
 
-/** Another user or scenario: nothing of the last one is shown. */
+/** Switch to another user or scenario, and clear what belongs to the previous one. */
 async function meet() {
   Object.assign(state, { scenario: $("scenario").value, user: $("user").value.trim(), query: "", offset: null });
   state.places.clear();
@@ -72,10 +72,10 @@ async function search() {
   state.query = $("query").value.trim();
   state.places.clear();
   if (state.query) await publish([{ action: "search", query: state.query }]);
-  await show(state.query ? `Found for “${state.query}”` : `Feed of ${state.user}`);
+  await show(state.query ? `Results for “${state.query}”` : `Feed of ${state.user}`);
 }
 
-/** Ask for a list that knows the last event, show it, and say that it was seen. */
+/** Request recommendations that include the last event, show them, and publish their impression. */
 async function show(said) {
   const asked = new URLSearchParams({ scenario: state.scenario, limit: LIMIT });
   if (state.query) asked.set("query", state.query);
@@ -87,7 +87,7 @@ async function show(said) {
   state.request = list.request_id;
   showVersion(list.model_version);
   draw(list.items);
-  say(list.items.length ? said : "Nothing to recommend yet. Publish items, or say: make replay");
+  say(list.items.length ? said : "Nothing to recommend yet. Publish items, or run: make replay");
   if (list.items.length) await publish([{ action: "impression", request_id: list.request_id }]);
 }
 
@@ -96,7 +96,7 @@ function say(text) {
 }
 
 function showVersion(version) {
-  $("model").textContent = version ? `model ${version}` : "counts alone";
+  $("model").textContent = version ? `model ${version}` : "no model yet";
   if (version !== state.version && state.version >= 0) {
     $("model").classList.remove("tick");
     requestAnimationFrame(() => $("model").classList.add("tick"));
@@ -146,9 +146,9 @@ function line(item, place, former) {
   part("why").textContent = why(item);
   part("source").textContent = item.source;
   part("score").textContent = item.score.toFixed(2);
-  part("score").title = "Score that the list is ordered by";
+  part("score").title = "Ranking score";
   moved(part("move"), place, former);
-  part("actions").setAttribute("aria-label", `What to do with ${titleOf(item.item_id)}`);
+  part("actions").setAttribute("aria-label", `Actions on ${titleOf(item.item_id)}`);
   for (const action of chosen().actions) part("actions").append(button(item, place, action));
   return made;
 }
@@ -191,10 +191,10 @@ async function act(item, place, action, value = null) {
   done.textContent = `${words(action)}${value === null ? "" : ` ${value}`}: ${titleOf(item.item_id)}`;
   $("history").prepend(done);
   const event = { action, item_id: item.item_id, value, request_id: state.request, position: place };
-  if (await publish([event])) await show(`The list knows that you did: ${done.textContent}`);
+  if (await publish([event])) await show(`Updated after “${done.textContent}”`);
 }
 
-/** Publish what the user did; the next list has to know it. */
+/** Publish what the user did, and remember its offset: the next recommendations must include it. */
 async function publish(events) {
   const body = events.map((event) => ({ user_id: state.user, scenario: state.scenario, ...event }));
   const answer = await fetch("/v1/events", {
@@ -221,7 +221,7 @@ function drawCharts() {
     const figure = document.querySelector(`[data-chart="${name}"]`);
     const values = points.map((point) => value(point) ?? null);
     const known = values.filter((one) => one !== null);
-    if (!known.length) { figure.querySelector(".now").textContent = "nothing yet"; continue; }
+    if (!known.length) { figure.querySelector(".now").textContent = "no data yet"; continue; }
     const most = Math.max(...known, 1e-9);
     const wide = Math.max(points.length, 60) - 1;
     const at = (one, place) => `${(300 * (1 - (points.length - 1 - place) / wide)).toFixed(1)},${(46 - (44 * one) / most).toFixed(1)}`;
@@ -232,7 +232,7 @@ function drawCharts() {
   if (points.length) announceVersion(points.at(-1).version);
 }
 
-/** A release ticks the badge, whether or not a list was asked for. */
+/** A new release highlights the badge, even without a new request. */
 function announceVersion(version) {
   if (version > state.version && state.version >= 0) showVersion(version);
 }
