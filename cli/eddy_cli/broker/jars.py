@@ -23,9 +23,14 @@ LOCK = Path(__file__).with_name("kafka.lock")
 _DOWNLOADS_AT_ONCE = 8
 
 
+def kafka_folder() -> Path:
+    """Where the jars are once they were downloaded."""
+    return DOWNLOADS / f"kafka-{KAFKA_VERSION}"
+
+
 def kafka_jars() -> Path:
     """The folder that holds exactly the jars of kafka.lock. Raises FatalError when they cannot be had."""
-    folder = DOWNLOADS / f"kafka-{KAFKA_VERSION}"
+    folder = kafka_folder()
     wanted = locked_jars()
     if folder.is_dir() and {path.name for path in folder.glob("*.jar")} == set(wanted):
         return folder

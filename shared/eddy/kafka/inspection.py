@@ -1,0 +1,96 @@
+"""What a broker says about itself: its topics with their settings, and its clock."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, NoError, for_code
+
+from eddy.errors import FatalError
+from eddy.kafka.connection import Connection
+
+PROBE_RETENTION_MS = 60_000
+PROBES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as the broker has it: number of partitions, and every setting, whether its own or the broker's default."""
+
+    partitions: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ClockProbe:
+    """This machine's clock beside the broker's. The broker took its time somewhere within the round trip.
+
+    `skew_ms` is how far this clock is ahead of the broker's (negative: behind), 0 where the round trip explains it.
+    """
+
+    skew_ms: float
+    round_trip_ms: float
+
+
+async def topic_states(connection: Connection, names: Iterable[str]) -> dict[str, TopicState]:
+    """Those of the topics `names` (as Kafka names them) that exist. Raises FatalError where no broker answers, or refuses to."""
+    async with connection.admin() as client:
+        existing = sorted(set(names) & set(await client.list_topics()))
+        if not existing:
+            return {}
+        described = {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics(existing)}
+        answers = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in existing])
+    configs: dict[str, Mapping[str, str]] = {}
+    for answer in answers:
+        for code, message, _, name, entries in answer.resources:
+            if for_code(code) is not NoError:
+                raise FatalError(f"{connection.servers} does not show the settings of {name}: {message}")
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    return {name: TopicState(described[name], configs[name]) for name in existing}
+
+
+async def probe_clock(connection: Connection, prefix: str) -> ClockProbe:
+    """Compare clocks by the append time of records.
+
+    Kafka has no request for the time. So a topic of its own below `prefix`, with one partition and LogAppendTime, gets a few empty
+    records and is deleted again; the shortest round trip counts. Raises FatalError where the login may not do that.
+    """
+    topic = f"{prefix}eddy-doctor-{uuid.uuid4().hex[:8]}"
+    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(PROBE_RETENTION_MS)}
+    async with connection.admin() as client:
+        (created,) = (await client.create_topics([NewTopic(topic, 1, -1, topic_configs=config)])).topic_errors
+        if for_code(created[1]) is not NoError:
+            raise FatalError(
+                f"cannot create a topic to compare clocks with: {created[2] or for_code(created[1]).__name__}"
+            )
+        try:
+            probes = await _probes(connection, topic)
+        finally:
+            await client.delete_topics([topic])
+    return min(probes, key=lambda probe: probe.round_trip_ms)
+
+
+async def _probes(connection: Connection, topic: str) -> list[ClockProbe]:
+    producer = AIOKafkaProducer(**connection.options, acks="all", linger_ms=0)
+    await connection.start(producer)
+    try:
+        await producer.send_and_wait(topic, b"")  # metadata and connection are there after the first one
+        return [await _probe(producer, topic) for _ in range(PROBES)]
+    except KafkaError as error:
+        raise FatalError(f"cannot write to a topic to compare clocks with: {error}") from error
+    finally:
+        await asyncio.wait_for(producer.stop(), 10)
+
+
+async def _probe(producer: AIOKafkaProducer, topic: str) -> ClockProbe:
+    before = time.time() * 1000
+    appended = (await producer.send_and_wait(topic, b"")).timestamp
+    after = time.time() * 1000
+    # The broker's stamp is in whole milliseconds, rounded down.
+    skew = before - (appended + 1) if appended + 1 < before else min(after - appended, 0.0)
+    return ClockProbe(skew, after - before)

@@ -1,0 +1,133 @@
+"""`eddy doctor` and `eddy topics` on a real broker: fresh, right, and with a wrong policy."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from eddy.contract.topics import USER_EVENTS, USER_FEATURES, topics
+from eddy.kafka.connection import Connection
+from eddy.kafka.inspection import TopicState, probe_clock
+from eddy.settings import Settings
+from eddy_cli.doctor import kafka as doctor_kafka
+from eddy_cli.doctor.finding import Verdict
+from eddy_cli.topics.check import problems
+from tests.cli.processes import Command, command
+
+
+@pytest.fixture
+def environment(kafka: str, topic_prefix: str) -> dict[str, str]:
+    return {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka, "EDDY_TOPIC_PREFIX": topic_prefix}
+
+
+@contextmanager
+def eddy(environment: dict[str, str], *arguments: str) -> Iterator[Command]:
+    with command(["-m", "eddy_cli", *arguments], environment) as running:
+        yield running
+
+
+def line(output: str, name: str) -> str:
+    (found,) = [one for one in output.splitlines() if one.split()[1:2] == [name]]
+    return found
+
+
+def test_a_fresh_kafka_lacks_topics_until_they_are_created(environment: dict[str, str]) -> None:
+    with eddy(environment, "doctor") as doctor:
+        assert doctor.finish(60) == 1
+        assert line(doctor.output, "topics").startswith(f"wrong  topics     {len(topics())} missing")
+        assert "`eddy topics create`" in line(doctor.output, "topics")
+        assert line(doctor.output, "kafka").startswith("ok")
+    with eddy(environment, "topics", "create") as create:
+        assert create.finish(60) == 0
+    with eddy(environment, "topics", "check") as check:
+        assert check.finish(60) == 0, check.output
+        assert f"all {len(topics())} topics" in check.output
+    with eddy(environment, "doctor") as doctor:
+        assert doctor.finish(60) == 0, doctor.output
+        assert line(doctor.output, "topics").startswith("ok")
+        assert line(doctor.output, "clock").startswith("ok     clock      within ")
+        assert "Traceback" not in doctor.output
+
+
+async def created_wrong(servers: str, prefix: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        config = {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
+        wrong = NewTopic(prefix + USER_EVENTS, 4, 1, topic_configs={**config, "max.message.bytes": str(10**7)})
+        await admin.create_topics([wrong])
+    finally:
+        await admin.close()
+
+
+def test_a_topic_with_a_wrong_policy_is_named_with_its_remedy(
+    kafka: str, topic_prefix: str, environment: dict[str, str]
+) -> None:
+    asyncio.run(created_wrong(kafka, topic_prefix))
+    with eddy(environment, "topics", "create") as create:
+        assert create.finish(60) == 0
+    name = topic_prefix + USER_EVENTS
+    with eddy(environment, "topics", "check") as check:
+        assert check.finish(60) == 1
+        assert check.output.splitlines() == [
+            f"{name}: cleanup.policy is compact instead of delete. kafka-configs.sh --bootstrap-server {kafka} "
+            f"--alter --topic {name} --add-config cleanup.policy=delete"
+        ]
+    with eddy(environment, "doctor") as doctor:
+        assert doctor.finish(60) == 1
+        assert line(doctor.output, "topics") == (
+            f"wrong  topics     not as they must be: {name}. `eddy topics check` says what to do about each"
+        )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, None),
+        ({"retention.ms": "1"}, "retention.ms is 1 instead of 2592000000"),
+        ({"retention.ms": "9999999999"}, None),
+        ({"max.message.bytes": "1048588"}, "max.message.bytes is 1048588 instead of 4194304"),
+        ({"message.timestamp.type": "CreateTime"}, "message.timestamp.type is CreateTime instead of LogAppendTime"),
+    ],
+)
+def test_longer_is_right_and_shorter_is_wrong(changed: dict[str, str], said: str | None) -> None:
+    bus = SimpleNamespace(full_name=lambda name: name, partitions=4, servers="k:9092")
+    states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
+    states[USER_EVENTS] = TopicState(4, {**states[USER_EVENTS].config, **changed})
+    assert [problem.what for problem in problems(states, bus)] == ([said] if said else [])  # type: ignore[arg-type]  # names alone
+
+
+def test_other_partitions_are_wrong() -> None:
+    bus = SimpleNamespace(full_name=lambda name: name, partitions=4, servers="k:9092")
+    states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
+    states[USER_FEATURES] = TopicState(1, states[USER_FEATURES].config)
+    (problem,) = problems(states, bus)  # type: ignore[arg-type]  # names alone
+    assert (problem.topic, problem.what) == (USER_FEATURES, "1 partitions instead of 4")
+
+
+async def test_the_clock_of_a_broker_on_this_machine_is_the_same(kafka: str, topic_prefix: str) -> None:
+    probe = await probe_clock(Connection(Settings(kafka_bootstrap_servers=kafka)), topic_prefix)
+    assert abs(probe.skew_ms) < 5
+    assert probe.round_trip_ms > 0
+
+
+def test_a_clock_that_runs_ahead_is_wrong(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eddy.kafka.inspection.time", SimpleNamespace(time=lambda: time.time() + 5))
+    settings = Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix)
+    finding = list(doctor_kafka.examine(settings))[-1]
+    assert finding.verdict is Verdict.WRONG
+    assert finding.seen == "5.0 s ahead of the broker's"
+
+
+def test_without_a_kafka_doctor_says_so(tmp_path: Path) -> None:
+    with eddy({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "doctor") as doctor:
+        assert doctor.finish(60) == 1
+        assert line(doctor.output, "kafka").startswith("wrong  kafka      no answer from 127.0.0.1:1. no Kafka at")
+    with eddy({"EDDY_SCORER_HTP_PORT": "1"}, "doctor") as doctor:
+        assert doctor.finish(60) == 1
+        assert line(doctor.output, "settings").startswith("wrong  settings   unknown setting EDDY_SCORER_HTP_PORT")
