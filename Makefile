@@ -2,7 +2,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-UV := uv==0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -28,7 +27,7 @@ WAIT ?= --wait
 WITH_ENV = eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env)";
 SERVICE ?=
 
-.PHONY: help install demo evaluate up down reset ps logs replay run broker data test test-unit lint format typecheck boards docs bench lock clean distclean
+.PHONY: help install demo evaluate up down reset ps logs replay run broker data test test-unit lint format typecheck boards docs bench lock wheels version sbom audit clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,21 +35,13 @@ help: ## List the commands
 install: $(INSTALLED) ## Create the virtual environment and install pinned dependencies (the other commands run it first)
 
 PACKAGES := shared services/gateway services/features services/scorer services/joiner services/trainer cli lab
-# Where PyTorch's small CPU build is. Where it cannot be reached, or TORCH=cuda asks for it, the usual build comes with its CUDA libraries.
+# cpu: PyTorch's small build; cuda: the usual one. Empty: cpu where its index can be reached.
+TORCH ?=
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
-TORCH ?= $(shell curl --silent --fail --head --max-time 5 $(TORCH_INDEX)/torch/ >/dev/null 2>&1 && echo cpu || echo cuda)
+ADVISORIES := https://pypi.org/pypi
 
-$(INSTALLED): pyproject.toml $(wildcard requirements/*.txt) $(addsuffix /pyproject.toml,$(PACKAGES))
-	@test -n "$(PYTHON)" || { echo "Eddy needs Python 3.11 or later: install it, or say make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Eddy needs Python 3.11 or later, $(PYTHON) is not: say make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "Installing into $(VENV) with $$($(PYTHON) --version) and PyTorch's $(TORCH) build ..."
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
-		{ rm -rf $(VENV); echo "cannot make $(VENV): install your system's python3-venv package, or free some disk space" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) && \
-		VIRTUAL_ENV=$(VENV) PATH=$(CURDIR)/$(BIN):$$PATH requirements/install.sh $(TORCH) requirements/base.txt && \
-		$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(addprefix --editable ,$(PACKAGES)) || \
-		{ echo "cannot install the dependencies: check the network and the disk space, then try again" >&2; exit 1; }
+$(INSTALLED): pyproject.toml requirements/install.sh $(wildcard requirements/*.txt) $(addsuffix /pyproject.toml,$(PACKAGES))
+	@PYTHON="$(PYTHON)" VENV=$(VENV) TORCH=$(TORCH) TORCH_INDEX=$(TORCH_INDEX) sh requirements/install.sh $(PACKAGES)
 	@touch $@
 
 demo: $(INSTALLED) ## Replay MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
@@ -132,8 +123,26 @@ bench: $(INSTALLED) ## Run speed benchmarks, compared with references: BENCH="sc
 lock: $(INSTALLED) ## Pin all dependencies by version and hash: UPGRADE=1 takes the newest versions
 	@UPGRADE=$(UPGRADE) sh requirements/lock.sh $(BIN)/uv
 
-clean: ## Delete reports, state and caches
-	@rm -rf reports .state .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+wheels: $(INSTALLED) ## Build the wheels of all packages into dist/
+	@rm -rf dist
+	@for package in $(PACKAGES); do $(BIN)/uv build --quiet --wheel --no-build-isolation --out-dir dist $$package || exit 1; done
+	@ls dist/*.whl
+
+version: ## Set the version of all packages: VERSION=0.2.0
+	@echo "$(VERSION)" | grep -Eq '^[0-9]+\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+)?$$' || { echo "say which: make version VERSION=0.2.0" >&2; exit 1; }
+	@for file in $(addsuffix /pyproject.toml,$(PACKAGES)); do \
+		sed -E 's/^version = ".*"/version = "$(VERSION)"/; s/"(eddy-[a-z]+(\[[a-z]+\])?)==[^"]*"/"\1==$(VERSION)"/' $$file >$$file.new && mv $$file.new $$file || exit 1; done
+	@echo "All packages are $(VERSION) now; give CHANGELOG.md a section for it"
+
+sbom: $(INSTALLED) ## Write sbom.json: all that is installed, with licences (CycloneDX)
+	@$(BIN)/cyclonedx-py environment --output-reproducible --spec-version 1.6 --output-format JSON --output-file sbom.json $(BIN)/python
+	@echo "written: sbom.json"
+
+audit: $(INSTALLED) ## Compare the pinned dependencies with known vulnerabilities
+	@ADVISORIES=$(ADVISORIES) sh requirements/audit.sh $(BIN)
+
+clean: ## Delete reports, wheels, state and caches
+	@rm -rf reports dist sbom.json .state .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## Delete the virtual environment and the data sets too

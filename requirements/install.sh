@@ -1,15 +1,47 @@
 #!/bin/sh
-# Installs the pinned dependencies, each checked against its hash: install.sh cpu|cuda FILE... into the active virtual environment.
-# The CPU build of torch has no hash here, since it comes from PyTorch's own index; its version is the pinned one.
+# Makes the virtual environment and installs what is pinned, each file checked against its hash: `make install`.
+#
+#   PYTHON=python3 VENV=.venv TORCH=cpu|cuda TORCH_INDEX=... requirements/install.sh PACKAGE...     the packages are installed editable
+#
+# TORCH: PyTorch's small CPU build has no hash here, since it comes from PyTorch's own index; its version is the pinned one. Without TORCH,
+# it is taken where that index (TORCH_INDEX) can be reached, else the usual build, which comes with its CUDA libraries.
 set -eu
-build=$1
-shift
-here=$(dirname "$0")
-for file; do set -- "$@" --requirements "$file"; shift; done
-case $build in
-cpu)
-    uv pip install --quiet --compile-bytecode --torch-backend cpu "$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' "$here/torch.txt")"
-    uv pip install --compile-bytecode --require-hashes --no-deps "$@"
-    ;;
-*) uv pip install --compile-bytecode --require-hashes "$@" --requirements "$here/torch.txt" ;;
-esac
+cd "$(dirname "$0")/.."
+started=$(date +%s)
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+one() { # the lines of one package in base.txt
+    awk -v name="$1" '/^[a-z]/ { keep = index($0, name "==") == 1 } keep' requirements/base.txt
+}
+
+test -n "${PYTHON:-}" || fail "Eddy needs Python 3.11 or later: install it, or say make PYTHON=/path/to/python"
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "Eddy needs Python 3.11 or later, $PYTHON is not: say make PYTHON=/path/to/python"
+test -x "$VENV/bin/pip" || "$PYTHON" -m venv --clear "$VENV" || {
+    rm -rf "$VENV"
+    fail "cannot make $VENV: install your system's python3-venv package, or free some disk space"
+}
+export VIRTUAL_ENV="$PWD/$VENV" PATH="$PWD/$VENV/bin:$PATH"
+
+test -n "${TORCH:-}" || TORCH=$(python -c "import urllib.request as r; r.urlopen(r.Request('$TORCH_INDEX/torch/', method='HEAD'), timeout=5)" 2>/dev/null && echo cpu || echo cuda)
+count=$(grep -c '^[a-z]' requirements/base.txt)
+echo "Installing Eddy into $VENV ($(python --version), PyTorch's $TORCH build) and some $count dependencies, pinned by hash ..."
+
+sorry="cannot install the dependencies: check the network and the disk space, then try again"
+one uv >"$VENV/uv.txt"
+python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$VENV/uv.txt" || fail "$sorry"
+quietly() {
+    uv pip install --quiet --no-deps "$@" || fail "$sorry"
+}
+if test "$TORCH" = cpu; then
+    quietly --torch-backend cpu "$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/torch.txt)"
+    quietly --compile-bytecode --require-hashes --requirements requirements/base.txt
+else
+    quietly --compile-bytecode --require-hashes --requirements requirements/base.txt --requirements requirements/torch.txt
+fi
+for package; do set -- "$@" --editable "$package"; shift; done
+quietly --no-build-isolation "$@"
+echo "Installed in $(($(date +%s) - started)) s: $(du -sh "$VENV" | cut -f1) in $VENV. Try \`make demo\`; $VENV/bin/eddy doctor looks at this machine."

@@ -111,7 +111,7 @@ def test_other_partitions_are_wrong() -> None:
 
 
 async def test_the_clock_of_a_broker_on_this_machine_is_the_same(kafka: str, topic_prefix: str) -> None:
-    probe = await probe_clock(Connection(Settings(kafka_bootstrap_servers=kafka)), topic_prefix)
+    probe = await probe_clock(Connection(Settings(kafka_bootstrap_servers=kafka)), topic_prefix, 1)
     assert abs(probe.skew_ms) < 5
     assert probe.round_trip_ms > 0
 

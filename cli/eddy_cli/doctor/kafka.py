@@ -57,8 +57,9 @@ def _topics(settings: Settings) -> Finding:
 
 
 def _clock(settings: Settings) -> Finding:
+    probing = probe_clock(Connection(settings), settings.topic_prefix, settings.topic_replication)
     try:
-        probe = asyncio.run(_within(probe_clock(Connection(settings), settings.topic_prefix)))
+        probe = asyncio.run(_within(probing))
     except FatalError as error:
         return note("clock", f"not compared: {error}")
     if abs(probe.skew_ms) > MAX_SKEW_MS:

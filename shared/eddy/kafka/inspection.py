@@ -54,7 +54,7 @@ async def topic_states(connection: Connection, names: Iterable[str]) -> dict[str
     return {name: TopicState(described[name], configs[name]) for name in existing}
 
 
-async def probe_clock(connection: Connection, prefix: str) -> ClockProbe:
+async def probe_clock(connection: Connection, prefix: str, replication: int) -> ClockProbe:
     """Compare clocks by the append time of records.
 
     Kafka has no request for the time. So a topic of its own below `prefix`, with one partition and LogAppendTime, gets a few empty
@@ -63,7 +63,7 @@ async def probe_clock(connection: Connection, prefix: str) -> ClockProbe:
     topic = f"{prefix}eddy-doctor-{uuid.uuid4().hex[:8]}"
     config = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(PROBE_RETENTION_MS)}
     async with connection.admin() as client:
-        (created,) = (await client.create_topics([NewTopic(topic, 1, -1, topic_configs=config)])).topic_errors
+        (created,) = (await client.create_topics([NewTopic(topic, 1, replication, topic_configs=config)])).topic_errors
         if for_code(created[1]) is not NoError:
             raise FatalError(
                 f"cannot create a topic to compare clocks with: {created[2] or for_code(created[1]).__name__}"
