@@ -11,7 +11,7 @@ RUN python -m venv /venv && /venv/bin/pip install --quiet uv==0.13.9
 RUN test -n "$SERVICE" || { echo "say which service: --build-arg SERVICE=scorer" >&2; exit 1; }
 COPY requirements ./requirements
 COPY schemas ./schemas
-COPY scenarios.yaml ./
+COPY scenarios.yaml LICENSE ./
 COPY shared ./shared
 COPY services/${SERVICE} ./services/${SERVICE}
 # The service's own dependencies alone, at the pinned versions and checked against their hashes (torch's CPU build has none here).

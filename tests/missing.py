@@ -2,13 +2,13 @@
 
 import shutil
 
-from tests.browser import NAMES
+from eddy_cli.doctor.machine import BROWSERS
 
 
 def what_is_missing() -> list[str]:
     """A line for each; said before the first test runs."""
     lines = []
-    if not any(map(shutil.which, NAMES)):
+    if not any(map(shutil.which, BROWSERS)):
         lines.append("no Chromium: the tests of the console are skipped (apt-get install chromium)")
     if not shutil.which("promtool") and not shutil.which("apt-get"):
         lines.append("no promtool and no apt-get to fetch it: the tests of boards and alerts fail (install prometheus)")

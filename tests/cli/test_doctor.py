@@ -10,14 +10,15 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from eddy.contract.topics import USER_EVENTS, USER_FEATURES, topics
+from eddy.contract.topics import USER_EVENTS, topics
 from eddy.kafka.connection import Connection
-from eddy.kafka.inspection import TopicState, probe_clock
+from eddy.kafka.inspection import probe_clock
 from eddy.settings import Settings
 from eddy_cli.doctor import kafka as doctor_kafka
 from eddy_cli.doctor.finding import Verdict
-from eddy_cli.topics.check import problems
 from tests.cli.processes import Command, command
+
+pytestmark = pytest.mark.broker
 
 
 @pytest.fixture
@@ -83,31 +84,6 @@ def test_a_topic_with_a_wrong_policy_is_named_with_its_remedy(
         assert line(doctor.output, "topics") == (
             f"wrong  topics     not as they must be: {name}. `eddy topics check` says what to do about each"
         )
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({}, None),
-        ({"retention.ms": "1"}, "retention.ms is 1 instead of 2592000000"),
-        ({"retention.ms": "9999999999"}, None),
-        ({"max.message.bytes": "1048588"}, "max.message.bytes is 1048588 instead of 4194304"),
-        ({"message.timestamp.type": "CreateTime"}, "message.timestamp.type is CreateTime instead of LogAppendTime"),
-    ],
-)
-def test_longer_is_right_and_shorter_is_wrong(changed: dict[str, str], said: str | None) -> None:
-    bus = SimpleNamespace(full_name=lambda name: name, partitions=4, servers="k:9092")
-    states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
-    states[USER_EVENTS] = TopicState(4, {**states[USER_EVENTS].config, **changed})
-    assert [problem.what for problem in problems(states, bus)] == ([said] if said else [])  # type: ignore[arg-type]  # names alone
-
-
-def test_other_partitions_are_wrong() -> None:
-    bus = SimpleNamespace(full_name=lambda name: name, partitions=4, servers="k:9092")
-    states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
-    states[USER_FEATURES] = TopicState(1, states[USER_FEATURES].config)
-    (problem,) = problems(states, bus)  # type: ignore[arg-type]  # names alone
-    assert (problem.topic, problem.what) == (USER_FEATURES, "1 partitions instead of 4")
 
 
 async def test_the_clock_of_a_broker_on_this_machine_is_the_same(kafka: str, topic_prefix: str) -> None:

@@ -2,32 +2,24 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import sysconfig
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 import eddy
 from eddy.contract.codec import Codec
 from eddy.paths import REPO_ROOT
+from tests.cli.test_packages import FOLDERS
 from tests.poll import poll_until_sync
 
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(480)]
 
-FOLDERS = (
-    "shared",
-    *(f"services/{name}" for name in ("gateway", "features", "scorer", "joiner", "trainer")),
-    "cli",
-    "lab",
-)
 EVENT = {
     "event_id": "e1",
     "user_id": "u1",
@@ -36,28 +28,6 @@ EVENT = {
     "item_id": "i1",
     "occurred_at": 1_700_000_000_000,
 }
-
-
-def project(folder: str) -> dict[str, object]:
-    return dict(tomllib.loads((REPO_ROOT / folder / "pyproject.toml").read_text())["project"])
-
-
-def test_all_packages_have_one_version_and_ask_for_it_of_each_other() -> None:
-    versions = {folder: project(folder)["version"] for folder in FOLDERS}
-    assert set(versions.values()) == {eddy.__version__}
-    asked = [Requirement(str(line)) for folder in FOLDERS for line in project(folder)["dependencies"]]  # type: ignore[attr-defined]  # a list of strings
-    own = [one for one in asked if one.name.startswith("eddy-")]
-    assert own
-    assert {str(one.specifier) for one in own} == {f"=={eddy.__version__}"}
-
-
-def test_every_package_is_in_make_install_and_in_the_lock() -> None:
-    makefile, lock = (REPO_ROOT / "Makefile").read_text(), (REPO_ROOT / "requirements" / "lock.sh").read_text()
-    listed = re.search(r"^PACKAGES := (.*)$", makefile, re.MULTILINE)
-    assert listed
-    assert tuple(listed[1].split()) == FOLDERS
-    for folder in FOLDERS:
-        assert str(project(folder)["name"]).removeprefix("eddy-") in lock
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""The packages of the workspace: one version, each known to everything that lists them, and what the Dockerfile copies."""
+
+import re
+import tomllib
+from typing import Any
+
+from packaging.requirements import Requirement
+
+import eddy
+from eddy.paths import REPO_ROOT
+
+FOLDERS = (
+    "shared",
+    *(f"services/{name}" for name in ("gateway", "features", "scorer", "joiner", "trainer")),
+    "cli",
+    "lab",
+)
+
+
+def project(folder: str) -> dict[str, Any]:
+    return dict(tomllib.loads((REPO_ROOT / folder / "pyproject.toml").read_text())["project"])
+
+
+def test_all_packages_have_one_version_and_ask_for_it_of_each_other() -> None:
+    versions = {folder: project(folder)["version"] for folder in FOLDERS}
+    assert set(versions.values()) == {eddy.__version__}
+    asked = [Requirement(line) for folder in FOLDERS for line in project(folder)["dependencies"]]
+    own = [one for one in asked if one.name.startswith("eddy-")]
+    assert own
+    assert {str(one.specifier) for one in own} == {f"=={eddy.__version__}"}
+
+
+def test_every_package_is_in_make_install_and_in_the_lock() -> None:
+    makefile, lock = (REPO_ROOT / "Makefile").read_text(), (REPO_ROOT / "requirements" / "lock.sh").read_text()
+    listed = re.search(r"^PACKAGES := (.*)$", makefile, re.MULTILINE)
+    assert listed
+    assert tuple(listed[1].split()) == FOLDERS
+    for folder in FOLDERS:
+        assert project(folder)["name"].removeprefix("eddy-") in lock
+
+
+def test_the_dockerfile_copies_what_exists_and_what_dockerignore_lets_in() -> None:
+    dockerfile, ignored = (REPO_ROOT / "Dockerfile").read_text(), (REPO_ROOT / ".dockerignore").read_text().splitlines()
+    copied = [
+        source for line in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE) for source in line.split()
+    ]
+    assert "services/${SERVICE}" in copied
+    for source in copied:
+        for service in ("gateway", "features", "scorer", "joiner", "trainer"):
+            assert (REPO_ROOT / source.replace("${SERVICE}", service)).exists(), source
+        assert f"!{source.split('/')[0]}" in ignored, source
+
+
+def test_links_out_of_a_package_are_copied_into_the_image_too() -> None:
+    """A package's schemas, scenarios and licence are links into the top of the repository."""
+    dockerfile = (REPO_ROOT / "Dockerfile").read_text()
+    links = {
+        entry.resolve().relative_to(REPO_ROOT)
+        for folder in FOLDERS
+        for entry in (REPO_ROOT / folder).rglob("*")
+        if entry.is_symlink()
+    }
+    assert {str(link) for link in links} == {"LICENSE", "scenarios.yaml", "schemas"}
+    for link in links:
+        assert re.search(rf"^COPY (.* )?{link} ", dockerfile, re.MULTILINE), link

@@ -1,0 +1,71 @@
+"""What is wrong with a topic, and who may do what with it."""
+
+import pytest
+
+from eddy.contract.topics import USER_EVENTS, USER_FEATURES, topics
+from eddy.kafka.bus import Bus
+from eddy.kafka.inspection import TopicState
+from eddy.settings import Settings, load
+from eddy_cli.services import SERVICES
+from eddy_cli.topics.acls import Acl, acls
+from eddy_cli.topics.check import problems
+
+BUS = Bus(Settings(kafka_bootstrap_servers="k:9092"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, None),
+        ({"retention.ms": "1"}, "retention.ms is 1 instead of 2592000000"),
+        ({"retention.ms": "9999999999"}, None),
+        ({"max.message.bytes": "1048588"}, "max.message.bytes is 1048588 instead of 4194304"),
+        ({"message.timestamp.type": "CreateTime"}, "message.timestamp.type is CreateTime instead of LogAppendTime"),
+    ],
+)
+def test_longer_is_right_and_shorter_is_wrong(changed: dict[str, str], said: str | None) -> None:
+    states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
+    states[USER_EVENTS] = TopicState(4, {**states[USER_EVENTS].config, **changed})
+    assert [problem.what for problem in problems(states, BUS)] == ([said] if said else [])
+
+
+def test_other_partitions_are_wrong() -> None:
+    states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
+    states[USER_FEATURES] = TopicState(1, states[USER_FEATURES].config)
+    (problem,) = problems(states, BUS)
+    assert (problem.topic, problem.what) == (USER_FEATURES, "1 partitions instead of 4")
+
+
+def all_acls(**environment: str) -> list[Acl]:
+    return acls({name: load(settings, environment) for name, settings in SERVICES.items()})
+
+
+def test_acls_are_what_topics_yaml_says() -> None:
+    found = [acl for acl in all_acls() if acl.resource_type == "topic"]
+    for topic in topics().values():
+        writers = {acl.principal for acl in found if (acl.name, acl.operation) == (topic.name, "Write")}
+        readers = {acl.principal for acl in found if (acl.name, acl.operation) == (topic.name, "Read")}
+        assert writers == {f"User:eddy-{name}" for name in topic.producers}
+        assert readers == {f"User:eddy-{name}" for name in topic.consumers}
+
+
+def test_acls_of_groups_follow_settings_and_prefix() -> None:
+    found = all_acls(EDDY_TOPIC_PREFIX="a.", EDDY_JOINER_GROUP="labels")
+    groups = {
+        (acl.principal, acl.resource_type, acl.name, acl.pattern) for acl in found if acl.resource_type != "topic"
+    }
+    assert groups == {
+        ("User:eddy-features", "group", "a.features", "literal"),
+        ("User:eddy-scorer", "group", "a.scorer", "literal"),
+        ("User:eddy-joiner", "group", "a.labels", "literal"),
+        ("User:eddy-joiner", "transactional-id", "a.labels-", "prefixed"),
+    }
+    assert all(acl.name.startswith("a.") for acl in found)
+
+
+def test_an_acl_is_a_call_of_kafka_acls() -> None:
+    line = Acl("User:eddy-joiner", "Write", "transactional-id", "joiner-", "prefixed").line("k:9092")
+    assert line == (
+        "kafka-acls.sh --bootstrap-server k:9092 --add --allow-principal 'User:eddy-joiner' --operation Write "
+        "--transactional-id 'joiner-' --resource-pattern-type prefixed"
+    )
