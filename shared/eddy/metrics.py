@@ -76,6 +76,14 @@ SLATES = Counter("eddy_scorer_slates_total", "Slates published.", ["scenario", "
 SLATE_ITEMS = Counter(
     "eddy_scorer_slate_items_total", "Items in published slates, by candidate source.", ["scenario", "source"]
 )
+SOURCE_SECONDS = Histogram(
+    "eddy_scorer_source_seconds", "Duration of one candidate source for one batch.", ["source"], buckets=_LATENCY
+)
+SOURCE_FAILURES = Counter(
+    "eddy_scorer_source_failures_total",
+    "Batches that a candidate source failed for: their slates go without its candidates.",
+    ["source"],
+)
 MODEL_VERSION = Gauge(
     "eddy_scorer_model_version", "Version of the release that serves; 0 is the popularity fallback, with no model yet."
 )

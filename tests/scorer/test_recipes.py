@@ -33,6 +33,59 @@ def id_length(context: FeatureContext) -> F32:
     return np.array([[len(ids[row]) for row in rows] for rows in context.rows.tolist()], np.float32)
 '''
 
+_SOURCE = '''
+"""Items whose id begins with a wanted letter."""
+
+import numpy as np
+
+from eddy_scorer.core.ranking.context import BatchContext
+from eddy_scorer.core.sources.source import MergedSource
+from eddy_scorer.core.state.arrays import I64
+
+
+class InitialSource(MergedSource):
+    """Eligible items that begin with an x, by row."""
+
+    name = "initial"
+
+    def find(self, context: BatchContext, quota: int) -> I64:
+        rows = [row for row, item_id in enumerate(context.knowledge.catalogue.ids) if item_id.startswith("x")]
+        return np.tile(np.array(rows[:quota], np.int64), (len(context.batch), 1))
+'''
+
+_SOURCE_LINE = '    CandidateSource("initial", "begins with x", quota=2, flagged=True),'
+
+_USE_SOURCE = """
+import json
+
+import numpy as np
+from eddy.contract.scenarios import Candidates
+from eddy_cli.reference import _metrics
+from eddy_scorer.core.ranking.recommender import Recommender
+from eddy_scorer.shell.measured_sources import MeasuredSources
+from eddy_scorer.shell.publisher import _count
+from prometheus_client import generate_latest
+from tests.scorer.factories import features_of, item, item_features, recommend, request, scenarios
+
+engine = Recommender(scenarios(), np.random.default_rng(0), watch=MeasuredSources())
+for number in range(90):
+    engine.apply_item_features(item_features(f"m{number}", acted=9.0 + number))
+for name in ("x1", "x2", "x3"):
+    engine.apply_item(item(name, published_at=1))
+(record,) = recommend(engine, request(limit=70))
+_count([record])
+places = {place["item_id"]: place for place in record["items"]}
+print(json.dumps({
+    "source and reason": [[places[name]["source"], places[name]["reason"]] for name in ("x1", "x2")],
+    "quota": sum(place["source"] == "initial" for place in record["items"]),
+    "flag": [features_of(record, name)["from_initial"] for name in ("x1", "m89")],
+    "setting": [Candidates().initial, Candidates(initial=7).initial],
+    "metrics": [line for line in generate_latest().decode().splitlines() if 'source="initial"' in line and "_created" not in line
+                and ("slate_items" in line or "source_seconds_count" in line)],
+    "documented": any("`initial`" in line for line in _metrics()),
+}))
+"""
+
 _USE_FEATURE = """
 import json
 from tests.scorer.factories import features_of, item, recommend, recommender, request
@@ -95,3 +148,30 @@ def test_feature_in_the_contract_alone_is_refused(copy: Copy) -> None:
 def test_feature_in_a_file_alone_is_refused(copy: Copy) -> None:
     (copy.root / CORE / "features/id_length.py").write_text(_FEATURE)
     assert "FEATURES in eddy.contract.model does not list ['id_length']" in copy.run(_USE_FEATURE).stderr
+
+
+def test_source_is_one_file_and_one_line(copy: Copy) -> None:
+    (copy.root / CORE / "sources/initial.py").write_text(_SOURCE)
+    copy.insert(CONTRACT / "sources.py", r"CANDIDATE_SOURCES = \(", _SOURCE_LINE)
+    assert copy.result(_USE_SOURCE) == {
+        "source and reason": [["initial", "begins with x"]] * 2,
+        "quota": 2,
+        "flag": [1.0, 0.0],
+        "setting": [2, 7],
+        "metrics": [
+            'eddy_scorer_slate_items_total{scenario="video",source="initial"} 2.0',
+            'eddy_scorer_source_seconds_count{source="initial"} 1.0',
+        ],
+        "documented": True,
+    }
+
+
+def test_source_in_the_contract_alone_is_refused(copy: Copy) -> None:
+    copy.insert(CONTRACT / "sources.py", r"CANDIDATE_SOURCES = \(", _SOURCE_LINE)
+    assert "no file of eddy_scorer.core.sources defines ['initial']" in copy.run(_USE_SOURCE).stderr
+
+
+def test_source_in_a_file_alone_is_refused(copy: Copy) -> None:
+    (copy.root / CORE / "sources/initial.py").write_text(_SOURCE)
+    expected = "CANDIDATE_SOURCES in eddy.contract.sources does not list ['initial']"
+    assert expected in copy.run(_USE_SOURCE).stderr

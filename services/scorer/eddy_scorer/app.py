@@ -23,6 +23,7 @@ from eddy_scorer.shell.dead_letters import SERVICE, DeadLetters
 from eddy_scorer.shell.follower import Follower
 from eddy_scorer.shell.freshness import Freshness
 from eddy_scorer.shell.intake import Intake
+from eddy_scorer.shell.measured_sources import MeasuredSources
 from eddy_scorer.shell.publisher import Publisher
 from eddy_scorer.shell.request_queue import RequestQueue
 from eddy_scorer.shell.requests_reader import RequestsReader, Tickets
@@ -69,6 +70,7 @@ class Scorer:
             timer=lambda stage: stages(stage).time(),
             approximate_from=settings.scorer_approximate_from,
             texts=TextModel.load(settings.text_model),
+            watch=MeasuredSources(),
         )
         self._knowledge = self.recommender.knowledge
         self._dead_letters = DeadLetters(bus, producer, clock)

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import MethodType
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from weakref import WeakMethod
 
 import structlog
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, create_model, model_validator
 
 from eddy.contract.model import ACTIONS, MAX_SCENARIOS
+from eddy.contract.sources import CANDIDATE_SOURCES
 from eddy.errors import ConfigError
 
 IMPRESSION = "impression"
@@ -69,14 +70,26 @@ class Action(_Frozen):
         return 1.0 if self.value is None else self.value.normalise(value)
 
 
-class Candidates(_Frozen):
-    """How many candidates each source may bring, and how many are considered (ranked and logged) in all."""
+class CandidateCounts(_Frozen):
+    """How many candidates are ranked and logged in all (`considered`)."""
 
     considered: Annotated[int, Field(ge=1, le=500)] = 60
-    encoder: Annotated[int, Field(ge=0, le=500)] = 40
-    covisited: Annotated[int, Field(ge=0, le=500)] = 30
-    trending: Annotated[int, Field(ge=0, le=500)] = 10
-    fresh: Annotated[int, Field(ge=0, le=500)] = 3
+
+    def quota(self, source: str) -> int:
+        """How many candidates the source may bring: all of them for one that has no quota."""
+        return int(getattr(self, source, self.considered))
+
+
+_QUOTAS = {
+    source.name: (Annotated[int, Field(ge=0, le=500)], source.quota)
+    for source in CANDIDATE_SOURCES
+    if source.quota is not None
+}
+if TYPE_CHECKING:
+    Candidates = CandidateCounts
+else:
+    # One field for each source with a quota, from its line in eddy.contract.sources.
+    Candidates = create_model("Candidates", __base__=CandidateCounts, __module__=__name__, **_QUOTAS)
 
 
 class Exploration(_Frozen):

@@ -14,8 +14,9 @@ from eddy_scorer.core.state.users import Histories, User
 class Batch:
     """B requests with what is known of their users.
 
-    `scenarios` [B] are ids, `at` [B] event times in milliseconds, `blocked` [B, N] what must not be in the list (a
-    scratch matrix, valid while the batch runs), `kept` the only rows that the query leaves, where there is one.
+    `scenarios` [B] are ids, `at` [B] event times in milliseconds. `blocked` [B, N] is what must not be in the slate (a scratch matrix,
+    valid while the batch runs), `excluded` [B, S] the same as rows, padded with PADDING_ROW. `kept` has the only rows that the query
+    leaves, where there is one, `pool_sizes` how many items may be in the slate.
     """
 
     requests: Sequence[Request]
@@ -24,6 +25,7 @@ class Batch:
     scenarios: I64
     at: I64
     blocked: Bool
+    excluded: I64
     pool_sizes: list[int]
     kept: list[I64 | None]
 
@@ -31,19 +33,19 @@ class Batch:
         return len(self.requests)
 
     @property
-    def places(self) -> I64:
+    def indices(self) -> I64:
         """0..B-1 as a column, to index matrices [B, N] by rows [B, C]."""
         return np.arange(len(self.requests))[:, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The considered candidates, best-placed source first; all matrices are [B, C].
+    """The candidates of B requests, in merged order; all matrices are [B, C].
 
-    Request b considers the first `counts[b]` columns (`valid`). Row 0 there is an item that nothing but the request names: its id is
+    Request b has the first `counts[b]` columns (`valid`). Row 0 there is an item that nothing but the request names: its id is
     `unknown[b][column]`. `sources` are indices into SOURCES, `filled` marks popular items that no source brought, `brought_by[source]`
-    what each source brought. `draws[b]` are columns in the order in which the random slot takes them; the columns from `merged[b]` on
-    are there for the draw alone; `coins[b]`, uniform in [0, 1), decides whether this list takes them.
+    what each flagged source brought. `draws[b]` are columns in the order in which exploration slots take them; the columns from `merged[b]`
+    on are there for the draw alone; `coins[b]`, uniform in [0, 1), decides whether this slate takes them.
     """
 
     rows: I64
@@ -60,7 +62,10 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What the encoder says of a batch: `users` [B, DIM], `top_rows` [B, TOP_K or more] best first, `top_real` where that is no padding."""
+    """What the encoder answers for a batch: `users` [B, DIM] and `top_rows` [B, TOP_K or more], best first.
+
+    `top_real` is False where a top row is padding.
+    """
 
     users: F32
     top_rows: I64

@@ -1,4 +1,4 @@
-"""What must not be in a list. Each filter names rows to block; which of them a scenario uses stands in scenarios.yaml.
+"""What must not be in a slate. Each filter names rows to block; which of them a scenario uses stands in scenarios.yaml.
 
 The third filter, `unavailable`, is the catalogue's `eligible` matrix: it does not depend on the user.
 """
@@ -39,14 +39,14 @@ class ExcludedFilter:
         self._catalogue = catalogue
 
     def rows(self, request: Request, _: User) -> I32:
-        found = {self._catalogue.find(item_id) for item_id in request.exclude}
-        return np.array(sorted(found - {0}), np.int32) if found else _NONE
+        rows = {self._catalogue.find(item_id) for item_id in request.exclude}
+        return np.array(sorted(rows - {0}), np.int32) if rows else _NONE
 
 
 class QueryFilter:
-    """Rows that a query leaves; all of them without a query, and where nothing is found.
+    """Rows that a query leaves; all of them without a query, and where nothing matches.
 
-    These are the rows that share most of its words, if that is a majority of them and there are enough rows for the list. Where only a
+    These are the rows that share most of its words, if that is a majority of them and there are enough rows for the slate. Where only a
     minority is shared, such as "and" and "the", those most alike in meaning are left, if there are enough; otherwise both kinds.
     """
 
@@ -82,7 +82,7 @@ class QueryFilter:
 
 
 class Blocked:
-    """Scratch matrix [lines, rows] of what is blocked, clean between batches."""
+    """Scratch matrix [B, N] of what is blocked, clean between batches."""
 
     def __init__(self) -> None:
         self._scratch: Bool = np.zeros((1, 256), bool)
@@ -91,23 +91,23 @@ class Blocked:
     def marked(self, blocked: Sequence[I32], kept: Sequence[I64 | None], size: int) -> Iterator[Bool]:
         """The matrix [B, size] with `blocked[b]` marked, and all but `kept[b]` where that is given; cleared at the end."""
         matrix = self._matrix(len(blocked), size)
-        lines = np.repeat(np.arange(len(blocked)), [len(rows) for rows in blocked])
+        indices = np.repeat(np.arange(len(blocked)), [len(rows) for rows in blocked])
         rows = np.concatenate(blocked) if len(blocked) else _NONE
-        for line, keep in enumerate(kept):
+        for index, keep in enumerate(kept):
             if keep is not None:
-                matrix[line] = True
-                matrix[line, keep] = False
-        matrix[lines, rows] = True
+                matrix[index] = True
+                matrix[index, keep] = False
+        matrix[indices, rows] = True
         try:
             yield matrix
         finally:
-            matrix[lines, rows] = False
-            for line, keep in enumerate(kept):
+            matrix[indices, rows] = False
+            for index, keep in enumerate(kept):
                 if keep is not None:
-                    matrix[line] = False
+                    matrix[index] = False
 
-    def _matrix(self, lines: int, size: int) -> Bool:
-        if lines > self._scratch.shape[0] or size > self._scratch.shape[1]:
+    def _matrix(self, requests: int, size: int) -> Bool:
+        if requests > self._scratch.shape[0] or size > self._scratch.shape[1]:
             capacity = max(self._scratch.shape[1], 1 << (size - 1).bit_length())
-            self._scratch = np.zeros((max(lines, self._scratch.shape[0]), capacity), bool)
-        return self._scratch[:lines, :size]
+            self._scratch = np.zeros((max(requests, self._scratch.shape[0]), capacity), bool)
+        return self._scratch[:requests, :size]

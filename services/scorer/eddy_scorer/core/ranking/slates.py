@@ -1,4 +1,4 @@
-"""Lists out of rankings: the policy, the words, the record."""
+"""Slates out of rankings: the policy, the reasons, the record."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,8 @@ import numpy as np
 from eddy.contract.codec import Record
 from eddy.contract.model import FEATURES, hash_of_contract
 from eddy.contract.sources import SOURCES
-from eddy_scorer.core.ranking.batch import Batch, Candidates
+from eddy_scorer.core.ranking.batch import Candidates
+from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.ranking.policy import POLICY, Choice, choose
 from eddy_scorer.core.ranking.reasons import Reasons
 from eddy_scorer.core.sources.random import RandomSource
@@ -29,28 +30,29 @@ class Ranked:
 class Slates:
     """Builds `recommendations` records."""
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    def __init__(self, knowledge: Knowledge, reasons: Reasons) -> None:
         self._knowledge = knowledge
-        self._reasons = Reasons(knowledge)
+        self._reasons = reasons
         self._contract = hash_of_contract()
         self._feature_names = list(FEATURES)
 
-    def build(self, batch: Batch, ranked: Ranked, model_version: int, served_at: int) -> list[Record]:
+    def build(self, context: BatchContext, ranked: Ranked, model_version: int, served_at: int) -> list[Record]:
         """One record per request, in order."""
-        chosen = [self._choose(batch, ranked, line) for line in range(len(batch))]
-        reasons = self._reasons.of(batch, ranked.candidates, chosen)
-        for line, choice in enumerate(chosen):
-            rows = ranked.candidates.rows[line, choice.columns]
-            self._knowledge.exposure.listed(int(batch.scenarios[line]), rows)
+        batch = context.batch
+        chosen = [self._choose(context, ranked, index) for index in range(len(batch))]
+        reasons = self._reasons.of(context, ranked.candidates, chosen)
+        for index, choice in enumerate(chosen):
+            rows = ranked.candidates.rows[index, choice.columns]
+            self._knowledge.exposure.recommended(int(batch.scenarios[index]), rows)
         return [
-            self._record(batch, ranked, line, chosen[line], reasons[line])
+            self._record(context, ranked, index, chosen[index], reasons[index])
             | {"model_version": model_version, "served_at": served_at}
-            for line in range(len(batch))
+            for index in range(len(batch))
         ]
 
-    def _record(self, batch: Batch, ranked: Ranked, line: int, choice: Choice, reasons: list[str]) -> Record:
-        request, user = batch.requests[line], batch.users[line]
-        considered = self._names(ranked.candidates, line)
+    def _record(self, context: BatchContext, ranked: Ranked, index: int, choice: Choice, reasons: list[str]) -> Record:
+        request, user = context.batch.requests[index], context.batch.users[index]
+        candidates = self._item_ids(ranked.candidates, index)
         return {
             "request_id": request.request_id,
             "user_id": request.user_id,
@@ -59,44 +61,44 @@ class Slates:
             "policy": POLICY,
             "trigger": request.trigger,
             "applied_offset": user.applied_offset,
-            "items": _items(ranked, line, considered, choice, reasons),
-            "considered": considered,
-            "features": ranked.features[line, : len(considered)].tobytes(),
+            "items": _items(ranked, index, candidates, choice, reasons),
+            "considered": candidates,
+            "features": ranked.features[index, : len(candidates)].tobytes(),
             "feature_names": self._feature_names,
             "contract": self._contract,
             "refusal": None,
             "history": self._knowledge.users.snapshot(user),
         }
 
-    def _choose(self, batch: Batch, ranked: Ranked, line: int) -> Choice:
-        request, candidates = batch.requests[line], ranked.candidates
-        draws = candidates.draws[line]
-        # What was drawn and not considered anyway cannot win a place by its score.
-        count = int(candidates.merged[line]) if draws else int(candidates.counts[line])
-        ranking = [column for column in ranked.ranking[line].tolist() if column < count]
+    def _choose(self, context: BatchContext, ranked: Ranked, index: int) -> Choice:
+        request, candidates = context.batch.requests[index], ranked.candidates
+        draws = candidates.draws[index]
+        # An item that is there for the draw alone cannot win a position by its score.
+        count = int(candidates.merged[index]) if draws else int(candidates.counts[index])
+        ranking = [column for column in ranked.ranking[index].tolist() if column < count]
         rule = self._knowledge.scenarios[request.scenario].exploration
-        pool, coin = batch.pool_sizes[line], candidates.coins[line]
+        pool, coin = context.batch.pool_sizes[index], candidates.coins[index]
         return choose(ranking, draws, pool, request.limit, rule.random_slots, rule.probability, coin)
 
-    def _names(self, candidates: Candidates, line: int) -> list[str]:
-        rows = candidates.rows[line, : candidates.counts[line]].tolist()
-        names = list(map(self._knowledge.catalogue.ids.__getitem__, rows))
-        for column in candidates.unknown.get(line, ()):
-            names[column] = candidates.unknown[line][column]
-        return names
+    def _item_ids(self, candidates: Candidates, index: int) -> list[str]:
+        rows = candidates.rows[index, : candidates.counts[index]].tolist()
+        item_ids = list(map(self._knowledge.catalogue.ids.__getitem__, rows))
+        for column, item_id in candidates.unknown.get(index, {}).items():
+            item_ids[column] = item_id
+        return item_ids
 
 
-def _items(ranked: Ranked, line: int, considered: list[str], choice: Choice, reasons: list[str]) -> list[Record]:
+def _items(ranked: Ranked, index: int, candidates: list[str], choice: Choice, reasons: list[str]) -> list[Record]:
     columns = choice.columns
-    scores = ranked.scores[line, columns].tolist()
-    predictions = [[]] * len(columns) if ranked.predictions is None else ranked.predictions[line, columns].tolist()
-    sources = [SOURCES[number] for number in ranked.candidates.sources[line, columns].tolist()]
-    # A drawn item may have been considered for its own sake too.
+    scores = ranked.scores[index, columns].tolist()
+    predictions = [[]] * len(columns) if ranked.predictions is None else ranked.predictions[index, columns].tolist()
+    sources = [SOURCES[number] for number in ranked.candidates.sources[index, columns].tolist()]
+    # A drawn item may be among the merged candidates too.
     sources[choice.ranked :] = [RandomSource.name] * (len(columns) - choice.ranked)
     parts = zip(columns, scores, predictions, choice.propensities, sources, reasons, strict=True)
     return [
         {
-            "item_id": considered[column],
+            "item_id": candidates[column],
             "position": position,
             "score": score,
             "predictions": predicted,

@@ -3,29 +3,30 @@
 from collections.abc import Collection
 
 from eddy.contract.model import PADDING_ROW
-from eddy_scorer.core.ranking.batch import Batch
-from eddy_scorer.core.state.catalogue import Catalogue
+from eddy_scorer.core.ranking.context import BatchContext
+from eddy_scorer.core.sources.source import Source
 
 
-class GivenSource:
-    """A request's own candidates, less those that the scenario's filters take out. Unknown items stay, on row 0."""
+class GivenSource(Source):
+    """A request's own candidates, less those that the scenario's filters remove. They take the place of all other sources."""
 
     name = "given"
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def of_request(self, context: BatchContext, index: int, excluded: Collection[str]) -> list[tuple[int, str]]:
+        """(row, item id) of each candidate of request `index`, in its order; an unknown item has row 0.
 
-    def find(self, batch: Batch, line: int, excluded: Collection[str]) -> list[tuple[int, str]]:
-        """(row, item id) of each candidate, in the order of the request; `excluded` also counts for unknown items."""
-        scenario = int(batch.scenarios[line])
-        found = []
-        for item_id in batch.requests[line].candidates or ():
-            row = self._catalogue.find(item_id)
-            known = row != PADDING_ROW
-            taken_out = known and (batch.blocked[line, row] or self._withdrawn(scenario, row))
-            if not taken_out and item_id not in excluded:
-                found.append((row, item_id))
-        return found
+        `excluded` also removes unknown items.
+        """
+        catalogue = context.knowledge.catalogue
+        rows = ((catalogue.find(item_id), item_id) for item_id in context.batch.requests[index].candidates or ())
+        return [
+            (row, item_id) for row, item_id in rows if item_id not in excluded and not _filtered(context, index, row)
+        ]
 
-    def _withdrawn(self, scenario: int, row: int) -> bool:
-        return bool(self._catalogue.published[row] and not self._catalogue.eligible[scenario, row])
+
+def _filtered(context: BatchContext, index: int, row: int) -> bool:
+    if row == PADDING_ROW:
+        return False
+    catalogue, scenario = context.knowledge.catalogue, int(context.batch.scenarios[index])
+    withdrawn = catalogue.published[row] and not catalogue.eligible[scenario, row]
+    return bool(context.batch.blocked[index, row] or withdrawn)

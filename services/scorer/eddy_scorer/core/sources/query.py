@@ -1,41 +1,37 @@
 """What matches the words or the meaning of a query."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from eddy_scorer.core.ranking.batch import Batch
-from eddy_scorer.core.state.arrays import F32, I64
-from eddy_scorer.core.state.catalogue import Catalogue, words_of
-from eddy_scorer.core.state.meaning import Meaning
+from eddy_scorer.core.ranking.context import BatchContext
+from eddy_scorer.core.sources.source import MergedSource
+from eddy_scorer.core.state.arrays import I64
+from eddy_scorer.core.state.catalogue import words_of
 
 
-class QuerySource:
-    """The rows that the query leaves, by the share of its words that they have plus their likeness to it, then by popularity."""
+class QuerySource(MergedSource):
+    """The rows that the query leaves, by the share of its words that they have plus their likeness to it, then by popularity.
+
+    No columns where no request of the batch has a query.
+    """
 
     name = "query"
 
-    def __init__(self, catalogue: Catalogue, meaning: Meaning, popularity: Callable[[int, I64], F32]) -> None:
-        self._catalogue = catalogue
-        self._meaning = meaning
-        self._popularity = popularity
+    def find(self, context: BatchContext, quota: int) -> I64:
+        batch = context.batch
+        matches = {index: kept for index, kept in enumerate(batch.kept) if kept is not None}
+        out = np.zeros((len(batch), quota if matches else 0), np.int64)
+        for index, kept in matches.items():
+            rows = _best(context, index, kept)[:quota]
+            out[index, : len(rows)] = rows
+        return out
 
-    def find(self, batch: Batch, quota: int) -> I64:
-        """[B, quota], all 0 for requests without a query; no columns where no request has one."""
-        asked = [(line, kept) for line, kept in enumerate(batch.kept) if kept is not None]
-        found = np.zeros((len(batch), quota if asked else 0), np.int64)
-        for line, kept in asked:
-            rows = self._best(batch, line, kept)[:quota]
-            found[line, : len(rows)] = rows
-        return found
 
-    def _best(self, batch: Batch, line: int, kept: I64) -> I64:
-        scenario = int(batch.scenarios[line])
-        rows = kept[self._catalogue.eligible[scenario, kept] & ~batch.blocked[line, kept]]
-        query = batch.requests[line].query or ""
-        shared = self._catalogue.matching(query)
-        words = np.array([shared.get(row, 0) for row in rows.tolist()], np.int64)
-        alike = self._meaning.likeness(query, rows)
-        fit = words / max(1, len(words_of(query))) + alike
-        order: I64 = np.lexsort((rows, -self._popularity(scenario, rows), -fit))
-        return np.asarray(rows[order])
+def _best(context: BatchContext, index: int, kept: I64) -> I64:
+    knowledge, batch = context.knowledge, context.batch
+    scenario, query = int(batch.scenarios[index]), batch.requests[index].query or ""
+    rows = kept[knowledge.catalogue.eligible[scenario, kept] & ~batch.blocked[index, kept]]
+    shared = knowledge.catalogue.matching(query)
+    words = np.array([shared.get(row, 0) for row in rows.tolist()], np.int64)
+    fit = words / max(1, len(words_of(query))) + knowledge.meaning.likeness(query, rows)
+    order: I64 = np.lexsort((rows, -knowledge.popularity_of(scenario, rows), -fit))
+    return np.asarray(rows[order])

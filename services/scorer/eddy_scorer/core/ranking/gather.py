@@ -1,0 +1,81 @@
+"""From requests to a batch: histories, and what each slate must not hold."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from eddy.contract.model import PADDING_ROW
+from eddy_scorer.core.ranking.batch import Batch, Candidates
+from eddy_scorer.core.ranking.filters import Blocked, ExcludedFilter, QueryFilter, SeenFilter
+from eddy_scorer.core.ranking.request import Request
+from eddy_scorer.core.state.arrays import I32, I64, Bool
+from eddy_scorer.core.state.knowledge import Knowledge
+from eddy_scorer.core.state.users import User
+
+
+class Gather:
+    """Applies the filters and the query of each request."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+        self._scenarios = knowledge.scenarios
+        self._filters = (SeenFilter(knowledge.catalogue), ExcludedFilter(knowledge.catalogue))
+        self._query = QueryFilter(knowledge.catalogue, knowledge.meaning)
+        self._blocked = Blocked()
+
+    @contextmanager
+    def batch(self, requests: Sequence[Request], users: Sequence[User]) -> Iterator[Batch]:
+        """The batch; its matrix of blocked rows is cleared at the end."""
+        blocked = [self._blocked_rows(request, user) for request, user in zip(requests, users, strict=True)]
+        kept = [self._kept(request, rows) for request, rows in zip(requests, blocked, strict=True)]
+        with self._blocked.marked(blocked, kept, len(self._knowledge.catalogue)) as matrix:
+            at = np.array([request.requested_at for request in requests], np.int64)
+            scenarios = np.array([self._scenarios[request.scenario].id for request in requests], np.int64)
+            parts = zip(scenarios.tolist(), blocked, kept, strict=True)
+            yield Batch(
+                requests=requests,
+                users=users,
+                histories=self._knowledge.users.gather(users, at),
+                scenarios=scenarios,
+                at=at,
+                blocked=matrix,
+                excluded=_padded(blocked),
+                pool_sizes=[self._pool_size(*each) for each in parts],
+                kept=kept,
+            )
+
+    def named(self, batch: Batch, candidates: Candidates) -> Bool:
+        """[B, C]: which candidates have every word of their request's query."""
+        named = np.zeros(candidates.rows.shape, bool)
+        for index, request in enumerate(batch.requests):
+            if request.query and request.candidates is None:
+                named[index] = np.isin(candidates.rows[index], self._query.named(request.query))
+        return named
+
+    def _kept(self, request: Request, blocked: I32) -> I64 | None:
+        eligible = self._knowledge.catalogue.eligible[self._scenarios[request.scenario].id]
+        return self._query.kept(request, eligible, blocked)
+
+    def _blocked_rows(self, request: Request, user: User) -> I32:
+        wanted = self._scenarios[request.scenario].filters
+        blocked = [rows for each in self._filters if each.name in wanted and len(rows := each.rows(request, user))]
+        if len(blocked) == 1:
+            return blocked[0]
+        return np.unique(np.concatenate(blocked)) if blocked else np.zeros(0, np.int32)
+
+    def _pool_size(self, scenario: int, blocked: I32, kept: I64 | None) -> int:
+        """How many items may be in the slate."""
+        eligible = self._knowledge.catalogue.eligible[scenario]
+        if kept is not None:
+            return int(eligible[kept].sum() - eligible[np.intersect1d(kept, blocked)].sum())
+        return self._knowledge.catalogue.eligible_count[scenario] - int(eligible[blocked].sum())
+
+
+def _padded(blocked: Sequence[I32]) -> I64:
+    """Rows of each request as a matrix [B, S], padded with PADDING_ROW; S is at least 1."""
+    width = max(1, *(len(rows) for rows in blocked))
+    out = np.full((len(blocked), width), PADDING_ROW, np.int64)
+    for index, rows in enumerate(blocked):
+        out[index, : len(rows)] = rows
+    return out
