@@ -114,7 +114,8 @@ typecheck: $(INSTALLED) ## Check types (mypy, strict)
 boards: $(INSTALLED) ## Regenerate the Grafana boards from cli/eddy_cli/boards.py
 	@$(BIN)/eddy boards write
 
-docs: $(INSTALLED) ## Regenerate docs/metrics.md and docs/settings.md from code
+docs: $(INSTALLED) ## Regenerate docs/metrics.md, docs/settings.md and the typed records from code and schemas
+	@$(BIN)/python -m eddy.contract.generate
 	@$(BIN)/eddy docs reference
 
 bench: $(INSTALLED) ## Run speed benchmarks, compared with references: BENCH="scorer trainer" to select some

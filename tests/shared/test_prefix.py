@@ -1,17 +1,19 @@
 """A prefix holds exactly what the whole record holds in front."""
 
 import itertools
+from typing import Any
 
 import fastavro.utils
 import pytest
 
 from eddy.contract.codec import HEADER_BYTES, Codec
 from eddy.contract.prefix import Prefix
+from eddy.contract.records import Recommendations, TrainingExample, UserEvent
 from eddy.errors import DecodeError
 
 
-@pytest.mark.parametrize("record", ["user_event", "recommendations", "training_example"])
-def test_prefix_equals_the_front_of_any_record(record: str) -> None:
+@pytest.mark.parametrize("record", [UserEvent, Recommendations, TrainingExample])
+def test_prefix_equals_the_front_of_any_record(record: type[Any]) -> None:
     codec = Codec.of(record)
     names = [field["name"] for field in codec.schema["fields"]]
     for whole in itertools.islice(fastavro.utils.generate_many(codec.schema, 5), 5):
@@ -23,7 +25,7 @@ def test_prefix_equals_the_front_of_any_record(record: str) -> None:
 
 def test_prefix_of_foreign_or_cut_bytes_is_refused() -> None:
     payload = Codec.of("user_event").encode(next(fastavro.utils.generate_many(Codec.of("user_event").schema, 1)))
-    prefix = Prefix("user_event", "user_id")
+    prefix = Prefix(UserEvent, "user_id")
     for broken in (b"", b"nonsense", b"\x00" + payload[1:], payload[: HEADER_BYTES + 1]):
         with pytest.raises(DecodeError):
             prefix.decode(broken)

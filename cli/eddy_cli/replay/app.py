@@ -10,6 +10,7 @@ from rich.console import Console
 
 from eddy.clock import SystemClock
 from eddy.contract.codec import Codec
+from eddy.contract.records import Item
 from eddy.contract.topics import ITEMS, RECOMMENDATION_REQUESTS, RECOMMENDATIONS, USER_EVENTS
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, Reader
@@ -50,7 +51,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         await lists.seek_to_end()
         await outcomes.seek_to_end()
         rows_before, open_before = await rows_written(outcomes, bus), await open_items(settings.lab_joiner_url)
-        await producer.send_all(ITEMS, [(item["item_id"], Codec.of("item").encode(item)) for item in stream.catalogue])
+        await producer.send_all(ITEMS, [(item["item_id"], Codec.of(Item).encode(item)) for item in stream.catalogue])
         outbox = Outbox(bus, producer, _PUBLISH_TOPICS)
         performance = Performance(stream, options, records, outbox, bus)
         started = time.monotonic()

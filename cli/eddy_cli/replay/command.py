@@ -6,8 +6,8 @@ import numpy as np
 import uvloop
 from rich.console import Console
 
-from eddy.contract.codec import Record
 from eddy.contract.limits import MAX_CATEGORIES, MAX_ID_CHARS, MAX_TEXT_CHARS
+from eddy.contract.records import Item as ItemRecord
 from eddy.contract.scenarios import load_scenarios
 from eddy.settings import load as load_settings
 from eddy_cli.datasets import Dataset, Item, load
@@ -50,7 +50,7 @@ def stream_of(dataset: Dataset, role: Role) -> Stream:
     )
 
 
-def item_record(item: Item) -> Record:
+def item_record(item: Item) -> ItemRecord:
     """The `item` record: genres as categories, the year as the time of publication. Text over the contract's limits is cut."""
     published = None if item.year is None else round(datetime(item.year, 1, 1, tzinfo=UTC).timestamp() * 1000)
     return {

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from eddy.contract.codec import Codec
 from eddy.contract.prefix import Prefix
+from eddy.contract.records import Recommendations
 from eddy.contract.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
 from eddy_cli.replay.freshness import ServedVersions
 from eddy_cli.replay.records import Records
@@ -70,8 +71,8 @@ class Player:
         self._horizon_ms = horizon_ms
         self._may_act = may_act
         self._due: deque[tuple[int, Sequence[str] | None]] = deque()  # events with their list, or None: to be asked for
-        self._prefix = Prefix("recommendations", last="items")
-        self._codec = Codec.of("recommendations")
+        self._codec = Codec.of(Recommendations)
+        self._prefix = Prefix(Recommendations, last="items")
         self._pending: dict[int, float] = {}  # event -> when its list was asked for, oldest first
         self._last_offset: dict[int, int] = {}  # user -> offset of their last event
         # When each user last acted, for those whose next list is asked for right behind it.

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from eddy.contract.codec import Codec
+from eddy.contract.records import RecommendationRequest, UserEvent
 from eddy_cli.replay.role import Role
 
 Sent = tuple[str, bytes]
@@ -25,7 +25,7 @@ class Records:
     def request(self, index: int, user_id: str, at_ms: int, after_offset: int | None, now_ms: int) -> Sent:
         """Id and bytes of the request that comes before event `index`."""
         request_id = self.request_id(index)
-        record = {
+        record: RecommendationRequest = {
             "request_id": request_id,
             "user_id": user_id,
             "scenario": self.role.scenario,
@@ -37,7 +37,7 @@ class Records:
             "deadline_at": now_ms + self.deadline_ms,
             "requested_at": at_ms,
         }
-        return request_id, Codec.of("recommendation_request").encode(record)
+        return request_id, Codec.of(RecommendationRequest).encode(record)
 
     def impression(self, index: int, user_id: str, at_ms: int) -> Sent:
         """Id and bytes of the event that says that the whole list of event `index` was shown."""
@@ -78,19 +78,29 @@ class Records:
         run, _, number = request_id.rpartition("-")
         return int(number) if run == self.run and number.isdigit() else None
 
-    def _event(self, event_id: str, user_id: str, action: str, at_ms: int, **known: Any) -> Sent:
-        record = {
+    def _event(
+        self,
+        event_id: str,
+        user_id: str,
+        action: str,
+        at_ms: int,
+        *,
+        item_id: str | None = None,
+        value: float | None = None,
+        request_id: str | None = None,
+        position: int | None = None,
+    ) -> Sent:
+        record: UserEvent = {
             "event_id": event_id,
             "user_id": user_id,
             "scenario": self.role.scenario,
             "action": action,
-            "item_id": None,
-            "value": None,
+            "item_id": item_id,
+            "value": value,
             "query": None,
-            "request_id": None,
-            "position": None,
+            "request_id": request_id,
+            "position": position,
             "occurred_at": at_ms,
             "attributes": {},
-            **known,
         }
-        return event_id, Codec.of("user_event").encode(record)
+        return event_id, Codec.of(UserEvent).encode(record)

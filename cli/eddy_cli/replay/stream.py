@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eddy.contract.codec import Record
+from eddy.contract.records import Item
 from eddy_cli.replay.role import MOVIELENS, Role
 
 
@@ -25,7 +25,7 @@ class Stream:
     items: Sequence[int]
     values: Sequence[float | None]
     times_ms: Sequence[int]
-    catalogue: Sequence[Record]
+    catalogue: Sequence[Item]
     role: Role = MOVIELENS
 
     def __len__(self) -> int:

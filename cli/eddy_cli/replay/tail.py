@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from eddy.contract.codec import Codec
 from eddy.contract.message import Message, TopicPartition
 from eddy.contract.prefix import Prefix
+from eddy.contract.records import DeadLetter, ModelRelease, TrainingExample
 from eddy.contract.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, MODEL_RELEASES, TRAINING_EXAMPLES
 from eddy.kafka.bus import Bus, Reader
 from eddy_cli.replay.records import Records
@@ -42,9 +43,9 @@ class Tail:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._example = Prefix("training_example", last="items")
-        self._release = Codec.of("model_release")
-        self._dead_letter = Codec.of("dead_letter")
+        self._example = Prefix(TrainingExample, last="items")
+        self._release = Codec.of(ModelRelease)
+        self._dead_letter = Codec.of(DeadLetter)
         self._take = {
             TRAINING_EXAMPLES: self._take_example,
             MODEL_RELEASES: self._take_release,

@@ -21,6 +21,7 @@ import numpy as np
 import uvloop
 
 from eddy.contract.codec import Codec
+from eddy.contract.records import UserEvent, UserFeatures
 from eddy.contract.topics import ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from eddy.kafka.bus import Bus
 from eddy.metrics import EVENTS, RECORDS
@@ -77,7 +78,7 @@ async def _measure(settings: FeaturesSettings) -> dict[str, float]:
 def _events(count: int, first: int = 0) -> Iterator[tuple[str, bytes]]:
     """Key and value of events: AT_ONCE users at a time, each about fifty events in a row; popular items more often."""
     chance = random.Random(first)
-    codec = Codec.of("user_event")
+    codec = Codec.of(UserEvent)
     active = [chance.randrange(USERS) for _ in range(AT_ONCE)]
     for number in range(first, first + count):
         place = chance.randrange(AT_ONCE)
@@ -106,7 +107,7 @@ def _events(count: int, first: int = 0) -> Iterator[tuple[str, bytes]]:
 
 async def _bare_loop(bus: Bus) -> float:
     """Seconds from the first batch to the last."""
-    codec = Codec.of("user_event")
+    codec = Codec.of(UserEvent)
     partitions = bus.topic_partitions(USER_EVENTS)
     async with bus.reader(partitions) as reader:
         done, started = 0, time.perf_counter()
@@ -129,7 +130,7 @@ async def _bare_agent(bus: Bus, settings: FeaturesSettings) -> float:
         topic_disable_leader=True,
         web_enabled=False,
     )
-    codec = Codec.of("user_event")
+    codec = Codec.of(UserEvent)
     times: list[float] = []
     finished = asyncio.Event()
 
@@ -205,7 +206,7 @@ async def _latencies(bus: Bus, first: int) -> list[float]:
     """Milliseconds from an event's publication to its user's features being read by a consumer, at LATENCY_PER_SEC."""
     sent: dict[str, float] = {}
     found: list[float] = []
-    codec = Codec.of("user_features")
+    codec = Codec.of(UserFeatures)
     partitions = bus.topic_partitions(USER_FEATURES)
     async with bus.reader(partitions) as reader, bus.producer() as producer:
         await reader.seek_to_end()
@@ -223,7 +224,7 @@ async def _latencies(bus: Bus, first: int) -> list[float]:
 
 async def _publish_slowly(producer: Any, sent: dict[str, float], first: int) -> None:
     started = time.perf_counter()
-    codec = Codec.of("user_event")
+    codec = Codec.of(UserEvent)
     for number, (_, value) in enumerate(_events(LATENCY_EVENTS, first)):
         await asyncio.sleep(max(0.0, started + number / LATENCY_PER_SEC - time.perf_counter()))
         user = f"fresh-{first + number}"

@@ -11,11 +11,13 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import uvloop
 
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.model import ACTIONS, FEATURES
+from eddy.contract.records import Recommendations, UserEvent
 from eddy.contract.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.kafka.bus import Bus
 from eddy.logs import configure_logging
@@ -88,7 +90,7 @@ class Spent:
 async def _fill(bus: Bus) -> int:
     """Lists and what users did with them; how many events."""
     rng = random.Random(1)
-    lists, events = Codec.of("recommendations"), Codec.of("user_event")
+    lists, events = Codec.of(Recommendations), Codec.of(UserEvent)
     count = 0
     async with bus.producer(linger_ms=5) as producer:
         for first in range(0, LISTS, 500):
@@ -102,7 +104,7 @@ async def _fill(bus: Bus) -> int:
 
 async def _decode_loop(bus: Bus) -> Spent:
     """What any Python consumer of both topics pays: fetch and decode every record."""
-    codecs = {topic: Codec.for_topic(topic) for topic in (RECOMMENDATIONS, USER_EVENTS)}
+    codecs: dict[str, Codec[Any]] = {topic: Codec.for_topic(topic) for topic in (RECOMMENDATIONS, USER_EVENTS)}
     partitions = [place for topic in codecs for place in bus.topic_partitions(topic)]
     async with bus.reader(partitions) as reader:
         ends = await reader.end_offsets()
@@ -126,7 +128,7 @@ async def _join(bus: Bus, settings: JoinerSettings, events: int) -> tuple[Spent,
 
 async def _click_latencies(bus: Bus, settings: JoinerSettings) -> list[float]:
     """Seconds from sending a click to reading its label, with nothing else going on."""
-    lists, events = Codec.of("recommendations"), Codec.of("user_event")
+    lists, events = Codec.of(Recommendations), Codec.of(UserEvent)
     rng = random.Random(2)
     waited = []
     async with (
@@ -177,7 +179,7 @@ async def _committed(bus: Bus, offset: int) -> None:
             await asyncio.sleep(0.1)
 
 
-def _list(number: int, rng: random.Random) -> Record:
+def _list(number: int, rng: random.Random) -> Recommendations:
     considered = [f"i{item}" for item in rng.sample(range(ITEMS), CONSIDERED)]
     at = T0 + number * STEP_MS
     return {
@@ -218,7 +220,7 @@ def _list(number: int, rng: random.Random) -> Record:
     }
 
 
-def _acts(served: Record, rng: random.Random) -> list[Record]:
+def _acts(served: Recommendations, rng: random.Random) -> list[UserEvent]:
     """The impression, and on average 1.65 actions: on the list, on it without saying so, or on something else."""
     name = served["request_id"]
     found = [_event(f"{name}-shown", served, "impression", None)]
@@ -230,7 +232,7 @@ def _acts(served: Record, rng: random.Random) -> list[Record]:
     return found
 
 
-def _event(event_id: str, served: Record, action: str, item_id: str | None) -> Record:
+def _event(event_id: str, served: Recommendations, action: str, item_id: str | None) -> UserEvent:
     return {
         "event_id": event_id,
         "user_id": served["user_id"],

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.model import DIM, FEATURES
+from eddy.contract.records import Item, ItemCounts, ItemFeatures, Recommendations, UserFeatures
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import SCENARIOS
 from eddy_scorer.core.model.graphs import OnnxModel
@@ -68,7 +69,7 @@ def _measure(size: int, model: OnnxModel) -> dict[str, float]:
     single = _time(lambda number: engine.recommend([requests[number]], NOW), 400)
     bare_batch, bare_one = (_time(_bare(engine, model, count), rounds) for count, rounds in ((BATCH, 30), (1, 400)))
     lists = engine.recommend(batches[0], NOW)
-    codec = Codec.of("recommendations")
+    codec = Codec.of(Recommendations)
     encoding = _time(lambda number: codec.encode(lists[number % BATCH]), 300)
     rebuild = _time(lambda _: engine.knowledge.rebuild(), 1)
     gc.unfreeze()
@@ -149,33 +150,44 @@ def _engine(size: int, model: OnnxModel) -> Recommender:
     return engine
 
 
-def _item(name: str, number: int) -> Record:
+def _item(name: str, number: int) -> Item:
     categories = [f"c{number % 18}", f"c{number * 7 % 18}"]
     return {
         "item_id": name,
         "scenarios": [],
         "title": f"Item {number}",
+        "text": None,
+        "attributes": {},
         "categories": categories,
         "available": True,
         "published_at": None,
     }
 
 
-def _item_features(name: str, acted: float, neighbours: list[str]) -> Record:
-    counts = {"scenario": "video", "shown": 2 * acted, "clicked": acted, "acted": acted, "acted_fast": acted / 9}
+def _item_features(name: str, acted: float, neighbours: list[str]) -> ItemFeatures:
+    counts: ItemCounts = {
+        "scenario": "video",
+        "shown": 2 * acted,
+        "clicked": acted,
+        "acted": acted,
+        "acted_fast": acted / 9,
+        "total": int(acted),
+        "valued": int(acted),
+        "value_sum": 0.6 * int(acted),
+    }
     return {
         "item_id": name,
         "applied_offsets": {"0": 1},
         "as_of": NOW,
         "first_at": NOW,
-        "counts": [{**counts, "total": int(acted), "valued": int(acted), "value_sum": 0.6 * int(acted)}],
+        "counts": [counts],
         "covisited": neighbours,
         "covisit_weights": [1.0] * len(neighbours),
         "transition_weights": [float(place % 5 == 0) for place in range(len(neighbours))],
     }
 
 
-def _user(number: int, items: list[str]) -> Record:
+def _user(number: int, items: list[str]) -> UserFeatures:
     recent = items[:HISTORY]
     return {
         "user_id": f"u{number}",
@@ -189,7 +201,10 @@ def _user(number: int, items: list[str]) -> Record:
             "occurred_at": [NOW - 60_000 * place for place in range(len(recent), 0, -1)],
             "valued": [True] * len(recent),
         },
+        "offsets": [1] * len(recent),
         "seen": b"".join(zlib.crc32(item.encode()).to_bytes(4, "little") for item in items[HISTORY:]),
+        "counts": {},
+        "recent_events": b"",
     }
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.model import FEATURES, hash_of_contract
+from eddy.contract.records import History, LabelledItem, TrainingExample
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import SCENARIOS
 from eddy_trainer.core.effort import MICRO_BATCH, Effort
@@ -30,8 +31,8 @@ def run() -> dict[str, float]:
     """Figures by name, the unit at the end. An event is a next-item example with its considered list and one example of labels."""
     torch.set_num_threads(1)
     scenarios = load_scenarios(SCENARIOS)
-    payloads = [Codec.of("training_example").encode(record) for record in _records()]
-    parser, codec = ExampleParser(scenarios), Codec.of("training_example")
+    payloads = [Codec.of(TrainingExample).encode(record) for record in _records()]
+    parser, codec = ExampleParser(scenarios), Codec.of(TrainingExample)
     examples, decode_sec = _timed(lambda: [parser.parse(codec.decode(payload)) for payload in payloads])
     learner = Learner(scenarios, LearnerPolicy())
     learner.admit(
@@ -65,33 +66,34 @@ def _learn(learner: Learner, examples: list[Example], effort: Effort) -> float:
     return time.perf_counter() - started
 
 
-def _records() -> list[Record]:
+def _records() -> list[TrainingExample]:
     """Users who come, act in bursts and go; popular items more than others."""
     random = np.random.default_rng(0)
     weights = 1 / np.arange(1, ITEMS + 1)
     items = random.choice(ITEMS, EVENTS, p=weights / weights.sum())
-    records: list[Record] = []
+    records: list[TrainingExample] = []
     for event, item in enumerate(items.tolist()):
         user = (event // MICRO_BATCH * ACTIVE_USERS // 4 + int(random.integers(ACTIVE_USERS))) % USERS
         considered = [f"m{one}" for one in {item, *random.integers(0, ITEMS, CONSIDERED - 1).tolist()}]
         target = _item(f"m{item}", 1)
         shown = [_item(one, int(place == event % SHOWN), place) for place, one in enumerate(considered[:SHOWN])]
-        head = {"user_id": f"u{user}", "event_id": f"e{event}", "occurred_at": 1000 * event}
-        records.append(_example("next_item", [target], considered, random, **head))
-        records.append(_example("label", shown, [], random, **head))
+        records.append(_example("next_item", [target], considered, random, user, event))
+        records.append(_example("label", shown, [], random, user, event))
     return records
 
 
-def _item(item_id: str, label: int, position: int = -1) -> Record:
+def _item(item_id: str, label: int, position: int = -1) -> LabelledItem:
     action = "click" if label else ""
     return {"item_id": item_id, "position": position, "propensity": 1.0, "label": label, "action": action, "value": 0.5}
 
 
-def _example(kind: str, items: list[Record], considered: list[str], random: np.random.Generator, **head: Any) -> Record:
+def _example(
+    kind: str, items: list[LabelledItem], considered: list[str], random: np.random.Generator, user: int, event: int
+) -> TrainingExample:
     def packed(rows: int) -> bytes:
         return random.normal(size=(rows, len(FEATURES))).astype("<f2").tobytes()
 
-    history = {
+    history: History = {
         "item_ids": [f"m{item}" for item in range(50)],
         "actions": ["click"] * 50,
         "scenarios": ["video"] * 50,
@@ -100,23 +102,25 @@ def _example(kind: str, items: list[Record], considered: list[str], random: np.r
         "valued": [False] * 50,
     }
     return {
-        "example_id": f"{head['event_id']}/{kind}",
+        "example_id": f"e{event}/{kind}",
         "kind": kind,
+        "user_id": f"u{user}",
         "scenario": "video",
         "request_id": None,
+        "event_id": f"e{event}",
         "items": items,
         "features": packed(len(items)) if kind == "label" else b"",
         "considered": considered,
         "considered_features": packed(len(considered)) if considered else b"",
         "feature_names": list(FEATURES),
         "history": history,
+        "occurred_at": 1000 * event,
         "shown_at": None,
         "labelled_at": 0,
         "model_version": 1,
         "contract": hash_of_contract(),
         "superseded": False,
         "acted_at": None,
-        **head,
     }
 
 

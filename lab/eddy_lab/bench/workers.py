@@ -25,6 +25,7 @@ import torch
 from eddy.clock import SystemClock
 from eddy.contract.codec import Codec
 from eddy.contract.model import DIM
+from eddy.contract.records import RecommendationRequest
 from eddy.contract.topics import (
     ITEM_FEATURES,
     ITEM_SIGNALS,
@@ -178,13 +179,11 @@ async def _catalogue(bus: Bus, producer: Producer) -> None:
     """Items, their counts, users, and a release of a random model."""
     rng = np.random.default_rng(1)
     names = [f"item-{number}" for number in range(CATALOGUE)]
-    items, item_features, users = (Codec.for_topic(topic) for topic in (ITEMS, ITEM_FEATURES, USER_FEATURES))
+    items, item_features = Codec.for_topic(ITEMS), Codec.for_topic(ITEM_FEATURES)
+    users = Codec.for_topic(USER_FEATURES)
     await producer.send_all(
         ITEMS,
-        [
-            (name, items.encode({**scorer._item(name, number), "text": None, "attributes": {}}))
-            for number, name in enumerate(names)
-        ],
+        [(name, items.encode(scorer._item(name, number))) for number, name in enumerate(names)],
     )
     near = rng.integers(0, CATALOGUE, (CATALOGUE, scorer.NEIGHBOURS[CATALOGUE]))
     await producer.send_all(
@@ -196,9 +195,7 @@ async def _catalogue(bus: Bus, producer: Producer) -> None:
     )
     for number in range(scorer.USERS):
         history = [names[item] for item in rng.integers(0, CATALOGUE, scorer.HISTORY + scorer.SEEN)]
-        user = scorer._user(number, history)
-        user |= {"offsets": [1] * len(user["history"]["item_ids"]), "counts": {}, "recent_events": b""}
-        await producer.send(USER_FEATURES, f"u{number}", users.encode(user))
+        await producer.send(USER_FEATURES, f"u{number}", users.encode(scorer._user(number, history)))
     vectors = rng.standard_normal((CATALOGUE + 1, DIM)).astype(np.float32)
     kinds = MODELS[DEFAULT]
     weights = Weights(
@@ -218,20 +215,21 @@ async def _requests(producer: Producer) -> int:
     requests = []
     for number in range(REQUESTS):
         user = f"u{chance.randrange(scorer.USERS)}"
-        record = {
+        record: RecommendationRequest = {
             "request_id": f"r{number}",
             "user_id": user,
             "scenario": "video",
             "limit": scorer.LIMIT,
+            "query": None,
+            "candidates": None,
+            "exclude": [],
+            "after_offset": None,
+            "deadline_at": None,
             "requested_at": scorer.NOW + 1000,
         }
-        requests.append((user, codec.encode({**_defaults(codec), **record})))
+        requests.append((user, codec.encode(record)))
     await producer.send_all(RECOMMENDATION_REQUESTS, requests)
     return REQUESTS
-
-
-def _defaults(codec: Codec) -> dict[str, object]:
-    return {field["name"]: field["default"] for field in codec.schema["fields"] if "default" in field}
 
 
 async def _lists_and_acts(producer: Producer) -> int:

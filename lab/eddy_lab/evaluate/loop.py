@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.message import Message
+from eddy.contract.records import Item, Recommendations
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import (
     ITEM_FEATURES,
@@ -88,7 +89,8 @@ class Loop:
         self._join = JoinState(self._joining)
         self._parser = ExampleParser(scenarios)
         self.learner = Learner(scenarios, policy.learning, texts)
-        self._codecs = {name: Codec.for_topic(name) for name in (RECOMMENDATIONS, USER_FEATURES, ITEM_FEATURES)}
+        self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
+        self._slate_codec = Codec.for_topic(RECOMMENDATIONS)
         self._example_codec = Codec.for_topic(TRAINING_EXAMPLES)
         self._offsets: Counter[str] = Counter()
         self._clock_ms = 0
@@ -104,7 +106,7 @@ class Loop:
         """Shown items without a label so far."""
         return self._join.open_items
 
-    def publish(self, items: Iterable[Record]) -> None:
+    def publish(self, items: Iterable[Item]) -> None:
         """Take `item` records in."""
         for item in items:
             self.recommender.apply_item(item)
@@ -113,13 +115,16 @@ class Loop:
             self.learner.read()
         self.recommender.knowledge.rebuild()
 
-    def serve(self, requests: Sequence[Request]) -> list[Record]:
+    def serve(self, requests: Sequence[Request]) -> list[Recommendations]:
         """The lists of requests that wait together, in order."""
         self.recommender.knowledge.refresh()
         lists = self.recommender.recommend(requests, max(request.requested_at for request in requests))
         for record in lists:
             self._clock_ms = max(self._clock_ms, record["requested_at"])
-            served = take_list(self._message(RECOMMENDATIONS, record["user_id"].encode(), record), self._joining)
+            served = take_list(
+                self._message(RECOMMENDATIONS, record["user_id"].encode(), self._slate_codec.encode(record)),
+                self._joining,
+            )
             if served is not None:
                 self._label(self._join.add_list(served) if isinstance(served, ServedList) else [served])
         return lists
@@ -150,11 +155,11 @@ class Loop:
         for key, value in batch.users:
             self._users.states.written(_PARTITION, key, value)
             message = self._message(USER_FEATURES, key, value)
-            self.recommender.apply_user_features(self._codecs[USER_FEATURES].decode(message.value), _PARTITION)
+            self.recommender.apply_user_features(self._user_codec.decode(message.value), _PARTITION)
         for key, value in items.items:
             self._items.states.written(_PARTITION, key, value)
             message = self._message(ITEM_FEATURES, key, value)
-            self.recommender.apply_item_features(self._codecs[ITEM_FEATURES].decode(message.value))
+            self.recommender.apply_item_features(self._item_codec.decode(message.value))
         self._users.states.shrink()
         self._items.states.shrink()
         self.books["refused"] += len(batch.poison) + len(items.poison)
@@ -208,11 +213,10 @@ class Loop:
         self.recommender.model = OnnxModel(self.releases, graphs.encode, graphs.rank)
         self.learner.serves(weights, self.releases)
 
-    def _message(self, topic: str, key: bytes, value: bytes | Record) -> Message:
+    def _message(self, topic: str, key: bytes, value: bytes) -> Message:
         """As the broker would append it, at the newest event time so far."""
-        payload = value if isinstance(value, bytes) else self._codecs[topic].encode(value)
         offset = self._offsets[topic]
         self._offsets[topic] += 1
-        message = Message(topic, _PARTITION, offset, key, payload, self._clock_ms)
+        message = Message(topic, _PARTITION, offset, key, value, self._clock_ms)
         self._tap(message)
         return message

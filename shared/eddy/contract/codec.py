@@ -8,18 +8,22 @@ schema registry are brought into this one before they come here (eddy.kafka.fram
 
 import io
 import json
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from eddy.contract.topics import topics
+from eddy.contract.topics import TopicName, topics
 from eddy.errors import DecodeError
 from eddy.paths import SCHEMAS
 
+# A record whose kind is known at run time alone.
 Record = dict[str, Any]
+R = TypeVar("R", bound=Mapping[str, Any])
 
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
@@ -28,8 +32,8 @@ HEADER_BYTES = 10
 _SHARED_TYPES = ("history",)
 
 
-class Codec:
-    """Encodes and decodes one record type, named as its file: `Codec.of("user_event")`."""
+class Codec(Generic[R]):
+    """Encodes and decodes the records of one kind: `Codec.of(UserEvent)`, or by the name of its file `Codec.of("user_event")`."""
 
     def __init__(self, record: str, schema: dict[str, Any], former: list[dict[str, Any]]) -> None:
         self.record = record
@@ -37,18 +41,31 @@ class Codec:
         self.header = _header(schema)
         self._writers = {_header(old): old for old in [*former, schema]}
 
+    @overload
     @staticmethod
-    @cache
-    def of(record: str) -> "Codec":
-        """The codec of schemas/<record>.avsc."""
-        return Codec(
-            record, load_schema(SCHEMAS / f"{record}.avsc"), [load_schema(path) for path in former_versions(record)]
-        )
+    def of(record: type[R]) -> "Codec[R]": ...
+
+    @overload
+    @staticmethod
+    def of(record: str) -> "Codec[Record]": ...
 
     @staticmethod
-    def for_topic(topic: str) -> "Codec":
+    def of(record: type[Any] | str) -> "Codec[Any]":
+        """The codec of a class of eddy.contract.records, or of schemas/<record>.avsc."""
+        return _codec_of(record if isinstance(record, str) else schema_name(record))
+
+    @overload
+    @staticmethod
+    def for_topic(topic: TopicName[R]) -> "Codec[R]": ...  # type: ignore[overload-overlap]  # a plain str says less of the same
+
+    @overload
+    @staticmethod
+    def for_topic(topic: str) -> "Codec[Record]": ...
+
+    @staticmethod
+    def for_topic(topic: str) -> "Codec[Any]":
         """The codec of the record that `topic` carries."""
-        return Codec.of(topics()[topic].record)
+        return _codec_of(topics()[topic].record)
 
     def writer(self, header: bytes) -> dict[str, Any] | None:
         """The schema of messages that begin with `header`, if it is known."""
@@ -69,14 +86,14 @@ class Codec:
         self._writers.setdefault(header, plain)
         return header
 
-    def encode(self, record: Record) -> bytes:
+    def encode(self, record: R) -> bytes:
         """Bytes of `record`. Raises ValueError when it does not match the schema exactly (fastavro strict mode)."""
         out = io.BytesIO()
         out.write(self.header)
         fastavro.schemaless_writer(out, self.schema, record, strict=True)
         return out.getvalue()
 
-    def decode(self, payload: bytes) -> Record:
+    def decode(self, payload: bytes) -> R:
         """The record in `payload`. Raises DecodeError when it is not one: wrong marker, unknown schema, cut or surplus bytes."""
         writer = self._writers.get(payload[:HEADER_BYTES])
         if writer is None:
@@ -85,7 +102,7 @@ class Codec:
         body.seek(HEADER_BYTES)
         try:
             reader = None if writer is self.schema else self.schema
-            record: Record = fastavro.schemaless_reader(body, writer, reader)
+            record: R = fastavro.schemaless_reader(body, writer, reader)
         except Exception as error:  # fastavro raises whatever the bytes lead to
             raise DecodeError(f"not a {self.record}: {type(error).__name__} {error}") from error
         if body.tell() != len(payload):
@@ -102,6 +119,18 @@ def _unreadable(payload: bytes, record: str) -> str:
         return f"unknown schema fingerprint {fingerprint_hex}. Use schemas/{record}.avsc; see docs/publish-events.md"
     looks = " (it looks like JSON)" if payload[:1] in (b"{", b"[") else ""
     return f"the message is not Avro{looks}. See docs/publish-events.md"
+
+
+def schema_name(record: type[Any]) -> str:
+    """The name of the file that states a class of eddy.contract.records: `user_event` for UserEvent."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", record.__name__).lower()
+
+
+@cache
+def _codec_of(record: str) -> Codec[Any]:
+    return Codec(
+        record, load_schema(SCHEMAS / f"{record}.avsc"), [load_schema(path) for path in former_versions(record)]
+    )
 
 
 def load_schema(path: Path) -> dict[str, Any]:

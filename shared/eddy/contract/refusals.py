@@ -1,16 +1,20 @@
 """Refusals on `recommendations`: the scorer's answer to a request that it cannot use, so that its caller knows at once."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from eddy.contract.codec import Codec, Record
 from eddy.contract.limits import MAX_ECHO_CHARS
+from eddy.contract.records import History, RecommendationRequest, Recommendations
 from eddy.errors import PoisonError
 
-_NO_HISTORY: Record = {field["name"]: [] for field in Codec.of("history").schema["fields"]}
+_NO_HISTORY: History = {
+    "item_ids": [],
+    "actions": [],
+    "scenarios": [],
+    "values": [],
+    "occurred_at": [],
+    "valued": [],
+}
 
 
-def refusal_of(request: Mapping[str, Any], error: PoisonError, served_at: int) -> Record | None:
+def refusal_of(request: RecommendationRequest, error: PoisonError, served_at: int) -> Recommendations | None:
     """The `recommendations` record that refuses a decoded `recommendation_request`; None for one without an id, as nobody waits for it.
 
     `served_at` is wall clock, milliseconds. Ids are echoed up to MAX_ECHO_CHARS.
@@ -37,7 +41,7 @@ def refusal_of(request: Mapping[str, Any], error: PoisonError, served_at: int) -
     }
 
 
-def raise_refusal(recommendations: Mapping[str, Any]) -> None:
+def raise_refusal(recommendations: Recommendations) -> None:
     """Raises the PoisonError that a decoded `recommendations` record states, where it is a refusal."""
     refusal = recommendations["refusal"]
     if refusal is not None:

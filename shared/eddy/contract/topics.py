@@ -2,23 +2,56 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import yaml
 
+from eddy.contract.records import (
+    DeadLetter,
+    Item,
+    ItemEmbedding,
+    ItemFeatures,
+    ItemSignals,
+    ModelRelease,
+    RecommendationRequest,
+    Recommendations,
+    TrainingExample,
+    UserEvent,
+    UserFeatures,
+)
 from eddy.paths import SCHEMAS
 
-USER_EVENTS = "user-events"
-ITEMS = "items"
-USER_FEATURES = "user-features"
-ITEM_SIGNALS = "item-signals"
-ITEM_FEATURES = "item-features"
-RECOMMENDATION_REQUESTS = "recommendation-requests"
-RECOMMENDATIONS = "recommendations"
-TRAINING_EXAMPLES = "training-examples"
-ITEM_EMBEDDINGS = "item-embeddings"
-MODEL_RELEASES = "model-releases"
-DEAD_LETTERS = "dead-letters"
+R = TypeVar("R")
+
+
+if TYPE_CHECKING:
+
+    class TopicName(str, Generic[R]):
+        """The name of a topic without prefix; its type says what record the topic carries."""
+
+else:
+
+    class TopicName:
+        """For the type checker alone: at run time a name is the plain str that every serialiser takes."""
+
+        __class_getitem__ = classmethod(GenericAlias)
+
+        def __new__(cls, name: str) -> str:
+            return name
+
+
+USER_EVENTS: TopicName[UserEvent] = TopicName("user-events")
+ITEMS: TopicName[Item] = TopicName("items")
+USER_FEATURES: TopicName[UserFeatures] = TopicName("user-features")
+ITEM_SIGNALS: TopicName[ItemSignals] = TopicName("item-signals")
+ITEM_FEATURES: TopicName[ItemFeatures] = TopicName("item-features")
+RECOMMENDATION_REQUESTS: TopicName[RecommendationRequest] = TopicName("recommendation-requests")
+RECOMMENDATIONS: TopicName[Recommendations] = TopicName("recommendations")
+TRAINING_EXAMPLES: TopicName[TrainingExample] = TopicName("training-examples")
+ITEM_EMBEDDINGS: TopicName[ItemEmbedding] = TopicName("item-embeddings")
+MODEL_RELEASES: TopicName[ModelRelease] = TopicName("model-releases")
+DEAD_LETTERS: TopicName[DeadLetter] = TopicName("dead-letters")
 
 
 @dataclass(frozen=True)

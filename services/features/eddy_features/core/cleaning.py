@@ -5,6 +5,7 @@ from typing import NamedTuple
 from eddy.contract.codec import Codec
 from eddy.contract.events import EventContract
 from eddy.contract.message import Message
+from eddy.contract.records import UserEvent
 from eddy.contract.scenarios import Scenarios
 
 
@@ -31,7 +32,7 @@ class Cleaner:
     """Turns messages of user-events into events."""
 
     def __init__(self, scenarios: Scenarios) -> None:
-        self._codec = Codec.of("user_event")
+        self._codec = Codec.of(UserEvent)
         self._contract = EventContract(scenarios)
 
     def __call__(self, message: Message) -> Event:

@@ -1,11 +1,11 @@
 """A batch of item signals: what it does to items' states. No Kafka, no clock."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from eddy.contract.codec import Codec
 from eddy.contract.limits import MAX_ID_CHARS
 from eddy.contract.message import Message
+from eddy.contract.records import ItemSignal, ItemSignals
 from eddy.errors import PoisonError
 from eddy_features.core.item_state import ItemRules, ItemState, Signal
 from eddy_features.core.states import Encoded, States
@@ -27,7 +27,7 @@ class ItemSide:
 
     def __init__(self, rules: ItemRules, encoded: Encoded, decoded_items: int) -> None:
         self._rules = rules
-        self._signals_codec = Codec.of("item_signals")
+        self._signals_codec = Codec.of(ItemSignals)
         self.states = States(encoded, ItemState.decode, ItemState, decoded_items)
 
     def apply(self, partition: int, messages: list[Message]) -> ItemBatch:
@@ -63,7 +63,7 @@ class ItemSide:
                 refused = error
         return record["source_partition"], signals, refused
 
-    def _signal(self, entry: dict[str, Any]) -> Signal:
+    def _signal(self, entry: ItemSignal) -> Signal:
         if not self._rules.knows(entry["scenario"]):
             raise PoisonError("unknown_scenario", entry["scenario"][:MAX_ID_CHARS])
         if len(entry["previous"]) > MAX_PREVIOUS:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from eddy.contract.avro.arrays import pack_array
 from eddy.contract.avro.values import pack_long, pack_name
 from eddy.contract.codec import Codec, frozen_header
+from eddy.contract.records import ItemCounts, ItemFeatures
 from eddy.contract.scenarios import CLICK, IMPRESSION, Counts, Scenario, Scenarios
 from eddy.errors import DecodeError
 
@@ -256,7 +257,7 @@ class ItemState:
     @staticmethod
     def decode(record: bytes) -> "ItemState":
         """The state that an `item_features` record states. Raises DecodeError when it is none."""
-        fields = Codec.of("item_features").decode(record)
+        fields = Codec.of(ItemFeatures).decode(record)
         names = fields["covisited"]
         if not len(names) == len(fields["covisit_weights"]) == len(fields["transition_weights"]):
             raise DecodeError("columns of item_features of unequal length")
@@ -267,12 +268,24 @@ class ItemState:
             applied={int(partition): offset for partition, offset in fields["applied_offsets"].items()},
             as_of=fields["as_of"],
             first_at=fields["first_at"],
-            counts={row.pop("scenario"): ScenarioCounts(**row) for row in fields["counts"]},
+            counts={row["scenario"]: _counts(row) for row in fields["counts"]},
             rows={name: row for row, name in enumerate(names)},
             packed=[packed for packed, _ in identities],
             ties=np.array([tie for _, tie in identities], np.int64),
             weights=np.array([fields["covisit_weights"], fields["transition_weights"]], np.float32),
         )
+
+
+def _counts(row: ItemCounts) -> ScenarioCounts:
+    return ScenarioCounts(
+        row["shown"],
+        row["clicked"],
+        row["acted"],
+        row["acted_fast"],
+        row["total"],
+        row["valued"],
+        row["value_sum"],
+    )
 
 
 @lru_cache(maxsize=200_000)

@@ -3,6 +3,7 @@
 from eddy.contract.avro.arrays import read_block
 from eddy.contract.avro.values import read_bytes, read_long
 from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header
+from eddy.contract.records import ItemFeatures, UserFeatures
 from eddy.errors import DecodeError
 
 # Both begin with their key, then what they include.
@@ -33,7 +34,7 @@ def _applied_offset(record: bytes) -> int:
             return read_long(record, read_bytes(record, HEADER_BYTES)[1])[0]
         except ValueError:
             pass
-    return int(Codec.of("user_features").decode(record)["applied_offset"])
+    return Codec.of(UserFeatures).decode(record)["applied_offset"]
 
 
 def _applied_offsets(record: bytes) -> dict[bytes, int]:
@@ -43,7 +44,7 @@ def _applied_offsets(record: bytes) -> dict[bytes, int]:
             return _offsets(packed)
         except ValueError:
             pass
-    decoded = Codec.of("item_features").decode(record)
+    decoded = Codec.of(ItemFeatures).decode(record)
     return {name.encode(): offset for name, offset in decoded["applied_offsets"].items()}
 
 

@@ -7,12 +7,12 @@ import hashlib
 import zlib
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from eddy.contract.avro.arrays import first_long, first_string, pack_array, read_block, split_strings
 from eddy.contract.avro.values import FALSE, FLOAT, TRUE, pack_bytes, pack_long, pack_name, read_bytes, read_long
 from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header
 from eddy.contract.limits import REMEMBERED_EVENTS
+from eddy.contract.records import UserFeatures
 from eddy_features.core.cleaning import Event
 
 DIGEST_BYTES = 8
@@ -146,7 +146,7 @@ class UserState:
                 return _read(record)
             except (IndexError, ValueError):
                 pass
-        return _of(Codec.of("user_features").decode(record))
+        return _of(Codec.of(UserFeatures).decode(record))
 
 
 def digest_of(event_id: str) -> bytes:
@@ -193,7 +193,7 @@ def _counts(packed: bytes) -> dict[str, int]:
     return counts
 
 
-def _of(record: dict[str, Any]) -> UserState:
+def _of(record: UserFeatures) -> UserState:
     history = record["history"]
     return UserState(
         applied_offset=record["applied_offset"],

@@ -8,6 +8,7 @@ from eddy.clock import Clock
 from eddy.contract.codec import Codec
 from eddy.contract.dead_letter import dead_letter_of
 from eddy.contract.message import Message, TopicPartition
+from eddy.contract.records import DeadLetter
 from eddy.contract.topics import DEAD_LETTERS
 from eddy.errors import PoisonError
 from eddy.kafka.bus import Bus, Producer, settle
@@ -34,7 +35,7 @@ class Publisher:
         self._producer = producer
         self._bus = bus
         self._clock = clock
-        self._dead_letters = Codec.of("dead_letter")
+        self._dead_letters = Codec.of(DeadLetter)
 
     async def states(self, topic: str, records: Mapping[int, Records], store: RecordStore) -> None:
         """Write states, by partition; acknowledged, they are what `store` holds."""

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from eddy.contract.codec import Record
 from eddy.contract.limits import (
     MAX_ATTRIBUTES,
     MAX_CATEGORIES,
@@ -21,6 +20,8 @@ from eddy.contract.limits import (
     MIN_TIME_MS,
 )
 from eddy.contract.model import ACTIONS, MAX_SCENARIOS
+from eddy.contract.records import Item, Recommendations, UserEvent
+from eddy.contract.records import RecommendedItem as Recommended
 
 
 def chars(most: int, least: int = 0) -> Any:
@@ -67,12 +68,20 @@ class EventIn(_Body):
     occurred_at: Milliseconds | None = Field(None, description="Milliseconds since the epoch; now when left out.")
     attributes: Attributes = {}
 
-    def record(self, now_ms: int) -> Record:
+    def record(self, now_ms: int) -> UserEvent:
         """The `user_event` record, with what was left out."""
         return {
-            **self.model_dump(),
             "event_id": self.event_id or uuid.uuid4().hex,
+            "user_id": self.user_id,
+            "scenario": self.scenario,
+            "action": self.action,
+            "item_id": self.item_id,
+            "value": self.value,
+            "query": self.query,
+            "request_id": self.request_id,
+            "position": self.position,
             "occurred_at": now_ms if self.occurred_at is None else self.occurred_at,
+            "attributes": self.attributes,
         }
 
 
@@ -104,9 +113,18 @@ class ItemIn(_Body):
         None, description="Milliseconds since the epoch."
     )
 
-    def record(self, item_id: str) -> Record:
+    def record(self, item_id: str) -> Item:
         """The `item` record."""
-        return {"item_id": item_id, **self.model_dump()}
+        return {
+            "item_id": item_id,
+            "scenarios": self.scenarios,
+            "title": self.title,
+            "text": self.text,
+            "categories": self.categories,
+            "attributes": self.attributes,
+            "available": self.available,
+            "published_at": self.published_at,
+        }
 
 
 class StoredItem(BaseModel):
@@ -140,10 +158,10 @@ class RecommendationsOut(BaseModel):
     items: list[RecommendedItem]
 
     @classmethod
-    def of(cls, record: Record) -> "RecommendationsOut":
+    def of(cls, record: Recommendations) -> "RecommendationsOut":
         """From a `recommendations` record."""
         return cls.model_validate({**record, "items": [_item(item) for item in record["items"]]})
 
 
-def _item(item: Record) -> dict[str, Any]:
+def _item(item: Recommended) -> dict[str, Any]:
     return {**item, "predictions": dict(zip(ACTIONS, item["predictions"], strict=False))}

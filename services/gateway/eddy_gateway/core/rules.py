@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from eddy.contract.codec import Record
 from eddy.contract.events import EventContract
 from eddy.contract.items import check_published_item
 from eddy.contract.limits import REMEMBERED_EVENTS
+from eddy.contract.records import Item, RecommendationRequest, UserEvent
 from eddy.contract.requests import RequestContract
 from eddy.contract.scenarios import Scenarios
 from eddy.errors import PoisonError
@@ -21,7 +21,7 @@ class Rules:
         self._scenarios = scenarios
         self._requests = RequestContract(scenarios)
 
-    def event(self, event: EventIn, now_ms: int) -> Record:
+    def event(self, event: EventIn, now_ms: int) -> UserEvent:
         """The `user_event` record, which features and joiner will use."""
         record = event.record(now_ms)
         self._events.check(record, event.user_id.encode(), now_ms)
@@ -38,13 +38,13 @@ class Rules:
             said = f"user {user_id[:64]} has {count} events in this request; the maximum is {REMEMBERED_EVENTS}."
             raise PoisonError("too_long", f"{said} Split the request.", "user_id")
 
-    def item(self, item_id: str, item: ItemIn) -> Record:
+    def item(self, item_id: str, item: ItemIn) -> Item:
         """The `item` record, which scorer and trainer will use."""
         record = item.record(item_id)
         check_published_item(record, item_id.encode(), self._scenarios)
         return record
 
-    def request(self, record: Record, now_ms: int) -> Record:
+    def request(self, record: RecommendationRequest, now_ms: int) -> RecommendationRequest:
         """A `recommendation_request` record that the scorer will answer."""
         self._requests.check(record, record["user_id"].encode(), now_ms)
         return record

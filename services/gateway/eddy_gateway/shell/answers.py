@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 import structlog
 
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.message import Message
 from eddy.contract.prefix import Prefix
+from eddy.contract.records import Recommendations
 from eddy.contract.topics import RECOMMENDATIONS
 from eddy.errors import DecodeError
 from eddy.kafka.bus import Reader
@@ -24,12 +25,12 @@ class Answers:
     """Requests that wait, by request id. One consumer without a group serves them all: every gateway sees every list."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, asyncio.Future[Record]] = {}
-        self._ids = Prefix("recommendations", last="request_id")
-        self._codec = Codec.of("recommendations")
+        self._waiting: dict[str, asyncio.Future[Recommendations]] = {}
+        self._ids = Prefix(Recommendations, last="request_id")
+        self._codec = Codec.of(Recommendations)
 
     @contextmanager
-    def expected(self, request_id: str) -> Iterator["asyncio.Future[Record]"]:
+    def expected(self, request_id: str) -> Iterator["asyncio.Future[Recommendations]"]:
         """The future answer to a request; expect it before the request is published."""
         future = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future

@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, Tag
 
 from eddy.clock import Clock
 from eddy.contract.limits import MAX_BATCH_EVENTS, MAX_EXCLUDED, MAX_ID_CHARS, MAX_OFFSET, MAX_QUERY_CHARS, MAX_SLATE
+from eddy.contract.records import RecommendationRequest
 from eddy.contract.refusals import raise_refusal
 from eddy.errors import PoisonError, RetriableError
 from eddy.runtime import Health
@@ -77,11 +78,31 @@ class Gateway:
             ]
         )
 
-    async def recommend(self, wanted: dict[str, Any]) -> RecommendationsOut | None:
+    async def recommend(
+        self,
+        user_id: str,
+        scenario: str,
+        *,
+        limit: int,
+        query: str | None,
+        exclude: list[str],
+        after_offset: int | None,
+    ) -> RecommendationsOut | None:
         """The scorer's answer; None when none came within deadline and grace. Gateway and scorer refuse the same requests with a 422."""
         now_ms = self.clock.now_ms()
         deadline_ms = round(self.settings.gateway_deadline_sec * 1000)
-        asked = {**wanted, "candidates": None, "deadline_at": now_ms + deadline_ms, "requested_at": now_ms}
+        asked: RecommendationRequest = {
+            "request_id": uuid.uuid4().hex,
+            "user_id": user_id,
+            "scenario": scenario,
+            "limit": limit,
+            "query": query,
+            "candidates": None,
+            "exclude": exclude,
+            "after_offset": after_offset,
+            "deadline_at": now_ms + deadline_ms,
+            "requested_at": now_ms,
+        }
         with _naming_fields("query", path="user_id"):
             record = self.rules.request(asked, now_ms)
             with self.answers.expected(record["request_id"]) as answer:
@@ -139,15 +160,7 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
     ) -> Any:
         """A list for the user, of the newest model, with what the user did up to `after_offset`."""
         answer = await gateway.recommend(
-            {
-                "request_id": uuid.uuid4().hex,
-                "user_id": user_id,
-                "scenario": scenario,
-                "limit": limit,
-                "query": query,
-                "after_offset": after_offset,
-                "exclude": exclude,
-            }
+            user_id, scenario, limit=limit, query=query, exclude=exclude, after_offset=after_offset
         )
         return answer or _failure(504, "no scorer answered in time: is one running on this Kafka and topic prefix?")
 

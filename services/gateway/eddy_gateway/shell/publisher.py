@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
-from eddy.contract.codec import Codec, Record
-from eddy.contract.topics import ITEMS, RECOMMENDATION_REQUESTS, USER_EVENTS, topics
+from eddy.contract.codec import Codec, R
+from eddy.contract.records import Item, RecommendationRequest, UserEvent
+from eddy.contract.topics import ITEMS, RECOMMENDATION_REQUESTS, USER_EVENTS, TopicName, topics
 from eddy.errors import RetriableError
 from eddy.kafka.bus import KafkaError, Producer, settle
 
@@ -16,19 +17,19 @@ class Publisher:
         self._producer = producer
         self._timeout_sec = timeout_sec
 
-    async def events(self, records: Sequence[Record]) -> list[int]:
+    async def events(self, records: Sequence[UserEvent]) -> list[int]:
         """Write user events, in this order; the offset of each in its partition of user-events."""
         return await self._publish(USER_EVENTS, records)
 
-    async def item(self, record: Record) -> None:
+    async def item(self, record: Item) -> None:
         """Write an item."""
         await self._publish(ITEMS, [record])
 
-    async def request(self, record: Record) -> None:
+    async def request(self, record: RecommendationRequest) -> None:
         """Write a request for recommendations."""
         await self._publish(RECOMMENDATION_REQUESTS, [record])
 
-    async def _publish(self, topic: str, records: Sequence[Record]) -> list[int]:
+    async def _publish(self, topic: TopicName[R], records: Sequence[R]) -> list[int]:
         codec, key = Codec.for_topic(topic), topics()[topic].key
         try:
             async with asyncio.timeout(self._timeout_sec):

@@ -5,10 +5,11 @@ from typing import NamedTuple
 from eddy.contract.codec import Codec
 from eddy.contract.limits import MAX_CLOCK_LEAD_MS
 from eddy.contract.message import Message
+from eddy.contract.records import UserEvent
 from eddy.contract.scenarios import IMPRESSION
 from eddy_joiner.core.policy import AttributionPolicy
 
-_CODEC = Codec.of("user_event")
+_CODEC = Codec.of(UserEvent)
 
 
 class Event(NamedTuple):

@@ -35,6 +35,7 @@ from eddy.contract.avro.values import (
 from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header, load_schema
 from eddy.contract.message import Message
 from eddy.contract.model import FEATURES
+from eddy.contract.records import Recommendations
 from eddy.errors import DecodeError, PoisonError
 from eddy.paths import SCHEMAS
 
@@ -234,7 +235,7 @@ def _skip_refusal(raw: bytes, at: int) -> tuple[bool, int]:
 
 def _relaid(payload: bytes) -> bytes:
     """A record of another version, in the layout that the walk knows. Raises DecodeError."""
-    record = Codec.of("recommendations").decode(payload)
+    record = Codec.of(Recommendations).decode(payload)
     out = io.BytesIO()
     out.write(_LAYOUT_HEADER)
     fastavro.schemaless_writer(out, _LAYOUT, record)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eddy.contract.prefix import Prefix
+from eddy.contract.records import TrainingExample
 from eddy.errors import DecodeError
 from eddy_joiner.core.events import Event
 from eddy_joiner.core.ledger import Ledger
@@ -16,7 +17,7 @@ from eddy_joiner.core.state import JoinState
 from eddy_joiner.shell.intake import take_event, take_list
 from eddy_joiner.shell.logs import Log, Logs
 
-_EXAMPLE = Prefix("training_example", last="items")
+_EXAMPLE = Prefix(TrainingExample, last="items")
 YIELD_EVERY = 100
 
 

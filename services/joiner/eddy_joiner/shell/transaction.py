@@ -7,6 +7,7 @@ from typing import Any
 from eddy.clock import Clock
 from eddy.contract.codec import Codec
 from eddy.contract.dead_letter import dead_letter_of
+from eddy.contract.records import DeadLetter
 from eddy.contract.topics import DEAD_LETTERS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.errors import PoisonError
 from eddy.kafka.bus import Bus, TransactionalProducer, settle
@@ -15,7 +16,7 @@ from eddy_joiner.core.outcomes import Outcome, Refused, Shown
 from eddy_joiner.core.rewind import Rewind
 from eddy_joiner.shell.books import SERVICE
 
-_DEAD_LETTER = Codec.of("dead_letter")
+_DEAD_LETTER = Codec.of(DeadLetter)
 
 
 class Transactions:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.items import check_item
 from eddy.contract.message import Message
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
@@ -27,8 +27,15 @@ class Intake:
         self._staging = staging
         self._on_user = on_user
         knowledge = recommender.knowledge
-        self._codecs = {name: Codec.for_topic(name) for name in (USER_FEATURES, ITEM_FEATURES, ITEMS, ITEM_EMBEDDINGS)}
+        self._users, self._item_counts = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
+        self._items, self._rows = Codec.for_topic(ITEMS), Codec.for_topic(ITEM_EMBEDDINGS)
         self._releases = Codec.for_topic(MODEL_RELEASES)
+        self._taken: dict[str, Callable[[Message], None]] = {
+            USER_FEATURES: self._user,
+            ITEM_FEATURES: self._item_features,
+            ITEMS: self._item,
+            ITEM_EMBEDDINGS: self._row,
+        }
         self._deleted: dict[str, Callable[[str], None]] = {
             USER_FEATURES: knowledge.users.forget,
             ITEM_FEATURES: knowledge.forget_item_features,
@@ -43,28 +50,28 @@ class Intake:
         elif not message.value and message.key:
             self._deleted[message.topic](message.key.decode(errors="replace"))
         else:
-            self._record(message, self._codecs[message.topic].decode(message.value))
+            self._taken[message.topic](message)
 
-    def _record(self, message: Message, record: Record) -> None:
-        if message.topic == ITEMS:
-            check_item(record, message.key)
-            self._recommender.apply_item(record)
-            return
-        key = "user_id" if message.topic == USER_FEATURES else "item_id"
-        if message.key != record[key].encode():
-            raise PoisonError("wrong_key", f"{key} {record[key][:100]} under another key")
-        if not record[key]:
-            raise PoisonError("missing_user" if message.topic == USER_FEATURES else "missing_item")
-        if message.topic == USER_FEATURES:
-            self._user(record, message.partition)
-        elif message.topic == ITEM_FEATURES:
-            self._recommender.apply_item_features(record)
-        else:
-            self._staging.stage(record)
+    def _item(self, message: Message) -> None:
+        record = self._items.decode(message.value)
+        check_item(record, message.key)
+        self._recommender.apply_item(record)
 
-    def _user(self, record: Record, partition: int) -> None:
+    def _item_features(self, message: Message) -> None:
+        record = self._item_counts.decode(message.value)
+        _check_key(message.key, "item_id", record["item_id"], "missing_item")
+        self._recommender.apply_item_features(record)
+
+    def _row(self, message: Message) -> None:
+        record = self._rows.decode(message.value)
+        _check_key(message.key, "item_id", record["item_id"], "missing_item")
+        self._staging.stage(record)
+
+    def _user(self, message: Message) -> None:
+        record = self._users.decode(message.value)
+        _check_key(message.key, "user_id", record["user_id"], "missing_user")
         former = self._recommender.knowledge.users.get(record["user_id"])
-        user = self._recommender.apply_user_features(record, partition)
+        user = self._recommender.apply_user_features(record, message.partition)
         if user is not former:
             self._on_user(record["user_id"], former, user)
 
@@ -76,3 +83,11 @@ class Intake:
         except PoisonError as error:
             REFUSED_RELEASES.labels(error.reason).inc()
             raise
+
+
+def _check_key(key: bytes | None, field: str, value: str, missing: str) -> None:
+    """Raises PoisonError unless `key` is the record's `field`, which has a value."""
+    if key != value.encode():
+        raise PoisonError("wrong_key", f"{field} {value[:100]} under another key")
+    if not value:
+        raise PoisonError(missing)

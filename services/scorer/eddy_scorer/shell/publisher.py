@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from eddy.clock import Clock
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
+from eddy.contract.records import Recommendations
 from eddy.contract.topics import RECOMMENDATIONS
 from eddy.kafka.bus import Producer, settle
 from eddy.metrics import HOP_SECONDS, SLATE_ITEMS, SLATES, STAGE_SECONDS
@@ -29,7 +30,7 @@ class Publisher:
         self._open: set[asyncio.Task[None]] = set()
 
     async def publish(
-        self, tickets: Sequence[Ticket], records: Sequence[Record], on_done: Callable[[Iterable[Ticket]], None]
+        self, tickets: Sequence[Ticket], records: Sequence[Recommendations], on_done: Callable[[Iterable[Ticket]], None]
     ) -> None:
         """Queue the records; back-pressure of the producer is waited for, acknowledgements are not."""
         with STAGE_SECONDS.labels(SERVICE, "publish").time():
@@ -42,7 +43,7 @@ class Publisher:
         task.add_done_callback(self._open.discard)
         _count(records)
 
-    async def refuse(self, refusal: Record) -> "asyncio.Future[Any]":
+    async def refuse(self, refusal: Recommendations) -> "asyncio.Future[Any]":
         """Queue a refusal (eddy.contract.refusals); the future ends when every in-sync replica has it."""
         return await self._producer.send(RECOMMENDATIONS, refusal["user_id"], self._codec.encode(refusal))
 
@@ -67,7 +68,7 @@ class Publisher:
                 _REQUEST_TO_SLATE.observe((now - ticket.arrived_at) / 1000)
 
 
-def _count(records: Sequence[Record]) -> None:
+def _count(records: Sequence[Recommendations]) -> None:
     lists = Counter((record["scenario"], record["trigger"]) for record in records)
     places = Counter((record["scenario"], item["source"]) for record in records for item in record["items"])
     for labels, count in lists.items():

@@ -7,8 +7,9 @@ from typing import Any
 import structlog
 
 from eddy.clock import Clock
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.message import Message
+from eddy.contract.records import Recommendations
 from eddy.contract.refusals import refusal_of
 from eddy.contract.requests import RequestContract
 from eddy.contract.scenarios import Scenarios
@@ -57,7 +58,7 @@ class Tickets:
             answer_by=latest if deadline is None else min(deadline, latest + MOST_WAIT_MS),
         )
 
-    def refusal(self, message: Message, error: PoisonError) -> Record | None:
+    def refusal(self, message: Message, error: PoisonError) -> Recommendations | None:
         """The answer to a request that `of` refused with `error`; None for one that cannot be decoded or has no id."""
         try:
             return refusal_of(self._codec.decode(message.value), error, self._clock.now_ms())
@@ -81,7 +82,7 @@ class RequestsReader:
         dead_letters: DeadLetters,
         wake: Callable[[], None],
         finish: Callable[[], Awaitable[None]],
-        answer: Callable[[Record], Awaitable["asyncio.Future[Any]"]],
+        answer: Callable[[Recommendations], Awaitable["asyncio.Future[Any]"]],
     ) -> None:
         self._bus = bus
         self._settings = settings

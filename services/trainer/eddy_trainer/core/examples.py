@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eddy.contract.model import ACTIONS, FEATURES, hash_of_contract
+from eddy.contract.records import History, TrainingExample
 from eddy.contract.scenarios import Scenarios
 from eddy.errors import PoisonError
 
-Record = Mapping[str, Any]
 Features = NDArray[np.float16]
+FeatureField = Literal["features", "considered_features"]
 
 _ACTION_INDEX = {name: index for index, name in enumerate(ACTIONS)}
 
@@ -75,8 +76,14 @@ Example = NextItem | Shown
 class Snapshot:
     """A history snapshot, spelt out only when somebody looks: most users are known already. Raises PoisonError for unequal columns."""
 
-    def __init__(self, history: Record, scenario_ids: Mapping[str, int]) -> None:
-        self._columns = [history[name] for name in ("item_ids", "actions", "scenarios", "values", "occurred_at")]
+    def __init__(self, history: History, scenario_ids: Mapping[str, int]) -> None:
+        self._columns = (
+            history["item_ids"],
+            history["actions"],
+            history["scenarios"],
+            history["values"],
+            history["occurred_at"],
+        )
         self._scenario_ids = scenario_ids
         if len({len(column) for column in self._columns}) > 1:
             raise PoisonError("undecodable", "history columns of unequal length")
@@ -96,7 +103,7 @@ class ExampleParser:
         self._scenario_ids = scenarios.ids
         self._contract = hash_of_contract()
 
-    def parse(self, record: Record) -> Example:
+    def parse(self, record: TrainingExample) -> Example:
         if not record["user_id"]:
             raise PoisonError("missing_user")
         if not record["items"] or not all(item["item_id"] for item in record["items"]):
@@ -110,7 +117,7 @@ class ExampleParser:
             return self._shown(record, scenario)
         raise PoisonError("undecodable", f"unknown kind {record['kind']!r}")
 
-    def _next_item(self, record: Record, scenario: int) -> NextItem:
+    def _next_item(self, record: TrainingExample, scenario: int) -> NextItem:
         item = record["items"][0]
         considered = record["considered"]
         features = self._features(record, "considered_features", len(considered))
@@ -120,7 +127,7 @@ class ExampleParser:
         history = () if record["history"] is None else Snapshot(record["history"], self._scenario_ids)
         return NextItem(record["user_id"], event, history, features, target, record["superseded"], _timestamps(record))
 
-    def _shown(self, record: Record, scenario: int) -> Shown:
+    def _shown(self, record: TrainingExample, scenario: int) -> Shown:
         items = record["items"]
         return Shown(
             record["kind"],
@@ -131,7 +138,7 @@ class ExampleParser:
             _timestamps(record),
         )
 
-    def _features(self, record: Record, field: str, rows: int) -> Features:
+    def _features(self, record: TrainingExample, field: FeatureField, rows: int) -> Features:
         """The packed matrix [rows, FEATURES], or [0, FEATURES] where none are known."""
         packed = record[field]
         if not packed:
@@ -146,7 +153,7 @@ class ExampleParser:
         return features
 
 
-def _timestamps(record: Record) -> Timestamps:
+def _timestamps(record: TrainingExample) -> Timestamps:
     return Timestamps(record["acted_at"] or 0, record["labelled_at"])
 
 

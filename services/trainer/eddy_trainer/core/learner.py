@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from eddy.contract.model import ACTIONS, MAX_SCENARIOS
+from eddy.contract.records import Item
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy.text import TextModel, words_of
 from eddy_trainer.core.effort import Effort
@@ -55,7 +56,7 @@ class ItemContent:
     scenarios: Sequence[str] = ()
 
     @staticmethod
-    def of(item: Mapping[str, Any]) -> "ItemContent":
+    def of(item: Item) -> "ItemContent":
         """What an `item` record says."""
         words = words_of(item["title"], item["text"], item["categories"], item["attributes"])
         return ItemContent(item["item_id"], item["categories"], item["attributes"], words, item["scenarios"])

@@ -1,15 +1,16 @@
 """Reads `items` and `training-examples`: all partitions, no group; the positions live in the checkpoint, beside what was learned."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from eddy.clock import Clock
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.dead_letter import dead_letter_of
 from eddy.contract.items import check_item
 from eddy.contract.message import Message, TopicPartition
+from eddy.contract.records import Item
 from eddy.contract.topics import DEAD_LETTERS as DEAD_LETTERS_TOPIC
 from eddy.errors import PoisonError
 from eddy.kafka.bus import Bus, Producer, Reader
@@ -76,7 +77,7 @@ class DeadLetters:
         self._codec = Codec.for_topic(DEAD_LETTERS_TOPIC)
         self._refused: list[tuple[str, bytes]] = []
 
-    def parse(self, messages: Iterable[Message], parse: Callable[[Record, bytes | None], T]) -> list[T]:
+    def parse(self, messages: Iterable[Message], parse: Callable[[Any, bytes | None], T]) -> list[T]:
         """The values of `parse(record, key)` for each usable message; the others are refused."""
         values = []
         for message in messages:
@@ -123,6 +124,6 @@ async def read_examples(
     return examples
 
 
-def _item(record: Record, key: bytes | None) -> ItemContent:
+def _item(record: Item, key: bytes | None) -> ItemContent:
     check_item(record, key)
     return ItemContent.of(record)

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eddy.clock import Clock
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.model import ACTIONS, DIM, FEATURES, hash_of_contract, sign_release
+from eddy.contract.records import ItemEmbedding, ModelRelease
 from eddy.contract.topics import ITEM_EMBEDDINGS, MODEL_RELEASES
 from eddy.errors import DecodeError
 from eddy.kafka.bus import Bus, Producer, settle
@@ -79,7 +80,7 @@ class Publisher:
         version = self.version + 1
         changed, left = changed_rows(self._rows, weights.vectors)
         await self._publish_rows(weights, changed, version)
-        record = {
+        record: ModelRelease = {
             "slot": CHAMPION,
             "version": version,
             "contract": self._contract,
@@ -101,7 +102,12 @@ class Publisher:
         futures = []
         for row in changed.tolist():
             item_id, vector = weights.item_ids[row], weights.vectors[row]
-            record = {"item_id": item_id, "version": version, "vector": vector.astype("<f4").tobytes(), "bias": 0.0}
+            record: ItemEmbedding = {
+                "item_id": item_id,
+                "version": version,
+                "vector": vector.astype("<f4").tobytes(),
+                "bias": 0.0,
+            }
             futures.append(await self._producer.send(ITEM_EMBEDDINGS, item_id, self._row_codec.encode(record)))
         for written in await settle(futures):
             self._ends[written.partition] = max(self._ends[written.partition], written.offset + 1)
@@ -120,9 +126,9 @@ def changed_rows(before: NDArray[np.float32], after: NDArray[np.float32]) -> tup
     return np.concatenate([known, new]), len(most_first) - len(known)
 
 
-def _newer(newest: Newest, payload: bytes, codec: Codec) -> Newest:
+def _newer(newest: Newest, payload: bytes, codec: Codec[ModelRelease]) -> Newest:
     try:
-        record: Record = codec.decode(payload)
+        record = codec.decode(payload)
     except DecodeError:
         return newest
     if record["version"] <= newest.version:

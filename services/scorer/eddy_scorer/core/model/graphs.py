@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from eddy.contract.codec import Record
 from eddy.contract.model import (
     ACTIONS,
     DIM,
@@ -17,6 +16,7 @@ from eddy.contract.model import (
     RANK_OUTPUTS,
     TOP_K,
 )
+from eddy.contract.records import ModelRelease
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32, I64
 from eddy_scorer.core.state.users import Histories
@@ -35,7 +35,7 @@ class OnnxModel:
         _check_names(self._rank, RANK_INPUTS, RANK_OUTPUTS)
 
     @staticmethod
-    def load(release: Record) -> "OnnxModel":
+    def load(release: ModelRelease) -> "OnnxModel":
         """Build and warm a `model_release` record; may run in another thread than the model that serves."""
         try:
             model = OnnxModel(release["version"], release["encode"], release["rank"])

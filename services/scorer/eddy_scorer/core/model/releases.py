@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eddy.contract.codec import Record
 from eddy.contract.message import Message
 from eddy.contract.model import DIM, hash_of_contract, sign_release
+from eddy.contract.records import ItemEmbedding, ModelRelease
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32
 
@@ -38,7 +38,7 @@ class Rows:
 class Offer:
     """A release that holds, with the message that brought it."""
 
-    release: Record
+    release: ModelRelease
     message: Message
 
     @property
@@ -62,7 +62,7 @@ class ReleaseStaging:
         self._offers: dict[int, Offer] = {}
         self._newest = 0
 
-    def stage(self, record: Record) -> None:
+    def stage(self, record: ItemEmbedding) -> None:
         """Keep an `item_embedding` record for its release. Raises PoisonError for one that is no row of the table."""
         vector = np.frombuffer(record["vector"], "<f4") if len(record["vector"]) == 4 * DIM else None
         if vector is None or not np.isfinite(vector).all() or not np.isfinite(record["bias"]):
@@ -76,7 +76,7 @@ class ReleaseStaging:
         """The item's row was deleted: the next release goes without it."""
         self._put(item_id, Row(self._newest, b"", 0.0))
 
-    def offer(self, release: Record, message: Message, serving: int) -> None:
+    def offer(self, release: ModelRelease, message: Message, serving: int) -> None:
         """Take in a `model_release` record, to wait for its rows. Raises PoisonError for one that must not serve."""
         if release["slot"] != CHAMPION:
             return

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 import numpy as np
 
-from eddy.contract.codec import Record
+from eddy.contract.records import Item, ItemFeatures, Recommendations, UserFeatures
 from eddy.contract.scenarios import Scenarios
 from eddy.text import TextModel
 from eddy_scorer.core.model.model import Model
@@ -64,15 +64,15 @@ class Recommender:
         """Version of the release that serves; 0 is the popularity fallback."""
         return self.model.version if self.model else 0
 
-    def apply_user_features(self, record: Record, partition: int = 0) -> User:
+    def apply_user_features(self, record: UserFeatures, partition: int = 0) -> User:
         """Take in a `user_features` record. Raises PoisonError for a malformed one."""
         return self.knowledge.users.apply(record, partition)
 
-    def apply_item_features(self, record: Record) -> None:
+    def apply_item_features(self, record: ItemFeatures) -> None:
         """Take in an `item_features` record. Raises PoisonError for a malformed one."""
         self.knowledge.apply_item_features(record)
 
-    def apply_item(self, record: Record) -> None:
+    def apply_item(self, record: Item) -> None:
         """Take in an `item` record."""
         self.knowledge.apply_item(record)
 
@@ -80,7 +80,7 @@ class Recommender:
         """Set item rows of the table: `vectors` [R, DIM], `bias` [R]; the next slate is scored with them."""
         self.knowledge.apply_rows(item_ids, vectors, bias)
 
-    def recommend(self, requests: Sequence[Request], served_at: int) -> list[Record]:
+    def recommend(self, requests: Sequence[Request], served_at: int) -> list[Recommendations]:
         """A `recommendations` record for each request, in order; `served_at` is wall time in milliseconds.
 
         Orders and matrices are as of the last `knowledge.refresh()`.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from eddy.contract.codec import Record
+from eddy.contract.records import RecommendationRequest
 
 REQUESTED = "request"
 PUSHED = "push"
@@ -23,7 +23,7 @@ class Request:
     trigger: str = REQUESTED
 
 
-def request_of(record: Record) -> Request:
+def request_of(record: RecommendationRequest) -> Request:
     """The request in a `recommendation_request` record that passed the check."""
     candidates = record["candidates"]
     return Request(

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eddy.contract.codec import Record
 from eddy.contract.model import FEATURES, hash_of_contract
+from eddy.contract.records import Recommendations, RecommendedItem
 from eddy.contract.sources import SOURCES
 from eddy_scorer.core.ranking.batch import Candidates
 from eddy_scorer.core.ranking.context import BatchContext
@@ -36,7 +36,7 @@ class Slates:
         self._contract = hash_of_contract()
         self._feature_names = list(FEATURES)
 
-    def build(self, context: BatchContext, ranked: Ranked, model_version: int, served_at: int) -> list[Record]:
+    def build(self, context: BatchContext, ranked: Ranked, model_version: int, served_at: int) -> list[Recommendations]:
         """One record per request, in order."""
         batch = context.batch
         chosen = [self._choose(context, ranked, index) for index in range(len(batch))]
@@ -45,12 +45,20 @@ class Slates:
             rows = ranked.candidates.rows[index, choice.columns]
             self._knowledge.exposure.recommended(int(batch.scenarios[index]), rows)
         return [
-            self._record(context, ranked, index, chosen[index], reasons[index])
-            | {"model_version": model_version, "served_at": served_at}
+            self._record(context, ranked, index, chosen[index], reasons[index], model_version, served_at)
             for index in range(len(batch))
         ]
 
-    def _record(self, context: BatchContext, ranked: Ranked, index: int, choice: Choice, reasons: list[str]) -> Record:
+    def _record(
+        self,
+        context: BatchContext,
+        ranked: Ranked,
+        index: int,
+        choice: Choice,
+        reasons: list[str],
+        model_version: int,
+        served_at: int,
+    ) -> Recommendations:
         request, user = context.batch.requests[index], context.batch.users[index]
         candidates = self._item_ids(ranked.candidates, index)
         return {
@@ -58,6 +66,8 @@ class Slates:
             "user_id": request.user_id,
             "scenario": request.scenario,
             "requested_at": request.requested_at,
+            "served_at": served_at,
+            "model_version": model_version,
             "policy": POLICY,
             "trigger": request.trigger,
             "applied_offset": user.applied_offset,
@@ -88,7 +98,9 @@ class Slates:
         return item_ids
 
 
-def _items(ranked: Ranked, index: int, candidates: list[str], choice: Choice, reasons: list[str]) -> list[Record]:
+def _items(
+    ranked: Ranked, index: int, candidates: list[str], choice: Choice, reasons: list[str]
+) -> list[RecommendedItem]:
     columns = choice.columns
     scores = ranked.scores[index, columns].tolist()
     predictions = [[]] * len(columns) if ranked.predictions is None else ranked.predictions[index, columns].tolist()

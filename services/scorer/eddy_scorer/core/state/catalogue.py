@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from eddy.contract.codec import Record
 from eddy.contract.model import MAX_SCENARIOS, PADDING_ROW
+from eddy.contract.records import Item
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import FIRST_CAPACITY, I32, I64, Bool, grown, grown_rows
@@ -71,7 +71,7 @@ class Catalogue:
         """The row of the item whose id has this CRC-32, or None while it is not known."""
         return self._rows_of_hash.get(crc32)
 
-    def apply(self, record: Record) -> int:
+    def apply(self, record: Item) -> int:
         """Take in an `item` record; its row."""
         row = self.admit(record["item_id"])
         self.published[row] = True

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from eddy.contract.codec import Record
+from eddy.contract import records
 from eddy.contract.model import MAX_SCENARIOS
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy_scorer.core.state.arrays import F32, F64, FIRST_CAPACITY, I64, Bool, grown, grown_rows
@@ -14,9 +15,9 @@ from eddy_scorer.core.state.arrays import F32, F64, FIRST_CAPACITY, I64, Bool, g
 ORDER_LENGTH = 1000
 
 _MS = 1000.0
-_COLUMNS = ("shown", "clicked", "acted", "acted_fast")
+_COLUMNS: tuple[Literal["shown", "clicked", "acted", "acted_fast"], ...] = ("shown", "clicked", "acted", "acted_fast")
 _SHOWN, _ACTED, _ACTED_FAST = 0, 2, 3
-_EVER = ("total", "valued", "value_sum")
+_EVER: tuple[Literal["total", "valued", "value_sum"], ...] = ("total", "valued", "value_sum")
 _TOTAL, _VALUED, _VALUE_SUM = range(3)
 
 # Pseudo-counts of opinions: few of them are drawn towards what is usual, and what is usual towards the middle.
@@ -46,7 +47,7 @@ class ItemCounts:
         self._scenario_ids = scenarios.ids
         self._values: F32 = np.zeros((0, FIRST_CAPACITY, len(_COLUMNS)), np.float32)
         # What came of scenarios before they were known: they are on their way.
-        self._early: dict[str, dict[int, Record]] = {}
+        self._early: dict[str, dict[int, records.ItemCounts]] = {}
         self.ever: F32 = np.zeros((FIRST_CAPACITY, len(_EVER)), np.float32)
         self._ever_sum: F64 = np.zeros(len(_EVER))
         self.as_of: I64 = np.zeros(FIRST_CAPACITY, np.int64)
@@ -77,12 +78,12 @@ class ItemCounts:
             self.first_at = grown(self.first_at, size)
             self._applied = grown(self._applied, size, -1)
 
-    def newer(self, row: int, record: Record) -> bool:
+    def newer(self, row: int, record: records.ItemFeatures) -> bool:
         """Whether an `item_features` record includes what is known: of two, the later includes at least as much of each partition."""
         self.ensure(row + 1)
         return int(sum(record["applied_offsets"].values())) >= int(self._applied[row])
 
-    def apply(self, row: int, record: Record) -> list[int]:
+    def apply(self, row: int, record: records.ItemFeatures) -> list[int]:
         """Take in an `item_features` record; the scenarios it has counts in."""
         self.ensure(row + 1)
         self._applied[row] = sum(record["applied_offsets"].values())
@@ -131,7 +132,17 @@ class ItemCounts:
 
     def forget(self, row: int) -> None:
         """Drop all counts of a row."""
-        self.apply(row, {"as_of": 0, "first_at": 0, "counts": [], "applied_offsets": {"0": -1}})
+        nothing: records.ItemFeatures = {
+            "item_id": "",
+            "applied_offsets": {"0": -1},
+            "as_of": 0,
+            "first_at": 0,
+            "counts": [],
+            "covisited": [],
+            "covisit_weights": [],
+            "transition_weights": [],
+        }
+        self.apply(row, nothing)
 
     def gather(self, rows: I64, scenarios: I64, at: I64, published_at: I64) -> CandidateCounts:
         """Counts of `rows` [B, C] in `scenarios` [B] at event times `at` [B]; `published_at` [B, C] is 0 where unknown."""
@@ -194,7 +205,7 @@ class ItemCounts:
         return _best(np.where(eligible & (counts > 0), scores, -np.inf))
 
 
-def _ever_of(entry: Record) -> F32:
+def _ever_of(entry: records.ItemCounts) -> F32:
     return np.array([entry[name] for name in _EVER], np.float32)
 
 

@@ -14,7 +14,7 @@ from typing import TypeAlias, cast
 import numpy as np
 import scipy.sparse as sparse
 
-from eddy.contract.codec import Record
+from eddy.contract.records import ItemFeatures
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32, F64, FIRST_CAPACITY, I32, I64, Bool, grown
 from eddy_scorer.core.state.catalogue import Catalogue
@@ -81,7 +81,7 @@ class CoVisits:
         self._half_lives_ms[name] = half_life_sec * 1000.0
         self._longest_ms = max(self._half_lives_ms.values())
 
-    def apply(self, row: int, record: Record, catalogue: Catalogue) -> None:
+    def apply(self, row: int, record: ItemFeatures, catalogue: Catalogue) -> None:
         """Take in an `item_features` record. Raises PoisonError when its columns do not fit together or are no weights."""
         names = record["covisited"]
         edges = np.empty(len(names), _EDGE)

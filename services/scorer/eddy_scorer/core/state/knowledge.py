@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
+from typing import Literal
 
 import numpy as np
 
-from eddy.contract.codec import Record
+from eddy.contract.records import Item, ItemFeatures
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy.errors import PoisonError
 from eddy.text import TextModel, words_of
@@ -84,7 +85,7 @@ class Knowledge:
             self._set_eligible(row)
         self._build_orders({scenario.id}, size)
 
-    def apply_item(self, record: Record) -> None:
+    def apply_item(self, record: Item) -> None:
         """Take in an `item` record."""
         row = self.catalogue.apply(record)
         words = words_of(record["title"], record.get("text"), record["categories"], record.get("attributes", {}))
@@ -98,7 +99,7 @@ class Knowledge:
         self._set_eligible(self.catalogue.find(item_id))
         self._stale.update(self.orders)
 
-    def apply_item_features(self, record: Record) -> None:
+    def apply_item_features(self, record: ItemFeatures) -> None:
         """Take in an `item_features` record, unless a newer one is there. Raises PoisonError when it does not hold; the former stays."""
         _check_counts(record)
         row = self.catalogue.admit(record["item_id"])
@@ -248,8 +249,19 @@ class Knowledge:
             self._rows_moved = True
 
 
-def _check_counts(record: Record) -> None:
+_COUNTS: tuple[Literal["shown", "clicked", "acted", "acted_fast", "total", "valued", "value_sum"], ...] = (
+    "shown",
+    "clicked",
+    "acted",
+    "acted_fast",
+    "total",
+    "valued",
+    "value_sum",
+)
+
+
+def _check_counts(record: ItemFeatures) -> None:
     for entry in record["counts"]:
-        numbers = [value for name, value in entry.items() if name != "scenario"]
+        numbers = [entry[name] for name in _COUNTS]
         if not all(map(isfinite, numbers)) or min(numbers) < 0 or entry["value_sum"] > entry["valued"]:
             raise PoisonError("bad_features", f"counts of {record['item_id'][:100]} are no counts")

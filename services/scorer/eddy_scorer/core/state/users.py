@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 
-from eddy.contract.codec import Record
 from eddy.contract.model import ACTIONS, HISTORY
+from eddy.contract.records import History, UserFeatures
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32, I32, I64, Bool
@@ -14,6 +15,12 @@ from eddy_scorer.core.state.catalogue import Catalogue
 
 _ENTRY = np.dtype(
     [("row", "<i4"), ("action", "u1"), ("scenario", "u1"), ("valued", "u1"), ("value", "<f4"), ("at", "<i8")]
+)
+_COLUMNS: tuple[Literal["actions", "scenarios", "values", "occurred_at"], ...] = (
+    "actions",
+    "scenarios",
+    "values",
+    "occurred_at",
 )
 _UNRECORDED = 2  # `valued` of an interaction from before histories said it; otherwise 1 or 0
 _NONE: I32 = np.zeros(0, np.int32)
@@ -142,7 +149,7 @@ class Users:
         """The user, or NOBODY."""
         return self._users.get(user_id, NOBODY)
 
-    def apply(self, record: Record, partition: int) -> User:
+    def apply(self, record: UserFeatures, partition: int) -> User:
         """Take in a `user_features` record, unless a newer one is there; the user as known then.
 
         Raises PoisonError when the record's columns do not fit together; the former state stays.
@@ -185,7 +192,7 @@ class Users:
         gaps = np.where(filled, np.maximum(following - at, 0) / _MS, 0.0).astype(np.float32)
         return Histories(rows, actions, values, at, gaps, opinions, length)
 
-    def snapshot(self, user: User) -> Record:
+    def snapshot(self, user: User) -> History:
         """The user's last HISTORY interactions as a `history` record."""
         entries = np.frombuffer(user.packed, _ENTRY)
         ids, actions, scenarios = self._catalogue.ids, self._actions.names, self._scenarios.names
@@ -205,10 +212,11 @@ class Users:
             return None
         return self._scenarios.names[int(entries["scenario"][-1])], int(entries["at"][-1])
 
-    def _pack(self, history: Record) -> tuple[bytes, bytes]:
+    def _pack(self, history: History) -> tuple[bytes, bytes]:
         """The last HISTORY interactions as entries, and the rows of those before them."""
         count = len(history["item_ids"])
-        if any(len(column) != count for name, column in history.items() if name != "valued"):
+        lengths = [len(history[name]) for name in _COLUMNS]
+        if any(length != count for length in lengths):
             raise PoisonError("bad_features", "the columns of `history` differ in length")
         valued = history["valued"][-HISTORY:]
         if len(history["valued"]) > count:
