@@ -18,6 +18,7 @@ import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from eddy.contract.topics import TopicName, topics
+from eddy.contract.unreadable import complaint
 from eddy.errors import DecodeError
 from eddy.paths import SCHEMAS
 
@@ -97,7 +98,7 @@ class Codec(Generic[R]):
         """The record in `payload`. Raises DecodeError when it is not one: wrong marker, unknown schema, cut or surplus bytes."""
         writer = self._writers.get(payload[:HEADER_BYTES])
         if writer is None:
-            raise DecodeError(_unreadable(payload, self.record))
+            raise DecodeError(complaint(self.record, payload, _owners().get(payload[:HEADER_BYTES])))
         body = io.BytesIO(payload)
         body.seek(HEADER_BYTES)
         try:
@@ -108,17 +109,6 @@ class Codec(Generic[R]):
         if body.tell() != len(payload):
             raise DecodeError(f"{len(payload) - body.tell()} bytes left over after a {self.record}")
         return record
-
-
-def _unreadable(payload: bytes, record: str) -> str:
-    """What is wrong with bytes whose writer's schema is unknown, and the mend."""
-    if payload[:1] == b"\0":
-        return "the message names a schema of a registry. Set EDDY_SCHEMA_REGISTRY_URL to look it up."
-    if payload[:2] == MARKER:
-        fingerprint_hex = payload[2:HEADER_BYTES].hex()
-        return f"unknown schema fingerprint {fingerprint_hex}. Use schemas/{record}.avsc; see docs/publish-events.md"
-    looks = " (it looks like JSON)" if payload[:1] in (b"{", b"[") else ""
-    return f"the message is not Avro{looks}. See docs/publish-events.md"
 
 
 def schema_name(record: type[Any]) -> str:
@@ -146,6 +136,13 @@ def former_versions(record: str) -> list[Path]:
     """Frozen versions of a record's schema, oldest first: schemas/versions/<record>.<n>.avsc, each standing alone."""
     found = (SCHEMAS / "versions").glob(f"{record}.*.avsc")
     return sorted(found, key=lambda path: int(path.stem.partition(".")[2]))
+
+
+@cache
+def _owners() -> dict[bytes, str]:
+    """The record that each header of a schema in schemas/versions belongs to."""
+    versions = (SCHEMAS / "versions").glob("*.avsc")
+    return {_header(load_schema(path)): path.stem.partition(".")[0] for path in versions}
 
 
 @cache
