@@ -11,9 +11,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from eddy.contract.features import features_without
+from eddy.contract.model import Columns
 from eddy.errors import ConfigError
 from eddy.paths import SCENARIOS, STATE
 
@@ -68,11 +70,26 @@ class Settings(BaseSettings):
         description="Text model that embeds the words of items: minilm (packaged), a folder with model.onnx and tokenizer.json, or "
         "empty for none.",
     )
+    ranking_features_off: str = Field(
+        "",
+        description="Ranking features that scorer and trainer do without, comma separated; neither logged nor learned from.",
+    )
     state_dir: Path = Field(STATE, description="Folder for local state. Safe to delete while the service is stopped.")
     http_host: str = Field(
         "127.0.0.1", description="Address that the HTTP server binds to, for /healthz, /readyz and /metrics."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
+
+    @field_validator("ranking_features_off")
+    @classmethod
+    def _known_features(cls, value: str) -> str:
+        features_without(value.split(","))
+        return value
+
+    @property
+    def columns(self) -> Columns:
+        """The ranking features that are on, and all actions."""
+        return Columns(features_without(self.ranking_features_off.split(",")))
 
 
 S = TypeVar("S", bound=Settings)

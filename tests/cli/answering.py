@@ -34,6 +34,7 @@ def answer(request: Record, item_ids: Sequence[str], version: int = 0) -> Record
         "considered": list(item_ids),
         "features": b"",
         "feature_names": [],
+        "prediction_names": [],
         "contract": "",
         "refusal": None,
         "history": EMPTY_HISTORY,

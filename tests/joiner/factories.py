@@ -49,6 +49,7 @@ def list_record(request_id: str, user_id: str, items: Sequence[str], at: int, **
         "considered": considered,
         "features": features.tobytes(),
         "feature_names": list(FEATURES),
+        "prediction_names": ["click", "like"],
         "contract": hash_of_contract(),
         "refusal": None,
         "history": {

@@ -3,19 +3,21 @@
 import struct
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eddy.contract.avro.values import pack_long, pack_string
 from eddy.contract.codec import Codec, Record, load_schema
+from eddy.contract.legacy import LEGACY_FEATURES
 from eddy.contract.model import FEATURES
 from eddy.contract.reasons import REASONS
 from eddy.errors import DecodeError, PoisonError
 from eddy.paths import SCHEMAS
 from eddy_joiner.core.examples import encode_example
 from eddy_joiner.core.lists import _LAYOUT_HEADER as LIST_HEADER
-from eddy_joiner.core.lists import ROW_BYTES, _relaid, read_list
+from eddy_joiner.core.lists import _relaid, read_list
 from eddy_joiner.core.outcomes import Negative, Place
 from tests.joiner.factories import LISTS, T0, list_record, message_of
 
@@ -89,7 +91,7 @@ def test_half_a_character_before_a_long_string_is_undecodable() -> None:
 
 def test_feature_rows_must_be_one_for_each_candidate() -> None:
     record = list_record("r", "u", ["a", "b"], T0)
-    record["features"] = record["features"][:-ROW_BYTES]
+    record["features"] = record["features"][: -2 * len(FEATURES)]
     with pytest.raises(PoisonError, match="bad_features"):
         read_list(message_of(record))
 
@@ -108,7 +110,7 @@ def test_a_list_of_version_1_is_walked_and_its_examples_are_of_today() -> None:
         example = EXAMPLES.decode(encode_example(Negative(served, [place]), T0))
         assert example["feature_names"] == names
         assert example["history"] == {**record["history"], "valued": valued}
-        assert example["features"] == record["features"][:ROW_BYTES]
+        assert example["features"] == record["features"][: 2 * len(FEATURES)]
     for broken in (former.value[:-1], former.value + b"\0"):
         with pytest.raises(DecodeError):
             read_list(replace(former, value=broken))
@@ -117,15 +119,21 @@ def test_a_list_of_version_1_is_walked_and_its_examples_are_of_today() -> None:
 def _first(record: Record) -> Record:
     """The record without what version 1 does not have."""
     history = {name: column for name, column in record["history"].items() if name != "valued"}
-    kept = {name: value for name, value in record.items() if name not in ("feature_names", "refusal")}
+    kept = {
+        name: value for name, value in record.items() if name not in ("feature_names", "prediction_names", "refusal")
+    }
     return {**kept, "history": history}
 
 
 @pytest.mark.parametrize("names", [[], ["one", "two"], [*FEATURES, "and another"]])
 def test_names_of_features_pass_through_as_they_are(names: list[str]) -> None:
-    served = read_list(message_of(list_record("r", "u", ["a"], T0, feature_names=names)))
+    columns = len(names) or len(LEGACY_FEATURES)
+    features = np.arange(2 * columns, dtype=np.float16).tobytes()
+    record = list_record("r", "u", ["b", "a"], T0, feature_names=names, features=features, prediction_names=["click"])
+    served = read_list(message_of(record))
     example = EXAMPLES.decode(encode_example(Negative(served, [Place(served.items()["a"], T0, T0)]), T0))
     assert example["feature_names"] == names
+    assert example["features"] == features[2 * columns :]
     assert example["history"] == list_record("r", "u", ["a"], T0)["history"]
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from eddy.contract.codec import Codec, Record
 from eddy.contract.message import Message
+from eddy.contract.model import Columns
 from eddy.contract.scenarios import load_scenarios
 from eddy.contract.topics import ITEM_FEATURES, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, USER_FEATURES
 from eddy.kafka.bus import settle
@@ -42,7 +43,7 @@ EVENTS = 2400
 
 @pytest.fixture(scope="module")
 def exporter() -> GraphExporter:
-    return GraphExporter.trace(DEFAULT)
+    return GraphExporter.trace(DEFAULT, Columns())
 
 
 def walks(seed: int) -> Stream:

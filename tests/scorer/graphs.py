@@ -7,7 +7,18 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from eddy.contract.codec import Record
-from eddy.contract.model import ACTIONS, DIM, FEATURES, HISTORY, OPSET, TOP_K, hash_of_contract, sign_release
+from eddy.contract.model import (
+    ACTIONS,
+    CURRENT,
+    DIM,
+    FEATURES,
+    HISTORY,
+    OPSET,
+    TOP_K,
+    Columns,
+    hash_of_contract,
+    sign_release,
+)
 
 _IR = 10
 
@@ -54,15 +65,17 @@ def encode_graph(seed: int = 0) -> bytes:
     return _bytes("encode", nodes, inputs, outputs, constants)
 
 
-def rank_graph(weights: dict[str, float] | None = None, constant: float = 0.0, bias: float = 0.0) -> bytes:
+def rank_graph(
+    weights: dict[str, float] | None = None, constant: float = 0.0, bias: float = 0.0, columns: Columns = CURRENT
+) -> bytes:
     """Score: weighted sum of features (the encoder's score alone unless said otherwise) plus `bias`; every prediction is `constant`."""
-    column = np.zeros((len(FEATURES), 1), np.float32)
+    column = np.zeros((len(columns.features), 1), np.float32)
     for name, weight in (weights or {"encoder_score": 1.0}).items():
-        column[FEATURES.index(name)] = weight
+        column[columns.features.index(name)] = weight
     constants: dict[str, np.ndarray[Any, Any]] = {
         "column": column,
         "bias": np.array([bias], np.float32),
-        "nothing": np.zeros((len(FEATURES), len(ACTIONS)), np.float32),
+        "nothing": np.zeros((len(columns.features), len(columns.actions)), np.float32),
         "constant": np.array([constant], np.float32),
         "axis": np.array([2], np.int64),
     }
@@ -74,20 +87,21 @@ def rank_graph(weights: dict[str, float] | None = None, constant: float = 0.0, b
         _node("Add", ["zeros", "constant"], ["predictions"]),
     ]
     inputs: _Tensors = {
-        "features": (TensorProto.FLOAT, ["B", "C", len(FEATURES)]),
+        "features": (TensorProto.FLOAT, ["B", "C", len(columns.features)]),
         "scenarios": (TensorProto.INT64, ["B"]),
     }
     outputs: _Tensors = {
         "scores": (TensorProto.FLOAT, ["B", "C"]),
-        "predictions": (TensorProto.FLOAT, ["B", "C", len(ACTIONS)]),
+        "predictions": (TensorProto.FLOAT, ["B", "C", len(columns.actions)]),
     }
     return _bytes("rank", nodes, inputs, outputs, constants)
 
 
 def release(version: int, offsets: list[int] | None = None, **changes: Any) -> Record:
-    """A signed `model_release`; changes of the graphs are signed, of anything else not."""
+    """A signed `model_release`; changes of the graphs, of names and of the contract are signed, of anything else not."""
     encode, rank = changes.pop("encode", encode_graph(version)), changes.pop("rank", rank_graph())
     contract = changes.get("contract", hash_of_contract())
+    features, actions = changes.get("features", list(FEATURES)), changes.get("actions", list(ACTIONS))
     return {
         "slot": "champion",
         "version": version,
@@ -98,9 +112,9 @@ def release(version: int, offsets: list[int] | None = None, **changes: Any) -> R
         "trained_through": [],
         "metrics": {},
         "released_at": 0,
-        "signature": sign_release(version, contract, encode, rank),
-        "features": list(FEATURES),
-        "actions": list(ACTIONS),
+        "signature": sign_release(version, contract, encode, rank, features, actions),
+        "features": features,
+        "actions": actions,
         **changes,
     }
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eddy.contract.model import ACTIONS, DIM, FEATURES, HISTORY, PADDING_BIAS, TOP_K
+from eddy.contract.legacy import LEGACY_ACTIONS, LEGACY_CONTRACT, LEGACY_FEATURES
+from eddy.contract.model import ACTIONS, DIM, FEATURES, HISTORY, PADDING_BIAS, TOP_K, Columns
 from eddy.errors import PoisonError
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.state.users import Histories
@@ -64,6 +65,41 @@ def test_rank_gives_a_score_and_a_prediction_for_each_action() -> None:
     assert scores.tolist() == [[2, 4, 6, 8], [8, 6, 4, 2]]
     assert predictions.shape == (2, 4, len(ACTIONS))
     assert set(predictions.ravel().tolist()) == {0.5}
+
+
+def test_features_are_matched_by_name() -> None:
+    """The release has another order and number of them; one that the scorer does not have is missing to it."""
+    columns = Columns(("trend", "popularity"), ("like",))
+    rank = rank_graph({"popularity": 2.0, "trend": 1.0}, columns=columns)
+    wanted = {"rank": rank, "features": list(columns.features), "actions": list(columns.actions)}
+    features = np.zeros((1, 2, len(FEATURES)), np.float32)
+    features[..., FEATURES.index("popularity")] = [[1, 2]]
+    features[..., FEATURES.index("trend")] = [[10, 30]]
+    model = OnnxModel.load(release(1, **wanted))
+    scores, predictions = model.rank(features, np.zeros(1, np.int64))
+    assert scores.tolist() == [[12, 34]]
+    assert (predictions.shape, model.columns) == ((1, 2, 1), columns)
+    fewer = Columns(tuple(name for name in FEATURES if name != "trend"))
+    scores, _ = OnnxModel(1, encode_graph(1), rank, columns, fewer).rank(
+        np.delete(features, FEATURES.index("trend"), axis=-1), np.zeros(1, np.int64)
+    )
+    assert np.isnan(scores).all()
+
+
+def test_a_release_without_names_serves_whatever_is_switched_off() -> None:
+    """It has the columns of the last contract without names, and takes everything for a number."""
+    rank = rank_graph({"popularity": 2.0, "trend": 1.0}, columns=Columns(LEGACY_FEATURES, LEGACY_ACTIONS))
+    fewer = Columns(tuple(name for name in FEATURES if name != "trend"))
+    legacy = release(1, rank=rank, contract=LEGACY_CONTRACT, features=[], actions=[])
+    features = np.ones((1, 1, len(fewer.features)), np.float32)
+    scores, _ = OnnxModel.load(legacy, fewer).rank(features, np.zeros(1, np.int64))
+    assert scores.tolist() == [[2]]
+
+
+def test_actions_of_histories_are_those_of_the_release() -> None:
+    given = Columns(FEATURES, ("click", "like", "purchase"))
+    model = OnnxModel(1, encode_graph(1), rank_graph(), Columns(FEATURES, ("purchase", "click")), given)
+    assert model.of_release(np.array([[0, 1, 2, 3]])).tolist() == [[0, 2, 0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eddy.contract.codec import Codec, Record
-from eddy.contract.model import DIM, FEATURES, hash_of_contract
+from eddy.contract.model import ACTIONS, DIM, FEATURES, Columns, hash_of_contract
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.state.counts import ORDER_LENGTH
@@ -234,6 +234,7 @@ def test_model_ranks_and_predicts() -> None:
     assert shown(found)[:3] == ["m1", "m2", "m3"]
     assert found["items"][0]["source"] == "encoder"
     assert set(found["items"][0]["predictions"]) == {0.25}
+    assert found["prediction_names"] == list(ACTIONS)
     logged = features_of(found, "m1")
     assert logged["has_model"] == logged["from_encoder"] == 1.0
     assert logged["encoder_rank"] == 0.0
@@ -348,3 +349,24 @@ def test_who_has_seen_all_that_is_popular_still_gets_a_whole_list() -> None:
     (found,) = recommend(engine, request("u", limit=20))
     assert len(found["items"]) == 20
     assert set(shown(found)).isdisjoint(popular)
+
+
+@pytest.mark.parametrize("off", [(), ("trend",), ("covisit_score", "encoder_score")])
+def test_features_that_are_switched_off_are_neither_logged_nor_ranked_with(off: tuple[str, ...]) -> None:
+    columns = Columns(tuple(name for name in FEATURES if name not in off))
+    engine = Recommender(scenarios(), np.random.default_rng(0), columns=columns)
+    for number in range(1, 30):
+        engine.apply_item(item(f"m{number}"))
+        engine.apply_item_features(item_features(f"m{number}", acted=float(number)))
+    (counted,) = recommend(engine, request("u", limit=3))
+    of_release = Columns(("popularity", *off), ("like",))
+    rank = rank_graph({"popularity": -1.0} | dict.fromkeys(off, 1.0), columns=of_release)
+    engine.model = OnnxModel(1, encode_graph(1), rank, of_release, columns, 0.0)
+    (ranked,) = recommend(engine, request("u", limit=3))
+    assert shown(counted) == ["m29", "m28", "m27"]
+    assert shown(ranked)[0] != "m29"
+    for found in (counted, ranked):
+        assert found["feature_names"] == list(columns.features)
+        matrix = np.frombuffer(found["features"], "<f2").reshape(len(found["considered"]), len(columns.features))
+        assert np.isfinite(matrix).all()
+    assert (counted["prediction_names"], ranked["prediction_names"]) == ([], ["like"])

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eddy.contract.legacy import LEGACY_CONTRACT
 from eddy.contract.message import Message
 from eddy.contract.model import DIM
 from eddy.errors import PoisonError
@@ -135,3 +136,17 @@ def test_refused_releases_pile_no_rows_up() -> None:
     staging.stage(_row("m", 51, 51.0))
     assert staging.rows_for(50).bias.tolist() == [49.0]
     assert staging.rows_for(51).bias.tolist() == [51.0]
+
+
+def test_a_release_with_other_features_and_actions_is_taken() -> None:
+    staging = ReleaseStaging()
+    _offer(staging, 1, features=["popularity", "another"], actions=["like"])
+    _offer(staging, 2, contract=LEGACY_CONTRACT, features=[], actions=[])
+    assert staging.due({})
+
+
+def test_names_are_part_of_what_is_signed() -> None:
+    staging = ReleaseStaging()
+    record = release(1, encode=b"e", rank=b"r")
+    with pytest.raises(PoisonError, match="bad_release"):
+        staging.offer(record | {"features": record["features"][::-1]}, MESSAGE, 0)

@@ -115,7 +115,8 @@ async def assert_releases_hold(place: Place) -> None:
         assert all(one <= other for one, other in pairs), place.logs()
     for release in releases:
         parts = (release["version"], release["contract"], release["encode"], release["rank"])
-        assert release["signature"] == sign_release(*parts)
+        names = (release["features"], release["actions"])
+        assert release["signature"] == sign_release(*parts, *names)
         assert release["contract"] == hash_of_contract()
         of_version = [message for message, row in rows if row["version"] == release["version"]]
         held = [message.offset < release["embedding_offsets"][message.partition] for message in of_version]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import eddy_trainer.shell.checkpoint as module
+from eddy.contract.legacy import LEGACY_CONTRACT
 from eddy_trainer.core.learner import Learner
 from eddy_trainer.core.models import DEFAULT
 from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -72,9 +73,17 @@ def test_a_checkpoint_of_another_contract_is_ignored(tmp_path: Path, monkeypatch
     path = tmp_path / "trainer.ckpt"
     monkeypatch.setattr(module, "hash_of_contract", lambda: "another")
     write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1}))
-    assert read_checkpoint(path, DEFAULT) is not None
-    monkeypatch.undo()
     assert read_checkpoint(path, DEFAULT) is None
+
+
+def test_a_checkpoint_of_the_last_contract_without_names_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trainer.ckpt"
+    monkeypatch.setattr(module, "hash_of_contract", lambda: LEGACY_CONTRACT)
+    write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1}))
+    monkeypatch.undo()
+    assert read_checkpoint(path, DEFAULT) == Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1})
 
 
 def test_a_checkpoint_of_another_kind_of_model_is_ignored(tmp_path: Path) -> None:

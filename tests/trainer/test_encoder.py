@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eddy.contract.model import DIM, HISTORY
+from eddy.contract.model import DIM, HISTORY, Columns
 from eddy_trainer.core.models.encoder import TEMPERATURE, Encoder, Interactions, Noise
 from eddy_trainer.core.models.transformer import Transformer
 
@@ -12,7 +12,7 @@ from eddy_trainer.core.models.transformer import Transformer
 def an_encoder(seed: int = 0) -> Encoder:
     """With random weights everywhere, so that nothing is invisible because it starts at zero."""
     torch.manual_seed(seed)
-    encoder = Transformer()
+    encoder = Transformer(Columns())
     for parameter in encoder.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return encoder

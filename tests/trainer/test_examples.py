@@ -7,12 +7,23 @@ import numpy as np
 import pytest
 
 from eddy.contract.codec import Codec
-from eddy.contract.model import FEATURES
+from eddy.contract.legacy import LEGACY_CONTRACT, LEGACY_FEATURES
+from eddy.contract.model import FEATURES, Columns, hash_of_contract
 from eddy.errors import PoisonError
 from eddy_trainer.core.examples import ExampleParser, NextItem, Shown
-from tests.trainer.factories import CLICK, SCENARIOS, VIDEO, Record, example_record, features
+from tests.trainer.factories import (
+    CLICK,
+    NO_FEATURES,
+    SCENARIOS,
+    VIDEO,
+    Record,
+    a_stream,
+    example_record,
+    features,
+    learner,
+)
 
-PARSER = ExampleParser(SCENARIOS)
+PARSER = ExampleParser(SCENARIOS, Columns())
 
 
 def decoded(record: Record) -> Record:
@@ -61,12 +72,12 @@ def poisoned_item(**changes: Any) -> list[Record]:
         (example_record(items=poisoned_item(item_id="")), "missing_item"),
         (example_record(scenario="opera"), "unknown_scenario"),
         (example_record(kind="rumour"), "undecodable"),
-        (example_record(items=poisoned_item(action="yawn")), "unknown_action"),
         (example_record(items=poisoned_item(value=math.nan)), "non_finite"),
-        (example_record(contract="another"), "contract_mismatch"),
+        (example_record("label", contract="another", feature_names=[]), "contract_mismatch"),
         (example_record(considered_features=b"abc"), "bad_features"),
         (example_record("label", items=2, features=features(1).tobytes()), "bad_features"),
         (example_record("label", features=np.full((1, len(FEATURES)), np.inf, np.float16).tobytes()), "non_finite"),
+        (example_record("label", features=np.full((1, len(FEATURES)), np.nan, np.float16).tobytes()), "non_finite"),
     ],
 )
 def test_what_cannot_be_used_is_refused(record: Record, reason: str) -> None:
@@ -99,3 +110,66 @@ def test_what_was_done_in_a_scenario_that_is_gone_is_left_out() -> None:
     example = PARSER.parse(decoded(example_record(history=history)))
     assert isinstance(example, NextItem)
     assert [(past.item_id, past.scenario, past.value) for past in example.history] == [("m8", VIDEO, 1.0)]
+
+
+def test_features_are_read_by_name() -> None:
+    """Any order, former names; what the model does not have is passed over, what the record does not have is missing."""
+    parser = ExampleParser(SCENARIOS, Columns(("trend", "coming", "covisit_score")))
+    logged = np.array([[1, 2, np.inf], [3, 4, np.nan]], np.float16)
+    record = example_record(
+        "label", items=2, features=logged.tobytes(), feature_names=["covisit_score", "trend", "gone"]
+    )
+    example = parser.parse(record)
+    assert example.features.dtype == np.float16
+    np.testing.assert_array_equal(example.features, [[2, np.nan, 1], [4, np.nan, 3]])
+
+
+def test_features_under_a_former_name_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eddy_trainer.core.examples.FEATURE_ALIASES", {"hotness": "trend"})
+    parser = ExampleParser(SCENARIOS, Columns(("trend",)))
+    record = example_record("label", features=np.array([7], np.float16).tobytes(), feature_names=["hotness"])
+    assert parser.parse(record).features.tolist() == [[7]]
+
+
+@pytest.mark.parametrize("contract", [LEGACY_CONTRACT, hash_of_contract()])
+def test_features_without_names_are_those_of_the_last_contract_without_them(contract: str) -> None:
+    parser = ExampleParser(SCENARIOS, Columns(LEGACY_FEATURES[::-1]))
+    example = parser.parse(example_record("label", items=3, contract=contract, feature_names=[]))
+    assert np.array_equal(example.features, features(3)[:, ::-1])
+
+
+def test_a_next_item_whose_features_cannot_be_read_teaches_the_encoder() -> None:
+    example = PARSER.parse(example_record(contract="another", feature_names=[]))
+    assert isinstance(example, NextItem)
+    assert (len(example.features), example.target) == (0, 0)
+
+
+def test_an_action_without_a_head_is_history_and_no_label() -> None:
+    """On the way to a new version one service knows it before another: nothing is refused, and it is no negative either."""
+    event = PARSER.parse(example_record(items=poisoned_item(action="yawn")))
+    assert isinstance(event, NextItem)
+    assert event.event.action == 0
+    labelled = example_record("label", items=3)
+    labelled["items"][0]["action"] = "yawn"
+    example = PARSER.parse(labelled)
+    assert isinstance(example, Shown)
+    assert (example.positions, example.actions) == ((1, 2), (-1, -1))
+    assert np.array_equal(example.features, features(3)[1:])
+    alone = PARSER.parse(example_record("label", items=labelled["items"][:1]) | {"features": features(1).tobytes()})
+    assert isinstance(alone, Shown)
+    assert (alone.positions, alone.features.shape) == ((), (0, len(FEATURES)))
+
+
+def test_an_example_that_labels_nothing_is_observed() -> None:
+    made = learner()
+    made.observe([Shown("label", VIDEO, NO_FEATURES, (), ()), *a_stream(5)])
+    made.step()
+    assert made.examples == 11
+
+
+def test_a_former_name_of_an_action_is_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eddy_trainer.core.examples.ACTION_ALIASES", {"tap": "click"})
+    parser = ExampleParser(SCENARIOS, Columns())
+    event = parser.parse(example_record(items=poisoned_item(action="tap")))
+    assert isinstance(event, NextItem)
+    assert event.event.action == 1 + CLICK

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from eddy.contract.model import ACTIONS, DIM, FEATURES, PARITY_TOLERANCE, TOP_K
+from eddy.contract.model import ACTIONS, DIM, FEATURES, PARITY_TOLERANCE, TOP_K, Columns, hash_of_contract
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_trainer.core import graphs as graphs_module
 from eddy_trainer.core.encoder_training import EncoderPolicy
@@ -35,7 +35,7 @@ PLANTED = FEATURES.index("item_age")
 
 @cache
 def exporter_of(name: str) -> GraphExporter:
-    return GraphExporter.cached(TrainerSettings.model_fields["trainer_graphs_dir"].default, name)
+    return GraphExporter.cached(TrainerSettings.model_fields["trainer_graphs_dir"].default, name, Columns())
 
 
 def a_learner(name: str, items: int = 30, **encoder: object) -> Learner:
@@ -63,7 +63,9 @@ def test_shapes_are_the_contracts_and_torch_equals_onnx(name: str) -> None:
     for batch, rows, excluded, candidates in ((1, 101, 1, 1), (9, 300, 40, 60)):
         inputs = example_inputs(batch, rows, excluded, generator)
         inputs[2][0, :45] = 0
-        ranked = torch.randn(batch, candidates, len(FEATURES), generator=generator), torch.arange(batch) % 5
+        features = torch.randn(batch, candidates, len(FEATURES), generator=generator)
+        features[features > 1.5] = torch.nan  # missing
+        ranked = features, torch.arange(batch) % 5
         assert largest_difference(graphs, weights, Probe(inputs, ranked)) < PARITY_TOLERANCE
         encode, rank = modules(weights)
         users, top_scores, top_rows = encode(*inputs)
@@ -75,7 +77,16 @@ def test_shapes_are_the_contracts_and_torch_equals_onnx(name: str) -> None:
 @every_model
 def test_the_scorer_serves_it(name: str) -> None:
     graphs = exporter_of(name).export(a_learner(name).snapshot())
-    served = OnnxModel.load({"version": 3, "encode": graphs.encode, "rank": graphs.rank})
+    served = OnnxModel.load(
+        {
+            "version": 3,
+            "contract": hash_of_contract(),
+            "encode": graphs.encode,
+            "rank": graphs.rank,
+            "features": list(FEATURES),
+            "actions": list(ACTIONS),
+        }
+    )
     assert served.version == 3
 
 
@@ -149,8 +160,8 @@ def test_weights_of_another_kind_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         a_learner(other, 2).restore(state)
     graphs = exporter_of(name).export(a_learner(name, 2).snapshot())
-    assert GraphExporter.of_release(graphs, other) is None
-    assert GraphExporter.of_release(graphs, name) is not None
+    assert GraphExporter.of_release(graphs, other, Columns()) is None
+    assert GraphExporter.of_release(graphs, name, Columns()) is not None
 
 
 @every_model
@@ -159,14 +170,14 @@ def test_weights_of_another_contract_are_refused(name: str, tmp_path: Path, monk
     graphs = exporter_of(name).export(learner.snapshot())
     write_checkpoint(path, Checkpoint({}, learner.state()))
     assert read_checkpoint(path, name) is not None
-    for module in (checkpoint, graphs_module):
-        monkeypatch.setattr(module, "hash_of_contract", lambda: "another")
+    monkeypatch.setattr(checkpoint, "is_compatible", lambda contract: contract == "another")
+    monkeypatch.setattr(graphs_module, "hash_of_contract", lambda: "another")
     assert read_checkpoint(path, name) is None
-    assert GraphExporter.of_release(graphs, name) is None
+    assert GraphExporter.of_release(graphs, name, Columns()) is None
 
 
 def test_variational_dropout_drops_the_same_units_all_along_a_sequence() -> None:
-    encoder, x = Gru4Rec(), torch.ones(3, 7, DIM)
+    encoder, x = Gru4Rec(Columns()), torch.ones(3, 7, DIM)
     dropped = encoder._noisy(x, Noise(np.random.default_rng(0), 0.5)) == 0
     assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
     assert 0 < dropped[:, 0].float().mean() < 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from eddy.contract.model import HISTORY, MAX_SCENARIOS
+from eddy.contract.model import HISTORY, MAX_SCENARIOS, Columns
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.models.transformer import Transformer
 from eddy_trainer.core.next_item import (
@@ -30,7 +30,7 @@ VIDEO_ONLY = torch.arange(MAX_SCENARIOS) == VIDEO
 
 
 def a_trainer(items: int, **policy: float) -> EncoderTrainer:
-    trainer = EncoderTrainer(Transformer, EncoderPolicy(**policy), VIDEO_ONLY, seed=0)  # type: ignore[arg-type]  # all are numbers
+    trainer = EncoderTrainer(Transformer, EncoderPolicy(**policy), VIDEO_ONLY, 0, Columns())  # type: ignore[arg-type]  # all are numbers
     trainer.table.rows([f"i{number}" for number in range(items)])
     return trainer
 
@@ -142,7 +142,7 @@ def test_a_scenario_with_nothing_but_repetitions_teaches_nothing_and_stops_nothi
 
 
 def test_masked_items_are_told_from_those_that_are_candidates() -> None:
-    trainer = EncoderTrainer(Transformer, EncoderPolicy(objective="masked"), VIDEO_ONLY, seed=0)
+    trainer = EncoderTrainer(Transformer, EncoderPolicy(objective="masked"), VIDEO_ONLY, 0, Columns())
     trainer.table.rows([f"i{number}" for number in range(80)])
     # What all windows begin with is of a scenario in which nothing is to be told.
     for at in range(HISTORY + 13):
@@ -162,7 +162,7 @@ def test_an_item_is_in_the_union_where_it_is_in_any_sample() -> None:
 
 @pytest.mark.parametrize("objective", ["masked", "contrastive"])
 def test_two_scenarios_are_learned_at_once_with_every_objective(objective: str) -> None:
-    trainer = EncoderTrainer(Transformer, EncoderPolicy(objective=objective), VIDEO_ONLY, seed=0)
+    trainer = EncoderTrainer(Transformer, EncoderPolicy(objective=objective), VIDEO_ONLY, 0, Columns())
     trainer.table.rows([f"i{number}" for number in range(40)])
     for turn in range(6):
         events = [next_item(f"u{user}", f"i{(user + turn) % 40}", turn * 1000) for user in range(40)]

@@ -22,7 +22,7 @@ def chances(of_click: list[float]) -> "np.ndarray[tuple[int, int], np.dtype[np.f
 
 
 def test_shown_items_are_judged_by_their_main_action() -> None:
-    quality = Quality(SCENARIOS)
+    quality = Quality(SCENARIOS, len(ACTIONS))
     actions = np.array([CLICK, -1, CLICK, -1, LIKE])
     quality.add_shown(chances([0.9, 0.8, 0.3, 0.2, 0.99]), np.full(5, VIDEO), actions)
     found = quality.figures()
@@ -35,7 +35,7 @@ def test_shown_items_are_judged_by_their_main_action() -> None:
 def test_lists_are_judged_by_the_place_of_what_was_chosen() -> None:
     scores = np.array([[3.0, 2.0, 1.0, 9.0], [1.0, 1.0, 0.0, 0.0]], np.float32)
     chosen = Chosen(torch.tensor([3, 2]), torch.tensor([1, 0]), torch.ones(2))
-    quality = Quality(SCENARIOS)
+    quality = Quality(SCENARIOS, len(ACTIONS))
     quality.add_lists(scores, np.array([VIDEO, SHOP]), chosen)
     found = quality.figures()
     # The fourth place of the first list holds no candidate; a tie counts against the model.
@@ -45,7 +45,7 @@ def test_lists_are_judged_by_the_place_of_what_was_chosen() -> None:
 
 
 def test_only_the_last_examples_count() -> None:
-    quality = Quality(SCENARIOS)
+    quality = Quality(SCENARIOS, len(ACTIONS))
     for click in (0.1, 0.9):
         labels = np.tile([CLICK, -1], JUDGED // 2)
         quality.add_shown(chances([click, 0.5] * (JUDGED // 2)), np.full(JUDGED, VIDEO), labels)
@@ -61,7 +61,7 @@ def test_auc_is_that_of_all_pairs() -> None:
 
 
 def test_what_is_no_number_finds_nothing() -> None:
-    quality = Quality(SCENARIOS)
+    quality = Quality(SCENARIOS, len(ACTIONS))
     scores = np.array([[math.nan, 1.0, 2.0], [1.0, math.nan, 0.0]], np.float32)
     chosen = Chosen(torch.tensor([3, 3]), torch.tensor([0, 0]), torch.ones(2))
     quality.add_lists(scores, np.full(2, VIDEO), chosen)

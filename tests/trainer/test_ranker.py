@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from eddy.contract.model import ACTIONS, FEATURES, MAX_SCENARIOS
+from eddy.contract.model import ACTIONS, FEATURES, MAX_SCENARIOS, Columns
 from eddy_trainer.core.examples import Shown
 from eddy_trainer.core.models.listwise import Listwise
 from eddy_trainer.core.models.ranker import Chosen, action_losses
@@ -20,7 +20,7 @@ PLANTED = FEATURES.index("item_age")
 
 
 def a_trainer(warm_up_lists: int = 1) -> RankerTrainer:
-    return RankerTrainer(Listwise, RankerPolicy(warm_up_lists=warm_up_lists), HEADS, seed=0)
+    return RankerTrainer(Listwise, RankerPolicy(warm_up_lists=warm_up_lists), HEADS, 0, Columns())
 
 
 def test_a_planted_feature_is_learned_from_lists() -> None:
@@ -83,7 +83,7 @@ def test_empty_places_of_a_list_do_not_count() -> None:
 
 
 def test_inputs_are_standardised() -> None:
-    ranker = Listwise()
+    ranker = Listwise(Columns())
     random = torch.Generator().manual_seed(0)
     for _ in range(200):
         ranker.standardise_by(torch.randn(500, len(FEATURES), generator=random) * 4 + 7)
@@ -94,7 +94,7 @@ def test_inputs_are_standardised() -> None:
 def test_long_lists_keep_their_target() -> None:
     candidates = features(2 * LONGEST)
     for target in (0, 5, LONGEST, 2 * LONGEST - 1):
-        lists = ListMemory().add([next_item("u", "i", 0, target, candidates)])
+        lists = ListMemory(len(FEATURES)).add([next_item("u", "i", 0, target, candidates)])
         place = int(lists.chosen.targets[0])
         assert lists.chosen.counts.tolist() == [LONGEST]
         assert np.array_equal(lists.features[0, place].numpy(), candidates[target].astype(np.float32))
@@ -103,7 +103,9 @@ def test_long_lists_keep_their_target() -> None:
 
 
 def test_inputs_are_standardised_by_the_places_that_are_filled() -> None:
-    trainer = RankerTrainer(Listwise, RankerPolicy(), torch.zeros(MAX_SCENARIOS, len(ACTIONS), dtype=torch.bool), 0)
+    trainer = RankerTrainer(
+        Listwise, RankerPolicy(), torch.zeros(MAX_SCENARIOS, len(ACTIONS), dtype=torch.bool), 0, Columns()
+    )
     long, short = (next_item("u", "i", 0, 0, 3 + features(rows, rows)) for rows in (50, 2))
     trainer.observe([long, short], [])
     together = np.concatenate([long.features, short.features]).astype(np.float32)

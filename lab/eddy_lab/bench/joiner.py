@@ -207,6 +207,7 @@ def _list(number: int, rng: random.Random) -> Recommendations:
         "considered": considered,
         "features": rng.randbytes(2 * CONSIDERED * len(FEATURES)),
         "feature_names": list(FEATURES),
+        "prediction_names": list(ACTIONS),
         "contract": "0123456789abcdef",
         "refusal": None,
         "history": {

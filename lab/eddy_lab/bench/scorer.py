@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from eddy.contract.codec import Codec
-from eddy.contract.model import DIM, FEATURES
+from eddy.contract.model import DIM, FEATURES, Columns
 from eddy.contract.records import Item, ItemCounts, ItemFeatures, Recommendations, UserFeatures
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import SCENARIOS
@@ -118,11 +118,16 @@ def _bare(engine: Recommender, model: OnnxModel, count: int) -> Callable[[int], 
 
 def _model() -> OnnxModel:
     torch.manual_seed(0)
-    kinds = MODELS[DEFAULT]
+    kinds, columns = MODELS[DEFAULT], Columns()
     weights = Weights(
-        DEFAULT, kinds.encoder().state_dict(), kinds.ranker().state_dict(), [""], np.zeros((1, DIM), np.float32)
+        DEFAULT,
+        columns,
+        kinds.encoder(columns).state_dict(),
+        kinds.ranker(columns).state_dict(),
+        [""],
+        np.zeros((1, DIM), np.float32),
     )
-    graphs = GraphExporter.trace(DEFAULT).export(weights)
+    graphs = GraphExporter.trace(DEFAULT, columns).export(weights)
     return OnnxModel(1, graphs.encode, graphs.rank)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from eddy.contract.codec import Codec
-from eddy.contract.model import FEATURES, hash_of_contract
+from eddy.contract.model import FEATURES, Columns, hash_of_contract
 from eddy.contract.records import History, LabelledItem, TrainingExample
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import SCENARIOS
@@ -32,7 +32,7 @@ def run() -> dict[str, float]:
     torch.set_num_threads(1)
     scenarios = load_scenarios(SCENARIOS)
     payloads = [Codec.of(TrainingExample).encode(record) for record in _records()]
-    parser, codec = ExampleParser(scenarios), Codec.of(TrainingExample)
+    parser, codec = ExampleParser(scenarios, Columns()), Codec.of(TrainingExample)
     examples, decode_sec = _timed(lambda: [parser.parse(codec.decode(payload)) for payload in payloads])
     learner = Learner(scenarios, LearnerPolicy())
     learner.admit(
@@ -41,7 +41,7 @@ def run() -> dict[str, float]:
     half = len(examples) // 2
     replayed = _learn(learner, examples[:half], Effort.FULL)
     shed = _learn(learner, examples[half:], Effort.NO_REPLAY)
-    exporter, trace_sec = _timed(lambda: GraphExporter.trace(DEFAULT))
+    exporter, trace_sec = _timed(lambda: GraphExporter.trace(DEFAULT, Columns()))
     weights = learner.snapshot()
     graphs, swap_sec = _best(lambda: exporter.export(weights))
     _, parity_sec = _best(lambda: largest_difference(graphs, weights, probe_of(learner, weights)))

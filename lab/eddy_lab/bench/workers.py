@@ -24,7 +24,7 @@ import torch
 
 from eddy.clock import SystemClock
 from eddy.contract.codec import Codec
-from eddy.contract.model import DIM
+from eddy.contract.model import DIM, Columns
 from eddy.contract.records import RecommendationRequest
 from eddy.contract.topics import (
     ITEM_FEATURES,
@@ -197,16 +197,17 @@ async def _catalogue(bus: Bus, producer: Producer) -> None:
         history = [names[item] for item in rng.integers(0, CATALOGUE, scorer.HISTORY + scorer.SEEN)]
         await producer.send(USER_FEATURES, f"u{number}", users.encode(scorer._user(number, history)))
     vectors = rng.standard_normal((CATALOGUE + 1, DIM)).astype(np.float32)
-    kinds = MODELS[DEFAULT]
+    kinds, columns = MODELS[DEFAULT], Columns()
     weights = Weights(
         DEFAULT,
-        kinds.encoder().state_dict(),
-        kinds.ranker().state_dict(),
+        columns,
+        kinds.encoder(columns).state_dict(),
+        kinds.ranker(columns).state_dict(),
         ["", *names],
         vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
     )
     publisher = Publisher(producer, bus, SystemClock(), 0, [0] * bus.partitions)
-    await publisher.publish(weights, GraphExporter.trace(DEFAULT).export(weights), [0] * bus.partitions, {})
+    await publisher.publish(weights, GraphExporter.trace(DEFAULT, columns).export(weights), [0] * bus.partitions, {})
 
 
 async def _requests(producer: Producer) -> int:

@@ -99,7 +99,7 @@ def _learn(connection: Connection, task: Task) -> None:
 def _answer(connection: Connection, task: Task) -> None:
     torch.set_num_threads(1)
     learner = Learner(task.scenarios, task.policy, TextModel.load(task.text_model))
-    exporter = GraphExporter.cached(task.graphs, task.policy.model)
+    exporter = GraphExporter.cached(task.graphs, task.policy.model, task.policy.columns)
     learner.admit(task.items)
     while learner.unread:
         learner.read()

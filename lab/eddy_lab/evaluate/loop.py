@@ -87,7 +87,7 @@ class Loop:
         self.recommender = Recommender(scenarios, np.random.default_rng(policy.learning.seed), lambda: self._seconds)
         self._joining = AttributionPolicy(scenarios, policy.lateness_sec)
         self._join = JoinState(self._joining)
-        self._parser = ExampleParser(scenarios)
+        self._parser = ExampleParser(scenarios, policy.learning.columns)
         self.learner = Learner(scenarios, policy.learning, texts)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._slate_codec = Codec.for_topic(RECOMMENDATIONS)

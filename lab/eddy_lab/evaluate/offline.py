@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from eddy.contract.model import HISTORY, MAX_SCENARIOS, PADDING_ROW
+from eddy.contract.model import HISTORY, MAX_SCENARIOS, PADDING_ROW, Columns
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.models import MODELS
 from eddy_trainer.core.next_item import interactions
@@ -105,7 +105,7 @@ def train(
     )
     once = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
     once[list(unseen_only)] = True
-    trainer = EncoderTrainer(MODELS[model].encoder, encoder, once, seed)
+    trainer = EncoderTrainer(MODELS[model].encoder, encoder, once, seed, Columns())
     if start is not None:
         trainer.encoder.load_state_dict(start)
     trainer.table.rows([str(row) for row in range(1, items + 1)])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from eddy.contract.model import Columns
 from eddy.contract.scenarios import load_scenarios
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.labels import LIKED, auc, liked
@@ -81,7 +82,7 @@ def _measure(stream: Stream, variant: Variant, options: Options, progress: Calla
 def parameters_of(model: str) -> int:
     """How many weights all users and items share in a kind of model."""
     kinds = MODELS[model]
-    return sum(one.numel() for part in (kinds.encoder(), kinds.ranker()) for one in part.parameters())
+    return sum(one.numel() for part in (kinds.encoder(Columns()), kinds.ranker(Columns())) for one in part.parameters())
 
 
 def _of_new_items(stream: Stream) -> NDArray[np.bool_]:

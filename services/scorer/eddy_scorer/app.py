@@ -71,6 +71,7 @@ class Scorer:
             approximate_from=settings.scorer_approximate_from,
             texts=TextModel.load(settings.text_model),
             watch=MeasuredSources(),
+            columns=settings.columns,
         )
         self._knowledge = self.recommender.knowledge
         self._dead_letters = DeadLetters(bus, producer, clock)

@@ -53,7 +53,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
             Intake(ITEMS, items, bus),
             Intake(TRAINING_EXAMPLES, examples, bus),
             DeadLetters(producer, bus, clock),
-            ExampleParser(scenarios),
+            ExampleParser(scenarios, settings.columns),
         )
         publisher = Publisher(producer, bus, clock, newest.version, list(ends.values()))
         observer = Observer(health, clock, TensorBoard(settings.trainer_tensorboard_dir), profiler)
@@ -64,8 +64,8 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
 def _exporter(newest: Newest, settings: TrainerSettings) -> GraphExporter:
     """Tracing takes seconds: the newest release spares them, or a former process on this disk."""
     model = settings.trainer_model
-    reused = GraphExporter.of_release(newest.graphs, model) if newest.graphs is not None else None
-    return reused or GraphExporter.cached(settings.trainer_graphs_dir, model)
+    reused = GraphExporter.of_release(newest.graphs, model, settings.columns) if newest.graphs is not None else None
+    return reused or GraphExporter.cached(settings.trainer_graphs_dir, model, settings.columns)
 
 
 def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:
@@ -74,7 +74,7 @@ def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:
         max_users=settings.trainer_max_users,
         objective=settings.trainer_objective,
     )
-    return LearnerPolicy(settings.trainer_seed, settings.trainer_model, encoder)
+    return LearnerPolicy(settings.trainer_seed, settings.trainer_model, encoder, columns=settings.columns)
 
 
 def _loop_policy(settings: TrainerSettings) -> LoopPolicy:

@@ -6,7 +6,7 @@ row is a row assignment. Row 0 is padding: a zero vector with bias PADDING_BIAS,
 `encode` reads histories and answers users and their best items:
     table [N, DIM] f32, bias [N] f32       the item rows; score of an item = user vector . row + bias
     history [B, HISTORY] i64               rows of the last interactions, oldest first, padded on the left with 0
-    actions [B, HISTORY] i64               1 + index into ACTIONS, 0 for padding
+    actions [B, HISTORY] i64               1 + index into the release's actions, 0 for padding and for an action without a head
     values [B, HISTORY] f32                normalised value of each interaction, 0..1
     gaps [B, HISTORY] f32                  seconds from each interaction to the next one; for the last, to the request
     scenarios [B] i64                      scenario id
@@ -14,17 +14,23 @@ row is a row assignment. Row 0 is padding: a zero vector with bias PADDING_BIAS,
  -> users [B, DIM] f32, top_scores [B, TOP_K] f32, top_rows [B, TOP_K] i64
 
 `rank` reads the features of considered candidates and answers how good each is:
-    features [B, C, len(FEATURES)] f32, scenarios [B] i64
+    features [B, C, F] f32                 one column for each feature that the release names; not a number where it is missing
+    scenarios [B] i64
  -> scores [B, C] f32                      the order to rank by (list-wise logits)
-    predictions [B, C, len(ACTIONS)] f32   probability of each action were the item shown in the first place
+    predictions [B, C, A] f32              probability of each action that the release names, were the item shown in the first place
 
-All batch sizes (B), candidate counts (C), table sizes (N) and excluded counts (S) are dynamic. `hash_of_contract` is in every release.
+All batch sizes (B), candidate counts (C), table sizes (N) and excluded counts (S) are dynamic. Features (F) and actions (A) are those that
+a release names (`Columns`): whoever feeds it looks them up by name. `hash_of_contract`, the hash of everything else, is in every release.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from eddy.contract.sources import FLAGGED
+from eddy.contract.actions import ACTIONS as ACTIONS
+from eddy.contract.features import FEATURES as FEATURES
+from eddy.contract.legacy import LEGACY_ACTIONS, LEGACY_CONTRACT, LEGACY_FEATURES
 
 DIM = 64
 HISTORY = 50
@@ -35,58 +41,27 @@ PADDING_ROW = 0
 PADDING_BIAS = -1e9
 PARITY_TOLERANCE = 1e-4
 
-# One head each. The order is part of the contract; new actions go to the end.
-ACTIONS = (
-    "click",
-    "view",
-    "play",
-    "like",
-    "rate",
-    "comment",
-    "share",
-    "add_to_cart",
-    "purchase",
-    "follow",
-    "save",
-    "complete",
-)
 
-# Ranking features of a candidate, computed by the scorer at serving time and logged with the list. A "rank" is log1p of the place
-# among the considered candidates by that score, best first; a "share" is smoothed to stay finite for an item without counts.
-FEATURES = (
-    "encoder_score",  # user vector . item row + bias; 0 without a model
-    "encoder_rank",
-    "covisit_score",  # log1p of the symmetric decayed co-visitation with the last 20 items, popularity normalised
-    "covisit_rank",
-    "transition_last_1",  # log odds, smoothed, that the item follows the very last item
-    "transition_last_5",  # the same over the last five, decayed by place
-    "transition_rank",
-    "popularity",  # log1p of slow decayed actions in the scenario
-    "popularity_rank",
-    "trend",  # log1p of fast decayed actions in the scenario
-    "trend_rank",
-    "velocity",  # log ratio of fast to slow counts
-    "click_share",  # smoothed clicks per impression, log odds
-    "shown",  # log1p of decayed impressions in the scenario
-    "total",  # log1p of actions ever, all scenarios
-    "item_age",  # log1p of days since the item was first acted on or published
-    "is_new",  # 1 when nobody has acted on it
-    "content_match",  # cosine of the item's categories with those of the history
-    "last_content_match",  # the same with the last item alone
-    "history_length",  # log1p of interactions in history
-    "history_gap",  # log1p of seconds since the last interaction
-    "history_value",  # mean normalised value of the history
-    "last_value",  # normalised value of the last interaction
-    "item_value",  # mean of the opinions (normalised values) on the item, all scenarios, drawn towards the usual one
-    "user_level",  # mean of the user's opinions less what others think of each item, drawn towards 0
-    "user_spread",  # standard deviation of the opinions, less the level, drawn towards a quarter
-    "like_what_others_like",  # slope of the opinions by the items' mean values, times how far this item's is from the usual one
-    "like_what_others_know",  # slope of the opinions by the items' log counts, times how far this item's is from the history's mean
-    "opinion_of_categories",  # opinions on the history, less the level, weighed by likeness of categories
-    "opinion_of_neighbours",  # the same, by likeness of item rows
-    *(f"from_{name}" for name in FLAGGED),  # 1 when the source brought the candidate
-    "has_model",  # 1 when a release served the list
-)
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What one model reads and predicts, in the order of its own tensors: the features of `rank`, the actions that have a head."""
+
+    features: tuple[str, ...] = FEATURES
+    actions: tuple[str, ...] = ACTIONS
+
+    @staticmethod
+    def of(features: Iterable[str], actions: Iterable[str]) -> "Columns":
+        """As a record says them: none are the columns of the last contract without names."""
+        return Columns(tuple(features) or LEGACY_FEATURES, tuple(actions) or LEGACY_ACTIONS)
+
+
+CURRENT = Columns()
+
+
+def is_compatible(contract: str) -> bool:
+    """Whether graphs of that contract can be run, and a checkpoint of it continued."""
+    return contract in (hash_of_contract(), LEGACY_CONTRACT)
+
 
 _Signature = dict[str, dict[str, list[str | int]]]
 
@@ -104,8 +79,8 @@ _ENCODE: _Signature = {
     "outputs": {"users": ["B", DIM], "top_scores": ["B", TOP_K], "top_rows": ["B", TOP_K]},
 }
 _RANK: _Signature = {
-    "inputs": {"features": ["B", "C", len(FEATURES)], "scenarios": ["B"]},
-    "outputs": {"scores": ["B", "C"], "predictions": ["B", "C", len(ACTIONS)]},
+    "inputs": {"features": ["B", "C", "F"], "scenarios": ["B"]},
+    "outputs": {"scores": ["B", "C"], "predictions": ["B", "C", "A"]},
 }
 
 ENCODE_INPUTS = tuple(_ENCODE["inputs"])
@@ -115,21 +90,22 @@ RANK_OUTPUTS = tuple(_RANK["outputs"])
 
 
 def hash_of_contract() -> str:
-    """SHA-256 (16 hexadecimal digits) over names, shapes, heads, features and opset: equal where trainer and scorer agree."""
-    document = {
-        "encode": _ENCODE,
-        "rank": _RANK,
-        "actions": ACTIONS,
-        "features": FEATURES,
-        "opset": OPSET,
-        "scenarios": MAX_SCENARIOS,
-    }
+    """SHA-256 (16 hexadecimal digits) over what trainer and scorer must agree on: names and shapes of the graphs, opset, scenarios.
+
+    Which features and actions a model has is not part of it: these are looked up by name.
+    """
+    document = {"encode": _ENCODE, "rank": _RANK, "opset": OPSET, "scenarios": MAX_SCENARIOS}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def sign_release(version: int, contract: str, encode: bytes, rank: bytes) -> str:
-    """SHA-256 (hexadecimal) over the version in decimal, the contract's hash and both graphs: tells a release that arrived whole."""
+def sign_release(
+    version: int, contract: str, encode: bytes, rank: bytes, features: Iterable[str] = (), actions: Iterable[str] = ()
+) -> str:
+    """SHA-256 (hexadecimal) over version (decimal), contract, both graphs and all names: tells a release that arrived whole."""
     digest = hashlib.sha256(f"{version}{contract}".encode())
     digest.update(encode)
     digest.update(rank)
+    for kind, names in (("feature", features), ("action", actions)):
+        for name in names:
+            digest.update(f"\n{kind} {name}".encode())
     return digest.hexdigest()

@@ -234,13 +234,15 @@ class ModelRelease(TypedDict):
     """Wall clock, milliseconds since the epoch."""
 
     signature: str
-    """SHA-256 over version, contract and both graphs, hexadecimal."""
+    """SHA-256 over version, contract, both graphs and the names, hexadecimal."""
 
     features: list[str]
-    """Names of the features that `rank` reads, in order; empty: FEATURES of the model contract."""
+    """Names of the features that `rank` reads, in order; empty: LEGACY_FEATURES of shared/eddy/contract/legacy.py."""
 
     actions: list[str]
-    """Names of the action heads, in the order of `predictions`; empty: ACTIONS of the model contract."""
+    """Names of the action heads, in the order of `predictions`; empty: LEGACY_ACTIONS of
+    shared/eddy/contract/legacy.py.
+    """
 
 
 class RecommendationRequest(TypedDict):
@@ -292,7 +294,7 @@ class RecommendedItem(TypedDict):
     """Score it was ranked by."""
 
     predictions: list[float]
-    """Probability of each action head, in the order of the model contract's ACTIONS; empty without a model."""
+    """Probability of each action in `prediction_names`; empty without a model."""
 
     propensity: float
     """Probability that the policy put this item at this place, given the ranking."""
@@ -356,15 +358,20 @@ class Recommendations(TypedDict):
     """All candidates that were ranked, shown or not."""
 
     features: bytes
-    """Ranking features of `considered`: packed little-endian float16 [considered, FEATURES of the model contract], the
-    very numbers that were ranked with.
+    """Ranking features of `considered`: packed little-endian float16 [considered, feature_names], the very numbers that
+    were ranked with.
     """
 
     feature_names: list[str]
-    """Names of the columns of `features`, in order; empty: FEATURES of the model contract."""
+    """Names of the columns of `features`, in order; empty: LEGACY_FEATURES of shared/eddy/contract/legacy.py."""
+
+    prediction_names: list[str]
+    """Actions whose probabilities `predictions` are, in order: those of the release that scored it; empty:
+    LEGACY_ACTIONS of shared/eddy/contract/legacy.py, or no predictions.
+    """
 
     contract: str
-    """Hash of the model contract that `features` and `predictions` follow."""
+    """Hash of the model contract of the scorer."""
 
     refusal: Refusal | None
     """Why the request was refused, null where it was answered. Items and candidates are empty then."""
@@ -422,16 +429,18 @@ class TrainingExample(TypedDict):
     """What it is about; exactly one for `next_item` and `upgrade`."""
 
     features: bytes
-    """Ranking features of `items`: packed float16 [items, FEATURES]; empty where none are known."""
+    """Ranking features of `items`: packed float16 [items, feature_names]; empty where none are known."""
 
     considered: list[str]
     """`next_item` only: the considered candidates of the list that holds the item; empty where there is none."""
 
     considered_features: bytes
-    """Their ranking features: packed float16 [considered, FEATURES]."""
+    """Their ranking features: packed float16 [considered, feature_names]."""
 
     feature_names: list[str]
-    """Names of the columns of `features` and `considered_features`, in order; empty: FEATURES of the model contract."""
+    """Names of the columns of `features` and `considered_features`, in order; empty: LEGACY_FEATURES of
+    shared/eddy/contract/legacy.py.
+    """
 
     history: History | None
     """History snapshot that the list was scored with; null where no list is involved (the trainer keeps the sequence).
@@ -450,7 +459,7 @@ class TrainingExample(TypedDict):
     """Version that scored the list; 0 is counts alone or no list."""
 
     contract: str
-    """Hash of the model contract that the features follow; empty without features."""
+    """Hash of the model contract of the scorer; empty without features."""
 
     superseded: bool
     """Whether the user of a next_item had gone on before the event, to a newer list of the scenario made for a longer

@@ -35,6 +35,7 @@ def refusal_of(request: RecommendationRequest, error: PoisonError, served_at: in
         "considered": [],
         "features": b"",
         "feature_names": [],
+        "prediction_names": [],
         "contract": "",
         "refusal": {"reason": error.reason, "field": error.field or "", "detail": error.detail},
         "history": _NO_HISTORY,

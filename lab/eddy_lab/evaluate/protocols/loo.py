@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from eddy.contract.model import ACTIONS
+from eddy.contract.model import ACTIONS, Columns
 from eddy.errors import ConfigError
 from eddy_cli.datasets import Dataset, load
 from eddy_lab.evaluate.item_counts import ItemCounts
@@ -23,6 +23,7 @@ from eddy_lab.evaluate.outcome import BY_TENTH, MODEL, Outcome
 from eddy_lab.evaluate.progress import bar
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures
 from eddy_trainer.core.encoder_training import EncoderTrainer
+from eddy_trainer.core.migration import Moves
 
 _DENSE = OfflinePolicy(epochs=16, users=64, rate=4e-3, dropout=0.2)
 _SPARSE = OfflinePolicy(epochs=24, users=128, rate=2e-3, dropout=0.4, full_softmax_items=0)
@@ -67,7 +68,7 @@ def run(options: Options, console: Console) -> Outcome:
             return epoch + 1 - best.epoch <= PATIENCE
 
         trainer = train(options.model, items, histories, np.maximum(last - 1, 0), [0], policy, options.seed, judge)
-    trainer.restore(best.state)
+    trainer.restore(best.state, Moves(Columns(), Columns()))
     counts = ItemCounts(histories, np.maximum(last - 1, 0), items)
     weights = _weigh(trainer, counts, histories, kept[:WEIGHED_ON], last - 1)
     found = {

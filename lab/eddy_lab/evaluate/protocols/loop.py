@@ -7,6 +7,7 @@ import time
 
 from rich.console import Console
 
+from eddy.contract.model import Columns
 from eddy.contract.scenarios import Scenarios, load_scenarios
 from eddy.text import TextModel
 from eddy_cli.baselines import Baseline, Covisitation, Popularity
@@ -28,7 +29,7 @@ from eddy_trainer.core.learner import LearnerPolicy
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it."""
     stream = whole_stream(options).cut(options.limit)
-    exporter = GraphExporter.cached(options.graphs, options.model)
+    exporter = GraphExporter.cached(options.graphs, options.model, Columns())
     learning, scenarios = LearnerPolicy(options.seed, options.model), load_scenarios(options.scenarios)
     return looped(stream, exporter, learning, scenarios, console, TextModel.load(options.text_model))
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from eddy.contract.legacy import LEGACY_ACTIONS
 from eddy.contract.limits import (
     MAX_ATTRIBUTES,
     MAX_CATEGORIES,
@@ -19,9 +20,8 @@ from eddy.contract.limits import (
     MAX_TIME_MS,
     MIN_TIME_MS,
 )
-from eddy.contract.model import ACTIONS, MAX_SCENARIOS
+from eddy.contract.model import MAX_SCENARIOS
 from eddy.contract.records import Item, Recommendations, UserEvent
-from eddy.contract.records import RecommendedItem as Recommended
 
 
 def chars(most: int, least: int = 0) -> Any:
@@ -160,8 +160,9 @@ class RecommendationsOut(BaseModel):
     @classmethod
     def of(cls, record: Recommendations) -> "RecommendationsOut":
         """From a `recommendations` record."""
-        return cls.model_validate({**record, "items": [_item(item) for item in record["items"]]})
+        return cls.model_validate({**record, "items": _items(record)})
 
 
-def _item(item: Recommended) -> dict[str, Any]:
-    return {**item, "predictions": dict(zip(ACTIONS, item["predictions"], strict=False))}
+def _items(record: Recommendations) -> list[dict[str, Any]]:
+    names = record["prediction_names"] or LEGACY_ACTIONS
+    return [{**item, "predictions": dict(zip(names, item["predictions"], strict=False))} for item in record["items"]]

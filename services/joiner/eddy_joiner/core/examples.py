@@ -16,7 +16,7 @@ from eddy.contract.avro.values import (
     pack_string,
 )
 from eddy.contract.codec import frozen_header
-from eddy_joiner.core.lists import ROW_BYTES, ServedList
+from eddy_joiner.core.lists import ServedList
 from eddy_joiner.core.outcomes import Example, Negative, NextItem, Place, Positive, Upgrade
 
 _HEADER = frozen_header("training_example", 4)
@@ -154,16 +154,17 @@ def _rows(served: ServedList, places: list[Place]) -> bytes:
     """Feature rows of shown items, in their order; a row of zeros for one that was not among the considered."""
     features = served.features()
     if len(places) == 1:
-        return _row(features, served.row_of(places[0].listed.item_id))
+        return _row(served, features, served.row_of(places[0].listed.item_id))
     rows = {item_id: row for row, item_id in enumerate(served.considered())}
-    return b"".join([_row(features, rows.get(place.listed.item_id)) for place in places])
+    return b"".join([_row(served, features, rows.get(place.listed.item_id)) for place in places])
 
 
-def _row(features: bytes, row: int | None) -> bytes:
-    return bytes(ROW_BYTES) if row is None else features[row * ROW_BYTES : (row + 1) * ROW_BYTES]
+def _row(served: ServedList, features: bytes, row: int | None) -> bytes:
+    size = served.row_bytes
+    return bytes(size) if row is None else features[row * size : (row + 1) * size]
 
 
 def _row_of(served: ServedList | None, item_id: str) -> bytes:
     """The item's own features; empty where none are known."""
     row = None if served is None else served.row_of(item_id)
-    return b"" if served is None or row is None else _row(served.features(), row)
+    return b"" if served is None or row is None else _row(served, served.features(), row)

@@ -33,6 +33,7 @@ from eddy.contract.avro.values import (
     skip_string,
 )
 from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header, load_schema
+from eddy.contract.legacy import LEGACY_FEATURES
 from eddy.contract.message import Message
 from eddy.contract.model import FEATURES
 from eddy.contract.records import Recommendations
@@ -44,7 +45,7 @@ _LAYOUT_HEADER = frozen_header("recommendations", 2)
 # Without names of features, refusals and `history.valued`.
 _FIRST_HEADER = frozen_header("recommendations", 1)
 _TODAYS_NAMES = pack_long(len(FEATURES)) + b"".join(map(pack_string, FEATURES)) + EMPTY
-ROW_BYTES = 2 * len(FEATURES)
+FLOAT16_BYTES = 2
 
 
 class ListedItem(NamedTuple):
@@ -99,8 +100,13 @@ class ServedList(NamedTuple):
         """`considered` as it is on the wire."""
         return self.raw[self.considered_at : self.features_at]
 
+    @property
+    def row_bytes(self) -> int:
+        """Size of the features of one candidate."""
+        return FLOAT16_BYTES * _number_of_features(self.feature_names)
+
     def features(self) -> bytes:
-        """Packed float16 [considered, FEATURES]."""
+        """Packed float16 [considered, feature_names]."""
         return read_bytes(self.raw, self.features_at)[0]
 
     def history_encoded(self) -> bytes:
@@ -127,8 +133,8 @@ def read_list(message: Message) -> ServedList:
         found, features, count = _walk(raw, message.offset, header == _FIRST_HEADER)
     except (IndexError, ValueError, struct.error) as error:
         raise DecodeError(f"not a recommendations record: {error}") from error
-    if features != count * ROW_BYTES:
-        raise PoisonError("bad_features", f"{features} bytes for {count} candidates of {ROW_BYTES} bytes each")
+    if features != count * found.row_bytes:
+        raise PoisonError("bad_features", f"{features} bytes for {count} candidates of {found.row_bytes} bytes each")
     return found
 
 
@@ -149,6 +155,7 @@ def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedList, int, int]:
     if length < 0:
         raise ValueError(f"{length} bytes of features")
     names, at = (EMPTY, at + length) if first else _read_names(raw, at + length)
+    at = at if first else skip_strings(raw, at)[1]  # prediction_names
     contract, at = read_string(raw, at)
     refused, history_at = (False, at) if first else _skip_refusal(raw, at)
     end = _skip_history(raw, history_at)
@@ -216,6 +223,12 @@ def _read_names(raw: bytes, at: int) -> tuple[bytes, int]:
         return _TODAYS_NAMES, at + len(_TODAYS_NAMES)
     _, end = skip_strings(raw, at)
     return _one_object(raw[at:end]), end
+
+
+@lru_cache(maxsize=16)
+def _number_of_features(names: bytes) -> int:
+    """None are those of the last contract without names."""
+    return len(read_strings(names, 0)[0]) or len(LEGACY_FEATURES)
 
 
 @lru_cache(maxsize=16)

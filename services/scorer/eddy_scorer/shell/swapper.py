@@ -51,7 +51,7 @@ class Swapper:
         """Take the newest release that is complete, if there is one."""
         while offer := self._staging.due(self._positions):
             try:
-                model = await asyncio.to_thread(OnnxModel.load, offer.release)
+                model = await asyncio.to_thread(OnnxModel.load, offer.release, self._recommender.columns)
             except PoisonError as error:
                 await self._refuse(offer, error)
             else:

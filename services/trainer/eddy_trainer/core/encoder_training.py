@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from eddy.contract.model import Columns
 from eddy_trainer.core.examples import NextItem, Past
 from eddy_trainer.core.item_table import BETAS, ItemTable
+from eddy_trainer.core.migration import Moves
 from eddy_trainer.core.models.encoder import DROPOUT, Encoder, Noise
 from eddy_trainer.core.next_item import Candidates, every_item, next_item_loss, sample_items, targets_in
 from eddy_trainer.core.objectives import Auxiliary
@@ -43,13 +45,15 @@ class EncoderTrainer:
     `unseen_only` [MAX_SCENARIOS] says which scenarios never recommend an item twice; whoever has it may change it.
     """
 
-    def __init__(self, kind: type[Encoder], policy: EncoderPolicy, unseen_only: Tensor, seed: int) -> None:
+    def __init__(
+        self, kind: type[Encoder], policy: EncoderPolicy, unseen_only: Tensor, seed: int, columns: Columns
+    ) -> None:
         self.policy = policy
         self._generator = torch.Generator().manual_seed(seed)
         self._random = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = kind()
+            self.encoder = kind(columns)
         self.table = ItemTable(self._generator)
         self.sequences = SequenceStore(policy.max_users)
         self._optimiser = torch.optim.Adam(self._shared(), lr=policy.rate, betas=BETAS)
@@ -108,12 +112,14 @@ class EncoderTrainer:
             "random": (self._generator.get_state(), self._random.bit_generator.state),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
-        self.encoder.load_state_dict(state["encoder"])
-        self._optimiser.load_state_dict(state["optimiser"])
+    def restore(self, state: dict[str, Any], moves: Moves) -> None:
+        """Take over what `state` returned, moved to the columns of this encoder, which has learned nothing yet."""
+        moments = moves.moments(state["optimiser"], self._optimiser, self.encoder)
+        self.encoder.load_state_dict(moves.weights(state["encoder"], self.encoder))
+        self._optimiser.load_state_dict(moments)
         self.table.restore(state["table"])
-        self.sequences.restore(state["sequences"])
+        sequences = state["sequences"]
+        self.sequences.restore(sequences | {"actions": moves.actions(sequences["actions"])})
         self._popularity = {
             scenario: torch.as_tensor(counts).numpy().copy() for scenario, counts in state["popularity"].items()
         }

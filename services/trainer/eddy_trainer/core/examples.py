@@ -8,7 +8,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eddy.contract.model import ACTIONS, FEATURES, hash_of_contract
+from eddy.contract.actions import ACTION_ALIASES
+from eddy.contract.columns import ABSENT, column_map, take_columns
+from eddy.contract.features import FEATURE_ALIASES
+from eddy.contract.legacy import LEGACY_FEATURES
+from eddy.contract.model import Columns, is_compatible
 from eddy.contract.records import History, TrainingExample
 from eddy.contract.scenarios import Scenarios
 from eddy.errors import PoisonError
@@ -16,12 +20,10 @@ from eddy.errors import PoisonError
 Features = NDArray[np.float16]
 FeatureField = Literal["features", "considered_features"]
 
-_ACTION_INDEX = {name: index for index, name in enumerate(ACTIONS)}
-
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """One interaction of a history snapshot: `action` is 1 + index into ACTIONS, 0 for one without a head."""
+    """One interaction of a history snapshot: `action` is 1 + index into the model's actions, 0 for one without a head."""
 
     item_id: str
     action: int
@@ -60,7 +62,7 @@ class NextItem:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Shown items with their labels; `actions` are indices into ACTIONS, -1 for a negative."""
+    """Shown items with their labels; `actions` are indices into the model's actions, -1 for a negative."""
 
     kind: str
     scenario: int
@@ -76,7 +78,7 @@ Example = NextItem | Shown
 class Snapshot:
     """A history snapshot, spelt out only when somebody looks: most users are known already. Raises PoisonError for unequal columns."""
 
-    def __init__(self, history: History, scenario_ids: Mapping[str, int]) -> None:
+    def __init__(self, history: History, scenario_ids: Mapping[str, int], actions: Mapping[str, int]) -> None:
         self._columns = (
             history["item_ids"],
             history["actions"],
@@ -85,6 +87,7 @@ class Snapshot:
             history["occurred_at"],
         )
         self._scenario_ids = scenario_ids
+        self._actions = actions
         if len({len(column) for column in self._columns}) > 1:
             raise PoisonError("undecodable", "history columns of unequal length")
         _finite(sum(history["values"]))  # refused now, not when somebody looks
@@ -93,15 +96,24 @@ class Snapshot:
         for item, action, scenario, value, at in zip(*self._columns, strict=True):
             known = self._scenario_ids.get(scenario)
             if item and known is not None:  # a scenario may be gone since
-                yield Past(item, 1 + _ACTION_INDEX.get(action, -1), known, _finite(value), at)
+                yield Past(item, 1 + self._actions.get(action, -1), known, _finite(value), at)
 
 
 class ExampleParser:
-    """Checks records against scenarios and model contract. Raises PoisonError."""
+    """Checks records against scenarios and reads features and actions into the columns of the model. Raises PoisonError.
 
-    def __init__(self, scenarios: Scenarios) -> None:
+    Names decide, present or former ones. A feature that the model does not have is passed over, one that the record does not have is
+    missing: not a number in the matrix. In what was logged there must be none. An action that the model has no head for is history
+    without one, and no label: its item is left out of the example.
+    """
+
+    def __init__(self, scenarios: Scenarios, columns: Columns) -> None:
         self._scenario_ids = scenarios.ids
-        self._contract = hash_of_contract()
+        self._wanted = columns.features
+        self._column_maps: dict[tuple[str, ...], tuple[int, ...]] = {}
+        now = {name: index for index, name in enumerate(columns.actions)}
+        former = {alias: now[name] for alias, name in ACTION_ALIASES.items() if name in now}
+        self._actions = former | now
 
     def parse(self, record: TrainingExample) -> Example:
         if not record["user_id"]:
@@ -122,46 +134,55 @@ class ExampleParser:
         considered = record["considered"]
         features = self._features(record, "considered_features", len(considered))
         target = considered.index(item["item_id"]) if item["item_id"] in considered else -1
-        action = 1 + _action(item["action"])
+        action = 1 + self._actions.get(item["action"], -1)
         event = Past(item["item_id"], action, scenario, _finite(item["value"]), record["occurred_at"])
-        history = () if record["history"] is None else Snapshot(record["history"], self._scenario_ids)
+        history = () if record["history"] is None else Snapshot(record["history"], self._scenario_ids, self._actions)
         return NextItem(record["user_id"], event, history, features, target, record["superseded"], _timestamps(record))
 
     def _shown(self, record: TrainingExample, scenario: int) -> Shown:
-        items = record["items"]
+        items, features = record["items"], self._features(record, "features", len(record["items"]))
+        kept = [row for row, item in enumerate(items) if not item["label"] or item["action"] in self._actions]
+        if len(kept) < len(items):
+            items, features = [items[row] for row in kept], features[kept] if len(features) else features
         return Shown(
             record["kind"],
             scenario,
-            self._features(record, "features", len(items)),
+            features,
             tuple(item["position"] for item in items),
-            tuple(_action(item["action"]) if item["label"] else -1 for item in items),
+            tuple(self._actions[item["action"]] if item["label"] else -1 for item in items),
             _timestamps(record),
         )
 
     def _features(self, record: TrainingExample, field: FeatureField, rows: int) -> Features:
-        """The packed matrix [rows, FEATURES], or [0, FEATURES] where none are known."""
-        packed = record[field]
-        if not packed:
-            return np.zeros((0, len(FEATURES)), np.float16)
-        if record["contract"] != self._contract:
-            raise PoisonError("contract_mismatch", f"features follow {record['contract']!r}, not {self._contract!r}")
-        if len(packed) != rows * len(FEATURES) * 2:
-            raise PoisonError("bad_features", f"{len(packed)} bytes of features for {rows} items")
-        features = np.frombuffer(packed, "<f2").reshape(rows, len(FEATURES))
-        if not np.isfinite(features).all():
+        """The packed matrix [rows, features of the model], or [0, ...] where none are known."""
+        packed, names = record[field], tuple(record["feature_names"]) or LEGACY_FEATURES
+        if not packed or not self._says_columns(record):
+            return np.zeros((0, len(self._wanted)), np.float16)
+        if len(packed) != rows * len(names) * 2:
+            raise PoisonError("bad_features", f"{len(packed)} bytes of {len(names)} features for {rows} items")
+        logged = np.frombuffer(packed, "<f2").reshape(rows, len(names))
+        columns = self._columns_of(names)
+        if not np.isfinite(logged[:, [column for column in columns if column != ABSENT]]).all():
             raise PoisonError("non_finite", field)
-        return features
+        return take_columns(logged, columns)
+
+    def _says_columns(self, record: TrainingExample) -> bool:
+        """Whether it is known which feature is where. Where it is not, a label is of no use, and a next item is one without features."""
+        if record["feature_names"] or is_compatible(record["contract"]):
+            return True
+        if record["kind"] == "next_item":
+            return False
+        raise PoisonError("contract_mismatch", f"unnamed features of contract {record['contract']!r}")
+
+    def _columns_of(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        columns = self._column_maps.get(names)
+        if columns is None:
+            columns = self._column_maps[names] = column_map(self._wanted, names, FEATURE_ALIASES)
+        return columns
 
 
 def _timestamps(record: TrainingExample) -> Timestamps:
     return Timestamps(record["acted_at"] or 0, record["labelled_at"])
-
-
-def _action(name: str) -> int:
-    index = _ACTION_INDEX.get(name)
-    if index is None:
-        raise PoisonError("unknown_action", name)
-    return index
 
 
 def _finite(value: float) -> float:

@@ -23,12 +23,12 @@ from eddy.contract.model import (
     DIM,
     ENCODE_INPUTS,
     ENCODE_OUTPUTS,
-    FEATURES,
     HISTORY,
     OPSET,
     RANK_INPUTS,
     RANK_OUTPUTS,
     TOP_K,
+    Columns,
     hash_of_contract,
 )
 from eddy.errors import FatalError
@@ -109,32 +109,35 @@ class GraphExporter:
         self._rank = onnx.load_from_string(traced.rank)
 
     @staticmethod
-    def trace(model: str) -> "GraphExporter":
-        """Trace both graphs of a kind of model. Nothing else may use torch meanwhile: tracing swaps its global state."""
+    def trace(model: str, columns: Columns) -> "GraphExporter":
+        """Trace both graphs of a kind of model with as many features and actions as `columns` has.
+
+        Nothing else may use torch meanwhile: tracing swaps its global state.
+        """
         kinds = MODELS[model]
         traced = (
-            _trace_encode(_unlike(EncodeGraph(kinds.encoder()).eval())),
-            _trace_rank(_unlike(RankGraph(kinds.ranker()).eval())),
+            _trace_encode(_unlike(EncodeGraph(kinds.encoder(columns)).eval())),
+            _trace_rank(_unlike(RankGraph(kinds.ranker(columns)).eval()), len(columns.features)),
         )
         for graph in traced:
-            graph.metadata_props.add(key=MARK, value=_fingerprint(model))
+            graph.metadata_props.add(key=MARK, value=_fingerprint(model, columns))
         return GraphExporter(Graphs(*(graph.SerializeToString() for graph in traced)))
 
     @staticmethod
-    def of_release(release: Graphs, model: str) -> "GraphExporter | None":
-        """The graphs of a release as a trace, where it was traced from the same code for the same kind of model."""
+    def of_release(release: Graphs, model: str, columns: Columns) -> "GraphExporter | None":
+        """The graphs of a release as a trace, where it was traced from the same code for the same kind and size of model."""
         protos = (onnx.load_from_string(release.encode), onnx.load_from_string(release.rank))
         marks = [prop.value for proto in protos for prop in proto.metadata_props if prop.key == MARK]
-        return GraphExporter(release) if marks == [_fingerprint(model)] * 2 else None
+        return GraphExporter(release) if marks == [_fingerprint(model, columns)] * 2 else None
 
     @staticmethod
-    def cached(folder: Path, model: str) -> "GraphExporter":
+    def cached(folder: Path, model: str, columns: Columns) -> "GraphExporter":
         """The graphs traced by a former process from the same code, kept in `folder`; traced and kept there where there are none."""
-        path = folder / f"graphs-{model}-{_fingerprint(model)}.pt"
+        path = folder / f"graphs-{model}-{_fingerprint(model, columns)}.pt"
         try:
             return GraphExporter(Graphs(*torch.load(path, weights_only=True)))
         except (OSError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError):  # absent, or cut short
-            exporter = GraphExporter.trace(model)
+            exporter = GraphExporter.trace(model, columns)
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
         torch.save((exporter.traced.encode, exporter.traced.rank), draft)
@@ -146,9 +149,10 @@ class GraphExporter:
         return Graphs(_fill(self._encode, encode.state_dict()), _fill(self._rank, rank.state_dict()))
 
 
-def _fingerprint(model: str) -> str:
-    """Of the code that a trace of a kind of model depends on."""
-    digest = hashlib.sha256(f"{torch.__version__} {model}".encode())
+def _fingerprint(model: str, columns: Columns) -> str:
+    """Of all that a trace of a kind of model depends on: code, contract, and how many features and actions there are."""
+    sizes = f"{len(columns.features)} {len(columns.actions)}"
+    digest = hashlib.sha256(f"{torch.__version__} {model} {sizes}".encode())
     for path in (Path(__file__), *sorted(Path(__file__).with_name("models").glob("*.py"))):
         digest.update(path.read_bytes())
     digest.update(hash_of_contract().encode())
@@ -158,7 +162,7 @@ def _fingerprint(model: str) -> str:
 def modules(weights: Weights) -> tuple[EncodeGraph, RankGraph]:
     """The graphs in torch, with `weights`."""
     kinds = MODELS[weights.model]
-    encoder, ranker = kinds.encoder(), kinds.ranker()
+    encoder, ranker = kinds.encoder(weights.columns), kinds.ranker(weights.columns)
     encoder.load_state_dict(weights.encoder)
     ranker.load_state_dict(weights.ranker)
     return EncodeGraph(encoder).eval(), RankGraph(ranker).eval()
@@ -202,9 +206,9 @@ def _trace_encode(graph: EncodeGraph) -> onnx.ModelProto:
     return traced
 
 
-def _trace_rank(graph: RankGraph) -> onnx.ModelProto:
+def _trace_rank(graph: RankGraph, features: int) -> onnx.ModelProto:
     batch, candidates = torch.export.Dim("B"), torch.export.Dim("C")
-    inputs = (torch.randn(3, 5, len(FEATURES)), torch.zeros(3, dtype=torch.int64))
+    inputs = (torch.randn(3, 5, features), torch.zeros(3, dtype=torch.int64))
     traced = _trace(graph, inputs, ({0: batch, 1: candidates}, {0: batch}), RANK_INPUTS, RANK_OUTPUTS)
     check_names(traced, graph.state_dict(), {"ranker.position", "ranker.batches"})
     return traced

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eddy.contract.model import ACTIONS, MAX_SCENARIOS
+from eddy.contract.model import MAX_SCENARIOS, Columns
 from eddy.contract.records import Item
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy.text import TextModel, words_of
@@ -18,6 +18,7 @@ from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.examples import Example, NextItem, Shown
 from eddy_trainer.core.gate import HELD, LOG_LOSS, GatePolicy, is_worse
 from eddy_trainer.core.last_known_good import LastKnownGood
+from eddy_trainer.core.migration import Moves
 from eddy_trainer.core.models import DEFAULT, MODELS
 from eddy_trainer.core.models.ranker import Ranker
 from eddy_trainer.core.progressive import Losses, ScenarioWindows, Window
@@ -43,6 +44,7 @@ class LearnerPolicy:
     encoder: EncoderPolicy = field(default_factory=EncoderPolicy)
     ranker: RankerPolicy = field(default_factory=RankerPolicy)
     gate: GatePolicy = field(default_factory=GatePolicy)
+    columns: Columns = field(default_factory=Columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Weights:
     """A model at one moment, cut loose from the one in training. `model` is its name among eddy_trainer.core.models."""
 
     model: str
+    columns: Columns
     encoder: dict[str, torch.Tensor]
     ranker: dict[str, torch.Tensor]
     item_ids: list[str]  # row -> item; row 0 is padding
@@ -109,17 +112,18 @@ class Learner:
         self._awaiting: dict[str, set[str]] = {}  # items that name a scenario which is not there yet
         self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
         # Which actions are positive feedback in which scenario.
-        self._heads = torch.zeros((MAX_SCENARIOS, len(ACTIONS)), dtype=torch.bool)
+        self.columns = policy.columns
+        self._heads = torch.zeros((MAX_SCENARIOS, len(self.columns.actions)), dtype=torch.bool)
         scenarios.each(self._add_scenario)
         self.model = policy.model
         self.gate = policy.gate
         kinds = MODELS[policy.model]
-        self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, self._unseen_only, policy.seed)
-        self.ranker = RankerTrainer(kinds.ranker, policy.ranker, self._heads, policy.seed)
+        self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, self._unseen_only, policy.seed, self.columns)
+        self.ranker = RankerTrainer(kinds.ranker, policy.ranker, self._heads, policy.seed, self.columns)
         self._serving: Ranker | None = None
         self._serving_version = 0
         self._last_good = LastKnownGood()
-        self.quality = Quality(scenarios)
+        self.quality = Quality(scenarios, len(self.columns.actions))
         self.label_window = Window(JUDGED_EXAMPLES)
         self.list_window = Window(JUDGED_EXAMPLES)
         self.examples = 0
@@ -130,8 +134,8 @@ class Learner:
         self._join(name)
         self._unseen_only[scenario.id] = "seen" in scenario.filters
         for action, rule in scenario.actions.items():
-            if rule.positive:
-                self._heads[scenario.id, ACTIONS.index(action)] = True
+            if rule.positive and action in self.columns.actions:
+                self._heads[scenario.id, self.columns.actions.index(action)] = True
 
     def _join(self, name: str) -> None:
         for item_id in self._awaiting.pop(name, ()):
@@ -222,6 +226,7 @@ class Learner:
         """The weights as they are now."""
         return Weights(
             model=self.model,
+            columns=self.columns,
             encoder={name: value.clone() for name, value in self.encoder.encoder.state_dict().items()},
             ranker={name: value.clone() for name, value in self.ranker.ranker.state_dict().items()},
             item_ids=list(self.encoder.table.ids),
@@ -230,7 +235,7 @@ class Learner:
 
     def serves(self, weights: Weights, version: int = 0) -> None:
         """`weights` were released: from now on they are what the candidate is compared with."""
-        self._serving = self._serving or MODELS[self.model].ranker()
+        self._serving = self._serving or MODELS[self.model].ranker(self.columns)
         self._serving.load_state_dict(weights.ranker)
         self._serving_version = version
         self._last_good.serves(self._serving, version, self.gate)
@@ -259,6 +264,8 @@ class Learner:
         """Everything that learning goes on from, for a checkpoint."""
         return {
             "model": self.model,
+            "features": list(self.columns.features),
+            "actions": list(self.columns.actions),
             "text_model": self._text_model,
             "unread": dict(self._unread),
             "awaiting": {name: list(items) for name, items in self._awaiting.items()},
@@ -268,14 +275,16 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned; `items_forgotten` says that items must be admitted anew, since another language model read them.
+        """Take over what `state` returned, moved to the features and actions of this learner, which has learned nothing yet.
 
-        Raises ValueError for the state of another model.
+        `items_forgotten` says that items must be admitted anew, since another language model read them. Raises ValueError for the state
+        of another model.
         """
         if state["model"] != self.model:
             raise ValueError(f"a state of {state['model']}, not of {self.model}")
-        self.encoder.restore(state["encoder"])
-        self.ranker.restore(state["ranker"])
+        moves = Moves(Columns.of(state.get("features", ()), state.get("actions", ())), self.columns)
+        self.encoder.restore(state["encoder"], moves)
+        self.ranker.restore(state["ranker"], moves)
         self.examples = state["examples"]
         self._unread = dict(state["unread"])
         self._awaiting = {name: set(items) for name, items in state["awaiting"].items()}

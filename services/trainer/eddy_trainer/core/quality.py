@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from eddy.contract.model import ACTIONS
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy_trainer.core.models.ranker import Chosen
 
@@ -41,14 +40,15 @@ class Figures:
 
 
 class Quality:
-    """The last examples of every scenario, as the serving model saw them."""
+    """The last examples of every scenario, as the serving model, which has `actions` heads, saw them."""
 
-    def __init__(self, scenarios: Scenarios) -> None:
+    def __init__(self, scenarios: Scenarios, actions: int) -> None:
+        self._actions = actions
         self._scenarios: dict[int, _Judged] = {}
         scenarios.each(self._add)
 
     def _add(self, name: str, scenario: Scenario) -> None:
-        self._scenarios[scenario.id] = _Judged(name)
+        self._scenarios[scenario.id] = _Judged(name, self._actions)
 
     def add_shown(self, chances: F32, scenarios: I64, actions: I64) -> None:
         """Chances [n, ACTIONS] of shown items, and the action that each was labelled with [n], -1 for a negative."""
@@ -78,9 +78,9 @@ class Quality:
 class _Judged:
     """The last examples of one scenario."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, actions: int) -> None:
         self.name = name
-        self.chances: F32 = np.zeros((0, len(ACTIONS)), np.float32)
+        self.chances: F32 = np.zeros((0, actions), np.float32)
         self.actions: I64 = np.zeros(0, np.int64)
         self.places: I64 = np.zeros(0, np.int64)
 

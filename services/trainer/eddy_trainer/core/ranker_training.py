@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eddy.contract.model import Columns
 from eddy_trainer.core.examples import NextItem, Shown
+from eddy_trainer.core.migration import Moves
 from eddy_trainer.core.models.ranker import Ranker, action_losses
 from eddy_trainer.core.ranking_memory import ListMemory, Lists, ShownItems, ShownMemory
 
@@ -31,20 +33,21 @@ class RankerPolicy:
 class RankerTrainer:
     """A ranker of the given kind, with its memory and optimiser. `heads` [MAX_SCENARIOS, ACTIONS]: the actions that each scenario has."""
 
-    def __init__(self, kind: type[Ranker], policy: RankerPolicy, heads: Tensor, seed: int) -> None:
+    def __init__(self, kind: type[Ranker], policy: RankerPolicy, heads: Tensor, seed: int, columns: Columns) -> None:
         self.policy = policy
+        self._columns = columns
         self._random = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.ranker = kind()
+            self.ranker = kind(columns)
         self._heads = heads
         self._begin()
 
     def _begin(self) -> None:
         """Nothing is remembered, no step was made."""
         self._optimiser = torch.optim.Adam(self._groups(), lr=self.policy.rate, betas=(0.9, 0.98))
-        self.lists = ListMemory()
-        self.shown = ShownMemory()
+        self.lists = ListMemory(len(self._columns.features))
+        self.shown = ShownMemory(len(self._columns.features))
         self._fresh_events = 0
         self._fresh_shown = 0
         self._owed = 0.0
@@ -103,10 +106,11 @@ class RankerTrainer:
             "random": self._random.bit_generator.state,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
-        self.ranker.load_state_dict(state["ranker"])
-        self._optimiser.load_state_dict(state["optimiser"])
+    def restore(self, state: dict[str, Any], moves: Moves) -> None:
+        """Take over what `state` returned, moved to the columns of this ranker, which has learned nothing yet."""
+        moments = moves.moments(state["optimiser"], self._optimiser, self.ranker)
+        self.ranker.load_state_dict(moves.weights(state["ranker"], self.ranker))
+        self._optimiser.load_state_dict(moments)
         self._random.bit_generator.state = state["random"]
 
     def _set_rate(self, share: float) -> None:

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eddy.contract.model import FEATURES
 from eddy_trainer.core.examples import NextItem, Shown
 from eddy_trainer.core.models.ranker import Chosen
 
@@ -49,10 +48,10 @@ class ShownItems:
 
 
 class ListMemory:
-    """Ring of considered lists. Longer ones than LONGEST keep their target and others spread over the list."""
+    """Ring of considered lists of `features` columns. Longer ones than LONGEST keep their target and others spread over the list."""
 
-    def __init__(self) -> None:
-        self._features = np.zeros((LISTS, LONGEST, len(FEATURES)), np.float16)
+    def __init__(self, features: int) -> None:
+        self._features = np.zeros((LISTS, LONGEST, features), np.float16)
         self._meta = np.zeros((LISTS, 3), np.int64)
         self._values = np.zeros(LISTS, np.float32)
         self.added = 0
@@ -89,10 +88,10 @@ class ListMemory:
 
 
 class ShownMemory:
-    """Ring of shown items with their labels."""
+    """Ring of shown items of `features` columns with their labels."""
 
-    def __init__(self) -> None:
-        self._features = np.zeros((SHOWN, len(FEATURES)), np.float16)
+    def __init__(self, features: int) -> None:
+        self._features = np.zeros((SHOWN, features), np.float16)
         self._meta = np.zeros((SHOWN, 3), np.int64)
         self.added = 0
 

@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 import torch
 
-from eddy.contract.model import hash_of_contract
+from eddy.contract.model import hash_of_contract, is_compatible
 
 log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ def read_checkpoint(path: Path, model: str) -> Checkpoint | None:
         log.warning("checkpoint_ignored", path=str(path), reason="torn, or of another format")
         return None
     document = torch.load(io.BytesIO(body), weights_only=True)
-    if document["contract"] != hash_of_contract():
+    if not is_compatible(document["contract"]):
         log.warning("checkpoint_ignored", path=str(path), reason="follows another model contract")
         return None
     if document["learner"].get("model") != model:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from eddy.clock import Clock
 from eddy.contract.codec import Codec
-from eddy.contract.model import ACTIONS, DIM, FEATURES, hash_of_contract, sign_release
+from eddy.contract.model import DIM, hash_of_contract, sign_release
 from eddy.contract.records import ItemEmbedding, ModelRelease
 from eddy.contract.topics import ITEM_EMBEDDINGS, MODEL_RELEASES
 from eddy.errors import DecodeError
@@ -80,6 +80,7 @@ class Publisher:
         version = self.version + 1
         changed, left = changed_rows(self._rows, weights.vectors)
         await self._publish_rows(weights, changed, version)
+        features, actions = list(weights.columns.features), list(weights.columns.actions)
         record: ModelRelease = {
             "slot": CHAMPION,
             "version": version,
@@ -90,9 +91,9 @@ class Publisher:
             "trained_through": list(trained_through),
             "metrics": dict(metrics),
             "released_at": self._clock.now_ms(),
-            "signature": sign_release(version, self._contract, graphs.encode, graphs.rank),
-            "features": list(FEATURES),
-            "actions": list(ACTIONS),
+            "signature": sign_release(version, self._contract, graphs.encode, graphs.rank, features, actions),
+            "features": features,
+            "actions": actions,
         }
         await self._producer.send_all(MODEL_RELEASES, [(CHAMPION, self._release_codec.encode(record))])
         self.version = version

@@ -5,16 +5,20 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from eddy.contract.actions import ACTION_ALIASES
+from eddy.contract.columns import column_map, take_columns
+from eddy.contract.features import FEATURE_ALIASES
+from eddy.contract.legacy import LEGACY_CONTRACT
 from eddy.contract.model import (
-    ACTIONS,
+    CURRENT,
     DIM,
     ENCODE_INPUTS,
     ENCODE_OUTPUTS,
-    FEATURES,
     HISTORY,
     RANK_INPUTS,
     RANK_OUTPUTS,
     TOP_K,
+    Columns,
 )
 from eddy.contract.records import ModelRelease
 from eddy.errors import PoisonError
@@ -25,26 +29,51 @@ _WARM_ROWS = 256
 
 
 class OnnxModel:
-    """A release on onnxruntime, one thread. Raises PoisonError from `load` when the graphs do not run as the contract says."""
+    """A release on onnxruntime, one thread. Raises PoisonError from `load` when the graphs do not run as the contract says.
 
-    def __init__(self, version: int, encode: bytes, rank: bytes) -> None:
+    `columns` are those of the release, `given` those of the scorer that runs it: features and actions are matched by name. A feature that
+    the scorer does not have is `missing`.
+    """
+
+    def __init__(
+        self,
+        version: int,
+        encode: bytes,
+        rank: bytes,
+        columns: Columns = CURRENT,
+        given: Columns = CURRENT,
+        missing: float = float("nan"),
+    ) -> None:
         self.version = version
+        self.columns = columns
+        self._missing = missing
+        self._features = column_map(columns.features, given.features, FEATURE_ALIASES)
+        heads = column_map(given.actions, columns.actions, ACTION_ALIASES)
+        self._actions = np.array([0, *(1 + head for head in heads)], np.int64)
         self._encode = _session(encode)
         self._rank = _session(rank)
         _check_names(self._encode, ENCODE_INPUTS, ENCODE_OUTPUTS)
         _check_names(self._rank, RANK_INPUTS, RANK_OUTPUTS)
 
     @staticmethod
-    def load(release: ModelRelease) -> "OnnxModel":
+    def load(release: ModelRelease, given: Columns = CURRENT) -> "OnnxModel":
         """Build and warm a `model_release` record; may run in another thread than the model that serves."""
+        columns = Columns.of(release["features"], release["actions"])
+        # Graphs from before features had names take everything for a number.
+        missing = 0.0 if release["contract"] == LEGACY_CONTRACT else float("nan")
         try:
-            model = OnnxModel(release["version"], release["encode"], release["rank"])
-            _warm(model)
+            model = OnnxModel(release["version"], release["encode"], release["rank"], columns, given, missing)
+            _warm(model, given)
         except PoisonError:
             raise
         except Exception as error:  # onnxruntime raises whatever the bytes lead to
             raise PoisonError("bad_release", f"{type(error).__name__}: {error}") from error
         return model
+
+    def of_release(self, actions: I64) -> I64:
+        """1 + indices into the actions of the scorer as those into the actions of the release; 0 is none."""
+        found: I64 = self._actions[actions]
+        return found
 
     def encode(
         self, table: F32, bias: F32, histories: Histories, scenarios: I64, excluded: I64
@@ -54,7 +83,7 @@ class OnnxModel:
             "table": table,
             "bias": bias,
             "history": histories.rows,
-            "actions": histories.actions,
+            "actions": self.of_release(histories.actions),
             "values": histories.values,
             "gaps": histories.gaps,
             "scenarios": scenarios,
@@ -64,8 +93,9 @@ class OnnxModel:
         return users, scores, rows
 
     def rank(self, features: F32, scenarios: I64) -> tuple[F32, F32]:
-        """scores [B, C], predictions [B, C, len(ACTIONS)]."""
-        scores, predictions = _run(self._rank, {"features": features, "scenarios": scenarios}, RANK_OUTPUTS)
+        """scores [B, C], predictions [B, C, actions of the release]; `features` are [B, C, features of the scorer]."""
+        inputs = {"features": take_columns(features, self._features, self._missing), "scenarios": scenarios}
+        scores, predictions = _run(self._rank, inputs, RANK_OUTPUTS)
         return scores, predictions
 
 
@@ -96,7 +126,7 @@ def _run(session: Any, inputs: dict[str, Any], outputs: tuple[str, ...]) -> list
     return found
 
 
-def _warm(model: OnnxModel) -> None:
+def _warm(model: OnnxModel, given: Columns) -> None:
     """Run both graphs once on little input and check the shapes that come out."""
     empty = np.zeros((2, HISTORY), np.int64)
     rows = empty.copy()
@@ -108,9 +138,9 @@ def _warm(model: OnnxModel) -> None:
     users, top_scores, top_rows = model.encode(
         table, table[:, 0].copy(), histories, scenarios, np.zeros((2, 1), np.int64)
     )
-    scores, predictions = model.rank(np.zeros((2, 3, len(FEATURES)), np.float32), scenarios)
+    scores, predictions = model.rank(np.zeros((2, 3, len(given.features)), np.float32), scenarios)
     shapes = [array.shape for array in (users, top_scores, top_rows, scores, predictions)]
-    if shapes != [(2, DIM), (2, TOP_K), (2, TOP_K), (2, 3), (2, 3, len(ACTIONS))]:
+    if shapes != [(2, DIM), (2, TOP_K), (2, TOP_K), (2, 3), (2, 3, len(model.columns.actions))]:
         raise PoisonError("bad_release", f"shapes {shapes} are not the contract's")
     if not all(np.isfinite(array).all() for array in (users, scores, predictions)):
         raise PoisonError("bad_release", "the graphs do not give finite numbers")

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from eddy.contract.model import Columns
 from eddy_scorer.core.state.arrays import F32, I64
 from eddy_scorer.core.state.users import Histories
 
@@ -10,6 +11,7 @@ class Model(Protocol):
     """A release that serves: both graphs of eddy.contract.model. `version` is 1 or more."""
 
     version: int
+    columns: Columns  # what it reads and predicts
 
     def encode(
         self, table: F32, bias: F32, histories: Histories, scenarios: I64, excluded: I64
@@ -18,5 +20,5 @@ class Model(Protocol):
         ...
 
     def rank(self, features: F32, scenarios: I64) -> tuple[F32, F32]:
-        """scores [B, C], predictions [B, C, len(ACTIONS)]."""
+        """scores [B, C], predictions [B, C, actions of the release]; `features` [B, C, F] are those that the scorer computes."""
         ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eddy.contract.message import Message
-from eddy.contract.model import DIM, hash_of_contract, sign_release
+from eddy.contract.model import DIM, is_compatible, sign_release
 from eddy.contract.records import ItemEmbedding, ModelRelease
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32
@@ -81,11 +81,12 @@ class ReleaseStaging:
         if release["slot"] != CHAMPION:
             return
         self._forget_before(min((*self._offers, release["version"])))
-        if release["contract"] != hash_of_contract():
+        if not is_compatible(release["contract"]):
             raise PoisonError(
                 "contract_mismatch", f"version {release['version']} follows contract {release['contract'][:64]}"
             )
-        signature = sign_release(release["version"], release["contract"], release["encode"], release["rank"])
+        names = release["features"], release["actions"]
+        signature = sign_release(release["version"], release["contract"], release["encode"], release["rank"], *names)
         if release["signature"] != signature or release["version"] < 1:
             raise PoisonError("bad_release", f"version {release['version']} is not what was signed")
         if release["version"] > serving:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 import numpy as np
 
+from eddy.contract.model import CURRENT, Columns
 from eddy.contract.records import Item, ItemFeatures, Recommendations, UserFeatures
 from eddy.contract.scenarios import Scenarios
 from eddy.text import TextModel
@@ -37,7 +38,8 @@ class Recommender:
     """State from records, slates from state. One thread at a time.
 
     `rng` draws for exploration. `monotonic` paces the rebuilds of derived state; `timer(stage)` may measure the stages of a batch, and
-    `watch` its candidate sources. For `approximate_from` see Knowledge; `texts` embeds items and queries.
+    `watch` its candidate sources. For `approximate_from` see Knowledge; `texts` embeds items and queries; `columns` says
+    which features are on.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Recommender:
         approximate_from: int = 0,
         texts: TextModel | None = None,
         watch: SourceWatch | None = None,
+        columns: Columns = CURRENT,
     ) -> None:
+        self.columns = columns
         self.knowledge = Knowledge(scenarios, monotonic, approximate_from, texts)
         self.model: Model | None = None
         self._timer = timer
@@ -57,7 +61,7 @@ class Recommender:
         self._gather = Gather(self.knowledge)
         self._pipeline = Pipeline(self.knowledge, rng, executor)
         self._features = FeatureMatrix()
-        self._slates = Slates(self.knowledge, Reasons(executor))
+        self._slates = Slates(self.knowledge, Reasons(executor), columns)
 
     @property
     def model_version(self) -> int:
@@ -110,15 +114,16 @@ class Recommender:
         with self._timer("sources"):
             candidates = self._pipeline.candidates(context)
         with self._timer("features"):
-            features = self._features.compute(context, candidates)
+            features = self._features.compute(context, candidates, self.columns.features)
         with self._timer("rank"):
             scores, predictions = self._score(features.astype(np.float32), batch)
             ranking = _ranking(scores, candidates, self._gather.named(batch, candidates))
-        return context, Ranked(candidates, features, scores, predictions, ranking)
+        actions = self.model.columns.actions if self.model is not None else ()
+        return context, Ranked(candidates, features, scores, predictions, actions, ranking)
 
     def _score(self, features: F32, batch: Batch) -> tuple[F32, F32 | None]:
         if self.model is None:
-            return counting_scores(features), None
+            return counting_scores(features, self.columns.features), None
         return self.model.rank(features, batch.scenarios)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eddy.contract.model import FEATURES, hash_of_contract
+from eddy.contract.model import Columns, hash_of_contract
 from eddy.contract.records import Recommendations, RecommendedItem
 from eddy.contract.sources import SOURCES
 from eddy_scorer.core.ranking.batch import Candidates
@@ -18,23 +18,24 @@ from eddy_scorer.core.state.knowledge import Knowledge
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Candidates with features [B, C, F], scores [B, C], predictions [B, C, A] (None without a model), ranking [B, C] best first."""
+    """Candidates with features [B, C, F], scores [B, C], predictions [B, C, actions] (None without a model), ranking [B, C] best first."""
 
     candidates: Candidates
     features: np.ndarray[tuple[int, int, int], np.dtype[np.float16]]
     scores: F32
     predictions: F32 | None
+    actions: tuple[str, ...]
     ranking: I64
 
 
 class Slates:
-    """Builds `recommendations` records."""
+    """Builds `recommendations` records with the features of `columns`."""
 
-    def __init__(self, knowledge: Knowledge, reasons: Reasons) -> None:
+    def __init__(self, knowledge: Knowledge, reasons: Reasons, columns: Columns) -> None:
         self._knowledge = knowledge
         self._reasons = reasons
         self._contract = hash_of_contract()
-        self._feature_names = list(FEATURES)
+        self._feature_names = list(columns.features)
 
     def build(self, context: BatchContext, ranked: Ranked, model_version: int, served_at: int) -> list[Recommendations]:
         """One record per request, in order."""
@@ -75,6 +76,7 @@ class Slates:
             "considered": candidates,
             "features": ranked.features[index, : len(candidates)].tobytes(),
             "feature_names": self._feature_names,
+            "prediction_names": list(ranked.actions),
             "contract": self._contract,
             "refusal": None,
             "history": self._knowledge.users.snapshot(user),

@@ -1,22 +1,21 @@
 """The score that ranks while there is no model: co-visitation, then popularity and trend."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from eddy.contract.model import FEATURES
+from eddy.contract.columns import column_map, take_columns
 from eddy_scorer.core.state.arrays import F32
 
 # Popularity decides only between items that the history says nothing about, or the same.
 _POPULARITY = 0.01
 _TREND = 0.01
 
-_COVISITS, _SLOW, _FAST = (FEATURES.index(name) for name in ("covisit_score", "popularity", "trend"))
+_READ = ("covisit_score", "popularity", "trend")
 
 
-def counting_scores(features: F32) -> F32:
-    """Scores [B, C] of candidates with `features` [B, C, len(FEATURES)]."""
-    scores: F32 = (
-        features[..., _COVISITS]
-        + np.float32(_POPULARITY) * features[..., _SLOW]
-        + np.float32(_TREND) * features[..., _FAST]
-    )
+def counting_scores(features: F32, names: Sequence[str]) -> F32:
+    """Scores [B, C] of candidates with `features` [B, C, names]; one that is not there counts nothing."""
+    covisits, slow, fast = np.moveaxis(take_columns(features, column_map(_READ, names, {}), 0.0), -1, 0)
+    scores: F32 = covisits + np.float32(_POPULARITY) * slow + np.float32(_TREND) * fast
     return scores

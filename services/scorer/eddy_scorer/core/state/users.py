@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from eddy.contract.actions import ACTION_ALIASES
+from eddy.contract.columns import column_map
 from eddy.contract.model import ACTIONS, HISTORY
 from eddy.contract.records import History, UserFeatures
 from eddy.contract.scenarios import Scenario, Scenarios
@@ -130,7 +132,11 @@ class Users:
 
     def __init__(self, catalogue: Catalogue, scenarios: Scenarios) -> None:
         self._catalogue = catalogue
-        self._actions, self._scenarios = Names(ACTIONS), Names(())
+        # Former names of an action have its head too.
+        self._actions, self._scenarios = Names((*ACTIONS, *ACTION_ALIASES)), Names(())
+        heads = column_map(self._actions.names, ACTIONS, ACTION_ALIASES)
+        self._heads: I64 = np.zeros(MOST_NAMES, np.int64)
+        self._heads[: len(heads)] = 1 + np.array(heads)
         self._opinions: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
         self._not_given: F32 = np.full((MOST_NAMES, MOST_NAMES), np.nan, np.float32)
         self._users: dict[str, User] = {}
@@ -187,7 +193,7 @@ class Users:
         opinions[filled] = self._opinions[named] & given
         rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
         # An action that has no head in the model reads as padding does: 0.
-        actions[filled] = np.where(flat["action"] < len(ACTIONS), flat["action"].astype(np.int64) + 1, 0)
+        actions[filled] = self._heads[flat["action"]]
         following = np.concatenate([at[:, 1:], requested_at[:, None]], axis=1)
         gaps = np.where(filled, np.maximum(following - at, 0) / _MS, 0.0).astype(np.float32)
         return Histories(rows, actions, values, at, gaps, opinions, length)

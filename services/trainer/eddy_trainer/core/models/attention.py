@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from eddy.contract.model import DIM, HISTORY
+from eddy.contract.model import DIM, HISTORY, Columns
 from eddy_trainer.core.models.encoder import GAP_BUCKETS, Asked, Encoder, Noise, bucket_of, lookup
 
 HEADS = 2
@@ -35,8 +35,8 @@ class AttentionEncoder(Encoder):
 
     derived = ("place_bias",)
 
-    def __init__(self, block: type[Block]) -> None:
-        super().__init__()
+    def __init__(self, columns: Columns, block: type[Block]) -> None:
+        super().__init__(columns)
         self.blocks = nn.ModuleList(block(index == BLOCKS - 1) for index in range(BLOCKS))
 
     def constants(self, length: int, queries: int) -> list[Tensor]:

@@ -5,14 +5,15 @@ their history and has no parameters of their own.
 """
 
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eddy.contract.model import ACTIONS, DIM, MAX_SCENARIOS
+from eddy.contract.model import DIM, MAX_SCENARIOS, Columns
+from eddy_trainer.core.models.axes import ACTION, Axes
 
 DROPOUT = 0.2
 TEMPERATURE = 0.08
@@ -25,7 +26,7 @@ class Interactions(NamedTuple):
 
     vectors: Tensor  # [B, L, DIM] f32 rows of the item table
     present: Tensor  # [B, L] bool, False where padded
-    actions: Tensor  # [B, L] i64, 1 + index into ACTIONS
+    actions: Tensor  # [B, L] i64, 1 + index into the actions of the model, 0 for one without a head
     values: Tensor  # [B, L] f32, 0..1
     gaps: Tensor  # [B, L] f32, seconds to the next interaction, or to the request
 
@@ -65,13 +66,14 @@ class Encoder(nn.Module):
     """
 
     derived: tuple[str, ...] = ()
+    axes: ClassVar[Axes] = {"action": (ACTION, None), "strength": (ACTION, None)}
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Columns) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.full((DIM,), 1.0))
         # Not zero: action 0 is all there is of an empty history, and a zero vector has no direction to learn from.
-        self.action = nn.Parameter(torch.randn(len(ACTIONS) + 1, DIM) * 0.1)
-        self.strength = nn.Parameter(torch.zeros(len(ACTIONS) + 1, DIM))
+        self.action = nn.Parameter(torch.randn(len(columns.actions) + 1, DIM) * 0.1)
+        self.strength = nn.Parameter(torch.zeros(len(columns.actions) + 1, DIM))
         self.gap = nn.Parameter(torch.zeros(GAP_BUCKETS, DIM))
         self.norm = nn.LayerNorm(DIM)
         self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))

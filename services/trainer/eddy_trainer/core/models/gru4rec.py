@@ -6,15 +6,15 @@ One dropout mask a sequence, for what goes in and for what is carried on, instea
 import torch
 from torch import Tensor, nn
 
-from eddy.contract.model import DIM, MAX_SCENARIOS
+from eddy.contract.model import DIM, MAX_SCENARIOS, Columns
 from eddy_trainer.core.models.encoder import Asked, Encoder, Noise, gate_of, init
 
 
 class Gru4Rec(Encoder):
     """One layer of DIM units; padding leaves the state at zero."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
         self.input = nn.Parameter(init(DIM, 3 * DIM))
         self.recurrent = nn.Parameter(init(DIM, 3 * DIM))
         self.bias = nn.Parameter(torch.zeros(3 * DIM))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eddy.contract.model import DIM, HISTORY, MAX_SCENARIOS
+from eddy.contract.model import DIM, HISTORY, MAX_SCENARIOS, Columns
 from eddy_trainer.core.models.attention import AttentionEncoder, Block, heads_of
 from eddy_trainer.core.models.encoder import Noise, gate_of, init
 
@@ -44,5 +44,5 @@ class HstuBlock(Block):
 class Hstu(AttentionEncoder):
     """Two HSTU blocks."""
 
-    def __init__(self) -> None:
-        super().__init__(HstuBlock)
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns, HstuBlock)

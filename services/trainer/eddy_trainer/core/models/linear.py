@@ -1,20 +1,25 @@
 """`linear`: the value of the action that a candidate will get, from a weighted sum of its features; squared loss."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from eddy.contract.model import ACTIONS, FEATURES
+from eddy.contract.model import Columns
+from eddy_trainer.core.models.axes import FEATURE, HEAD, Axes
 from eddy_trainer.core.models.ranker import Chosen, Ranker, mean_over_candidates
 
 
 class Linear(Ranker):
     """A candidate that gets no action has the value 0."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(torch.zeros(len(FEATURES), 1))
+    axes: ClassVar[Axes] = {**Ranker.axes, "weights": (FEATURE, None), "heads": (FEATURE, HEAD)}
+
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
+        self.weights = nn.Parameter(torch.zeros(len(columns.features), 1))
         self.bias = nn.Parameter(torch.zeros(1))
-        self.heads = nn.Parameter(torch.zeros(len(FEATURES), len(ACTIONS)))
+        self.heads = nn.Parameter(torch.zeros(len(columns.features), len(columns.actions)))
 
     def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
         return (x @ self.weights)[..., 0] + self.bias, x @ self.heads

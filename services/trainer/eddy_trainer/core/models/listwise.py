@@ -3,11 +3,14 @@
 Trained by the softmax over a considered list (ListNet with one relevant item: Cao et al. 2007).
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eddy.contract.model import ACTIONS, FEATURES, MAX_SCENARIOS
+from eddy.contract.model import MAX_SCENARIOS, Columns
+from eddy_trainer.core.models.axes import FEATURE, HEAD, Axes
 from eddy_trainer.core.models.encoder import by_scenario, gate_of, init
 from eddy_trainer.core.models.ranker import Chosen, Ranker, prior
 
@@ -17,18 +20,26 @@ HIDDEN = 64
 class Listwise(Ranker):
     """Two hidden layers of HIDDEN units; the scenario gates what comes in and what is hidden, as in PEPNet (Chang et al. 2023)."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.additive = nn.Parameter(prior())
-        self.first = nn.Parameter(init(len(FEATURES), HIDDEN))
+    axes: ClassVar[Axes] = {
+        **Ranker.axes,
+        "additive": (FEATURE, None),
+        "first": (FEATURE, None),
+        "input_gate": (None, FEATURE),
+        "heads": (None, HEAD),
+    }
+
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
+        self.additive = nn.Parameter(prior(columns))
+        self.first = nn.Parameter(init(len(columns.features), HIDDEN))
         self.first_bias = nn.Parameter(torch.zeros(HIDDEN))
         self.second = nn.Parameter(init(HIDDEN, HIDDEN))
         self.second_bias = nn.Parameter(torch.zeros(HIDDEN))
-        self.input_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, len(FEATURES)))
+        self.input_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, len(columns.features)))
         self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, HIDDEN))
         self.shift = nn.Parameter(torch.zeros(MAX_SCENARIOS, HIDDEN))
         self.score = nn.Parameter(torch.zeros(HIDDEN, 1))
-        self.heads = nn.Parameter(torch.zeros(HIDDEN, len(ACTIONS)))
+        self.heads = nn.Parameter(torch.zeros(HIDDEN, len(columns.actions)))
 
     def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
         x = x * gate_of(scenarios, self.input_gate)[:, None]

@@ -1,9 +1,12 @@
 """`mlp`: one hidden layer of 128 rectified units, binary cross-entropy of every candidate."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from eddy.contract.model import ACTIONS, FEATURES
+from eddy.contract.model import Columns
+from eddy_trainer.core.models.axes import FEATURE, HEAD, Axes
 from eddy_trainer.core.models.encoder import init
 from eddy_trainer.core.models.logistic import pointwise
 from eddy_trainer.core.models.ranker import Chosen, Ranker
@@ -14,13 +17,15 @@ HIDDEN = 128
 class Mlp(Ranker):
     """Dense(128, ReLU) -> sigmoid."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.hidden = nn.Parameter(init(len(FEATURES), HIDDEN))
+    axes: ClassVar[Axes] = {**Ranker.axes, "hidden": (FEATURE, None), "heads": (None, HEAD)}
+
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
+        self.hidden = nn.Parameter(init(len(columns.features), HIDDEN))
         self.hidden_bias = nn.Parameter(torch.zeros(HIDDEN))
         self.score = nn.Parameter(init(HIDDEN, 1))
         self.score_bias = nn.Parameter(torch.zeros(1))
-        self.heads = nn.Parameter(torch.zeros(HIDDEN, len(ACTIONS)))
+        self.heads = nn.Parameter(torch.zeros(HIDDEN, len(columns.actions)))
 
     def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
         hidden = torch.relu(x @ self.hidden + self.hidden_bias)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eddy.contract.model import DIM
+from eddy.contract.model import DIM, Columns
 from eddy_trainer.core.models.encoder import init
 from eddy_trainer.core.models.pooling import Pooled
 
@@ -12,8 +12,8 @@ from eddy_trainer.core.models.pooling import Pooled
 class Ncf(Pooled):
     """The dot product is the generalised matrix factorisation; the best by it are scored again with a perceptron of user and item added."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
         self.of_user = nn.Parameter(init(DIM, DIM))
         self.of_item = nn.Parameter(init(DIM, DIM))
         self.hidden_bias = nn.Parameter(torch.zeros(DIM))

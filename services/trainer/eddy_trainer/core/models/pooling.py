@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eddy.contract.model import Columns
 from eddy_trainer.core.models.encoder import Asked, Encoder
 
 
@@ -15,8 +16,8 @@ class Pooled(Encoder):
 
     derived = ("forgetting",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
         self.forgetting = nn.Parameter(torch.tensor(-2.0))
 
     def constants(self, length: int, queries: int) -> list[Tensor]:

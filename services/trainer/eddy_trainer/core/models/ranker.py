@@ -5,12 +5,14 @@ place when serving, so that being seen is not taken for being liked.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eddy.contract.model import ACTIONS, FEATURES, MAX_SCENARIOS
+from eddy.contract.model import MAX_SCENARIOS, Columns
+from eddy_trainer.core.models.axes import FEATURE, HEAD, Axes
 from eddy_trainer.core.models.encoder import by_scenario
 
 POSITIONS = 64
@@ -44,17 +46,25 @@ class Chosen:
 class Ranker(nn.Module):
     """Features of candidates -> scores and one logit per action. A kind implements `weigh` and `list_losses`."""
 
+    axes: ClassVar[Axes] = {
+        "head_bias": (None, HEAD),
+        "position": (None, HEAD),
+        "mean": (FEATURE,),
+        "deviation": (FEATURE,),
+        "batches": (FEATURE,),
+    }
     mean: Tensor
     deviation: Tensor
-    batches: Tensor
+    batches: Tensor  # [FEATURES] of which each input was standardised by
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Columns) -> None:
         super().__init__()
-        self.head_bias = nn.Parameter(torch.full((MAX_SCENARIOS, len(ACTIONS)), -2.0))
-        self.position = nn.Parameter(torch.zeros(POSITIONS, len(ACTIONS)))
-        self.register_buffer("mean", torch.zeros(len(FEATURES)))
-        self.register_buffer("deviation", torch.ones(len(FEATURES)))
-        self.register_buffer("batches", torch.zeros(()))
+        features, actions = len(columns.features), len(columns.actions)
+        self.head_bias = nn.Parameter(torch.full((MAX_SCENARIOS, actions), -2.0))
+        self.position = nn.Parameter(torch.zeros(POSITIONS, actions))
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.register_buffer("batches", torch.zeros(features))
 
     def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised features [B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without scenario and position."""
@@ -66,8 +76,12 @@ class Ranker(nn.Module):
         raise NotImplementedError
 
     def forward(self, features: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without the part of the position."""
+        """[B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without the part of the position.
+
+        A feature that is missing (not a number) counts as an average one: it adds what an input of zero adds.
+        """
         x = ((features - self.mean) / self.deviation).clamp(-CLIP, CLIP)
+        x = torch.where(torch.isnan(features), 0.0, x)
         scores, logits = self.weigh(x, scenarios)
         return scores, logits + by_scenario(scenarios, self.head_bias)[:, None]
 
@@ -79,18 +93,22 @@ class Ranker(nn.Module):
 
     @torch.no_grad()
     def standardise_by(self, features: Tensor) -> None:
-        """Move mean and deviation of the inputs towards those of a batch [n, FEATURES]; the first ones count fully."""
-        self.batches += 1
-        weight = max(1 / self.batches.item(), MOMENTUM)
+        """Move mean and deviation of each input towards those of a batch [n, FEATURES]; its first ones count fully, missing ones not."""
+        present = ~features.isnan()
+        count, seen = present.sum(0).clamp(min=1), present.any(0)
+        there = torch.where(present, features, 0.0)
+        self.batches += seen
+        weight = torch.where(seen, (1 / self.batches.clamp(min=1)).clamp(min=MOMENTUM), 0.0)
         square = self.deviation.square() + self.mean.square()
-        self.mean.lerp_(features.mean(0), weight)
-        square = features.square().mean(0).lerp(square, 1 - weight) if self.batches > 1 else features.square().mean(0)
-        self.deviation.copy_((square - self.mean.square()).clamp(min=1e-2).sqrt())
+        self.mean.lerp_(there.sum(0) / count, weight)
+        square.lerp_(there.square().sum(0) / count, weight)
+        deviation = (square - self.mean.square()).clamp(min=1e-2).sqrt()
+        self.deviation.copy_(torch.where(seen, deviation, self.deviation))
 
 
-def prior() -> Tensor:
+def prior(columns: Columns) -> Tensor:
     """Weights [FEATURES, 1] of a linear score to start from."""
-    return torch.tensor([[PRIOR.get(name, 0.0)] for name in FEATURES])
+    return torch.tensor([[PRIOR.get(name, 0.0)] for name in columns.features])
 
 
 def mean_over_candidates(losses: Tensor, chosen: Chosen) -> Tensor:

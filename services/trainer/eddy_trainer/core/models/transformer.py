@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eddy.contract.model import DIM, MAX_SCENARIOS
+from eddy.contract.model import DIM, MAX_SCENARIOS, Columns
 from eddy_trainer.core.models.attention import HEADS, MASKED, AttentionEncoder, Block, heads_of
 from eddy_trainer.core.models.encoder import Noise, gate_of, init
 
@@ -55,5 +55,5 @@ class TransformerBlock(Block):
 class Transformer(AttentionEncoder):
     """The default encoder."""
 
-    def __init__(self) -> None:
-        super().__init__(TransformerBlock)
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns, TransformerBlock)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from eddy.contract.model import DIM, MAX_SCENARIOS
+from eddy.contract.model import DIM, MAX_SCENARIOS, Columns
 from eddy_trainer.core.models.encoder import Asked, gate_of, init
 from eddy_trainer.core.models.pooling import Pooled
 
@@ -11,8 +11,8 @@ from eddy_trainer.core.models.pooling import Pooled
 class YoutubeDnn(Pooled):
     """The last interaction, with how long ago it was, its action and its value, is an input beside the average."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
         self.first = nn.Parameter(init(2 * DIM, 2 * DIM))
         self.first_bias = nn.Parameter(torch.zeros(2 * DIM))
         self.second = nn.Parameter(init(2 * DIM, DIM))

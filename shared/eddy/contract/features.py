@@ -1,0 +1,75 @@
+"""Ranking features of a candidate: the scorer computes them, logs them with the slate under these names, and the trainer learns from them.
+
+To add one, append a line here and compute it in the scorer; a checkpoint or a release without it goes on, with weight zero for it. To
+rename one, put its former name among its aliases. To take one away, delete its line.
+
+A "rank" is log1p of the position among the candidates by that score, best first; a "share" is smoothed to stay finite for an item without
+counts.
+"""
+
+from collections.abc import Iterable
+
+from eddy.contract.columns import Named, aliases_of, names_of
+from eddy.contract.sources import FLAGGED
+
+DECLARED_FEATURES = (
+    Named("encoder_score", "User vector . item row + bias; 0 without a model."),
+    Named("encoder_rank", "Rank by `encoder_score`; items without a row come last."),
+    Named(
+        "covisit_score",
+        "log1p of the symmetric decayed co-visitation with the last 20 items of the history, normalised by popularity.",
+    ),
+    Named("covisit_rank", "Rank by `covisit_score`."),
+    Named("transition_last_1", "Log odds, smoothed, that the item follows the last item of the history."),
+    Named("transition_last_5", "The same over the last five items, decayed by position."),
+    Named("transition_rank", "Rank by `transition_last_5`."),
+    Named("popularity", "log1p of slowly decayed actions in the scenario."),
+    Named("popularity_rank", "Rank by `popularity`."),
+    Named("trend", "log1p of fast decayed actions in the scenario."),
+    Named("trend_rank", "Rank by `trend`."),
+    Named("velocity", "Log ratio of the fast to the slow count."),
+    Named("click_share", "Log odds of the smoothed clicks per impression."),
+    Named("shown", "log1p of decayed impressions in the scenario."),
+    Named("total", "log1p of all actions ever, in all scenarios."),
+    Named("item_age", "log1p of the days since the item was published or first interacted with."),
+    Named("is_new", "1 when nobody has interacted with the item."),
+    Named("content_match", "Cosine of the categories of the item and of the history."),
+    Named("last_content_match", "Cosine of the categories of the item and of the last item of the history."),
+    Named("history_length", "log1p of the interactions in the history."),
+    Named("history_gap", "log1p of the seconds since the last interaction."),
+    Named("history_value", "Mean normalised value of the history."),
+    Named("last_value", "Normalised value of the last interaction."),
+    Named(
+        "item_value", "Mean explicit rating (normalised) of the item in all scenarios, shrunk towards the usual one."
+    ),
+    Named(
+        "user_level", "User bias: mean of the user's ratings less those of others on the same items, shrunk towards 0."
+    ),
+    Named("user_spread", "Standard deviation of the user's ratings less the user bias, shrunk towards a quarter."),
+    Named(
+        "like_what_others_like",
+        "Slope of the user's ratings by the items' mean ratings, times how far this item's is from the usual one.",
+    ),
+    Named(
+        "like_what_others_know",
+        "Slope of the user's ratings by the items' log counts, times how far this item's is from the history's mean.",
+    ),
+    Named("opinion_of_categories", "The user's ratings less the user bias, weighted by similarity of categories."),
+    Named("opinion_of_neighbours", "The user's ratings less the user bias, weighted by similarity of item rows."),
+    *(Named(f"from_{name}", f"1 when the source `{name}` brought the candidate.") for name in FLAGGED),
+    Named("has_model", "1 when a release served the slate."),
+)
+
+FEATURES = names_of(DECLARED_FEATURES)
+FEATURE_ALIASES = aliases_of(DECLARED_FEATURES)
+
+
+def features_without(off: Iterable[str]) -> tuple[str, ...]:
+    """The features but for those that are switched `off`, by present or former names. Raises ValueError for an unknown name."""
+    wanted = {FEATURE_ALIASES.get(name, name) for each in off if (name := each.strip())}
+    unknown = sorted(wanted - set(FEATURES))
+    if unknown:
+        raise ValueError(f"no ranking feature {unknown[0]!r}; they are {', '.join(FEATURES)}")
+    if wanted == set(FEATURES):
+        raise ValueError("all ranking features are off; leave one on")
+    return tuple(name for name in FEATURES if name not in wanted)

@@ -1,0 +1,102 @@
+"""Columns by name: maps, gathering, former names, and switches."""
+
+import numpy as np
+import pytest
+
+from eddy.contract.actions import DECLARED_ACTIONS
+from eddy.contract.columns import ABSENT, Named, aliases_of, column_map, names_of, resolve, take_columns
+from eddy.contract.features import DECLARED_FEATURES, FEATURES, features_without
+from eddy.contract.legacy import LEGACY_ACTIONS, LEGACY_FEATURES
+from eddy.contract.model import Columns, hash_of_contract, is_compatible, sign_release
+from eddy.errors import ConfigError
+from eddy.settings import Settings, load
+
+ALIASES = {"hotness": "trend", "heat": "trend"}
+
+
+def test_a_map_says_where_each_wanted_name_is() -> None:
+    assert column_map(("b", "new", "a"), ("a", "old", "b"), {}) == (2, ABSENT, 0)
+
+
+@pytest.mark.parametrize("wanted", ["trend", "hotness", "heat"])
+@pytest.mark.parametrize("given", ["trend", "hotness", "heat"])
+def test_either_side_may_use_a_former_name(wanted: str, given: str) -> None:
+    assert column_map((wanted,), ("a", given), ALIASES) == (1,)
+
+
+def test_a_name_comes_before_another_name_of_the_same_thing() -> None:
+    assert column_map(("trend", "hotness", "heat"), ("hotness", "trend"), ALIASES) == (1, 0, 0)
+
+
+def test_columns_are_taken_and_missing_ones_are_not_numbers() -> None:
+    matrix = np.arange(6, dtype=np.float16).reshape(2, 3)
+    np.testing.assert_array_equal(take_columns(matrix, (2, ABSENT, 0)), [[2, np.nan, 0], [5, np.nan, 3]])
+    np.testing.assert_array_equal(take_columns(matrix, (ABSENT,), 0.0), [[0], [0]])
+    np.testing.assert_array_equal(take_columns(matrix[:, :0], (ABSENT, ABSENT)), np.full((2, 2), np.nan))
+    assert take_columns(matrix, (0, 1, 2)) is matrix
+    assert take_columns(matrix, (0, 1)).shape == (2, 2)
+    assert matrix.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_declarations_hold() -> None:
+    for declared in (DECLARED_FEATURES, DECLARED_ACTIONS):
+        assert aliases_of(declared).keys().isdisjoint(names_of(declared))
+        assert all(each.meaning.endswith(".") and each.name.isidentifier() for each in declared)
+
+
+@pytest.mark.parametrize("other", [Named("trend", "x."), Named("x", "x.", ("trend",)), Named("x", "x.", ("heat",))])
+def test_a_name_that_stands_for_two_things_is_refused(other: Named) -> None:
+    with pytest.raises(ValueError, match="declared twice"):
+        aliases_of((Named("trend", "Recent actions.", ("heat",)), other))
+
+
+def test_names_are_resolved() -> None:
+    assert resolve(("hotness", "a"), ALIASES) == ("trend", "a")
+
+
+def test_the_hash_does_not_depend_on_features_and_actions(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hash_of_contract()
+    monkeypatch.setattr("eddy.contract.model.FEATURES", ("another",))
+    monkeypatch.setattr("eddy.contract.model.ACTIONS", ("another",))
+    assert hash_of_contract() == before
+    monkeypatch.setattr("eddy.contract.model.OPSET", 17)
+    assert hash_of_contract() != before
+    assert not is_compatible(before)
+
+
+def test_no_names_are_those_of_the_last_contract_without_them() -> None:
+    assert Columns.of([], []) == Columns(LEGACY_FEATURES, LEGACY_ACTIONS)
+    assert Columns.of(["a"], ["b"]) == Columns(("a",), ("b",))
+
+
+def test_names_are_signed_and_none_are_signed_as_ever() -> None:
+    parts = (3, "contract", b"encode", b"rank")
+    signed = sign_release(*parts, ["a", "b"], ["c"])
+    assert (
+        len(
+            {
+                signed,
+                sign_release(*parts),
+                sign_release(*parts, ["b", "a"], ["c"]),
+                sign_release(*parts, ["a"], ["b", "c"]),
+            }
+        )
+        == 4
+    )
+
+
+def test_features_can_be_switched_off() -> None:
+    settings = load(Settings, {"EDDY_RANKING_FEATURES_OFF": "user_level, trend"})
+    assert settings.columns.features == tuple(name for name in FEATURES if name not in ("user_level", "trend"))
+    assert load(Settings, {}).columns == Columns()
+
+
+def test_features_can_be_switched_off_by_a_former_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eddy.contract.features.FEATURE_ALIASES", ALIASES)
+    assert "trend" not in features_without(["hotness"])
+
+
+@pytest.mark.parametrize(("off", "said"), [("trend,trendy", "trendy"), (",".join(FEATURES), "leave one on")])
+def test_what_cannot_be_switched_off_is_refused(off: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"EDDY_RANKING_FEATURES_OFF: .*{said}"):
+        load(Settings, {"EDDY_RANKING_FEATURES_OFF": off})
