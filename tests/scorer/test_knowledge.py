@@ -49,18 +49,18 @@ def test_refresh_rebuilds_what_is_stale_when_it_is_due() -> None:
     clock = _Clock()
     knowledge = Knowledge(scenarios(), clock)
     clock.now += 1
-    knowledge.apply_item_features(item_features("a", {"b": 1.0}))
+    knowledge.items.apply_features(item_features("a", {"b": 1.0}))
     knowledge.refresh()
     assert knowledge.orders[VIDEO].popular.tolist() == [knowledge.catalogue.find("a")]
     assert knowledge.matrices.together.nnz == 2
-    knowledge.apply_item_features(item_features("c", {"b": 1.0}))
+    knowledge.items.apply_features(item_features("c", {"b": 1.0}))
     knowledge.refresh()
     assert knowledge.matrices.together.nnz == 2
     clock.now += 1
     knowledge.refresh()
     assert knowledge.matrices.together.nnz == 4
-    assert knowledge.due_orders() is None
-    assert knowledge.due_matrices() is None
+    assert knowledge.rebuilds.due_orders() is None
+    assert knowledge.rebuilds.due_matrices() is None
 
 
 def test_records_may_come_in_while_another_thread_rebuilds() -> None:
@@ -76,14 +76,14 @@ def test_records_may_come_in_while_another_thread_rebuilds() -> None:
         except BaseException as error:  # noqa: BLE001  # told to the test's own thread
             failures.append(error)
 
-    builds = [knowledge.builds()]
+    builds = [knowledge.rebuilds.all()]
     thread = threading.Thread(target=rebuild)
     thread.start()
     for number in range(3000):
         edges = {f"m{number * step}": 1.0 for step in range(1, 6)}
-        knowledge.apply_item_features(item_features(f"m{number}", edges))
+        knowledge.items.apply_features(item_features(f"m{number}", edges))
         if number % 50 == 0 and not builds:
-            builds.append(knowledge.builds())
+            builds.append(knowledge.rebuilds.all())
     done.set()
     thread.join()
     assert not failures

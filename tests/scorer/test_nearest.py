@@ -170,7 +170,7 @@ def test_the_index_follows_what_may_be_recommended() -> None:
     for available in (False, True):
         now += 60.0
         engine.apply_item(item("m7", available=available))
-        build = knowledge.due_nearest()
+        build = knowledge.rebuilds.due_nearest()
         assert build is not None
         build()
         vectors = knowledge.table.vectors[[knowledge.catalogue.find("m7")]]

@@ -262,7 +262,7 @@ def test_encoder_recommends_nothing_seen_unavailable_or_without_a_row() -> None:
     engine.apply_user_features(user_features("u", ["m1"]))
     engine.apply_item(item("m2", available=False))
     engine.apply_item(item("m3", scenarios=["shop"]))
-    engine.knowledge.drop_rows(["m4"])
+    engine.knowledge.items.drop_rows(["m4"])
     (found,) = recommend(engine, request("u"))
     matrix = np.frombuffer(found["features"], "<f2").reshape(-1, len(FEATURES))
     from_encoder = {

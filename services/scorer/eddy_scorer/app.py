@@ -133,7 +133,7 @@ class Scorer:
         for event in recovered:
             await event.wait()
         await self._swapper.take_due()
-        for build in self._knowledge.builds():
+        for build in self._knowledge.rebuilds.all():
             await asyncio.to_thread(build)
         spare_the_collector()
         log.info("items_recovered", items=len(self._knowledge.catalogue) - 1, version=self.recommender.model_version)
@@ -141,7 +141,7 @@ class Scorer:
     async def _rebuild_loop(self) -> None:
         """Keep what is derived up with counts and rows, in another thread."""
         while True:
-            for build in self._knowledge.due():
+            for build in self._knowledge.rebuilds.due():
                 await asyncio.to_thread(build)
             await asyncio.sleep(_REBUILD_POLL_SEC)
 

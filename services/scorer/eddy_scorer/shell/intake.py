@@ -38,8 +38,8 @@ class Intake:
         }
         self._deleted: dict[str, Callable[[str], None]] = {
             USER_FEATURES: knowledge.users.forget,
-            ITEM_FEATURES: knowledge.forget_item_features,
-            ITEMS: knowledge.withdraw_item,
+            ITEM_FEATURES: knowledge.items.forget_features,
+            ITEMS: knowledge.items.withdraw,
             ITEM_EMBEDDINGS: staging.stage_expiry,
         }
 

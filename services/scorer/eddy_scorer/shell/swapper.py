@@ -59,15 +59,15 @@ class Swapper:
 
     def _flip(self, model: OnnxModel, offer: Offer) -> None:
         """No await in here: a list is scored by rows and graphs of exactly one version."""
-        knowledge = self._recommender.knowledge
+        items = self._recommender.knowledge.items
         first = self._recommender.model is None
         # At the start compaction may have left an item nothing but a row of a later version.
         also = self._staging.staged_items() if first else []
-        rows = self._staging.rows_for(offer.version, frozenset(item for item in also if not knowledge.has_vector(item)))
+        rows = self._staging.rows_for(offer.version, frozenset(item for item in also if not items.has_row(item)))
         if rows.item_ids:
-            knowledge.apply_rows(rows.item_ids, rows.vectors, rows.bias)
+            items.apply_rows(rows.item_ids, rows.vectors, rows.bias)
         if rows.dropped:
-            knowledge.drop_rows(rows.dropped)
+            items.drop_rows(rows.dropped)
         self._recommender.model = model
         self._staging.taken(offer)
         self._freshness.taken(

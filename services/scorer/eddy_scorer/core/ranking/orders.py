@@ -6,7 +6,7 @@ import numpy as np
 
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.state.arrays import I64, first_of
-from eddy_scorer.core.state.knowledge import Orders
+from eddy_scorer.core.state.orders import Orders
 
 # Times the quota: how much of an order is looked at first.
 _FRONT = 4

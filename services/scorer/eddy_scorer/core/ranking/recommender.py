@@ -74,15 +74,15 @@ class Recommender:
 
     def apply_item_features(self, record: ItemFeatures) -> None:
         """Take in an `item_features` record. Raises PoisonError for a malformed one."""
-        self.knowledge.apply_item_features(record)
+        self.knowledge.items.apply_features(record)
 
     def apply_item(self, record: Item) -> None:
         """Take in an `item` record."""
-        self.knowledge.apply_item(record)
+        self.knowledge.items.publish(record)
 
     def apply_rows(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
         """Set item rows of the table: `vectors` [R, DIM], `bias` [R]; the next slate is scored with them."""
-        self.knowledge.apply_rows(item_ids, vectors, bias)
+        self.knowledge.items.apply_rows(item_ids, vectors, bias)
 
     def recommend(self, requests: Sequence[Request], served_at: int) -> list[Recommendations]:
         """A `recommendations` record for each request, in order; `served_at` is wall time in milliseconds.

@@ -11,7 +11,7 @@ class ItemTable:
 
     `bound_bias` [MAX_SCENARIOS, capacity] is what `encode` reads for requests of a scenario: PADDING_BIAS for rows that have no vector
     or may not be recommended there, so that they never are among the encoder's top. `bias` is the model's own for each row, 0 where it has
-    none.
+    none. Who follows the table sets `dirty` back; it says that a row or its eligibility changed.
     """
 
     def __init__(self) -> None:
@@ -19,6 +19,7 @@ class ItemTable:
         self.bias: F32 = np.zeros(FIRST_CAPACITY, np.float32)
         self.bound_bias: F32 = np.full((MAX_SCENARIOS, FIRST_CAPACITY), PADDING_BIAS, np.float32)
         self.has_vector: Bool = np.zeros(FIRST_CAPACITY, bool)
+        self.dirty = False
 
     def ensure(self, size: int) -> None:
         """Make room for `size` rows."""
@@ -35,6 +36,7 @@ class ItemTable:
         self.bias[rows] = bias
         self.has_vector[rows] = True
         self.bound_bias[:, rows] = np.where(eligible, bias, np.float32(PADDING_BIAS))
+        self.dirty = True
 
     def drop(self, rows: I64) -> None:
         """Forget the vectors of rows that the trainer expired."""
@@ -43,13 +45,14 @@ class ItemTable:
         self.bias[rows] = 0.0
         self.has_vector[rows] = False
         self.bound_bias[:, rows] = PADDING_BIAS
+        self.dirty = True
 
-    def set_eligible(self, row: int, eligible: Bool) -> bool:
-        """Let the encoder's top hold the row in the scenarios that are `eligible` [MAX_SCENARIOS]; whether that is a change."""
+    def set_eligible(self, row: int, eligible: Bool) -> None:
+        """Let the encoder's top hold the row in the scenarios that are `eligible` [MAX_SCENARIOS]."""
         self.ensure(row + 1)
         former = self.bound_bias[:, row].copy()
         self.bound_bias[:, row] = np.where(eligible & self.has_vector[row], self.bias[row], np.float32(PADDING_BIAS))
-        return bool((self.bound_bias[:, row] != former).any())
+        self.dirty |= bool((self.bound_bias[:, row] != former).any())
 
     def view(self, size: int, scenario: int) -> tuple[F32, F32]:
         """The first `size` rows as the graph's `table` and `bias` for requests of a scenario, over the same memory, padded to a multiple

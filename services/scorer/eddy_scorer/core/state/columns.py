@@ -1,0 +1,27 @@
+"""Everything that is kept of items, as columns by catalogue row."""
+
+from dataclasses import dataclass
+
+from eddy_scorer.core.state.catalogue import Catalogue
+from eddy_scorer.core.state.counts import ItemCounts
+from eddy_scorer.core.state.covisits import CoVisits
+from eddy_scorer.core.state.item_table import ItemTable
+from eddy_scorer.core.state.meaning import Meaning
+
+
+@dataclass(frozen=True, slots=True)
+class ItemColumns:
+    """The parts of an item's state. One thread writes them; others may read up to the rows that `ensure` answered."""
+
+    catalogue: Catalogue
+    counts: ItemCounts
+    covisits: CoVisits
+    table: ItemTable
+    meaning: Meaning
+
+    def ensure(self) -> int:
+        """The number of rows in use, with room for them in every column."""
+        size = len(self.catalogue)
+        self.counts.ensure(size)
+        self.table.ensure(size)
+        return size

@@ -1,0 +1,66 @@
+"""Orders of items that are the same for everybody in a scenario: trending, popular, fresh."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from eddy_scorer.core.state.arrays import I64
+from eddy_scorer.core.state.columns import ItemColumns
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Rows of one scenario, best first; its eligible rows; the sum of its slow counts, decayed to the newest event."""
+
+    trending: I64
+    popular: I64
+    fresh: I64
+    eligible: I64
+    acted_sum: float
+
+
+class ScenarioOrders:
+    """The orders of each scenario id, and which of them are out of date. `build` may run in another thread than everything else."""
+
+    def __init__(self, columns: ItemColumns, scenarios: Iterable[int]) -> None:
+        self._columns = columns
+        self._stale = set(scenarios)
+        self._swap = threading.Lock()
+        self.by_scenario: dict[int, Orders] = {}
+
+    @property
+    def stale(self) -> bool:
+        """Whether any scenario's orders are out of date."""
+        return bool(self._stale)
+
+    def mark(self, scenarios: Iterable[int]) -> None:
+        """The orders of these scenarios are out of date."""
+        self._stale.update(scenarios)
+
+    def mark_all(self) -> None:
+        """All orders are out of date."""
+        self._stale.update(self.by_scenario)
+
+    def take_stale(self) -> set[int]:
+        """The scenarios to build next; what changes while they are built makes them stale again."""
+        stale, self._stale = self._stale, set()
+        return stale
+
+    def build(self, scenarios: Iterable[int], size: int) -> None:
+        """Replace the orders of `scenarios` by those of the first `size` rows."""
+        built = {scenario: self._orders(scenario, size) for scenario in scenarios}
+        with self._swap:  # the orders of a new scenario may be built in the meantime
+            self.by_scenario = self.by_scenario | built
+
+    def _orders(self, scenario: int, size: int) -> Orders:
+        catalogue, counts = self._columns.catalogue, self._columns.counts
+        eligible = catalogue.eligible[scenario, :size].copy()
+        return Orders(
+            trending=counts.trending(scenario, eligible),
+            popular=counts.popular(scenario, eligible),
+            fresh=counts.fresh(eligible, catalogue.published_at[:size]),
+            eligible=np.flatnonzero(eligible),
+            acted_sum=counts.acted_sum(scenario, size),
+        )

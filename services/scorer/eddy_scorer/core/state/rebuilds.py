@@ -1,0 +1,90 @@
+"""Derived state follows the records at a bounded share of the time: orders, co-visitation matrices, the index of item rows."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeAlias
+
+from eddy_scorer.core.state.columns import ItemColumns
+from eddy_scorer.core.state.covisits import Matrices, matrices_of
+from eddy_scorer.core.state.nearest import NearestItems
+from eddy_scorer.core.state.orders import ScenarioOrders
+from eddy_scorer.core.state.pace import Pace
+
+Build: TypeAlias = Callable[[], None]
+
+
+class Rebuilds:
+    """Answers builds that are due. Each may run in another thread than everything else, one build at a time.
+
+    From `approximate_from` items on the encoder's best ones are looked up in the index `nearest`; 0 is never.
+    """
+
+    def __init__(
+        self, columns: ItemColumns, orders: ScenarioOrders, monotonic: Callable[[], float], approximate_from: int
+    ) -> None:
+        self._columns = columns
+        self._orders = orders
+        self._approximate_from = approximate_from
+        self._order_pace = Pace(monotonic, least_sec=0.05)
+        self._matrix_pace = Pace(monotonic, least_sec=0.3)
+        self._nearest_pace = Pace(monotonic, duty=0.2, least_sec=0.5)
+        self.nearest = NearestItems()
+        self.matrices: Matrices
+        size = columns.ensure()
+        self._build_orders(orders.take_stale(), size)
+        self._build_matrices(size)
+
+    def all(self) -> list[Build]:
+        """Builds of everything, due or not."""
+        self._orders.mark_all()
+        size = self._columns.ensure()
+        builds: list[Build] = [
+            partial(self._build_orders, self._orders.take_stale(), size),
+            partial(self._build_matrices, size),
+        ]
+        return [*builds, partial(self._follow_rows, size)] if self._approximate(size) else builds
+
+    def due(self) -> list[Build]:
+        """Builds of what is out of date, where it is time."""
+        builds = (self.due_orders(), self.due_matrices(), self.due_nearest(), self._columns.meaning.due())
+        return [build for build in builds if build]
+
+    def due_orders(self) -> Build | None:
+        """The build of stale orders, when it is time."""
+        if not (self._orders.stale and self._order_pace.due()):
+            return None
+        return partial(self._build_orders, self._orders.take_stale(), self._columns.ensure())
+
+    def due_matrices(self) -> Build | None:
+        """The build of stale matrices, when it is time."""
+        if not (self._columns.covisits.dirty and self._matrix_pace.due()):
+            return None
+        return partial(self._build_matrices, self._columns.ensure())
+
+    def due_nearest(self) -> Build | None:
+        """The update of the index of item rows, when it is time."""
+        size = self._columns.ensure()
+        if not (self._columns.table.dirty and self._approximate(size) and self._nearest_pace.due()):
+            return None
+        self._columns.table.dirty = False
+        return partial(self._follow_rows, size)
+
+    def _approximate(self, size: int) -> bool:
+        return 0 < self._approximate_from < size
+
+    def _build_orders(self, scenarios: Iterable[int], size: int) -> None:
+        started = self._order_pace.start()
+        self._orders.build(scenarios, size)
+        self._order_pace.took(started)
+
+    def _build_matrices(self, size: int) -> None:
+        started = self._matrix_pace.start()
+        counts = self._columns.counts
+        edges = self._columns.covisits.edges(counts.as_of, counts.popularity(size))
+        self.matrices = matrices_of(edges)
+        self._matrix_pace.took(started)
+
+    def _follow_rows(self, size: int) -> None:
+        started = self._nearest_pace.start()
+        self.nearest.follow(self._columns.table, size)
+        self._nearest_pace.took(started)
