@@ -1,5 +1,6 @@
-"""Events and requests as hypothesis makes them: usable ones, and such as are broken in one or two places."""
+"""Events and requests: usable ones, each field at each of its edges, and what hypothesis combines of these."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -23,83 +24,93 @@ SCENARIOS = load_scenarios(REPO_ROOT / "scenarios.yaml")
 _ACTIONS = sorted({action for scenario in SCENARIOS.scenarios.values() for action in scenario.actions})
 
 
-def _texts(most: int) -> st.SearchStrategy[str]:
+def _texts(most: int) -> list[str]:
     """Texts on both sides of a limit, of characters of one to four bytes; and the empty one."""
-    lengths = st.sampled_from([0, 1, 2, most - 1, most, most + 1, most + 50])
-    return st.builds(lambda length, char: char * length, lengths, st.sampled_from(["a", " ", "\x00", "é", "語", "🎬"]))
+    lengths = (0, 1, most - 1, most, most + 1, most + 50)
+    return [char * length for length in lengths for char in ("a", "é", "🎬")]
 
 
-_ids = _texts(MAX_ID_CHARS)
-_names = st.one_of(st.sampled_from([*SCENARIOS.scenarios, *_ACTIONS, "", "Video", "video ", "impression/"]), _ids)
-_values = st.one_of(
-    st.none(), st.floats(width=64), st.sampled_from([float("nan"), float("inf"), -float("inf"), -1.0, 5e-324, 1e308])
-)
-_longs = st.sampled_from([-LONG, -1, 0, 1, NOW_MS, NOW_MS + MAX_AHEAD_MS, NOW_MS + MAX_AHEAD_MS + 1, LONG - 1])
-_attributes = st.one_of(
-    st.dictionaries(_ids, _texts(MAX_TEXT_CHARS), max_size=2),
-    st.sampled_from([MAX_ATTRIBUTES, MAX_ATTRIBUTES + 1]).map(
-        lambda count: {str(number): "x" for number in range(count)}
-    ),
-)
-_EVENT_FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "event_id": _ids,
-    "user_id": _ids,
-    "scenario": _names,
-    "action": _names,
-    "item_id": st.none() | _ids,
-    "value": _values,
-    "query": st.none() | _texts(MAX_TEXT_CHARS),
-    "request_id": st.none() | _ids,
-    "position": st.sampled_from([None, -(2**31), -1, 0, 1, MAX_POSITION]),
-    "occurred_at": _longs,
-    "attributes": _attributes,
+_IDS = [*_texts(MAX_ID_CHARS), " ", "\x00", "\n", "a/b", "%2F"]
+_NAMES = [*SCENARIOS.scenarios, *_ACTIONS, "", "Video", "video ", "impression/", "x" * 300]
+_LONGS = [-LONG, -1, 0, 1, NOW_MS, NOW_MS + MAX_AHEAD_MS, NOW_MS + MAX_AHEAD_MS + 1, LONG - 1]
+_ATTRIBUTES: list[dict[str, str]] = [
+    *({name: "x"} for name in _texts(MAX_ID_CHARS)),
+    *({"x": value} for value in _texts(MAX_TEXT_CHARS)),
+    *({str(number): "x" for number in range(count)} for count in (MAX_ATTRIBUTES, MAX_ATTRIBUTES + 1)),
+]
+EVENT_FIELDS: dict[str, list[Any]] = {
+    "event_id": _IDS,
+    "user_id": _IDS,
+    "scenario": _NAMES,
+    "action": _NAMES,
+    "item_id": [None, *_IDS],
+    "value": [float("nan"), float("inf"), -float("inf"), -1.0, 0.0, 4.5, 5e-324, 1e308],
+    "query": _texts(MAX_TEXT_CHARS),
+    "request_id": _IDS,
+    "position": [-(2**31), -1, 0, 1, MAX_POSITION],
+    "occurred_at": _LONGS,
+    "attributes": _ATTRIBUTES,
 }
-_REQUEST_FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "user_id": _ids,
-    "scenario": _names,
-    "limit": st.sampled_from([-(2**31), -1, 0, 1, MAX_SLATE, MAX_SLATE + 1, 2**31 - 1]),
-    "query": st.none() | _texts(MAX_QUERY_CHARS),
-    "after_offset": st.none() | _longs,
-    "exclude": st.lists(_ids, max_size=3),
+REQUEST_FIELDS: dict[str, list[Any]] = {
+    "user_id": _IDS,
+    "scenario": _NAMES,
+    "limit": [-(2**31), -1, 0, 1, MAX_SLATE, MAX_SLATE + 1, 2**31 - 1],
+    "query": _texts(MAX_QUERY_CHARS),
+    "after_offset": _LONGS,
+    "exclude": [["a", name] for name in _IDS],
 }
+EVENT: Record = {
+    "event_id": "e1",
+    "user_id": "u1",
+    "scenario": "video",
+    "action": "click",
+    "item_id": "i1",
+    "value": None,
+    "query": None,
+    "request_id": None,
+    "position": None,
+    "occurred_at": NOW_MS,
+    "attributes": {},
+}
+REQUEST: Record = {
+    "request_id": "r1",
+    "user_id": "u1",
+    "scenario": "video",
+    "limit": 10,
+    "query": None,
+    "candidates": None,
+    "exclude": [],
+    "after_offset": None,
+    "deadline_at": None,
+    "requested_at": NOW_MS,
+}
+
+
+def broken_in_one(record: Record, fields: dict[str, list[Any]]) -> Iterator[Record]:
+    """The record with one field replaced, by each of its edges."""
+    for name, edges in fields.items():
+        for edge in edges:
+            yield {**record, name: edge}
 
 
 @st.composite
 def events(draw: st.DrawFn) -> Record:
-    """A `user_event` record: a known action on an item, of which up to two fields are replaced by anything."""
+    """A `user_event` record: any known action of any scenario, with up to three fields replaced by edges or any other value."""
     scenario = draw(st.sampled_from(sorted(SCENARIOS.scenarios)))
-    event = {
-        "event_id": "e1",
-        "user_id": "u1",
-        "scenario": scenario,
-        "action": draw(st.sampled_from(sorted(SCENARIOS[scenario].actions))),
-        "item_id": "i1",
-        "value": None,
-        "query": None,
-        "request_id": None,
-        "position": None,
-        "occurred_at": NOW_MS,
-        "attributes": {},
-    }
-    return event | _replaced(draw, _EVENT_FIELDS)
+    action = draw(st.sampled_from(sorted(SCENARIOS[scenario].actions)))
+    replaced = draw(_replaced(EVENT_FIELDS))
+    value = draw(st.none() | st.floats()) if "value" not in replaced else replaced["value"]
+    return {**EVENT, "scenario": scenario, "action": action, **replaced, "value": value}
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> Record:
-    """A `recommendation_request` record that can be asked over HTTP too, with up to two fields replaced by anything."""
-    request = {
-        "request_id": "r1",
-        "user_id": "u1",
+    """A `recommendation_request` record that can be asked over HTTP too, with up to three fields replaced by edges."""
+    return {
+        **REQUEST,
         "scenario": draw(st.sampled_from(sorted(SCENARIOS.scenarios))),
-        "limit": 10,
-        "query": None,
-        "candidates": None,
-        "exclude": [],
-        "after_offset": None,
-        "deadline_at": None,
-        "requested_at": NOW_MS,
+        **draw(_replaced(REQUEST_FIELDS)),
     }
-    return request | _replaced(draw, _REQUEST_FIELDS)
 
 
 def keys(record: Record) -> st.SearchStrategy[bytes | None]:
@@ -108,6 +119,7 @@ def keys(record: Record) -> st.SearchStrategy[bytes | None]:
     return st.sampled_from([right, right, right, None, b"", b"u2", right.upper(), right + b" "])
 
 
-def _replaced(draw: st.DrawFn, fields: dict[str, st.SearchStrategy[Any]]) -> Record:
-    names = draw(st.lists(st.sampled_from(sorted(fields)), max_size=2, unique=True))
-    return {name: draw(fields[name]) for name in names}
+@st.composite
+def _replaced(draw: st.DrawFn, fields: dict[str, list[Any]]) -> Record:
+    names = draw(st.lists(st.sampled_from(sorted(fields)), max_size=3, unique=True))
+    return {name: draw(st.sampled_from(fields[name])) for name in names}

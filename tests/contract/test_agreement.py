@@ -1,20 +1,32 @@
 """One verdict: gateway, features and joiner on the same event, gateway and scorer on the same request."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from eddy.contract.codec import Record
 from eddy.contract.events import EventContract, UsableEvent
 from eddy.contract.requests import RequestContract
-from tests.contract.generated import SCENARIOS, events, keys, requests
+from tests.contract.generated import (
+    EVENT,
+    EVENT_FIELDS,
+    REQUEST,
+    REQUEST_FIELDS,
+    SCENARIOS,
+    broken_in_one,
+    events,
+    keys,
+    requests,
+)
 from tests.contract.judges import USABLE, FeaturesJudge, GatewayJudge, JoinerJudge, ScorerJudge
 
+# Nothing is shrunk: what is broken is broken in a few fields.
 generated = settings(
-    max_examples=600,
+    max_examples=200,
+    phases=[Phase.generate],
     deadline=None,
     derandomize=True,
     database=None,
@@ -30,49 +42,51 @@ def gateway() -> Iterator[GatewayJudge]:
     judge.close()
 
 
-def event_verdicts(gateway: GatewayJudge, features: FeaturesJudge, joiner: JoinerJudge) -> Callable[[], set[str]]:
-    """The property, to be run: it raises AssertionError at the first disagreement, and gives the verdicts that it met."""
+def event_verdicts(gateway: GatewayJudge, features: FeaturesJudge, joiner: JoinerJudge) -> set[str]:
+    """The property: raises AssertionError at the first disagreement, and gives the reasons that were met."""
     met: set[str] = set()
 
-    @generated
-    @given(st.data(), events(), st.booleans())
-    def agree(data: st.DataObject, event: Record, left_out: bool) -> None:
-        key = data.draw(keys(event))
+    def agree(event: Record, key: bytes | None, left_out: bool) -> None:
         verdict = features.of_event(event, key)
         assert joiner.of_event(event, key) == verdict
         if key == event["user_id"].encode():  # the gateway chooses the key itself
             assert gateway.of_event(event, left_out) == verdict
         met.add(verdict[0])
 
-    def run() -> set[str]:
-        agree()
-        return met
+    @generated
+    @given(st.data(), events(), st.booleans())
+    def combined(data: st.DataObject, event: Record, left_out: bool) -> None:
+        agree(event, data.draw(keys(event)), left_out)
 
-    return run
+    for number, event in enumerate(broken_in_one(EVENT, EVENT_FIELDS)):
+        agree(event, event["user_id"].encode(), left_out=number % 2 == 0)
+    combined()
+    return met
 
 
-def request_verdicts(gateway: GatewayJudge, scorer: ScorerJudge) -> Callable[[], set[str]]:
+def request_verdicts(gateway: GatewayJudge, scorer: ScorerJudge) -> set[str]:
     """The same for requests."""
     met: set[str] = set()
 
-    @generated
-    @given(st.data(), requests())
-    def agree(data: st.DataObject, request: Record) -> None:
-        key = data.draw(keys(request))
+    def agree(request: Record, key: bytes | None) -> None:
         verdict = scorer.of_request(request, key)
         if key == request["user_id"].encode():
             assert gateway.of_request(request) == verdict
         met.add(verdict[0])
 
-    def run() -> set[str]:
-        agree()
-        return met
+    @generated
+    @given(st.data(), requests())
+    def combined(data: st.DataObject, request: Record) -> None:
+        agree(request, data.draw(keys(request)))
 
-    return run
+    for request in broken_in_one(REQUEST, REQUEST_FIELDS):
+        agree(request, request["user_id"].encode())
+    combined()
+    return met
 
 
 def test_gateway_features_and_joiner_judge_the_same_event_alike(gateway: GatewayJudge) -> None:
-    met = event_verdicts(gateway, FeaturesJudge(), JoinerJudge())()
+    met = event_verdicts(gateway, FeaturesJudge(), JoinerJudge())
     assert met == {
         USABLE[0],
         "missing_user",
@@ -89,7 +103,7 @@ def test_gateway_features_and_joiner_judge_the_same_event_alike(gateway: Gateway
 
 
 def test_gateway_and_scorer_judge_the_same_request_alike(gateway: GatewayJudge) -> None:
-    met = request_verdicts(gateway, ScorerJudge())()
+    met = request_verdicts(gateway, ScorerJudge())
     assert met == {
         USABLE[0],
         "missing_user",
@@ -123,27 +137,27 @@ def test_the_property_catches_a_joiner_with_a_rule_of_its_own(gateway: GatewayJu
     joiner = JoinerJudge()
     joiner.policy.events = ForgetsQueries(SCENARIOS)
     with pytest.raises(AssertionError):
-        event_verdicts(gateway, FeaturesJudge(), joiner)()
+        event_verdicts(gateway, FeaturesJudge(), joiner)
 
 
 def test_the_property_catches_features_with_a_rule_of_their_own(gateway: GatewayJudge) -> None:
     features = FeaturesJudge()
     features.cleaner._contract = ForgetsQueries(SCENARIOS)
     with pytest.raises(AssertionError):
-        event_verdicts(gateway, features, JoinerJudge())()
+        event_verdicts(gateway, features, JoinerJudge())
 
 
 def test_the_property_catches_a_gateway_with_a_rule_of_its_own(gateway: GatewayJudge) -> None:
     gateway.rules._events = ForgetsQueries(SCENARIOS)
     with pytest.raises(AssertionError):
-        event_verdicts(gateway, FeaturesJudge(), JoinerJudge())()
+        event_verdicts(gateway, FeaturesJudge(), JoinerJudge())
     gateway.rules._requests = AllowsLongQueries(SCENARIOS)
     with pytest.raises(AssertionError):
-        request_verdicts(gateway, ScorerJudge())()
+        request_verdicts(gateway, ScorerJudge())
 
 
 def test_the_property_catches_a_scorer_with_a_rule_of_its_own(gateway: GatewayJudge) -> None:
     scorer = ScorerJudge()
     scorer.tickets._contract = AllowsLongQueries(SCENARIOS)
     with pytest.raises(AssertionError):
-        request_verdicts(gateway, scorer)()
+        request_verdicts(gateway, scorer)

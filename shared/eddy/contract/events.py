@@ -14,7 +14,7 @@ from eddy.contract.checks import (
     shown,
     unknown_scenario,
 )
-from eddy.contract.limits import MAX_ID_CHARS, MAX_POSITION, MAX_TEXT_CHARS
+from eddy.contract.limits import MAX_AHEAD_MS, MAX_ID_CHARS, MAX_POSITION, MAX_TEXT_CHARS
 from eddy.contract.scenarios import Action, Scenario, Scenarios
 from eddy.errors import PoisonError
 
@@ -58,10 +58,14 @@ class EventContract:
         scenarios.each(self._add)
 
     def check(self, record: Mapping[str, Any], key: bytes | None, appended_ms: int) -> UsableEvent:
-        """The event in a decoded `user_event` with its message key and append time. Raises PoisonError: reason, field and mend."""
+        """The event in a decoded `user_event` with its message key and append time. Raises PoisonError: reason, field and mend.
+
+        Runs for every event: conditions stand here, and the checks that they call find the words. Neither is true without the other.
+        """
         user_id, event_id, item_id = record["user_id"], record["event_id"], record["item_id"]
         request_id, value, occurred_at = record["request_id"], record["value"], record["occurred_at"]
-        check_user(user_id, key)
+        if not user_id or key != user_id.encode() or len(user_id) > MAX_ID_CHARS:
+            check_user(user_id, key)
         if len(event_id) > MAX_ID_CHARS:
             check_length("event_id", event_id)
         rule = self._rule(record["scenario"], record["action"])
@@ -73,8 +77,10 @@ class EventContract:
             _refuse_request_id(request_id)
         if value is not None and not isfinite(value):
             raise PoisonError("non_finite", f"value is {value}. Use a finite number, or leave it out.", "value")
-        check_time("occurred_at", occurred_at, appended_ms)
-        _check_details(record)
+        if not 0 <= occurred_at <= appended_ms + MAX_AHEAD_MS:
+            check_time("occurred_at", occurred_at, appended_ms)
+        if record["attributes"] or record["query"] is not None or record["position"] is not None:
+            _check_details(record)
         return UsableEvent(rule, event_id, user_id, item_id, value, request_id, occurred_at)
 
     def _add(self, name: str, scenario: Scenario) -> None:

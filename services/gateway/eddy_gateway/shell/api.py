@@ -11,6 +11,7 @@ from fastapi import Body, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Discriminator, Field, Tag
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from eddy.clock import Clock
 from eddy.contract.limits import MAX_BATCH_EVENTS, MAX_EXCLUDED, MAX_ID_CHARS, MAX_OFFSET, MAX_QUERY_CHARS, MAX_SLATE
@@ -50,6 +51,15 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     503: {"description": "Not ready, or Kafka does not take it now: try again."},
 }
 _NO_ANSWER: dict[int | str, dict[str, Any]] = {504: {"description": "No scorer answered in time."}}
+
+
+class _IdConvertor(PathConvertor):
+    """An id in the path: with slashes, and with line breaks, which Starlette's `path` cuts off in silence."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("id", _IdConvertor())
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +151,12 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
         """Store events. 202 means that Kafka has them on all in-sync replicas."""
         return await gateway.store_events(body if isinstance(body, list) else [body])
 
-    @app.put("/v1/items/{item_id:path}", responses=_UNAVAILABLE)
+    @app.put("/v1/items/{item_id:id}", responses=_UNAVAILABLE)
     async def put_item(item_id: PathId, body: ItemIn) -> StoredItem:
         """Store an item, in place of what was known of it."""
         return await gateway.store_item(item_id, body)
 
-    @app.get("/v1/recommendations/{user_id:path}", responses={**_UNAVAILABLE, **_NO_ANSWER})
+    @app.get("/v1/recommendations/{user_id:id}", responses={**_UNAVAILABLE, **_NO_ANSWER})
     async def get_recommendations(
         user_id: PathId,
         scenario: Id,
