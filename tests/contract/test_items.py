@@ -1,0 +1,89 @@
+"""A bad item is refused with its reason by every reader: the gateway, the scorer's intake and the trainer's."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from eddy.contract.codec import Codec, Record
+from eddy.contract.limits import MAX_CATEGORIES, MAX_DESCRIPTION_CHARS, MAX_ID_CHARS, MAX_TEXT_CHARS
+from eddy.contract.message import Message
+from eddy.contract.reasons import REASONS
+from eddy.contract.topics import ITEMS
+from eddy.errors import PoisonError
+from eddy_gateway.core.models import ItemIn
+from eddy_gateway.core.rules import Rules
+from eddy_scorer.core.model.releases import ReleaseStaging
+from eddy_scorer.shell.intake import Intake
+from eddy_trainer.shell.intake import _item
+from tests.contract.generated import NOW_MS, SCENARIOS
+from tests.scorer.factories import item, recommender
+
+Reader = Callable[[Record, bytes], object]
+
+
+def _gateway(record: Record, _: bytes) -> object:
+    body = {name: value for name, value in record.items() if name != "item_id"}
+    return Rules(SCENARIOS).item(record["item_id"], ItemIn.model_validate(body))
+
+
+def _scorer(record: Record, key: bytes) -> object:
+    taken = Intake(recommender(), ReleaseStaging(), lambda *_: None)
+    taken.apply(Message(ITEMS, 0, 0, key, Codec.for_topic(ITEMS).encode(record), NOW_MS))
+    return record
+
+
+def _trainer(record: Record, key: bytes) -> object:
+    return _item(Codec.for_topic(ITEMS).decode(Codec.for_topic(ITEMS).encode(record)), key)
+
+
+READERS = pytest.mark.parametrize("reader", [_gateway, _scorer, _trainer])
+BROKEN: list[tuple[dict[str, Any], str, str]] = [
+    ({"item_id": ""}, "missing_item", "item_id"),
+    ({"item_id": "x" * (MAX_ID_CHARS + 1)}, "too_long", "item_id"),
+    ({"title": "x" * (MAX_TEXT_CHARS + 1)}, "too_long", "title"),
+    ({"text": "x" * (MAX_DESCRIPTION_CHARS + 1)}, "too_long", "text"),
+    ({"categories": ["c"] * (MAX_CATEGORIES + 1)}, "too_long", "categories"),
+    ({"categories": [""]}, "empty_name", "categories"),
+    ({"scenarios": [""]}, "empty_name", "scenarios"),
+    ({"attributes": {"a": "x" * (MAX_TEXT_CHARS + 1)}}, "too_long", "attributes"),
+    ({"attributes": {"": "x"}}, "empty_name", "attributes"),
+]
+
+
+@READERS
+@pytest.mark.parametrize(("changes", "reason", "field"), BROKEN)
+def test_every_reader_refuses_a_bad_item(reader: Reader, changes: dict[str, Any], reason: str, field: str) -> None:
+    record = item("m1", **changes) if "item_id" not in changes else item(**changes)
+    with pytest.raises(PoisonError) as refused:
+        reader(record, record["item_id"].encode())
+    assert (refused.value.reason, refused.value.field) == (reason, field)
+    assert refused.value.reason in REASONS
+
+
+@READERS
+def test_every_reader_takes_an_item_at_its_limits(reader: Reader) -> None:
+    at_limits = item(
+        "x" * MAX_ID_CHARS,
+        title="t" * MAX_TEXT_CHARS,
+        text="d" * MAX_DESCRIPTION_CHARS,
+        categories=["c" * MAX_ID_CHARS] * MAX_CATEGORIES,
+        scenarios=["video"],
+        published_at=-1_500_000_000_000,
+    )
+    assert reader(at_limits, at_limits["item_id"].encode())
+
+
+@pytest.mark.parametrize("reader", [_scorer, _trainer])
+def test_an_item_under_another_key_is_refused(reader: Reader) -> None:
+    with pytest.raises(PoisonError, match="wrong_key"):
+        reader(item("m1"), b"m2")
+
+
+def test_an_item_of_an_unknown_scenario_waits_for_it_but_is_refused_over_http() -> None:
+    """The publisher over HTTP can mend a misspelt name at once; over Kafka the scenario may be added a moment later."""
+    record = item("m1", scenarios=["video", "cinema"])
+    assert _scorer(record, b"m1")
+    assert _trainer(record, b"m1")
+    with pytest.raises(PoisonError, match="unknown scenario 'cinema'"):
+        _gateway(record, b"m1")
