@@ -1,16 +1,24 @@
 """What items are called, by id: the console shows titles."""
 
 from collections.abc import Iterable
+from typing import TypedDict
 
 import structlog
 
-from eddy.contract.codec import Codec, Record
+from eddy.contract.codec import Codec
 from eddy.contract.message import Message
 from eddy.contract.topics import ITEMS
 from eddy.errors import DecodeError
 from eddy.kafka.bus import Reader
 
 log = structlog.get_logger()
+
+
+class KnownItem(TypedDict):
+    """What the console shows of an item."""
+
+    title: str
+    categories: tuple[str, ...]
 
 
 class Shelf:
@@ -40,7 +48,7 @@ class Shelf:
         except DecodeError as error:
             log.warning("item_refused", partition=message.partition, offset=message.offset, detail=error.detail)
 
-    def find(self, item_ids: Iterable[str]) -> dict[str, Record]:
+    def find(self, item_ids: Iterable[str]) -> dict[str, KnownItem]:
         """Those that are known."""
         return {
             item_id: {"title": found[0], "categories": found[1]}
