@@ -2,9 +2,11 @@
 
 import re
 import tomllib
+from importlib.metadata import requires
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import eddy
 from eddy.paths import REPO_ROOT
@@ -63,3 +65,37 @@ def test_links_out_of_a_package_are_copied_into_the_image_too() -> None:
     assert {str(link) for link in links} == {"LICENSE", "scenarios.yaml", "schemas"}
     for link in links:
         assert re.search(rf"^COPY (.* )?{link} ", dockerfile, re.MULTILINE), link
+
+
+def test_contributing_names_files_and_folders_that_exist() -> None:
+    named = re.findall(r"`([\w./-]+/[\w./-]+)`", (REPO_ROOT / "CONTRIBUTING.md").read_text())
+    assert "shared/eddy/contract/features.py" in named
+    assert [path for path in named if not (REPO_ROOT / path).exists()] == []
+
+
+def test_an_image_holds_what_its_service_needs_and_no_more() -> None:
+    heavy = {"torch", "faust-streaming", "fastapi", "onnxruntime", "scipy", "matplotlib"}
+    wanted = {
+        "gateway": {"fastapi"},
+        "features": {"faust-streaming"},
+        "joiner": set(),
+        "scorer": {"onnxruntime", "scipy"},
+        "trainer": {"torch", "onnxruntime"},
+    }
+    assert {service: _installed_with(f"eddy-{service}") & heavy for service in wanted} == wanted
+
+
+def _installed_with(package: str) -> set[str]:
+    """What is installed with a package here, by the metadata of what is."""
+    found: set[tuple[str, str]] = set()
+    waiting = [(package, "")]
+    while waiting:
+        one = waiting.pop()
+        if one in found:
+            continue
+        found.add(one)
+        for line in requires(one[0]) or ():
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": one[1]}):
+                waiting += [(canonicalize_name(needed.name), extra) for extra in ("", *needed.extras)]
+    return {name for name, _ in found}
