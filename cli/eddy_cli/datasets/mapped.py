@@ -1,6 +1,6 @@
-"""Data of one's own: a folder of CSV or Parquet files, and a `mapping.yaml` that says which column is what.
+"""A user's own data: a folder of CSV or Parquet files, and a `mapping.yaml` that assigns their columns.
 
-This is the one place that touches pyarrow.
+pyarrow is used by this module alone, and by `columns.py`.
 """
 
 from collections.abc import Sequence
@@ -8,23 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as arrow
-import pyarrow.compute as compute
 import pyarrow.csv as csv
 import pyarrow.parquet as parquet
 import yaml
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eddy.errors import ConfigError
+from eddy_cli.datasets.columns import Convert, floats, seconds
 from eddy_cli.datasets.dataset import Dataset, Item, build
 
 MAPPING = "mapping.yaml"
 BETWEEN = "|"
-MILLISECONDS_FROM = 1e11  # as seconds that would be the year 5138
+MILLISECONDS_FROM = 1e11  # in seconds, the year 5138
 
 
 class Mapping(BaseModel):
-    """What `mapping.yaml` may say: files (or patterns) below the folder, and names of columns."""
+    """The keys of `mapping.yaml`: files (or patterns) below the folder, and column names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +39,7 @@ class Mapping(BaseModel):
 
 
 def read_mapped(folder: Path) -> Dataset:
-    """Read such a folder. Raises ConfigError, one line, that names the file and what is wrong with it."""
+    """Read such a folder. Raises ConfigError, one line: the file, the column, what is wrong and what was expected."""
     path = folder / MAPPING
     try:
         mapping = Mapping.model_validate(yaml.safe_load(path.read_text()))
@@ -49,15 +48,19 @@ def read_mapped(folder: Path) -> Dataset:
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    value = [mapping.value] if mapping.value else []
-    events = _read(folder, mapping.events, [mapping.user, mapping.item], [mapping.time, *value], may_be_empty=value)
-    values = np.full(len(events), np.nan, np.float32) if mapping.value is None else _numbers(events, mapping.value)
+    numbers: dict[str, Convert] = {mapping.time: seconds}
+    if mapping.value is not None:
+        numbers[mapping.value] = floats
+    value = () if mapping.value is None else (mapping.value,)
+    events = _read(folder, mapping.events, [mapping.user, mapping.item], numbers, may_be_empty=value)
+    values = np.full(len(events), np.nan) if mapping.value is None else np.asarray(events[mapping.value])
+    times = np.asarray(events[mapping.time])
     return build(
         folder.resolve().name,
         _words(events, mapping.user),
         _words(events, mapping.item),
         values.astype(np.float32),
-        _seconds(events, mapping.time),
+        times / 1000 if len(times) and np.median(times) > MILLISECONDS_FROM else times,
         _items(folder, mapping),
         {},
     )
@@ -67,72 +70,61 @@ def _items(folder: Path, mapping: Mapping) -> list[Item]:
     if mapping.items is None:
         return []
     item_id = mapping.item_id or mapping.item
-    told = [name for name in (mapping.title, mapping.categories) if name and name != item_id]
-    table = _read(folder, mapping.items, [item_id, *told], [], may_be_empty=told)
+    described = [name for name in (mapping.title, mapping.categories) if name and name != item_id]
+    table = _read(folder, mapping.items, [item_id, *described], {}, may_be_empty=described)
     nothing = [""] * len(table)
     titles = _words(table, mapping.title) if mapping.title else nothing
     categories = _words(table, mapping.categories) if mapping.categories else nothing
-    found = zip(_words(table, item_id), titles, categories, strict=True)
+    rows = zip(_words(table, item_id), titles, categories, strict=True)
     return [
-        Item(name, title, genres=tuple(filter(None, map(str.strip, said.split(BETWEEN)))))
-        for name, title, said in found
+        Item(name, title, genres=tuple(filter(None, map(str.strip, joined.split(BETWEEN)))))
+        for name, title, joined in rows
     ]
 
 
 def _read(
-    folder: Path, pattern: str, words: list[str], others: list[str], may_be_empty: Sequence[str] = ()
+    folder: Path, pattern: str, words: list[str], numbers: dict[str, Convert], may_be_empty: Sequence[str] = ()
 ) -> arrow.Table:
-    """The columns of all files: `words` as they are written, `others` as what they look like; nowhere empty but in those that may be."""
-    columns = list(dict.fromkeys([*words, *others]))
-    written = csv.ConvertOptions(strings_can_be_null=True, column_types=dict.fromkeys(words, arrow.string()))
+    """The columns of all files: `words` as they are written, `numbers` converted; only columns of `may_be_empty` may have empty cells."""
+    columns = list(dict.fromkeys([*words, *numbers]))
+    options = csv.ConvertOptions(strings_can_be_null=True, column_types=dict.fromkeys(words, arrow.string()))
     paths = sorted(folder.glob(pattern))
     if not paths:
-        raise ConfigError(f"{folder / MAPPING}: there is no {pattern} in {folder}")
+        raise ConfigError(
+            f"{folder / MAPPING}: there is no {pattern} in {folder}. Name a file or a pattern that exists."
+        )
     tables = []
     for path in paths:
         try:
             table = (
-                parquet.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path, convert_options=written)
+                parquet.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path, convert_options=options)
             )
         except (arrow.ArrowException, OSError) as error:
-            raise ConfigError(f"cannot read {path}: {_line(error)}") from error
-        missing = next((name for name in columns if name not in table.column_names), None)
-        if missing:
-            raise ConfigError(f"{path} has no column {missing}: it has {', '.join(table.column_names)}")
-        empty = next((name for name in columns if table[name].null_count and name not in may_be_empty), None)
-        if empty:
-            raise ConfigError(f"{path}: {empty} is empty in {table[empty].null_count} of {len(table)} rows")
-        tables.append(table.select(columns))
+            raise ConfigError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+        _check(path, table, columns, may_be_empty)
+        table = table.select(columns)
+        for name, convert in numbers.items():
+            table = table.set_column(table.column_names.index(name), name, convert(path, name, table[name]))
+        tables.append(table)
     try:
         return arrow.concat_tables(tables, promote_options="permissive")
     except arrow.ArrowException as error:
-        raise ConfigError(f"the files {pattern} in {folder} do not hold the same: {_line(error)}") from error
+        problem = str(error).splitlines()[0]
+        raise ConfigError(f"the files {pattern} in {folder} have columns of different types: {problem}") from error
 
 
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _check(path: Path, table: arrow.Table, columns: list[str], may_be_empty: Sequence[str]) -> None:
+    missing = next((name for name in columns if name not in table.column_names), None)
+    if missing:
+        raise ConfigError(
+            f"{path} has no column {missing}. Its columns: {', '.join(table.column_names)}. Correct {MAPPING}."
+        )
+    empty = next((name for name in columns if table[name].null_count and name not in may_be_empty), None)
+    if empty:
+        raise ConfigError(
+            f"{path}, column {empty}: empty in {table[empty].null_count} of {len(table)} rows. Every row needs it."
+        )
 
 
 def _words(table: arrow.Table, name: str) -> list[str]:
     return ["" if one is None else str(one) for one in table[name].to_pylist()]
-
-
-def _numbers(table: arrow.Table, name: str) -> NDArray[np.float64]:
-    """NaN where there is none."""
-    try:
-        return np.asarray(compute.cast(table[name], arrow.float64()), np.float64)
-    except arrow.ArrowException as error:
-        raise ConfigError(f"{name} holds what is no number: {_line(error)}") from error
-
-
-def _seconds(table: arrow.Table, name: str) -> NDArray[np.float64]:
-    """Seconds since the epoch, from those, from milliseconds, or from dates and times (UTC where they do not say)."""
-    column = table[name]
-    if arrow.types.is_temporal(column.type):
-        try:
-            fine = compute.cast(column, arrow.timestamp("ms", "UTC"), safe=False)  # microseconds are cut off
-        except arrow.ArrowException as error:
-            raise ConfigError(f"{name} holds no moments of time: {_line(error)}") from error
-        return np.asarray(compute.cast(fine, arrow.int64()), np.float64) / 1e3
-    numbers = _numbers(table, name)
-    return numbers / 1000 if len(numbers) and np.median(numbers) > MILLISECONDS_FROM else numbers

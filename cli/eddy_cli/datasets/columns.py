@@ -1,0 +1,53 @@
+"""Columns of numbers and times in a user's own files, converted; a cell that cannot be is named by file, column and row."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as arrow
+import pyarrow.compute as compute
+
+from eddy.errors import ConfigError
+
+# Converts a column of a file. Raises ConfigError.
+Convert = Callable[[Path, str, arrow.ChunkedArray], arrow.ChunkedArray]
+
+
+def floats(path: Path, name: str, column: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    """Numbers, NaN for empty cells."""
+    return compute.fill_null(_floats(path, name, column, "a number. Use a plain number such as 4.5."), float("nan"))
+
+
+def seconds(path: Path, name: str, column: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    """Unix times, in seconds or as they are written; dates and times count as UTC unless they have a time zone."""
+    expected = "a date. Use ISO 8601 (2026-01-09T04:31:00Z) or a Unix timestamp."
+    if not arrow.types.is_temporal(column.type):
+        return _floats(path, name, column, expected)
+    try:
+        fine = compute.cast(column, arrow.timestamp("ms", "UTC"), safe=False)  # microseconds are cut off
+    except arrow.ArrowException as error:
+        raise _not(path, name, column.to_pylist(), 0, expected) from error
+    return compute.divide(compute.cast(compute.cast(fine, arrow.int64()), arrow.float64()), 1e3)
+
+
+def _floats(path: Path, name: str, column: arrow.ChunkedArray, expected: str) -> arrow.ChunkedArray:
+    try:
+        return compute.cast(column, arrow.float64())
+    except arrow.ArrowException as error:
+        cells = column.to_pylist()
+        wrong = next((row for row, cell in enumerate(cells) if not _is_number(cell)), 0)
+        raise _not(path, name, cells, wrong, expected) from error
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float("nan" if cell is None else cell)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _not(path: Path, name: str, cells: list[Any], row: int, expected: str) -> ConfigError:
+    """`row` counts from 0 here and from 1 in the message, without the header."""
+    cell = "" if cells[row] is None else str(cells[row])
+    return ConfigError(f"{path}, column {name}, row {row + 1}: {cell[:100]!r} is not {expected}")
