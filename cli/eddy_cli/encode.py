@@ -19,4 +19,4 @@ def encoded(name: str, text: str) -> bytes:
         record: dict[str, Any] = json.loads(text)
         return Codec.of(name).encode({**defaults, **record})
     except (ValueError, TypeError) as error:  # json's and fastavro's
-        raise ConfigError(f"that is no {name}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"standard input is not a {name}: {str(error).splitlines()[0]}") from error

@@ -20,7 +20,7 @@ def free_port() -> int:
         if can_listen(port):
             return port
     raise FatalError(
-        f"no free port between {_RANGE.start} and {_RANGE.stop} in {_ATTEMPTS} attempts: what takes them all?"
+        f"no free port between {_RANGE.start} and {_RANGE.stop} in {_ATTEMPTS} attempts. Stop programs that listen there."
     )
 
 

@@ -41,7 +41,9 @@ def _fetch(folder: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
             (Path(scratch) / "unpacked").rename(folder)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        raise FatalError(f"no prometheus here, and Debian's package cannot be had ({error}): install it") from error
+        raise FatalError(
+            f"prometheus is not installed, and Debian's package cannot be downloaded ({error}): install it"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log_file: Path) ->
         except httpx.TransportError:
             pass
         if process.poll() is not None or time.monotonic() > deadline:
-            raise FatalError(f"the schema registry did not come up: {log_file} says why")
+            raise FatalError(f"the schema registry did not start: see {log_file}")
         time.sleep(0.1)
 
 
@@ -88,7 +88,7 @@ def _home() -> Path:
     except OSError as error:
         if folder.is_dir():  # somebody else has fetched it meanwhile
             return folder
-        raise FatalError(f"cannot keep {folder} ({error.strerror}): free some space there") from error
+        raise FatalError(f"cannot write {folder} ({error.strerror}): free some space there") from error
     return folder
 
 
@@ -100,4 +100,4 @@ def _download(path: Path) -> None:
             digest.update(chunk)
             out.write(chunk)
     if digest.hexdigest() != SHA_256:
-        raise FatalError(f"{ARCHIVE} is not the file that Eddy knows: a broken download? Try again")
+        raise FatalError(f"{ARCHIVE} does not have the expected checksum. The download may be damaged: try again.")

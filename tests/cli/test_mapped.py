@@ -116,7 +116,7 @@ def test_parts_that_do_not_agree_are_named(tmp_path: Path) -> None:
         ),
         ({"orders.csv": EVENTS.replace("2024-05-01T10:00:00", "")}, "orders.csv, column at: empty in 1 of 3 rows"),
         ({"orders.csv": "customer,sku,stars,at\nanna\n"}, "cannot read"),
-        ({"orders.csv": "customer,sku,stars,at\n"}, "holds no events"),
+        ({"orders.csv": "customer,sku,stars,at\n"}, "contains no events"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, files: dict[str, str], says: str) -> None:

@@ -105,7 +105,7 @@ def test_the_command_works_in_an_empty_folder(installed: Installed) -> None:
     assert b"stream" in installed.eddy("evaluate", "--help").stdout
     refused = installed.eddy("docs", "reference")
     assert refused.returncode == 1
-    assert refused.stderr.decode().startswith("eddy docs: this works on files of Eddy's repository")
+    assert refused.stderr.decode().startswith("eddy docs: this command needs Eddy's repository")
     assert len(refused.stderr.splitlines()) == 1
     assert not list(installed.folder.iterdir())
 

@@ -73,7 +73,7 @@ def test_without_keys_nobody_else_may_reach_it(
 
 
 def test_what_is_no_rate_is_refused(settings: GatewaySettings) -> None:
-    with pytest.raises(ConfigError, match="EDDY_GATEWAY_RATE_LIMIT: 'often' is no rate"):
+    with pytest.raises(ConfigError, match="EDDY_GATEWAY_RATE_LIMIT: 'often' is not a rate"):
         rate_of(changed(settings, gateway_rate_limit="often"))
     assert rate_of(changed(settings, gateway_rate_limit="")) is None
 

@@ -343,7 +343,7 @@ def test_variants_of_learning_are_measured_alike(monkeypatch: pytest.MonkeyPatch
 
 def test_what_another_process_failed_with_is_raised(tmp_path: Path) -> None:
     task = Task(SCENARIOS, LearnerPolicy(), [], GRAPHS, str(tmp_path))
-    with pytest.raises(ConfigError, match="no sentence-embedding model"), learner_apart(task):
+    with pytest.raises(ConfigError, match="not a sentence-embedding model"), learner_apart(task):
         pass
 
 

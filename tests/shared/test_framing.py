@@ -267,5 +267,5 @@ async def test_a_schema_that_the_registry_does_not_take_is_told(registry: str) -
         registry, subject, {"type": "record", "name": "eddy.UserEvent", "fields": [{"name": "gone", "type": "string"}]}
     )
     forbid_changes(registry, subject)
-    with pytest.raises(FatalError, match=f"does not take the schema of {subject}"):
+    with pytest.raises(FatalError, match=f"rejects the schema of {subject}"):
         await Framing(registry).written(USER_EVENTS, "strict.user-events", Codec.of("user_event").encode(EVENT))

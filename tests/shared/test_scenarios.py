@@ -113,7 +113,7 @@ def test_what_a_scenario_is_does_not_change_under_way(tmp_path: Path) -> None:
 def test_an_id_in_use_is_refused_and_nothing_is_added(tmp_path: Path) -> None:
     scenarios = load_scenarios(SHIPPED)
     text = with_podcasts(SHIPPED.read_text().replace("  search:\n    id: 4", "  find:\n    id: 5"), 4)
-    with pytest.raises(ConfigError, match="podcasts has the id 4 of search"):
+    with pytest.raises(ConfigError, match="podcasts has the id 4, which search uses"):
         scenarios.take_from(changed(tmp_path, text))
     assert "podcasts" not in scenarios.ids
     assert "find" not in scenarios.ids

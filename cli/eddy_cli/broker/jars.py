@@ -44,7 +44,7 @@ def kafka_jars() -> Path:
     except OSError as error:
         if isinstance(error, requests.RequestException):
             raise FatalError(_no_network(type(error).__name__)) from error
-        raise FatalError(f"cannot keep Kafka in {folder.parent} ({error.strerror}): free some space there") from error
+        raise FatalError(f"cannot write Kafka to {folder.parent} ({error.strerror}): free some space there") from error
     return folder
 
 
@@ -58,7 +58,9 @@ def check_jars(folder: Path, wanted: dict[str, str]) -> None:
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jar")}
     if found != wanted:
         wrong = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
-        raise FatalError(f"{wrong[0]} is not the file that {LOCK.name} names: a broken download? Try again")
+        raise FatalError(
+            f"{wrong[0]} does not have the checksum of {LOCK.name}. The download may be damaged: try again."
+        )
 
 
 def _fetch(staging: Path) -> Path:

@@ -118,7 +118,7 @@ def _format(jars: Path, scratch: Path, properties: Path, log_file: Path, also: S
             raise _failure(process, log_file)
     except subprocess.TimeoutExpired:
         raise FatalError(
-            f"Kafka did not format its folder within {START_TIMEOUT_SEC} s: is the machine overloaded?"
+            f"Kafka did not format its folder within {START_TIMEOUT_SEC} s. The machine may be overloaded: try again."
         ) from None
     finally:
         _stop(process, graceful=False)
@@ -161,7 +161,9 @@ def _wait_ready(broker: Broker, port: int) -> None:
         if broker.process.poll() is not None:
             raise _failure(broker.process, broker.log_file)
         if time.monotonic() > deadline:
-            raise FatalError(f"Kafka did not listen within {START_TIMEOUT_SEC} s: is the machine overloaded?")
+            raise FatalError(
+                f"Kafka did not start listening within {START_TIMEOUT_SEC} s. The machine may be overloaded: try again."
+            )
         time.sleep(POLL_SEC)
     asyncio.run(_wait_answer(broker, deadline))
 

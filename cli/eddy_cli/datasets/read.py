@@ -41,7 +41,7 @@ def read_folder(path: Path, name: str = "") -> Dataset:
         )
     except (ValueError, IndexError, KeyError) as error:
         raise ConfigError(
-            f"{folder / layout.marker} is not as it is published ({error}); for data of your own: {MAPPING}"
+            f"{folder / layout.marker} does not have the published format ({error}). For your own data, add a {MAPPING}."
         ) from error
     except OSError as error:
         raise ConfigError(f"cannot read {error.filename}: {error.strerror}") from error
@@ -50,15 +50,17 @@ def read_folder(path: Path, name: str = "") -> Dataset:
 
 def _not_empty(dataset: Dataset, folder: Path) -> Dataset:
     if not len(dataset):
-        raise ConfigError(f"{folder} holds no events")
+        raise ConfigError(f"{folder} contains no events")
     return dataset
 
 
 def _layout(folder: Path) -> Layout:
     if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder}: give the one that the archive unpacks to")
+        raise ConfigError(f"there is no folder {folder}. Name the folder that the archive unpacks to.")
     for layout in LAYOUTS:
         if any(folder.glob(layout.marker)):
             return layout
     markers = ", ".join(layout.marker for layout in LAYOUTS)
-    raise ConfigError(f"{folder} has none of {markers}: for data of your own write a {MAPPING}")
+    raise ConfigError(
+        f"{folder} contains none of {markers}. For your own data, add a {MAPPING} (docs/bring-your-own-data.md)."
+    )

@@ -24,12 +24,14 @@ def read_sequences(path: Path) -> Dataset:
         for number, line in enumerate(lines, 1):
             user, *seen = line.split() or [""]
             if not seen or not all(item.isdigit() for item in (user, *seen)):
-                raise ConfigError(f"{path}:{number} is no user with items, all numbers")
+                raise ConfigError(
+                    f"{path}, line {number}: not a user followed by items. Use numbers separated by spaces."
+                )
             users += [user] * len(seen)
             items += seen
             places += range(len(seen))
     if not users:
-        raise ConfigError(f"{path} holds no events")
+        raise ConfigError(f"{path} contains no events")
     values = np.full(len(users), np.nan, np.float32)
     attributes = _attributes(path.with_name(f"{path.stem}_item2attributes.json"))
     catalogue = [Item(item, genres=attributes.get(item, ())) for item in dict.fromkeys(items)]
@@ -44,4 +46,4 @@ def _attributes(path: Path) -> dict[str, tuple[str, ...]]:
         found = json.loads(path.read_text())
         return {item: tuple(f"attribute{number}" for number in dict.fromkeys(own)) for item, own in found.items()}
     except (ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(f"{path} holds no attributes of items: {error}") from error
+        raise ConfigError(f"{path} does not map items to lists of attributes: {error}") from error

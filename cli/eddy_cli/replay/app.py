@@ -38,7 +38,7 @@ _NO_LIST_AFTER_SEC = 60.0
 async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySettings, console: Console) -> Report:
     """Play `stream` against the services on the broker of `settings`. Raises FatalError when a service is missing."""
     if not len(stream):
-        raise FatalError("there are no events to play: raise --limit or --users")
+        raise FatalError("no events to replay: raise --limit or --users")
     bus = Bus(settings)
     await bus.create_topics()
     await wait_until_ready(settings.lab_ready_urls, options.ready_within_sec)
@@ -143,7 +143,9 @@ class Performance:
     def _check(self) -> None:
         first, last = self.player.observed.in_vain or (0.0, 0.0)
         if last - first > _NO_LIST_AFTER_SEC:
-            raise FatalError(f"no list for {last - first:.0f} s: is the scorer running, on the same topic prefix?")
+            raise FatalError(
+                f"no recommendations for {last - first:.0f} s. Check that the scorer runs, with the same EDDY_TOPIC_PREFIX."
+            )
 
     def _standing(self, behind: int) -> Standing:
         versions = self.player.observed.served.versions

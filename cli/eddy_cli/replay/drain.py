@@ -22,7 +22,7 @@ async def joiner_passed(bus: Bus, reader: Reader, timeout_sec: float = 120.0) ->
     deadline = time.monotonic() + timeout_sec
     while behind := await _behind(bus, ends):
         if time.monotonic() > deadline:
-            raise FatalError(f"the joiner is {behind} events behind after {timeout_sec:.0f} s: is it running?")
+            raise FatalError(f"the joiner is {behind} events behind after {timeout_sec:.0f} s. Check that it runs.")
         await asyncio.sleep(_POLL_SEC)
 
 

@@ -79,7 +79,7 @@ class _Lane:
             first = await batch.first_offset()
         except KafkaError as error:
             raise FatalError(
-                f"Kafka did not take records for {self._topic}: {error}; is the broker still there?"
+                f"Kafka did not accept records for {self._topic}: {error}. Check that the broker runs."
             ) from error
         self._under_way = False
         for number, (_, _, on_offset, token) in enumerate(taken):

@@ -29,10 +29,10 @@ def role_of(scenarios: Scenarios, scenario: str, action: str) -> Role:
     positive = [name for name, one in rules.actions.items() if one.positive]
     if action not in positive:
         raise ConfigError(
-            f"{action} is no positive action in {scenario}: choose one of {', '.join(positive)} by --action"
+            f"{action} is not a positive action of {scenario}: choose one of {', '.join(positive)} by --action"
         )
     if CLICK not in positive:
         raise ConfigError(
-            f"{scenario} has no {CLICK}, by which items of a list are taken: choose another by --scenario"
+            f"{scenario} has no action {CLICK}, which the replay uses for recommended items: choose another scenario by --scenario"
         )
     return Role(scenario, action, rules.actions[action].opinion)

@@ -181,7 +181,9 @@ class Scenarios(_Frozen):
         for name, scenario in added.items():
             owner = next((own for own, number in self.ids.items() if number == scenario.id), None)
             if owner is not None:
-                raise ConfigError(f"{name} has the id {scenario.id} of {owner}, which is in use")
+                raise ConfigError(
+                    f"scenario {name} has the id {scenario.id}, which {owner} uses. Give it an unused id."
+                )
         for name, scenario in added.items():
             self.scenarios[name] = scenario
             self.ids[name] = scenario.id

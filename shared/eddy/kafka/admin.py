@@ -93,7 +93,7 @@ class Admin:
         for topic in await self._described(client):
             if len(topic["partitions"]) != self.partitions:
                 raise FatalError(
-                    f"topic {topic['topic']} has {len(topic['partitions'])} partitions, Eddy needs {self.partitions}: "
+                    f"topic {topic['topic']} has {len(topic['partitions'])} partitions, Eddy expects {self.partitions}: "
                     "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to start afresh"
                 )
 
@@ -106,5 +106,5 @@ class Admin:
                 return described
             await asyncio.sleep(0.2)
         raise FatalError(
-            f"{self.connection.servers} does not describe the topics {', '.join(unknown)}: does the login allow it?"
+            f"{self.connection.servers} does not describe the topics {', '.join(unknown)}. Allow the user to describe them (ACL Describe)."
         )

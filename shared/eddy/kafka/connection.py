@@ -50,6 +50,6 @@ class Connection:
         secured = (
             ""
             if self.login.protocol == "PLAINTEXT"
-            else f", or it refused the login: {error} (see EDDY_KAFKA_SECURITY, _CA, _USERNAME and _PASSWORD)"
+            else f". If one runs, it refused the login ({error}): check EDDY_KAFKA_SECURITY, _CA, _USERNAME and _PASSWORD"
         )
         return f"no Kafka at {self.servers}: start one (`make broker`) or set EDDY_KAFKA_BOOTSTRAP_SERVERS{secured}"

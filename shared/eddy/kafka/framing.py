@@ -84,7 +84,7 @@ class Framing:
             return await self._patiently(lambda: registry.register(subject, schema))
         except ClientError as error:
             raise FatalError(
-                f"the schema registry at {self._host} does not take the schema of {subject} ({error.message})"
+                f"the schema registry at {self._host} rejects the schema of {subject}: {error.message}"
             ) from error
 
     async def _look_up(self, topic: str, head: bytes) -> bytes | None:
@@ -96,7 +96,9 @@ class Framing:
             if isinstance(found, AvroSchema):
                 return Codec.for_topic(topic).learn(found.raw_schema)
         except ClientError as error:
-            raise FatalError(f"the schema registry at {self._host} refuses to tell ({error.message})") from error
+            raise FatalError(
+                f"the schema registry at {self._host} refuses to return a schema: {error.message}"
+            ) from error
         except (ValueError, KeyError, TypeError, SchemaParseException) as error:
             log.warning("schema_not_usable", topic=topic, number=int.from_bytes(head[1:]), error=repr(error)[:200])
         if len(self._unknown) >= REMEMBERED:

@@ -54,7 +54,7 @@ class ItemSide:
         """Source partition, the entries that hold, and why another one does not."""
         record = self._signals_codec.decode(message.value)
         if message.key is None or message.key != record["item_id"].encode():
-            raise PoisonError("wrong_key", "the message key is not the item id")
+            raise PoisonError("wrong_key", "the message key is not the item_id")
         signals, refused = [], None
         for entry in record["entries"]:
             try:

@@ -172,7 +172,9 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
         answer = await gateway.recommend(
             user_id, scenario, limit=limit, query=query, exclude=exclude, after_offset=after_offset
         )
-        return answer or _failure(504, "no scorer answered in time: is one running on this Kafka and topic prefix?")
+        return answer or _failure(
+            504, "no scorer answered in time. Check that one runs, on the same Kafka and EDDY_TOPIC_PREFIX."
+        )
 
 
 @contextmanager

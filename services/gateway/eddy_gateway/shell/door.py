@@ -93,7 +93,7 @@ def keys_of(settings: GatewaySettings) -> Sequence[str]:
     reached_by = settings.gateway_reached_by or settings.http_host
     if not keys and not _is_loopback(reached_by):
         raise ConfigError(
-            f"EDDY_GATEWAY_API_KEYS is empty while {reached_by} can be reached from elsewhere: set a key, or listen on 127.0.0.1"
+            f"EDDY_GATEWAY_API_KEYS is empty, but other machines can reach {reached_by}: set a key, or listen on 127.0.0.1"
         )
     return keys
 
@@ -106,7 +106,7 @@ def rate_of(settings: GatewaySettings) -> RateLimitItem | None:
         return parse(settings.gateway_rate_limit)
     except ValueError as error:
         raise ConfigError(
-            f"EDDY_GATEWAY_RATE_LIMIT: {settings.gateway_rate_limit!r} is no rate such as 500/second"
+            f"EDDY_GATEWAY_RATE_LIMIT: {settings.gateway_rate_limit!r} is not a rate. Use a form like 500/second."
         ) from error
 
 

@@ -38,5 +38,5 @@ class Publisher:
         except (KafkaError, TimeoutError) as error:
             reason = str(error) or f"no acknowledgement within {self._timeout_sec:g} s"
             raise RetriableError(
-                f"Kafka did not take it: {reason}; some may be stored, so send again with the same ids"
+                f"Kafka did not accept it: {reason}. Some events may be stored; send all again with the same ids."
             ) from error

@@ -141,6 +141,6 @@ def _warm(model: OnnxModel, given: Columns) -> None:
     scores, predictions = model.rank(np.zeros((2, 3, len(given.features)), np.float32), scenarios)
     shapes = [array.shape for array in (users, top_scores, top_rows, scores, predictions)]
     if shapes != [(2, DIM), (2, TOP_K), (2, TOP_K), (2, 3), (2, 3, len(model.columns.actions))]:
-        raise PoisonError("bad_release", f"shapes {shapes} are not the contract's")
+        raise PoisonError("bad_release", f"shapes {shapes} differ from the model contract")
     if not all(np.isfinite(array).all() for array in (users, scores, predictions)):
-        raise PoisonError("bad_release", "the graphs do not give finite numbers")
+        raise PoisonError("bad_release", "the graphs return values that are not finite")

@@ -66,9 +66,9 @@ class ReleaseStaging:
         """Keep an `item_embedding` record for its release. Raises PoisonError for one that is no row of the table."""
         vector = np.frombuffer(record["vector"], "<f4") if len(record["vector"]) == 4 * DIM else None
         if vector is None or not np.isfinite(vector).all() or not np.isfinite(record["bias"]):
-            raise PoisonError("bad_features", f"not {DIM} finite numbers and a bias")
+            raise PoisonError("bad_features", f"the embedding is not {DIM} finite numbers and a finite bias")
         if not record["item_id"]:
-            raise PoisonError("missing_item", "a row belongs to an item")
+            raise PoisonError("missing_item", "item_id is empty. Every embedding belongs to an item.")
         self._newest = max(self._newest, record["version"])
         self._put(record["item_id"], Row(record["version"], record["vector"], record["bias"]))
 
@@ -83,12 +83,13 @@ class ReleaseStaging:
         self._forget_before(min((*self._offers, release["version"])))
         if not is_compatible(release["contract"]):
             raise PoisonError(
-                "contract_mismatch", f"version {release['version']} follows contract {release['contract'][:64]}"
+                "contract_mismatch",
+                f"version {release['version']} has model contract {release['contract'][:64]}: not this scorer's",
             )
         names = release["features"], release["actions"]
         signature = sign_release(release["version"], release["contract"], release["encode"], release["rank"], *names)
         if release["signature"] != signature or release["version"] < 1:
-            raise PoisonError("bad_release", f"version {release['version']} is not what was signed")
+            raise PoisonError("bad_release", f"version {release['version']} does not match its signature")
         if release["version"] > serving:
             self._offers[release["version"]] = Offer(release, message)
             # Older ones stand in for a newest one that turns out not to run; they are large.

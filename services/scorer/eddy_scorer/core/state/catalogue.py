@@ -109,7 +109,7 @@ class Catalogue:
 
     def _add(self, item_id: str) -> int:
         if not item_id:
-            raise PoisonError("missing_item", "an item has a name")
+            raise PoisonError("missing_item", "item_id is empty. Every item has an id.")
         row = len(self.ids)
         self.ids.append(item_id)
         self._rows[item_id] = row

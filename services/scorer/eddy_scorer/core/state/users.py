@@ -165,7 +165,7 @@ class Users:
             return former
         packed, older = self._pack(record["history"])
         if len(record["seen"]) % 4:
-            raise PoisonError("bad_features", "`seen` is not packed uint32")
+            raise PoisonError("bad_features", "`seen` is not an array of uint32")
         user = User(packed, older, record["seen"], record["applied_offset"], partition)
         if former is not None:
             user.keep_resolved(former)
