@@ -51,14 +51,14 @@ def test_few_values_are_drawn_towards_the_usual_one() -> None:
     assert table.usual_value == pytest.approx(5 * MIDDLE / 10)
 
 
-def test_mean_value_may_leave_an_opinion_out() -> None:
+def test_mean_value_may_leave_a_rating_out() -> None:
     table = ItemCounts(scenarios())
     table.apply(1, item_features("m", counts=[counts(9.0, valued=2, value_sum=1.25)]))
     usual = table.usual_value
-    there = np.array([1.0, 0.0], np.float32)
-    found = table.mean_values(np.array([1, 1]), without=np.array([1.0, 1.0], np.float32), there=there)
+    given = np.array([1.0, 0.0], np.float32)
+    found = table.mean_values(np.array([1, 1]), without=np.array([1.0, 1.0], np.float32), given=given)
     assert found == pytest.approx([(0.25 + 5 * usual) / 6, (1.25 + 5 * usual) / 7])
-    assert table.mean_values(np.array([0]), without=1.0, there=1.0) == pytest.approx([usual])
+    assert table.mean_values(np.array([0]), without=1.0, given=1.0) == pytest.approx([usual])
 
 
 def test_values_of_all_scenarios_count() -> None:

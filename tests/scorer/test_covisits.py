@@ -24,22 +24,22 @@ def _matrices(popularity: list[float], as_of: list[int], **before: dict[str, flo
 def test_together_is_both_ways_and_normalised_by_the_target() -> None:
     matrices, catalogue = _matrices([1.0, 13.0], [NOW, NOW], a={"b": 4.0}, b={"a": 2.0})
     a, b = catalogue.find("a"), catalogue.find("b")
-    assert matrices.together[a, b] == pytest.approx(6.0**0.5 / ((13.0 + SMOOTHING) * (1.0 + SMOOTHING)) ** ALPHA)
-    assert matrices.together[b, a] == matrices.together[a, b]
+    assert matrices.covisitations[a, b] == pytest.approx(6.0**0.5 / ((13.0 + SMOOTHING) * (1.0 + SMOOTHING)) ** ALPHA)
+    assert matrices.covisitations[b, a] == matrices.covisitations[a, b]
 
 
 def test_moves_are_one_way() -> None:
     matrices, catalogue = _matrices([1.0, 1.0], [NOW, NOW], a={}, b={"a": 2.0})
     a, b = catalogue.find("a"), catalogue.find("b")
-    assert matrices.moves[a, b] == pytest.approx(1.0)
-    assert matrices.moves[b, a] == 0.0
-    assert matrices.moves_from[[a, b]].tolist() == [1.0, 0.0]
+    assert matrices.transitions[a, b] == pytest.approx(1.0)
+    assert matrices.transitions[b, a] == 0.0
+    assert matrices.transitions_from[[a, b]].tolist() == [1.0, 0.0]
 
 
 def test_weights_decay_from_their_own_time_to_the_newest() -> None:
     old = NOW - round(HALF_LIFE_SEC * 1000)
     matrices, catalogue = _matrices([0.0, 0.0, 0.0], [NOW, old, NOW], a={}, b={"a": 4.0}, c={"a": 4.0})
-    moves = matrices.moves[catalogue.find("a")].toarray().ravel()
+    moves = matrices.transitions[catalogue.find("a")].toarray().ravel()
     assert moves[catalogue.find("b")] == pytest.approx(1.0)
     assert moves[catalogue.find("c")] == pytest.approx(2.0)
     assert matrices.at == NOW
@@ -54,7 +54,7 @@ def test_item_of_several_scenarios_remembers_as_long_as_the_slowest() -> None:
         record = item_features(name, {"a": 8.0}, counts=[counts(1.0, scenario) for scenario in of])
         covisits.apply(catalogue.find(name), record, catalogue)
     matrices = matrices_of(covisits.edges(np.array([0, NOW, old, old]), np.zeros(4)))
-    moves = matrices.moves[catalogue.find("a")].toarray().ravel()
+    moves = matrices.transitions[catalogue.find("a")].toarray().ravel()
     assert moves.tolist() == pytest.approx([0.0, 0.0, 1.0, 2.0])
 
 
@@ -65,15 +65,15 @@ def test_sum_over_a_history_is_the_sum_by_hand() -> None:
     matrices, _ = _matrices([1.0] * 30, [NOW] * 30, **before)
     rows = np.array([[0, 3, 7], [5, 5, 999]])
     weights = np.array([0.25, 0.5, 1.0], np.float32)
-    found = matrices.from_history(matrices.together, rows, weights).toarray()
-    dense = matrices.together.toarray()
+    found = matrices.from_history(matrices.covisitations, rows, weights).toarray()
+    dense = matrices.covisitations.toarray()
     assert found[0] == pytest.approx(0.5 * dense[3] + dense[7])
     assert found[1] == pytest.approx(0.75 * dense[5])
 
 
 def test_only_the_strongest_neighbours_are_kept() -> None:
     matrices, catalogue = _matrices([1.0] * 5, [NOW] * 5, a={"b": 1.0, "c": 5.0, "d": 3.0}, b={}, c={}, d={}, e={})
-    kept = strongest(matrices.together, 2)
+    kept = strongest(matrices.covisitations, 2)
     row = kept[catalogue.find("a")].toarray().ravel()
     assert set(np.flatnonzero(row)) == {catalogue.find("c"), catalogue.find("d")}
     assert kept[catalogue.find("b")].nnz == 1
@@ -81,7 +81,7 @@ def test_only_the_strongest_neighbours_are_kept() -> None:
 
 def test_item_does_not_go_with_itself() -> None:
     matrices, _ = _matrices([1.0], [NOW], a={"a": 3.0})
-    assert matrices.together.nnz == 0
+    assert matrices.covisitations.nnz == 0
 
 
 def test_bad_columns_are_refused() -> None:

@@ -44,28 +44,28 @@ def _features(engine: Recommender, name: str, user: str = "u", at: int = NOW) ->
 
 
 def test_every_feature_is_finite_and_float16() -> None:
-    found = _features(_engine(), "b")
-    assert set(found) == set(FEATURES)
-    assert all(np.isfinite(value) for value in found.values())
+    features = _features(_engine(), "b")
+    assert set(features) == set(FEATURES)
+    assert all(np.isfinite(value) for value in features.values())
 
 
 def test_popularity_features() -> None:
-    found = _features(_engine(), "b")
-    assert found["popularity"] == pytest.approx(log1p(6), rel=1e-3)
-    assert found["trend"] == pytest.approx(log1p(2), rel=1e-3)
-    assert found["velocity"] == pytest.approx(log((2 + PRIOR_COUNT) / (6 + PRIOR_COUNT)), rel=1e-3)
-    assert found["shown"] == pytest.approx(log1p(40), rel=1e-3)
-    assert found["click_share"] == pytest.approx(log((4 + 1) / (36 + 19)), rel=1e-3)
-    assert found["total"] == pytest.approx(log1p(6), rel=1e-3)
-    assert found["is_new"] == 0.0
-    assert found["item_age"] == pytest.approx(log1p(2), rel=1e-3)
+    features = _features(_engine(), "b")
+    assert features["popularity"] == pytest.approx(log1p(6), rel=1e-3)
+    assert features["trend"] == pytest.approx(log1p(2), rel=1e-3)
+    assert features["velocity"] == pytest.approx(log((2 + PRIOR_COUNT) / (6 + PRIOR_COUNT)), rel=1e-3)
+    assert features["shown"] == pytest.approx(log1p(40), rel=1e-3)
+    assert features["click_share"] == pytest.approx(log((4 + 1) / (36 + 19)), rel=1e-3)
+    assert features["total"] == pytest.approx(log1p(6), rel=1e-3)
+    assert features["is_new"] == 0.0
+    assert features["item_age"] == pytest.approx(log1p(2), rel=1e-3)
 
 
 def test_item_nobody_acted_on_is_new_and_its_age_is_from_publication() -> None:
-    found = _features(_engine(), "c")
-    assert found["is_new"] == 1.0
-    assert found["item_age"] == pytest.approx(log1p(7), rel=1e-3)
-    assert found["popularity"] == found["total"] == 0.0
+    features = _features(_engine(), "c")
+    assert features["is_new"] == 1.0
+    assert features["item_age"] == pytest.approx(log1p(7), rel=1e-3)
+    assert features["popularity"] == features["total"] == 0.0
 
 
 def test_everything_decays_at_the_time_of_the_request() -> None:
@@ -76,37 +76,37 @@ def test_everything_decays_at_the_time_of_the_request() -> None:
 
 
 def test_transition_is_a_smoothed_share_of_what_followed() -> None:
-    found = _features(_engine(), "b")
+    features = _features(_engine(), "b")
     usual = (6 + PRIOR_COUNT) / (7 + 4 * PRIOR_COUNT)
     share = (4 + PRIOR_TRANSITIONS * usual) / (4 + PRIOR_TRANSITIONS)
-    assert found["transition_last_1"] == pytest.approx(log(share / (1 - share)), rel=2e-3)
-    assert found["transition_rank"] == 0.0
+    assert features["transition_last_1"] == pytest.approx(log(share / (1 - share)), rel=2e-3)
+    assert features["transition_rank"] == 0.0
     other = _features(_engine(), "c")
-    assert other["transition_last_1"] < found["transition_last_1"]
+    assert other["transition_last_1"] < features["transition_last_1"]
     assert other["transition_rank"] == pytest.approx(log1p(1), rel=1e-3)
 
 
 def test_content_match_is_the_cosine_of_categories() -> None:
-    found = _features(_engine(), "b")
-    assert found["content_match"] == pytest.approx(2**-0.5, rel=1e-3)
-    assert found["last_content_match"] == pytest.approx(2**-0.5, rel=1e-3)
+    features = _features(_engine(), "b")
+    assert features["content_match"] == pytest.approx(2**-0.5, rel=1e-3)
+    assert features["last_content_match"] == pytest.approx(2**-0.5, rel=1e-3)
     assert _features(_engine(), "c")["content_match"] == 0.0
 
 
 def test_content_match_looks_at_the_whole_history() -> None:
     engine = _engine()
     engine.apply_user_features(user_features("u", history=history(["c", "a"]), applied_offset=9))
-    (found,) = recommend(engine, request("u", scenario="shop", candidates=("a", "c")))
-    assert features_of(found, "a")["content_match"] == pytest.approx(2**-0.5, rel=1e-3)
-    assert features_of(found, "a")["last_content_match"] == 1.0
-    assert features_of(found, "c")["last_content_match"] == 0.0
+    (features,) = recommend(engine, request("u", scenario="shop", candidates=("a", "c")))
+    assert features_of(features, "a")["content_match"] == pytest.approx(2**-0.5, rel=1e-3)
+    assert features_of(features, "a")["last_content_match"] == 1.0
+    assert features_of(features, "c")["last_content_match"] == 0.0
 
 
 def test_history_features() -> None:
-    found = _features(_engine(), "b")
-    assert found["history_length"] == pytest.approx(log1p(1), rel=1e-3)
-    assert found["history_value"] == found["last_value"] == 0.5
-    assert found["history_gap"] == pytest.approx(log1p(1), rel=1e-3)
+    features = _features(_engine(), "b")
+    assert features["history_length"] == pytest.approx(log1p(1), rel=1e-3)
+    assert features["history_value"] == features["last_value"] == 0.5
+    assert features["history_gap"] == pytest.approx(log1p(1), rel=1e-3)
     nobody = _features(_engine(), "b", user="nobody")
     assert [nobody[name] for name in ("history_length", "history_value", "last_value", "history_gap")] == [0.0] * 4
 
@@ -133,17 +133,17 @@ def test_item_value_is_the_mean_of_its_values() -> None:
     engine = recommender()
     for name, total in (("a", 90.0), ("b", 10.0)):
         engine.apply_item_features(item_features(name, counts=[counts(9.0, valued=100, value_sum=total)]))
-    found = {name: _features(engine, name) for name in ("a", "b")}
-    assert found["a"]["item_value"] == pytest.approx((90 + 5 * 0.5) / 105, rel=1e-3)
-    assert found["b"]["item_value"] == pytest.approx((10 + 5 * 0.5) / 105, rel=1e-3)
+    features = {name: _features(engine, name) for name in ("a", "b")}
+    assert features["a"]["item_value"] == pytest.approx((90 + 5 * 0.5) / 105, rel=1e-3)
+    assert features["b"]["item_value"] == pytest.approx((10 + 5 * 0.5) / 105, rel=1e-3)
 
 
 def test_level_of_a_user_is_how_much_they_value_above_others() -> None:
-    found = _features(_raters({"liked": 1.0, "hated": 0.75}), "as liked")
-    assert found["user_level"] == pytest.approx((0.5 + 0.25) / (2 + PRIOR_RATINGS), rel=1e-3)
+    features = _features(_raters({"liked": 1.0, "hated": 0.75}), "as liked")
+    assert features["user_level"] == pytest.approx((0.5 + 0.25) / (2 + PRIOR_RATINGS), rel=1e-3)
     centred = np.array([0.5, 0.25]) - 0.15
     spread = np.sqrt(((centred**2).sum() + PRIOR_RATINGS * USUAL_DEVIATION**2) / (2 + PRIOR_RATINGS))
-    assert found["user_spread"] == pytest.approx(spread, rel=2e-3)
+    assert features["user_spread"] == pytest.approx(spread, rel=2e-3)
 
 
 def test_opinions_on_like_categories_are_told_apart() -> None:
@@ -186,10 +186,10 @@ def test_user_who_likes_what_everybody_knows_is_told_from_one_who_does_not() -> 
         columns["values"] = values
         engine.apply_user_features(user_features(user, history=columns))
     feature = "like_what_others_know"
-    found = {user: _features(engine, "another hit", user)[feature] for user in ("with", "against")}
+    features = {user: _features(engine, "another hit", user)[feature] for user in ("with", "against")}
     half = (log1p(10_000) - log1p(10)) / 2
-    assert found["with"] == pytest.approx(half * half / (2 * half**2 + PRIOR_SLOPE_BY_TOTAL), rel=2e-3)
-    assert found["against"] == pytest.approx(-found["with"], rel=1e-3)
+    assert features["with"] == pytest.approx(half * half / (2 * half**2 + PRIOR_SLOPE_BY_TOTAL), rel=2e-3)
+    assert features["against"] == pytest.approx(-features["with"], rel=1e-3)
 
 
 def test_what_nobody_else_thinks_is_no_crowd_to_follow() -> None:
@@ -208,6 +208,6 @@ def test_what_nobody_else_thinks_is_no_crowd_to_follow() -> None:
 def test_actions_without_a_value_are_no_opinions() -> None:
     engine = _raters({})
     engine.apply_user_features(user_features("v", ["liked", "hated"]))
-    found = _features(engine, "as liked", "v")
-    assert found["user_level"] == found["opinion_of_categories"] == found["opinion_of_neighbours"] == 0.0
-    assert found["user_spread"] == pytest.approx(USUAL_DEVIATION, rel=1e-3)
+    features = _features(engine, "as liked", "v")
+    assert features["user_level"] == features["opinion_of_categories"] == features["opinion_of_neighbours"] == 0.0
+    assert features["user_spread"] == pytest.approx(USUAL_DEVIATION, rel=1e-3)

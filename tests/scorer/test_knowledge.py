@@ -52,13 +52,13 @@ def test_refresh_rebuilds_what_is_stale_when_it_is_due() -> None:
     knowledge.items.apply_features(item_features("a", {"b": 1.0}))
     knowledge.refresh()
     assert knowledge.orders[VIDEO].popular.tolist() == [knowledge.catalogue.find("a")]
-    assert knowledge.matrices.together.nnz == 2
+    assert knowledge.matrices.covisitations.nnz == 2
     knowledge.items.apply_features(item_features("c", {"b": 1.0}))
     knowledge.refresh()
-    assert knowledge.matrices.together.nnz == 2
+    assert knowledge.matrices.covisitations.nnz == 2
     clock.now += 1
     knowledge.refresh()
-    assert knowledge.matrices.together.nnz == 4
+    assert knowledge.matrices.covisitations.nnz == 4
     assert knowledge.rebuilds.due_orders() is None
     assert knowledge.rebuilds.due_matrices() is None
 

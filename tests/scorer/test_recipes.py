@@ -86,6 +86,8 @@ print(json.dumps({
 }))
 """
 
+_FEATURE_LINE = '    Named("id_length", "Characters of the item id."),'
+
 _USE_FEATURE = """
 import json
 from tests.scorer.factories import features_of, item, recommend, recommender, request
@@ -136,18 +138,18 @@ def copy(tmp_path: Path) -> Copy:
 
 def test_feature_is_one_file_and_one_line(copy: Copy) -> None:
     (copy.root / CORE / "features/id_length.py").write_text(_FEATURE)
-    copy.insert(CONTRACT / "model.py", r"FEATURES = \(", '    "id_length",  # characters of the item id')
+    copy.insert(CONTRACT / "features.py", r"DECLARED_FEATURES = \(", _FEATURE_LINE)
     assert copy.result(_USE_FEATURE) == {"a": 1.0, "bcd": 3.0}
 
 
 def test_feature_in_the_contract_alone_is_refused(copy: Copy) -> None:
-    copy.insert(CONTRACT / "model.py", r"FEATURES = \(", '    "id_length",')
+    copy.insert(CONTRACT / "features.py", r"DECLARED_FEATURES = \(", _FEATURE_LINE)
     assert "no file of eddy_scorer.core.features declares ['id_length']" in copy.run(_USE_FEATURE).stderr
 
 
 def test_feature_in_a_file_alone_is_refused(copy: Copy) -> None:
     (copy.root / CORE / "features/id_length.py").write_text(_FEATURE)
-    assert "FEATURES in eddy.contract.model does not list ['id_length']" in copy.run(_USE_FEATURE).stderr
+    assert "DECLARED_FEATURES in eddy.contract.features does not list ['id_length']" in copy.run(_USE_FEATURE).stderr
 
 
 def test_source_is_one_file_and_one_line(copy: Copy) -> None:

@@ -52,57 +52,57 @@ def _places(record: Record, source: str) -> list[str]:
 
 
 def test_nothing_known_gives_an_empty_list() -> None:
-    (found,) = recommend(recommender(), request())
-    assert found["items"] == []
-    assert found["considered"] == []
-    assert found["applied_offset"] == -1
-    Codec.of("recommendations").encode(found)
+    (record,) = recommend(recommender(), request())
+    assert record["items"] == []
+    assert record["considered"] == []
+    assert record["applied_offset"] == -1
+    Codec.of("recommendations").encode(record)
 
 
 def test_record_says_all_that_is_needed_to_learn_from_it() -> None:
     engine = _shop()
     engine.apply_user_features(user_features("u", ["m1", "m2"]))
-    (found,) = recommend(engine, request("u", request_id="r-1", limit=7, requested_at=NOW + 5))
-    again = Codec.of("recommendations").decode(Codec.of("recommendations").encode(found))
-    assert shown(again) == shown(found)
-    assert again["features"] == found["features"]
-    assert (found["request_id"], found["user_id"], found["requested_at"], found["served_at"]) == (
+    (record,) = recommend(engine, request("u", request_id="r-1", limit=7, requested_at=NOW + 5))
+    again = Codec.of("recommendations").decode(Codec.of("recommendations").encode(record))
+    assert shown(again) == shown(record)
+    assert again["features"] == record["features"]
+    assert (record["request_id"], record["user_id"], record["requested_at"], record["served_at"]) == (
         "r-1",
         "u",
         NOW + 5,
         1,
     )
-    assert (found["model_version"], found["trigger"], found["applied_offset"]) == (0, "request", 2)
-    assert [place["position"] for place in found["items"]] == list(range(7))
-    assert found["history"] == history(["m1", "m2"])
-    assert found["contract"] == hash_of_contract()
-    assert len(found["features"]) == 2 * len(FEATURES) * len(found["considered"])
-    assert set(shown(found)) <= set(found["considered"])
-    assert len(found["considered"]) == len(set(found["considered"])) in (60, 61)
+    assert (record["model_version"], record["trigger"], record["applied_offset"]) == (0, "request", 2)
+    assert [place["position"] for place in record["items"]] == list(range(7))
+    assert record["history"] == history(["m1", "m2"])
+    assert record["contract"] == hash_of_contract()
+    assert len(record["features"]) == 2 * len(FEATURES) * len(record["considered"])
+    assert set(shown(record)) <= set(record["considered"])
+    assert len(record["considered"]) == len(set(record["considered"])) in (60, 61)
 
 
 def test_new_user_without_model_gets_what_is_popular_and_trending() -> None:
-    (found,) = recommend(_shop(), request("nobody", limit=4))
-    assert shown(found)[:3] == ["m200", "m199", "m198"]
-    assert {place["reason"] for place in found["items"][:3]} == {"trending"}
+    (record,) = recommend(_shop(), request("nobody", limit=4))
+    assert shown(record)[:3] == ["m200", "m199", "m198"]
+    assert {place["reason"] for place in record["items"][:3]} == {"trending"}
 
 
 def test_covisited_item_leads_and_names_its_cause() -> None:
     engine = _shop()
     engine.apply_item_features(item_features("m3", {"m7": 50.0}, acted=3.0, applied_offsets={"0": 2}))
     engine.apply_user_features(user_features("u", ["m8", "m7"]))
-    (found,) = recommend(engine, request("u"))
-    first = found["items"][0]
+    (record,) = recommend(engine, request("u"))
+    first = record["items"][0]
     assert (first["item_id"], first["source"], first["reason"]) == ("m3", "covisited", "covisited:m7")
-    assert features_of(found, "m3")["from_covisited"] == 1.0
+    assert features_of(record, "m3")["from_covisited"] == 1.0
 
 
 def test_newest_items_are_considered() -> None:
     engine = _shop(first_at=NOW - 30 * DAY)
     engine.apply_item(item("brand-new", published_at=NOW - 1000))
-    (found,) = recommend(engine, request("u"))
-    assert "brand-new" in found["considered"]
-    assert features_of(found, "brand-new")["is_new"] == 1.0
+    (record,) = recommend(engine, request("u"))
+    assert "brand-new" in record["considered"]
+    assert features_of(record, "brand-new")["is_new"] == 1.0
 
 
 def test_seen_items_are_left_out_where_the_scenario_says_so() -> None:
@@ -119,9 +119,9 @@ def test_excluded_and_unavailable_items_are_left_out() -> None:
     engine.apply_item(item("m200", available=False))
     engine.apply_item(item("m199", scenarios=["shop"]))
     # Not rebuilt: the orders still have them.
-    (found,) = engine.recommend([request("u", limit=100, exclude=("m198", "unheard-of"))], 1)
-    assert not {"m200", "m199", "m198"} & set(found["considered"])
-    assert found["considered"][0] == "m197"
+    (record,) = engine.recommend([request("u", limit=100, exclude=("m198", "unheard-of"))], 1)
+    assert not {"m200", "m199", "m198"} & set(record["considered"])
+    assert record["considered"][0] == "m197"
 
 
 def test_item_that_was_never_published_is_recommended() -> None:
@@ -136,7 +136,7 @@ def test_random_place_is_uniform_over_what_is_not_listed() -> None:
     engine.apply_user_features(user_features("u", ["m1", "m2"]))
     lists = recommend(engine, *[request("u", limit=5, exclude=("m3",))] * 3000)
     share = scenarios()["video"].exploration.probability
-    last = [found["items"][-1] for found in lists]
+    last = [record["items"][-1] for record in lists]
     drawn = [place for place in last if place["source"] == "random"]
     counts = Counter(place["item_id"] for place in drawn)
     assert len(drawn) == pytest.approx(3000 * share, rel=0.2)
@@ -152,9 +152,9 @@ def test_random_place_is_uniform_over_what_is_not_listed() -> None:
 def test_random_item_is_considered_with_its_features() -> None:
     engine = _shop()
     lists = recommend(engine, *[request("u")] * 50)
-    for found in lists:
-        drawn = found["items"][-1]["item_id"]
-        assert features_of(found, drawn)["popularity"] == pytest.approx(np.log1p(int(drawn[1:])), rel=1e-3)
+    for record in lists:
+        drawn = record["items"][-1]["item_id"]
+        assert features_of(record, drawn)["popularity"] == pytest.approx(np.log1p(int(drawn[1:])), rel=1e-3)
 
 
 def test_equal_seeds_draw_equal_lists() -> None:
@@ -163,21 +163,21 @@ def test_equal_seeds_draw_equal_lists() -> None:
 
 
 def test_long_lists_are_filled_up_to_the_limit() -> None:
-    (found,) = recommend(_shop(), request("u", limit=150))
-    assert len(set(shown(found))) == 150
+    (record,) = recommend(_shop(), request("u", limit=150))
+    assert len(set(shown(record))) == 150
 
 
 def test_given_candidates_are_ranked_and_nothing_else() -> None:
     engine = _shop()
     engine.apply_user_features(user_features("u", ["m5"]))
     wanted = ("m1", "unknown", "m5", "m9", "m7")
-    (found,) = recommend(engine, request("u", limit=9, candidates=wanted, exclude=("m7",)))
-    assert shown(found) == ["m9", "m1", "unknown"]
-    assert found["considered"] == ["m1", "unknown", "m9"]
-    assert {place["source"] for place in found["items"]} == {"given"}
-    assert {place["propensity"] for place in found["items"]} == {1.0}
-    assert features_of(found, "unknown")["total"] == 0.0
-    assert features_of(found, "m9")["total"] == pytest.approx(np.log1p(9), rel=1e-3)
+    (record,) = recommend(engine, request("u", limit=9, candidates=wanted, exclude=("m7",)))
+    assert shown(record) == ["m9", "m1", "unknown"]
+    assert record["considered"] == ["m1", "unknown", "m9"]
+    assert {place["source"] for place in record["items"]} == {"given"}
+    assert {place["propensity"] for place in record["items"]} == {1.0}
+    assert features_of(record, "unknown")["total"] == 0.0
+    assert features_of(record, "m9")["total"] == pytest.approx(np.log1p(9), rel=1e-3)
     assert engine.knowledge.catalogue.find("unknown") == 0
 
 
@@ -229,16 +229,16 @@ def test_model_ranks_and_predicts() -> None:
     engine.apply_rows([f"m{number}" for number in range(120, 0, -1)], vectors, np.zeros(120, np.float32))
     engine.apply_user_features(user_features("u", ["m50"]))
     engine.model = OnnxModel(3, encode_graph(1), rank_graph(constant=0.25))
-    (found,) = recommend(engine, request("u", limit=4))
-    assert found["model_version"] == 3
-    assert shown(found)[:3] == ["m1", "m2", "m3"]
-    assert found["items"][0]["source"] == "encoder"
-    assert set(found["items"][0]["predictions"]) == {0.25}
-    assert found["prediction_names"] == list(ACTIONS)
-    logged = features_of(found, "m1")
+    (record,) = recommend(engine, request("u", limit=4))
+    assert record["model_version"] == 3
+    assert shown(record)[:3] == ["m1", "m2", "m3"]
+    assert record["items"][0]["source"] == "encoder"
+    assert set(record["items"][0]["predictions"]) == {0.25}
+    assert record["prediction_names"] == list(ACTIONS)
+    logged = features_of(record, "m1")
     assert logged["has_model"] == logged["from_encoder"] == 1.0
     assert logged["encoder_rank"] == 0.0
-    assert found["items"][0]["score"] == logged["encoder_score"]
+    assert record["items"][0]["score"] == logged["encoder_score"]
 
 
 def test_changed_row_is_seen_by_the_next_list() -> None:
@@ -263,10 +263,10 @@ def test_encoder_recommends_nothing_seen_unavailable_or_without_a_row() -> None:
     engine.apply_item(item("m2", available=False))
     engine.apply_item(item("m3", scenarios=["shop"]))
     engine.knowledge.items.drop_rows(["m4"])
-    (found,) = recommend(engine, request("u"))
-    matrix = np.frombuffer(found["features"], "<f2").reshape(-1, len(FEATURES))
+    (record,) = recommend(engine, request("u"))
+    matrix = np.frombuffer(record["features"], "<f2").reshape(-1, len(FEATURES))
     from_encoder = {
-        name for name, row in zip(found["considered"], matrix, strict=True) if row[FEATURES.index("from_encoder")]
+        name for name, row in zip(record["considered"], matrix, strict=True) if row[FEATURES.index("from_encoder")]
     }
     assert from_encoder == {"m5", "m6", "m7", "m8", "m9", "m10"}
 
@@ -291,19 +291,19 @@ def test_a_large_scenario_does_not_crowd_a_small_one_out_of_the_encoders_top() -
             [request("u")],
         )
     )
-    for found in (video[0], music[1], alone[0]):
-        matrix = np.frombuffer(found["features"], "<f2").reshape(-1, len(FEATURES))
+    for record in (video[0], music[1], alone[0]):
+        matrix = np.frombuffer(record["features"], "<f2").reshape(-1, len(FEATURES))
         from_encoder = matrix[:, FEATURES.index("from_encoder")] > 0
-        assert {name for name, own in zip(found["considered"], from_encoder, strict=True) if own} == set(names[1:])
+        assert {name for name, own in zip(record["considered"], from_encoder, strict=True) if own} == set(names[1:])
     assert all(name.startswith("song") for name in [*shown(video[1]), *shown(music[0])])
 
 
 def test_item_without_a_row_is_ranked_by_counts_under_a_model() -> None:
     engine = _shop(120)
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())
-    (found,) = recommend(engine, request("u", candidates=("m1", "unknown")))
-    assert features_of(found, "unknown")["encoder_score"] == 0.0
-    assert all(np.isfinite(place["score"]) for place in found["items"])
+    (record,) = recommend(engine, request("u", candidates=("m1", "unknown")))
+    assert features_of(record, "unknown")["encoder_score"] == 0.0
+    assert all(np.isfinite(place["score"]) for place in record["items"])
 
 
 def test_extreme_times_and_counts_stay_finite() -> None:
@@ -315,10 +315,10 @@ def test_extreme_times_and_counts_stay_finite() -> None:
     )
     engine.apply_user_features(user_features("u", ["m2"]))
     for at in (0, -(10**15), NOW * 1000):
-        (found,) = recommend(engine, request("u", requested_at=at))
-        matrix = np.frombuffer(found["features"], "<f2")
+        (record,) = recommend(engine, request("u", requested_at=at))
+        matrix = np.frombuffer(record["features"], "<f2")
         assert np.isfinite(matrix).all()
-        assert len(found["items"]) == 5
+        assert len(record["items"]) == 5
 
 
 def test_what_the_encoder_brings_names_the_item_that_it_is_like() -> None:
@@ -332,8 +332,8 @@ def test_what_the_encoder_brings_names_the_item_that_it_is_like() -> None:
     engine.apply_rows(names, vectors, np.zeros(8, np.float32))
     engine.model = OnnxModel(1, encode_graph(), rank_graph({"encoder_score": 1.0}))
     engine.apply_user_features(user_features("u", ["m5", "m0"]))
-    (found,) = recommend(engine, request(limit=6))
-    reasons = {place["item_id"]: place["reason"] for place in found["items"] if place["source"] == "encoder"}
+    (record,) = recommend(engine, request(limit=6))
+    reasons = {place["item_id"]: place["reason"] for place in record["items"] if place["source"] == "encoder"}
     assert {name: reasons.get(name, "taste:m0") for name in ("m1", "m2", "m3")} == dict.fromkeys(
         ("m1", "m2", "m3"), "taste:m0"
     )
@@ -346,9 +346,9 @@ def test_who_has_seen_all_that_is_popular_still_gets_a_whole_list() -> None:
     engine = _shop(ORDER_LENGTH + 100)
     popular = [f"m{number}" for number in range(101, ORDER_LENGTH + 101)]
     engine.apply_user_features(user_features("u", seen=hashes(*popular)))
-    (found,) = recommend(engine, request("u", limit=20))
-    assert len(found["items"]) == 20
-    assert set(shown(found)).isdisjoint(popular)
+    (record,) = recommend(engine, request("u", limit=20))
+    assert len(record["items"]) == 20
+    assert set(shown(record)).isdisjoint(popular)
 
 
 @pytest.mark.parametrize("off", [(), ("trend",), ("covisit_score", "encoder_score")])
@@ -365,8 +365,8 @@ def test_features_that_are_switched_off_are_neither_logged_nor_ranked_with(off: 
     (ranked,) = recommend(engine, request("u", limit=3))
     assert shown(counted) == ["m29", "m28", "m27"]
     assert shown(ranked)[0] != "m29"
-    for found in (counted, ranked):
-        assert found["feature_names"] == list(columns.features)
-        matrix = np.frombuffer(found["features"], "<f2").reshape(len(found["considered"]), len(columns.features))
+    for record in (counted, ranked):
+        assert record["feature_names"] == list(columns.features)
+        matrix = np.frombuffer(record["features"], "<f2").reshape(len(record["considered"]), len(columns.features))
         assert np.isfinite(matrix).all()
     assert (counted["prediction_names"], ranked["prediction_names"]) == ([], ["like"])

@@ -38,7 +38,7 @@ def test_values_are_opinions_where_the_scenario_says_so() -> None:
     columns["actions"], columns["scenarios"] = ["rate", "play", "rate"], ["video", "video", "elsewhere"]
     users.apply(user_features("u", history=columns), 0)
     found = users.gather([users.get("u")], np.array([NOW]))
-    assert found.opinions[0, -4:].tolist() == [False, True, False, False]
+    assert found.rated[0, -4:].tolist() == [False, True, False, False]
 
 
 def test_gaps_run_to_the_next_interaction_and_to_the_request() -> None:
@@ -144,7 +144,7 @@ def _opinions(valued: list[bool], given: tuple[float | None, ...]) -> list[bool]
     users.apply(codec.decode(codec.encode(user_features("u", history=columns))), 0)
     found = users.gather([users.get("u")], np.array([NOW]))
     assert users.snapshot(users.get("u"))["valued"] == valued
-    return [bool(each) for each in found.opinions[0, -3:]]
+    return [bool(each) for each in found.rated[0, -3:]]
 
 
 def test_an_action_that_came_without_a_value_is_no_opinion_and_one_on_the_default_is() -> None:

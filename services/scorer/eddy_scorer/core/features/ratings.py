@@ -49,9 +49,9 @@ def explicit_ratings(context: FeatureContext) -> Ratings:
 
 
 def ratings_of(histories: Histories, counts: ItemCounts) -> Ratings:
-    given = histories.opinions.astype(np.float32)
+    given = histories.rated.astype(np.float32)
     number = given.sum(axis=1)
-    means = counts.mean_values(histories.rows, without=histories.values, there=given)
+    means = counts.mean_values(histories.rows, without=histories.values, given=given)
     totals = counts.log_totals(histories.rows)
     differences = (histories.values - means) * given
     bias = differences.sum(axis=1) / (number + PRIOR_RATINGS)

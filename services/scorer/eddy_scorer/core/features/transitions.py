@@ -26,9 +26,9 @@ def _probabilities(context: FeatureContext) -> tuple[F32, F32]:
     matrices, rows, usual = context.matrices, context.rows, _usual(context)
     last = context.histories.rows[:, -LAST_ITEMS:]
     counted = np.where(last < matrices.size, last, 0)
-    shares = 1.0 / (matrices.moves_from[counted] + PRIOR_TRANSITIONS)
+    shares = 1.0 / (matrices.transitions_from[counted] + PRIOR_TRANSITIONS)
     weights = np.concatenate([shares * _LAST_ALONE, shares * _WEIGHTS])
-    following = matrices.from_history(matrices.moves, np.concatenate([counted, counted]), weights)
+    following = matrices.from_history(matrices.transitions, np.concatenate([counted, counted]), weights)
     seen = context.lookup(following, np.concatenate([rows, rows]))
     prior = PRIOR_TRANSITIONS * weights.sum(axis=1)[:, None]
     smoothed = seen + np.concatenate([usual, usual]) * prior

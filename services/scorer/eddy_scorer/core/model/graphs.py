@@ -1,4 +1,4 @@
-"""The one place that touches onnxruntime (it has no type stubs): both graphs of a release as a Model."""
+"""The one file that touches onnxruntime (it has no type stubs): both graphs of a release as a Model."""
 
 from typing import Any
 
@@ -72,8 +72,8 @@ class OnnxModel:
 
     def of_release(self, actions: I64) -> I64:
         """1 + indices into the actions of the scorer as those into the actions of the release; 0 is none."""
-        found: I64 = self._actions[actions]
-        return found
+        heads: I64 = self._actions[actions]
+        return heads
 
     def encode(
         self, table: F32, bias: F32, histories: Histories, scenarios: I64, excluded: I64
@@ -109,9 +109,9 @@ def _session(graph: bytes) -> Any:
 
 
 def _check_names(session: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
-    found = {entry.name for entry in session.get_inputs()}, {entry.name for entry in session.get_outputs()}
-    if found != (set(inputs), set(outputs)):
-        raise PoisonError("bad_release", f"the graph has {sorted(found[0])} -> {sorted(found[1])}")
+    names = {entry.name for entry in session.get_inputs()}, {entry.name for entry in session.get_outputs()}
+    if names != (set(inputs), set(outputs)):
+        raise PoisonError("bad_release", f"the graph has {sorted(names[0])} -> {sorted(names[1])}")
 
 
 def _run(session: Any, inputs: dict[str, Any], outputs: tuple[str, ...]) -> list[Any]:
@@ -122,8 +122,8 @@ def _run(session: Any, inputs: dict[str, Any], outputs: tuple[str, ...]) -> list
     for name in outputs:
         binding.bind_output(name)
     session.run_with_iobinding(binding)
-    found: list[Any] = binding.copy_outputs_to_cpu()
-    return found
+    answers: list[Any] = binding.copy_outputs_to_cpu()
+    return answers
 
 
 def _warm(model: OnnxModel, given: Columns) -> None:

@@ -24,9 +24,9 @@ def registry_of(declared: Iterable[Feature], contract: Sequence[str]) -> Mapping
             raise ValueError(f"ranking feature {each.name!r} is declared twice in eddy_scorer.core.features")
     missing, unlisted = set(contract) - set(by_name), set(by_name) - set(contract)
     if missing:
-        raise ValueError(f"no file of eddy_scorer.core.features declares {sorted(missing)} of FEATURES")
+        raise ValueError(f"no file of eddy_scorer.core.features declares {sorted(missing)} of DECLARED_FEATURES")
     if unlisted:
-        raise ValueError(f"FEATURES in eddy.contract.model does not list {sorted(unlisted)}")
+        raise ValueError(f"DECLARED_FEATURES in eddy.contract.features does not list {sorted(unlisted)}")
     return by_name
 
 

@@ -27,7 +27,7 @@ class CovisitedSource(ExplainedSource):
         matrices = context.matrices
         usable = np.where(last < matrices.size, last, 0)
         each = np.broadcast_to(rows[:, None], usable.shape)
-        strength = np.asarray(matrices.together[usable.ravel(), each.ravel()]).reshape(usable.shape)
+        strength = np.asarray(matrices.covisitations[usable.ravel(), each.ravel()]).reshape(usable.shape)
         best = np.argmax(strength * RECENCY_WEIGHTS * (usable > 0), axis=1)
         return np.asarray(usable[np.arange(len(usable)), best])
 

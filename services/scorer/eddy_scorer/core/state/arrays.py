@@ -38,8 +38,8 @@ def grown_rows(array: A, size: int, fill: Any = 0) -> A:
 
 def first_of(rows: I64, wanted: Bool, limit: int) -> I64:
     """The first `limit` entries of each row of `rows` [B, M] (or [M], the same for all) that are `wanted` [B, M], padded with 0."""
-    places = np.cumsum(wanted, axis=1, dtype=np.int32)
-    lines, columns = np.nonzero(wanted & (places <= limit))
-    found = np.zeros((len(wanted), limit), np.int64)
-    found[lines, places[lines, columns] - 1] = rows[columns] if rows.ndim == 1 else rows[lines, columns]
-    return found
+    numbers = np.cumsum(wanted, axis=1, dtype=np.int32)
+    indices, columns = np.nonzero(wanted & (numbers <= limit))
+    first = np.zeros((len(wanted), limit), np.int64)
+    first[indices, numbers[indices, columns] - 1] = rows[columns] if rows.ndim == 1 else rows[indices, columns]
+    return first

@@ -82,7 +82,7 @@ class Catalogue:
         return row
 
     def withdraw(self, item_id: str) -> None:
-        """Take an item whose record was deleted off every list."""
+        """Take an item whose record was deleted out of every slate."""
         row = self.admit(item_id)
         self.published[row] = True
         self._allow_in(row, self._named.get(row, []), False)
@@ -101,11 +101,11 @@ class Catalogue:
 
     def matching(self, query: str) -> dict[int, int]:
         """Rows whose title or categories share words with `query`, and how many words each shares."""
-        found: dict[int, int] = {}
+        matches: dict[int, int] = {}
         for word in words_of(query):
             for row in self._rows_of_word.get(word, ()):
-                found[row] = found.get(row, 0) + 1
-        return found
+                matches[row] = matches.get(row, 0) + 1
+        return matches
 
     def _add(self, item_id: str) -> int:
         if not item_id:

@@ -20,7 +20,7 @@ _SHOWN, _ACTED, _ACTED_FAST = 0, 2, 3
 _EVER: tuple[Literal["total", "valued", "value_sum"], ...] = ("total", "valued", "value_sum")
 _TOTAL, _VALUED, _VALUE_SUM = range(3)
 
-# Pseudo-counts of opinions: few of them are drawn towards what is usual, and what is usual towards the middle.
+# Pseudo-counts of explicit ratings: few of them are drawn towards what is usual, and what is usual towards the middle.
 PRIOR_VALUED = 5.0
 MIDDLE = 0.5
 
@@ -40,7 +40,7 @@ class CandidateCounts:
 class ItemCounts:
     """Counts [scenarios, capacity, 4] stated at `as_of` [capacity] (milliseconds of event time).
 
-    What never decays is summed over all scenarios: actions, opinions, and what these come to (columns of `ever` [capacity, 3]).
+    What never decays is summed over all scenarios: actions, explicit ratings, and the sum of these (columns of `ever` [capacity, 3]).
     """
 
     def __init__(self, scenarios: Scenarios) -> None:
@@ -111,16 +111,18 @@ class ItemCounts:
 
     @property
     def usual_value(self) -> float:
-        """Mean of all opinions."""
+        """Mean of all explicit ratings."""
         seen = self._ever_sum[_VALUED] + PRIOR_VALUED
         return float((self._ever_sum[_VALUE_SUM] + PRIOR_VALUED * MIDDLE) / seen)
 
-    def mean_values(self, rows: I64, without: F32 | float = 0.0, there: F32 | float = 0.0) -> F32:
-        """Mean opinion of each of `rows` of any shape, few drawn towards what is usual; where `there` is 1, without the opinion `without`,
-        which the counts may not have yet."""
+    def mean_values(self, rows: I64, without: F32 | float = 0.0, given: F32 | float = 0.0) -> F32:
+        """Mean explicit rating of each of `rows` of any shape, few of them drawn towards the usual one.
+
+        Where `given` is 1, the rating `without`, which the counts may not have yet, is left out.
+        """
         ever = self.ever[rows]
-        total = np.maximum(ever[..., _VALUE_SUM] - without * there, 0) + np.float32(PRIOR_VALUED * self.usual_value)
-        return np.asarray(total / (np.maximum(ever[..., _VALUED] - there, 0) + np.float32(PRIOR_VALUED)), np.float32)
+        total = np.maximum(ever[..., _VALUE_SUM] - without * given, 0) + np.float32(PRIOR_VALUED * self.usual_value)
+        return np.asarray(total / (np.maximum(ever[..., _VALUED] - given, 0) + np.float32(PRIOR_VALUED)), np.float32)
 
     def log_totals(self, rows: I64) -> F32:
         """log1p of the actions ever on each of `rows` of any shape."""
@@ -182,7 +184,7 @@ class ItemCounts:
     def popularity(self, size: int) -> F64:
         """Slow counts of the first `size` rows over all scenarios, decayed to the newest event."""
         decayed, values = np.zeros(size), self._values
-        for scenario in range(len(values)):  # of more scenarios than these there is nothing yet
+        for scenario in range(len(values)):  # later scenarios have no counts yet
             age = (self.newest - self.as_of[:size]) / self.slow_ms[scenario]
             decayed += values[scenario, :size, _ACTED] * np.exp2(-age)
         return decayed
@@ -215,7 +217,7 @@ def _earliest(first_at: I64, published_at: I64) -> I64:
 
 
 def _best(scores: F64) -> I64:
-    """Places of the ORDER_LENGTH largest finite scores, largest first, ties by place."""
+    """Indices of the ORDER_LENGTH largest finite scores, largest first, ties by index."""
     if len(scores) > ORDER_LENGTH:
         top: Sequence[int] | I64 = np.sort(np.argpartition(-scores, ORDER_LENGTH)[:ORDER_LENGTH])
     else:

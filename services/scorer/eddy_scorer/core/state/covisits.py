@@ -1,4 +1,4 @@
-"""Co-visitation: which items go together, from the last items that users had before each.
+"""Co-visitation: which items go covisitations, from the last items that users had before each.
 
 `item_features` of item b says, for each item a that users had before b, a decayed weight. Symmetric co-visitation of a and b is
 root of weight(a before b) + weight(b before a), divided by (popularity(a) + SMOOTHING) ** ALPHA and (popularity(b) + SMOOTHING) ** ALPHA:
@@ -23,24 +23,25 @@ from eddy_scorer.core.state.catalogue import Catalogue
 ALPHA = 0.2
 SMOOTHING = 3.0
 # An item that everybody has goes with everything, a little: only its strongest neighbours are worth their time. On ML-1M the
-# NDCG@10 of this score was .1278 with 128 of them, .1286 with 256 or all; the time of a list follows their number.
+# NDCG@10 of this score was .1278 with 128 of them, .1286 with 256 or all; the time of a slate follows their number.
 MOST_NEIGHBOURS = 128
 
 Csr: TypeAlias = "sparse.csr_array[np.float32, tuple[int, int]]"
 
-_EDGE = np.dtype([("source", "<i4"), ("weight", "<f4"), ("move", "<f4")])
+_EDGE = np.dtype([("source", "<i4"), ("weight", "<f4"), ("transition", "<f4")])
 
 
 @dataclass(frozen=True, slots=True)
 class Matrices:
     """Co-visitation at event time `at` (milliseconds) over the first `size` rows, as CSR matrices [size, size].
 
-    `together[a, b]`: how much b is called for by a. `moves[a, b]`: transitions from a to b, `moves_from[a]` their sum over b.
+    `covisitations[a, b]`: how strongly b goes with a. `transitions[a, b]`: decayed transitions from a to b, `transitions_from[a]` their sum
+    over b.
     """
 
-    together: Csr
-    moves: Csr
-    moves_from: F32
+    covisitations: Csr
+    transitions: Csr
+    transitions_from: F32
     at: float
     size: int
 
@@ -82,14 +83,14 @@ class CoVisits:
         self._longest_ms = max(self._half_lives_ms.values())
 
     def apply(self, row: int, record: ItemFeatures, catalogue: Catalogue) -> None:
-        """Take in an `item_features` record. Raises PoisonError when its columns do not fit together or are no weights."""
+        """Take in an `item_features` record. Raises PoisonError when its columns do not fit covisitations or are no weights."""
         names = record["covisited"]
         edges = np.empty(len(names), _EDGE)
         if not len(names) == len(record["covisit_weights"]) == len(record["transition_weights"]):
             raise PoisonError("bad_features", "the columns of `covisited` differ in length")
         edges["weight"] = record["covisit_weights"]
-        edges["move"] = record["transition_weights"]
-        if not (np.isfinite(edges["weight"]).all() and np.isfinite(edges["move"]).all()):
+        edges["transition"] = record["transition_weights"]
+        if not (np.isfinite(edges["weight"]).all() and np.isfinite(edges["transition"]).all()):
             raise PoisonError("bad_features", "a weight of `covisited` is not finite")
         edges["source"] = catalogue.admit_all(names)
         self._half_life_ms = grown(self._half_life_ms, row + 1, self._longest_ms)
@@ -130,12 +131,14 @@ def matrices_of(edges: Edges) -> Matrices:
     # Items that came after `size` was taken are left to the next time.
     known = flat["source"] < size
     after = _turned(flat["weight"] * fade, flat["source"], lengths, known, size)
-    together = (after + after.T.tocsr()).tocsr()
+    covisitations = (after + after.T.tocsr()).tocsr()
     scale = ((edges.popularity + SMOOTHING) ** -ALPHA).astype(np.float32)
-    together.data = np.sqrt(together.data) * scale[together.indices] * np.repeat(scale, np.diff(together.indptr))
-    moves = _turned(flat["move"] * fade, flat["source"], lengths, known & (flat["move"] > 0), size)
-    moves_from = np.asarray(moves.sum(axis=1), np.float32).ravel()
-    return Matrices(strongest(together), strongest(moves), moves_from, at, size)
+    covisitations.data = (
+        np.sqrt(covisitations.data) * scale[covisitations.indices] * np.repeat(scale, np.diff(covisitations.indptr))
+    )
+    transitions = _turned(flat["transition"] * fade, flat["source"], lengths, known & (flat["transition"] > 0), size)
+    transitions_from = np.asarray(transitions.sum(axis=1), np.float32).ravel()
+    return Matrices(strongest(covisitations), strongest(transitions), transitions_from, at, size)
 
 
 def strongest(matrix: Csr, most: int = MOST_NEIGHBOURS) -> Csr:

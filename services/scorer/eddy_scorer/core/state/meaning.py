@@ -71,10 +71,10 @@ class Meaning:
         self._known[rows] = True
 
     def _vector(self, query: str, texts: TextModel) -> F32:
-        found = self._queries.pop(query, None)
-        if found is None:
-            found = texts.embed([query])[0]
+        vector = self._queries.pop(query, None)
+        if vector is None:
+            vector = texts.embed([query])[0]
             if len(self._queries) >= QUERIES_KEPT:
                 self._queries.popitem(last=False)
-        self._queries[query] = found
-        return found
+        self._queries[query] = vector
+        return vector

@@ -1,6 +1,6 @@
 """The encoder's best items of a large catalogue without looking at all of them: approximate nearest neighbours.
 
-A graph of small worlds over the item rows (HNSW: Malkov and Yashunin 2018), by usearch, which this is the one place to touch. It may be a
+A graph of small worlds over the item rows (HNSW: Malkov and Yashunin 2018), by usearch, which only this file touches. It may be a
 little behind: rows are put in again once they have moved by more than MOVED, and what it finds is scored anew by the table as it is.
 """
 
@@ -59,10 +59,10 @@ class NearestItems:
 
     def search(self, users: F32, scenario: int, count: int, table: ItemTable) -> tuple[I64, F32]:
         """Rows [B, count] of a scenario and their scores, best first; PADDING_ROW with PADDING_BIAS where there are no more."""
-        found = [
+        matches = [
             _search(index, users, count) for scenarios, index in self._indexes.items() if scenarios >> scenario & 1
         ]
-        rows = np.sort(np.concatenate([*found, np.full((len(users), count), PADDING_ROW, np.int64)], axis=1), axis=1)
+        rows = np.sort(np.concatenate([*matches, np.full((len(users), count), PADDING_ROW, np.int64)], axis=1), axis=1)
         rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = PADDING_ROW
         scores = (table.vectors[rows] @ users[:, :, None])[..., 0] + table.bound_bias[scenario, rows]
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
@@ -96,10 +96,10 @@ def _new_index() -> Any:
 
 def _search(index: Any, users: F32, count: int) -> I64:
     """Rows [B, count] that an index finds, PADDING_ROW where there are no more."""
-    found = index.search(users, count, threads=1)
-    # Of one user it answers a line as short as what it found.
-    keys = np.asarray(found.keys, np.uint64).reshape(len(users), -1)
-    counts = np.full(1, keys.shape[1]) if len(users) == 1 else found.counts
+    matches = index.search(users, count, threads=1)
+    # Of one user it answers a row as short as its matches.
+    keys = np.asarray(matches.keys, np.uint64).reshape(len(users), -1)
+    counts = np.full(1, keys.shape[1]) if len(users) == 1 else matches.counts
     there = np.arange(count) < counts[:, None]
     rows = np.full((len(users), count), PADDING_ROW, np.int64)
     rows[there] = keys[there[:, : keys.shape[1]]]
@@ -112,8 +112,8 @@ def _portions(rows: I64) -> list[I64]:
 
 def used_rows(history: I64, vectors: F32, least: int) -> tuple[F32, I64]:
     """The rows of `vectors` that `history` [B, L] mentions, padded to a multiple of `least`, and the history in their numbers."""
-    mentioned, places = np.unique(np.append(history.ravel(), PADDING_ROW), return_inverse=True)
+    mentioned, numbers = np.unique(np.append(history.ravel(), PADDING_ROW), return_inverse=True)
     size = -(-len(mentioned) // least) * least
     table = np.zeros((size, vectors.shape[1]), np.float32)
     table[: len(mentioned)] = vectors[mentioned]
-    return table, places[:-1].reshape(history.shape).astype(np.int64)
+    return table, numbers[:-1].reshape(history.shape).astype(np.int64)

@@ -93,7 +93,7 @@ NOBODY = User(b"", b"", b"", -1, -1)
 class Histories:
     """Histories of a batch, oldest first, padded on the left: each [B, HISTORY]; `length` [B] counts the interactions.
 
-    `opinions` is True where the value was given and says how much the user liked the item.
+    `rated` is True where the value was given and says how much the user liked the item.
     """
 
     rows: I64
@@ -101,12 +101,12 @@ class Histories:
     values: F32
     at: I64
     gaps: F32
-    opinions: Bool
+    rated: Bool
     length: I64
 
-    def of(self, lines: I64) -> "Histories":
-        """Those at `lines`."""
-        return Histories(*(getattr(self, each.name)[lines] for each in fields(self)))
+    def of(self, indices: I64) -> "Histories":
+        """Those of the requests at `indices`."""
+        return Histories(*(getattr(self, each.name)[indices] for each in fields(self)))
 
 
 class Names:
@@ -118,13 +118,13 @@ class Names:
 
     def number(self, name: str) -> int:
         """The number of `name`, a new one where needed. Raises PoisonError when there are too many names."""
-        found = self._numbers.get(name)
-        if found is None:
+        number = self._numbers.get(name)
+        if number is None:
             if len(self.names) >= MOST_NAMES:
                 raise PoisonError("bad_features", f"too many different actions or scenarios: {name[:100]}")
-            found = self._numbers[name] = len(self.names)
+            number = self._numbers[name] = len(self.names)
             self.names.append(name)
-        return found
+        return number
 
 
 class Users:
@@ -137,7 +137,7 @@ class Users:
         heads = column_map(self._actions.names, ACTIONS, ACTION_ALIASES)
         self._heads: I64 = np.zeros(MOST_NAMES, np.int64)
         self._heads[: len(heads)] = 1 + np.array(heads)
-        self._opinions: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
+        self._ratings: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
         self._not_given: F32 = np.full((MOST_NAMES, MOST_NAMES), np.nan, np.float32)
         self._users: dict[str, User] = {}
         scenarios.each(self._add_scenario)
@@ -145,8 +145,8 @@ class Users:
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         number = self._scenarios.number(name)
         for action, rule in scenario.actions.items():
-            place = number, self._actions.number(action)
-            self._opinions[place], self._not_given[place] = rule.opinion, rule.normalise(None)
+            key = number, self._actions.number(action)
+            self._ratings[key], self._not_given[key] = rule.opinion, rule.normalise(None)
 
     def __len__(self) -> int:
         return len(self._users)
@@ -186,17 +186,17 @@ class Users:
         length = np.array([len(user.packed) // _ENTRY.itemsize for user in users], np.int64)
         filled = np.arange(HISTORY) >= HISTORY - length[:, None]
         rows, actions, at = (np.zeros(filled.shape, np.int64) for _ in range(3))
-        values, opinions = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
+        values, rated = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
         named, valued = (flat["scenario"], flat["action"]), flat["valued"]
         # Where it is not recorded whether a value was given, one on the default is taken for none.
         given = np.where(valued == _UNRECORDED, flat["value"] != self._not_given[named], valued == 1)
-        opinions[filled] = self._opinions[named] & given
+        rated[filled] = self._ratings[named] & given
         rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
         # An action that has no head in the model reads as padding does: 0.
         actions[filled] = self._heads[flat["action"]]
         following = np.concatenate([at[:, 1:], requested_at[:, None]], axis=1)
         gaps = np.where(filled, np.maximum(following - at, 0) / _MS, 0.0).astype(np.float32)
-        return Histories(rows, actions, values, at, gaps, opinions, length)
+        return Histories(rows, actions, values, at, gaps, rated, length)
 
     def snapshot(self, user: User) -> History:
         """The user's last HISTORY interactions as a `history` record."""
