@@ -37,7 +37,7 @@ def evaluate(
     text: Annotated[bool, typer.Option(help="Embed the words of items.")] = True,
     output: Annotated[Path, typer.Option(help="Folder of the .json and the .png.")] = Path("reports"),
 ) -> None:
-    """Measure in one process, without Kafka, what is learned from a data set."""
+    """Run a benchmark of the model in one process, without Kafka."""
     from eddy_lab.evaluate.command import Asked, evaluate
 
     if protocol not in protocols():
@@ -55,7 +55,7 @@ def bench(
     ] = None,
     output: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("reports/bench.json"),
 ) -> None:
-    """Measure the speed of the parts, each beside a reference."""
+    """Run speed benchmarks, compared with references."""
     from eddy_lab.run_benchmarks import run_benchmarks
 
     for name in names or ():

@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 def write(
     folder: Annotated[
-        Path | None, typer.Option(help="Where they go; observability/boards of the checkout when left out.")
+        Path | None, typer.Option(help="Output folder; observability/boards of the checkout if left out.")
     ] = None,
 ) -> None:
     """Write every board as JSON for Grafana."""
@@ -29,8 +29,8 @@ def write(
 
 def draw(
     prometheus: Annotated[str, typer.Argument(help="Address of a Prometheus, e.g. http://127.0.0.1:9090.")],
-    folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
-    minutes: Annotated[float, typer.Option(help="How far back.")] = 15.0,
+    folder: Annotated[Path, typer.Argument(help="Output folder.")],
+    minutes: Annotated[float, typer.Option(help="Minutes to show, up to now.")] = 15.0,
 ) -> None:
     """Draw every board as a picture of what Prometheus answers to its queries."""
     from eddy_cli.boards import BOARDS

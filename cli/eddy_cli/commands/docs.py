@@ -1,4 +1,4 @@
-"""`eddy docs`: pages of a checkout that are written by code."""
+"""`eddy docs`: generated pages of a checkout."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 
 def add_to(app: typer.Typer) -> None:
-    docs = typer.Typer(help="Pages of the checkout that are written by code.", no_args_is_help=True)
+    docs = typer.Typer(help="Generated pages of the checkout.", no_args_is_help=True)
     docs.command("reference")(reference)
     docs.command("notebook")(notebook)
     app.add_typer(docs, name="docs", rich_help_panel="Maintenance")
@@ -23,7 +23,7 @@ def reference() -> None:
 
 def notebook(
     output: Annotated[
-        Path | None, typer.Option(help="Where the executed notebook goes; its own place by default.")
+        Path | None, typer.Option(help="Output path of the executed notebook; that of the notebook itself if left out.")
     ] = None,
 ) -> None:
     """Execute docs/one-event.ipynb on a running stack and keep its output: `eddy exec -- eddy docs notebook`."""

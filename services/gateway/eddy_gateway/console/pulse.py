@@ -61,7 +61,7 @@ class Pulse:
                     self.take(message)
                 totals = await self._totals(reader) if self._watching else None
             except KafkaError as error:
-                log.warning("pulse_missed", error=repr(error))
+                log.warning("console_pulse_failed", error=repr(error))
                 totals = None
             if totals and former:
                 await self._add(totals, former, time.monotonic() - self._since)

@@ -58,4 +58,4 @@ class Answers:
                 future.set_result(self._codec.decode(message.value))
         except DecodeError as error:
             # The joiner, which owns the fate of lists, reads the same record and writes it to dead-letters.
-            log.warning("list_refused", partition=message.partition, offset=message.offset, detail=error.detail)
+            log.warning("slate_refused", partition=message.partition, offset=message.offset, detail=error.detail)

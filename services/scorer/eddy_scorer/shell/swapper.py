@@ -75,7 +75,7 @@ class Swapper:
         )
         MODEL_VERSION.set(offer.version)
         ACTIVATED_RELEASES.inc()
-        log.info("release_taken", version=offer.version, rows=len(rows.item_ids), dropped=len(rows.dropped))
+        log.info("release_activated", version=offer.version, rows=len(rows.item_ids), dropped=len(rows.dropped))
         self._on_swap()
 
     async def _refuse(self, offer: Offer, error: PoisonError) -> None:

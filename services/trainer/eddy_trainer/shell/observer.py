@@ -150,4 +150,4 @@ class Observer:
     def not_a_number(self) -> None:
         """The model in training is unsound and was not saved: the last checkpoint is gone back to."""
         HELD_RELEASES.labels(NOT_A_NUMBER).inc()
-        log.error("model_not_a_number")
+        log.error("model_has_nan")

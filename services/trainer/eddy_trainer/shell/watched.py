@@ -92,5 +92,5 @@ class Profiler:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"trainer-profile-{time.strftime('%Y%m%d-%H%M%S')}.json"
         watched.export_chrome_trace(str(path))
-        log.info("profiled", trace=str(path))
+        log.info("profile_written", trace=str(path))
         return found
