@@ -1,4 +1,4 @@
-"""Co-visitation: which items go covisitations, from the last items that users had before each.
+"""Co-visitation: which items occur together, from the last items that users had before each.
 
 `item_features` of item b says, for each item a that users had before b, a decayed weight. Symmetric co-visitation of a and b is
 root of weight(a before b) + weight(b before a), divided by (popularity(a) + SMOOTHING) ** ALPHA and (popularity(b) + SMOOTHING) ** ALPHA:
