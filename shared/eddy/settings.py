@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         "",
         description="Ranking features that scorer and trainer do without, comma separated; neither logged nor learned from.",
     )
+    poison_limit: int = Field(
+        10_000,
+        ge=0,
+        description="Unusable records in a row, of one partition, after which a service stops instead of passing over them; 0 is never.",
+    )
     state_dir: Path = Field(STATE, description="Folder for local state. Safe to delete while the service is stopped.")
     http_host: str = Field(
         "127.0.0.1", description="Address that the HTTP server binds to, for /healthz, /readyz and /metrics."

@@ -18,7 +18,7 @@ from eddy_joiner.core.outcomes import Outcome, Refused, Shown
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.state import NEVER, JoinState
 from eddy_joiner.shell.books import Books
-from eddy_joiner.shell.intake import take_event, take_list
+from eddy_joiner.shell.intake import PassedOver, take_event, take_list
 from tests.joiner.factories import SEC, T0, event_record, list_record, message_of
 from tests.joiner.simulation import EXAMPLES, POLICY
 
@@ -346,9 +346,9 @@ def test_bad_events_are_passed_over_but_one_far_ahead_is_refused() -> None:
         {**good, "value": float("nan")},
         {**good, "item_id": "x" * 300},
     ):
-        assert taken(bad) is None
-    assert taken(good, key=b"v") is None
-    assert taken(good, value=b"noise") is None
+        assert isinstance(taken(bad), PassedOver)
+    assert isinstance(taken(good, key=b"v"), PassedOver)
+    assert isinstance(taken(good, value=b"noise"), PassedOver)
 
 
 def test_lists_far_ahead_of_events_that_lag_are_kept() -> None:

@@ -12,6 +12,8 @@ from eddy.paths import REPO_ROOT
 from eddy_cli.broker import running_broker
 from tests.service import running_together
 
+pytestmark = pytest.mark.stack
+
 SPEAK = """
 import logging
 from eddy.logs import configure_logging

@@ -51,10 +51,10 @@ class Place:
         )
 
     @contextmanager
-    def trainer(self, **settings: str) -> Iterator[Service]:
+    def trainer(self, poison_limit: int = 10_000, **settings: str) -> Iterator[Service]:
         """A trainer; killed at the end if it still runs."""
         self.started += 1
-        environment = self._environment | own_settings("trainer", settings)
+        environment = self._environment | own_settings("trainer", settings) | {"EDDY_POISON_LIMIT": str(poison_limit)}
         with running("trainer", environment, self._folder / f"trainer-{self.started}.log") as trainer:
             yield trainer
 

@@ -91,6 +91,21 @@ async def test_what_cannot_be_used_is_kept_aside(
     ]
 
 
+async def test_too_many_unusable_examples_in_a_row_end_the_trainer(
+    kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
+) -> None:
+    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    await place.bus.create_topics()
+    await place.publish(TRAINING_EXAMPLES, [("u", b"junk")] * 5)
+    with place.trainer(poison_limit=5) as trainer:
+        await poll_until(lambda: trainer.process.poll() is not None, 90, what="its end")
+    line = place.logs().splitlines()[-1]
+    assert trainer.process.returncode == 1, place.logs()
+    assert line.startswith("trainer: 5 records in a row of topic training-examples, partition ")
+    assert "offsets 0 to 4, cannot be used, most of them because of undecodable" in line
+    assert len(await place.dead_letters()) == 5
+
+
 class _Broken(Learner):
     """From so many examples on each step ends with a ranker that thinks the opposite of what it had learned, until it is rolled back."""
 

@@ -35,7 +35,7 @@ from eddy_joiner.core.lists import ServedList
 from eddy_joiner.core.outcomes import Negative, Outcome, Positive, Refused, Shown
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.state import JoinState
-from eddy_joiner.shell.intake import take_event, take_list
+from eddy_joiner.shell.intake import PassedOver, take_event, take_list
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.request import Request
@@ -139,7 +139,7 @@ class Loop:
         self._join.begin(messages[0].offset, self._offsets[TRAINING_EXAMPLES])
         for message in messages:
             found = take_event(message, self._joining)
-            if found is not None:
+            if not isinstance(found, PassedOver):
                 self._label(self._join.apply(found) if isinstance(found, Event) else [found])
         self._seconds += len(events) / self._policy.events_per_second
         self._since_step += len(events)

@@ -6,10 +6,12 @@ import time
 from contextlib import AsyncExitStack
 
 from eddy.clock import SystemClock
+from eddy.contract.poison import PoisonRuns
 from eddy.contract.scenarios import follow_scenarios, load_scenarios
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus
+from eddy.kafka.dead_letters import DeadLetters
 from eddy.runtime import Health, serve_health
 from eddy_features.core.cleaning import Cleaner
 from eddy_features.core.item_side import ItemSide
@@ -37,12 +39,14 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     item_side = ItemSide(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
     most = settings.features_batch_events
     async with AsyncExitStack() as stack:
-        publishers = [
-            Publisher(await stack.enter_async_context(bus.producer(max_batch_size=BATCH_BYTES)), bus, SystemClock())
-            for _ in range(2)
-        ]
-        users = Users(app, publishers[0], user_side, user_records, most, SystemClock())
-        items = Items(app, publishers[1], item_side, item_records)
+        runs, clock = PoisonRuns(settings.poison_limit), SystemClock()
+
+        async def writers() -> tuple[Publisher, DeadLetters]:
+            producer = await stack.enter_async_context(bus.producer(max_batch_size=BATCH_BYTES))
+            return Publisher(producer, bus), DeadLetters(SERVICE, bus, producer, clock, runs)
+
+        users = Users(app, *await writers(), user_side, user_records, most, clock)
+        items = Items(app, *await writers(), item_side, item_records)
         worker = Worker(app, bus, health, users, items, most)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))

@@ -5,6 +5,7 @@ import gc
 import socket
 
 from eddy.clock import SystemClock
+from eddy.contract.poison import PoisonRuns
 from eddy.contract.scenarios import follow_scenarios, load_scenarios
 from eddy.kafka.bus import Bus
 from eddy.runtime import Health, serve_health
@@ -25,7 +26,7 @@ async def main(settings: JoinerSettings, health: Health) -> None:
     await bus.create_topics()
     async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
         clock = SystemClock()
-        shop = Shop(settings, policy, bus, probe, Books(clock), clock)
+        shop = Shop(settings, policy, bus, probe, Books(clock), clock, PoisonRuns(settings.poison_limit))
         tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.joiner_http_port))
         tasks.create_task(Supervisor(shop, health, _instance_id(settings)).run())

@@ -9,9 +9,11 @@ import numpy as np
 import structlog
 
 from eddy.clock import SystemClock
+from eddy.contract.poison import PoisonRuns
 from eddy.contract.scenarios import follow_scenarios, load_scenarios
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
 from eddy.kafka.bus import Bus, Producer
+from eddy.kafka.dead_letters import DeadLetters
 from eddy.metrics import COVERAGE, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
@@ -19,7 +21,6 @@ from eddy_scorer.core.model.releases import ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.state.users import User
 from eddy_scorer.settings import ScorerSettings
-from eddy_scorer.shell.dead_letters import SERVICE, DeadLetters
 from eddy_scorer.shell.follower import Follower
 from eddy_scorer.shell.freshness import Freshness
 from eddy_scorer.shell.intake import Intake
@@ -27,6 +28,7 @@ from eddy_scorer.shell.measured_sources import MeasuredSources
 from eddy_scorer.shell.publisher import Publisher
 from eddy_scorer.shell.request_queue import RequestQueue
 from eddy_scorer.shell.requests_reader import RequestsReader, Tickets
+from eddy_scorer.shell.service import SERVICE
 from eddy_scorer.shell.serving import Pushes, Serving
 from eddy_scorer.shell.swapper import Swapper
 from eddy_scorer.shell.user_partitions import UserPartitions
@@ -74,7 +76,7 @@ class Scorer:
             columns=settings.columns,
         )
         self._knowledge = self.recommender.knowledge
-        self._dead_letters = DeadLetters(bus, producer, clock)
+        self._dead_letters = DeadLetters(SERVICE, bus, producer, clock, PoisonRuns(settings.poison_limit))
         self._staging = ReleaseStaging()
         self._queue = RequestQueue(lambda user_id: self._knowledge.users.get(user_id).applied_offset)
         self._pushes = Pushes(self.recommender, self._queue, settings.scorer_push_limit)

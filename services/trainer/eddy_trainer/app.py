@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack
 import torch
 
 from eddy.clock import SystemClock
+from eddy.contract.poison import PoisonRuns
 from eddy.contract.scenarios import follow_scenarios, load_scenarios
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
 from eddy.kafka.bus import Bus
+from eddy.kafka.dead_letters import DeadLetters
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
 from eddy_trainer.core.effort import PacePolicy
@@ -21,7 +23,7 @@ from eddy_trainer.core.release_schedule import ReleaseSchedule
 from eddy_trainer.core.turn import Turn
 from eddy_trainer.settings import TrainerSettings
 from eddy_trainer.shell.inputs import Inputs
-from eddy_trainer.shell.intake import DeadLetters, Intake
+from eddy_trainer.shell.intake import SERVICE, Intake
 from eddy_trainer.shell.loop import Loop, LoopPolicy
 from eddy_trainer.shell.observer import Observer
 from eddy_trainer.shell.releases import Newest, Publisher, newest_release
@@ -52,7 +54,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         inputs = Inputs(
             Intake(ITEMS, items, bus),
             Intake(TRAINING_EXAMPLES, examples, bus),
-            DeadLetters(producer, bus, clock),
+            DeadLetters(SERVICE, bus, producer, clock, PoisonRuns(settings.poison_limit)),
             ExampleParser(scenarios, settings.columns),
         )
         publisher = Publisher(producer, bus, clock, newest.version, list(ends.values()))

@@ -2,21 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import structlog
-
-from eddy.clock import Clock
-from eddy.contract.codec import Codec
-from eddy.contract.dead_letter import dead_letter_of
-from eddy.contract.message import Message, TopicPartition
-from eddy.contract.records import DeadLetter
-from eddy.contract.topics import DEAD_LETTERS
-from eddy.errors import PoisonError
+from eddy.contract.message import TopicPartition
 from eddy.kafka.bus import Bus, Producer, settle
 from eddy.kafka.partitions import partition_of
-from eddy.metrics import DEAD_LETTERS as DEAD_LETTERS_TOTAL
 from eddy_features.shell.faust_app import RecordStore
-
-log = structlog.get_logger()
 
 SERVICE = "features"
 # Before compression. A partition has one request under way, so a batch should hold what there is.
@@ -31,11 +20,9 @@ class Publisher:
     aiokafka has one request per broker and producer under way: sides that must not wait for each other have a publisher each.
     """
 
-    def __init__(self, producer: Producer, bus: Bus, clock: Clock) -> None:
+    def __init__(self, producer: Producer, bus: Bus) -> None:
         self._producer = producer
         self._bus = bus
-        self._clock = clock
-        self._dead_letters = Codec.of(DeadLetter)
 
     async def states(self, topic: str, records: Mapping[int, Records], store: RecordStore) -> None:
         """Write states, by partition; acknowledged, they are what `store` holds."""
@@ -53,13 +40,3 @@ class Publisher:
         for record in records:
             by_partition.setdefault(partition_of(record[0], self._bus.partitions), []).append(record)
         await settle([self._producer.write(topic, partition, some) for partition, some in by_partition.items()])
-
-    async def dead_letters(self, poison: Iterable[tuple[Message, PoisonError]]) -> None:
-        await self.by_key(DEAD_LETTERS, [self._dead_letter(message, error) for message, error in poison])
-
-    def _dead_letter(self, message: Message, error: PoisonError) -> tuple[bytes, bytes]:
-        DEAD_LETTERS_TOTAL.labels(SERVICE, message.topic, error.reason).inc()
-        log.warning("dead_letter", topic=message.topic, offset=message.offset, reason=error.reason, detail=error.detail)
-        source = self._bus.full_name(message.topic)
-        letter = dead_letter_of(message, error, SERVICE, source, self._clock.now_ms())
-        return source.encode(), self._dead_letters.encode(letter)

@@ -13,6 +13,7 @@ from eddy.clock import Clock
 from eddy.contract.message import Message, TopicPartition
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from eddy.kafka.bus import Bus, settle
+from eddy.kafka.dead_letters import DeadLetters
 from eddy.metrics import (
     BATCH_RECORDS,
     DUPLICATES,
@@ -25,7 +26,7 @@ from eddy.metrics import (
     USERS,
 )
 from eddy.runtime import Health
-from eddy_features.core.item_side import ItemSide
+from eddy_features.core.item_side import ItemBatch, ItemSide
 from eddy_features.core.user_side import UserBatch, UserSide
 from eddy_features.shell.faust_app import Batches, FaustApp, RecordStore
 from eddy_features.shell.lane import Lane
@@ -45,8 +46,16 @@ class Users:
     """Events into users' states and into signals for items."""
 
     def __init__(
-        self, app: FaustApp, publisher: Publisher, side: UserSide, store: RecordStore, most: int, clock: Clock
+        self,
+        app: FaustApp,
+        publisher: Publisher,
+        dead_letters: DeadLetters,
+        side: UserSide,
+        store: RecordStore,
+        most: int,
+        clock: Clock,
     ) -> None:
+        self._dead_letters = dead_letters
         self._app = app
         self._clock = clock
         self._publisher = publisher
@@ -61,7 +70,7 @@ class Users:
         started = time.perf_counter()
         batches = {tp: self._side.apply(tp.partition, messages) for tp, messages in taken.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_events").observe(time.perf_counter() - started)
-        await self._publisher.dead_letters([letter for batch in batches.values() for letter in batch.poison])
+        await _judge(self._dead_letters, taken, batches)
         # Users only after signals: an event that a user's record includes is never signalled again.
         await self._publisher.by_key(ITEM_SIGNALS, [signal for batch in batches.values() for signal in batch.signals])
         await self._publisher.states(
@@ -82,7 +91,10 @@ class Users:
 class Items:
     """Signals into items' states."""
 
-    def __init__(self, app: FaustApp, publisher: Publisher, side: ItemSide, store: RecordStore) -> None:
+    def __init__(
+        self, app: FaustApp, publisher: Publisher, dead_letters: DeadLetters, side: ItemSide, store: RecordStore
+    ) -> None:
+        self._dead_letters = dead_letters
         self._app = app
         self._publisher = publisher
         self._side = side
@@ -101,7 +113,7 @@ class Items:
         started = time.perf_counter()
         batches = {tp: self._side.apply(tp.partition, messages) for tp, messages in taken.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_signals").observe(time.perf_counter() - started)
-        await self._publisher.dead_letters([letter for batch in batches.values() for letter in batch.poison])
+        await _judge(self._dead_letters, taken, batches)
         await self._publisher.states(
             ITEM_FEATURES, {tp.partition: batch.items for tp, batch in batches.items()}, self._store
         )
@@ -145,6 +157,11 @@ class Worker:
         self._items.hurried = len(self._users.lane) >= self._batch_records
         await self._users.lane.room(MOST_WAITING)
         await self._items.lane.room(MOST_WAITING)
+
+
+async def _judge(dead_letters: DeadLetters, taken: Taken, batches: Mapping[Any, UserBatch | ItemBatch]) -> None:
+    refused = [refusal for batch in batches.values() for refusal in batch.poison]
+    await dead_letters.judge([message for messages in taken.values() for message in messages], refused)
 
 
 def _message(topic: str, record: Any) -> Message:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from eddy.clock import Clock
 from eddy.metrics import (
-    DEAD_LETTERS,
     HANDED_OVER,
     HOP_SECONDS,
     IMPRESSIONS,
@@ -17,7 +16,7 @@ from eddy.metrics import (
     WATERMARK,
 )
 from eddy_joiner.core.lists import ListedItem
-from eddy_joiner.core.outcomes import Negative, NextItem, Outcome, Positive, Refused, Shown, Upgrade
+from eddy_joiner.core.outcomes import Negative, NextItem, Outcome, Positive, Shown, Upgrade
 
 SERVICE = "joiner"
 FURTHER = 10  # places from here on are counted together
@@ -81,8 +80,6 @@ class Books:
             case NextItem():
                 origin = "organic" if outcome.place is None else "shown"
                 NEXT_ITEMS.labels(outcome.event.scenario, origin).inc()
-            case Refused():
-                DEAD_LETTERS.labels(SERVICE, outcome.message.topic, outcome.reason).inc()
 
     def _add_shown(self, partition: int, scenario: str, items: int) -> None:
         self._balance[partition] = self._balance.get(partition, 0) + items

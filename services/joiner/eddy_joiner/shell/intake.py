@@ -1,5 +1,7 @@
 """Messages as the join reads them: lists and events, and what is refused or passed over."""
 
+from dataclasses import dataclass
+
 from eddy.contract.checks import check_key, check_time, unknown_scenario
 from eddy.contract.limits import MAX_CLOCK_LEAD_MS
 from eddy.contract.message import Message
@@ -25,8 +27,15 @@ def take_list(message: Message, policy: AttributionPolicy) -> ServedList | Refus
     return served
 
 
-def take_event(message: Message, policy: AttributionPolicy) -> Event | Refused | None:
-    """The event in a message of `user-events`, why it cannot be used, or None where the features service dead-letters it.
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """An event that cannot be used and that the features service dead-letters."""
+
+    reason: str
+
+
+def take_event(message: Message, policy: AttributionPolicy) -> Event | Refused | PassedOver:
+    """The event in a message of `user-events`, or why it cannot be used.
 
     Features and joiner refuse the same events. One far ahead of its append time would close every window: both dead-letter it.
     """
@@ -36,7 +45,7 @@ def take_event(message: Message, policy: AttributionPolicy) -> Event | Refused |
         if error.reason == "timestamp_ahead":
             return Refused(message, error.reason, error.detail)
         SKIPPED.labels(error.reason).inc()
-        return None
+        return PassedOver(error.reason)
 
 
 def _check(served: ServedList, message: Message, policy: AttributionPolicy) -> None:

@@ -72,6 +72,9 @@ class Supervisor:
             await asyncio.wait([task], timeout=2 * _STOP_SEC)
             del self._workers[partition]
             self._shop.books.leave(partition)
+        for task in self._tasks.values():
+            if task.done():
+                task.result()  # a worker that cannot go on ends the process
         for partition in assigned - self._tasks.keys():
             self._workers[partition] = Worker(self._shop, partition)
             self._tasks[partition] = asyncio.create_task(self._keep_working(partition))
@@ -87,9 +90,11 @@ class Supervisor:
             finally:
                 task.cancel()
                 await asyncio.wait([task], timeout=_STOP_SEC)
-            RESTARTS.labels(SERVICE).inc()
             # Also a cancellation that nobody asked for: aiokafka lets those of its own tasks through.
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if isinstance(error, FatalError):
+                raise error
+            RESTARTS.labels(SERVICE).inc()
             failures = 0 if time.monotonic() - started > 60 else failures
             self._workers[partition] = Worker(self._shop, partition)
             log.warning("worker_failed", partition=partition, error=repr(error), exc_info=error)

@@ -5,26 +5,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from eddy.clock import Clock
-from eddy.contract.codec import Codec
-from eddy.contract.dead_letter import dead_letter_of
-from eddy.contract.records import DeadLetter
-from eddy.contract.topics import DEAD_LETTERS, TRAINING_EXAMPLES, USER_EVENTS
+from eddy.contract.topics import TRAINING_EXAMPLES, USER_EVENTS
 from eddy.errors import PoisonError
 from eddy.kafka.bus import Bus, TransactionalProducer, settle
+from eddy.kafka.dead_letters import DeadLetters
 from eddy_joiner.core.examples import encode_example, user_of
 from eddy_joiner.core.outcomes import Outcome, Refused, Shown
 from eddy_joiner.core.rewind import Rewind
-from eddy_joiner.shell.books import SERVICE
-
-_DEAD_LETTER = Codec.of(DeadLetter)
 
 
 class Transactions:
     """Commits one partition. After any exception the producer and the state behind it must be discarded."""
 
-    def __init__(self, bus: Bus, producer: TransactionalProducer, group: str, partition: int, clock: Clock) -> None:
-        self._bus = bus
+    def __init__(
+        self,
+        bus: Bus,
+        producer: TransactionalProducer,
+        letters: DeadLetters,
+        group: str,
+        partition: int,
+        clock: Clock,
+    ) -> None:
         self._producer = producer
+        self._letters = letters
         self._group = bus.full_name(group)
         self._partition = partition
         self._clock = clock
@@ -35,16 +38,21 @@ class Transactions:
         await self._producer.begin()
         examples: list[asyncio.Future[Any]] = []
         letters: list[asyncio.Future[Any]] = []
+        refused = [
+            (outcome.message, PoisonError(outcome.reason, outcome.detail))
+            for outcome in outcomes
+            if isinstance(outcome, Refused)
+        ]
         try:
             now = self._clock.now_ms()
             for outcome in outcomes:
-                if isinstance(outcome, Refused):
-                    letters.append(await self._refuse(outcome, now))
-                elif not isinstance(outcome, Shown):
+                if not isinstance(outcome, Shown | Refused):
                     value = encode_example(outcome, now)
                     examples.append(
                         await self._producer.send(TRAINING_EXAMPLES, user_of(outcome), value, self._partition)
                     )
+            for message, error in refused:
+                letters.append(await self._letters.post(message, error))
         finally:
             # A transaction commits with a batch missing when nobody asks the batch. Asked before the offsets go: records that are sent
             # while the coordinator is busy with offsets are turned away and wait for a retry.
@@ -53,14 +61,10 @@ class Transactions:
         offsets = {self._source: (position, rewind.encode())}
         await self._producer.send_positions(offsets, self._group)
         await self._producer.commit()
+        for message, error in refused:
+            self._letters.count(message, error)
         return written[-1].offset + 1 if written else None
 
     async def abort(self) -> None:
         """End what is begun, if the producer still can; the next owner's producer ends it otherwise."""
         await self._producer.abort()
-
-    async def _refuse(self, outcome: Refused, now: int) -> "asyncio.Future[Any]":
-        source = self._bus.full_name(outcome.message.topic)
-        error = PoisonError(outcome.reason, outcome.detail)
-        record = dead_letter_of(outcome.message, error, SERVICE, source, now)
-        return await self._producer.send(DEAD_LETTERS, source, _DEAD_LETTER.encode(record))

@@ -9,12 +9,13 @@ import structlog
 
 from eddy.clock import Clock
 from eddy.contract.message import Message
+from eddy.contract.poison import PoisonRuns
 from eddy.contract.topics import RECOMMENDATIONS, USER_EVENTS
 from eddy.kafka.bus import Bus, Reader
+from eddy.kafka.dead_letters import DeadLetters
 from eddy.metrics import BATCH_RECORDS, LAG, RECORDS, STAGE_SECONDS
 from eddy_joiner.core.events import Event
-from eddy_joiner.core.lists import ServedList
-from eddy_joiner.core.outcomes import Negative, Outcome, Positive
+from eddy_joiner.core.outcomes import Negative, Outcome, Positive, Refused
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.rewind import Rewind, rewind_of
 from eddy_joiner.settings import JoinerSettings
@@ -41,6 +42,7 @@ class Shop:
     probe: Reader
     books: Books
     clock: Clock
+    runs: PoisonRuns
 
 
 class Worker:
@@ -64,7 +66,8 @@ class Worker:
             ) as producer,
             Logs.open(shop.bus, shop.probe, self._partition) as logs,
         ):
-            transactions = Transactions(shop.bus, producer, settings.joiner_group, self._partition, shop.clock)
+            letters = DeadLetters(SERVICE, shop.bus, producer, shop.clock, shop.runs)
+            transactions = Transactions(shop.bus, producer, letters, settings.joiner_group, self._partition, shop.clock)
             rebuilt = await self._rebuild(logs)
             try:
                 await _Turns(shop, self._partition, logs, transactions, rebuilt, self).run()
@@ -139,10 +142,12 @@ class _Turns:
             RECORDS.labels(SERVICE, RECOMMENDATIONS).inc(len(messages))
             for number, message in enumerate(messages):
                 found = take_list(message, self._shop.policy)
-                if isinstance(found, ServedList):
-                    self._pending += self._state.add_list(found)
-                elif found is not None:
+                if isinstance(found, Refused):
+                    self._shop.runs.poison(message, found.reason)
                     self._pending.append(found)
+                else:
+                    self._shop.runs.good(message)
+                    self._pending += [] if found is None else self._state.add_list(found)
                 if number % YIELD_EVERY == 0:
                     await asyncio.sleep(0)
             self._worker.beat()
@@ -156,9 +161,11 @@ class _Turns:
             for number, message in enumerate(messages):
                 found = take_event(message, self._shop.policy)
                 if isinstance(found, Event):
+                    self._shop.runs.good(message)
                     self._pending += self._state.apply(found)
-                elif found is not None:
-                    self._pending.append(found)
+                else:
+                    self._shop.runs.poison(message, found.reason)
+                    self._pending += [found] if isinstance(found, Refused) else []
                 if number % YIELD_EVERY == YIELD_EVERY - 1:
                     await asyncio.sleep(0)
         self._position = messages[-1].offset + 1
@@ -191,6 +198,7 @@ class _Turns:
         self._own_offset = own_offset or self._own_offset
         self._shop.books.enter(self._partition, self._pending, self._state.open_items, self._state.watermark)
         self._pending = []
+        self._shop.runs.check()
         self._committed_at = self._shop.clock.now_ms()
 
     def _set_open(self) -> None:

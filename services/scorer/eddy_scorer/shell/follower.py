@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from eddy.contract.message import Message, TopicPartition
 from eddy.errors import PoisonError
 from eddy.kafka.bus import Bus, Reader
+from eddy.kafka.dead_letters import DeadLetters
 from eddy.metrics import RECORDS
-from eddy_scorer.shell.dead_letters import SERVICE, DeadLetters
 from eddy_scorer.shell.lag import observe_lag
+from eddy_scorer.shell.service import SERVICE
 
 # Idle readers ask again this often; a record that arrives is handed over at once.
 _FETCH_WAIT_MS = 500
@@ -71,6 +72,8 @@ class Follower:
                 self._apply(message)
             except PoisonError as error:
                 await self._dead_letters.refuse(message, error)
+            else:
+                self._dead_letters.good(message)
             self.positions[message.partition] = message.offset + 1
             if number % _SLICE == 0:
                 await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from eddy.contract.message import Message
 from eddy.kafka.bus import Bus, Reader
 from eddy.metrics import LAG
-from eddy_scorer.shell.dead_letters import SERVICE
+from eddy_scorer.shell.service import SERVICE
 
 
 def observe_lag(bus: Bus, reader: Reader, messages: Iterable[Message]) -> None:

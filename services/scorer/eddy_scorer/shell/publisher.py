@@ -11,9 +11,9 @@ from eddy.contract.records import Recommendations
 from eddy.contract.topics import RECOMMENDATIONS
 from eddy.kafka.bus import Producer, settle
 from eddy.metrics import HOP_SECONDS, SLATE_ITEMS, SLATES, STAGE_SECONDS
-from eddy_scorer.shell.dead_letters import SERVICE
 from eddy_scorer.shell.freshness import Freshness
 from eddy_scorer.shell.request_queue import Ticket
+from eddy_scorer.shell.service import SERVICE
 
 _REQUEST_TO_SLATE = HOP_SECONDS.labels("request_to_slate")
 

@@ -16,13 +16,14 @@ from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import RECOMMENDATION_REQUESTS
 from eddy.errors import DecodeError, PoisonError
 from eddy.kafka.bus import Bus, KafkaError, Member, settle
+from eddy.kafka.dead_letters import DeadLetters
 from eddy.metrics import RECORDS
 from eddy_scorer.core.ranking.request import request_of
 from eddy_scorer.settings import ScorerSettings
-from eddy_scorer.shell.dead_letters import SERVICE, DeadLetters
 from eddy_scorer.shell.lag import observe_lag
 from eddy_scorer.shell.ledger import Ledger
 from eddy_scorer.shell.request_queue import RequestQueue, Ticket
+from eddy_scorer.shell.service import SERVICE
 from eddy_scorer.shell.user_partitions import UserPartitions
 
 _BATCH_RECORDS = 500
@@ -161,6 +162,8 @@ class RequestsReader:
                 self._queue.admit(self._tickets.of(message))
             except PoisonError as error:
                 await self._refuse(message, error)
+            else:
+                self._dead_letters.good(message)
         if messages:
             RECORDS.labels(SERVICE, RECOMMENDATION_REQUESTS).inc(len(messages))
             self._wake()

@@ -9,9 +9,9 @@ from eddy.runtime import Health
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.request import PUSHED, Request
 from eddy_scorer.core.state.users import User
-from eddy_scorer.shell.dead_letters import SERVICE
 from eddy_scorer.shell.publisher import Publisher
 from eddy_scorer.shell.request_queue import RequestQueue, Ticket
+from eddy_scorer.shell.service import SERVICE
 
 _BEAT_SEC = 1.0
 

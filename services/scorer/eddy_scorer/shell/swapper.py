@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from eddy.errors import PoisonError
+from eddy.kafka.dead_letters import DeadLetters
 from eddy.metrics import ACTIVATED_RELEASES, MODEL_VERSION, REFUSED_RELEASES
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.model.releases import Offer, ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
-from eddy_scorer.shell.dead_letters import DeadLetters
 from eddy_scorer.shell.freshness import Freshness
 
 log = structlog.get_logger()

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eddy.contract.topics import ITEMS, TRAINING_EXAMPLES
+from eddy.kafka.dead_letters import DeadLetters
 from eddy_trainer.core.examples import Example, ExampleParser
 from eddy_trainer.core.learner import ItemContent
-from eddy_trainer.shell.intake import DeadLetters, Intake, read_examples, read_items
+from eddy_trainer.shell.intake import Intake, read_examples, read_items
 
 TIMEOUT_MS = 20
 MAX_RECORDS = 1000

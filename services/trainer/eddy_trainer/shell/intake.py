@@ -1,20 +1,18 @@
 """Reads `items` and `training-examples`: all partitions, no group; the positions live in the checkpoint, beside what was learned."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import structlog
 
-from eddy.clock import Clock
 from eddy.contract.codec import Codec
-from eddy.contract.dead_letter import dead_letter_of
 from eddy.contract.items import check_item
 from eddy.contract.message import Message, TopicPartition
 from eddy.contract.records import Item
-from eddy.contract.topics import DEAD_LETTERS as DEAD_LETTERS_TOPIC
 from eddy.errors import PoisonError
-from eddy.kafka.bus import Bus, Producer, Reader
-from eddy.metrics import BATCH_RECORDS, DEAD_LETTERS, RECORDS
+from eddy.kafka.bus import Bus, Reader
+from eddy.kafka.dead_letters import DeadLetters, Refusal
+from eddy.metrics import BATCH_RECORDS, RECORDS
 from eddy_trainer.core.examples import Example, ExampleParser
 from eddy_trainer.core.learner import ItemContent
 
@@ -67,48 +65,10 @@ class Intake:
         return messages
 
 
-class DeadLetters:
-    """Refused records, written once the batch they came in is through."""
-
-    def __init__(self, producer: Producer, bus: Bus, clock: Clock) -> None:
-        self._producer = producer
-        self._bus = bus
-        self._clock = clock
-        self._codec = Codec.for_topic(DEAD_LETTERS_TOPIC)
-        self._refused: list[tuple[str, bytes]] = []
-
-    def parse(self, messages: Iterable[Message], parse: Callable[[Any, bytes | None], T]) -> list[T]:
-        """The values of `parse(record, key)` for each usable message; the others are refused."""
-        values = []
-        for message in messages:
-            try:
-                values.append(parse(Codec.for_topic(message.topic).decode(message.value), message.key))
-            except PoisonError as error:
-                self._refuse(message, error)
-        return values
-
-    async def flush(self) -> None:
-        """Write what was refused and wait until it is acknowledged."""
-        if self._refused:
-            refused, self._refused = self._refused, []
-            await self._producer.send_all(DEAD_LETTERS_TOPIC, refused)
-
-    def _refuse(self, message: Message, error: PoisonError) -> None:
-        DEAD_LETTERS.labels(SERVICE, message.topic, error.reason).inc()
-        log.warning(
-            "refused", topic=message.topic, partition=message.partition, offset=message.offset, reason=str(error)
-        )
-        full = self._bus.full_name(message.topic)
-        letter = dead_letter_of(message, error, SERVICE, full, self._clock.now_ms())
-        self._refused.append((full, self._codec.encode(letter)))
-
-
 async def read_items(intake: Intake, letters: DeadLetters, timeout_ms: int = 0) -> list[ItemContent]:
     """Items that changed. One that was deleted stays known: sequences refer to it."""
     messages = await intake.batch(timeout_ms, 5000)
-    items = letters.parse((message for message in messages if message.value), _item)
-    await letters.flush()
-    return items
+    return await _parsed([message for message in messages if message.value], letters, _item)
 
 
 async def read_examples(
@@ -119,9 +79,22 @@ async def read_examples(
     if not messages:
         return []
     BATCH_RECORDS.labels(SERVICE).observe(len(messages))
-    examples = letters.parse(messages, lambda record, _: parser.parse(record))
-    await letters.flush()
-    return examples
+    return await _parsed(messages, letters, lambda record, _: parser.parse(record))
+
+
+async def _parsed(
+    messages: Sequence[Message], letters: DeadLetters, parse: Callable[[Any, bytes | None], T]
+) -> list[T]:
+    """The values of `parse(record, key)` for each usable message; the letters of the others are kept before this returns."""
+    values: list[T] = []
+    refused: list[Refusal] = []
+    for message in messages:
+        try:
+            values.append(parse(Codec.for_topic(message.topic).decode(message.value), message.key))
+        except PoisonError as error:
+            refused.append((message, error))
+    await letters.judge(messages, refused)
+    return values
 
 
 def _item(record: Item, key: bytes | None) -> ItemContent:

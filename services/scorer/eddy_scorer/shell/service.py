@@ -1,0 +1,3 @@
+"""What this service is called in metrics and in dead-letters."""
+
+SERVICE = "scorer"
