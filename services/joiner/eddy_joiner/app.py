@@ -7,7 +7,9 @@ import socket
 from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
 from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.contract.topics import USER_EVENTS
 from eddy.kafka.bus import Bus
+from eddy.kafka.group import GroupMember, Membership
 from eddy.runtime import Health, serve_health
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.settings import JoinerSettings
@@ -29,7 +31,17 @@ async def main(settings: JoinerSettings, health: Health) -> None:
         shop = Shop(settings, policy, bus, probe, Books(clock), clock, PoisonRuns(settings.poison_limit))
         tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.joiner_http_port))
-        tasks.create_task(Supervisor(shop, health, _instance_id(settings)).run())
+        tasks.create_task(GroupMember(bus, _membership(settings), Supervisor(shop, health)).run())
+
+
+def _membership(settings: JoinerSettings) -> Membership:
+    return Membership(
+        USER_EVENTS,
+        settings.joiner_group,
+        _instance_id(settings),
+        "EDDY_JOINER_INSTANCE_ID",
+        settings.joiner_session_timeout_sec,
+    )
 
 
 def _instance_id(settings: JoinerSettings) -> str | None:

@@ -11,9 +11,17 @@ import structlog
 from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
 from eddy.contract.scenarios import follow_scenarios, load_scenarios
-from eddy.contract.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
+from eddy.contract.topics import (
+    ITEM_EMBEDDINGS,
+    ITEM_FEATURES,
+    ITEMS,
+    MODEL_RELEASES,
+    RECOMMENDATION_REQUESTS,
+    USER_FEATURES,
+)
 from eddy.kafka.bus import Bus, Producer
 from eddy.kafka.dead_letters import DeadLetters
+from eddy.kafka.group import Membership
 from eddy.metrics import COVERAGE, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
@@ -102,7 +110,13 @@ class Scorer:
         self._partitions = set(range(bus.partitions))
         self._requests = RequestsReader(
             bus,
-            settings,
+            Membership(
+                RECOMMENDATION_REQUESTS,
+                settings.scorer_group,
+                settings.scorer_instance_id,
+                "EDDY_SCORER_INSTANCE_ID",
+                settings.scorer_session_timeout_sec,
+            ),
             Tickets(scenarios, clock, settings.scorer_max_wait_ms),
             self._queue,
             self._users,

@@ -1,13 +1,12 @@
-"""Which partitions are this process's, and a worker for each of them, begun anew whenever one fails."""
+"""A worker for each partition that is this process's, begun anew whenever one fails."""
 
 import asyncio
 import time
 
 import structlog
 
-from eddy.contract.topics import USER_EVENTS
 from eddy.errors import FatalError
-from eddy.kafka.bus import KafkaError
+from eddy.kafka.bus import Member
 from eddy.metrics import RESTARTS
 from eddy.runtime import STALLED_AFTER_SEC, Health
 from eddy_joiner.shell.books import SERVICE
@@ -15,7 +14,6 @@ from eddy_joiner.shell.worker import Shop, Worker
 
 log = structlog.get_logger()
 
-_HEARTBEAT_MS = 2000
 _LOOK_MS = 200
 _RESTART_SEC = (0.5, 1.0, 2.0, 5.0)
 # Somebody else works on our partition: time for the group to tell us that it is theirs, or them that it is ours.
@@ -24,58 +22,38 @@ _STOP_SEC = 10.0
 
 
 class Supervisor:
-    """Membership by one consumer that reads nothing; it only learns which partitions are ours."""
+    """A worker for each partition that the group assigns (eddy.kafka.group.Work).
 
-    def __init__(self, shop: Shop, health: Health, instance_id: str | None) -> None:
+    The member reads nothing: workers have readers of their own.
+    """
+
+    def __init__(self, shop: Shop, health: Health) -> None:
         self._shop = shop
         self._health = health
-        self._instance_id = instance_id
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._workers: dict[int, Worker] = {}
         health.details["partitions"] = shop.books.partitions
 
-    async def run(self) -> None:
-        """Run until cancelled. Raises FatalError when another instance joined under the same id."""
-        try:
-            while True:
-                try:
-                    await self._follow_group()
-                except KafkaError as error:
-                    if "FENCED" in repr(error).upper():
-                        raise FatalError(
-                            f"another joiner runs as {self._instance_id}: set EDDY_JOINER_INSTANCE_ID for each"
-                        ) from error
-                    log.warning("membership_lost", error=repr(error))
-                    await asyncio.sleep(1.0)
-        finally:
-            await self._reconcile(set())
+    async def turn(self, member: Member) -> None:
+        """Take part in the group. Raises what ended a worker that nothing can begin anew."""
+        await member.look(_LOOK_MS)
+        for task in self._tasks.values():
+            if task.done():
+                task.result()
+        self._report(bool(self._tasks) or self._health.ready)
 
-    async def _follow_group(self) -> None:
-        settings = self._shop.settings
-        async with self._shop.bus.member(
-            USER_EVENTS,
-            settings.joiner_group,
-            group_instance_id=self._instance_id,
-            session_timeout_ms=round(settings.joiner_session_timeout_sec * 1000),
-            heartbeat_interval_ms=_HEARTBEAT_MS,
-        ) as member:
-            while True:
-                assigned = await member.look(_LOOK_MS)
-                await self._reconcile({partition.partition for partition in assigned})
-                self._report(bool(assigned) or self._health.ready)
+    async def release(self, partitions: set[int]) -> None:
+        """Nothing: workers go on through a rebalance. The producer of the next owner fences ours, and most partitions stay."""
 
-    async def _reconcile(self, assigned: set[int]) -> None:
+    async def hold(self, partitions: set[int]) -> None:
         """Stop the workers of partitions that went elsewhere, start those of new ones."""
-        for partition in self._tasks.keys() - assigned:
+        for partition in self._tasks.keys() - partitions:
             task = self._tasks.pop(partition)
             task.cancel()
             await asyncio.wait([task], timeout=2 * _STOP_SEC)
             del self._workers[partition]
             self._shop.books.leave(partition)
-        for task in self._tasks.values():
-            if task.done():
-                task.result()  # a worker that cannot go on ends the process
-        for partition in assigned - self._tasks.keys():
+        for partition in partitions - self._tasks.keys():
             self._workers[partition] = Worker(self._shop, partition)
             self._tasks[partition] = asyncio.create_task(self._keep_working(partition))
 

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-import structlog
-
 from eddy.clock import Clock
 from eddy.contract.codec import Codec
 from eddy.contract.message import Message
@@ -15,11 +13,11 @@ from eddy.contract.requests import RequestContract
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import RECOMMENDATION_REQUESTS
 from eddy.errors import DecodeError, PoisonError
-from eddy.kafka.bus import Bus, KafkaError, Member, settle
+from eddy.kafka.bus import Bus, Member, settle
 from eddy.kafka.dead_letters import DeadLetters
+from eddy.kafka.group import GroupMember, Membership
 from eddy.metrics import RECORDS
 from eddy_scorer.core.ranking.request import request_of
-from eddy_scorer.settings import ScorerSettings
 from eddy_scorer.shell.lag import observe_lag
 from eddy_scorer.shell.ledger import Ledger
 from eddy_scorer.shell.request_queue import RequestQueue, Ticket
@@ -27,13 +25,11 @@ from eddy_scorer.shell.service import SERVICE
 from eddy_scorer.shell.user_partitions import UserPartitions
 
 _BATCH_RECORDS = 500
-_POLL_MS = 500
+_POLL_MS = 200
 # Commits are at most this often: what a crash repeats, every request being answered at least once.
 _COMMIT_SEC = 0.1
 # However far a deadline is: a request that waits is kept, and keeps its partition from being committed.
 MOST_WAIT_MS = 600_000
-
-log = structlog.get_logger()
 
 
 class Tickets:
@@ -68,7 +64,7 @@ class Tickets:
 
 
 class RequestsReader:
-    """Reads requests of the assigned partitions, and commits below the oldest that is unanswered.
+    """Reads requests of the assigned partitions (eddy.kafka.group.Work), and commits below the oldest that is unanswered.
 
     `finish` waits until what is being published is out: called before partitions are given up. `answer` queues a refusal.
     """
@@ -76,7 +72,7 @@ class RequestsReader:
     def __init__(
         self,
         bus: Bus,
-        settings: ScorerSettings,
+        membership: Membership,
         tickets: Tickets,
         queue: RequestQueue,
         users: UserPartitions,
@@ -86,7 +82,7 @@ class RequestsReader:
         answer: Callable[[Recommendations], Awaitable["asyncio.Future[Any]"]],
     ) -> None:
         self._bus = bus
-        self._settings = settings
+        self._group = GroupMember(bus, membership, self)
         self._tickets = tickets
         self._queue = queue
         self._users = users
@@ -94,7 +90,6 @@ class RequestsReader:
         self._wake = wake
         self._finish = finish
         self._answer = answer
-        self._member: Member | None = None
         self._moved = asyncio.Event()
         self._revocations = 0
         self.ledger = Ledger()
@@ -102,24 +97,14 @@ class RequestsReader:
 
     async def run(self) -> None:
         """Read until cancelled."""
-        options = {
-            "session_timeout_ms": round(self._settings.scorer_session_timeout_sec * 1000),
-            "heartbeat_interval_ms": round(self._settings.scorer_session_timeout_sec * 1000 / 4),
-            "group_instance_id": self._settings.scorer_instance_id,
-        }
-        group = self._settings.scorer_group
-        async with self._bus.member(RECOMMENDATION_REQUESTS, group, listener=self, **options) as member:
-            self._member = member
-            try:
-                while True:
-                    messages = await member.batch(_POLL_MS, _BATCH_RECORDS)
-                    await self._take(messages)
-                    observe_lag(self._bus, member, messages)
-                    await self._queue.has_room.wait()
-            finally:
-                await self._finish()
-                await self._commit()
-                self._member = None
+        await self._group.run()
+
+    async def turn(self, member: Member) -> None:
+        """Take what is there, once the queue has room."""
+        await self._queue.has_room.wait()
+        messages = await member.batch(_POLL_MS, _BATCH_RECORDS)
+        await self._take(messages)
+        observe_lag(self._bus, member, messages)
 
     async def commit_loop(self) -> None:
         """Commit what is answered, until cancelled."""
@@ -136,7 +121,7 @@ class RequestsReader:
                 self.ledger.done(ticket.partition, ticket.offset)
         self._moved.set()
 
-    async def revoked(self, partitions: set[int]) -> None:
+    async def release(self, partitions: set[int]) -> None:
         """Others may answer these now: let go of what is not being published."""
         self._revocations += 1
         self._queue.forget(partitions)
@@ -144,13 +129,12 @@ class RequestsReader:
         await self._commit()
         self.ledger.forget(partitions)
 
-    async def assigned(self, partitions: set[int]) -> None:
+    async def hold(self, partitions: set[int]) -> None:
         """Answer these from now on, each once its users are loaded."""
         self._users.assign(partitions)
         for partition in sorted(partitions & self._users.loaded):
             self._queue.loaded(partition)
         self.joined = True
-        log.info("partitions_assigned", partitions=sorted(partitions))
 
     async def _take(self, messages: list[Message]) -> None:
         revocations = self._revocations
@@ -179,13 +163,6 @@ class RequestsReader:
 
     async def _commit(self) -> None:
         offsets = self.ledger.committable()
-        if not offsets or self._member is None:
-            return
-        partitions = self._bus.topic_partitions(RECOMMENDATION_REQUESTS, offsets)
-        try:
-            await self._member.commit(dict(zip(partitions, offsets.values(), strict=True)))
-        except KafkaError as error:
-            # A rebalance is under way: the next owner answers again what it finds uncommitted.
-            log.warning("commit_failed", error=type(error).__name__)
-            return
-        self.ledger.committed(offsets)
+        # Where the group takes none, the next owner answers again what is uncommitted.
+        if offsets and await self._group.commit(offsets):
+            self.ledger.committed(offsets)
