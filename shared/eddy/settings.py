@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     )
     ranking_features_off: str = Field(
         "",
-        description="Ranking features that scorer and trainer do without, comma separated; neither logged nor learned from.",
+        description="Names of ranking features to disable in scorer and trainer, comma separated.",
     )
     poison_limit: int = Field(
         10_000,
