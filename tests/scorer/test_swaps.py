@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import psutil
+import pytest
 
 from eddy.contract.codec import Record
 from eddy.contract.model import DIM, FEATURES
@@ -12,6 +13,8 @@ from eddy.contract.topics import ITEM_EMBEDDINGS, ITEMS, MODEL_RELEASES
 from tests.scorer.factories import features_of, item, request_record, shown
 from tests.scorer.graphs import embedding, encode_graph, rank_graph, release
 from tests.scorer.running import Answers, Place
+
+pytestmark = pytest.mark.stack
 
 NAMES = [f"m{number}" for number in range(1, 41)]
 SWAPS = 200
