@@ -19,9 +19,9 @@ def test_the_first_list_of_a_release_is_counted(versions: list[tuple[int, int]],
     freshness = Freshness()
     for version, acted_at in versions:
         freshness.taken(version, 1000, acted_at)
-        freshness.listed(version - 1, 1100)
-        freshness.listed(version, 1500)
-        freshness.listed(version, 9999)
+        freshness.published(version - 1, 1100)
+        freshness.published(version, 1500)
+        freshness.published(version, 9999)
     after = value("eddy_loop_hop_seconds_count", hop="activation_delay"), value("eddy_loop_seconds_count")
     assert (after[0] - before[0], after[1] - before[1]) == (listed, loops)
     assert value("eddy_loop_seconds_sum") - total == pytest.approx(loops * 1.0)

@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 
 async def main(settings: ScorerSettings, health: Health) -> None:
-    """Run until cancelled. Raises FatalError when Kafka is away or a list cannot be published."""
+    """Run until cancelled. Raises FatalError when Kafka is away or a slate cannot be published."""
     bus = Bus(settings)
     await bus.create_topics()
     async with bus.producer() as producer, asyncio.TaskGroup() as tasks:
@@ -184,7 +184,7 @@ class Scorer:
             await asyncio.sleep(0.1)
 
     def _recovering(self) -> None:
-        """Until lists are served reading is the progress; after that the serving loop is."""
+        """Until slates are served, reading is the progress; after that the serving loop is."""
         if not self._health.ready:
             self._health.beat()
 

@@ -62,16 +62,16 @@ class Publisher:
         await settle(sent)
         on_done(tickets)
         now = self._clock.now_ms()
-        self._freshness.listed(version, now)
+        self._freshness.published(version, now)
         for ticket in tickets:
             if ticket.arrived_at:
                 _REQUEST_TO_SLATE.observe((now - ticket.arrived_at) / 1000)
 
 
 def _count(records: Sequence[Recommendations]) -> None:
-    lists = Counter((record["scenario"], record["trigger"]) for record in records)
-    places = Counter((record["scenario"], item["source"]) for record in records for item in record["items"])
-    for labels, count in lists.items():
+    slates = Counter((record["scenario"], record["trigger"]) for record in records)
+    items = Counter((record["scenario"], item["source"]) for record in records for item in record["items"])
+    for labels, count in slates.items():
         SLATES.labels(*labels).inc(count)
-    for labels, count in places.items():
+    for labels, count in items.items():
         SLATE_ITEMS.labels(*labels).inc(count)

@@ -115,7 +115,7 @@ class RequestsReader:
             await asyncio.sleep(_COMMIT_SEC)
 
     def done(self, tickets: Iterable[Ticket]) -> None:
-        """The lists of these are out."""
+        """The slates of these are published."""
         for ticket in tickets:
             if ticket.partition >= 0:
                 self.ledger.done(ticket.partition, ticket.offset)

@@ -41,7 +41,7 @@ class Serving:
         self._somebody.set()
 
     async def run(self, on_done: Callable[[Iterable[Ticket]], None]) -> None:
-        """Score until cancelled; `on_done(tickets)` when their lists are out."""
+        """Score until cancelled; `on_done(tickets)` when their slates are published."""
         while True:
             await self._wait()
             self._expire()
@@ -75,7 +75,7 @@ class Serving:
 
 
 class Pushes:
-    """Pushes a list when a user's history grew, where the scenario of its newest interaction asks for that."""
+    """Pushes a slate when a user's history grew, where the scenario of its newest interaction asks for that."""
 
     def __init__(self, recommender: Recommender, queue: RequestQueue, limit: int) -> None:
         self._recommender = recommender
@@ -83,7 +83,7 @@ class Pushes:
         self._limit = limit
 
     def user_changed(self, user_id: str, former: User, user: User) -> None:
-        """An impression alone changes no history, so showing a pushed list does not push the next one."""
+        """An impression alone changes no history, so showing a pushed slate does not push the next one."""
         knowledge = self._recommender.knowledge
         newest = None if user.packed == former.packed else knowledge.users.newest(user)
         if newest is None:

@@ -37,7 +37,7 @@ class Swapper:
         self._news = asyncio.Event()
 
     def notify(self) -> None:
-        """A release came, or rows did."""
+        """A release or rows arrived."""
         self._news.set()
 
     async def run(self) -> None:
@@ -58,7 +58,7 @@ class Swapper:
                 self._flip(model, offer)
 
     def _flip(self, model: OnnxModel, offer: Offer) -> None:
-        """No await in here: a list is scored by rows and graphs of exactly one version."""
+        """No await in here: a slate is scored by rows and graphs of exactly one version."""
         items = self._recommender.knowledge.items
         first = self._recommender.model is None
         # At the start compaction may have left an item nothing but a row of a later version.

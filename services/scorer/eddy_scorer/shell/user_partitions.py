@@ -14,7 +14,7 @@ log = structlog.get_logger()
 class UserPartitions:
     """Follows user-features of the assigned partitions; `on_loaded(partition)` when one was read to its end.
 
-    A partition that stays keeps its users and its place; users of one that goes are forgotten.
+    A partition that stays keeps its users and its position; users of one that goes are forgotten.
     """
 
     def __init__(self, follower: Follower, users: Users, on_loaded: Callable[[int], None]) -> None:
