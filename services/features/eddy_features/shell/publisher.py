@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from eddy.contract.message import TopicPartition
 from eddy.kafka.bus import Bus, Producer, settle
 from eddy.kafka.partitions import partition_of
-from eddy_features.shell.faust_app import RecordStore
+from eddy_features.shell.record_store import RecordStore
 
 SERVICE = "features"
 # Before compression. A partition has one request under way, so a batch should hold what there is.

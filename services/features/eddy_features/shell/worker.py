@@ -28,9 +28,11 @@ from eddy.metrics import (
 from eddy.runtime import Health
 from eddy_features.core.item_side import ItemBatch, ItemSide
 from eddy_features.core.user_side import UserBatch, UserSide
-from eddy_features.shell.faust_app import Batches, FaustApp, RecordStore
+from eddy_features.shell.faust_app import FaustApp
+from eddy_features.shell.faust_private import Records
 from eddy_features.shell.lane import Lane
 from eddy_features.shell.publisher import SERVICE, Publisher
+from eddy_features.shell.record_store import RecordStore
 
 _EVENT_TO_FEATURES = HOP_SECONDS.labels("event_to_features")
 
@@ -125,7 +127,7 @@ class Items:
 
 
 class Worker:
-    """Puts what the application fetched into the lanes of both sides (eddy_features.shell.faust_app.Handler)."""
+    """Puts what the application fetched into the lanes of both sides (eddy_features.shell.batch_consumer.Handler)."""
 
     def __init__(self, app: FaustApp, bus: Bus, health: Health, users: Users, items: Items, batch_records: int) -> None:
         self._app = app
@@ -146,7 +148,7 @@ class Worker:
         self._users.forget()
         self._items.forget()
 
-    async def handle(self, batches: Batches) -> None:
+    async def handle(self, batches: Records) -> None:
         for tp, records in batches.items():
             topic = self._bus.short_name(tp.topic)
             messages = [_message(topic, record) for record in records]
