@@ -7,8 +7,8 @@ import structlog
 
 log = structlog.get_logger()
 
-# What Kafka clients log, as a warning or an error, about things they mend by themselves, at every start on a new broker and at every
-# rebalance. Each begins with its message template in the library's source.
+# What Kafka clients (aiokafka, and Faust on mode) log, as a warning or an error, about things they mend by themselves: at every start on a
+# new broker, at every rebalance, on a busy machine. Each begins with its message template in the library's source.
 ROUTINE = (
     "Group Coordinator Request failed",
     "Marking the coordinator dead",
@@ -18,6 +18,7 @@ ROUTINE = (
     "Heartbeat failed: local member_id was not recognized",
     "Topic %s is not available during auto-create initialization",
     "Topic %s not found in cluster metadata",
+    "Timer %s is overlapping",
 )
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import aiokafka
+import mode
 import pytest
 
 from eddy.logs import ROUTINE
@@ -43,9 +44,10 @@ def test_routine_trouble_of_a_library_is_seen_at_level_debug_alone() -> None:
     assert "level=error" in other
 
 
-def test_every_routine_line_is_one_that_the_kafka_client_writes() -> None:
+def test_every_routine_line_is_one_that_a_kafka_client_writes() -> None:
     """One that a later version words differently would be shown again."""
-    source = "".join(path.read_text() for path in Path(aiokafka.__file__).parent.rglob("*.py"))
+    folders = [Path(library.__file__).parent for library in (aiokafka, mode)]
+    source = "".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
     assert [template for template in ROUTINE if template not in source] == []
 
 
