@@ -1,4 +1,4 @@
-"""The loop in one process: decided by its inputs, books that balance, and a pattern that it learns."""
+"""The loop in one process: decided by its inputs, a ledger that balances, and a pattern that it learns."""
 
 import random
 from collections.abc import Iterable
@@ -74,10 +74,10 @@ def test_the_same_stream_and_seed_give_the_same_figures(exporter: GraphExporter)
 def test_what_is_played_elsewhere_is_an_action_of_there(exporter: GraphExporter) -> None:
     scenarios, tapped = load_scenarios(REPO_ROOT / "scenarios.yaml"), []
     played = replace(walks(0).cut(600), role=role_of(scenarios, "social", "comment"))
-    books = looped(played, exporter, LearnerPolicy(0), scenarios, Console(file=StringIO())).also["books"]
-    assert books["shown"] == books["positive"] + books["negative"] + books["open"] == 10 * 600
-    assert books["positive"] > 0
-    assert books["refused"] == 0
+    ledger = looped(played, exporter, LearnerPolicy(0), scenarios, Console(file=StringIO())).also["ledger"]
+    assert ledger["shown"] == ledger["positive"] + ledger["negative"] + ledger["open"] == 10 * 600
+    assert ledger["positive"] > 0
+    assert ledger["refused"] == 0
     for shown in ([], [played.item_ids[0]]):
         (_, sent), _ = Records("run", played.role, 10, 0).action(0, "u", played.item_ids[0], 5.0, 0, shown)
         tapped.append(Codec.of("user_event").decode(sent))
@@ -87,15 +87,15 @@ def test_what_is_played_elsewhere_is_an_action_of_there(exporter: GraphExporter)
     ]
 
 
-def test_books_balance_and_a_walk_is_learned(exporter: GraphExporter) -> None:
-    found = evaluated(walks(0), exporter)
-    books = found.also["books"]
-    assert books["shown"] == books["positive"] + books["negative"] + books["open"] == 10 * EVENTS
-    assert books["refused"] == 0
-    assert books["releases"] >= 5
-    by_tenth = found.methods["model"]["ndcg_at_10_by_tenth"]
+def test_the_ledger_balances_and_a_walk_is_learned(exporter: GraphExporter) -> None:
+    learned = evaluated(walks(0), exporter)
+    ledger = learned.also["ledger"]
+    assert ledger["shown"] == ledger["positive"] + ledger["negative"] + ledger["open"] == 10 * EVENTS
+    assert ledger["refused"] == 0
+    assert learned.also["releases"] >= 5
+    by_tenth = learned.methods["model"]["ndcg_at_10_by_tenth"]
     assert by_tenth[-1] > 0.8
-    assert found.methods["model"]["ndcg_at_10"] > found.methods["popularity"]["ndcg_at_10"]
+    assert learned.methods["model"]["ndcg_at_10"] > learned.methods["popularity"]["ndcg_at_10"]
 
 
 @pytest.mark.stack

@@ -21,16 +21,21 @@ from eddy_cli.replay.role import MOVIELENS, Role, role_of
 from eddy_cli.replay.stream import Stream
 from eddy_lab.commands import evaluate, protocols
 from eddy_lab.evaluate import variants
-from eddy_lab.evaluate.apart import Task, learner_apart
 from eddy_lab.evaluate.item_counts import ItemCounts
 from eddy_lab.evaluate.offline import Histories, OfflinePolicy, places_of, scores_of, train
 from eddy_lab.evaluate.options import Options, whole_stream
 from eddy_lab.evaluate.outcome import MODEL, Outcome, tables, write_outcome
-from eddy_lab.evaluate.prequential import OUTSIDE, Prequential, PrequentialPolicy
+from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
 from eddy_lab.evaluate.protocols import ctr_live, loo, transfer
 from eddy_lab.evaluate.protocols.loo import histories_of
 from eddy_lab.evaluate.protocols.stream import prequential
+from eddy_lab.evaluate.questions.liked import NOT_ASKED, Liked
+from eddy_lab.evaluate.questions.next_item import NextItems, Unranked
+from eddy_lab.evaluate.questions.question import Question
+from eddy_lab.evaluate.questions.search import Search
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
+from eddy_lab.evaluate.stream_ranker import OUTSIDE
+from eddy_lab.evaluate.trainer_process import Task, trainer_process
 from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.ranking.slates import Ranked
 from eddy_scorer.core.state.users import User
@@ -45,6 +50,13 @@ GRAPHS: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
 OPTIONS = Options("tiny", None, "video", "rate", None, 0, REPO_ROOT / "scenarios.yaml", GRAPHS, DEFAULT, "")
 SILENT = Console(file=StringIO())
 SCENARIOS = load_scenarios(REPO_ROOT / "scenarios.yaml")
+
+
+def played(stream: Stream, policy: PrequentialPolicy, *questions: Question) -> Prequential:
+    """The stream, played."""
+    play = Prequential(stream, SCENARIOS, policy, questions, GRAPHS)
+    play.play()
+    return play
 
 
 def test_figures_are_those_of_the_definitions() -> None:
@@ -115,11 +127,10 @@ def test_a_stream_is_learned_in_every_scenario(scenario: str, action: str) -> No
         times_ms=np.repeat(once.times_ms, 2).tolist(),
         role=role_of(SCENARIOS, scenario, action),
     )
-    played = Prequential(twice, SCENARIOS, PrequentialPolicy(128), GRAPHS)
-    places = played.play()
-    assert gains_at_10(places[-600::2]).mean() > 0.5
-    assert (places[1::2] == OUTSIDE).all()
-    users = played.recommender.knowledge.users
+    next_items = NextItems(twice, SCENARIOS)
+    users = played(twice, PrequentialPolicy(128), next_items).recommender.knowledge.users
+    assert gains_at_10(next_items.ranks[-600::2]).mean() > 0.5
+    assert (next_items.ranks[1::2] == OUTSIDE).all()
     history = users.snapshot(users.get("u49"))
     assert (set(history["actions"]), set(history["scenarios"])) == ({action}, {scenario})
 
@@ -127,10 +138,10 @@ def test_a_stream_is_learned_in_every_scenario(scenario: str, action: str) -> No
 def test_a_data_set_is_played_as_an_action_of_a_scenario(tmp_path: Path) -> None:
     (tmp_path / "out.messages").write_text("% asym positive\n1 2 1 50\n3 2 1 60\n1 3 1 55\n")
     options = replace(OPTIONS, data=tmp_path, scenario="social", action="comment")
-    played = whole_stream(options).cut(2)
-    assert [played.user_ids[user] for user in played.users] == ["1", "1"]
-    assert played.role == Role("social", "comment", opinion=False)
-    assert played.values == [None, None]
+    stream = whole_stream(options).cut(2)
+    assert [stream.user_ids[user] for user in stream.users] == ["1", "1"]
+    assert stream.role == Role("social", "comment", opinion=False)
+    assert stream.values == [None, None]
     assert whole_stream(replace(OPTIONS, data=tmp_path)).values == [None, None, None]
 
 
@@ -146,9 +157,10 @@ def test_what_a_scenario_does_not_have_is_said() -> None:
 
 def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same candidates in the same order with the same features as in the list that the scorer would publish."""
-    policy = PrequentialPolicy(micro_batch=64, learning=LearnerPolicy())
-    played = Prequential(walks(1).cut(640), SCENARIOS, policy, GRAPHS)
-    engine, whole = played.recommender, played.recommender.rank
+    stream = walks(1).cut(640)
+    next_items = NextItems(stream, SCENARIOS)
+    play = Prequential(stream, SCENARIOS, PrequentialPolicy(micro_batch=64), [next_items], GRAPHS)
+    engine, whole = play.recommender, play.recommender.rank
     compared = 0
 
     def rank(requests: list[Request], users: list[User]) -> Ranked:
@@ -170,22 +182,21 @@ def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatc
         return ranked
 
     monkeypatch.setattr(engine, "rank", rank)
-    places = played.play()
+    play.play()
     assert compared > 1000
-    assert (places >= 0).any()
+    assert (next_items.ranks >= 0).any()
 
 
-def test_a_query_is_answered_beside_and_changes_nothing_else() -> None:
+def test_a_query_is_answered_and_changes_nothing_else() -> None:
     stream = walks(1).cut(300)
     titles = [stream.catalogue[item]["title"] for item in stream.items]
-    asked = PrequentialPolicy(micro_batch=64, queries={"titles": titles, "nothing": [""] * len(stream)})
-    alone, beside = (
-        Prequential(stream, SCENARIOS, policy, GRAPHS) for policy in (PrequentialPolicy(micro_batch=64), asked)
-    )
-    places = alone.play()
-    assert (beside.play() == places).all()
-    assert (beside.found["nothing"] == places).all()
-    assert (beside.found["titles"] == 0).mean() > 0.9 > (places == 0).mean()
+    search = Search({"titles": titles, "nothing": [""] * len(stream)})
+    alone, searched = NextItems(stream, SCENARIOS), NextItems(stream, SCENARIOS)
+    played(stream, PrequentialPolicy(micro_batch=64), alone)
+    played(stream, PrequentialPolicy(micro_batch=64), searched, search)
+    assert (searched.ranks == alone.ranks).all()
+    assert (search.ranks["nothing"] == alone.ranks).all()
+    assert (search.ranks["titles"] == 0).mean() > 0.9 > (alone.ranks == 0).mean()
 
 
 @pytest.fixture
@@ -343,14 +354,14 @@ def test_variants_of_learning_are_measured_alike(monkeypatch: pytest.MonkeyPatch
 
 def test_what_another_process_failed_with_is_raised(tmp_path: Path) -> None:
     task = Task(SCENARIOS, LearnerPolicy(), [], GRAPHS, str(tmp_path))
-    with pytest.raises(ConfigError, match="not a sentence-embedding model"), learner_apart(task):
+    with pytest.raises(ConfigError, match="not a sentence-embedding model"), trainer_process(task):
         pass
 
 
 def _tasteful() -> Stream:
     """Items of even number are liked, the others are not."""
-    played = walks(3)
-    return replace(played, values=[5.0 if item % 2 == 0 else 1.0 for item in played.items])
+    stream = walks(3)
+    return replace(stream, values=[5.0 if item % 2 == 0 else 1.0 for item in stream.items])
 
 
 def test_the_live_model_tells_what_is_liked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,11 +380,10 @@ def test_data_without_ratings_are_refused_before_they_are_played(monkeypatch: py
 
 
 def test_weights_stand_still_once_all_is_learned_that_should_be() -> None:
-    policy = PrequentialPolicy(micro_batch=64, liked_from=4.0, ranked=False, learned_until=1000)
-    played = Prequential(_tasteful(), SCENARIOS, policy, GRAPHS)
-    places = played.play()
-    assert played.releases == -(-1000 // 64)
-    assert (places == OUTSIDE).all()
+    stream = _tasteful()
+    questions: list[Question] = [Unranked(stream, SCENARIOS), Liked(stream, SCENARIOS, 4.0)]
+    counts = played(stream, PrequentialPolicy(micro_batch=64, learned_until=1000), *questions).releases
+    assert counts.released + sum(counts.held.values()) == -(-1000 // 64)
 
 
 def test_what_is_not_rated_or_was_had_before_is_not_shown_as_liked_or_not() -> None:
@@ -386,9 +396,9 @@ def test_what_is_not_rated_or_was_had_before_is_not_shown_as_liked_or_not() -> N
         values=[None if index % 10 == 0 else once.values[index // 2] for index in range(1600)],
         times_ms=np.repeat(once.times_ms, 2).tolist(),
     )
-    played = Prequential(twice, SCENARIOS, PrequentialPolicy(micro_batch=64, liked_from=4.0, ranked=False), GRAPHS)
-    played.play()
-    asked = np.flatnonzero(played.chances != 0.5)
+    liked = Liked(twice, SCENARIOS, 4.0)
+    played(twice, PrequentialPolicy(micro_batch=64), Unranked(twice, SCENARIOS), liked)
+    asked = np.flatnonzero(liked.predictions != NOT_ASKED)
     assert set(asked) <= set(np.flatnonzero(twice.rated()))
     assert set(asked % 2) == {0}
     assert len(asked) > 500

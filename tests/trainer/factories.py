@@ -1,5 +1,6 @@
 """Examples and learners for the tests of the trainer."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,17 @@ def a_stream(events: int, users: int = 20, items: int = 30, seed: int = 0) -> li
         item = f"i{(event + user) % items}"
         made.append(next_item(f"u{user}", item, event * 1000, 2, features(6, event)))
         made.append(shown(5, int(random.integers(5)), event))
+    return made
+
+
+def easy_examples(turn: int) -> list[NextItem | Shown]:
+    """Lists of which the first item is always chosen, and shown items of which the first is always clicked."""
+    made: list[NextItem | Shown] = []
+    for number in range(20):
+        seed = 1000 * turn + number
+        best = np.sort(features(6, seed), axis=0)[::-1]
+        made.append(next_item(f"u{number}", f"i{number % 30}", turn, 0, best))
+        made.append(replace(shown(6, 0, seed), features=best))
     return made
 
 

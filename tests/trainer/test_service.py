@@ -2,16 +2,12 @@
 
 import asyncio
 import json
-import math
 import signal
-from collections.abc import Mapping
 from contextlib import suppress
-from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from prometheus_client import REGISTRY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -21,10 +17,9 @@ from eddy.runtime import Health
 from eddy_cli.ports import free_port
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_trainer import app
-from eddy_trainer.core.effort import Effort
-from eddy_trainer.core.learner import Learner, StepReport
 from tests.poll import poll_until
-from tests.trainer.factories import CLICK, VIDEO, Record, example_record, features, turned_round
+from tests.trainer.breaking import Breaking
+from tests.trainer.factories import CLICK, VIDEO, Record, example_record, features
 from tests.trainer.running import Place, assert_releases_hold, events_of
 
 pytestmark = pytest.mark.stack
@@ -106,33 +101,13 @@ async def test_too_many_unusable_examples_in_a_row_end_the_trainer(
     assert len(await place.dead_letters()) == 5
 
 
-class _Broken(Learner):
-    """From so many examples on each step ends with a ranker that thinks the opposite of what it had learned, until it is rolled back."""
-
-    breaks_after = math.inf
-    wrong: Mapping[str, torch.Tensor] | None = None
-
-    def step(self, effort: Effort = Effort.FULL) -> StepReport:
-        report = super().step(effort)
-        if self.wrong is None and self.examples >= self.breaks_after:
-            turned_round(self)
-            self.wrong = deepcopy(self.ranker.ranker.state_dict())
-        if self.wrong is not None:
-            self.ranker.ranker.load_state_dict(self.wrong)
-        return report
-
-    def roll_back(self) -> int:
-        self.wrong, self.breaks_after = None, math.inf
-        return super().roll_back()
-
-
 async def test_a_release_that_went_wrong_is_rolled_back(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place(kafka, topic_prefix, tmp_path, traced_folder)
     await place.bus.create_topics()
     await place.publish_items(40)
-    monkeypatch.setattr(app, "Learner", _Broken)
+    monkeypatch.setattr(app, "Learner", Breaking)
     settings = place.settings(trainer_release_interval_sec="0.1", trainer_http_port=str(free_port()))
     serving = asyncio.create_task(app.serve(settings, Health()))
     try:
@@ -141,7 +116,7 @@ async def test_a_release_that_went_wrong_is_rolled_back(
             await asyncio.sleep(0.05)
         await poll_until(place.newest_covers_all, what="a release that learned from all examples")
         assert _rolled_back() == 0
-        monkeypatch.setattr(_Broken, "breaks_after", 2000)
+        monkeypatch.setattr(Breaking, "breaks_after", 2000)
         first = 1000
         while not _rolled_back():
             await place.publish_examples(events_of(20, first=first))

@@ -3,33 +3,21 @@
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
-from eddy_trainer.core.examples import NextItem, Shown, Timestamps
+from eddy_trainer.core.examples import Timestamps
 from eddy_trainer.core.gate import HELD, LOG_LOSS, NOT_A_NUMBER, PARITY
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import Learner, RolledBack
 from eddy_trainer.core.release import Held, Release
 from eddy_trainer.core.release_schedule import ReleaseSchedule
 from eddy_trainer.core.turn import Turn
-from tests.trainer.factories import a_stream, features, learner, next_item, shown, turned_round
+from tests.trainer.factories import a_stream, easy_examples, learner, turned_round
 
 
 def a_turn(exporter: GraphExporter, interval: float = 0.0, floor: tuple[int, ...] = ()) -> Turn:
     return Turn(learner, exporter, ReleaseSchedule(interval, floor))
-
-
-def easy(turn: int) -> list[NextItem | Shown]:
-    """Lists of which the first item is always chosen, and shown items of which the first is always clicked."""
-    made: list[NextItem | Shown] = []
-    for number in range(20):
-        seed = 1000 * turn + number
-        best = np.sort(features(6, seed), axis=0)[::-1]
-        made.append(next_item(f"u{number}", f"i{number % 30}", turn, 0, best))
-        made.append(replace(shown(6, 0, seed), features=best))
-    return made
 
 
 def released(turn: Turn, now: float) -> Release:
@@ -41,7 +29,7 @@ def released(turn: Turn, now: float) -> Release:
 def settled(turn: Turn, exporter: GraphExporter, turns: int = 100) -> None:
     """Learn from so many easy turns, each of which serves, whatever the graphs."""
     for number in range(turns):
-        assert turn.observe(easy(number)) is None
+        assert turn.observe(easy_examples(number)) is None
         turn.step(through=[number])
         turn.served(Release(turn.capture(number), exporter.traced, 0.0), number)
 
@@ -96,7 +84,7 @@ def test_a_candidate_that_is_worse_than_what_serves_is_held(exporter: GraphExpor
     settled(turn, exporter, 40)
     turned_round(turn.learner)
     for number in range(40, 60):
-        turn.learner.observe(easy(number))
+        turn.learner.observe(easy_examples(number))
     turn.schedule.ask_again()
     held = turn.prepare(60.0)
     assert isinstance(held, Held)
@@ -110,7 +98,7 @@ def test_a_regression_is_rolled_back_and_released_at_once(exporter: GraphExporte
     turned_round(turn.learner)
     back = None
     for number in range(100, 300):
-        back = turn.observe(easy(number))
+        back = turn.observe(easy_examples(number))
         if back is not None:
             break
     assert back == RolledBack(HELD, 99)

@@ -18,7 +18,10 @@ from eddy_lab.evaluate.options import Options, whole_stream
 from eddy_lab.evaluate.outcome import Outcome
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
 from eddy_lab.evaluate.progress import bar, further
+from eddy_lab.evaluate.questions.liked import Liked
+from eddy_lab.evaluate.questions.next_item import NextItems
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures
+from eddy_lab.evaluate.releases import ReleaseCounts
 from eddy_trainer.core.learner import LearnerPolicy
 from eddy_trainer.core.models import MODELS
 
@@ -42,10 +45,11 @@ def compare(protocol: str, variants: Mapping[str, Variant], options: Options, co
     """
     stream = whole_stream(options).cut(options.limit)
     started = time.monotonic()
-    methods = {}
+    methods, releases = {}, {}
     with bar(console, protocol, len(variants) * len(stream)) as show:
         for number, (name, variant) in enumerate(variants.items()):
-            methods[name] = _measure(stream, variant, options, partial(further, show, number * len(stream)))
+            measured, counts = _measure(stream, variant, options, partial(further, show, number * len(stream)))
+            methods[name], releases[name] = measured, counts.as_dict()
     return Outcome(
         protocol=protocol,
         dataset=stream.dataset,
@@ -53,30 +57,34 @@ def compare(protocol: str, variants: Mapping[str, Variant], options: Options, co
         seconds=time.monotonic() - started,
         seed=options.seed,
         methods=methods,
-        also={"events of new items": int(_of_new_items(stream).sum())},
+        also={"events of new items": int(_of_new_items(stream).sum()), "releases": releases},
     )
 
 
-def _measure(stream: Stream, variant: Variant, options: Options, progress: Callable[[int], None]) -> dict[str, Any]:
-    labels = liked(stream)
-    policy = PrequentialPolicy(learning=variant.learning, liked_from=LIKED, approximate_from=variant.approximate_from)
+def _measure(
+    stream: Stream, variant: Variant, options: Options, progress: Callable[[int], None]
+) -> tuple[dict[str, Any], ReleaseCounts]:
+    labels, scenarios = liked(stream), load_scenarios(options.scenarios)
+    next_items, liking = NextItems(stream, scenarios), Liked(stream, scenarios, LIKED)
+    policy = PrequentialPolicy(learning=variant.learning, approximate_from=variant.approximate_from)
     text_model = options.text_model if variant.text else ""
-    played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, text_model)
-    places = played.play(progress)
+    played = Prequential(stream, scenarios, policy, [next_items, liking], options.graphs, text_model)
+    played.play(progress)
     counted, new = stream.judged(), _of_new_items(stream)
     later = stream.rated() & (np.arange(len(stream)) >= len(stream) // 2)
-    figures = ranking_figures(places, counted)
-    return {
+    figures = ranking_figures(next_items.ranks, counted)
+    measured = {
         "ndcg_at_10": figures["ndcg_at_10"],
         "hr_at_10": figures["hr_at_10"],
-        "auc": auc(played.chances[later], labels[later]),
-        "new ndcg": float(gains_at_10(places)[counted & new].mean()),
-        "new auc": auc(played.chances[later & new], labels[later & new]),
+        "auc": auc(liking.predictions[later], labels[later]),
+        "new ndcg": float(gains_at_10(next_items.ranks)[counted & new].mean()),
+        "new auc": auc(liking.predictions[later & new], labels[later & new]),
         "parameters": parameters_of(variant.learning.model),
         "train us": round(1e6 * played.train_sec / len(stream)),
-        "serve us": round(1e6 * played.rank_sec / len(stream)),
+        "serve us": round(1e6 * next_items.seconds / len(stream)),
         "ndcg_at_10_by_tenth": figures["ndcg_at_10_by_tenth"],
     }
+    return measured, played.releases
 
 
 def parameters_of(model: str) -> int:

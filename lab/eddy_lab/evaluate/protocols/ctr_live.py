@@ -1,7 +1,7 @@
 """`ctr_live`: the live model on the question and the split of `ctr`: whether a rating will be at least 4.
 
 It learns from the first 80 % in time, as the loop does, once and in order; then its weights stand still, what is known of users and items
-moves on, and the last 10 % are asked. No lists are made, so that nothing sets `linear` and `logistic` apart, which weigh lists differently.
+moves on, and the last 10 % are asked. Nothing is ranked, so that `linear` and `logistic`, which weigh lists differently, are the same here.
 """
 
 import time
@@ -17,11 +17,14 @@ from eddy_lab.evaluate.outcome import MODEL, Outcome
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
 from eddy_lab.evaluate.progress import bar
 from eddy_lab.evaluate.protocols.ctr import ANCHORS, split_by_time
+from eddy_lab.evaluate.questions.liked import Liked
+from eddy_lab.evaluate.questions.next_item import Unranked
+from eddy_lab.evaluate.questions.question import Question
 from eddy_lab.evaluate.variants import parameters_of
 from eddy_trainer.core.learner import LearnerPolicy
 
 MICRO_BATCH = 2048  # histories are as of each event all the same
-LEAST_CHANCE = 1e-6
+LEAST_PROBABILITY = 1e-6
 
 
 def run(options: Options, console: Console) -> Outcome:
@@ -34,14 +37,15 @@ def run(options: Options, console: Console) -> Outcome:
     policy = PrequentialPolicy(
         micro_batch=MICRO_BATCH,
         learning=LearnerPolicy(options.seed, options.model),
-        liked_from=LIKED,
-        ranked=False,
         learned_until=len(train),
     )
-    played = Prequential(stream, load_scenarios(options.scenarios), policy, options.graphs, options.text_model)
+    scenarios = load_scenarios(options.scenarios)
+    liking = Liked(stream, scenarios, LIKED)
+    questions: list[Question] = [Unranked(stream, scenarios), liking]
+    played = Prequential(stream, scenarios, policy, questions, options.graphs, options.text_model)
     with bar(console, "ctr_live", len(stream)) as show:
         played.play(show)
-    logits = _logits(played.chances[asked])
+    logits = _logits(liking.predictions[asked])
     return Outcome(
         protocol="ctr_live",
         dataset=stream.dataset,
@@ -54,17 +58,18 @@ def run(options: Options, console: Console) -> Outcome:
                 "log_loss": float(log_losses(logits, labels).mean()),
                 "parameters": parameters_of(options.model),
                 "train us": round(1e6 * played.train_sec / len(train)),
-                "serve us": round(1e6 * played.shown_sec / len(stream)),
+                "serve us": round(1e6 * liking.seconds / len(stream)),
             }
         },
         anchors=ANCHORS.get(stream.dataset, {}),
         also={
             "kind": options.model,
+            **played.releases.as_dict(),
             "95 % by users": intervals(logits, labels, np.array(stream.users, np.int32)[asked], options.seed),
         },
     )
 
 
-def _logits(chances: NDArray[np.float32]) -> NDArray[np.float64]:
-    bounded = np.clip(chances.astype(np.float64), LEAST_CHANCE, 1 - LEAST_CHANCE)
+def _logits(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    bounded = np.clip(probabilities.astype(np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return np.log(bounded / (1 - bounded))

@@ -1,6 +1,6 @@
-"""`loop`: the whole live loop in one process, lists, impressions and labels included, as `make demo` plays it through Kafka.
+"""`loop`: the whole live loop in one process, slates, impressions and labels included, as `make demo` plays it through Kafka.
 
-But for lists that are pushed without a request, where a scenario says so.
+Slates that are pushed without a request, where a scenario says so, are left out.
 """
 
 import time
@@ -62,5 +62,5 @@ def looped(
         seconds=time.monotonic() - started,
         seed=learning.seed,
         methods={name: score.as_dict() for name, score in judge.scores.items()},
-        also={"books": {**loop.books, "open": loop.open_items, "releases": loop.releases}},
+        also={"ledger": loop.ledger(), **loop.releases.as_dict()},
     )

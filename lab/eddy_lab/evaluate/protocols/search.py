@@ -15,6 +15,8 @@ from eddy_lab.evaluate.options import Options, whole_stream
 from eddy_lab.evaluate.outcome import Outcome
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
 from eddy_lab.evaluate.progress import bar, further
+from eddy_lab.evaluate.questions.next_item import NextItems
+from eddy_lab.evaluate.questions.search import Search
 from eddy_lab.evaluate.ranking import ranking_figures
 from eddy_trainer.core.learner import LearnerPolicy
 
@@ -54,21 +56,19 @@ def run(options: Options, console: Console) -> Outcome:
         queries["other words"] = [" ".join(OTHERWISE.get(one, one) for one in each) for each in said]
     started = time.monotonic()
     counted = stream.judged()
-    methods = {}
+    methods, releases = {}, {}
     variants = {"words and meaning": options.text_model, "words": ""} if options.text_model else {"words": ""}
     with bar(console, "search", len(variants) * len(stream)) as show:
         for number, (name, text_model) in enumerate(variants.items()):
-            played = Prequential(
-                stream,
-                load_scenarios(options.scenarios),
-                PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model), queries=queries),
-                options.graphs,
-                text_model,
-            )
-            places = played.play(partial(further, show, number * len(stream)))
-            for kind, found in played.found.items():
-                methods[f"{kind}: {name}"] = ranking_figures(found, counted)
-            methods.setdefault("no query", ranking_figures(places, counted))
+            scenarios = load_scenarios(options.scenarios)
+            next_items, search = NextItems(stream, scenarios), Search(queries)
+            policy = PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model))
+            played = Prequential(stream, scenarios, policy, [next_items, search], options.graphs, text_model)
+            played.play(partial(further, show, number * len(stream)))
+            releases[name] = played.releases.as_dict()
+            for kind, ranks in search.ranks.items():
+                methods[f"{kind}: {name}"] = ranking_figures(ranks, counted)
+            methods.setdefault("no query", ranking_figures(next_items.ranks, counted))
     return Outcome(
         protocol="search",
         dataset=stream.dataset,
@@ -76,4 +76,5 @@ def run(options: Options, console: Console) -> Outcome:
         seconds=time.monotonic() - started,
         seed=options.seed,
         methods=methods,
+        also={"releases": releases},
     )

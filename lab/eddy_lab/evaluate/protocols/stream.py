@@ -1,7 +1,8 @@
 """`stream`: prequential next item. For every event whose user has a history rank the unseen items, then learn it.
 
 Progressive validation (Gama, Sebastiao and Rodrigues 2013) in micro-batches of 256: histories are as of each event, counts and weights as
-before its batch, a tie counts against the model. The baselines learn after every event, and a tie counts for them.
+before its batch, a tie counts against the model. The baselines learn after every event, and a tie counts for them. The model that answers
+is the newest release that passed the gate; `held` says how many did not, and why.
 """
 
 import time
@@ -19,6 +20,7 @@ from eddy_lab.evaluate.options import Options, whole_stream
 from eddy_lab.evaluate.outcome import MODEL, Figures, Outcome
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
 from eddy_lab.evaluate.progress import bar
+from eddy_lab.evaluate.questions.next_item import NextItems
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
 from eddy_trainer.core.learner import LearnerPolicy
 
@@ -37,20 +39,17 @@ def prequential(
     console: Console,
     anchors: Mapping[str, Figures] | None = None,
 ) -> Outcome:
-    """Play `stream` through the model, and beside it through the baselines; the events that are `counted` decide."""
+    """Play `stream` through the model, and through the baselines in a process of their own; the events that are `counted` decide."""
     if not counted.any():
         raise ConfigError(
             f"{stream.dataset} has no event to judge: one that is not its user's first, on an item new to the user"
         )
     started = time.monotonic()
     with baselines_beside(stream, options.seed) as others:
-        played = Prequential(
-            stream,
-            load_scenarios(options.scenarios),
-            PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model)),
-            options.graphs,
-            options.text_model,
-        )
+        scenarios = load_scenarios(options.scenarios)
+        next_items = NextItems(stream, scenarios)
+        policy = PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model))
+        played = Prequential(stream, scenarios, policy, [next_items], options.graphs, options.text_model)
         with bar(console, protocol, len(stream)) as show:
 
             def progress(done: int) -> None:
@@ -58,12 +57,12 @@ def prequential(
                 if others.done():
                     others.result()  # a failure is not to wait for the end
 
-            places = played.play(progress)
+            played.play(progress)
         alone = time.monotonic() - started
-        found = {MODEL: places, **others.result()}
-    methods = {name: ranking_figures(each, counted) for name, each in found.items()}
+        ranks = {MODEL: next_items.ranks, **others.result()}
+    methods = {name: ranking_figures(each, counted) for name, each in ranks.items()}
     best = max((name for name in methods if name != MODEL), key=lambda name: methods[name]["ndcg_at_10"])
-    gains = {name: gains_at_10(found[name])[counted] for name in (MODEL, best)}
+    gains = {name: gains_at_10(ranks[name])[counted] for name in (MODEL, best)}
     return Outcome(
         protocol=protocol,
         dataset=stream.dataset,
@@ -77,6 +76,6 @@ def prequential(
             "ratio": round(methods[MODEL]["ndcg_at_10"] / max(methods[best]["ndcg_at_10"], 1e-12), 4),
             "ratio_interval": [round(one, 4) for one in ratio_interval(gains[MODEL], gains[best])],
             "model_events_per_second": round(len(stream) / alone, 1),
-            "releases": played.releases,
+            **played.releases.as_dict(),
         },
     )

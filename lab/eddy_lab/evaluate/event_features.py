@@ -1,0 +1,54 @@
+"""The core of the features service in process: events become user and item features of a recommender."""
+
+from collections.abc import Callable, Sequence
+
+from eddy.contract.codec import Codec
+from eddy.contract.message import Message
+from eddy.contract.scenarios import Scenarios
+from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_FEATURES
+from eddy_features.core.cleaning import Cleaner
+from eddy_features.core.item_side import ItemSide
+from eddy_features.core.item_state import ItemPolicy, ItemRules
+from eddy_features.core.states import DictRecords
+from eddy_features.core.user_side import UserSide
+from eddy_features.core.user_state import UserPolicy
+from eddy_scorer.core.ranking.recommender import Recommender
+
+Signals = Sequence[tuple[bytes, bytes]]
+PARTITION = 0
+_DECODED = 10_000
+
+
+class EventFeatures:
+    """`carry(topic, key, value)` makes a message of each record that Kafka would carry, numbered by topic."""
+
+    def __init__(
+        self, scenarios: Scenarios, recommender: Recommender, carry: Callable[[str, bytes, bytes], Message]
+    ) -> None:
+        self._recommender = recommender
+        self._carry = carry
+        self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
+        self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
+        self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
+        self.refused = 0
+
+    def follow(self, messages: list[Message]) -> Signals:
+        """`user_event` messages into the histories of their users; returns what they mean for items, for `count`."""
+        batch = self._users.apply(PARTITION, messages)
+        self.refused += len(batch.poison)
+        for key, value in batch.users:
+            self._users.states.written(PARTITION, key, value)
+            carried = self._carry(USER_FEATURES, key, value)
+            self._recommender.apply_user_features(self._user_codec.decode(carried.value), PARTITION)
+        self._users.states.shrink()
+        return batch.signals
+
+    def count(self, signals: Signals) -> None:
+        """What events mean for items into their counts."""
+        batch = self._items.apply(PARTITION, [self._carry(ITEM_SIGNALS, key, value) for key, value in signals])
+        self.refused += len(batch.poison)
+        for key, value in batch.items:
+            self._items.states.written(PARTITION, key, value)
+            carried = self._carry(ITEM_FEATURES, key, value)
+            self._recommender.apply_item_features(self._item_codec.decode(carried.value))
+        self._items.states.shrink()

@@ -1,0 +1,67 @@
+"""What the release gate of a benchmark let through, and how it comes to serve."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eddy_scorer.core.model.graphs import OnnxModel
+from eddy_scorer.core.ranking.recommender import Recommender
+from eddy_trainer.core.graphs import Graphs
+from eddy_trainer.core.learner import RolledBack
+from eddy_trainer.core.release import Held, Release
+
+
+@dataclass(slots=True)
+class ReleaseCounts:
+    """Releases so far, and those that were not: `held` and `rolled_back` by reason."""
+
+    released: int = 0
+    held: Counter[str] = field(default_factory=Counter)
+    rolled_back: Counter[str] = field(default_factory=Counter)
+
+    def note(self, prepared: Release | Held | None) -> None:
+        """A release was prepared, or none was due. One that is held for two reasons counts for both."""
+        match prepared:
+            case Release():
+                self.released += 1
+            case Held():
+                self.held.update(prepared.reasons)
+
+    def note_rollback(self, back: RolledBack | None) -> None:
+        if back is not None:
+            self.rolled_back[back.reason] += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a protocol's outcome says it."""
+        return {"releases": self.released, "held": dict(self.held), "rolled_back": dict(self.rolled_back)}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a recommender needs of a release: item ids and vectors [rows, DIM] by row (row 0 is padding), and both graphs."""
+
+    item_ids: list[str]
+    vectors: NDArray[np.float32]
+    graphs: Graphs
+
+    @staticmethod
+    def of(release: Release) -> "Served":
+        return Served(release.weights.item_ids, release.weights.vectors, release.graphs)
+
+    def to(self, recommender: Recommender, version: int) -> None:
+        """Let it answer from now on."""
+        vectors = self.vectors[1:]
+        recommender.apply_rows(self.item_ids[1:], vectors, np.zeros(len(vectors), np.float32))
+        recommender.model = OnnxModel(version, self.graphs.encode, self.graphs.rank)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a micro-batch: `served` is None where the gate held the release. `train_sec` is processor time since the start."""
+
+    served: Served | None
+    counts: ReleaseCounts
+    train_sec: float

@@ -1,0 +1,109 @@
+"""The scorer's whole ranking for events of a stream, without policy or slates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eddy.contract.scenarios import Scenarios
+from eddy.text import TextModel
+from eddy_cli.replay.records import Records
+from eddy_cli.replay.stream import Stream
+from eddy_scorer.core.ranking.recommender import Recommender
+from eddy_scorer.core.ranking.request import Request
+from eddy_scorer.core.ranking.slates import Ranked
+from eddy_scorer.core.state.users import User
+
+LIMIT = 10
+OUTSIDE = -1  # rank of an item that is not among the candidates
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A micro-batch of a stream, by the indices of its events, and each event's user as of the moment before it."""
+
+    indices: range
+    users: Sequence[User]
+
+
+class StreamRanker:
+    """Ranks items for the users of a stream. Items that a user has interacted with are left out in every scenario.
+
+    `approximate_from` is the number of items from which on the encoder's best ones are looked up in an index; `texts` embeds items and
+    queries, where queries are asked.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        scenarios: Scenarios,
+        records: Records,
+        seed: int,
+        approximate_from: int = 0,
+        texts: TextModel | None = None,
+    ) -> None:
+        self._stream = stream
+        self._records = records
+        self.recommender = Recommender(
+            _new_items_only(scenarios, stream.role.scenario),
+            np.random.default_rng(seed),
+            lambda: 0.0,
+            approximate_from=approximate_from,
+            texts=texts,
+        )
+        for item in stream.catalogue:
+            self.recommender.apply_item(item)
+        self.recommender.knowledge.rebuild()
+        if texts is not None:
+            self._embed_items()
+
+    def rank(
+        self,
+        batch: Batch,
+        queries: Sequence[str] | None = None,
+        candidates: Sequence[tuple[str, ...]] | None = None,
+    ) -> Ranked:
+        """For each event of the batch all candidates, or those of `candidates` [B] alone; for `queries` [B] where there are any."""
+        requests = [
+            self._request(index, queries[row] if queries else None, candidates[row] if candidates else None)
+            for row, index in enumerate(batch.indices)
+        ]
+        return self.recommender.rank(requests, batch.users)
+
+    def catalogue_rows(self, batch: Batch) -> list[int]:
+        """The row in the catalogue of each event's item."""
+        stream, find = self._stream, self.recommender.knowledge.catalogue.find
+        return [find(stream.item_ids[stream.items[index]]) for index in batch.indices]
+
+    def _request(self, index: int, query: str | None, candidates: tuple[str, ...] | None) -> Request:
+        stream = self._stream
+        user_id, at_ms = stream.user_ids[stream.users[index]], stream.times_ms[index]
+        request_id = self._records.request_id(index)
+        return Request(request_id, user_id, stream.role.scenario, LIMIT, at_ms, query=query, candidates=candidates)
+
+    def _embed_items(self) -> None:
+        """Embed the words of all items, as the scorer does in the background from the first query on."""
+        meaning = self.recommender.knowledge.meaning
+        meaning.want()
+        while embed := meaning.due():
+            embed()
+
+
+def rank_of(ranked: Ranked, row: int, item: int) -> int:
+    """Rank, from 0, of catalogue row `item` in batch row `row`: OUTSIDE where it is not a candidate; a tie counts against it."""
+    candidates = ranked.candidates
+    count = candidates.merged[row]
+    matches = np.flatnonzero(candidates.rows[row, :count] == item)
+    if not item or not len(matches):
+        return OUTSIDE
+    scores = ranked.scores[row, :count]
+    return int(np.count_nonzero(scores >= scores[matches[0]])) - 1
+
+
+def _new_items_only(scenarios: Scenarios, name: str) -> Scenarios:
+    """The same, but nothing is recommended twice in the scenario of that name."""
+    rules = scenarios[name]
+    filters = tuple(dict.fromkeys(("seen", *rules.filters)))
+    return scenarios.model_copy(
+        update={"scenarios": {**scenarios.scenarios, name: rules.model_copy(update={"filters": filters})}}
+    )

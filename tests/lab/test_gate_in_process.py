@@ -1,0 +1,108 @@
+"""What a benchmark in process quotes went through the trainer's gate: the same turn holds and rolls back there as in the live trainer."""
+
+import math
+from io import StringIO
+
+import pytest
+import torch
+from rich.console import Console
+
+from eddy.contract.model import Columns
+from eddy.contract.scenarios import load_scenarios
+from eddy.paths import REPO_ROOT
+from eddy_lab.evaluate import loop as in_process
+from eddy_lab.evaluate import trainer_process
+from eddy_lab.evaluate.loop import LoopPolicy
+from eddy_lab.evaluate.outcome import Outcome
+from eddy_lab.evaluate.protocols.loop import looped
+from eddy_lab.evaluate.releases import ReleaseCounts
+from eddy_lab.evaluate.trainer_process import Task, learn, turn_of
+from eddy_trainer.core.effort import Effort
+from eddy_trainer.core.gate import NOT_A_NUMBER, PARITY
+from eddy_trainer.core.graphs import GraphExporter
+from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy, StepReport
+from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.ranker_training import RankerPolicy
+from eddy_trainer.core.release import Capture, Held
+from eddy_trainer.core.turn import Turn
+from eddy_trainer.settings import TrainerSettings
+from tests.lab.test_evaluate import walks
+from tests.trainer.breaking import Breaking
+from tests.trainer.factories import a_stream, easy_examples
+
+GRAPHS = TrainerSettings.model_fields["trainer_graphs_dir"].default
+SCENARIOS = load_scenarios(REPO_ROOT / "scenarios.yaml")
+ITEMS = [ItemContent(f"i{number}") for number in range(30)]
+RECORDS = 2  # for each event of a stream: an impression and an action
+
+
+@pytest.fixture(scope="module")
+def exporter() -> GraphExporter:
+    return GraphExporter.cached(GRAPHS, DEFAULT, Columns())
+
+
+def evaluated(exporter: GraphExporter, events: int) -> Outcome:
+    return looped(walks(0).cut(events), exporter, LearnerPolicy(0), SCENARIOS, Console(file=StringIO()))
+
+
+class _Poisoned(Learner):
+    """From so many examples on every step ends with a weight that is not a number."""
+
+    poisoned_after = 600
+
+    def step(self, effort: Effort = Effort.FULL) -> StepReport:
+        report = super().step(effort)
+        if self.examples >= self.poisoned_after:
+            with torch.no_grad():
+                self.ranker.ranker.score[0] = math.nan
+        return report
+
+
+def test_a_model_that_is_not_a_number_never_answers(exporter: GraphExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_process, "Learner", _Poisoned)
+    outcome = evaluated(exporter, 1000)
+    due = RECORDS * 1000 // LoopPolicy().events_per_release
+    assert 1 <= outcome.also["releases"] < due
+    assert outcome.also["held"][NOT_A_NUMBER] == due - outcome.also["releases"]
+    assert outcome.also["ledger"]["positive"] > 0
+
+
+def test_a_regression_is_rolled_back_and_the_former_ranker_released_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer_process, "Learner", Breaking)
+    monkeypatch.setattr(Breaking, "breaks_after", 100 * 40)
+    policy = LearnerPolicy(ranker=RankerPolicy(warm_up_lists=1))
+    turn, counts = turn_of(Task(SCENARIOS, policy, ITEMS, GRAPHS, "")), ReleaseCounts()
+    for batch in range(1, 300):
+        release = learn(turn, easy_examples(batch), batch, counts)
+        if counts.rolled_back:
+            break
+    assert batch > 100
+    assert sum(counts.rolled_back.values()) == 1
+    assert release is not None
+    assert turn.is_current(release.capture)
+
+
+def test_what_the_gate_holds_is_counted_and_does_not_serve(
+    exporter: GraphExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold(_: Turn, capture: Capture) -> Held:
+        return Held(capture, (PARITY,))
+
+    monkeypatch.setattr(Turn, "judge", hold)
+    outcome = evaluated(exporter, 600)
+    assert (outcome.also["releases"], outcome.also["held"]) == (
+        0,
+        {PARITY: RECORDS * 600 // LoopPolicy().events_per_release},
+    )
+
+
+def test_the_trainer_of_a_stream_goes_through_the_gate() -> None:
+    turn, counts = turn_of(Task(SCENARIOS, LearnerPolicy(), ITEMS, GRAPHS, "")), ReleaseCounts()
+    released = learn(turn, a_stream(40), 1, counts)
+    assert released is not None
+    with torch.no_grad():
+        turn.learner.ranker.ranker.score[0] = math.nan
+    assert learn(turn, a_stream(40, seed=1), 2, counts) is None
+    assert counts.released == 1
+    assert counts.held[NOT_A_NUMBER] == 1
+    assert counts.as_dict()["held"].keys() == {NOT_A_NUMBER, PARITY}
