@@ -58,6 +58,9 @@ def _of_topics(service: str, prefix: str, principal: str) -> Iterator[Acl]:
         # Every service looks at all topics when it starts: whether they are there, with the right number of partitions.
         if service in SERVICES and not operations:
             operations = ["Describe"]
+        # Faust declares the changelogs of its tables, which it writes and reads, at each start, also where they exist.
+        if service == "features" and {"Write", "Read"} <= set(operations) and topic.cleanup == "compact":
+            operations.append("Create")
         for operation in operations:
             yield Acl(who, operation, TOPIC, prefix + topic.name, LITERAL)
 
