@@ -18,7 +18,7 @@ pytestmark = pytest.mark.stack
 SERVICES = ("features", "joiner", "scorer", "trainer", "gateway")
 ADDED = """
   podcasts:
-    id: 5
+    id: 15
     actions: {impression: {weight: 0, needs_item: false}, click: {weight: 1}, play: {weight: 2}}
     attribution_window_sec: 60
 """

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from eddy.contract.model import MAX_SCENARIOS
 from eddy.contract.scenarios import Scenario, Scenarios, ValueRange, load_scenarios
 from eddy.errors import ConfigError
 from eddy.paths import REPO_ROOT
@@ -15,7 +16,7 @@ SHIPPED = REPO_ROOT / "scenarios.yaml"
 
 def test_shipped_file_holds() -> None:
     scenarios = load_scenarios(SHIPPED)
-    assert scenarios.ids == {"video": 0, "shop": 1, "social": 2, "music": 3, "search": 4}
+    assert scenarios.ids.items() >= {"video": 0, "shop": 1, "social": 2, "music": 3, "search": 4}.items()
     assert scenarios["video"].actions["rate"].normalise(4.0) == 0.75
 
 
@@ -81,10 +82,10 @@ def test_values_are_clipped_and_scaled(value: float | None, normal: float) -> No
     assert ValueRange(min=1, max=5, default=3).normalise(value) == normal
 
 
-def with_podcasts(text: str, number: int = 5) -> str:
+def with_pottery(text: str, number: int = MAX_SCENARIOS - 1) -> str:
     """The shipped file with one scenario more."""
     actions = "{impression: {weight: 0}, play: {weight: 1}}"
-    return f"{text}\n  podcasts: {{id: {number}, actions: {actions}, attribution_window_sec: 60}}\n"
+    return f"{text}\n  pottery: {{id: {number}, actions: {actions}, attribution_window_sec: 60}}\n"
 
 
 def changed(tmp_path: Path, text: str) -> Scenarios:
@@ -97,10 +98,10 @@ def test_whoever_follows_hears_of_scenarios_that_are_there_and_that_come(tmp_pat
     scenarios, heard = load_scenarios(SHIPPED), dict[str, int]()
     scenarios.each(lambda name, scenario: heard.update({name: scenario.id}))
     assert heard == scenarios.ids
-    assert scenarios.take_from(changed(tmp_path, with_podcasts(SHIPPED.read_text()))) == (["podcasts"], [])
-    assert heard == scenarios.ids == {"video": 0, "shop": 1, "social": 2, "music": 3, "search": 4, "podcasts": 5}
-    assert scenarios.take_from(load_scenarios(SHIPPED)) == ([], ["podcasts"])
-    assert scenarios["podcasts"].attribution_window_sec == 60
+    assert scenarios.take_from(changed(tmp_path, with_pottery(SHIPPED.read_text()))) == (["pottery"], [])
+    assert heard == scenarios.ids == load_scenarios(SHIPPED).ids | {"pottery": MAX_SCENARIOS - 1}
+    assert scenarios.take_from(load_scenarios(SHIPPED)) == ([], ["pottery"])
+    assert scenarios["pottery"].attribution_window_sec == 60
 
 
 def test_what_a_scenario_is_does_not_change_under_way(tmp_path: Path) -> None:
@@ -112,10 +113,10 @@ def test_what_a_scenario_is_does_not_change_under_way(tmp_path: Path) -> None:
 
 def test_an_id_in_use_is_refused_and_nothing_is_added(tmp_path: Path) -> None:
     scenarios = load_scenarios(SHIPPED)
-    text = with_podcasts(SHIPPED.read_text().replace("  search:\n    id: 4", "  find:\n    id: 5"), 4)
-    with pytest.raises(ConfigError, match="podcasts has the id 4, which search uses"):
+    text = with_pottery(SHIPPED.read_text().replace("  search:\n    id: 4", f"  find:\n    id: {MAX_SCENARIOS - 1}"), 4)
+    with pytest.raises(ConfigError, match="pottery has the id 4, which search uses"):
         scenarios.take_from(changed(tmp_path, text))
-    assert "podcasts" not in scenarios.ids
+    assert "pottery" not in scenarios.ids
     assert "find" not in scenarios.ids
 
 
@@ -140,5 +141,5 @@ def test_who_follows_need_not_live_on(tmp_path: Path) -> None:
     del gone
     assert known() is None
     heard.clear()
-    scenarios.take_from(changed(tmp_path, with_podcasts(SHIPPED.read_text())))
-    assert heard == ["podcasts"]
+    scenarios.take_from(changed(tmp_path, with_pottery(SHIPPED.read_text())))
+    assert heard == ["pottery"]

@@ -271,13 +271,13 @@ def test_an_item_that_names_a_scenario_is_in_it_also_where_that_comes_later(tmp_
     one.admit([ItemContent("anywhere"), ItemContent("moved", scenarios=["video"])])
     more = tmp_path / "scenarios.yaml"
     actions = "{impression: {weight: 0}, play: {weight: 1}}"
-    more.write_text(f"{shipped.read_text()}\n  podcasts: {{id: 5, actions: {actions}, attribution_window_sec: 60}}\n")
+    more.write_text(f"{shipped.read_text()}\n  podcasts: {{id: 15, actions: {actions}, attribution_window_sec: 60}}\n")
     restored = Learner(load_scenarios(more), LearnerPolicy())
     restored.restore(one.state())
     scenarios.take_from(load_scenarios(more))
     for known in (one, restored):
         table = known.encoder.table
-        assert [[table.ids[row] for row in table.rows_in(scenario)] for scenario in (0, 5, 3)] == [
+        assert [[table.ids[row] for row in table.rows_in(scenario)] for scenario in (0, 15, 3)] == [
             ["here", "moved", "anywhere"],
             ["here", "anywhere"],
             ["anywhere"],
