@@ -37,11 +37,9 @@ install: $(INSTALLED) ## Create the virtual environment and install pinned depen
 PACKAGES := shared services/gateway services/features services/scorer services/joiner services/trainer cli lab
 # cpu: PyTorch's small build; cuda: the usual one. Empty: cpu where its index can be reached.
 TORCH ?=
-TORCH_INDEX := https://download.pytorch.org/whl/cpu
-ADVISORIES := https://pypi.org/pypi
 
 $(INSTALLED): pyproject.toml requirements/install.sh $(wildcard requirements/*.txt) $(addsuffix /pyproject.toml,$(PACKAGES))
-	@PYTHON="$(PYTHON)" VENV=$(VENV) TORCH=$(TORCH) TORCH_INDEX=$(TORCH_INDEX) sh requirements/install.sh $(PACKAGES)
+	@PYTHON="$(PYTHON)" VENV=$(VENV) TORCH=$(TORCH) sh requirements/install.sh $(PACKAGES)
 	@touch $@
 
 demo: $(INSTALLED) ## Replay MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
@@ -140,7 +138,7 @@ sbom: $(INSTALLED) ## Write sbom.json: all that is installed, with licences (Cyc
 	@echo "written: sbom.json"
 
 audit: $(INSTALLED) ## Compare the pinned dependencies with known vulnerabilities
-	@ADVISORIES=$(ADVISORIES) sh requirements/audit.sh $(BIN)
+	@sh requirements/audit.sh $(BIN)
 
 clean: ## Delete reports, wheels, state and caches
 	@rm -rf reports dist sbom.json .state .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

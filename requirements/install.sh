@@ -1,10 +1,10 @@
 #!/bin/sh
 # Makes the virtual environment and installs what is pinned, each file checked against its hash: `make install`.
 #
-#   PYTHON=python3 VENV=.venv TORCH=cpu|cuda TORCH_INDEX=... requirements/install.sh PACKAGE...     the packages are installed editable
+#   PYTHON=python3 VENV=.venv TORCH=cpu|cuda requirements/install.sh PACKAGE...     the packages are installed editable
 #
 # TORCH: PyTorch's small CPU build has no hash here, since it comes from PyTorch's own index; its version is the pinned one. Without TORCH,
-# it is taken where that index (TORCH_INDEX) can be reached, else the usual build, which comes with its CUDA libraries.
+# it is taken where that index can be reached, else the usual build, which comes with its CUDA libraries.
 set -eu
 cd "$(dirname "$0")/.."
 started=$(date +%s)
@@ -26,18 +26,23 @@ test -x "$VENV/bin/pip" || "$PYTHON" -m venv --clear "$VENV" || {
 }
 export VIRTUAL_ENV="$PWD/$VENV" PATH="$PWD/$VENV/bin:$PATH"
 
-test -n "${TORCH:-}" || TORCH=$(python -c "import urllib.request as r; r.urlopen(r.Request('$TORCH_INDEX/torch/', method='HEAD'), timeout=5)" 2>/dev/null && echo cpu || echo cuda)
 count=$(grep -c '^[a-z]' requirements/base.txt)
-echo "Installing Eddy into $VENV ($(python --version), PyTorch's $TORCH build) and some $count dependencies, pinned by hash ..."
 
 sorry="cannot install the dependencies: check the network and the disk space, then try again"
 one uv >"$VENV/uv.txt"
+echo "Installing Eddy into $VENV ($(python --version)) and some $count dependencies, pinned by hash ..."
 python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$VENV/uv.txt" || fail "$sorry"
 quietly() {
     uv pip install --quiet --no-deps "$@" || fail "$sorry"
 }
+torch=$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/torch.txt)
+reachable() {
+    UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=5 uv pip install --quiet --dry-run --reinstall-package torch --no-deps --torch-backend cpu "$torch" 2>/dev/null
+}
+test -n "${TORCH:-}" || TORCH=$(reachable && echo cpu || echo cuda)
+echo "PyTorch: its $TORCH build, $(test "$TORCH" = cpu && echo "without CUDA libraries" || echo "some 6 GB, since the index of the small CPU build cannot be reached or TORCH=cuda asks for it")."
 if test "$TORCH" = cpu; then
-    quietly --torch-backend cpu "$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/torch.txt)"
+    quietly --torch-backend cpu "$torch"
     quietly --compile-bytecode --require-hashes --requirements requirements/base.txt
 else
     quietly --compile-bytecode --require-hashes --requirements requirements/base.txt --requirements requirements/torch.txt
