@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from tests import browser, missing, tiers
+from eddy_cli.doctor.machine import BROWSERS
+from tests import missing, tiers
 
 
 def test_a_test_that_starts_more_than_its_tier_allows_fails() -> None:
@@ -32,7 +33,5 @@ def test_what_this_machine_lacks_is_named_with_how_to_have_it(monkeypatch: pytes
     lines = missing.what_is_missing()
     assert ["chromium" in line for line in lines] == [True, False]
     assert all("install" in line for line in lines)
-    monkeypatch.setattr(
-        shutil, "which", lambda name: f"/usr/bin/{name}" if name in (*browser.NAMES, "promtool") else None
-    )
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in (*BROWSERS, "promtool") else None)
     assert missing.what_is_missing() == []

@@ -123,7 +123,7 @@ async def test_no_list_for_long_is_one_clear_line(bus: Bus, monkeypatch: pytest.
         await perform(bus, [0] * 1000, [1] * 1000, ReplayOptions(deadline_sec=0.1))
     (error,) = caught.value.exceptions
     assert isinstance(error, FatalError)
-    assert "is the scorer running" in str(error)
+    assert "Check that the scorer runs" in str(error)
 
 
 async def test_the_outbox_tells_every_offset(bus: Bus) -> None:

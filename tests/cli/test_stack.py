@@ -12,7 +12,7 @@ from eddy.paths import RUNS
 from eddy.settings import Settings
 from tests.cli.processes import Command, command
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 STACK = ["-m", "eddy_cli", "run"]
 EXEC = ["-m", "eddy_cli", "exec", "--"]

@@ -150,7 +150,7 @@ def test_what_a_scenario_does_not_have_is_said() -> None:
     with pytest.raises(ConfigError, match=r"no scenario shopp: choose one of video, shop, .* by --scenario"):
         role_of(SCENARIOS, "shopp", "rate")
     with pytest.raises(
-        ConfigError, match=r"skip is no positive action in social: choose one of view, click, .* by --action"
+        ConfigError, match=r"skip is not a positive action of social: choose one of view, click, .* by --action"
     ):
         role_of(SCENARIOS, "social", "skip")
 
@@ -262,7 +262,7 @@ def test_a_file_of_sequences_is_read_and_a_broken_line_named(tmp_path: Path) -> 
         (1, "11"),
     ]
     path.write_text("1 10 11\nAlice 3\n")
-    with pytest.raises(ConfigError, match=r"Few\.txt:2"):
+    with pytest.raises(ConfigError, match=r"Few\.txt, line 2"):
         read_folder(path)
 
 

@@ -197,7 +197,7 @@ async def test_another_records_schema_is_refused(registry: str) -> None:
     known = Framing(registry)
     message = await known.written("items", "other.items", encoded)
     assert message is not None
-    with pytest.raises(DecodeError):
+    with pytest.raises(DecodeError, match="encoded as item, not as user_event"):
         Codec.of("user_event").decode(await known.read(USER_EVENTS, message))
 
 
@@ -215,7 +215,7 @@ async def test_a_number_that_nobody_gave_leaves_the_message_as_it_is(
 async def test_without_a_registry_the_letter_says_what_to_set(kafka: str, topic_prefix: str) -> None:
     message = b"\0\0\0\0\1 body"
     assert await Framing(None).read(USER_EVENTS, message) == message
-    with pytest.raises(DecodeError, match="set EDDY_SCHEMA_REGISTRY_URL"):
+    with pytest.raises(DecodeError, match="Set EDDY_SCHEMA_REGISTRY_URL"):
         Codec.of("user_event").decode(message)
 
 

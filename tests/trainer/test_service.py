@@ -69,7 +69,11 @@ async def test_what_cannot_be_used_is_kept_aside(
     await place.publish(ITEMS, [("m1", b"\x00\xff"), ("m2", b"")])
     await place.publish(TRAINING_EXAMPLES, [("u", b"\xc3\x01 nonsense"), ("u", b"")])
     await place.publish_examples(
-        [example_record(contract="another"), example_record(considered_features=b"short"), *events_of(30)]
+        [
+            example_record("label", contract="another", feature_names=[]),
+            example_record(considered_features=b"short"),
+            *events_of(30),
+        ]
     )
     with place.trainer() as trainer:
         await poll_until(place.newest_covers_all, what="a release that learned from all examples")

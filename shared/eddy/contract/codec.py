@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 import fastavro
+from fastavro.read import SchemaResolutionError
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from eddy.contract.topics import TopicName, topics
@@ -104,6 +105,9 @@ class Codec(Generic[R]):
         try:
             reader = None if writer is self.schema else self.schema
             record: R = fastavro.schemaless_reader(body, writer, reader)
+        except SchemaResolutionError as error:  # a schema that a registry named, of another kind of record
+            owner = _owners().get(payload[:HEADER_BYTES], writer["name"])
+            raise DecodeError(complaint(self.record, payload, owner)) from error
         except Exception as error:  # fastavro raises whatever the bytes lead to
             raise DecodeError(f"not a {self.record}: {type(error).__name__} {error}") from error
         if body.tell() != len(payload):
