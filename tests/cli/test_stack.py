@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from eddy.kafka.bus import Bus
-from eddy.paths import RUNS
 from eddy.settings import Settings
 from tests.cli.processes import Command, command
 
@@ -24,20 +23,24 @@ def processes_started(running: Command) -> None:
         running.read_until(" started (pid=")
 
 
-def scratch_folders() -> set[Path]:
-    return {path.parent for path in RUNS.glob("*/owner.lock")}
+def scratch_folders(running: Command) -> set[Path]:
+    """Those of Kafka and of the services' state."""
+    (kafka,) = (member for member in running.family if "java" in member.name())
+    states = {member.environ().get("EDDY_STATE_DIR") for member in running.family if "-m" in member.cmdline()}
+    return {Path(kafka.cmdline()[-1]).parent, *(Path(state) for state in states if state)}
 
 
 def test_stack_brings_kafka_gets_ready_and_leaves_nothing_after_ctrl_c() -> None:
-    before = scratch_folders()
     with command(STACK, without=("EDDY_KAFKA_BOOTSTRAP_SERVERS",)) as running:
         running.read_until("ready: console on http://")
-        assert any("java" in member.name() for member in running.family)
+        used = scratch_folders(running)
+        assert len(used) == 2
+        assert all(folder.is_dir() for folder in used)
         running.send_group(signal.SIGINT)
         assert running.finish(60) == 128 + signal.SIGINT
         running.assert_nothing_left()
         assert "Traceback" not in running.output
-    assert scratch_folders() <= before
+    assert not any(folder.exists() for folder in used)
 
 
 def test_stack_that_is_killed_takes_services_and_kafka_with_it() -> None:
