@@ -1,19 +1,30 @@
-"""A feature comes, another goes, from the slate to the matrix that the ranker learns from: scorer, joiner and trainer in one process."""
+"""A feature comes, another goes, in one process: slate, label, example, checkpoint and release of either side serve the other."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from eddy.contract.codec import Codec
 from eddy.contract.message import Message
-from eddy.contract.model import FEATURES, Columns
+from eddy.contract.model import CURRENT, FEATURES, Columns, hash_of_contract
 from eddy.contract.records import Recommendations, TrainingExample
 from eddy_joiner.core.examples import encode_example
 from eddy_joiner.core.lists import read_list
 from eddy_joiner.core.outcomes import Negative, Place
+from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_trainer.core.examples import ExampleParser, Shown
+from eddy_trainer.core.graphs import GraphExporter
+from eddy_trainer.core.learner import Learner, LearnerPolicy
+from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from tests.scorer.factories import NOW, item, item_features, recommend, request, scenarios
-from tests.trainer.factories import SCENARIOS
+from tests.trainer.factories import SCENARIOS, a_stream, features
 
+pytestmark = pytest.mark.learning
+
+MODEL = "mlp"
 ADDED, TAKEN_AWAY = "transition_last_1", "trend"
 BEFORE = Columns(tuple(name for name in FEATURES if name != ADDED))
 AFTER = Columns(tuple(name for name in FEATURES if name != TAKEN_AWAY))
@@ -25,6 +36,25 @@ def a_scorer(columns: Columns) -> Recommender:
         engine.apply_item(item(f"m{number}"))
         engine.apply_item_features(item_features(f"m{number}", acted=float(number)))
     return engine
+
+
+def a_learner(columns: Columns) -> Learner:
+    return Learner(SCENARIOS, LearnerPolicy(0, MODEL, columns=columns))
+
+
+def released(learner: Learner, folder: Path, given: Columns) -> OnnxModel:
+    """A release of the learner, as a scorer with the columns `given` loads it."""
+    weights = learner.snapshot()
+    graphs = GraphExporter.cached(folder, MODEL, weights.columns).export(weights)
+    release = {
+        "version": 1,
+        "contract": hash_of_contract(),
+        "encode": graphs.encode,
+        "rank": graphs.rank,
+        "features": list(weights.columns.features),
+        "actions": list(weights.columns.actions),
+    }
+    return OnnxModel.load(release, given)  # type: ignore[arg-type]  # the rest of a release is not read
 
 
 def test_an_example_of_a_slate_in_flight_is_read_by_the_trainer_of_after() -> None:
@@ -40,3 +70,30 @@ def test_an_example_of_a_slate_in_flight_is_read_by_the_trainer_of_after() -> No
     assert np.isnan(read.pop(ADDED))
     assert logged.pop(TAKEN_AWAY) > 0
     assert read == logged
+
+
+def test_a_release_of_either_side_serves_the_other(tmp_path: Path) -> None:
+    before = a_learner(BEFORE)
+    before.observe([replace(each, features=each.features[:, : len(BEFORE.features)]) for each in a_stream(40)])
+    before.step()
+    write_checkpoint(tmp_path / "checkpoint", Checkpoint({}, before.state()))
+    saved = read_checkpoint(tmp_path / "checkpoint", MODEL)
+    assert saved is not None
+    after = a_learner(AFTER)
+    after.restore(saved.learner)
+    assert after.examples == before.examples == 80
+    matrix = features(12).astype(np.float32)[None]
+    known = Columns(tuple(name for name in FEATURES if name not in (ADDED, TAKEN_AWAY)))
+    scores = []
+    for learner in (before, after):
+        for given in (BEFORE, AFTER, known, CURRENT):
+            columns = [FEATURES.index(name) for name in given.features]
+            model = released(learner, tmp_path, given)
+            found, predictions = model.rank(np.ascontiguousarray(matrix[..., columns]), np.zeros(1, np.int64))
+            assert np.isfinite(predictions).all()
+            scores.append(found)
+    # Without the feature that went, both say the same, whoever asks: the one that came has no weight yet.
+    of_before, of_after = scores[:4], scores[4:]
+    for found in (of_before[1], of_before[2], *of_after):
+        np.testing.assert_allclose(found, of_before[1], atol=1e-4)
+    assert np.abs(of_before[0] - of_before[1]).max() > 1e-3
