@@ -91,7 +91,7 @@ broker: $(INSTALLED) ## Run only a Kafka until Ctrl-C: PORT=number to choose its
 data: $(INSTALLED) ## Download MovieLens-100K and MovieLens-1M
 	@$(BIN)/eddy data
 
-test: $(INSTALLED) ## Run the tests, on a real Kafka: TESTS=path to select some, TIER=unit|learning|broker|stack for one tier
+test: $(INSTALLED) ## Run the tests, on a real Kafka: TESTS=path to select some, TIER=unit|slow|broker|stack for one tier
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(if $(TIER),-m $(TIER)) $(TESTS)
 
 test-unit: $(INSTALLED) ## Run the tests that need no broker, in less than a minute

@@ -1,15 +1,15 @@
 """The tiers of tests, told by what a test starts.
 
-`unit` starts nothing, and all of them together take less than a minute. `learning` trains models in this process. `broker` speaks to a
+`unit` starts nothing, and all of them together take less than a minute. `slow` computes for seconds, in this process. `broker` speaks to a
 Kafka, or starts small commands. `stack` starts services as processes. A test is of the dearest tier that it belongs to: fixtures put it
-into `broker`, a `pytestmark` of its file into `stack` or `learning`.
+into `broker`, a `pytestmark` of its file into `stack` or `slow`.
 """
 
 from contextvars import ContextVar
 
 import pytest
 
-TIERS = ("unit", "learning", "broker", "stack")
+TIERS = ("unit", "slow", "broker", "stack")
 _BROKER_FIXTURES = {"kafka", "registry", "secured", "own_broker"}
 
 # Of the test that runs; outside of tests nothing is refused.

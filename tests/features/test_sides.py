@@ -1,5 +1,6 @@
 """However a log is cut, read again or interrupted, the same states come out."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +10,8 @@ from eddy_features.core.states import DictRecords
 from eddy_features.core.user_state import UserState
 from tests.features.factories import encoded, event, message, messages, stream
 from tests.features.undisturbed import Undisturbed, item_side, undisturbed, user_side
+
+pytestmark = pytest.mark.slow
 
 LOG = messages(stream(seed=3, count=2000, users=12, items=300))
 SMALL = ItemPolicy(covisited=40, slack=10)

@@ -2,12 +2,15 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eddy_joiner.core.rewind import Rewind
 from tests.joiner.factories import Life, random_life
 from tests.joiner.simulation import Partition, SimulatedWorker, disturbed, undisturbed
+
+pytestmark = pytest.mark.slow
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -35,7 +35,7 @@ from tests.joiner.running import all_joined, examples_of, joiners
 from tests.poll import poll_until
 from tests.service import read_all
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 
 ITEMS = 60
 EVENTS = 2400

@@ -22,7 +22,7 @@ from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_che
 from tests.scorer.factories import NOW, item, item_features, recommend, request, scenarios
 from tests.trainer.factories import SCENARIOS, a_stream, features
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 
 MODEL = "mlp"
 ADDED, TAKEN_AWAY = "transition_last_1", "trend"

@@ -30,6 +30,8 @@ from tests.lab.test_evaluate import walks
 from tests.trainer.breaking import Breaking
 from tests.trainer.factories import a_stream, easy_examples
 
+pytestmark = pytest.mark.slow
+
 GRAPHS = TrainerSettings.model_fields["trainer_graphs_dir"].default
 SCENARIOS = load_scenarios(REPO_ROOT / "scenarios.yaml")
 ITEMS = [ItemContent(f"i{number}") for number in range(30)]

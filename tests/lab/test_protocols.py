@@ -44,7 +44,7 @@ from eddy_trainer.core.models import DEFAULT
 from eddy_trainer.settings import TrainerSettings
 from tests.lab.test_evaluate import walks
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 
 GRAPHS: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
 OPTIONS = Options("tiny", None, "video", "rate", None, 0, REPO_ROOT / "scenarios.yaml", GRAPHS, DEFAULT, "")

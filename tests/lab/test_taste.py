@@ -19,7 +19,7 @@ from eddy_lab.evaluate.taste.features import NAMES, features
 from eddy_lab.evaluate.taste.model import Events, FitPolicy, TasteModel, fit
 from tests.lab.test_protocols import OPTIONS
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 
 USERS, ITEMS, EVENTS = 30, 20, 1500
 

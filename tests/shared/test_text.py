@@ -12,6 +12,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from eddy.errors import ConfigError
 from eddy.text import PACKAGED, TEXT_DIM, TextModel, words_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model() -> TextModel:

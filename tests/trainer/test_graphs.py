@@ -26,7 +26,7 @@ from eddy_trainer.core.models import DEFAULT
 from eddy_trainer.core.parity import Probe, largest_difference, probe_of
 from tests.trainer.factories import a_stream, learner
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 
 
 def random_weights(seed: int) -> Weights:

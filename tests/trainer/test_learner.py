@@ -20,7 +20,7 @@ from eddy_trainer.core.quality import JUDGED
 from eddy_trainer.core.ranking_memory import SHOWN
 from tests.trainer.factories import CLICK, SCENARIOS, VIDEO, a_stream, features, learner, next_item, shown, turned_round
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 
 SHOP = SCENARIOS["shop"].id
 

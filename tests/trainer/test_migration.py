@@ -21,7 +21,7 @@ from eddy_trainer.core.ranker_training import RankerPolicy
 from tests.trainer.factories import SCENARIOS, VIDEO
 from tests.trainer.test_encoder import histories
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
 
 FORMER = Columns(("covisit_score", "going", "popularity", "user_level"), ("click", "like", "gone", "purchase"))

@@ -27,7 +27,7 @@ from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_che
 from tests.trainer.factories import SCENARIOS, VIDEO, a_store, a_stream, features, next_item
 from tests.trainer.test_encoder import histories
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
 PLANTED = FEATURES.index("item_age")

@@ -22,7 +22,7 @@ from eddy_trainer.core.next_item import (
 from eddy_trainer.core.sequences import Sequences, SequenceStore, Step
 from tests.trainer.factories import VIDEO, a_store, next_item
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 
 EVERYWHERE = torch.ones(MAX_SCENARIOS, dtype=torch.bool)
 NOWHERE = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)

@@ -12,7 +12,7 @@ from eddy_trainer.core.ranker_training import RankerPolicy, RankerTrainer
 from eddy_trainer.core.ranking_memory import LONGEST, ListMemory
 from tests.trainer.factories import CLICK, VIDEO, features, next_item
 
-pytestmark = pytest.mark.learning
+pytestmark = pytest.mark.slow
 
 HEADS = torch.zeros((MAX_SCENARIOS, len(ACTIONS)), dtype=torch.bool)
 HEADS[VIDEO, [CLICK, ACTIONS.index("like")]] = True

@@ -15,6 +15,8 @@ from eddy_trainer.core.release_schedule import ReleaseSchedule
 from eddy_trainer.core.turn import Turn
 from tests.trainer.factories import a_stream, easy_examples, learner, turned_round
 
+pytestmark = pytest.mark.slow
+
 
 def a_turn(exporter: GraphExporter, interval: float = 0.0, floor: tuple[int, ...] = ()) -> Turn:
     return Turn(learner, exporter, ReleaseSchedule(interval, floor))
