@@ -19,7 +19,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from eddy.contract.codec import Codec
 from eddy.contract.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, topics
 from eddy.errors import DecodeError, FatalError
-from eddy.kafka import framing
+from eddy.kafka import registry as registry_client
 from eddy.kafka.bus import Bus
 from eddy.kafka.framing import Framing, framed
 from eddy.paths import REPO_ROOT, SCHEMAS
@@ -208,7 +208,7 @@ async def test_a_number_that_nobody_gave_leaves_the_message_as_it_is(
     known = Framing(registry)
     assert await known.read(USER_EVENTS, message) == message
     # It is not asked about again for a while.
-    monkeypatch.setattr(known, "_patiently", None)
+    monkeypatch.setattr(known._registry, "schema", None)
     assert await known.read(USER_EVENTS, message) == message
 
 
@@ -227,7 +227,7 @@ async def test_what_is_no_record_is_written_as_it_is(registry: str) -> None:
 
 @pytest.mark.broker
 async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framing, "PATIENCE_SEC", 0.0)
+    monkeypatch.setattr(registry_client, "PATIENCE_SEC", 0.0)
     away = Framing(f"http://user:secret@{HOST}:{free_port()}")
     for asked in (
         away.read(USER_EVENTS, b"\0\0\0\0\1 body"),
@@ -269,3 +269,9 @@ async def test_a_schema_that_the_registry_does_not_take_is_told(registry: str) -
     forbid_changes(registry, subject)
     with pytest.raises(FatalError, match=f"rejects the schema of {subject}"):
         await Framing(registry).written(USER_EVENTS, "strict.user-events", Codec.of("user_event").encode(EVENT))
+
+
+def test_without_a_registry_its_client_is_not_imported() -> None:
+    program = "import sys, eddy.kafka.bus; from eddy.kafka.framing import Framing; Framing(None); print('schema_registry' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,45 +1,34 @@
 """Confluent's wire format: how the clients of a schema registry frame a record (docs.confluent.io, "Wire format").
 
-A message is a zero byte, the number that the registry gave the schema (4 bytes, big-endian), then the Avro body. This is the one place
-that speaks to a registry. Inside Eddy a record keeps the single-object encoding of eddy.contract.codec: what precedes the body is
-exchanged when
-it is read from Kafka and, where a registry is set, when it is written.
+A message is a zero byte, the number that the registry gave the schema (4 bytes, big-endian), then the Avro body. Inside Eddy a record
+keeps the single-object encoding of eddy.contract.codec: what precedes the body is exchanged when it is read from Kafka and, where a
+registry is set, when it is written.
 """
 
-import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import structlog
 from fastavro.schema import SchemaParseException
-from schema_registry.client import AsyncSchemaRegistryClient
-from schema_registry.client.errors import ClientError
-from schema_registry.client.schema import AvroSchema
 
 from eddy.contract.codec import HEADER_BYTES, MARKER, Codec
-from eddy.errors import FatalError
+
+if TYPE_CHECKING:
+    from eddy.kafka.registry import Registry
 
 MAGIC = b"\x00"
 HEAD_BYTES = 5
-TRIES_EVERY_SEC = 0.5
-PATIENCE_SEC = 30.0
 ASKED_AGAIN_SEC, REMEMBERED = 10.0, 1000  # about numbers that the registry does not know
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 
 class Framing:
     """Exchanges what precedes a record's body; what is neither framing is left as it is. Without `url` records are written as they are."""
 
     def __init__(self, url: str | None) -> None:
-        self._host = urlsplit(url).hostname if url else None
-        self._registry = _client(url) if url else None
+        self._registry = _registry(url) if url else None
         self._heads: dict[tuple[str, bytes], bytes] = {}  # full topic and single-object header -> Confluent head
         self._headers: dict[tuple[str, bytes], bytes] = {}  # topic and Confluent head -> single-object header
         self._unknown: dict[tuple[str, bytes], float] = {}  # topic and Confluent head -> when to ask again
@@ -59,7 +48,7 @@ class Framing:
                 return value
             # In an order of its own a process would write the same schema as another text, which is another schema to a registry.
             text = json.dumps(_plain(schema), sort_keys=True)
-            head = MAGIC + (await self._register(f"{full_topic}-value", AvroSchema(text))).to_bytes(4)
+            head = MAGIC + (await self._registry.register(f"{full_topic}-value", text)).to_bytes(4)
             self._heads[full_topic, header] = head
         return head + value[HEADER_BYTES:]
 
@@ -77,28 +66,14 @@ class Framing:
             self._headers[topic, head] = header
         return header + value[HEAD_BYTES:]
 
-    async def _register(self, subject: str, schema: AvroSchema) -> int:
-        registry = self._registry
-        assert registry is not None
-        try:
-            return await self._patiently(lambda: registry.register(subject, schema))
-        except ClientError as error:
-            raise FatalError(
-                f"the schema registry at {self._host} rejects the schema of {subject}: {error.message}"
-            ) from error
-
     async def _look_up(self, topic: str, head: bytes) -> bytes | None:
         registry = self._registry
         if registry is None or self._unknown.get((topic, head), 0.0) > time.monotonic():
             return None
         try:
-            found = await self._patiently(lambda: registry.get_by_id(int.from_bytes(head[1:])))
-            if isinstance(found, AvroSchema):
-                return Codec.for_topic(topic).learn(found.raw_schema)
-        except ClientError as error:
-            raise FatalError(
-                f"the schema registry at {self._host} refuses to return a schema: {error.message}"
-            ) from error
+            schema = await registry.schema(int.from_bytes(head[1:]))
+            if schema is not None:
+                return Codec.for_topic(topic).learn(schema)
         except (ValueError, KeyError, TypeError, SchemaParseException) as error:
             log.warning("schema_not_usable", topic=topic, number=int.from_bytes(head[1:]), error=repr(error)[:200])
         if len(self._unknown) >= REMEMBERED:
@@ -106,27 +81,11 @@ class Framing:
         self._unknown[topic, head] = time.monotonic() + ASKED_AGAIN_SEC
         return None
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` answers; again, for a while, where the registry or what stands before it is not there."""
-        until = time.monotonic() + PATIENCE_SEC
-        while True:
-            try:
-                return await ask()
-            except (httpx.TransportError, json.JSONDecodeError, ClientError) as error:
-                if isinstance(error, ClientError) and (error.http_code or 0) < 500:
-                    raise
-                if time.monotonic() > until:
-                    raise FatalError(
-                        f"no schema registry at {self._host}: start it, or leave EDDY_SCHEMA_REGISTRY_URL unset"
-                    ) from error
-            await asyncio.sleep(TRIES_EVERY_SEC)
 
+def _registry(url: str) -> "Registry":
+    from eddy.kafka.registry import Registry  # seconds to import, and needed by nobody without a registry
 
-def _client(url: str) -> AsyncSchemaRegistryClient:
-    made = AsyncSchemaRegistryClient(url, timeout=httpx.Timeout(5.0))
-    # One for all requests: each would make its own, a tenth of a second in which nothing else happens.
-    made.client_kwargs["verify"] = httpx.create_ssl_context()
-    return made
+    return Registry(url)
 
 
 def _plain(schema: Any) -> Any:
