@@ -46,7 +46,7 @@ from tests.cli.streams import stream
 from tests.poll import poll_until
 from tests.service import Service, logs_in, read_all, running
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 ADDED, TAKEN_AWAY = "transition_last_1", "trend"
 SERVICES = ("features", "joiner", "trainer", "scorer")
