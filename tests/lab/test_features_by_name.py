@@ -1,12 +1,16 @@
-"""A feature comes, another goes, in one process: slate, label, example, checkpoint and release of either side serve the other."""
+"""Features are added, removed and renamed in one process: slate, example, checkpoint and release of either side serve the other."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from eddy.contract.codec import Codec
+from eddy.contract.columns import resolve
+from eddy.contract.features import FEATURE_ALIASES
+from eddy.contract.legacy import LEGACY_FEATURES
 from eddy.contract.message import Message
 from eddy.contract.model import CURRENT, FEATURES, Columns, hash_of_contract
 from eddy.contract.records import Recommendations, TrainingExample
@@ -28,6 +32,8 @@ MODEL = "mlp"
 ADDED, TAKEN_AWAY = "transition_last_1", "trend"
 BEFORE = Columns(tuple(name for name in FEATURES if name != ADDED))
 AFTER = Columns(tuple(name for name in FEATURES if name != TAKEN_AWAY))
+# All features, by the names that they had before any was renamed.
+FORMER_NAMES = Columns(LEGACY_FEATURES)
 
 
 def a_scorer(columns: Columns) -> Recommender:
@@ -57,12 +63,18 @@ def released(learner: Learner, folder: Path, given: Columns) -> OnnxModel:
     return OnnxModel.load(release, given)  # type: ignore[arg-type]  # the rest of a release is not read
 
 
-def test_an_example_of_a_slate_in_flight_is_read_by_the_trainer_of_after() -> None:
-    (slate,) = recommend(a_scorer(BEFORE), request("u", limit=3))
+def _example_of(slate: Recommendations) -> TrainingExample:
+    """The example that the joiner makes of the second item of a slate, if nobody engages with it."""
     served = read_list(Message("recommendations", 0, 0, b"u", Codec.of(Recommendations).encode(slate), NOW))
     item_id = slate["items"][1]["item_id"]
     payload = encode_example(Negative(served, [Place(served.items()[item_id], NOW, NOW + 1)]), NOW)
-    example = ExampleParser(SCENARIOS, AFTER).parse(Codec.of(TrainingExample).decode(payload))
+    return Codec.of(TrainingExample).decode(payload)
+
+
+def test_an_example_of_a_slate_in_flight_is_read_by_the_trainer_of_after() -> None:
+    (slate,) = recommend(a_scorer(BEFORE), request("u", limit=3))
+    item_id = slate["items"][1]["item_id"]
+    example = ExampleParser(SCENARIOS, AFTER).parse(_example_of(slate))
     assert isinstance(example, Shown)
     row = np.frombuffer(slate["features"], "<f2").reshape(-1, len(BEFORE.features))[slate["considered"].index(item_id)]
     logged = dict(zip(BEFORE.features, row.tolist(), strict=True))
@@ -97,3 +109,53 @@ def test_a_release_of_either_side_serves_the_other(tmp_path: Path) -> None:
     for found in (of_before[1], of_before[2], *of_after):
         np.testing.assert_allclose(found, of_before[1], atol=1e-4)
     assert np.abs(of_before[0] - of_before[1]).max() > 1e-3
+
+
+def test_former_names_are_those_of_other_features_than_today() -> None:
+    assert resolve(LEGACY_FEATURES, FEATURE_ALIASES) == FEATURES
+    assert set(LEGACY_FEATURES) - set(FEATURES) == set(FEATURE_ALIASES)
+
+
+def test_a_checkpoint_with_former_names_keeps_its_weights(tmp_path: Path) -> None:
+    former, renamed = a_learner(FORMER_NAMES), a_learner(CURRENT)
+    former.observe(a_stream(40))
+    former.step()
+    write_checkpoint(tmp_path / "checkpoint", Checkpoint({}, former.state()))
+    saved = read_checkpoint(tmp_path / "checkpoint", MODEL)
+    assert saved is not None
+    renamed.restore(saved.learner)
+    for former_weights, weights in zip(_tensors(former), _tensors(renamed), strict=True):
+        np.testing.assert_array_equal(weights, former_weights)
+    fresh = _tensors(a_learner(CURRENT))
+    assert any((weights != untrained).any() for weights, untrained in zip(_tensors(renamed), fresh, strict=True))
+
+
+def test_a_release_with_former_names_ranks_as_one_with_present_names(tmp_path: Path) -> None:
+    former = a_learner(FORMER_NAMES)
+    former.observe(a_stream(40))
+    former.step()
+    renamed = a_learner(CURRENT)
+    renamed.restore(former.state())
+    matrix, scenario = features(12).astype(np.float32)[None], np.zeros(1, np.int64)
+    of_former, of_present = (
+        released(learner, tmp_path, CURRENT).rank(matrix, scenario) for learner in (former, renamed)
+    )
+    assert np.ptp(of_former[0]) > 1e-3
+    for before, after in zip(of_former, of_present, strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize("logged_names", [list(LEGACY_FEATURES), []])
+def test_an_example_with_former_names_or_none_keeps_its_features(logged_names: list[str]) -> None:
+    (slate,) = recommend(a_scorer(CURRENT), request("u", limit=3))
+    parser = ExampleParser(SCENARIOS, CURRENT)
+    before, after = (
+        parser.parse(_example_of({**slate, "feature_names": names})) for names in (logged_names, list(FEATURES))
+    )
+    assert np.isfinite(before.features).all()
+    np.testing.assert_array_equal(before.features, after.features)
+
+
+def _tensors(learner: Learner) -> list[np.ndarray[Any, Any]]:
+    weights = learner.snapshot()
+    return [tensor.numpy() for part in (weights.encoder, weights.ranker) for tensor in part.values()]

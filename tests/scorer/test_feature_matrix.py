@@ -60,7 +60,7 @@ def _matrices(monkeypatch: pytest.MonkeyPatch, *wanted: Sequence[str]) -> list[N
 
 
 def test_any_features_in_any_order_are_the_columns_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    some = ("trend_rank", "last_value", "encoder_rank", "opinion_of_categories", "popularity")
+    some = ("trend_rank", "last_value", "encoder_rank", "category_rating", "popularity")
     every, chosen, backwards, none = _matrices(monkeypatch, FEATURES, some, FEATURES[::-1], ())
     np.testing.assert_array_equal(chosen, every[..., [FEATURES.index(name) for name in some]])
     np.testing.assert_array_equal(backwards, every[..., ::-1])

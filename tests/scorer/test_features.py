@@ -54,9 +54,9 @@ def test_popularity_features() -> None:
     assert features["popularity"] == pytest.approx(log1p(6), rel=1e-3)
     assert features["trend"] == pytest.approx(log1p(2), rel=1e-3)
     assert features["velocity"] == pytest.approx(log((2 + PRIOR_COUNT) / (6 + PRIOR_COUNT)), rel=1e-3)
-    assert features["shown"] == pytest.approx(log1p(40), rel=1e-3)
+    assert features["impressions"] == pytest.approx(log1p(40), rel=1e-3)
     assert features["click_share"] == pytest.approx(log((4 + 1) / (36 + 19)), rel=1e-3)
-    assert features["total"] == pytest.approx(log1p(6), rel=1e-3)
+    assert features["total_interactions"] == pytest.approx(log1p(6), rel=1e-3)
     assert features["is_new"] == 0.0
     assert features["item_age"] == pytest.approx(log1p(2), rel=1e-3)
 
@@ -65,7 +65,7 @@ def test_item_nobody_acted_on_is_new_and_its_age_is_from_publication() -> None:
     features = _features(_engine(), "c")
     assert features["is_new"] == 1.0
     assert features["item_age"] == pytest.approx(log1p(7), rel=1e-3)
-    assert features["popularity"] == features["total"] == 0.0
+    assert features["popularity"] == features["total_interactions"] == 0.0
 
 
 def test_everything_decays_at_the_time_of_the_request() -> None:
@@ -140,15 +140,15 @@ def test_item_value_is_the_mean_of_its_values() -> None:
 
 def test_level_of_a_user_is_how_much_they_value_above_others() -> None:
     features = _features(_raters({"liked": 1.0, "hated": 0.75}), "as liked")
-    assert features["user_level"] == pytest.approx((0.5 + 0.25) / (2 + PRIOR_RATINGS), rel=1e-3)
+    assert features["user_bias"] == pytest.approx((0.5 + 0.25) / (2 + PRIOR_RATINGS), rel=1e-3)
     centred = np.array([0.5, 0.25]) - 0.15
     spread = np.sqrt(((centred**2).sum() + PRIOR_RATINGS * USUAL_DEVIATION**2) / (2 + PRIOR_RATINGS))
-    assert features["user_spread"] == pytest.approx(spread, rel=2e-3)
+    assert features["user_rating_deviation"] == pytest.approx(spread, rel=2e-3)
 
 
 def test_opinions_on_like_categories_are_told_apart() -> None:
     engine = _raters({"liked": 1.0, "hated": 0.0})
-    liked, hated = (_features(engine, name)["opinion_of_categories"] for name in ("as liked", "as hated"))
+    liked, hated = (_features(engine, name)["category_rating"] for name in ("as liked", "as hated"))
     assert liked == pytest.approx(0.5 / (1 + PRIOR_LIKE), rel=1e-3)
     assert hated == pytest.approx(-liked, rel=1e-3)
 
@@ -158,7 +158,7 @@ def test_opinions_on_neighbours_are_told_apart() -> None:
     vectors = np.zeros((4, DIM), np.float32)
     vectors[[0, 2], 0] = vectors[[1, 3], 1] = 1.0
     engine.apply_rows(["liked", "hated", "as liked", "as hated"], vectors, np.zeros(4, np.float32))
-    liked, hated = (_features(engine, name)["opinion_of_neighbours"] for name in ("as liked", "as hated"))
+    liked, hated = (_features(engine, name)["neighbour_rating"] for name in ("as liked", "as hated"))
     assert liked == pytest.approx(0.5 / (1 + PRIOR_LIKE), rel=1e-3)
     assert hated == pytest.approx(-liked, rel=1e-3)
 
@@ -172,7 +172,7 @@ def test_user_who_follows_the_crowd_is_told_from_one_who_does_not() -> None:
         columns = history(["good", "bad"], action="rate")
         columns["values"] = values
         engine.apply_user_features(user_features(user, history=columns))
-    feature = "like_what_others_like"
+    feature = "quality_affinity"
     assert _features(engine, "good too", "with")[feature] > 0 > _features(engine, "good too", "against")[feature]
 
 
@@ -185,7 +185,7 @@ def test_user_who_likes_what_everybody_knows_is_told_from_one_who_does_not() -> 
         columns = history(["hit", "rarity"], action="rate")
         columns["values"] = values
         engine.apply_user_features(user_features(user, history=columns))
-    feature = "like_what_others_know"
+    feature = "popularity_affinity"
     features = {user: _features(engine, "another hit", user)[feature] for user in ("with", "against")}
     half = (log1p(10_000) - log1p(10)) / 2
     assert features["with"] == pytest.approx(half * half / (2 * half**2 + PRIOR_SLOPE_BY_TOTAL), rel=2e-3)
@@ -202,12 +202,12 @@ def test_what_nobody_else_thinks_is_no_crowd_to_follow() -> None:
     columns = history(list(own), action="rate")
     columns["values"] = list(own.values())
     engine.apply_user_features(user_features("u", history=columns))
-    assert _features(engine, "good")["like_what_others_like"] == pytest.approx(0.0, abs=1e-3)
+    assert _features(engine, "good")["quality_affinity"] == pytest.approx(0.0, abs=1e-3)
 
 
 def test_actions_without_a_value_are_no_opinions() -> None:
     engine = _raters({})
     engine.apply_user_features(user_features("v", ["liked", "hated"]))
     features = _features(engine, "as liked", "v")
-    assert features["user_level"] == features["opinion_of_categories"] == features["opinion_of_neighbours"] == 0.0
-    assert features["user_spread"] == pytest.approx(USUAL_DEVIATION, rel=1e-3)
+    assert features["user_bias"] == features["category_rating"] == features["neighbour_rating"] == 0.0
+    assert features["user_rating_deviation"] == pytest.approx(USUAL_DEVIATION, rel=1e-3)

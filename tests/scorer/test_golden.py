@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from eddy.contract.codec import Record
+from eddy.contract.columns import resolve
+from eddy.contract.features import FEATURE_ALIASES
 from eddy.contract.model import FEATURES
 from tests.scorer.world import slates
 
@@ -41,7 +43,7 @@ def test_slates_are_as_recorded() -> None:
 
 def test_features_are_as_recorded_whatever_was_added_since() -> None:
     golden = np.load(_FEATURES)
-    names, expected = golden["names"].tolist(), golden["values"]
+    names, expected = resolve(golden["names"].tolist(), FEATURE_ALIASES), golden["values"]
     assert set(names) <= set(FEATURES)
     columns = [FEATURES.index(name) for name in names]
     computed = np.concatenate([_matrix(record)[:, columns] for record in slates()])

@@ -176,8 +176,8 @@ def test_given_candidates_are_ranked_and_nothing_else() -> None:
     assert record["considered"] == ["m1", "unknown", "m9"]
     assert {place["source"] for place in record["items"]} == {"given"}
     assert {place["propensity"] for place in record["items"]} == {1.0}
-    assert features_of(record, "unknown")["total"] == 0.0
-    assert features_of(record, "m9")["total"] == pytest.approx(np.log1p(9), rel=1e-3)
+    assert features_of(record, "unknown")["total_interactions"] == 0.0
+    assert features_of(record, "m9")["total_interactions"] == pytest.approx(np.log1p(9), rel=1e-3)
     assert engine.knowledge.catalogue.find("unknown") == 0
 
 

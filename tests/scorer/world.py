@@ -28,7 +28,7 @@ ITEMS = 300
 USERS = 40
 GENRES = ("war", "drama", "comedy", "musical", "crime", "space")
 SCENARIOS = ("video", "shop", "social")
-_WEIGHTS = {"encoder_score": 1.0, "covisit_score": 0.5, "popularity": 0.1, "opinion_of_categories": 1.0}
+_WEIGHTS = {"encoder_score": 1.0, "covisit_score": 0.5, "popularity": 0.1, "category_rating": 1.0}
 
 
 class World:

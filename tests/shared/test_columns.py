@@ -86,8 +86,8 @@ def test_names_are_signed_and_none_are_signed_as_ever() -> None:
 
 
 def test_features_can_be_switched_off() -> None:
-    settings = load(Settings, {"EDDY_RANKING_FEATURES_OFF": "user_level, trend"})
-    assert settings.columns.features == tuple(name for name in FEATURES if name not in ("user_level", "trend"))
+    settings = load(Settings, {"EDDY_RANKING_FEATURES_OFF": "user_bias, trend"})
+    assert settings.columns.features == tuple(name for name in FEATURES if name not in ("user_bias", "trend"))
     assert load(Settings, {}).columns == Columns()
 
 

@@ -23,16 +23,16 @@ DECLARED_FEATURES = (
     Named("transition_last_1", "Log odds, smoothed, that the item follows the last item of the history."),
     Named("transition_last_5", "The same over the last five items, decayed by position."),
     Named("transition_rank", "Rank by `transition_last_5`."),
-    Named("popularity", "log1p of slowly decayed actions in the scenario."),
+    Named("popularity", "log1p of slowly decayed interactions in the scenario."),
     Named("popularity_rank", "Rank by `popularity`."),
-    Named("trend", "log1p of fast decayed actions in the scenario."),
+    Named("trend", "log1p of fast decayed interactions in the scenario."),
     Named("trend_rank", "Rank by `trend`."),
     Named("velocity", "Log ratio of the fast to the slow count."),
     Named("click_share", "Log odds of the smoothed clicks per impression."),
-    Named("shown", "log1p of decayed impressions in the scenario."),
-    Named("total", "log1p of all actions ever, in all scenarios."),
+    Named("impressions", "log1p of slowly decayed impressions in the scenario.", ("shown",)),
+    Named("total_interactions", "log1p of all interactions ever, in all scenarios.", ("total",)),
     Named("item_age", "log1p of the days since the item was published or first interacted with."),
-    Named("is_new", "1 when nobody has interacted with the item."),
+    Named("is_new", "1 when no user has interacted with the item."),
     Named("content_match", "Cosine of the categories of the item and of the history."),
     Named("last_content_match", "Cosine of the categories of the item and of the last item of the history."),
     Named("history_length", "log1p of the interactions in the history."),
@@ -40,23 +40,39 @@ DECLARED_FEATURES = (
     Named("history_value", "Mean normalised value of the history."),
     Named("last_value", "Normalised value of the last interaction."),
     Named(
-        "item_value", "Mean explicit rating (normalised) of the item in all scenarios, shrunk towards the usual one."
+        "item_value", "Mean explicit rating (normalised) of the item in all scenarios, shrunk towards the overall mean."
     ),
     Named(
-        "user_level", "User bias: mean of the user's ratings less those of others on the same items, shrunk towards 0."
-    ),
-    Named("user_spread", "Standard deviation of the user's ratings less the user bias, shrunk towards a quarter."),
-    Named(
-        "like_what_others_like",
-        "Slope of the user's ratings by the items' mean ratings, times how far this item's is from the usual one.",
+        "user_bias",
+        "User bias: mean of the user's ratings less those of others on the same items, shrunk towards 0.",
+        ("user_level",),
     ),
     Named(
-        "like_what_others_know",
-        "Slope of the user's ratings by the items' log counts, times how far this item's is from the history's mean.",
+        "user_rating_deviation",
+        "Standard deviation of the user's ratings less the user bias, shrunk towards a quarter.",
+        ("user_spread",),
     ),
-    Named("opinion_of_categories", "The user's ratings less the user bias, weighted by similarity of categories."),
-    Named("opinion_of_neighbours", "The user's ratings less the user bias, weighted by similarity of item rows."),
-    *(Named(f"from_{name}", f"1 when the source `{name}` brought the candidate.") for name in FLAGGED),
+    Named(
+        "quality_affinity",
+        "Slope of the user's ratings by the items' mean ratings, times this item's mean less the overall mean.",
+        ("like_what_others_like",),
+    ),
+    Named(
+        "popularity_affinity",
+        "Slope of the user's ratings by the items' `total_interactions`, times this item's less the mean of the history.",
+        ("like_what_others_know",),
+    ),
+    Named(
+        "category_rating",
+        "The user's ratings less the user bias, weighted by similarity of categories.",
+        ("opinion_of_categories",),
+    ),
+    Named(
+        "neighbour_rating",
+        "The user's ratings less the user bias, weighted by similarity of item embeddings.",
+        ("opinion_of_neighbours",),
+    ),
+    *(Named(f"from_{name}", f"1 when the source `{name}` proposed the candidate.") for name in FLAGGED),
     Named("has_model", "1 when a release served the slate."),
 )
 

@@ -57,7 +57,7 @@ def last_content_match(context: FeatureContext) -> F32:
 
 
 @feature
-def opinion_of_categories(context: FeatureContext) -> F32:
+def category_rating(context: FeatureContext) -> F32:
     """Explicit ratings of the history less the user's bias, weighted by similarity of categories."""
     categories, ratings = _categories(context), explicit_ratings(context)
     similarity, rated = (

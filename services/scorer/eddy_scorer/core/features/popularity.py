@@ -61,13 +61,13 @@ def click_share(context: FeatureContext) -> F32:
 
 
 @feature
-def shown(context: FeatureContext) -> F32:
+def impressions(context: FeatureContext) -> F32:
     """log1p of decayed impressions."""
     return np.log1p(candidate_counts(context).shown)
 
 
 @feature
-def total(context: FeatureContext) -> F32:
+def total_interactions(context: FeatureContext) -> F32:
     """log1p of actions ever, in all scenarios."""
     return np.log1p(candidate_counts(context).total)
 

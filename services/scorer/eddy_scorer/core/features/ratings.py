@@ -87,33 +87,33 @@ def item_value(context: FeatureContext) -> F32:
 
 
 @feature
-def user_level(context: FeatureContext) -> F32:
+def user_bias(context: FeatureContext) -> F32:
     """The user's bias: mean of their ratings less what others gave each item, drawn towards 0."""
     return explicit_ratings(context).bias[:, None]
 
 
 @feature
-def user_spread(context: FeatureContext) -> F32:
+def user_rating_deviation(context: FeatureContext) -> F32:
     """Standard deviation of the ratings without the bias, drawn towards a quarter."""
     return explicit_ratings(context).deviation[:, None]
 
 
 @feature
-def like_what_others_like(context: FeatureContext) -> F32:
+def quality_affinity(context: FeatureContext) -> F32:
     """Slope of the ratings by the items' mean values, times how far this item's is from the usual one."""
     ratings = explicit_ratings(context)
     return ratings.by_value[:, None] * (_mean_values(context) - np.float32(ratings.usual_value))
 
 
 @feature
-def like_what_others_know(context: FeatureContext) -> F32:
+def popularity_affinity(context: FeatureContext) -> F32:
     """Slope of the ratings by the items' log counts, times how far this item's is from the history's mean."""
     ratings, totals = explicit_ratings(context), np.log1p(candidate_counts(context).total)
     return np.asarray(ratings.by_total[:, None] * (totals - ratings.usual_total[:, None]))
 
 
 @feature
-def opinion_of_neighbours(context: FeatureContext) -> F32:
+def neighbour_rating(context: FeatureContext) -> F32:
     """Mean of the residuals of the history, weighted by the cosine of item rows where that is above 0."""
     ratings, vectors = explicit_ratings(context), context.table.vectors
     likeness = np.maximum(vectors[context.rows] @ vectors[context.histories.rows].transpose(0, 2, 1), 0)
