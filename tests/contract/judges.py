@@ -20,12 +20,12 @@ from eddy_features.core.user_side import UserSide
 from eddy_features.core.user_state import UserPolicy
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
-from eddy_gateway.shell.answers import Answers
 from eddy_gateway.shell.api import Gateway, build_app
-from eddy_gateway.shell.publisher import Publisher
-from eddy_joiner.core.events import Event, read_event
+from eddy_gateway.shell.pending_requests import PendingRequests
+from eddy_gateway.shell.publisher import EventPublisher
+from eddy_joiner.core.events import JoinerEvent, read_event
 from eddy_joiner.core.policy import AttributionPolicy
-from eddy_joiner.shell.intake import take_event
+from eddy_joiner.shell.intake import accept_event
 from eddy_scorer.shell.requests_reader import Tickets
 from tests.cli.answering import answer
 from tests.contract.generated import NOW_MS, SCENARIOS
@@ -39,10 +39,10 @@ def message_of(topic: str, record: Record, key: bytes | None) -> Message:
     return Message(topic, 0, 0, key, Codec.for_topic(topic).encode(record), NOW_MS)
 
 
-class InMemory(Publisher):
+class InMemory(EventPublisher):
     """Kafka in memory: takes what can be encoded, and answers every request with an empty list."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: PendingRequests) -> None:
         self._answers = answers
 
     async def events(self, records: Sequence[Record]) -> list[int]:
@@ -59,7 +59,7 @@ class GatewayJudge:
     """The HTTP application, asked as a client asks it."""
 
     def __init__(self) -> None:
-        health, answers = Health(), Answers()
+        health, answers = Health(), PendingRequests()
         health.ready = True
         settings = GatewaySettings(gateway_rate_limit="")
         gateway = Gateway(Rules(SCENARIOS), InMemory(answers), answers, ManualClock(NOW_MS), settings)
@@ -114,7 +114,7 @@ class JoinerJudge:
 
     def of_event(self, event: Record, key: bytes | None) -> Verdict:
         message = message_of(USER_EVENTS, event, key)
-        taken = isinstance(take_event(message, self.policy), Event)
+        taken = isinstance(accept_event(message, self.policy), JoinerEvent)
         try:
             read_event(message, self.policy)
         except PoisonError as error:

@@ -17,9 +17,9 @@ from eddy.kafka.bus import Bus
 from eddy.runtime import Health
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
-from eddy_gateway.shell.answers import Answers
 from eddy_gateway.shell.api import Gateway, build_app
-from eddy_gateway.shell.publisher import Publisher
+from eddy_gateway.shell.pending_requests import PendingRequests
+from eddy_gateway.shell.publisher import EventPublisher
 from tests.poll import poll_until
 
 NOW_MS = 1_750_000_000_000
@@ -59,10 +59,10 @@ def settings(kafka: str, topic_prefix: str) -> GatewaySettings:
 @asynccontextmanager
 async def serving(settings: GatewaySettings) -> AsyncIterator[Served]:
     """A gateway that follows its answers from now on."""
-    bus, health, answers = Bus(settings), Health(), Answers()
+    bus, health, answers = Bus(settings), Health(), PendingRequests()
     await bus.create_topics()
     async with bus.producer() as producer, bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as reader:
-        publisher = Publisher(producer, settings.gateway_publish_timeout_sec)
+        publisher = EventPublisher(producer, settings.gateway_publish_timeout_sec)
         rules = Rules(load_scenarios(settings.scenarios_path))
         app = build_app(Gateway(rules, publisher, answers, ManualClock(NOW_MS), settings), health)
         following = asyncio.create_task(answers.run(reader, health))

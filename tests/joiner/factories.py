@@ -95,7 +95,7 @@ def message_of(record: Record, offset: int = 0, appended_at: int | None = None) 
 class Life:
     """What happened: each list stands before the first event that can know of it (`list_before[i]` events come before list i)."""
 
-    lists: list[Record]
+    slates: list[Record]
     events: list[Record]
     list_before: list[int]
 
@@ -103,7 +103,7 @@ class Life:
 def random_life(seed: int, steps: int, users: int = 8, step_ms: int = 40_000, disorder: float = 0.15) -> Life:
     """Users who get lists, see them, act on them or on something else; with duplicates and with events out of order."""
     rng = random.Random(seed)
-    lists: list[Record] = []
+    slates: list[Record] = []
     events: list[Record] = []
     list_before: list[int] = []
     at = T0
@@ -118,7 +118,7 @@ def random_life(seed: int, steps: int, users: int = 8, step_ms: int = 40_000, di
         served = list_record(
             request, user, items, at, considered=items + spare, scenario=scenario, applied_offset=known
         )
-        lists.append(served)
+        slates.append(served)
         list_before.append(len(events))
         found = _acts(rng, step, user, scenario, request, items, at)
         if rng.random() < disorder:
@@ -126,7 +126,7 @@ def random_life(seed: int, steps: int, users: int = 8, step_ms: int = 40_000, di
         events += found
         if events and rng.random() < 2 * disorder:
             events.append(_again(rng, f"again-{step}", events, at))
-    return Life(lists, events, list_before)
+    return Life(slates, events, list_before)
 
 
 def _again(rng: random.Random, event_id: str, events: list[Record], at: int) -> Record:

@@ -9,14 +9,14 @@ from eddy.contract.message import Message
 from eddy.contract.scenarios import load_scenarios
 from eddy.contract.topics import TRAINING_EXAMPLES
 from eddy.paths import REPO_ROOT
-from eddy_joiner.core.events import Event
+from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.examples import encode_example
-from eddy_joiner.core.lists import ServedList
-from eddy_joiner.core.outcomes import Outcome, Refused, Shown
+from eddy_joiner.core.outcomes import ImpressionOutcome, Outcome, Refused
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.rewind import Rewind, rewind_of
+from eddy_joiner.core.slates import ServedSlate
 from eddy_joiner.core.state import JoinState
-from eddy_joiner.shell.intake import take_event, take_list
+from eddy_joiner.shell.intake import accept_event, accept_slate
 from eddy_joiner.shell.logs import Logs
 from eddy_joiner.shell.rebuild import rebuild
 from tests.joiner.factories import Life, message_of
@@ -53,7 +53,7 @@ class MemoryLog:
 class Partition:
     """What survives a crash."""
 
-    lists: list[Message]
+    slates: list[Message]
     events: list[Message]
     own: list[Message] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Partition:
     @staticmethod
     def of(life: Life) -> "Partition":
         return Partition(
-            [message_of(record, offset) for offset, record in enumerate(life.lists)],
+            [message_of(record, offset) for offset, record in enumerate(life.slates)],
             [message_of(record, offset) for offset, record in enumerate(life.events)],
         )
 
@@ -82,42 +82,42 @@ class SimulatedWorker:
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
-        self.lists = MemoryLog(partition.lists, visible=0)
+        self.slates = MemoryLog(partition.slates, visible=0)
         self.shown = self.took_over = 0
 
     async def start(self, visible_lists: int) -> None:
-        self.lists.visible = visible_lists
+        self.slates.visible = visible_lists
         place, metadata = self.partition.committed or (None, None)
-        logs = Logs(MemoryLog(self.partition.events), self.lists)  # type: ignore[arg-type]  # same interface
+        logs = Logs(MemoryLog(self.partition.events), self.slates)  # type: ignore[arg-type]  # same interface
         own = MemoryLog(self.partition.own)
         rewind = None if metadata is None else Rewind.decode(metadata)
         rebuilt = await rebuild(POLICY, logs, own, place, rewind, lambda: None)  # type: ignore[arg-type]
         self.state: JoinState = rebuilt.state
         self.position = rebuilt.position
         self.pending: list[Outcome] = rebuilt.owed
-        self.took_over = self.state.open_items
+        self.took_over = self.state.open_impressions
 
     async def step(self, events: int, visible_lists: int) -> None:
         """One turn of the loop without its commit."""
-        self.lists.visible = visible_lists
-        async for messages in self.lists.until(visible_lists):
+        self.slates.visible = visible_lists
+        async for messages in self.slates.until(visible_lists):
             for message in messages:
-                found = take_list(message, POLICY)
+                found = accept_slate(message, POLICY)
                 assert found is not None
-                self.pending += self.state.add_list(found) if isinstance(found, ServedList) else [found]
-        self.state.begin(self.position, len(self.partition.own))
+                self.pending += self.state.add_slate(found) if isinstance(found, ServedSlate) else [found]
+        self.state.begin_batch(self.position, len(self.partition.own))
         for message in self.partition.events[self.position : self.position + events]:
-            event = take_event(message, POLICY)
-            if isinstance(event, Event):
+            event = accept_event(message, POLICY)
+            if isinstance(event, JoinerEvent):
                 self.pending += self.state.apply(event)
         self.position = min(self.position + events, len(self.partition.events))
 
     def commit(self) -> None:
-        metadata = rewind_of(self.state, self.position, self.lists.at, len(self.partition.own)).encode()
+        metadata = rewind_of(self.state, self.position, self.slates.at, len(self.partition.own)).encode()
         for outcome in self.pending:
             if isinstance(outcome, Refused):
                 self.partition.refused.append(outcome)
-            elif not isinstance(outcome, Shown):
+            elif not isinstance(outcome, ImpressionOutcome):
                 value = encode_example(outcome, 0)
                 self.partition.own.append(Message(TRAINING_EXAMPLES, 0, len(self.partition.own), b"", value, 0))
         self.pending = []
@@ -132,8 +132,8 @@ async def undisturbed(life: Life) -> tuple[Partition, SimulatedWorker]:
     """One worker, everything in one batch, all lists there from the start."""
     partition = Partition.of(life)
     worker = SimulatedWorker(partition)
-    await worker.start(len(life.lists))
-    await worker.step(len(life.events), len(life.lists))
+    await worker.start(len(life.slates))
+    await worker.step(len(life.events), len(life.slates))
     worker.commit()
     return partition, worker
 
@@ -154,7 +154,7 @@ async def disturbed(
             worker = SimulatedWorker(partition)
             here = 0 if partition.committed is None else partition.committed[0]
             await worker.start(_lists_there(life.list_before, here, 0))
-    await worker.step(0, len(life.lists))
+    await worker.step(0, len(life.slates))
     worker.commit()
     return partition, worker
 

@@ -29,12 +29,12 @@ def labels_of(partition: Partition) -> dict[tuple[str, str], int]:
 
 def shown_by(life: Life, worker: SimulatedWorker, partition: Partition) -> set[tuple[str, str]]:
     """What the impressions of a life make visible, by their plain definition."""
-    lists = {record["request_id"]: [item["item_id"] for item in record["items"]] for record in life.lists}
+    slates = {record["request_id"]: [item["item_id"] for item in record["items"]] for record in life.slates}
     refused = {outcome.message.offset for outcome in partition.refused}
     found: set[tuple[str, str]] = set()
     for offset, event in enumerate(life.events):
         if event["action"] == "impression" and offset not in refused:
-            items = lists[event["request_id"]]
+            items = slates[event["request_id"]]
             named = items if event["item_id"] is None else [event["item_id"]]
             found |= {(event["request_id"], item) for item in named if item in items}
     return found
@@ -47,7 +47,7 @@ async def test_small_batches_and_crashes_give_the_same_examples(seed: int, step_
     expected, whole = await undisturbed(life)
     found, worker = await disturbed(life, random.Random(seed), crash=0.6 / batch + 0.1, batch=batch + 1)
     assert found.examples() == expected.examples()
-    assert worker.state.open_items == whole.state.open_items
+    assert worker.state.open_impressions == whole.state.open_impressions
     assert worker.state.watermark == whole.state.watermark
 
 
@@ -60,7 +60,7 @@ async def test_lists_that_come_after_their_events_give_the_same_labels(seed: int
     assert labels_of(found) == labels_of(expected)
     kinds = {name for name, record in expected.examples().items() if record["kind"] != "label"}
     assert {name for name, record in found.examples().items() if record["kind"] != "label"} == kinds
-    assert worker.state.open_items == whole.state.open_items
+    assert worker.state.open_impressions == whole.state.open_impressions
 
 
 @given(SEEDS, st.sampled_from([400, 4_000, 40_000]))
@@ -70,7 +70,7 @@ async def test_books_balance(seed: int, step_ms: int) -> None:
     partition, worker = await disturbed(life, random.Random(seed), crash=0.3)
     labels, shown = labels_of(partition), shown_by(life, worker, partition)
     assert labels.keys() <= shown
-    assert len(shown) == len(labels) + worker.state.open_items
+    assert len(shown) == len(labels) + worker.state.open_impressions
 
 
 @given(SEEDS)
@@ -88,14 +88,14 @@ async def test_every_positive_event_is_one_next_item(seed: int) -> None:
 async def test_a_restart_reads_a_window_not_everything() -> None:
     life = random_life(3, steps=2_000)
     partition, worker = await undisturbed(life)
-    await worker.step(0, len(life.lists))
+    await worker.step(0, len(life.slates))
     worker.commit()
     rewind = worker.rewind()
-    assert rewind.lists > len(life.lists) * 0.8
+    assert rewind.slates > len(life.slates) * 0.8
     partition, worker = await disturbed(life, random.Random(1), crash=0.02)
     rewind = worker.rewind()
     assert rewind.events > len(life.events) * 0.8
-    assert rewind.lists > len(life.lists) * 0.8
+    assert rewind.slates > len(life.slates) * 0.8
     assert rewind.own > len(partition.own) * 0.7
     assert len(rewind.encode()) < 200
 

@@ -11,14 +11,14 @@ from eddy.contract.codec import Record
 from eddy.contract.limits import MAX_CLOCK_LEAD_MS
 from eddy.contract.message import Message
 from eddy.contract.model import FEATURES
-from eddy_joiner.core.events import Event
+from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.examples import encode_example
-from eddy_joiner.core.lists import ServedList
-from eddy_joiner.core.outcomes import Outcome, Refused, Shown
+from eddy_joiner.core.outcomes import ImpressionOutcome, Outcome, Refused
 from eddy_joiner.core.policy import AttributionPolicy
+from eddy_joiner.core.slates import ServedSlate
 from eddy_joiner.core.state import NEVER, JoinState
 from eddy_joiner.shell.books import Books
-from eddy_joiner.shell.intake import PassedOver, take_event, take_list
+from eddy_joiner.shell.intake import SkippedEvent, accept_event, accept_slate
 from tests.joiner.factories import SEC, T0, event_record, list_record, message_of
 from tests.joiner.simulation import EXAMPLES, POLICY
 
@@ -32,7 +32,7 @@ class Join:
         self.state = JoinState(policy)
         self.policy = policy
         self.offset = -1
-        self.state.begin(0, 0)
+        self.state.begin_batch(0, 0)
         self.refused: list[Refused] = []
         self.shown = 0
 
@@ -40,13 +40,13 @@ class Join:
         out: list[Outcome] = []
         for record in records:
             if "served_at" in record:
-                served = take_list(message_of(record), self.policy)
-                assert isinstance(served, ServedList)
-                out += self.state.add_list(served)
+                served = accept_slate(message_of(record), self.policy)
+                assert isinstance(served, ServedSlate)
+                out += self.state.add_slate(served)
                 continue
             self.offset += 1
-            event = take_event(message_of(record, self.offset), self.policy)
-            assert isinstance(event, Event)
+            event = accept_event(message_of(record, self.offset), self.policy)
+            assert isinstance(event, JoinerEvent)
             out += self.state.apply(event)
         return self.written(out)
 
@@ -58,7 +58,7 @@ class Join:
         for outcome in outcomes:
             if isinstance(outcome, Refused):
                 self.refused.append(outcome)
-            elif isinstance(outcome, Shown):
+            elif isinstance(outcome, ImpressionOutcome):
                 self.shown += len(outcome.items)
             else:
                 record = EXAMPLES.decode(encode_example(outcome, 5))
@@ -80,7 +80,7 @@ def test_golden_log() -> None:
     join = Join()
     served = list_record("r1", "u", ["a", "b", "c"], T0, considered=["a", "b", "c", "d"])
     assert join.take(served, impression("r1", T0 + SEC)) == {}
-    assert (join.shown, join.state.open_items) == (3, 3)
+    assert (join.shown, join.state.open_impressions) == (3, 3)
 
     found = join.take(event_record("c1", "u", "click", T0 + MIN, "b", request_id="r1", value=5.0))
     assert found.keys() == {"r1/b/label", "c1/next"}
@@ -123,7 +123,7 @@ def test_golden_log() -> None:
     ]
     assert negatives["features"] == rows[0].tobytes() + rows[2].tobytes()
     assert (negatives["event_id"], negatives["occurred_at"]) == (None, T0 + SEC + 30 * MIN)
-    assert join.state.open_items == 0
+    assert join.state.open_impressions == 0
 
     # Too late for a label; still the user's next item.
     found = join.take(event_record("c9", "u", "click", T0 + 31 * MIN, "a", request_id="r1"), tick(T0 + 62 * MIN))
@@ -139,7 +139,7 @@ def test_duplicates_change_nothing() -> None:
     assert (
         join.take(list_record("r1", "u", ["a", "b", "c"], T0 + 7), {**impression("r1", T0 + 8), "event_id": "3"}) == {}
     )
-    assert (join.shown, join.state.open_items) == (2, 1)
+    assert (join.shown, join.state.open_impressions) == (2, 1)
 
 
 def test_impression_of_an_item_shows_that_item() -> None:
@@ -261,14 +261,14 @@ def test_actions_that_are_not_positive_label_nothing() -> None:
     join = Join()
     join.take(list_record("r1", "u", ["a"], T0), impression("r1", T0 + 1))
     assert join.take(event_record("s", "u", "skip", T0 + 2, "a", request_id="r1")) == {}
-    assert join.state.open_items == 1
+    assert join.state.open_impressions == 1
 
 
 def test_late_impression_has_its_whole_window() -> None:
     join = Join()
     join.take(list_record("r1", "u", ["a"], T0 + 40 * MIN), tick(T0 + 40 * MIN))
     join.take(impression("r1", T0 + 5 * MIN))
-    assert join.state.open_items == 1
+    assert join.state.open_impressions == 1
     assert join.take(event_record("c1", "u", "click", T0 + 6 * MIN, "a", request_id="r1")).keys() == {
         "r1/a/label",
         "c1/next",
@@ -280,7 +280,7 @@ def test_an_action_after_the_window_labels_nothing_although_the_item_is_still_op
     join.take(list_record("r1", "u", ["a"], T0), tick(T0 + 20 * MIN), impression("r1", T0))
     found = join.take(event_record("c1", "u", "click", T0 + 30 * MIN + 1, "a", request_id="r1"))
     assert found.keys() == {"c1/next"}
-    assert join.state.open_items == 1
+    assert join.state.open_impressions == 1
     assert join.take(tick(T0 + 50 * MIN)) == {}
     assert join.take(tick(T0 + 50 * MIN + 1)).keys() == {"r1/negatives/0"}
 
@@ -289,7 +289,7 @@ def test_an_action_after_the_window_labels_nothing_although_the_item_is_still_op
 def test_lateness_lets_a_list_be_shown_when_other_users_are_ahead(lateness_sec: float, shown: int) -> None:
     join = Join(AttributionPolicy(POLICY.scenarios, lateness_sec))
     join.take(list_record("r1", "u", ["a"], T0), tick(T0 + 120 * MIN), impression("r1", T0 + MIN))
-    assert join.state.open_items == shown
+    assert join.state.open_impressions == shown
     labelled = join.take(event_record("c1", "u", "click", T0 + 2 * MIN, "a", request_id="r1"))
     assert ("r1/a/label" in labelled) == bool(shown)
 
@@ -302,7 +302,7 @@ def test_idle_partition_closes_windows_at_wall_speed() -> None:
     assert join.state.watermark == T0 + 30 * MIN + 1
     # Events go on where they were: the next list has its window, however long the pause was.
     join.take(list_record("r2", "u", ["a"], T0 + 2), impression("r2", T0 + 3))
-    assert join.state.open_items == 1
+    assert join.state.open_impressions == 1
     assert join.take(event_record("c2", "u", "click", T0 + 4, "a", request_id="r2")).keys() == {"r2/a/label", "c2/next"}
 
 
@@ -317,7 +317,7 @@ def test_bad_lists_are_refused_with_their_reason() -> None:
         "timestamp_ahead": message_of(list_record("r1", "u", ["a"], T0 + 25 * 60 * MIN), appended_at=T0),
     }
     for reason, message in cases.items():
-        found = take_list(message, POLICY)
+        found = accept_slate(message, POLICY)
         assert isinstance(found, Refused)
         assert found.reason == reason
 
@@ -325,17 +325,17 @@ def test_bad_lists_are_refused_with_their_reason() -> None:
 def test_a_refused_request_opens_nothing() -> None:
     refusal = {"reason": "unknown_scenario", "field": "scenario", "detail": "unknown scenario 'nowhere'."}
     refused = message_of(list_record("r1", "u", [], T0, scenario="nowhere", refusal=refusal))
-    assert take_list(refused, POLICY) is None
-    assert isinstance(take_list(message_of(list_record("r1", "u", [], T0, scenario="nowhere")), POLICY), Refused)
+    assert accept_slate(refused, POLICY) is None
+    assert isinstance(accept_slate(message_of(list_record("r1", "u", [], T0, scenario="nowhere")), POLICY), Refused)
 
 
 def test_bad_events_are_passed_over_but_one_far_ahead_is_refused() -> None:
     def taken(record: Record, **message: object) -> object:
         made = message_of(record, appended_at=T0)
-        return take_event(Message(**{**{name: getattr(made, name) for name in made.__slots__}, **message}), POLICY)
+        return accept_event(Message(**{**{name: getattr(made, name) for name in made.__slots__}, **message}), POLICY)
 
     good = event_record("e", "u", "click", T0, "a")
-    assert isinstance(taken(good), Event)
+    assert isinstance(taken(good), JoinerEvent)
     ahead = taken({**good, "occurred_at": T0 + 24 * 60 * MIN + 1})
     assert isinstance(ahead, Refused)
     assert ahead.reason == "timestamp_ahead"
@@ -346,9 +346,9 @@ def test_bad_events_are_passed_over_but_one_far_ahead_is_refused() -> None:
         {**good, "value": float("nan")},
         {**good, "item_id": "x" * 300},
     ):
-        assert isinstance(taken(bad), PassedOver)
-    assert isinstance(taken(good, key=b"v"), PassedOver)
-    assert isinstance(taken(good, value=b"noise"), PassedOver)
+        assert isinstance(taken(bad), SkippedEvent)
+    assert isinstance(taken(good, key=b"v"), SkippedEvent)
+    assert isinstance(taken(good, value=b"noise"), SkippedEvent)
 
 
 def test_lists_far_ahead_of_events_that_lag_are_kept() -> None:
@@ -356,12 +356,12 @@ def test_lists_far_ahead_of_events_that_lag_are_kept() -> None:
     join.take(tick(T0), list_record("r1", "u", ["a"], T0 + 1), list_record("r2", "v", ["b"], T0 + 12 * 60 * MIN))
     join.idle(T0 + SEC)
     join.take(impression("r1", T0 + 2))
-    assert join.state.open_items == 1
+    assert join.state.open_impressions == 1
     # A day after its window by the lists' own time, a list that no event asked about is let go; one that is shown is not.
     join.take(list_record("r3", "v", ["c"], T0 + 60 * 60 * MIN))
     join.idle(T0 + 2 * SEC)
     join.take(impression("r2", T0 + 3, user="v"))
-    assert join.state.open_items == 1
+    assert join.state.open_impressions == 1
     found = join.take(event_record("c1", "u", "click", T0 + 4, "a", request_id="r1"))
     assert found.keys() == {"r1/a/label", "c1/next"}
 
@@ -369,16 +369,16 @@ def test_lists_far_ahead_of_events_that_lag_are_kept() -> None:
 def test_a_device_whose_clock_is_ahead_closes_nobodys_window() -> None:
     join = Join()
     join.take(list_record("r1", "u", ["a"], T0), impression("r1", T0))
-    early = take_event(message_of(tick(T0 + 23 * 60 * MIN, "v"), 1, appended_at=T0 + SEC), POLICY)
-    assert isinstance(early, Event)
+    early = accept_event(message_of(tick(T0 + 23 * 60 * MIN, "v"), 1, appended_at=T0 + SEC), POLICY)
+    assert isinstance(early, JoinerEvent)
     assert join.written(join.state.apply(early)) == {}
     assert join.state.clock == T0 + SEC + MAX_CLOCK_LEAD_MS
     assert join.take(event_record("c1", "u", "click", T0 + 2 * MIN, "a", request_id="r1")).keys() == {
         "r1/a/label",
         "c1/next",
     }
-    asked = take_list(message_of(list_record("r2", "v", ["b"], T0 + 23 * 60 * MIN), appended_at=T0 + SEC), POLICY)
-    assert isinstance(asked, ServedList)
+    asked = accept_slate(message_of(list_record("r2", "v", ["b"], T0 + 23 * 60 * MIN), appended_at=T0 + SEC), POLICY)
+    assert isinstance(asked, ServedSlate)
     assert asked.requested_at == T0 + SEC + MAX_CLOCK_LEAD_MS
 
 
@@ -390,14 +390,14 @@ def test_events_without_an_id_are_events_of_their_own() -> None:
         found = join.take(event_record("", user, "click", T0 + 2, item, request_id=request))
         assert f"{request}/{item}/label" in found
         assert len(found) == 2
-    assert join.state.open_items == 0
+    assert join.state.open_impressions == 0
 
 
 def test_the_window_is_that_of_the_list_whatever_the_impression_says() -> None:
     join = Join()
     join.take(list_record("r1", "u", ["a"], T0), {**impression("r1", T0), "scenario": "social"})
     join.take(tick(T0 + 20 * MIN))
-    assert join.state.open_items == 1
+    assert join.state.open_impressions == 1
     assert "r1/a/label" in join.take(event_record("c1", "u", "click", T0 + 21 * MIN, "a", request_id="r1"))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from eddy.contract.topics import TRAINING_EXAMPLES
 from tests.joiner.factories import random_life
-from tests.joiner.running import (
+from tests.joiner.processes import (
     all_joined,
     bus_of,
     by_partition,

@@ -14,7 +14,7 @@ from eddy.kafka.bus import Bus
 from eddy.settings import Settings
 from eddy_joiner.settings import JoinerSettings
 from tests.joiner.factories import EVENTS, LISTS, SEC, event_record, list_record, random_life
-from tests.joiner.running import (
+from tests.joiner.processes import (
     all_joined,
     bus_of,
     by_partition,
@@ -43,7 +43,7 @@ async def test_poison_on_both_topics_is_told_and_does_not_stop_the_stream(
     short = list_record("r2", "u", ["a", "b"], NOW)
     short["features"] = short["features"][:-1]
     elsewhere = list_record("r3", "u", ["a"], NOW, scenario="nowhere")
-    lists = [
+    slates = [
         b"",
         b"noise",
         LISTS.encode(good)[:-3],
@@ -64,7 +64,7 @@ async def test_poison_on_both_topics_is_told_and_does_not_stop_the_stream(
         EVENTS.encode(event_record("e6", "u", "search", NOW + 2000 * SEC)),
     ]
     async with bus.producer() as producer:
-        await producer.send_all(RECOMMENDATIONS, [("u", payload) for payload in lists])
+        await producer.send_all(RECOMMENDATIONS, [("u", payload) for payload in slates])
         await producer.send_all(USER_EVENTS, [("u", payload) for payload in events])
     with joiners(kafka, topic_prefix, tmp_path) as group:
         joiner = group.start("one")
@@ -85,7 +85,7 @@ async def test_poison_on_both_topics_is_told_and_does_not_stop_the_stream(
         (USER_EVENTS, "unknown_request"): 1,
     }
     payloads = [letter["payload"] for letter in letters]
-    assert sorted(payloads) == sorted([*lists[:6], events[3], events[7]])
+    assert sorted(payloads) == sorted([*slates[:6], events[3], events[7]])
     partition = str(bus.partition_of("u"))
     # Idle by now, the watermark may be a little further than the last event.
     assert details["partitions"][partition]["open"] == 0

@@ -31,7 +31,7 @@ from eddy_trainer.core.learner import LearnerPolicy
 from eddy_trainer.core.models import DEFAULT
 from tests.cli.streams import stream
 from tests.features.running import Place
-from tests.joiner.running import all_joined, examples_of, joiners
+from tests.joiner.processes import all_joined, examples_of, joiners
 from tests.poll import poll_until
 from tests.service import read_all
 

@@ -15,8 +15,8 @@ from eddy.contract.message import Message
 from eddy.contract.model import CURRENT, FEATURES, Columns, hash_of_contract
 from eddy.contract.records import Recommendations, TrainingExample
 from eddy_joiner.core.examples import encode_example
-from eddy_joiner.core.lists import read_list
-from eddy_joiner.core.outcomes import Negative, Place
+from eddy_joiner.core.outcomes import Impression, Negative
+from eddy_joiner.core.slates import read_slate
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_trainer.core.examples import ExampleParser, Shown
@@ -65,9 +65,9 @@ def released(learner: Learner, folder: Path, given: Columns) -> OnnxModel:
 
 def _example_of(slate: Recommendations) -> TrainingExample:
     """The example that the joiner makes of the second item of a slate, if nobody engages with it."""
-    served = read_list(Message("recommendations", 0, 0, b"u", Codec.of(Recommendations).encode(slate), NOW))
+    served = read_slate(Message("recommendations", 0, 0, b"u", Codec.of(Recommendations).encode(slate), NOW))
     item_id = slate["items"][1]["item_id"]
-    payload = encode_example(Negative(served, [Place(served.items()[item_id], NOW, NOW + 1)]), NOW)
+    payload = encode_example(Negative(served, [Impression(served.items()[item_id], NOW, NOW + 1)]), NOW)
     return Codec.of(TrainingExample).decode(payload)
 
 

@@ -42,7 +42,7 @@ def test_a_schema_that_has_moved_on_names_the_code_to_bring_up() -> None:
         "user_state.py",
         "item_state.py",
         "user_side.py",
-        "lists.py",
+        "slates.py",
         "examples.py",
     }
     assert behind('_HEADER = frozen_header("user_features", 1)', "user_state.py") == [

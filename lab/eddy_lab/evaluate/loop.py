@@ -16,13 +16,13 @@ from eddy.contract.records import Item, Recommendations
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.text import TextModel
-from eddy_joiner.core.events import Event
+from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.examples import encode_example, user_of
-from eddy_joiner.core.lists import ServedList
-from eddy_joiner.core.outcomes import Negative, Outcome, Positive, Refused, Shown
+from eddy_joiner.core.outcomes import ImpressionOutcome, Negative, Outcome, Positive, Refused
 from eddy_joiner.core.policy import AttributionPolicy
+from eddy_joiner.core.slates import ServedSlate
 from eddy_joiner.core.state import JoinState
-from eddy_joiner.shell.intake import PassedOver, take_event, take_list
+from eddy_joiner.shell.intake import SkippedEvent, accept_event, accept_slate
 from eddy_lab.evaluate.event_features import PARTITION, EventFeatures
 from eddy_lab.evaluate.releases import ReleaseCounts, Served
 from eddy_scorer.core.ranking.recommender import Recommender
@@ -89,7 +89,7 @@ class Loop:
         """Impressions, what became of them, and records that were refused."""
         counted = {name: self._ledger[name] for name in ("shown", "positive", "negative")}
         refused = self._ledger["refused"] + self._features.refused
-        return {**counted, "open": self._join.open_items, "refused": refused}
+        return {**counted, "open": self._join.open_impressions, "refused": refused}
 
     def publish(self, items: Iterable[Item]) -> None:
         """Take `item` records in."""
@@ -108,9 +108,9 @@ class Loop:
         for slate in slates:
             self._clock_ms = max(self._clock_ms, slate["requested_at"])
             payload = self._slate_codec.encode(slate)
-            served = take_list(self._message(RECOMMENDATIONS, slate["user_id"].encode(), payload), self._joining)
+            served = accept_slate(self._message(RECOMMENDATIONS, slate["user_id"].encode(), payload), self._joining)
             if served is not None:
-                self._label(self._join.add_list(served) if isinstance(served, ServedList) else [served])
+                self._label(self._join.add_slate(served) if isinstance(served, ServedSlate) else [served])
         return slates
 
     def act(self, events: Sequence[tuple[str, bytes]]) -> None:
@@ -119,11 +119,11 @@ class Loop:
             self._clock_ms = max(self._clock_ms, self._event_codec.decode(payload)["occurred_at"])
         messages = [self._message(USER_EVENTS, user_id.encode(), payload) for user_id, payload in events]
         self._features.count(self._features.follow(messages))
-        self._join.begin(messages[0].offset, self._offsets[TRAINING_EXAMPLES])
+        self._join.begin_batch(messages[0].offset, self._offsets[TRAINING_EXAMPLES])
         for message in messages:
-            taken = take_event(message, self._joining)
-            if not isinstance(taken, PassedOver):
-                self._label(self._join.apply(taken) if isinstance(taken, Event) else [taken])
+            taken = accept_event(message, self._joining)
+            if not isinstance(taken, SkippedEvent):
+                self._label(self._join.apply(taken) if isinstance(taken, JoinerEvent) else [taken])
         self._seconds += len(events) / self._policy.events_per_second
         self._events += len(events)
         self._since_step += len(events)
@@ -134,7 +134,7 @@ class Loop:
         """Outcomes into the ledger and into examples, by way of their bytes."""
         for outcome in outcomes:
             match outcome:
-                case Shown():
+                case ImpressionOutcome():
                     self._ledger["shown"] += len(outcome.items)
                     continue
                 case Refused():
@@ -143,7 +143,7 @@ class Loop:
                 case Positive():
                     self._ledger["positive"] += 1
                 case Negative():
-                    self._ledger["negative"] += len(outcome.places)
+                    self._ledger["negative"] += len(outcome.impressions)
             message = self._message(TRAINING_EXAMPLES, user_of(outcome).encode(), encode_example(outcome, 0))
             example = self._parser.parse(self._example_codec.decode(message.value))
             self.examples[example.kind] += 1

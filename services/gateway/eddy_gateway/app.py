@@ -13,9 +13,9 @@ from eddy_gateway.console.routes import Console, add_console
 from eddy_gateway.console.shelf import Shelf
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
-from eddy_gateway.shell.answers import Answers
 from eddy_gateway.shell.api import Gateway, build_app
-from eddy_gateway.shell.publisher import Publisher
+from eddy_gateway.shell.pending_requests import PendingRequests
+from eddy_gateway.shell.publisher import EventPublisher
 
 
 async def main(settings: GatewaySettings, health: Health) -> None:
@@ -27,14 +27,14 @@ async def main(settings: GatewaySettings, health: Health) -> None:
     rules = Rules(scenarios)
     bus = Bus(settings)
     await bus.create_topics()
-    answers = Answers()
+    answers = PendingRequests()
     async with AsyncExitStack() as stack:
 
         async def reader_of(topic: str) -> Reader:
             return await stack.enter_async_context(bus.reader(bus.topic_partitions(topic)))
 
         producer, reader = await stack.enter_async_context(bus.producer()), await reader_of(RECOMMENDATIONS)
-        publisher = Publisher(producer, settings.gateway_publish_timeout_sec)
+        publisher = EventPublisher(producer, settings.gateway_publish_timeout_sec)
         app = build_app(Gateway(rules, publisher, answers, SystemClock(), settings), health)
         async with asyncio.TaskGroup() as tasks:
             if settings.gateway_console:

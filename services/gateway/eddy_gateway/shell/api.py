@@ -33,10 +33,10 @@ from eddy_gateway.core.models import (
 )
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
-from eddy_gateway.shell.answers import Answers
 from eddy_gateway.shell.door import Door, keys_of, rate_of
 from eddy_gateway.shell.metering import Metering
-from eddy_gateway.shell.publisher import Publisher
+from eddy_gateway.shell.pending_requests import PendingRequests
+from eddy_gateway.shell.publisher import EventPublisher
 
 OneOrMany = Annotated[
     Annotated[EventIn, Tag("event")] | Annotated[list[EventIn], Field(max_length=MAX_BATCH_EVENTS), Tag("batch")],
@@ -67,8 +67,8 @@ class Gateway:
     """What the routes work with."""
 
     rules: Rules
-    publisher: Publisher
-    answers: Answers
+    publisher: EventPublisher
+    answers: PendingRequests
     clock: Clock
     settings: GatewaySettings
 

@@ -10,7 +10,7 @@ from eddy.errors import RetriableError
 from eddy.kafka.bus import KafkaError, Producer, settle
 
 
-class Publisher:
+class EventPublisher:
     """Each call waits for all in-sync replicas, at most `timeout_sec`. Raises RetriableError when Kafka does not take it."""
 
     def __init__(self, producer: Producer, timeout_sec: float) -> None:

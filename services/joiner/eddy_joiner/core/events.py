@@ -12,7 +12,7 @@ from eddy_joiner.core.policy import AttributionPolicy
 _CODEC = Codec.of(UserEvent)
 
 
-class Event(NamedTuple):
+class JoinerEvent(NamedTuple):
     """A usable event. `weight` is that of the action, `value` is normalised to 0..1; `message` is what it was read from.
 
     `clock` is the time that the joiner's clock moves on to: `occurred_at`, but at most MAX_CLOCK_LEAD_MS after the append time. An event
@@ -38,12 +38,12 @@ class Event(NamedTuple):
         return self.action == IMPRESSION and self.request_id is not None
 
 
-def read_event(message: Message, policy: AttributionPolicy) -> Event:
+def read_event(message: Message, policy: AttributionPolicy) -> JoinerEvent:
     """The event in a message of `user-events`. Raises PoisonError where the contract refuses it (eddy.contract.events)."""
     record = _CODEC.decode(message.value)
     appended_ms = message.timestamp_ms
     rule, event_id, user_id, item_id, value, request_id, at = policy.events.check(record, message.key, appended_ms)
-    return Event(
+    return JoinerEvent(
         message.offset,
         event_id or f"{message.topic}/{message.partition}/{message.offset}",
         user_id,

@@ -16,8 +16,8 @@ from eddy.contract.avro.values import (
     pack_string,
 )
 from eddy.contract.codec import frozen_header
-from eddy_joiner.core.lists import ServedList
-from eddy_joiner.core.outcomes import Example, Negative, NextItem, Place, Positive, Upgrade
+from eddy_joiner.core.outcomes import Example, Impression, Negative, NextItemOutcome, Positive, Upgrade
+from eddy_joiner.core.slates import ServedSlate
 
 _HEADER = frozen_header("training_example", 4)
 _ONE = pack_long(1)
@@ -25,12 +25,12 @@ _ONE = pack_long(1)
 
 def user_of(outcome: Example) -> str:
     """The key of the example."""
-    return outcome.event.user_id if isinstance(outcome, NextItem) else outcome.served.user_id
+    return outcome.event.user_id if isinstance(outcome, NextItemOutcome) else outcome.served.user_id
 
 
 def encode_example(outcome: Example, labelled_at: int) -> bytes:
     """The `training_example` record of an outcome; the same outcome gives the same bytes but for `labelled_at` (wall clock, ms)."""
-    if isinstance(outcome, NextItem):
+    if isinstance(outcome, NextItemOutcome):
         return _next_item(outcome, labelled_at)
     if isinstance(outcome, Negative):
         return _negative(outcome, labelled_at)
@@ -64,16 +64,16 @@ def _positive(outcome: Positive | Upgrade, labelled_at: int) -> bytes:
 
 
 def _negative(outcome: Negative, labelled_at: int) -> bytes:
-    served, places = outcome.served, outcome.places
-    first = places[0]
+    served, impressions = outcome.served, outcome.impressions
+    first = impressions[0]
     example_id = f"{served.request_id}/negatives/{first.listed.position}"
     return b"".join(
         (
             _head(example_id, "label", served.user_id, served.scenario, served.request_id, None),
-            pack_long(len(places)),
-            *[_item(place.listed.item_id, place, 0, "", 0.0) for place in places],
+            pack_long(len(impressions)),
+            *[_item(place.listed.item_id, place, 0, "", 0.0) for place in impressions],
             EMPTY,
-            pack_bytes(_rows(served, places)),
+            pack_bytes(_rows(served, impressions)),
             EMPTY,
             EMPTY,
             served.feature_names,
@@ -86,7 +86,7 @@ def _negative(outcome: Negative, labelled_at: int) -> bytes:
     )
 
 
-def _next_item(outcome: NextItem, labelled_at: int) -> bytes:
+def _next_item(outcome: NextItemOutcome, labelled_at: int) -> bytes:
     event, served, place = outcome.event, outcome.served, outcome.place
     assert event.item_id is not None
     request_id = served.request_id if served is not None and place is not None else None
@@ -124,7 +124,7 @@ def _head(
     )
 
 
-def _item(item_id: str, place: Place | None, label: int, action: str, value: float) -> bytes:
+def _item(item_id: str, place: Impression | None, label: int, action: str, value: float) -> bytes:
     position, propensity = (-1, 0.0) if place is None else (place.listed.position, place.listed.propensity)
     return b"".join(
         (
@@ -138,7 +138,7 @@ def _item(item_id: str, place: Place | None, label: int, action: str, value: flo
     )
 
 
-def _tail(occurred_at: int, place: Place | None, labelled_at: int, served: ServedList | None) -> bytes:
+def _tail(occurred_at: int, place: Impression | None, labelled_at: int, served: ServedSlate | None) -> bytes:
     return b"".join(
         (
             pack_long(occurred_at),
@@ -150,21 +150,21 @@ def _tail(occurred_at: int, place: Place | None, labelled_at: int, served: Serve
     )
 
 
-def _rows(served: ServedList, places: list[Place]) -> bytes:
+def _rows(served: ServedSlate, impressions: list[Impression]) -> bytes:
     """Feature rows of shown items, in their order; a row of zeros for one that was not among the considered."""
     features = served.features()
-    if len(places) == 1:
-        return _row(served, features, served.row_of(places[0].listed.item_id))
+    if len(impressions) == 1:
+        return _row(served, features, served.row_of(impressions[0].listed.item_id))
     rows = {item_id: row for row, item_id in enumerate(served.considered())}
-    return b"".join([_row(served, features, rows.get(place.listed.item_id)) for place in places])
+    return b"".join([_row(served, features, rows.get(place.listed.item_id)) for place in impressions])
 
 
-def _row(served: ServedList, features: bytes, row: int | None) -> bytes:
+def _row(served: ServedSlate, features: bytes, row: int | None) -> bytes:
     size = served.row_bytes
     return bytes(size) if row is None else features[row * size : (row + 1) * size]
 
 
-def _row_of(served: ServedList | None, item_id: str) -> bytes:
+def _row_of(served: ServedSlate | None, item_id: str) -> bytes:
     """The item's own features; empty where none are known."""
     row = None if served is None else served.row_of(item_id)
     return b"" if served is None or row is None else _row(served, served.features(), row)

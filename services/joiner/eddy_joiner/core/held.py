@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from eddy_joiner.core.checkpoints import Checkpoint
-from eddy_joiner.core.events import Event
-from eddy_joiner.core.lists import ListedItem, ServedList
-from eddy_joiner.core.outcomes import Place
+from eddy_joiner.core.events import JoinerEvent
+from eddy_joiner.core.outcomes import Impression
+from eddy_joiner.core.slates import ServedSlate, SlateItem
 
 
 @dataclass(slots=True, eq=False)
@@ -17,7 +17,7 @@ class ShownItem:
     """A shown item. `label` is None while it is open; `shown_by` is the offset of its impression, `weight` that of the
     strongest of its `actions` so far."""
 
-    place: Place
+    place: Impression
     shown_by: int
     label: int | None = None
     weight: float = 0.0
@@ -37,20 +37,20 @@ class HeldList:
     the list is forgotten when the clock passes `keep_until`. `checkpoint` is the batch of its first impression.
     """
 
-    served: ServedList
+    served: ServedSlate
     list_time: int
     admit_until: int
     keep_until: int
     checkpoint: Checkpoint | None = None
     shown: dict[str, ShownItem] = field(default_factory=dict)
     gone: bool = False
-    _places: dict[str, ListedItem] | None = None
+    _places: dict[str, SlateItem] | None = None
 
     def keep(self, until: int) -> None:
         if until > self.keep_until:
             self.keep_until = until
 
-    def places(self) -> dict[str, ListedItem]:
+    def impressions(self) -> dict[str, SlateItem]:
         """The list by item, decoded once it is asked for."""
         if self._places is None:
             self._places = self.served.items()
@@ -58,7 +58,9 @@ class HeldList:
 
     def holds(self, item_id: str) -> bool:
         """Whether the item was considered for the list, shown or not."""
-        return self.served.may_hold(item_id) and (item_id in self.places() or self.served.row_of(item_id) is not None)
+        return self.served.may_hold(item_id) and (
+            item_id in self.impressions() or self.served.row_of(item_id) is not None
+        )
 
 
 class HeldLists:
@@ -95,7 +97,7 @@ class HeldLists:
         """The user's lists, in the order of the log, last one first."""
         return reversed(self._by_user.get(user_id, ()))
 
-    def shown_to(self, event: Event) -> tuple[HeldList, ShownItem] | None:
+    def shown_to(self, event: JoinerEvent) -> tuple[HeldList, ShownItem] | None:
         """The item in the list of the event's user and scenario that was shown last, within the window and before the event."""
         best: tuple[HeldList, ShownItem] | None = None
         for held in self.of_user(event.user_id):
@@ -109,7 +111,7 @@ class HeldLists:
         return best
 
     def newest_before(
-        self, event: Event, clock: int, holding: str | None = None, of_scenario: bool = False
+        self, event: JoinerEvent, clock: int, holding: str | None = None, of_scenario: bool = False
     ) -> HeldList | None:
         """The user's newest list that knew nothing of the event: requested before it, with features that do not include it.
 

@@ -4,24 +4,24 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from eddy.contract.message import Message
-from eddy_joiner.core.events import Event
-from eddy_joiner.core.lists import ListedItem, ServedList
+from eddy_joiner.core.events import JoinerEvent
+from eddy_joiner.core.slates import ServedSlate, SlateItem
 
 
-class Place(NamedTuple):
+class Impression(NamedTuple):
     """A shown item: its place in the list, when it was shown and until when an action counts (event time, ms)."""
 
-    listed: ListedItem
+    listed: SlateItem
     shown_at: int
     until: int
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ImpressionOutcome:
     """Items of a list that became visible, `after_ms` milliseconds after the list was published. For the books alone."""
 
     scenario: str
-    items: list[ListedItem]
+    items: list[SlateItem]
     after_ms: int
 
 
@@ -29,30 +29,30 @@ class Shown:
 class Positive:
     """The one label of an item that was acted on."""
 
-    served: ServedList
-    place: Place
-    event: Event
+    served: ServedSlate
+    place: Impression
+    event: JoinerEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Negative:
     """The one label of each item of a list whose window closed without an action; never empty."""
 
-    served: ServedList
-    places: list[Place]
+    served: ServedSlate
+    impressions: list[Impression]
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
     """A stronger action on an item that is labelled positive."""
 
-    served: ServedList
-    place: Place
-    event: Event
+    served: ServedSlate
+    place: Impression
+    event: JoinerEvent
 
 
 @dataclass(frozen=True, slots=True)
-class NextItem:
+class NextItemOutcome:
     """A positive event as the next item of its user's sequence.
 
     `served` is the list it belongs to; for an organic event (`place` is None) the newest that considered the item, if any.
@@ -60,10 +60,10 @@ class NextItem:
     on when they acted: they had a newer list of the scenario than `served`, made for a longer history.
     """
 
-    event: Event
-    served: ServedList | None
-    place: Place | None
-    history_of: ServedList | None
+    event: JoinerEvent
+    served: ServedSlate | None
+    place: Impression | None
+    history_of: ServedSlate | None
     superseded: bool
 
 
@@ -76,5 +76,5 @@ class Refused:
     detail: str
 
 
-Example = Positive | Negative | Upgrade | NextItem
-Outcome = Example | Shown | Refused
+Example = Positive | Negative | Upgrade | NextItemOutcome
+Outcome = Example | ImpressionOutcome | Refused

@@ -20,7 +20,7 @@ class Rewind:
     now: int
     events: int
     clock: int
-    lists: int
+    slates: int
     list_time: int
     own: int
     lists_read: int
@@ -40,7 +40,7 @@ class Rewind:
         return Rewind(*map(int, numbers))
 
 
-def rewind_of(state: JoinState, events: int, lists: int, own: int) -> Rewind:
+def rewind_of(state: JoinState, events: int, slates: int, own: int) -> Rewind:
     """The rewind of a state whose worker stands at these offsets."""
     batch, held = state.oldest_batch(), state.oldest_list()
     return Rewind(
@@ -48,8 +48,8 @@ def rewind_of(state: JoinState, events: int, lists: int, own: int) -> Rewind:
         now=state.clock,
         events=events if batch is None else batch.events_offset,
         clock=state.clock if batch is None else batch.clock,
-        lists=lists if held is None else held.served.offset,
+        slates=slates if held is None else held.served.offset,
         list_time=state.list_time if held is None else held.list_time,
         own=own if batch is None else batch.own_offset,
-        lists_read=lists,
+        lists_read=slates,
     )

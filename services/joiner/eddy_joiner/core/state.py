@@ -10,12 +10,21 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from eddy_joiner.core.checkpoints import Checkpoint, Checkpoints
-from eddy_joiner.core.events import Event
+from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.held import HeldList, HeldLists, ShownItem
 from eddy_joiner.core.ledger import Ledger
-from eddy_joiner.core.lists import ServedList
-from eddy_joiner.core.outcomes import Negative, NextItem, Outcome, Place, Positive, Refused, Shown, Upgrade
+from eddy_joiner.core.outcomes import (
+    Impression,
+    ImpressionOutcome,
+    Negative,
+    NextItemOutcome,
+    Outcome,
+    Positive,
+    Refused,
+    Upgrade,
+)
 from eddy_joiner.core.policy import DAY_MS, AttributionPolicy
+from eddy_joiner.core.slates import ServedSlate
 from eddy_joiner.core.waiting import Waiting, WaitingRoom
 
 NEVER = -(2**63)
@@ -33,8 +42,8 @@ class Closing:
 class JoinState:
     """Everything that is open in one partition.
 
-    Feed lists with `add_list`, events with `apply` after a `begin` for each batch, and wall time of an idle partition with `idle`; each
-    gives the outcomes it leads to, in order. Books: every item of a `Shown` ends in exactly one `Positive` or `Negative`, or is
+    Feed slates with `add_slate`, events with `apply` after `begin_batch` for each batch, and wall time while idle with `idle`; each
+    gives the outcomes it leads to, in order. Every item of an `ImpressionOutcome` ends in exactly one `Positive` or `Negative`, or is
     counted in `open_items`. `clock` is the newest event time, `list_time` the newest request time of the lists.
 
     After a restart, with the `ledger` of what was written and `replay_until`, the clock by then: feed the lists and events of before
@@ -46,7 +55,7 @@ class JoinState:
     list_time: int = NEVER
     ledger: Ledger = field(default_factory=Ledger)
     replay_until: int = NEVER
-    open_items: int = 0
+    open_impressions: int = 0
     _idle_clock: int = NEVER
     _lists: HeldLists = field(default_factory=HeldLists)
     _checkpoints: Checkpoints = field(default_factory=Checkpoints)
@@ -78,11 +87,11 @@ class JoinState:
             if isinstance(entry, Closing):
                 yield from (entry.held.served.scenario for item in entry.items if item.label is None)
 
-    def begin(self, events_offset: int, own_offset: int) -> None:
+    def begin_batch(self, events_offset: int, own_offset: int) -> None:
         """A batch of events follows that begins at `events_offset`; the worker's own output stands at `own_offset`."""
         self._checkpoints.begin(Checkpoint(events_offset, own_offset, self.clock))
 
-    def add_list(self, served: ServedList) -> list[Outcome]:
+    def add_slate(self, served: ServedSlate) -> list[Outcome]:
         """Take a list in and settle what waited for it."""
         self.list_time = max(self.list_time, served.requested_at)
         admit_until = self.list_time + self.policy.admission_ms(served.scenario)
@@ -100,7 +109,7 @@ class JoinState:
         self._close(self.watermark, out)
         return out
 
-    def apply(self, event: Event) -> list[Outcome]:
+    def apply(self, event: JoinerEvent) -> list[Outcome]:
         """Take the next event of the log."""
         out: list[Outcome] = []
         if event.clock > self.clock:
@@ -172,26 +181,28 @@ class JoinState:
         still_open = [item for item in shown if item.label is None]
         if shown:
             after_ms = waiting.event.message.timestamp_ms - held.served.served_at
-            out.append(Shown(held.served.scenario, [item.place.listed for item in shown], after_ms))
+            out.append(ImpressionOutcome(held.served.scenario, [item.place.listed for item in shown], after_ms))
         if still_open:
-            self.open_items += len(still_open)
+            self.open_impressions += len(still_open)
             self._push(due, Closing(held, still_open))
         return bool(shown)
 
-    def _newly_shown(self, event: Event, held: HeldList) -> list[ShownItem]:
-        places = held.places()
+    def _newly_shown(self, event: JoinerEvent, held: HeldList) -> list[ShownItem]:
+        impressions = held.impressions()
         until = event.occurred_at + self.policy.window_ms(held.served.scenario)
         found = []
-        for item_id in places if event.item_id is None else (event.item_id,):
-            if item_id in held.shown or item_id not in places:
+        for item_id in impressions if event.item_id is None else (event.item_id,):
+            if item_id in held.shown or item_id not in impressions:
                 continue
-            item = held.shown[item_id] = ShownItem(Place(places[item_id], event.occurred_at, until), event.offset)
+            item = held.shown[item_id] = ShownItem(
+                Impression(impressions[item_id], event.occurred_at, until), event.offset
+            )
             if self.ledger.labels:
                 self._recall(held.served, item_id, item)
             found.append(item)
         return found
 
-    def _recall(self, served: ServedList, item_id: str, item: ShownItem) -> None:
+    def _recall(self, served: ServedSlate, item_id: str, item: ShownItem) -> None:
         """Give a shown item the label that the ledger has for it."""
         key = (served.request_id, item_id)
         item.label = self.ledger.labels.get(key)
@@ -239,21 +250,21 @@ class JoinState:
         event = waiting.event
         if event.occurred_at <= item.place.until:
             if item.label is None:
-                self.open_items -= 1
+                self.open_impressions -= 1
                 item.label = 1
                 item.act(event.action, event.weight)
                 out.append(Positive(held.served, item.place, event))
             elif item.label and event.weight > item.weight and event.action not in item.actions:
                 item.act(event.action, event.weight)
                 out.append(Upgrade(held.served, item.place, event))
-        out.append(NextItem(event, held.served, item.place, held.served, self._superseded(waiting, held)))
+        out.append(NextItemOutcome(event, held.served, item.place, held.served, self._superseded(waiting, held)))
 
     def _organic(self, waiting: Waiting, out: list[Outcome]) -> None:
         held = waiting.considered or self._considered(waiting)
         newest = held or self._lists.newest_before(waiting.event, waiting.clock)
         served = None if held is None else held.served
         superseded = held is not None and self._superseded(waiting, held)
-        out.append(NextItem(waiting.event, served, None, None if newest is None else newest.served, superseded))
+        out.append(NextItemOutcome(waiting.event, served, None, None if newest is None else newest.served, superseded))
 
     def _considered(self, waiting: Waiting) -> HeldList | None:
         return self._lists.newest_before(waiting.event, waiting.clock, holding=waiting.event.item_id)
@@ -286,7 +297,7 @@ class JoinState:
         items = [item for item in closing.items if item.label is None]
         for item in items:
             item.label = 0
-        self.open_items -= len(items)
+        self.open_impressions -= len(items)
         if items:
             out.append(Negative(closing.held.served, [item.place for item in items]))
 
@@ -300,6 +311,6 @@ class JoinState:
             self._organic(waiting, out)
 
 
-def _can_label(event: Event, held: HeldList) -> bool:
+def _can_label(event: JoinerEvent, held: HeldList) -> bool:
     """Whether an action fits the list that it names."""
-    return event.scenario == held.served.scenario and event.item_id in held.places()
+    return event.scenario == held.served.scenario and event.item_id in held.impressions()

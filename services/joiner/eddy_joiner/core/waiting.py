@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eddy_joiner.core.checkpoints import Checkpoint
-from eddy_joiner.core.events import Event
+from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.held import HeldList
 
 
@@ -15,7 +15,7 @@ class Waiting:
     `considered` is the list whose candidates go with it should it turn out organic.
     """
 
-    event: Event
+    event: JoinerEvent
     clock: int
     due: int
     checkpoint: Checkpoint
@@ -45,7 +45,7 @@ class WaitingRoom:
         """An action that may belong to a list whose impression itself still waits."""
         _put(self._unattributed, waiting.event.user_id, waiting)
 
-    def may_yet_be_shown(self, event: Event) -> bool:
+    def may_yet_be_shown(self, event: JoinerEvent) -> bool:
         """Whether an impression of the event's user and scenario from before it still waits for its list."""
         return any(
             each.event.scenario == event.scenario and each.event.offset < event.offset

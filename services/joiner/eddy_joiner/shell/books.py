@@ -15,8 +15,8 @@ from eddy.metrics import (
     UPGRADES,
     WATERMARK,
 )
-from eddy_joiner.core.lists import ListedItem
-from eddy_joiner.core.outcomes import Negative, NextItem, Outcome, Positive, Shown, Upgrade
+from eddy_joiner.core.outcomes import ImpressionOutcome, Negative, NextItemOutcome, Outcome, Positive, Upgrade
+from eddy_joiner.core.slates import SlateItem
 
 SERVICE = "joiner"
 FURTHER = 10  # places from here on are counted together
@@ -45,14 +45,14 @@ class Books:
             if number >= counted:
                 self._add_shown(partition, scenario, 1)
 
-    def enter(self, partition: int, outcomes: Iterable[Outcome], open_items: int, watermark: int) -> None:
+    def enter(self, partition: int, outcomes: Iterable[Outcome], open_impressions: int, watermark: int) -> None:
         """Outcomes that are committed, and how the partition stands after them."""
         for outcome in outcomes:
             self._count(partition, outcome)
         seconds = max(watermark, 0) / 1000
-        OPEN_IMPRESSIONS.labels(str(partition)).set(open_items)
+        OPEN_IMPRESSIONS.labels(str(partition)).set(open_impressions)
         WATERMARK.labels(str(partition)).set(seconds)
-        self.partitions[str(partition)] = {"open": open_items, "watermark": seconds}
+        self.partitions[str(partition)] = {"open": open_impressions, "watermark": seconds}
 
     def leave(self, partition: int) -> None:
         """The partition belongs to another instance now."""
@@ -63,7 +63,7 @@ class Books:
 
     def _count(self, partition: int, outcome: Outcome) -> None:
         match outcome:
-            case Shown():
+            case ImpressionOutcome():
                 self._add_shown(partition, outcome.scenario, len(outcome.items))
                 _SLATE_TO_IMPRESSION.observe(outcome.after_ms / 1000)
                 for item in outcome.items:
@@ -74,10 +74,10 @@ class Books:
                 _ACTION_TO_LABEL.observe((self._clock.now_ms() - outcome.event.message.timestamp_ms) / 1000)
                 POSITION_INTERACTIONS.labels(served.scenario, listed.source, _position(listed)).inc()
             case Negative():
-                self._add_labels(partition, outcome.served.scenario, "negative", len(outcome.places))
+                self._add_labels(partition, outcome.served.scenario, "negative", len(outcome.impressions))
             case Upgrade():
                 UPGRADES.labels(outcome.served.scenario, outcome.event.action).inc()
-            case NextItem():
+            case NextItemOutcome():
                 origin = "organic" if outcome.place is None else "shown"
                 NEXT_ITEMS.labels(outcome.event.scenario, origin).inc()
 
@@ -90,5 +90,5 @@ class Books:
         LABELS.labels(scenario, label).inc(items)
 
 
-def _position(item: ListedItem) -> str:
+def _position(item: SlateItem) -> str:
     return str(item.position) if item.position < FURTHER else f"{FURTHER}+"

@@ -7,16 +7,16 @@ from eddy.contract.limits import MAX_CLOCK_LEAD_MS
 from eddy.contract.message import Message
 from eddy.errors import PoisonError
 from eddy.metrics import SKIPPED
-from eddy_joiner.core.events import Event, read_event
-from eddy_joiner.core.lists import ServedList, read_list
+from eddy_joiner.core.events import JoinerEvent, read_event
 from eddy_joiner.core.outcomes import Refused
 from eddy_joiner.core.policy import AttributionPolicy
+from eddy_joiner.core.slates import ServedSlate, read_slate
 
 
-def take_list(message: Message, policy: AttributionPolicy) -> ServedList | Refused | None:
+def accept_slate(message: Message, policy: AttributionPolicy) -> ServedSlate | Refused | None:
     """The list in a message of `recommendations`, why it cannot be used, or None for a refused request: no impression can come of it."""
     try:
-        served = read_list(message)
+        served = read_slate(message)
         if served.refused:
             return None
         _check(served, message, policy)
@@ -28,13 +28,13 @@ def take_list(message: Message, policy: AttributionPolicy) -> ServedList | Refus
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
+class SkippedEvent:
     """An event that cannot be used and that the features service dead-letters."""
 
     reason: str
 
 
-def take_event(message: Message, policy: AttributionPolicy) -> Event | Refused | PassedOver:
+def accept_event(message: Message, policy: AttributionPolicy) -> JoinerEvent | Refused | SkippedEvent:
     """The event in a message of `user-events`, or why it cannot be used.
 
     Features and joiner refuse the same events. One far ahead of its append time would close every window: both dead-letter it.
@@ -45,10 +45,10 @@ def take_event(message: Message, policy: AttributionPolicy) -> Event | Refused |
         if error.reason == "timestamp_ahead":
             return Refused(message, error.reason, error.detail)
         SKIPPED.labels(error.reason).inc()
-        return PassedOver(error.reason)
+        return SkippedEvent(error.reason)
 
 
-def _check(served: ServedList, message: Message, policy: AttributionPolicy) -> None:
+def _check(served: ServedSlate, message: Message, policy: AttributionPolicy) -> None:
     check_key("user_id", served.user_id, message.key)
     if not policy.knows(served.scenario):
         raise unknown_scenario(served.scenario, policy.scenarios.scenarios)

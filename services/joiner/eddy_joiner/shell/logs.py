@@ -45,9 +45,9 @@ class Log:
 class Logs:
     """user-events and recommendations of one partition."""
 
-    def __init__(self, events: Log, lists: Log) -> None:
+    def __init__(self, events: Log, slates: Log) -> None:
         self.events = events
-        self.lists = lists
+        self.slates = slates
 
     @staticmethod
     @asynccontextmanager

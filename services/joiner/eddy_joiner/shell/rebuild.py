@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from eddy.contract.prefix import Prefix
 from eddy.contract.records import TrainingExample
 from eddy.errors import DecodeError
-from eddy_joiner.core.events import Event
+from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.ledger import Ledger
-from eddy_joiner.core.lists import ServedList
-from eddy_joiner.core.outcomes import Outcome, Refused, Shown
+from eddy_joiner.core.outcomes import ImpressionOutcome, Outcome, Refused
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.rewind import Rewind
+from eddy_joiner.core.slates import ServedSlate
 from eddy_joiner.core.state import JoinState
-from eddy_joiner.shell.intake import take_event, take_list
+from eddy_joiner.shell.intake import accept_event, accept_slate
 from eddy_joiner.shell.logs import Log, Logs
 
 _EXAMPLE = Prefix(TrainingExample, last="items")
@@ -45,12 +45,14 @@ async def rebuild(
     if rewind is None or committed is None:
         # Nothing is committed: all events are still to come, and the ledger says which of them were answered before.
         logs.events.seek(0)
-        logs.lists.seek(0)
+        logs.slates.seek(0)
         return Rebuilt(JoinState(policy, ledger=ledger), 0, own_offset, [])
     state = JoinState(policy, rewind.clock, rewind.list_time, ledger, replay_until=rewind.now)
-    owed = await _read_lists(state, logs.lists, rewind, beat)
+    owed = await _read_lists(state, logs.slates, rewind, beat)
     owed += await _replay(state, logs.events, rewind, committed, beat)
-    owed += [outcome for outcome in state.settle(rewind.watermark) if not isinstance(outcome, Refused | Shown)]
+    owed += [
+        outcome for outcome in state.settle(rewind.watermark) if not isinstance(outcome, Refused | ImpressionOutcome)
+    ]
     logs.events.seek(committed)
     return Rebuilt(state, committed, own_offset, owed)
 
@@ -69,15 +71,15 @@ async def _read_ledger(own: Log, start: int, end: int, beat: Callable[[], None])
     return ledger
 
 
-async def _read_lists(state: JoinState, lists: Log, rewind: Rewind, beat: Callable[[], None]) -> list[Outcome]:
+async def _read_lists(state: JoinState, slates: Log, rewind: Rewind, beat: Callable[[], None]) -> list[Outcome]:
     owed: list[Outcome] = []
-    lists.seek(rewind.lists)
-    async for messages in lists.until(await lists.end()):
+    slates.seek(rewind.slates)
+    async for messages in slates.until(await slates.end()):
         beat()
         for number, message in enumerate(messages):
-            found = take_list(message, state.policy)
-            if isinstance(found, ServedList):
-                owed += state.add_list(found)
+            found = accept_slate(message, state.policy)
+            if isinstance(found, ServedSlate):
+                owed += state.add_slate(found)
             elif found is not None and message.offset >= rewind.lists_read:
                 owed.append(found)
             if number % YIELD_EVERY == 0:
@@ -92,13 +94,15 @@ async def _replay(
     events.seek(rewind.events)
     async for messages in events.until(committed):
         beat()
-        state.begin(messages[0].offset, rewind.own)
+        state.begin_batch(messages[0].offset, rewind.own)
         for number, message in enumerate(messages):
             if message.offset >= committed:
                 break
-            found = take_event(message, state.policy)
-            if isinstance(found, Event):
-                owed += [outcome for outcome in state.apply(found) if not isinstance(outcome, Refused | Shown)]
+            found = accept_event(message, state.policy)
+            if isinstance(found, JoinerEvent):
+                owed += [
+                    outcome for outcome in state.apply(found) if not isinstance(outcome, Refused | ImpressionOutcome)
+                ]
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
     return owed

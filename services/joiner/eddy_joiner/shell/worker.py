@@ -14,13 +14,13 @@ from eddy.contract.topics import RECOMMENDATIONS, USER_EVENTS
 from eddy.kafka.bus import Bus, Reader
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.metrics import BATCH_RECORDS, LAG, RECORDS, STAGE_SECONDS
-from eddy_joiner.core.events import Event
+from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.outcomes import Negative, Outcome, Positive, Refused
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.rewind import Rewind, rewind_of
 from eddy_joiner.settings import JoinerSettings
 from eddy_joiner.shell.books import SERVICE, Books
-from eddy_joiner.shell.intake import take_event, take_list
+from eddy_joiner.shell.intake import accept_event, accept_slate
 from eddy_joiner.shell.logs import Logs, own_output
 from eddy_joiner.shell.rebuild import YIELD_EVERY, Rebuilt, rebuild
 from eddy_joiner.shell.transaction import Transactions
@@ -83,12 +83,12 @@ class Worker:
             rebuilt = await rebuild(shop.policy, logs, own, position, rewind, self.beat)
         state = rebuilt.state
         shop.books.take_over(self._partition, [*state.open_by_scenario(), *_owed_scenarios(rebuilt.owed)])
-        shop.books.enter(self._partition, [], state.open_items, state.watermark)
+        shop.books.enter(self._partition, [], state.open_impressions, state.watermark)
         log.info(
             "partition_rebuilt",
             partition=self._partition,
             position=rebuilt.position,
-            open=state.open_items,
+            open=state.open_impressions,
             owed=len(rebuilt.owed),
             seconds=round(time.monotonic() - started, 3),
         )
@@ -123,8 +123,8 @@ class _Turns:
             self._worker.beat()
             await asyncio.sleep(self._turn_after - time.monotonic())
             messages = await self._logs.events.batch(_POLL_MS, self._shop.settings.joiner_batch_events)
-            ends = await self._shop.probe.end_offsets([self._logs.events.partition, self._logs.lists.partition])
-            await self._read_lists(ends[self._logs.lists.partition])
+            ends = await self._shop.probe.end_offsets([self._logs.events.partition, self._logs.slates.partition])
+            await self._read_lists(ends[self._logs.slates.partition])
             LAG.labels(SERVICE, USER_EVENTS, str(self._partition)).set(
                 ends[self._logs.events.partition] - await self._logs.events.position()
             )
@@ -138,16 +138,16 @@ class _Turns:
                 self._turn_after = 0.0  # more is waiting: larger transactions are not to be had
 
     async def _read_lists(self, end: int) -> None:
-        async for messages in self._logs.lists.until(end):
+        async for messages in self._logs.slates.until(end):
             RECORDS.labels(SERVICE, RECOMMENDATIONS).inc(len(messages))
             for number, message in enumerate(messages):
-                found = take_list(message, self._shop.policy)
+                found = accept_slate(message, self._shop.policy)
                 if isinstance(found, Refused):
                     self._shop.runs.poison(message, found.reason)
                     self._pending.append(found)
                 else:
                     self._shop.runs.good(message)
-                    self._pending += [] if found is None else self._state.add_list(found)
+                    self._pending += [] if found is None else self._state.add_slate(found)
                 if number % YIELD_EVERY == 0:
                     await asyncio.sleep(0)
             self._worker.beat()
@@ -157,10 +157,10 @@ class _Turns:
         RECORDS.labels(SERVICE, USER_EVENTS).inc(len(messages))
         BATCH_RECORDS.labels(SERVICE).observe(len(messages))
         with STAGE_SECONDS.labels(SERVICE, "join").time():
-            self._state.begin(messages[0].offset, self._own_offset)
+            self._state.begin_batch(messages[0].offset, self._own_offset)
             for number, message in enumerate(messages):
-                found = take_event(message, self._shop.policy)
-                if isinstance(found, Event):
+                found = accept_event(message, self._shop.policy)
+                if isinstance(found, JoinerEvent):
                     self._shop.runs.good(message)
                     self._pending += self._state.apply(found)
                 else:
@@ -192,18 +192,18 @@ class _Turns:
     async def _commit(self) -> None:
         self._turn_after = time.monotonic() + self._shop.settings.joiner_transaction_interval_sec
         position = max(self._position, await self._logs.events.position())
-        rewind = rewind_of(self._state, position, await self._logs.lists.position(), self._own_offset)
+        rewind = rewind_of(self._state, position, await self._logs.slates.position(), self._own_offset)
         with STAGE_SECONDS.labels(SERVICE, "commit").time():
             own_offset = await self._transactions.commit(self._pending, position, rewind)
         self._own_offset = own_offset or self._own_offset
-        self._shop.books.enter(self._partition, self._pending, self._state.open_items, self._state.watermark)
+        self._shop.books.enter(self._partition, self._pending, self._state.open_impressions, self._state.watermark)
         self._pending = []
         self._shop.runs.check()
         self._committed_at = self._shop.clock.now_ms()
 
     def _set_open(self) -> None:
         if not self._pending:
-            self._shop.books.enter(self._partition, [], self._state.open_items, self._state.watermark)
+            self._shop.books.enter(self._partition, [], self._state.open_impressions, self._state.watermark)
 
 
 def _owed_scenarios(owed: Sequence[Outcome]) -> list[str]:
@@ -213,5 +213,5 @@ def _owed_scenarios(owed: Sequence[Outcome]) -> list[str]:
         if isinstance(outcome, Positive):
             found.append(outcome.served.scenario)
         elif isinstance(outcome, Negative):
-            found += [outcome.served.scenario] * len(outcome.places)
+            found += [outcome.served.scenario] * len(outcome.impressions)
     return found

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 SERVICE = "gateway"
 
 
-class Answers:
+class PendingRequests:
     """Requests that wait, by request id. One consumer without a group serves them all: every gateway sees every list."""
 
     def __init__(self) -> None:

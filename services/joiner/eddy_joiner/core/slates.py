@@ -48,7 +48,7 @@ _TODAYS_NAMES = pack_long(len(FEATURES)) + b"".join(map(pack_string, FEATURES)) 
 FLOAT16_BYTES = 2
 
 
-class ListedItem(NamedTuple):
+class SlateItem(NamedTuple):
     """A place of a list."""
 
     item_id: str
@@ -57,7 +57,7 @@ class ListedItem(NamedTuple):
     source: str = ""
 
 
-class ServedList(NamedTuple):
+class ServedSlate(NamedTuple):
     """A record of `recommendations`: its head, and where in `raw` the rest is. `feature_names` is that field as it is on the wire."""
 
     offset: int
@@ -77,9 +77,9 @@ class ServedList(NamedTuple):
     history_at: int
     refused: bool  # the scorer's answer to a request that it cannot use: nothing can be shown of it
 
-    def items(self) -> dict[str, ListedItem]:
+    def items(self) -> dict[str, SlateItem]:
         """The places by item, in order; an item that stands twice has its first place."""
-        found: dict[str, ListedItem] = {}
+        found: dict[str, SlateItem] = {}
         count, at = read_count(self.raw, self.items_at)
         while count:
             for _ in range(count):
@@ -118,7 +118,7 @@ class ServedList(NamedTuple):
         return self.raw.find(item_id.encode(), self.items_at, self.features_at) >= 0
 
 
-def read_list(message: Message) -> ServedList:
+def read_slate(message: Message) -> ServedSlate:
     """The list in a message of `recommendations`.
 
     Raises PoisonError: `undecodable`, or `bad_features` where the feature rows are not one for each considered candidate.
@@ -138,7 +138,7 @@ def read_list(message: Message) -> ServedList:
     return found
 
 
-def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedList, int, int]:
+def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedSlate, int, int]:
     """The list, its bytes of features and its number of candidates; `first` says that it is of version 1."""
     request_id, at = read_string(raw, HEADER_BYTES)
     user_id, at = read_string(raw, at)
@@ -161,7 +161,7 @@ def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedList, int, int]:
     end = _skip_history(raw, history_at)
     if end != len(raw):
         raise ValueError(f"{len(raw)} bytes where the record has {end}")
-    found = ServedList(
+    found = ServedSlate(
         offset,
         raw,
         request_id,
@@ -194,7 +194,7 @@ def _skip_items(raw: bytes, at: int) -> int:
     return at
 
 
-def _read_place(raw: bytes, at: int) -> tuple[ListedItem, int]:
+def _read_place(raw: bytes, at: int) -> tuple[SlateItem, int]:
     """A place of a list that was walked before; short lengths, which most are, without a call."""
     byte = raw[at]
     if byte < 0x80:
@@ -208,7 +208,7 @@ def _read_place(raw: bytes, at: int) -> tuple[ListedItem, int]:
     source, at = read_string(raw, at)
     byte = raw[at]
     at = at + 1 + (byte >> 1) if byte < 0x80 else skip_string(raw, at)
-    return ListedItem(item_id, position, propensity, sys.intern(source)), at
+    return SlateItem(item_id, position, propensity, sys.intern(source)), at
 
 
 def _skip_history(raw: bytes, at: int) -> int:

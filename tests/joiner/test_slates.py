@@ -16,9 +16,9 @@ from eddy.contract.reasons import REASONS
 from eddy.errors import DecodeError, PoisonError
 from eddy.paths import SCHEMAS
 from eddy_joiner.core.examples import encode_example
-from eddy_joiner.core.lists import _LAYOUT_HEADER as LIST_HEADER
-from eddy_joiner.core.lists import _relaid, read_list
-from eddy_joiner.core.outcomes import Negative, Place
+from eddy_joiner.core.outcomes import Impression, Negative
+from eddy_joiner.core.slates import _LAYOUT_HEADER as LIST_HEADER
+from eddy_joiner.core.slates import _relaid, read_slate
 from tests.joiner.factories import LISTS, T0, list_record, message_of
 
 EXAMPLES = Codec.of("training_example")
@@ -30,7 +30,7 @@ IDS = st.lists(st.text(max_size=80), min_size=0, max_size=8)
 def test_a_walked_list_is_what_fastavro_reads(items: list[str], more: list[str], past: list[str], user: str) -> None:
     record = list_record("r", user, items, T0, considered=items + more, past=past)
     message = message_of(record)
-    expected, found = LISTS.decode(message.value), read_list(message)
+    expected, found = LISTS.decode(message.value), read_slate(message)
     assert (found.request_id, found.user_id, found.scenario) == ("r", user, "video")
     assert (found.requested_at, found.model_version, found.applied_offset) == (T0, 7, -1)
     assert found.considered() == expected["considered"]
@@ -50,14 +50,14 @@ def test_cut_or_longer_lists_are_undecodable(data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(whole.value) - 1))
     for broken in (whole.value[:cut], whole.value + b"\x00"):
         with pytest.raises(DecodeError):
-            read_list(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
+            read_slate(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_list_or_poison(noise: bytes) -> None:
     whole = message_of(list_record("r", "u", ["a", "b"], T0))
     try:
-        found = read_list(whole.__class__(whole.topic, 0, 0, whole.key, LIST_HEADER + noise, T0))
+        found = read_slate(whole.__class__(whole.topic, 0, 0, whole.key, LIST_HEADER + noise, T0))
     except PoisonError as error:
         assert error.reason in REASONS
     else:
@@ -68,7 +68,7 @@ def test_text_that_is_not_utf8_is_undecodable() -> None:
     whole = message_of(list_record("r", "u", ["abcdef"], T0))
     broken = whole.value.replace(b"abcdef", b"abc\xff\xfef")
     with pytest.raises(DecodeError):
-        read_list(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
+        read_slate(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
 
 
 def test_more_integers_than_there_are_bytes_are_undecodable() -> None:
@@ -77,7 +77,7 @@ def test_more_integers_than_there_are_bytes_are_undecodable() -> None:
     assert whole.value.endswith(ending)
     broken = whole.value[: -len(ending)] + pack_long(2**33) + pack_long(T0 - 1000) + b"\x00" + VALUED
     with pytest.raises(DecodeError):
-        read_list(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
+        read_slate(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
 
 
 def test_half_a_character_before_a_long_string_is_undecodable() -> None:
@@ -86,14 +86,14 @@ def test_half_a_character_before_a_long_string_is_undecodable() -> None:
     at = whole.value.rindex(spelt)  # among the considered
     broken = whole.value[:at] + spelt.replace(b"ab", b"a\xc2") + whole.value[at + len(spelt) :]
     with pytest.raises(DecodeError):
-        read_list(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
+        read_slate(whole.__class__(whole.topic, 0, 0, whole.key, broken, T0))
 
 
 def test_feature_rows_must_be_one_for_each_candidate() -> None:
     record = list_record("r", "u", ["a", "b"], T0)
     record["features"] = record["features"][: -2 * len(FEATURES)]
     with pytest.raises(PoisonError, match="bad_features"):
-        read_list(message_of(record))
+        read_slate(message_of(record))
 
 
 def test_a_list_of_version_1_is_walked_and_its_examples_are_of_today() -> None:
@@ -102,18 +102,18 @@ def test_a_list_of_version_1_is_walked_and_its_examples_are_of_today() -> None:
     first = Codec("recommendations", load_schema(SCHEMAS / "versions" / "recommendations.1.avsc"), [])
     message = message_of(record)
     former = replace(message, value=first.encode(_first(record)))
-    found, today = read_list(former), read_list(message)
+    found, today = read_slate(former), read_slate(message)
     assert found.features() == today.features()
     assert (found.items(), found.considered(), found.contract) == (today.items(), today.considered(), today.contract)
     for served, names, valued in ((found, [], []), (today, list(FEATURES), [False])):
-        place = Place(served.items()["a"], T0, T0 + 1)
+        place = Impression(served.items()["a"], T0, T0 + 1)
         example = EXAMPLES.decode(encode_example(Negative(served, [place]), T0))
         assert example["feature_names"] == names
         assert example["history"] == {**record["history"], "valued": valued}
         assert example["features"] == record["features"][: 2 * len(FEATURES)]
     for broken in (former.value[:-1], former.value + b"\0"):
         with pytest.raises(DecodeError):
-            read_list(replace(former, value=broken))
+            read_slate(replace(former, value=broken))
 
 
 def _first(record: Record) -> Record:
@@ -130,8 +130,8 @@ def test_names_of_features_pass_through_as_they_are(names: list[str]) -> None:
     columns = len(names) or len(LEGACY_FEATURES)
     features = np.arange(2 * columns, dtype=np.float16).tobytes()
     record = list_record("r", "u", ["b", "a"], T0, feature_names=names, features=features, prediction_names=["click"])
-    served = read_list(message_of(record))
-    example = EXAMPLES.decode(encode_example(Negative(served, [Place(served.items()["a"], T0, T0)]), T0))
+    served = read_slate(message_of(record))
+    example = EXAMPLES.decode(encode_example(Negative(served, [Impression(served.items()["a"], T0, T0)]), T0))
     assert example["feature_names"] == names
     assert example["features"] == features[2 * columns :]
     assert example["history"] == list_record("r", "u", ["a"], T0)["history"]
@@ -140,11 +140,11 @@ def test_names_of_features_pass_through_as_they_are(names: list[str]) -> None:
 def test_a_refused_request_is_a_list_of_nothing() -> None:
     refusal = {"reason": "bad_limit", "field": "limit", "detail": "limit is 0, it must be 1 to 500"}
     record = list_record("r", "u", [], T0, refusal=refusal)
-    found = read_list(message_of(record))
+    found = read_slate(message_of(record))
     assert found.refused
-    assert not read_list(message_of({**record, "refusal": None})).refused
+    assert not read_slate(message_of({**record, "refusal": None})).refused
     assert (found.items(), found.considered(), found.contract) == ({}, [], record["contract"])
-    assert found.history_encoded() == read_list(message_of({**record, "refusal": None})).history_encoded()
+    assert found.history_encoded() == read_slate(message_of({**record, "refusal": None})).history_encoded()
 
 
 def test_a_list_of_another_version_is_laid_out_anew() -> None:

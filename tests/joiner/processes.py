@@ -58,13 +58,13 @@ def by_partition(bus: Bus, life: Life) -> dict[int, Life]:
     found = {number: Life([], events[number], []) for number in range(bus.partitions)}
     last: dict[str, int] = {}
     done = 0
-    for record, before in zip(life.lists, life.list_before, strict=True):
+    for record, before in zip(life.slates, life.list_before, strict=True):
         for event in life.events[done:before]:
             last[event["user_id"]] = _append(events[bus.partition_of(event["user_id"])], event)
         done = before
         own = found[bus.partition_of(record["user_id"])]
         own.list_before.append(len(own.events))
-        own.lists.append({**record, "applied_offset": last.get(record["user_id"], -1)})
+        own.slates.append({**record, "applied_offset": last.get(record["user_id"], -1)})
     for event in life.events[done:]:
         _append(events[bus.partition_of(event["user_id"])], event)
     for number, own in found.items():
@@ -86,7 +86,7 @@ async def feed(bus: Bus, lives: dict[int, Life], part: int, parts: int) -> None:
             first, last = (len(life.events) * number // parts for number in (part, part + 1))
             served = [
                 record
-                for record, before in zip(life.lists, life.list_before, strict=True)
+                for record, before in zip(life.slates, life.list_before, strict=True)
                 if first <= before < last or (part == parts - 1 and before >= last)
             ]
             await producer.send_all(RECOMMENDATIONS, [(each["user_id"], LISTS.encode(each)) for each in served])
@@ -116,7 +116,7 @@ async def expected_examples(lives: dict[int, Life]) -> dict[str, Record]:
     found: dict[str, Record] = {}
     for life in lives.values():
         partition, worker = await undisturbed(life)
-        assert worker.state.open_items == 0
+        assert worker.state.open_impressions == 0
         found |= partition.examples()
     return found
 
