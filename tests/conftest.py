@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from eddy_cli.broker import some_kafka
+from eddy_cli.broker import available_kafka
 from eddy_cli.registry import running_registry
 from tests import tiers
 from tests.missing import what_is_missing
@@ -44,7 +44,7 @@ def pytest_configure_node(node) -> None:  # type: ignore[no-untyped-def] # pytes
     stash = node.config.stash
     if _SHARED not in stash:
         stash[_SHARED] = ExitStack()
-        os.environ["_EDDY_TESTS_KAFKA"] = stash[_SHARED].enter_context(some_kafka())
+        os.environ["_EDDY_TESTS_KAFKA"] = stash[_SHARED].enter_context(available_kafka())
     node.workerinput["kafka"] = os.environ["_EDDY_TESTS_KAFKA"]
 
 
@@ -60,7 +60,7 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
     if shared:
         yield shared
         return
-    with some_kafka() as servers:
+    with available_kafka() as servers:
         yield servers
 
 

@@ -22,7 +22,7 @@ TINY = np.float32(1e-37)
 class Baseline(Protocol):
     """`place` is asked before `learn` is told of the same event. Users and items are dense indices, times milliseconds."""
 
-    def place(self, user: int, item: int) -> int:
+    def rank(self, user: int, item: int) -> int:
         """Place of `item`, from 0, among all items that `user` has not acted on."""
         ...
 
@@ -31,7 +31,7 @@ class Baseline(Protocol):
         ...
 
 
-class Growth:
+class ForwardDecay:
     """Exponential decay without touching old values: what comes later weighs more, by 2^(time since a start / half-life).
 
     Before that leaves the range of float32 the start moves on, and whoever kept weights shrinks them by as much.
@@ -55,7 +55,7 @@ class Growth:
         return float(2.0 ** max((at_ms - self._start_ms) / self._half_life_ms, -2 * LONGEST))
 
 
-class Histories:
+class PlayedHistories:
     """Items of each user in the order of the last action on them, oldest first."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Histories:
         return np.array(self._items.get(user, array("i"))[: -count - 1 : -1], np.int32)
 
 
-def place_among_unseen(scores: Vector, item: int, seen: NDArray[np.int32]) -> int:
+def rank_among_unseen(scores: Vector, item: int, seen: NDArray[np.int32]) -> int:
     """How many items that are not in `seen` score strictly higher than `item`.
 
     An item that was seen, or that nothing speaks for (score 0), is never recommended: last place. Without the latter rule a target that
@@ -92,17 +92,17 @@ class Popularity:
 
     def __init__(self, items: int, half_life_days: float = 30.0) -> None:
         self._counts = np.zeros(items, np.float32)
-        self._growth = Growth(half_life_days)
-        self._histories = Histories()
+        self._decay = ForwardDecay(half_life_days)
+        self._histories = PlayedHistories()
 
-    def place(self, user: int, item: int) -> int:
-        return place_among_unseen(self._counts, item, self._histories.seen(user))
+    def rank(self, user: int, item: int) -> int:
+        return rank_among_unseen(self._counts, item, self._histories.seen(user))
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
-        shrink = self._growth.shrink(at_ms)
+        shrink = self._decay.shrink(at_ms)
         if shrink != 1.0:
             self._counts *= np.float32(shrink)
-        self._counts[item] += self._growth.at(at_ms)
+        self._counts[item] += self._decay.at(at_ms)
         self._histories.add(user, item)
 
 
@@ -190,26 +190,26 @@ class Covisitation:
         distances = np.arange(1, HISTORY + 1, dtype=np.float32)
         self._learn_weights: Vector = distances**-self.learn_power
         self._score_weights: Vector = distances**-self.score_power
-        self._growth = Growth(self.half_life_days)
-        self._histories = Histories()
+        self._decay = ForwardDecay(self.half_life_days)
+        self._histories = PlayedHistories()
         self._counts = (_DenseCounts if items <= DENSE_ITEMS else _SparseCounts)(items, self.power)
         self._popularity = np.zeros(items, np.float32)
         self._normaliser = np.ones(items, np.float32)
 
-    def place(self, user: int, item: int) -> int:
+    def rank(self, user: int, item: int) -> int:
         last = self._histories.last(user, HISTORY)
         scores = self._scores(last) if len(last) else self._popularity
         if scores[item] == 0:
             scores = np.where(scores > 0, np.float32(np.inf), self._popularity)
-        return place_among_unseen(scores, item, self._histories.seen(user))
+        return rank_among_unseen(scores, item, self._histories.seen(user))
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
-        shrink = self._growth.shrink(at_ms)
+        shrink = self._decay.shrink(at_ms)
         if shrink != 1.0:
             self._counts.scale(shrink)
             self._popularity *= np.float32(shrink)
             self._normaliser = np.minimum(self._normaliser * np.float32(shrink**-self.alpha), 1 / TINY)
-        grown = self._growth.at(at_ms)
+        grown = self._decay.at(at_ms)
         last = self._histories.last(user, HISTORY)
         others = last != item
         self._counts.add(item, last[others], self._learn_weights[: len(last)][others] * np.float32(grown))
@@ -236,10 +236,10 @@ class Transitions:
         self._counts = (_DenseCounts if items <= DENSE_ITEMS else _SparseCounts)(items, power=1.0, symmetric=False)
         self._from = np.zeros(items, np.float32)
         self._popularity = np.zeros(items, np.float32)
-        self._histories = Histories()
+        self._histories = PlayedHistories()
         self._weights: Vector = np.float32(self.decay) ** np.arange(last, dtype=np.float32)
 
-    def place(self, user: int, item: int) -> int:
+    def rank(self, user: int, item: int) -> int:
         last = self._histories.last(user, self._last)
         scores = self._popularity
         if len(last):
@@ -247,7 +247,7 @@ class Transitions:
             scores = self._counts.combine(last, shares.astype(np.float32))
         if scores[item] == 0:
             scores = np.where(scores > 0, np.float32(np.inf), self._popularity)
-        return place_among_unseen(scores, item, self._histories.seen(user))
+        return rank_among_unseen(scores, item, self._histories.seen(user))
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
         before = self._histories.last(user, 1)
@@ -274,11 +274,11 @@ class Isgd:
         self._items: Vector = self._random.normal(0, self.init, (items, self.factors)).astype(np.float32)
         self._known = np.zeros(items, bool)
         self._users: dict[int, Vector] = {}
-        self._histories = Histories()
+        self._histories = PlayedHistories()
 
-    def place(self, user: int, item: int) -> int:
+    def rank(self, user: int, item: int) -> int:
         near = np.exp(-np.abs(1 - self._items @ self._vector(user)))
-        return place_among_unseen(np.where(self._known, near, np.float32(0)), item, self._histories.seen(user))
+        return rank_among_unseen(np.where(self._known, near, np.float32(0)), item, self._histories.seen(user))
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
         of_user, of_item = self._vector(user), self._items[item].copy()

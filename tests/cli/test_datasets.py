@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from eddy.errors import ConfigError, FatalError
-from eddy_cli.datasets import Item, load, read_folder
+from eddy_cli.datasets import CatalogueItem, load, read_folder
 from eddy_cli.datasets.fetch import extract, fetch
 from eddy_cli.datasets.layouts import split_title
 from eddy_cli.datasets.sources import SOURCES, Source
 
 # user, item, rating, seconds: the last two events are of the same moment, and one is of an item that no file of items lists.
 EVENTS = ((7, 2, 3, 300), (9, 1, 5, 100), (7, 1, 4, 200), (9, 3, 1, 400), (7, 3, 2, 400))
-TOY_STORY = Item("1", "Toy Story", 1995, ("Animation", "Comedy"))
-MISERABLES = Item("2", "Misérables, Les", 1995, ("Drama",))
+TOY_STORY = CatalogueItem("1", "Toy Story", 1995, ("Animation", "Comedy"))
+MISERABLES = CatalogueItem("2", "Misérables, Les", 1995, ("Drama",))
 
 
 def u_folder(folder: Path) -> None:
@@ -73,7 +73,7 @@ def test_every_layout_reads_to_the_same_data_set(write: Callable[[Path], None], 
     assert [dataset.item_ids[item] for item in dataset.items] == ["1", "1", "2", "3", "3"]
     assert dataset.values.tolist() == [5, 4, 3, 1, 2]
     assert dataset.times_ms.tolist() == [100_000, 200_000, 300_000, 400_000, 400_000]
-    assert dataset.catalogue == (TOY_STORY, MISERABLES, Item("3"))
+    assert dataset.catalogue == (TOY_STORY, MISERABLES, CatalogueItem("3"))
     assert dataset.ages == ({} if write is csv_folder else {"7": 24, "9": 53})
     assert (dataset.users.dtype, dataset.values.dtype, dataset.times_ms.dtype) == (np.int32, np.float32, np.int64)
 
@@ -99,7 +99,7 @@ def test_items_named_by_title_get_their_place_as_id(tmp_path: Path) -> None:
     dataset = read_folder(tmp_path)
     assert dataset.user_ids == ("4",)
     assert dataset.item_ids == ("1", "2")
-    assert dataset.catalogue[dataset.items[0]] == Item("2", "Heat", 1995, ("Action", "Crime"))
+    assert dataset.catalogue[dataset.items[0]] == CatalogueItem("2", "Heat", 1995, ("Action", "Crime"))
 
 
 def test_the_file_of_events_stands_for_its_folder(tmp_path: Path) -> None:

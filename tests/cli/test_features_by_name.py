@@ -32,11 +32,11 @@ from eddy.kafka.bus import Bus
 from eddy.settings import Settings, load
 from eddy_cli.replay.app import Performance, follow
 from eddy_cli.replay.drain import joiner_passed
+from eddy_cli.replay.event_kind import MOVIELENS
 from eddy_cli.replay.options import ReplayOptions
 from eddy_cli.replay.outbox import Outbox
 from eddy_cli.replay.progress import progress_view
-from eddy_cli.replay.records import Records
-from eddy_cli.replay.role import MOVIELENS
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.services import open_items
 from eddy_cli.replay.stream import Stream
 from eddy_cli.replay.tail import Tail
@@ -174,7 +174,7 @@ async def _labels(bus: Bus) -> int:
 async def _play(bus: Bus, played: Stream, run: str) -> Performance:
     """Play the stream to its end: requests that are sent while a service is down are answered when it is back."""
     options = ReplayOptions(rate=RATE, window=200, deadline_sec=60.0)
-    records = Records(run, MOVIELENS, 10, round(options.deadline_sec * 1000))
+    records = ReplayRecords(run, MOVIELENS, 10, round(options.deadline_sec * 1000))
     async with (
         bus.producer() as producer,
         bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as lists,

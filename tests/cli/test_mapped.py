@@ -7,7 +7,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from eddy.errors import ConfigError
-from eddy_cli.datasets import Dataset, Item, read_folder
+from eddy_cli.datasets import CatalogueItem, Dataset, read_folder
 
 EVENTS = "customer,sku,stars,at\nanna,a1,5,2024-05-01T10:00:00\nben,b2,2,2024-05-01T09:00:00\nanna,b2,3,2024-05-02T00:00:00\n"
 CATALOGUE = "sku,name,department\na1,Kettle,Kitchen | Gifts\nc3,Lamp,\n"
@@ -41,7 +41,11 @@ def test_a_folder_and_a_mapping_are_a_data_set(tmp_path: Path) -> None:
         ("anna", "a1", 5.0, 1_714_557_600_000),
         ("anna", "b2", 3.0, 1_714_608_000_000),
     ]
-    assert data.catalogue == (Item("a1", "Kettle", None, ("Kitchen", "Gifts")), Item("c3", "Lamp"), Item("b2"))
+    assert data.catalogue == (
+        CatalogueItem("a1", "Kettle", None, ("Kitchen", "Gifts")),
+        CatalogueItem("c3", "Lamp"),
+        CatalogueItem("b2"),
+    )
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "dates"])
@@ -62,7 +66,7 @@ def test_without_values_and_items_there_are_events_alone(tmp_path: Path) -> None
     short = "events: orders.csv\nuser: customer\nitem: sku\ntime: at\n"
     data = read_folder(shop(tmp_path, **{"mapping.yaml": short}))
     assert set(data.values) == {3.0}
-    assert set(data.catalogue) == {Item("a1"), Item("b2")}
+    assert set(data.catalogue) == {CatalogueItem("a1"), CatalogueItem("b2")}
 
 
 def test_ids_are_as_they_are_written_and_a_value_may_be_missing(tmp_path: Path) -> None:
@@ -74,9 +78,13 @@ def test_ids_are_as_they_are_written_and_a_value_may_be_missing(tmp_path: Path) 
     }
     data = read_folder(shop(tmp_path, **files))
     assert events_of(data) == [("01", "007", 3.0, 1_714_557_600_123), ("2", "7", 4.0, 1_714_561_200_500)]
-    assert data.said is not None
-    assert data.said.tolist() == [False, True]
-    assert data.catalogue == (Item("007", "007", None, ("Films",)), Item("b-1", "b-1", None, ("Books",)), Item("7"))
+    assert data.has_value is not None
+    assert data.has_value.tolist() == [False, True]
+    assert data.catalogue == (
+        CatalogueItem("007", "007", None, ("Films",)),
+        CatalogueItem("b-1", "b-1", None, ("Books",)),
+        CatalogueItem("7"),
+    )
 
 
 def test_parts_that_do_not_agree_are_named(tmp_path: Path) -> None:

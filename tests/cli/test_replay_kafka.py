@@ -16,11 +16,11 @@ from eddy.errors import FatalError
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings
 from eddy_cli.replay.app import Performance, follow
+from eddy_cli.replay.event_kind import MOVIELENS
 from eddy_cli.replay.options import ReplayOptions
 from eddy_cli.replay.outbox import Outbox
 from eddy_cli.replay.progress import ProgressView, progress_view
-from eddy_cli.replay.records import Records
-from eddy_cli.replay.role import MOVIELENS
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.tail import Tail
 from tests.cli.answering import answer_requests
 from tests.cli.streams import stream
@@ -60,7 +60,7 @@ async def answering(bus: Bus) -> AsyncIterator[None]:
 
 async def perform(bus: Bus, users: list[int], items: list[int], options: ReplayOptions) -> Performance:
     played = stream(users, items)
-    records = Records("run", MOVIELENS, 10, round(options.deadline_sec * 1000))
+    records = ReplayRecords("run", MOVIELENS, 10, round(options.deadline_sec * 1000))
     async with (
         bus.producer() as producer,
         bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as lists,

@@ -5,9 +5,9 @@ from typing import Any
 
 from eddy.contract.codec import Codec, Record
 from eddy.contract.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
+from eddy_cli.replay.event_kind import MOVIELENS
 from eddy_cli.replay.player import Player
-from eddy_cli.replay.records import Records
-from eddy_cli.replay.role import MOVIELENS
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.schedule import Pace, Schedule
 from tests.cli.answering import answer
 from tests.cli.streams import stream
@@ -33,7 +33,7 @@ class Stage:
         self.player = Player(
             played,
             schedule,
-            Records("run", MOVIELENS, 10, 2000),
+            ReplayRecords("run", MOVIELENS, 10, 2000),
             self._put,
             [0] * len(played.user_ids),
             now=lambda: self.now,

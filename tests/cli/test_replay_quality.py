@@ -3,7 +3,7 @@
 import math
 
 from eddy_cli.replay.player import NOT_SERVED
-from eddy_cli.replay.quality import Judge, Score, gain_at_10
+from eddy_cli.replay.quality import ReplayEvaluator, Score, gain_at_10
 from tests.cli.streams import stream
 
 
@@ -13,8 +13,8 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple[str, int, int]] = []
 
-    def place(self, user: int, item: int) -> int:
-        self.calls.append(("place", user, item))
+    def rank(self, user: int, item: int) -> int:
+        self.calls.append(("rank", user, item))
         return 0
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
@@ -30,34 +30,34 @@ def test_gain_is_discounted_by_place_and_cut_at_ten() -> None:
 
 def test_first_events_do_not_count_and_every_event_is_learned_after_it_is_asked_for() -> None:
     recorder = Recorder()
-    judge = Judge(stream([0, 1, 0], [5, 6, 7]), [0, 0, 1], {"recorder": recorder})
+    evaluator = ReplayEvaluator(stream([0, 1, 0], [5, 6, 7]), [0, 0, 1], {"recorder": recorder})
     for index in (1, 0, 2):
-        judge.judge(index)
-    assert recorder.calls == [("learn", 1, 6), ("learn", 0, 5), ("place", 0, 7), ("learn", 0, 7)]
-    assert judge.scores["model"].as_dict()["ndcg_at_10"] == gain_at_10(1)
-    assert judge.scores["recorder"].as_dict()["hr_at_10"] == 1.0
+        evaluator.evaluate(index)
+    assert recorder.calls == [("learn", 1, 6), ("learn", 0, 5), ("rank", 0, 7), ("learn", 0, 7)]
+    assert evaluator.scores["model"].as_dict()["ndcg_at_10"] == gain_at_10(1)
+    assert evaluator.scores["recorder"].as_dict()["hr_at_10"] == 1.0
 
 
 def test_what_a_user_has_had_is_not_judged() -> None:
     played = stream([3, 3, 1, 3, 1, 3], [7, 8, 7, 7, 8, 9])
-    assert played.judged().tolist() == [False, True, False, False, True, True]
+    assert played.scored().tolist() == [False, True, False, False, True, True]
     recorder = Recorder()
-    judge = Judge(played, [0] * 6, {"recorder": recorder})
+    evaluator = ReplayEvaluator(played, [0] * 6, {"recorder": recorder})
     for index in range(6):
-        judge.judge(index)
-    assert [call for call in recorder.calls if call[0] == "place"] == [
-        ("place", 3, 8),
-        ("place", 1, 8),
-        ("place", 3, 9),
+        evaluator.evaluate(index)
+    assert [call for call in recorder.calls if call[0] == "rank"] == [
+        ("rank", 3, 8),
+        ("rank", 1, 8),
+        ("rank", 3, 9),
     ]
 
 
 def test_tenths_are_of_the_stream() -> None:
     places = [NOT_SERVED] * 10 + [0] * 10
-    judge = Judge(stream([0] * 20, list(range(20))), places, {})
+    evaluator = ReplayEvaluator(stream([0] * 20, list(range(20))), places, {})
     for index in range(20):
-        judge.judge(index)
-    scores = judge.scores["model"].as_dict()
+        evaluator.evaluate(index)
+    scores = evaluator.scores["model"].as_dict()
     assert scores["ndcg_at_10_by_tenth"] == [0.0] * 5 + [1.0] * 5
     assert scores["hr_at_10"] == 10 / 19
 

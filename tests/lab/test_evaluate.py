@@ -17,10 +17,10 @@ from eddy.contract.topics import ITEM_FEATURES, RECOMMENDATIONS, TRAINING_EXAMPL
 from eddy.kafka.bus import settle
 from eddy.paths import REPO_ROOT
 from eddy_cli.baselines import Popularity
+from eddy_cli.replay.event_kind import MOVIELENS, event_kind_of
 from eddy_cli.replay.player import NOT_SERVED
-from eddy_cli.replay.quality import Judge
-from eddy_cli.replay.records import Records
-from eddy_cli.replay.role import MOVIELENS, role_of
+from eddy_cli.replay.quality import ReplayEvaluator
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.loop import Loop, LoopPolicy
 from eddy_lab.evaluate.outcome import Outcome
@@ -73,13 +73,13 @@ def test_the_same_stream_and_seed_give_the_same_figures(exporter: GraphExporter)
 
 def test_what_is_played_elsewhere_is_an_action_of_there(exporter: GraphExporter) -> None:
     scenarios, tapped = load_scenarios(REPO_ROOT / "scenarios.yaml"), []
-    played = replace(walks(0).cut(600), role=role_of(scenarios, "social", "comment"))
+    played = replace(walks(0).cut(600), event_kind=event_kind_of(scenarios, "social", "comment"))
     ledger = looped(played, exporter, LearnerPolicy(0), scenarios, Console(file=StringIO())).also["ledger"]
     assert ledger["shown"] == ledger["positive"] + ledger["negative"] + ledger["open"] == 10 * 600
     assert ledger["positive"] > 0
     assert ledger["refused"] == 0
     for shown in ([], [played.item_ids[0]]):
-        (_, sent), _ = Records("run", played.role, 10, 0).action(0, "u", played.item_ids[0], 5.0, 0, shown)
+        (_, sent), _ = ReplayRecords("run", played.event_kind, 10, 0).action(0, "u", played.item_ids[0], 5.0, 0, shown)
         tapped.append(Codec.of("user_event").decode(sent))
     assert [(one["scenario"], one["action"], one["value"]) for one in tapped] == [
         ("social", "comment", 5.0),
@@ -107,8 +107,8 @@ async def test_services_on_kafka_make_the_same_features_and_labels_of_the_same_l
     policy = LoopPolicy(lateness_sec=604_800.0)
     loop = Loop(load_scenarios(REPO_ROOT / "scenarios.yaml"), exporter, policy, tap=carried.append)
     places = [NOT_SERVED] * len(played)
-    judge = Judge(played, places, {"popularity": Popularity(len(played.item_ids))})
-    play(played, loop, Records("run", MOVIELENS, 10, 0), judge, places, 2048, 10**9)
+    evaluator = ReplayEvaluator(played, places, {"popularity": Popularity(len(played.item_ids))})
+    play(played, loop, ReplayRecords("run", MOVIELENS, 10, 0), evaluator, places, 2048, 10**9)
 
     place = Place(kafka, topic_prefix, tmp_path, partitions=1)
     await place.bus.create_topics()

@@ -12,7 +12,7 @@ from eddy.contract.columns import resolve
 from eddy.contract.features import FEATURE_ALIASES
 from eddy.contract.legacy import LEGACY_FEATURES
 from eddy.contract.message import Message
-from eddy.contract.model import CURRENT, FEATURES, Columns, hash_of_contract
+from eddy.contract.model import CURRENT_COLUMNS, FEATURES, Columns, hash_of_contract
 from eddy.contract.records import Recommendations, TrainingExample
 from eddy_joiner.core.examples import encode_example
 from eddy_joiner.core.outcomes import Impression, Negative
@@ -98,7 +98,7 @@ def test_a_release_of_either_side_serves_the_other(tmp_path: Path) -> None:
     known = Columns(tuple(name for name in FEATURES if name not in (ADDED, TAKEN_AWAY)))
     scores = []
     for learner in (before, after):
-        for given in (BEFORE, AFTER, known, CURRENT):
+        for given in (BEFORE, AFTER, known, CURRENT_COLUMNS):
             columns = [FEATURES.index(name) for name in given.features]
             model = released(learner, tmp_path, given)
             found, predictions = model.rank(np.ascontiguousarray(matrix[..., columns]), np.zeros(1, np.int64))
@@ -117,7 +117,7 @@ def test_former_names_are_those_of_other_features_than_today() -> None:
 
 
 def test_a_checkpoint_with_former_names_keeps_its_weights(tmp_path: Path) -> None:
-    former, renamed = a_learner(FORMER_NAMES), a_learner(CURRENT)
+    former, renamed = a_learner(FORMER_NAMES), a_learner(CURRENT_COLUMNS)
     former.observe(a_stream(40))
     former.step()
     write_checkpoint(tmp_path / "checkpoint", Checkpoint({}, former.state()))
@@ -126,7 +126,7 @@ def test_a_checkpoint_with_former_names_keeps_its_weights(tmp_path: Path) -> Non
     renamed.restore(saved.learner)
     for former_weights, weights in zip(_tensors(former), _tensors(renamed), strict=True):
         np.testing.assert_array_equal(weights, former_weights)
-    fresh = _tensors(a_learner(CURRENT))
+    fresh = _tensors(a_learner(CURRENT_COLUMNS))
     assert any((weights != untrained).any() for weights, untrained in zip(_tensors(renamed), fresh, strict=True))
 
 
@@ -134,11 +134,11 @@ def test_a_release_with_former_names_ranks_as_one_with_present_names(tmp_path: P
     former = a_learner(FORMER_NAMES)
     former.observe(a_stream(40))
     former.step()
-    renamed = a_learner(CURRENT)
+    renamed = a_learner(CURRENT_COLUMNS)
     renamed.restore(former.state())
     matrix, scenario = features(12).astype(np.float32)[None], np.zeros(1, np.int64)
     of_former, of_present = (
-        released(learner, tmp_path, CURRENT).rank(matrix, scenario) for learner in (former, renamed)
+        released(learner, tmp_path, CURRENT_COLUMNS).rank(matrix, scenario) for learner in (former, renamed)
     )
     assert np.ptp(of_former[0]) > 1e-3
     for before, after in zip(of_former, of_present, strict=True):
@@ -147,8 +147,8 @@ def test_a_release_with_former_names_ranks_as_one_with_present_names(tmp_path: P
 
 @pytest.mark.parametrize("logged_names", [list(LEGACY_FEATURES), []])
 def test_an_example_with_former_names_or_none_keeps_its_features(logged_names: list[str]) -> None:
-    (slate,) = recommend(a_scorer(CURRENT), request("u", limit=3))
-    parser = ExampleParser(SCENARIOS, CURRENT)
+    (slate,) = recommend(a_scorer(CURRENT_COLUMNS), request("u", limit=3))
+    parser = ExampleParser(SCENARIOS, CURRENT_COLUMNS)
     before, after = (
         parser.parse(_example_of({**slate, "feature_names": names})) for names in (logged_names, list(FEATURES))
     )

@@ -16,8 +16,8 @@ from eddy.contract.scenarios import load_scenarios
 from eddy.errors import ConfigError
 from eddy.paths import REPO_ROOT
 from eddy_cli.baselines import Isgd, Transitions
-from eddy_cli.datasets import Dataset, Item, read_folder
-from eddy_cli.replay.role import MOVIELENS, Role, role_of
+from eddy_cli.datasets import CatalogueItem, Dataset, read_folder
+from eddy_cli.replay.event_kind import MOVIELENS, EventKind, event_kind_of
 from eddy_cli.replay.stream import Stream
 from eddy_lab.commands import evaluate, protocols
 from eddy_lab.evaluate import variants
@@ -105,7 +105,7 @@ def test_every_protocol_is_told_of_in_the_readme() -> None:
 
 def test_a_stream_is_decided_by_its_seed_and_a_walk_is_learned() -> None:
     stream = walks(0)
-    counted = stream.judged()
+    counted = stream.scored()
     one, again = (prequential("stream", stream, counted, OPTIONS, SILENT) for _ in range(2))
     assert one.methods == again.methods
     assert one.methods["model"]["ndcg_at_10_by_tenth"][-1] > 0.8
@@ -125,7 +125,7 @@ def test_a_stream_is_learned_in_every_scenario(scenario: str, action: str) -> No
         items=np.repeat(once.items, 2).tolist(),
         values=[None] * 2 * len(once),
         times_ms=np.repeat(once.times_ms, 2).tolist(),
-        role=role_of(SCENARIOS, scenario, action),
+        event_kind=event_kind_of(SCENARIOS, scenario, action),
     )
     next_items = NextItems(twice, SCENARIOS)
     users = played(twice, PrequentialPolicy(128), next_items).recommender.knowledge.users
@@ -140,19 +140,19 @@ def test_a_data_set_is_played_as_an_action_of_a_scenario(tmp_path: Path) -> None
     options = replace(OPTIONS, data=tmp_path, scenario="social", action="comment")
     stream = whole_stream(options).cut(2)
     assert [stream.user_ids[user] for user in stream.users] == ["1", "1"]
-    assert stream.role == Role("social", "comment", opinion=False)
+    assert stream.event_kind == EventKind("social", "comment", explicit_rating=False)
     assert stream.values == [None, None]
     assert whole_stream(replace(OPTIONS, data=tmp_path)).values == [None, None, None]
 
 
 def test_what_a_scenario_does_not_have_is_said() -> None:
-    assert role_of(SCENARIOS, "video", "rate") == MOVIELENS
+    assert event_kind_of(SCENARIOS, "video", "rate") == MOVIELENS
     with pytest.raises(ConfigError, match=r"no scenario shopp: choose one of video, shop, .* by --scenario"):
-        role_of(SCENARIOS, "shopp", "rate")
+        event_kind_of(SCENARIOS, "shopp", "rate")
     with pytest.raises(
         ConfigError, match=r"skip is not a positive action of social: choose one of view, click, .* by --action"
     ):
-        role_of(SCENARIOS, "social", "skip")
+        event_kind_of(SCENARIOS, "social", "skip")
 
 
 def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def walkers() -> Dataset:
         items=items.astype(np.int32),
         values=np.full(len(users), 4, np.float32),
         times_ms=np.tile(np.arange(20), 200) * 60_000,
-        catalogue=[Item(f"i{number}") for number in range(40)],
+        catalogue=[CatalogueItem(f"i{number}") for number in range(40)],
     )
 
 
@@ -275,8 +275,8 @@ def test_transitions_follow_the_last_items() -> None:
     for rule, place in ((one, 1), (five, 0)):
         for item in (4, 2):
             rule.learn(99, item, 0)
-        assert rule.place(99, 5) <= place
-    assert five.place(99, 9) == 9
+        assert rule.rank(99, 5) <= place
+    assert five.rank(99, 9) == 9
 
 
 def test_isgd_learns_what_goes_together() -> None:
@@ -286,7 +286,7 @@ def test_isgd_learns_what_goes_together() -> None:
         user = event // 6
         item = int(source.integers(10)) + 10 * (user % 2)
         if event % 6 > 2 and event > 9000:
-            hits.append(rule.place(user, item) < 7)
+            hits.append(rule.rank(user, item) < 7)
         rule.learn(user, item, event)
     assert np.mean(hits) > 0.6
 

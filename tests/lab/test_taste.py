@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from eddy.errors import ConfigError
-from eddy_cli.datasets import Dataset, Item
+from eddy_cli.datasets import CatalogueItem, Dataset
 from eddy_lab.evaluate.labels import auc, intervals, log_losses
 from eddy_lab.evaluate.protocols import ctr, domains, ratings
 from eddy_lab.evaluate.protocols.ratings import decide, validate
@@ -39,7 +39,9 @@ def data() -> Dataset:
         items=items.astype(np.int32),
         values=values.astype(np.float32),
         times_ms=np.cumsum(random.integers(0, 3, EVENTS)) * 1000,
-        catalogue=[Item(f"i{number}", genres=("even" if number % 3 else "odd",), year=1990) for number in range(ITEMS)],
+        catalogue=[
+            CatalogueItem(f"i{number}", genres=("even" if number % 3 else "odd",), year=1990) for number in range(ITEMS)
+        ],
     )
 
 

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from eddy.contract.codec import Record
 from eddy.contract.model import (
     ACTIONS,
-    CURRENT,
+    CURRENT_COLUMNS,
     DIM,
     FEATURES,
     HISTORY,
@@ -66,7 +66,10 @@ def encode_graph(seed: int = 0) -> bytes:
 
 
 def rank_graph(
-    weights: dict[str, float] | None = None, constant: float = 0.0, bias: float = 0.0, columns: Columns = CURRENT
+    weights: dict[str, float] | None = None,
+    constant: float = 0.0,
+    bias: float = 0.0,
+    columns: Columns = CURRENT_COLUMNS,
 ) -> bytes:
     """Score: weighted sum of features (the encoder's score alone unless said otherwise) plus `bias`; every prediction is `constant`."""
     column = np.zeros((len(columns.features), 1), np.float32)

@@ -107,7 +107,7 @@ def test_a_scenario_that_comes_later_is_as_if_it_had_always_been_there(tmp_path:
             engine.apply_item_features(
                 item_features(name, {"a": 1.0}, counts=[counts(3.0, in_, valued=2, value_sum=1.5)])
             )
-    assert later.take_from(always) == (["podcasts"], [])
+    assert later.adopt(always) == (["podcasts"], [])
     lists = [recommend(engine, request(scenario="podcasts", limit=5)) for engine in engines]
     assert lists[0] == lists[1]
     assert set(shown(lists[0][0])) == {"a", "b", "e", "never published"}

@@ -59,7 +59,7 @@ _USE_SOURCE = """
 import json
 
 import numpy as np
-from eddy.contract.scenarios import Candidates
+from eddy.contract.scenarios import CandidateQuotas
 from eddy_cli.reference import _metrics
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.shell.measured_sources import MeasuredSources
@@ -79,14 +79,14 @@ print(json.dumps({
     "source and reason": [[places[name]["source"], places[name]["reason"]] for name in ("x1", "x2")],
     "quota": sum(place["source"] == "initial" for place in record["items"]),
     "flag": [features_of(record, name)["from_initial"] for name in ("x1", "m89")],
-    "setting": [Candidates().initial, Candidates(initial=7).initial],
+    "setting": [CandidateQuotas().initial, CandidateQuotas(initial=7).initial],
     "metrics": [line for line in generate_latest().decode().splitlines() if 'source="initial"' in line and "_created" not in line
                 and ("slate_items" in line or "source_seconds_count" in line)],
     "documented": any("`initial`" in line for line in _metrics()),
 }))
 """
 
-_FEATURE_LINE = '    Named("id_length", "Characters of the item id."),'
+_FEATURE_LINE = '    NamedColumn("id_length", "Characters of the item id."),'
 
 _USE_FEATURE = """
 import json

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eddy.contract.actions import DECLARED_ACTIONS
-from eddy.contract.columns import ABSENT, Named, aliases_of, column_map, names_of, resolve, take_columns
+from eddy.contract.columns import ABSENT, NamedColumn, aliases_of, column_map, names_of, resolve, take_columns
 from eddy.contract.features import DECLARED_FEATURES, FEATURES, features_without
 from eddy.contract.legacy import LEGACY_ACTIONS, LEGACY_FEATURES
 from eddy.contract.model import Columns, hash_of_contract, is_compatible, sign_release
@@ -44,10 +44,12 @@ def test_declarations_hold() -> None:
         assert all(each.meaning.endswith(".") and each.name.isidentifier() for each in declared)
 
 
-@pytest.mark.parametrize("other", [Named("trend", "x."), Named("x", "x.", ("trend",)), Named("x", "x.", ("heat",))])
-def test_a_name_that_stands_for_two_things_is_refused(other: Named) -> None:
+@pytest.mark.parametrize(
+    "other", [NamedColumn("trend", "x."), NamedColumn("x", "x.", ("trend",)), NamedColumn("x", "x.", ("heat",))]
+)
+def test_a_name_that_stands_for_two_things_is_refused(other: NamedColumn) -> None:
     with pytest.raises(ValueError, match="declared twice"):
-        aliases_of((Named("trend", "Recent actions.", ("heat",)), other))
+        aliases_of((NamedColumn("trend", "Recent actions.", ("heat",)), other))
 
 
 def test_names_are_resolved() -> None:

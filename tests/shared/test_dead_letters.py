@@ -104,5 +104,5 @@ async def test_letters_are_kept_before_the_limit_is_raised(place: Place) -> None
     async with place.bus.producer() as producer:
         letters = DeadLetters("features", place.bus, producer, SystemClock(), PoisonRuns(LIMIT))
         with pytest.raises(FatalError, match="5 records in a row"):
-            await letters.judge(batch, [(message, PoisonError("undecodable")) for message in batch])
+            await letters.refuse_batch(batch, [(message, PoisonError("undecodable")) for message in batch])
         assert len(await place.letters()) == 2 * LIMIT

@@ -21,7 +21,7 @@ from eddy.contract.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLE
 from eddy.errors import DecodeError, FatalError
 from eddy.kafka import registry as registry_client
 from eddy.kafka.bus import Bus
-from eddy.kafka.framing import Framing, framed
+from eddy.kafka.framing import Framing, is_framed
 from eddy.paths import REPO_ROOT, SCHEMAS
 from eddy.settings import Settings, load
 from eddy_cli.ports import HOST, free_port
@@ -118,7 +118,7 @@ async def test_the_loop_turns_in_confluents_framing(
     lies[USER_EVENTS].remove(Codec.of("user_event").encode(plain))
     for values in lies.values():
         assert values
-        assert all(map(framed, values))
+        assert all(map(is_framed, values))
     where = SerializationContext(topic_prefix + RECOMMENDATIONS, MessageField.VALUE)
     with SchemaRegistryClient({"url": registry}) as client:
         read = AvroDeserializer(client)
@@ -145,7 +145,7 @@ async def test_a_producers_own_schema_is_resolved(registry: str) -> None:
     body = foreign.encode({"shop": "s", **{name: EVENT[name] for name in [f["name"] for f in own["fields"][1:]]}})[10:]
     number = register(registry, "a-shop-value", own)
     message = b"\0" + number.to_bytes(4) + body
-    assert framed(message)
+    assert is_framed(message)
     read = await Framing(registry).read(USER_EVENTS, message)
     assert Codec.of("user_event").decode(read) == EVENT | {"item_id": None}
 
@@ -195,7 +195,7 @@ async def test_a_number_of_something_else_leaves_the_message_as_it_is(registry: 
 async def test_another_records_schema_is_refused(registry: str) -> None:
     encoded = Codec.of("item").encode(item("i"))
     known = Framing(registry)
-    message = await known.written("items", "other.items", encoded)
+    message = await known.frame("items", "other.items", encoded)
     assert message is not None
     with pytest.raises(DecodeError, match="encoded as item, not as user_event"):
         Codec.of("user_event").decode(await known.read(USER_EVENTS, message))
@@ -222,7 +222,7 @@ async def test_without_a_registry_the_letter_says_what_to_set(kafka: str, topic_
 async def test_what_is_no_record_is_written_as_it_is(registry: str) -> None:
     known = Framing(registry)
     for value in (None, b"", b"anything", b"\xc3\x01 another header"):
-        assert await known.written(USER_EVENTS, "t", value) == value
+        assert await known.frame(USER_EVENTS, "t", value) == value
 
 
 @pytest.mark.broker
@@ -231,7 +231,7 @@ async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch)
     away = Framing(f"http://user:secret@{HOST}:{free_port()}")
     for asked in (
         away.read(USER_EVENTS, b"\0\0\0\0\1 body"),
-        away.written(USER_EVENTS, USER_EVENTS, Codec.of("user_event").encode(EVENT)),
+        away.frame(USER_EVENTS, USER_EVENTS, Codec.of("user_event").encode(EVENT)),
     ):
         with pytest.raises(FatalError, match=f"no schema registry at {HOST}: start it, or leave") as refused:
             await asked
@@ -246,7 +246,7 @@ from eddy.contract.codec import Codec
 from eddy.kafka.framing import Framing
 
 header = Codec.of("training_example").header
-print(asyncio.run(Framing({registry!r}).written("training-examples", "same.training-examples", header)))
+print(asyncio.run(Framing({registry!r}).frame("training-examples", "same.training-examples", header)))
 """
     heads = {
         subprocess.run(
@@ -268,7 +268,7 @@ async def test_a_schema_that_the_registry_does_not_take_is_told(registry: str) -
     )
     forbid_changes(registry, subject)
     with pytest.raises(FatalError, match=f"rejects the schema of {subject}"):
-        await Framing(registry).written(USER_EVENTS, "strict.user-events", Codec.of("user_event").encode(EVENT))
+        await Framing(registry).frame(USER_EVENTS, "strict.user-events", Codec.of("user_event").encode(EVENT))
 
 
 def test_without_a_registry_its_client_is_not_imported() -> None:

@@ -24,15 +24,15 @@ class Noting:
         self.heard: list[tuple[str, frozenset[int]]] = []
         self.fails: Exception | None = None
 
-    async def turn(self, member: Member) -> None:
-        await member.look(50)
+    async def poll(self, member: Member) -> None:
+        await member.poll_paused(50)
         if self.fails is not None:
             raise self.fails
 
-    async def release(self, partitions: set[int]) -> None:
+    async def revoke(self, partitions: set[int]) -> None:
         self.heard.append(("release", frozenset(partitions)))
 
-    async def hold(self, partitions: set[int]) -> None:
+    async def assign(self, partitions: set[int]) -> None:
         self.heard.append(("hold", frozenset(partitions)))
         self.held = partitions
 

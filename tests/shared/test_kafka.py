@@ -138,8 +138,8 @@ async def test_a_partition_of_ours_is_the_client_s_too(kafka: str, topic_prefix:
         while not await reader.at_end({second: 5}):
             found += await reader.batch(200, 1000, second)
         assert [message.offset for message in found] == [3, 4]
-        assert reader.known_end(second) == 5
-        assert reader.known_end(second._replace(partition=7)) is None
+        assert reader.cached_end(second) == 5
+        assert reader.cached_end(second._replace(partition=7)) is None
         assert all(type(partition) is type(first) for partition in reader.assignment())
 
 
@@ -151,7 +151,7 @@ async def test_a_transaction_shows_all_or_nothing_with_its_positions(kafka: str,
         for value, end in ((b"taken back", producer.abort), (b"kept", producer.commit)):
             await producer.begin()
             await (await producer.send(ITEMS, "a", value))
-            await producer.send_positions({source: (7, value.decode())}, own.full_name("group"))
+            await producer.send_offsets({source: (7, value.decode())}, own.full_name("group"))
             await end()
     assert [message.value for message in await read_all(own, ITEMS, 1)] == [b"kept"]
     assert await own.commits("group", USER_EVENTS) == {source: (7, "kept")}

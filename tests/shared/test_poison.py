@@ -3,7 +3,7 @@ from contextlib import nullcontext
 import pytest
 
 from eddy.contract.message import Message
-from eddy.contract.poison import PoisonRuns, place_of
+from eddy.contract.poison import PoisonRuns, position_of
 from eddy.errors import FatalError
 
 
@@ -14,9 +14,9 @@ def message(offset: int, partition: int = 0) -> Message:
 def test_so_many_in_a_row_stop_the_service_and_say_where_and_why() -> None:
     runs = PoisonRuns(4)
     for offset, reason in ((7, "undecodable"), (8, "wrong_key"), (10, "undecodable")):
-        runs.poison(message(offset), reason)
+        runs.note_unusable(message(offset), reason)
     runs.check()
-    runs.poison(message(11), "undecodable")
+    runs.note_unusable(message(11), "undecodable")
     with pytest.raises(FatalError, match=r"topic user-events, partition 0, offsets 7 to 11, .* because of undecodable"):
         runs.check()
 
@@ -24,9 +24,9 @@ def test_so_many_in_a_row_stop_the_service_and_say_where_and_why() -> None:
 def test_one_good_record_begins_the_count_anew() -> None:
     runs = PoisonRuns(3)
     for start in range(0, 30, 3):
-        runs.poison(message(start), "undecodable")
-        runs.poison(message(start + 1), "undecodable")
-        runs.good(message(start + 2))
+        runs.note_unusable(message(start), "undecodable")
+        runs.note_unusable(message(start + 1), "undecodable")
+        runs.note_usable(message(start + 2))
     runs.check()
 
 
@@ -35,14 +35,14 @@ def test_partitions_and_records_that_are_read_again_are_not_added_up() -> None:
     for _ in range(5):
         for partition in range(4):
             for offset in range(2):
-                runs.poison(message(offset, partition), "undecodable")
+                runs.note_unusable(message(offset, partition), "undecodable")
     runs.check()
 
 
 def test_no_limit_never_stops() -> None:
     runs = PoisonRuns(0)
     for offset in range(20_000):
-        runs.poison(message(offset), "undecodable")
+        runs.note_unusable(message(offset), "undecodable")
     runs.check()
 
 
@@ -51,6 +51,6 @@ def test_a_batch_is_judged_in_its_order(good: int, stops: bool) -> None:
     """Where in the batch its good record is decides how long the longest run is."""
     runs = PoisonRuns(3)
     batch = [message(offset) for offset in range(5)]
-    runs.batch(batch, {place_of(each): "undecodable" for each in batch if each.offset != good})
+    runs.note_batch(batch, {position_of(each): "undecodable" for each in batch if each.offset != good})
     with pytest.raises(FatalError) if stops else nullcontext():
         runs.check()

@@ -7,7 +7,7 @@ import fastavro.utils
 import pytest
 
 from eddy.contract.codec import HEADER_BYTES, Codec
-from eddy.contract.prefix import Prefix
+from eddy.contract.prefix import PrefixDecoder
 from eddy.contract.records import Recommendations, TrainingExample, UserEvent
 from eddy.errors import DecodeError
 
@@ -20,12 +20,12 @@ def test_prefix_equals_the_front_of_any_record(record: type[Any]) -> None:
         payload = codec.encode(whole)
         decoded = codec.decode(payload)
         for number, name in enumerate(names, 1):
-            assert Prefix(record, name).decode(payload) == {key: decoded[key] for key in names[:number]}
+            assert PrefixDecoder(record, name).decode(payload) == {key: decoded[key] for key in names[:number]}
 
 
 def test_prefix_of_foreign_or_cut_bytes_is_refused() -> None:
     payload = Codec.of("user_event").encode(next(fastavro.utils.generate_many(Codec.of("user_event").schema, 1)))
-    prefix = Prefix(UserEvent, "user_id")
+    prefix = PrefixDecoder(UserEvent, "user_id")
     for broken in (b"", b"nonsense", b"\x00" + payload[1:], payload[: HEADER_BYTES + 1]):
         with pytest.raises(DecodeError):
             prefix.decode(broken)

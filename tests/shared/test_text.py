@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from eddy.errors import ConfigError
-from eddy.text import PACKAGED, TEXT_DIM, TextModel, words_of
+from eddy.text import PACKAGED, TEXT_DIM, TextModel, item_text
 
 pytestmark = pytest.mark.slow
 
@@ -89,5 +89,5 @@ def test_any_sentence_embedding_model_will_do(tmp_path: Path, width: int, pooled
 
 
 def test_words_are_title_categories_attributes_and_text() -> None:
-    assert words_of("Heat", None, ["Crime", "Drama"], {"year": "1995"}) == "Heat. Crime, Drama. 1995"
-    assert words_of("", "only text", [], {}) == "only text"
+    assert item_text("Heat", None, ["Crime", "Drama"], {"year": "1995"}) == "Heat. Crime, Drama. 1995"
+    assert item_text("", "only text", [], {}) == "only text"

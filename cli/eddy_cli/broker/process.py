@@ -23,9 +23,9 @@ from eddy.settings import PREFIX, Settings, load
 from eddy_cli.broker.config import Ports, log4j_properties, server_properties
 from eddy_cli.broker.failure import PortTakenError, why_it_ended
 from eddy_cli.broker.jars import kafka_jars
+from eddy_cli.parent_death import bound_to_parent
 from eddy_cli.ports import HOST, free_port, is_listened_on
 from eddy_cli.scratch import scratch_folder
-from eddy_cli.tether import tethered
 
 HEAP_MB = 768
 START_TIMEOUT_SEC = 90
@@ -143,7 +143,7 @@ def _java(jars: Path, scratch: Path, main_class: str, *arguments: str) -> "subpr
     # A session of its own: Ctrl-C reaches the whole foreground group, and Kafka must outlive those who still write to it.
     with (scratch / "jvm.log").open("ab") as output:
         return subprocess.Popen(
-            tethered(command),
+            bound_to_parent(command),
             cwd=scratch,
             stdin=subprocess.DEVNULL,
             stdout=output,

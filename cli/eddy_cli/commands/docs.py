@@ -27,6 +27,6 @@ def notebook(
     ] = None,
 ) -> None:
     """Execute docs/one-event.ipynb on a running stack and keep its output: `eddy exec -- eddy docs notebook`."""
-    from eddy_cli.walk import execute_notebook
+    from eddy_cli.notebook import execute_notebook
 
     print(f"written: {execute_notebook(output)}")

@@ -11,7 +11,7 @@ NOT_SAID = 3.0  # in the middle of 1 to 5
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class CatalogueItem:
     """What is known of an item beside its events. `year` is None, and `genres` empty, where the source does not say."""
 
     item_id: str
@@ -37,9 +37,9 @@ class Dataset:
     items: NDArray[np.int32]
     values: NDArray[np.float32]
     times_ms: NDArray[np.int64]
-    catalogue: Sequence[Item]
+    catalogue: Sequence[CatalogueItem]
     ages: Mapping[str, int] = field(default_factory=dict)
-    said: NDArray[np.bool_] | None = None
+    has_value: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -51,7 +51,7 @@ class Dataset:
     def at(self, places: slice | NDArray[np.int64]) -> "Dataset":
         """The events at `places`, which are in order."""
         columns = {name: getattr(self, name)[places] for name in ("users", "items", "values", "times_ms")}
-        return replace(self, **columns, said=None if self.said is None else self.said[places])
+        return replace(self, **columns, has_value=None if self.has_value is None else self.has_value[places])
 
 
 def build(
@@ -60,13 +60,13 @@ def build(
     items: Sequence[str],
     values: NDArray[np.float32],
     times_sec: NDArray[np.float64],
-    catalogue: Sequence[Item],
+    catalogue: Sequence[CatalogueItem],
     ages: Mapping[str, int],
 ) -> Dataset:
     """Number the ids, put the events in order of time, and give every item an entry in the catalogue. Values of NaN are not said."""
     known = {item.item_id for item in catalogue}
     # In no order that says when they first come up.
-    unlisted = [Item(item_id) for item_id in sorted(set(items) - known, key=_scattered)]
+    unlisted = [CatalogueItem(item_id) for item_id in sorted(set(items) - known, key=_scattered)]
     everything = (*catalogue, *unlisted)
     item_ids = tuple(item.item_id for item in everything)
     user_ids = tuple(dict.fromkeys(users))
@@ -83,7 +83,7 @@ def build(
         times_ms=np.rint(times_sec[order] * 1000).astype(np.int64),
         catalogue=everything,
         ages=ages,
-        said=~np.isnan(values)[order],
+        has_value=~np.isnan(values)[order],
     )
 
 

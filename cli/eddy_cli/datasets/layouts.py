@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eddy_cli.datasets.dataset import Item
+from eddy_cli.datasets.dataset import CatalogueItem
 
 Events = tuple[Sequence[str], Sequence[str], NDArray[np.float32], NDArray[np.float64]]
 """User ids, item ids, ratings (NaN: not said) and times in seconds, in the order of the file."""
@@ -40,7 +40,7 @@ class Layout:
 
     marker: str
     events: Callable[[Path], Events]
-    items: Callable[[Path], Sequence[Item]]
+    items: Callable[[Path], Sequence[CatalogueItem]]
     ages: Callable[[Path], Mapping[str, int]]
 
 
@@ -68,22 +68,22 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
 # ML-100K of GroupLens: tabs and bars, latin-1.
 
 
-def _u_items(folder: Path) -> list[Item]:
+def _u_items(folder: Path) -> list[CatalogueItem]:
     return [_u_item(row) for row in _rows(folder / "u.item", "latin-1", "|")]
 
 
-def _u_item(row: list[str]) -> Item:
+def _u_item(row: list[str]) -> CatalogueItem:
     title, year = split_title(row[1])
     genres = tuple(genre for genre, flag in zip(_U_GENRES, row[5:24], strict=True) if flag == "1")
-    return Item(row[0], title, year, genres)
+    return CatalogueItem(row[0], title, year, genres)
 
 
 # ML-1M and ML-10M of GroupLens: two colons. loadtxt takes one character, so every other column is empty.
 
 
-def _dat_items(folder: Path) -> list[Item]:
+def _dat_items(folder: Path) -> list[CatalogueItem]:
     rows = _rows(folder / "movies.dat", _dat_encoding(folder / "movies.dat"), "::")
-    return [Item(row[0], *split_title(row[1]), genres=_genres(row[2])) for row in rows]
+    return [CatalogueItem(row[0], *split_title(row[1]), genres=_genres(row[2])) for row in rows]
 
 
 def _dat_encoding(path: Path) -> str:
@@ -100,13 +100,15 @@ def _dat_encoding(path: Path) -> str:
 # ML-20M and later of GroupLens: CSV with a header.
 
 
-def _csv_items(folder: Path) -> list[Item]:
+def _csv_items(folder: Path) -> list[CatalogueItem]:
     path = folder / "movies.csv"
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as lines:
         rows = csv.DictReader(lines)
-        return [Item(row["movieId"], *split_title(row["title"]), genres=_genres(row["genres"])) for row in rows]
+        return [
+            CatalogueItem(row["movieId"], *split_title(row["title"]), genres=_genres(row["genres"])) for row in rows
+        ]
 
 
 def _genres(text: str) -> tuple[str, ...]:
@@ -129,16 +131,16 @@ def _atomic_events(folder: Path) -> Events:
     )
 
 
-def _atomic_items(folder: Path) -> list[Item]:
+def _atomic_items(folder: Path) -> list[CatalogueItem]:
     places = _atomic_item_ids(folder)
     return [
-        Item(places[row[0]], row[1], int(row[2]) if row[2].isdigit() else None, tuple(row[3].split()))
+        CatalogueItem(places[row[0]], row[1], int(row[2]) if row[2].isdigit() else None, tuple(row[3].split()))
         for row in _atomic_table(folder, "*.item")
     ]
 
 
 def _atomic_item_ids(folder: Path) -> dict[str, str]:
-    """Item ids by those in the files: the same where they are numbers, else the item's place in its file, from 1."""
+    """CatalogueItem ids by those in the files: the same where they are numbers, else the item's place in its file, from 1."""
     own = [row[0] for row in _atomic_table(folder, "*.item")]
     return {item: item if item.isdigit() else str(place) for place, item in enumerate(own, 1)}
 

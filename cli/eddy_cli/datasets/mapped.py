@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eddy.errors import ConfigError
 from eddy_cli.datasets.columns import Convert, floats, seconds
-from eddy_cli.datasets.dataset import Dataset, Item, build
+from eddy_cli.datasets.dataset import CatalogueItem, Dataset, build
 
 MAPPING = "mapping.yaml"
 BETWEEN = "|"
@@ -66,7 +66,7 @@ def read_mapped(folder: Path) -> Dataset:
     )
 
 
-def _items(folder: Path, mapping: Mapping) -> list[Item]:
+def _items(folder: Path, mapping: Mapping) -> list[CatalogueItem]:
     if mapping.items is None:
         return []
     item_id = mapping.item_id or mapping.item
@@ -77,7 +77,7 @@ def _items(folder: Path, mapping: Mapping) -> list[Item]:
     categories = _words(table, mapping.categories) if mapping.categories else nothing
     rows = zip(_words(table, item_id), titles, categories, strict=True)
     return [
-        Item(name, title, genres=tuple(filter(None, map(str.strip, joined.split(BETWEEN)))))
+        CatalogueItem(name, title, genres=tuple(filter(None, map(str.strip, joined.split(BETWEEN)))))
         for name, title, joined in rows
     ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from eddy.errors import ConfigError
-from eddy_cli.datasets.dataset import Dataset, Item, build
+from eddy_cli.datasets.dataset import CatalogueItem, Dataset, build
 
 SEQUENCES = ".txt"
 SECONDS_APART = 60.0
@@ -34,7 +34,7 @@ def read_sequences(path: Path) -> Dataset:
         raise ConfigError(f"{path} contains no events")
     values = np.full(len(users), np.nan, np.float32)
     attributes = _attributes(path.with_name(f"{path.stem}_item2attributes.json"))
-    catalogue = [Item(item, genres=attributes.get(item, ())) for item in dict.fromkeys(items)]
+    catalogue = [CatalogueItem(item, genres=attributes.get(item, ())) for item in dict.fromkeys(items)]
     return build(path.stem, users, items, values, np.array(places) * SECONDS_APART, catalogue, {})
 
 

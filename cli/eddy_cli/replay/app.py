@@ -21,8 +21,8 @@ from eddy_cli.replay.options import ReplayOptions
 from eddy_cli.replay.outbox import Outbox
 from eddy_cli.replay.player import Player
 from eddy_cli.replay.progress import ProgressView, Standing, progress_view
-from eddy_cli.replay.quality import Judge
-from eddy_cli.replay.records import Records
+from eddy_cli.replay.quality import ReplayEvaluator
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.schedule import Pace, Schedule
 from eddy_cli.replay.services import open_items, wait_until_ready
 from eddy_cli.replay.settings import ReplaySettings
@@ -30,7 +30,7 @@ from eddy_cli.replay.stream import Stream
 from eddy_cli.replay.tail import Tail, rows_written
 from eddy_cli.report import Report
 
-LIST_LENGTH = 10
+SLATE_LENGTH = 10
 _PUBLISH_TOPICS = (RECOMMENDATION_REQUESTS, USER_EVENTS)
 _NO_LIST_AFTER_SEC = 60.0
 
@@ -42,7 +42,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
     bus = Bus(settings)
     await bus.create_topics()
     await wait_until_ready(settings.lab_ready_urls, options.ready_within_sec)
-    records = Records(uuid.uuid4().hex[:8], stream.role, LIST_LENGTH, round(options.deadline_sec * 1000))
+    records = ReplayRecords(uuid.uuid4().hex[:8], stream.event_kind, SLATE_LENGTH, round(options.deadline_sec * 1000))
     tail = Tail(records)
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(bus.producer())
@@ -69,7 +69,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         events=len(stream),
         wall_seconds=wall_seconds,
         latencies_ms=observed.latencies_ms,
-        quality={name: score.as_dict() for name, score in performance.judge.scores.items()},
+        quality={name: score.as_dict() for name, score in performance.evaluator.scores.items()},
         ledger=ledger,
         examples=outcome.examples,
         releases=len(outcome.trained_through),
@@ -85,7 +85,9 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
 class Performance:
     """One playing of a stream: the player, the schedule that paces it and the judge that follows."""
 
-    def __init__(self, stream: Stream, options: ReplayOptions, records: Records, outbox: Outbox, bus: Bus) -> None:
+    def __init__(
+        self, stream: Stream, options: ReplayOptions, records: ReplayRecords, outbox: Outbox, bus: Bus
+    ) -> None:
         self._schedule = Schedule(stream.users, stream.times_ms, options.window, round(options.max_skew_sec * 1000))
         self._outbox = outbox
         self._poll_ms = 100 if options.speed is None and options.rate is None else 5
@@ -105,7 +107,7 @@ class Performance:
             "popularity": Popularity(len(stream.item_ids)),
             "covisitation": Covisitation(len(stream.item_ids)),
         }
-        self.judge = Judge(stream, self.player.observed.places, baselines)
+        self.evaluator = ReplayEvaluator(stream, self.player.observed.places, baselines)
 
     async def play(self, lists: Reader, view: ProgressView, behind: Callable[[], int]) -> None:
         """Play to the last event and until all of it is acknowledged; `behind` says how far learning lags, for the view.
@@ -116,10 +118,10 @@ class Performance:
             self.player.turn()
             for message in await lists.batch(self._poll_ms, 200):
                 self.player.take(message.value)
-            self._judge()
+            self._evaluate()
             self._check()
             view.show(self._standing(behind()), time.monotonic())
-        self._judge()
+        self._evaluate()
 
     async def publish(self) -> None:
         """Send what the player puts, until cancelled."""
@@ -135,10 +137,10 @@ class Performance:
         }
         return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
-    def _judge(self) -> None:
+    def _evaluate(self) -> None:
         acted = self.player.observed.acted
         while acted:
-            self.judge.judge(acted.popleft())
+            self.evaluator.evaluate(acted.popleft())
 
     def _check(self) -> None:
         first, last = self.player.observed.in_vain or (0.0, 0.0)
@@ -151,7 +153,7 @@ class Performance:
         versions = self.player.observed.served.versions
         return Standing(
             events=self._schedule.played,
-            hit_rate=self.judge.scores["model"].hit_rate,
+            hit_rate=self.evaluator.scores["model"].hit_rate,
             version=versions[-1] if versions else 0,
             waiting=self.player.waiting,
             behind=behind,

@@ -10,10 +10,10 @@ from eddy.contract.limits import MAX_CATEGORIES, MAX_ID_CHARS, MAX_TEXT_CHARS
 from eddy.contract.records import Item as ItemRecord
 from eddy.contract.scenarios import load_scenarios
 from eddy.settings import load as load_settings
-from eddy_cli.datasets import Dataset, Item, load
+from eddy_cli.datasets import CatalogueItem, Dataset, load
 from eddy_cli.replay.app import replay
+from eddy_cli.replay.event_kind import EventKind, event_kind_of
 from eddy_cli.replay.options import ReplayOptions
-from eddy_cli.replay.role import Role, role_of
 from eddy_cli.replay.settings import ReplaySettings
 from eddy_cli.replay.stream import Stream
 from eddy_cli.report import Report, figures_table, quality_table, write_json, write_plot
@@ -23,9 +23,9 @@ def play(options: ReplayOptions) -> None:
     """Play, print the tables and write the report. Raises ConfigError and FatalError, also in exception groups."""
     settings = load_settings(ReplaySettings)
     console = Console()
-    role = role_of(load_scenarios(settings.scenarios_path), options.scenario, options.action)
+    event_kind = event_kind_of(load_scenarios(settings.scenarios_path), options.scenario, options.action)
     dataset = load(options.dataset, options.data)
-    stream = stream_of(dataset, role).cut(options.limit, options.users)
+    stream = stream_of(dataset, event_kind).cut(options.limit, options.users)
     report: Report = uvloop.run(replay(stream, options, settings, console))
     json_path, plot_path = options.output.with_suffix(".json"), options.output.with_suffix(".png")
     write_json(report, json_path)
@@ -34,9 +34,9 @@ def play(options: ReplayOptions) -> None:
     console.print(f"figures in {json_path}, plot in {plot_path}", highlight=False)
 
 
-def stream_of(dataset: Dataset, role: Role) -> Stream:
+def stream_of(dataset: Dataset, event_kind: EventKind) -> Stream:
     """A data set as the replay plays it."""
-    said = np.ones(len(dataset), bool) if dataset.said is None else dataset.said
+    said = np.ones(len(dataset), bool) if dataset.has_value is None else dataset.has_value
     return Stream(
         dataset=dataset.name,
         user_ids=dataset.user_ids,
@@ -46,11 +46,11 @@ def stream_of(dataset: Dataset, role: Role) -> Stream:
         values=[value if is_said else None for value, is_said in zip(dataset.values.tolist(), said, strict=True)],
         times_ms=dataset.times_ms.tolist(),
         catalogue=[item_record(item) for item in dataset.catalogue],
-        role=role,
+        event_kind=event_kind,
     )
 
 
-def item_record(item: Item) -> ItemRecord:
+def item_record(item: CatalogueItem) -> ItemRecord:
     """The `item` record: genres as categories, the year as the time of publication. Text over the contract's limits is cut."""
     published = None if item.year is None else round(datetime(item.year, 1, 1, tzinfo=UTC).timestamp() * 1000)
     return {

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from eddy.contract.codec import Codec
-from eddy.contract.prefix import Prefix
+from eddy.contract.prefix import PrefixDecoder
 from eddy.contract.records import Recommendations
 from eddy.contract.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
 from eddy_cli.replay.freshness import ServedVersions
-from eddy_cli.replay.records import Records
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.schedule import Schedule
 from eddy_cli.replay.stream import Stream
 
@@ -50,7 +50,7 @@ class Player:
         self,
         stream: Stream,
         schedule: Schedule,
-        records: Records,
+        records: ReplayRecords,
         put: Put,
         partitions: Sequence[int],
         now: Callable[[], float],
@@ -72,7 +72,7 @@ class Player:
         self._may_act = may_act
         self._due: deque[tuple[int, Sequence[str] | None]] = deque()  # events with their list, or None: to be asked for
         self._codec = Codec.of(Recommendations)
-        self._prefix = Prefix(Recommendations, last="items")
+        self._prefix = PrefixDecoder(Recommendations, last="items")
         self._pending: dict[int, float] = {}  # event -> when its list was asked for, oldest first
         self._last_offset: dict[int, int] = {}  # user -> offset of their last event
         # When each user last acted, for those whose next list is asked for right behind it.

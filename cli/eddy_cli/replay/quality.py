@@ -43,7 +43,7 @@ class Score:
         }
 
 
-class Judge:
+class ReplayEvaluator:
     """Judges model and baselines on the same events in the order of play, each event before anybody learns it.
 
     Many users are played at once, some ahead of others in event time: what that tells of the future, the baselines are told as well, and
@@ -55,18 +55,18 @@ class Judge:
         self._stream = stream
         self._places = places
         self._baselines = dict(baselines)
-        self._judged = stream.judged()
+        self._scored = stream.scored()
         self.scores = {name: Score() for name in ("model", *baselines)}
 
-    def judge(self, index: int) -> None:
+    def evaluate(self, index: int) -> None:
         """The event has been played: judge it, then teach it to the baselines."""
         stream = self._stream
         user, item, at_ms = stream.users[index], stream.items[index], stream.times_ms[index]
-        if self._judged[index]:
+        if self._scored[index]:
             tenth = index * TENTHS // len(stream)
             served = self._places[index]
             self.scores["model"].add(tenth, served if served >= 0 else None)
             for name, baseline in self._baselines.items():
-                self.scores[name].add(tenth, baseline.place(user, item))
+                self.scores[name].add(tenth, baseline.rank(user, item))
         for baseline in self._baselines.values():
             baseline.learn(user, item, at_ms)

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 
 from eddy.contract.codec import Codec
 from eddy.contract.records import RecommendationRequest, UserEvent
-from eddy_cli.replay.role import Role
+from eddy_cli.replay.event_kind import EventKind
 
 Sent = tuple[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
+class ReplayRecords:
     """Encodes the records of one replay. Ids begin with `run`, so that two replays on one broker do not meet.
 
-    An item that is not in its list is acted on as the `role` says, one in it is clicked.
+    An item that is not in its list is acted on as the `event_kind` says, one in it is clicked.
     """
 
     run: str
-    role: Role
+    event_kind: EventKind
     limit: int
     deadline_ms: int
 
@@ -28,7 +28,7 @@ class Records:
         record: RecommendationRequest = {
             "request_id": request_id,
             "user_id": user_id,
-            "scenario": self.role.scenario,
+            "scenario": self.event_kind.scenario,
             "limit": self.limit,
             "query": None,
             "candidates": None,
@@ -51,14 +51,14 @@ class Records:
             "click",
             at_ms,
             item_id=item_id,
-            value=value if self.role.opinion else None,
+            value=value if self.event_kind.explicit_rating else None,
             request_id=self.request_id(index),
             position=position,
         )
 
-    def organic(self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int) -> Sent:
+    def unattributed(self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int) -> Sent:
         """Id and bytes of the action on an item that the user found by themselves."""
-        action = self.role.action
+        action = self.event_kind.action
         return self._event(f"{self.run}-{index}-{action}", user_id, action, at_ms, item_id=item_id, value=value)
 
     def action(
@@ -66,7 +66,7 @@ class Records:
     ) -> tuple[Sent, int | None]:
         """Id and bytes of what the user does who sees `shown`, and the place of the item there: a click on it, else the organic action."""
         if item_id not in shown:
-            return self.organic(index, user_id, item_id, value, at_ms), None
+            return self.unattributed(index, user_id, item_id, value, at_ms), None
         place = shown.index(item_id)
         return self.click(index, user_id, item_id, value, at_ms, place), place
 
@@ -93,7 +93,7 @@ class Records:
         record: UserEvent = {
             "event_id": event_id,
             "user_id": user_id,
-            "scenario": self.role.scenario,
+            "scenario": self.event_kind.scenario,
             "action": action,
             "item_id": item_id,
             "value": value,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eddy.contract.records import Item
-from eddy_cli.replay.role import MOVIELENS, Role
+from eddy_cli.replay.event_kind import MOVIELENS, EventKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Stream:
     """Parallel columns, one place per event, oldest first; `users` and `items` index `user_ids` and `item_ids`.
 
     `catalogue` holds the `item` record of every item, whether or not somebody acts on it. Every event is played
-    in the same `role`; `values` are None where the data say none.
+    in the same `event_kind`; `values` are None where the data say none.
     """
 
     dataset: str
@@ -26,12 +26,12 @@ class Stream:
     values: Sequence[float | None]
     times_ms: Sequence[int]
     catalogue: Sequence[Item]
-    role: Role = MOVIELENS
+    event_kind: EventKind = MOVIELENS
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def judged(self) -> NDArray[np.bool_]:
+    def scored(self) -> NDArray[np.bool_]:
         """Which events are judged: those that are not their user's first, and the first of their user on their item."""
         first = np.zeros(len(self), bool)
         first[np.unique(np.array(self.users, np.int64), return_index=True)[1]] = True
@@ -71,5 +71,5 @@ class Stream:
             [self.values[place] for place in places],
             [self.times_ms[place] for place in places],
             self.catalogue,
-            self.role,
+            self.event_kind,
         )

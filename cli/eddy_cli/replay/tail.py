@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from eddy.contract.codec import Codec
 from eddy.contract.message import Message, TopicPartition
-from eddy.contract.prefix import Prefix
+from eddy.contract.prefix import PrefixDecoder
 from eddy.contract.records import DeadLetter, ModelRelease, TrainingExample
 from eddy.contract.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, MODEL_RELEASES, TRAINING_EXAMPLES
 from eddy.kafka.bus import Bus, Reader
-from eddy_cli.replay.records import Records
+from eddy_cli.replay.records import ReplayRecords
 
 _BATCH = 100  # records decoded before lists are looked after again
 
@@ -41,9 +41,9 @@ class Outcome:
 class Tail:
     """Reads training-examples, model-releases and dead-letters from where they ended when the replay began."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: ReplayRecords) -> None:
         self._records = records
-        self._example = Prefix(TrainingExample, last="items")
+        self._example = PrefixDecoder(TrainingExample, last="items")
         self._release = Codec.of(ModelRelease)
         self._dead_letter = Codec.of(DeadLetter)
         self._take = {

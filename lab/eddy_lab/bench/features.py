@@ -27,7 +27,7 @@ from eddy.kafka.bus import Bus
 from eddy.metrics import EVENTS, RECORDS
 from eddy.runtime import Health
 from eddy.settings import load
-from eddy_cli.broker import BOOTSTRAP, some_kafka
+from eddy_cli.broker import BOOTSTRAP, available_kafka
 from eddy_features.app import main
 from eddy_features.settings import FeaturesSettings
 
@@ -42,7 +42,7 @@ START_MS = 1_600_000_000_000
 
 def run() -> dict[str, float]:
     """Figures by name, the unit at the end."""
-    with some_kafka() as servers, TemporaryDirectory() as folder:
+    with available_kafka() as servers, TemporaryDirectory() as folder:
         environment = {
             BOOTSTRAP: servers,
             "EDDY_TOPIC_PREFIX": f"bench-{uuid.uuid4().hex[:8]}.",

@@ -23,7 +23,7 @@ from eddy.kafka.bus import Bus
 from eddy.logs import configure_logging
 from eddy.runtime import Health
 from eddy.settings import load
-from eddy_cli.broker import some_kafka
+from eddy_cli.broker import available_kafka
 from eddy_joiner.app import main
 from eddy_joiner.settings import JoinerSettings
 
@@ -41,7 +41,7 @@ WITHIN_SEC = 300
 
 def run() -> dict[str, float]:
     configure_logging("error", "bench")
-    with some_kafka() as servers:
+    with available_kafka() as servers:
         return uvloop.run(_measure(servers))
 
 

@@ -39,9 +39,9 @@ from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, Producer
 from eddy.ready import is_ready
 from eddy.settings import Settings, load
-from eddy_cli.broker import some_kafka
+from eddy_cli.broker import available_kafka
+from eddy_cli.parent_death import bound_to_parent
 from eddy_cli.ports import HOST, free_port
-from eddy_cli.tether import tethered
 from eddy_lab.bench import features, joiner, scorer
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import Weights
@@ -77,7 +77,7 @@ def run() -> dict[str, float]:
     """Records per second of one worker and of two, by service."""
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
-    with some_kafka() as servers:
+    with available_kafka() as servers:
         for work in (
             _Work("features", _nothing, _events, USER_EVENTS),
             _Work("scorer", _catalogue, _requests, RECOMMENDATION_REQUESTS),
@@ -145,7 +145,7 @@ async def _running(
 
 def _start(service: str, environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
     with log.open("wb") as output:
-        command = tethered([sys.executable, "-m", f"eddy_{service}"])
+        command = bound_to_parent([sys.executable, "-m", f"eddy_{service}"])
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
 

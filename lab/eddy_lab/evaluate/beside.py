@@ -34,7 +34,7 @@ def judge_baselines(stream: Stream, seed: int) -> Places:
     for index, (user, item, at_ms) in enumerate(events):
         for name, baseline in baselines.items():
             if user in known:
-                places[name][index] = baseline.place(user, item)
+                places[name][index] = baseline.rank(user, item)
             baseline.learn(user, item, at_ms)
         known.add(user)
     return places

@@ -29,8 +29,10 @@ def liked(stream: Stream) -> Labels:
 
 def rated(data: Dataset) -> Dataset:
     """The same data. Raises ConfigError where an event says no rating."""
-    if data.said is not None and not data.said.all():
-        raise ConfigError(f"{data.name} says no rating of {np.count_nonzero(~data.said):,} events: each needs one here")
+    if data.has_value is not None and not data.has_value.all():
+        raise ConfigError(
+            f"{data.name} says no rating of {np.count_nonzero(~data.has_value):,} events: each needs one here"
+        )
     return data
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from eddy.contract.scenarios import load_scenarios
 from eddy_cli.datasets import load
 from eddy_cli.replay.command import stream_of
-from eddy_cli.replay.role import role_of
+from eddy_cli.replay.event_kind import event_kind_of
 from eddy_cli.replay.stream import Stream
 
 
@@ -28,5 +28,5 @@ class Options:
 
 def whole_stream(options: Options) -> Stream:
     """The data set as it is played, before `limit`. Raises ConfigError where it, or what it is played as, cannot be had."""
-    role = role_of(load_scenarios(options.scenarios), options.scenario, options.action)
-    return stream_of(load(options.dataset, options.data), role)
+    event_kind = event_kind_of(load_scenarios(options.scenarios), options.scenario, options.action)
+    return stream_of(load(options.dataset, options.data), event_kind)

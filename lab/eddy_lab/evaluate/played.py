@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Callable
 
-from eddy_cli.replay.quality import Judge
-from eddy_cli.replay.records import Records
+from eddy_cli.replay.quality import ReplayEvaluator
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.schedule import Schedule
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.loop import Loop
@@ -17,8 +17,8 @@ TOGETHER = 16
 def play(
     stream: Stream,
     loop: Loop,
-    records: Records,
-    judge: Judge,
+    records: ReplayRecords,
+    evaluator: ReplayEvaluator,
     places: list[int],
     window: int,
     max_skew_ms: int,
@@ -26,7 +26,7 @@ def play(
 ) -> None:
     """Play all of `stream`: for each event a list, its impression, and a click where it holds the item, else the organic event.
 
-    `places` (one for each event, eddy_cli.replay.player.NOT_SERVED at first) is filled for `judge`; `progress(events played)`.
+    `places` (one for each event, eddy_cli.replay.player.NOT_SERVED at first) is filled for `evaluator`; `progress(events played)`.
     """
     loop.publish(stream.catalogue)
     schedule = Schedule(stream.users, stream.times_ms, window, max_skew_ms)
@@ -38,7 +38,7 @@ def play(
             Request(
                 records.request_id(index),
                 stream.user_ids[stream.users[index]],
-                records.role.scenario,
+                records.event_kind.scenario,
                 records.limit,
                 stream.times_ms[index],
             )
@@ -49,7 +49,7 @@ def play(
             events += _events(stream, records, index, [item["item_id"] for item in served["items"]], places)
         loop.act(events)
         for index in turn:
-            judge.judge(index)
+            evaluator.evaluate(index)
             following = schedule.finish(index)
             if following is not None:
                 ready.append(following)
@@ -57,7 +57,7 @@ def play(
 
 
 def _events(
-    stream: Stream, records: Records, index: int, shown: list[str], places: list[int]
+    stream: Stream, records: ReplayRecords, index: int, shown: list[str], places: list[int]
 ) -> list[tuple[str, bytes]]:
     """What a user publishes who sees this list."""
     user_id, item_id = stream.user_ids[stream.users[index]], stream.item_ids[stream.items[index]]

@@ -13,7 +13,7 @@ from eddy.contract.message import Message
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import USER_EVENTS
 from eddy.text import TextModel
-from eddy_cli.replay.records import Records
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.event_features import PARTITION, EventFeatures
 from eddy_lab.evaluate.questions.question import Question
@@ -52,7 +52,7 @@ class Prequential:
         self._stream = stream
         self.policy = policy
         self._questions = questions
-        self._records = Records("run", stream.role, LIMIT, 0)
+        self._records = ReplayRecords("run", stream.event_kind, LIMIT, 0)
         texts = TextModel.load(text_model) if any(question.embeds_text for question in questions) else None
         self._ranker = StreamRanker(
             stream, scenarios, self._records, policy.learning.seed, policy.approximate_from, texts
@@ -101,7 +101,7 @@ class Prequential:
             user_id, item_id = stream.user_ids[stream.users[index]], stream.item_ids[stream.items[index]]
             self._now_ms = stream.times_ms[index]
             users.append(self.recommender.knowledge.users.get(user_id))
-            _, event = self._records.organic(index, user_id, item_id, stream.values[index], self._now_ms)
+            _, event = self._records.unattributed(index, user_id, item_id, stream.values[index], self._now_ms)
             signals += self._features.follow([self._carry(USER_EVENTS, user_id.encode(), event)])
         return users, signals
 

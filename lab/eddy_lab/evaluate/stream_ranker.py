@@ -7,7 +7,7 @@ import numpy as np
 
 from eddy.contract.scenarios import Scenarios
 from eddy.text import TextModel
-from eddy_cli.replay.records import Records
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.request import Request
@@ -37,7 +37,7 @@ class StreamRanker:
         self,
         stream: Stream,
         scenarios: Scenarios,
-        records: Records,
+        records: ReplayRecords,
         seed: int,
         approximate_from: int = 0,
         texts: TextModel | None = None,
@@ -45,7 +45,7 @@ class StreamRanker:
         self._stream = stream
         self._records = records
         self.recommender = Recommender(
-            _new_items_only(scenarios, stream.role.scenario),
+            _new_items_only(scenarios, stream.event_kind.scenario),
             np.random.default_rng(seed),
             lambda: 0.0,
             approximate_from=approximate_from,
@@ -79,7 +79,9 @@ class StreamRanker:
         stream = self._stream
         user_id, at_ms = stream.user_ids[stream.users[index]], stream.times_ms[index]
         request_id = self._records.request_id(index)
-        return Request(request_id, user_id, stream.role.scenario, LIMIT, at_ms, query=query, candidates=candidates)
+        return Request(
+            request_id, user_id, stream.event_kind.scenario, LIMIT, at_ms, query=query, candidates=candidates
+        )
 
     def _embed_items(self) -> None:
         """Embed the words of all items, as the scorer does in the background from the first query on."""

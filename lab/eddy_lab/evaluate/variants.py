@@ -70,7 +70,7 @@ def _measure(
     text_model = options.text_model if variant.text else ""
     played = Prequential(stream, scenarios, policy, [next_items, liking], options.graphs, text_model)
     played.play(progress)
-    counted, new = stream.judged(), _of_new_items(stream)
+    counted, new = stream.scored(), _of_new_items(stream)
     later = stream.rated() & (np.arange(len(stream)) >= len(stream) // 2)
     figures = ranking_figures(next_items.ranks, counted)
     measured = {

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
-from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.contract.scenarios import load_scenarios, watch_scenarios
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus
@@ -49,7 +49,7 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
         items = Items(app, *await writers(), item_side, item_records)
         worker = Worker(app, bus, health, users, items, most)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
+        tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))
         tasks.create_task(users.lane.run())
         tasks.create_task(items.lane.run())

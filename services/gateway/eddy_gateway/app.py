@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from eddy.clock import SystemClock
-from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.contract.scenarios import load_scenarios, watch_scenarios
 from eddy.contract.topics import ITEMS, MODEL_RELEASES, RECOMMENDATIONS
 from eddy.kafka.bus import Bus, Reader
 from eddy.runtime import Health, serve_http
@@ -42,7 +42,7 @@ async def main(settings: GatewaySettings, health: Health) -> None:
                 add_console(app, console)
                 tasks.create_task(console.shelf.run(await reader_of(ITEMS)))
                 tasks.create_task(console.pulse.run(await reader_of(MODEL_RELEASES)))
-            tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
+            tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
             tasks.create_task(answers.run(reader, health))
             # Cancelled first, and drained before those who read the answers are.
             await serve_http(app, settings.http_host, settings.gateway_http_port)

@@ -6,7 +6,7 @@ import socket
 
 from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
-from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.contract.scenarios import load_scenarios, watch_scenarios
 from eddy.contract.topics import USER_EVENTS
 from eddy.kafka.bus import Bus
 from eddy.kafka.group import GroupMember, Membership
@@ -29,7 +29,7 @@ async def main(settings: JoinerSettings, health: Health) -> None:
     async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
         clock = SystemClock()
         shop = Shop(settings, policy, bus, probe, Books(clock), clock, PoisonRuns(settings.poison_limit))
-        tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
+        tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.joiner_http_port))
         tasks.create_task(GroupMember(bus, _membership(settings), Supervisor(shop, health)).run())
 

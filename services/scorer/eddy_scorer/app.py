@@ -10,7 +10,7 @@ import structlog
 
 from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
-from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.contract.scenarios import load_scenarios, watch_scenarios
 from eddy.contract.topics import (
     ITEM_EMBEDDINGS,
     ITEM_FEATURES,
@@ -129,7 +129,7 @@ class Scorer:
     async def start(self) -> None:
         """Recover what is known of items, then answer; everything runs in the task group from here on."""
         settings, run = self._settings, self._tasks.create_task
-        run(follow_scenarios(settings.scenarios_path, self._scenarios))
+        run(watch_scenarios(settings.scenarios_path, self._scenarios))
         run(serve_health(self._health, settings.http_host, settings.scorer_http_port))
         run(self._watch())
         await self._recover_items()

@@ -8,7 +8,7 @@ import torch
 
 from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
-from eddy.contract.scenarios import follow_scenarios, load_scenarios
+from eddy.contract.scenarios import load_scenarios, watch_scenarios
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
 from eddy.kafka.bus import Bus
 from eddy.kafka.dead_letters import DeadLetters
@@ -39,7 +39,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
     await bus.create_topics()
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks.create_task(follow_scenarios(settings.scenarios_path, scenarios))
+        tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.trainer_http_port))
         producer = await stack.enter_async_context(bus.producer())
         items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))

@@ -8,7 +8,7 @@ from eddy.errors import PoisonError
 _SHOWN_CHARS = 64
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """`text` in quotes, cut where it is long: for a message that a person reads."""
     return repr(text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}...")
 
@@ -25,7 +25,7 @@ def check_key(field: str, name: str, key: bytes | None) -> None:
     """The message key is the id that the record carries."""
     if key != name.encode():
         raise PoisonError(
-            "wrong_key", f"the message key is not the {field} {shown(name)}. Use the {field} as the key.", field
+            "wrong_key", f"the message key is not the {field} {quoted(name)}. Use the {field} as the key.", field
         )
 
 
@@ -56,7 +56,7 @@ def check_attributes(attributes: Mapping[str, str]) -> None:
     check_names("attributes", attributes)
     for name, value in attributes.items():
         if len(value) > MAX_TEXT_CHARS:
-            said = f"attribute {shown(name)} has {len(value)} characters; the maximum is {MAX_TEXT_CHARS}. Shorten it."
+            said = f"attribute {quoted(name)} has {len(value)} characters; the maximum is {MAX_TEXT_CHARS}. Shorten it."
             raise PoisonError("too_long", said, "attributes")
 
 
@@ -76,7 +76,7 @@ def check_time(field: str, at_ms: int, appended_ms: int) -> None:
 
 def unknown_scenario(name: str, known: Iterable[str], field: str = "scenario") -> PoisonError:
     """The error about a scenario that scenarios.yaml does not have."""
-    said = f"unknown scenario {shown(name)}. Use one of: {', '.join(known)}; or add it to scenarios.yaml."
+    said = f"unknown scenario {quoted(name)}. Use one of: {', '.join(known)}; or add it to scenarios.yaml."
     return PoisonError("unknown_scenario", said, field)
 
 

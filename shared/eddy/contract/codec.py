@@ -19,7 +19,7 @@ from fastavro.read import SchemaResolutionError
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from eddy.contract.topics import TopicName, topics
-from eddy.contract.unreadable import complaint
+from eddy.contract.undecodable import describe_undecodable
 from eddy.errors import DecodeError
 from eddy.paths import SCHEMAS
 
@@ -69,11 +69,11 @@ class Codec(Generic[R]):
         """The codec of the record that `topic` carries."""
         return _codec_of(topics()[topic].record)
 
-    def writer(self, header: bytes) -> dict[str, Any] | None:
+    def writer_schema(self, header: bytes) -> dict[str, Any] | None:
         """The schema of messages that begin with `header`, if it is known."""
         return self._writers.get(header)
 
-    def learn(self, schema: Any) -> bytes:
+    def add_writer_schema(self, schema: Any) -> bytes:
         """The header for messages that others wrote with `schema`: from now on they are read too, resolved against the current schema.
 
         Raises ValueError for what is not the schema of a record.
@@ -99,7 +99,7 @@ class Codec(Generic[R]):
         """The record in `payload`. Raises DecodeError when it is not one: wrong marker, unknown schema, cut or surplus bytes."""
         writer = self._writers.get(payload[:HEADER_BYTES])
         if writer is None:
-            raise DecodeError(complaint(self.record, payload, _owners().get(payload[:HEADER_BYTES])))
+            raise DecodeError(describe_undecodable(self.record, payload, _owners().get(payload[:HEADER_BYTES])))
         body = io.BytesIO(payload)
         body.seek(HEADER_BYTES)
         try:
@@ -107,7 +107,7 @@ class Codec(Generic[R]):
             record: R = fastavro.schemaless_reader(body, writer, reader)
         except SchemaResolutionError as error:  # a schema that a registry named, of another kind of record
             owner = _owners().get(payload[:HEADER_BYTES], writer["name"])
-            raise DecodeError(complaint(self.record, payload, owner)) from error
+            raise DecodeError(describe_undecodable(self.record, payload, owner)) from error
         except Exception as error:  # fastavro raises whatever the bytes lead to
             raise DecodeError(f"not a {self.record}: {type(error).__name__} {error}") from error
         if body.tell() != len(payload):

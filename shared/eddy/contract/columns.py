@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 ABSENT = -1
 
 
-class Named(NamedTuple):
+class NamedColumn(NamedTuple):
     """A ranking feature, or an action that has a head. `aliases` are its former names: what is written under them still counts."""
 
     name: str
@@ -21,12 +21,12 @@ class Named(NamedTuple):
     aliases: tuple[str, ...] = ()
 
 
-def names_of(declared: Iterable[Named]) -> tuple[str, ...]:
+def names_of(declared: Iterable[NamedColumn]) -> tuple[str, ...]:
     """The names in use, in order."""
     return tuple(each.name for each in declared)
 
 
-def aliases_of(declared: Iterable[Named]) -> dict[str, str]:
+def aliases_of(declared: Iterable[NamedColumn]) -> dict[str, str]:
     """Former name -> name in use. Raises ValueError for a name that stands for two things."""
     declared = tuple(declared)
     names = [name for each in declared for name in (each.name, *each.aliases)]

@@ -11,7 +11,7 @@ from eddy.contract.checks import (
     check_range,
     check_time,
     check_user,
-    shown,
+    quoted,
     unknown_scenario,
 )
 from eddy.contract.limits import MAX_AHEAD_MS, MAX_ID_CHARS, MAX_POSITION, MAX_TEXT_CHARS
@@ -25,7 +25,7 @@ class ActionRule:
     `label` is `scenario/action`. `needs_item`: where scenarios.yaml says so, and for every positive action, as it labels an item.
     """
 
-    __slots__ = ("action", "label", "needs_item", "normalise", "opinion", "positive", "scenario", "weight")
+    __slots__ = ("action", "explicit_rating", "label", "needs_item", "normalise", "positive", "scenario", "weight")
 
     def __init__(self, scenario: str, name: str, action: Action) -> None:
         self.scenario = sys.intern(scenario)
@@ -33,7 +33,7 @@ class ActionRule:
         self.label = sys.intern(f"{scenario}/{name}")
         self.weight = action.weight
         self.positive = action.positive
-        self.opinion = action.opinion
+        self.explicit_rating = action.explicit_rating
         self.needs_item = action.needs_item or action.positive
         self.normalise = action.normalise
 
@@ -55,7 +55,7 @@ class EventContract:
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._rules: dict[str, dict[str, ActionRule]] = {}
-        scenarios.each(self._add)
+        scenarios.subscribe(self._add)
 
     def check(self, record: Mapping[str, Any], key: bytes | None, appended_ms: int) -> UsableEvent:
         """The event in a decoded `user_event` with its message key and append time. Raises PoisonError: reason, field and mend.
@@ -92,7 +92,7 @@ class EventContract:
             raise unknown_scenario(scenario, self._rules)
         rule = actions.get(action)
         if rule is None:
-            said = f"unknown action {shown(action)} in scenario {scenario}. Supported: {', '.join(actions)}."
+            said = f"unknown action {quoted(action)} in scenario {scenario}. Supported: {', '.join(actions)}."
             raise PoisonError("unknown_action", f"{said} Use the closest one, or add it to scenarios.yaml.", "action")
         return rule
 

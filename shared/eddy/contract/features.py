@@ -9,71 +9,71 @@ counts.
 
 from collections.abc import Iterable
 
-from eddy.contract.columns import Named, aliases_of, names_of
-from eddy.contract.sources import FLAGGED
+from eddy.contract.columns import NamedColumn, aliases_of, names_of
+from eddy.contract.sources import FLAGGED_SOURCES
 
 DECLARED_FEATURES = (
-    Named("encoder_score", "User vector . item row + bias; 0 without a model."),
-    Named("encoder_rank", "Rank by `encoder_score`; items without a row come last."),
-    Named(
+    NamedColumn("encoder_score", "User vector . item row + bias; 0 without a model."),
+    NamedColumn("encoder_rank", "Rank by `encoder_score`; items without a row come last."),
+    NamedColumn(
         "covisit_score",
         "log1p of the symmetric decayed co-visitation with the last 20 items of the history, normalised by popularity.",
     ),
-    Named("covisit_rank", "Rank by `covisit_score`."),
-    Named("transition_last_1", "Log odds, smoothed, that the item follows the last item of the history."),
-    Named("transition_last_5", "The same over the last five items, decayed by position."),
-    Named("transition_rank", "Rank by `transition_last_5`."),
-    Named("popularity", "log1p of slowly decayed interactions in the scenario."),
-    Named("popularity_rank", "Rank by `popularity`."),
-    Named("trend", "log1p of fast decayed interactions in the scenario."),
-    Named("trend_rank", "Rank by `trend`."),
-    Named("velocity", "Log ratio of the fast to the slow count."),
-    Named("click_share", "Log odds of the smoothed clicks per impression."),
-    Named("impressions", "log1p of slowly decayed impressions in the scenario.", ("shown",)),
-    Named("total_interactions", "log1p of all interactions ever, in all scenarios.", ("total",)),
-    Named("item_age", "log1p of the days since the item was published or first interacted with."),
-    Named("is_new", "1 when no user has interacted with the item."),
-    Named("content_match", "Cosine of the categories of the item and of the history."),
-    Named("last_content_match", "Cosine of the categories of the item and of the last item of the history."),
-    Named("history_length", "log1p of the interactions in the history."),
-    Named("history_gap", "log1p of the seconds since the last interaction."),
-    Named("history_value", "Mean normalised value of the history."),
-    Named("last_value", "Normalised value of the last interaction."),
-    Named(
+    NamedColumn("covisit_rank", "Rank by `covisit_score`."),
+    NamedColumn("transition_last_1", "Log odds, smoothed, that the item follows the last item of the history."),
+    NamedColumn("transition_last_5", "The same over the last five items, decayed by position."),
+    NamedColumn("transition_rank", "Rank by `transition_last_5`."),
+    NamedColumn("popularity", "log1p of slowly decayed interactions in the scenario."),
+    NamedColumn("popularity_rank", "Rank by `popularity`."),
+    NamedColumn("trend", "log1p of fast decayed interactions in the scenario."),
+    NamedColumn("trend_rank", "Rank by `trend`."),
+    NamedColumn("velocity", "Log ratio of the fast to the slow count."),
+    NamedColumn("click_share", "Log odds of the smoothed clicks per impression."),
+    NamedColumn("impressions", "log1p of slowly decayed impressions in the scenario.", ("shown",)),
+    NamedColumn("total_interactions", "log1p of all interactions ever, in all scenarios.", ("total",)),
+    NamedColumn("item_age", "log1p of the days since the item was published or first interacted with."),
+    NamedColumn("is_new", "1 when no user has interacted with the item."),
+    NamedColumn("content_match", "Cosine of the categories of the item and of the history."),
+    NamedColumn("last_content_match", "Cosine of the categories of the item and of the last item of the history."),
+    NamedColumn("history_length", "log1p of the interactions in the history."),
+    NamedColumn("history_gap", "log1p of the seconds since the last interaction."),
+    NamedColumn("history_value", "Mean normalised value of the history."),
+    NamedColumn("last_value", "Normalised value of the last interaction."),
+    NamedColumn(
         "item_value", "Mean explicit rating (normalised) of the item in all scenarios, shrunk towards the overall mean."
     ),
-    Named(
+    NamedColumn(
         "user_bias",
         "User bias: mean of the user's ratings less those of others on the same items, shrunk towards 0.",
         ("user_level",),
     ),
-    Named(
+    NamedColumn(
         "user_rating_deviation",
         "Standard deviation of the user's ratings less the user bias, shrunk towards a quarter.",
         ("user_spread",),
     ),
-    Named(
+    NamedColumn(
         "quality_affinity",
         "Slope of the user's ratings by the items' mean ratings, times this item's mean less the overall mean.",
         ("like_what_others_like",),
     ),
-    Named(
+    NamedColumn(
         "popularity_affinity",
         "Slope of the user's ratings by the items' `total_interactions`, times this item's less the mean of the history.",
         ("like_what_others_know",),
     ),
-    Named(
+    NamedColumn(
         "category_rating",
         "The user's ratings less the user bias, weighted by similarity of categories.",
         ("opinion_of_categories",),
     ),
-    Named(
+    NamedColumn(
         "neighbour_rating",
         "The user's ratings less the user bias, weighted by similarity of item embeddings.",
         ("opinion_of_neighbours",),
     ),
-    *(Named(f"from_{name}", f"1 when the source `{name}` proposed the candidate.") for name in FLAGGED),
-    Named("has_model", "1 when a release served the slate."),
+    *(NamedColumn(f"from_{name}", f"1 when the source `{name}` proposed the candidate.") for name in FLAGGED_SOURCES),
+    NamedColumn("has_model", "1 when a release served the slate."),
 )
 
 FEATURES = names_of(DECLARED_FEATURES)

@@ -55,7 +55,7 @@ class Columns:
         return Columns(tuple(features) or LEGACY_FEATURES, tuple(actions) or LEGACY_ACTIONS)
 
 
-CURRENT = Columns()
+CURRENT_COLUMNS = Columns()
 
 
 def is_compatible(contract: str) -> bool:

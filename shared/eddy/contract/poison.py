@@ -25,7 +25,7 @@ class _Run:
 Place = tuple[str, int, int]
 
 
-def place_of(message: Message) -> Place:
+def position_of(message: Message) -> Place:
     """Topic, partition and offset."""
     return message.topic, message.partition, message.offset
 
@@ -41,12 +41,12 @@ class PoisonRuns:
         self._runs: dict[tuple[str, int], _Run] = {}
         self._reached: FatalError | None = None
 
-    def good(self, message: Message) -> None:
+    def note_usable(self, message: Message) -> None:
         """Note a usable record: its partition's run is over."""
         if self._runs:
             self._runs.pop((message.topic, message.partition), None)
 
-    def poison(self, message: Message, reason: str) -> None:
+    def note_unusable(self, message: Message, reason: str) -> None:
         """Note an unusable record."""
         run = self._runs.setdefault((message.topic, message.partition), _Run(message.offset, message.offset - 1))
         if message.offset <= run.last:
@@ -56,16 +56,16 @@ class PoisonRuns:
         if self._limit and run.reasons.total() == self._limit:
             self._reached = FatalError(_complaint(message, run, self._limit))
 
-    def batch(self, messages: Iterable[Message], poison: Mapping[Place, str]) -> None:
+    def note_batch(self, messages: Iterable[Message], poison: Mapping[Place, str]) -> None:
         """Note messages, in order within each partition: the reasons of the unusable ones, all others usable."""
         if not poison and not self._runs:
             return
         for message in messages:
-            reason = poison.get(place_of(message))
+            reason = poison.get(position_of(message))
             if reason is None:
-                self.good(message)
+                self.note_usable(message)
             else:
-                self.poison(message, reason)
+                self.note_unusable(message, reason)
 
     def check(self) -> None:
         """Raise FatalError where a run reached the limit. Call it once what was noted is written and acknowledged."""

@@ -9,7 +9,7 @@ from eddy.contract.codec import HEADER_BYTES, Codec, R
 from eddy.errors import DecodeError
 
 
-class Prefix(Generic[R]):
+class PrefixDecoder(Generic[R]):
     """Decodes the fields of `record` up to and including `last`: what readers of every list or example need is in front."""
 
     def __init__(self, record: type[R], last: str) -> None:

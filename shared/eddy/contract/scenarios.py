@@ -10,7 +10,16 @@ from weakref import WeakMethod
 
 import structlog
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, create_model, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from eddy.contract.model import ACTIONS, MAX_SCENARIOS
 from eddy.contract.sources import CANDIDATE_SOURCES
@@ -19,9 +28,16 @@ from eddy.errors import ConfigError
 IMPRESSION = "impression"
 CLICK = "click"
 
+# Former names of keys. Files that use them are still read, with a warning.
+FORMER_KEYS = {"explicit_rating": "opinion", "ranked": "considered"}
+
 _POLL_SEC = 1.0
 
 log = structlog.get_logger()
+
+
+def _either_name(key: str) -> AliasChoices:
+    return AliasChoices(key, FORMER_KEYS[key])
 
 
 class _Frozen(BaseModel):
@@ -31,13 +47,14 @@ class _Frozen(BaseModel):
 class ValueRange(_Frozen):
     """Range a raw value is clipped to and scaled from, to 0..1; `default` stands in for a missing value.
 
-    An `opinion` says how much the user liked the item, as stars do and seconds or prices do not: such values are averaged by item and user.
+    An `explicit_rating` says how much the user liked the item, as stars do and seconds or prices do not. Such values are averaged by item
+    and by user.
     """
 
     min: float
     max: float
     default: float
-    opinion: bool = False
+    explicit_rating: Annotated[bool, Field(validation_alias=_either_name("explicit_rating"))] = False
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -62,22 +79,22 @@ class Action(_Frozen):
         return self.weight > 0
 
     @property
-    def opinion(self) -> bool:
-        return self.value is not None and self.value.opinion
+    def explicit_rating(self) -> bool:
+        return self.value is not None and self.value.explicit_rating
 
     def normalise(self, value: float | None) -> float:
         """The value in 0..1; 1 for an action that has no value range."""
         return 1.0 if self.value is None else self.value.normalise(value)
 
 
-class CandidateCounts(_Frozen):
-    """How many candidates are ranked and logged in all (`considered`)."""
+class _CandidatesBase(_Frozen):
+    """`ranked` is the number of candidates that are ranked and logged for a request."""
 
-    considered: Annotated[int, Field(ge=1, le=500)] = 60
+    ranked: Annotated[int, Field(ge=1, le=500, validation_alias=_either_name("ranked"))] = 60
 
     def quota(self, source: str) -> int:
         """How many candidates the source may bring: all of them for one that has no quota."""
-        return int(getattr(self, source, self.considered))
+        return int(getattr(self, source, self.ranked))
 
 
 _QUOTAS = {
@@ -86,10 +103,10 @@ _QUOTAS = {
     if source.quota is not None
 }
 if TYPE_CHECKING:
-    Candidates = CandidateCounts
+    CandidateQuotas = _CandidatesBase
 else:
     # One field for each source with a quota, from its line in eddy.contract.sources.
-    Candidates = create_model("Candidates", __base__=CandidateCounts, __module__=__name__, **_QUOTAS)
+    CandidateQuotas = create_model("CandidateQuotas", __base__=_CandidatesBase, __module__=__name__, **_QUOTAS)
 
 
 class Exploration(_Frozen):
@@ -99,7 +116,7 @@ class Exploration(_Frozen):
     probability: Annotated[float, Field(gt=0, le=1)] = 0.2
 
 
-class Counts(_Frozen):
+class HalfLives(_Frozen):
     """Half-lives of decayed counts, in seconds of event time."""
 
     slow_half_life_sec: Annotated[float, Field(gt=0)] = 2592000.0
@@ -114,9 +131,9 @@ class Scenario(_Frozen):
     actions: dict[str, Action]
     attribution_window_sec: Annotated[float, Field(gt=0)]
     filters: tuple[Literal["seen", "unavailable", "excluded"], ...] = ("unavailable", "excluded")
-    candidates: Candidates = Candidates()
+    candidates: CandidateQuotas = CandidateQuotas()
     exploration: Exploration = Exploration()
-    counts: Counts = Counts()
+    counts: HalfLives = HalfLives()
     push: bool = False
 
     @model_validator(mode="after")
@@ -163,7 +180,7 @@ class Scenarios(_Frozen):
         """Index of each scenario in the model."""
         return {name: scenario.id for name, scenario in self.scenarios.items()}
 
-    def each(self, follower: Follower) -> None:
+    def subscribe(self, follower: Follower) -> None:
         """Call `follower(name, scenario)` for every scenario there is, and for each that comes later.
 
         Whose method it is need not live on for that.
@@ -172,7 +189,7 @@ class Scenarios(_Frozen):
             follower(name, scenario)
         self._followers.append(WeakMethod(follower) if isinstance(follower, MethodType) else lambda: follower)
 
-    def take_from(self, newer: "Scenarios") -> tuple[list[str], list[str]]:
+    def adopt(self, newer: "Scenarios") -> tuple[list[str], list[str]]:
         """Add the scenarios that are new in `newer`; their names, and those of scenarios that it changes or lacks: these stay as they are.
 
         Raises ConfigError where a new one has the id of one that stays.
@@ -214,11 +231,25 @@ def load_scenarios(path: Path) -> Scenarios:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
     try:
-        return Scenarios.model_validate(document)
+        scenarios = Scenarios.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}:{_line_of(text, first['loc'])}: {where}: {first['msg']}") from error
+    _warn_of_former_keys(path, document["scenarios"])
+    return scenarios
+
+
+def _warn_of_former_keys(path: Path, scenarios: dict[str, Any]) -> None:
+    """Log once which keys of a valid file should be renamed."""
+    used: set[str] = set()
+    for scenario in scenarios.values():
+        used.update(scenario.get("candidates", {}))
+        for action in scenario["actions"].values():
+            used.update(action.get("value") or {})
+    for present, former in FORMER_KEYS.items():
+        if former in used:
+            log.warning("scenarios_key_renamed", path=str(path), former=former, present=present)
 
 
 def _modified_at(path: Path) -> int:
@@ -229,7 +260,7 @@ def _modified_at(path: Path) -> int:
         return 0
 
 
-async def follow_scenarios(path: Path, scenarios: Scenarios) -> None:
+async def watch_scenarios(path: Path, scenarios: Scenarios) -> None:
     """Take up what is added to the file at `path`, within a second or so, until cancelled. A file that does not hold changes nothing."""
     known = await asyncio.to_thread(_modified_at, path)
     while True:
@@ -239,7 +270,7 @@ async def follow_scenarios(path: Path, scenarios: Scenarios) -> None:
             continue
         known = modified
         try:
-            added, changed = scenarios.take_from(await asyncio.to_thread(load_scenarios, path))
+            added, changed = scenarios.adopt(await asyncio.to_thread(load_scenarios, path))
         except ConfigError as error:
             log.error("scenarios_refused", reason=str(error))
             continue

@@ -34,4 +34,4 @@ CANDIDATE_SOURCES = (
 )
 
 SOURCES = tuple(source.name for source in CANDIDATE_SOURCES)
-FLAGGED = tuple(source.name for source in CANDIDATE_SOURCES if source.flagged)
+FLAGGED_SOURCES = tuple(source.name for source in CANDIDATE_SOURCES if source.flagged)

@@ -10,7 +10,7 @@ from eddy.clock import Clock
 from eddy.contract.codec import Codec
 from eddy.contract.dead_letter import dead_letter_of
 from eddy.contract.message import Message
-from eddy.contract.poison import PoisonRuns, place_of
+from eddy.contract.poison import PoisonRuns, position_of
 from eddy.contract.topics import DEAD_LETTERS
 from eddy.errors import PoisonError
 from eddy.kafka.bus import Bus
@@ -38,30 +38,30 @@ class DeadLetters:
         self._clock = clock
         self.runs = runs
 
-    def good(self, message: Message) -> None:
+    def note_usable(self, message: Message) -> None:
         """Note a usable record."""
-        self.runs.good(message)
+        self.runs.note_usable(message)
 
     async def refuse(self, message: Message, error: PoisonError) -> "asyncio.Future[Any]":
         """Queue the letter of an unusable record; the future ends when it is kept. Raises FatalError for one too many in a row."""
-        self.runs.poison(message, error.reason)
+        self.runs.note_unusable(message, error.reason)
         self.count(message, error)
-        kept = await self.post(message, error)
+        kept = await self.write(message, error)
         self.runs.check()
         return kept
 
-    async def judge(self, messages: Sequence[Message], refusals: Sequence[Refusal]) -> None:
+    async def refuse_batch(self, messages: Sequence[Message], refusals: Sequence[Refusal]) -> None:
         """Write the letters of a batch's unusable records and wait until they are kept; all others of the batch are usable.
 
         `messages` are in order within each partition. Raises FatalError where there are too many unusable ones in a row.
         """
-        self.runs.batch(messages, {place_of(message): error.reason for message, error in refusals})
+        self.runs.note_batch(messages, {position_of(message): error.reason for message, error in refusals})
         for message, error in refusals:
             self.count(message, error)
-        await settle([await self.post(message, error) for message, error in refusals])
+        await settle([await self.write(message, error) for message, error in refusals])
         self.runs.check()
 
-    async def post(self, message: Message, error: PoisonError) -> "asyncio.Future[Any]":
+    async def write(self, message: Message, error: PoisonError) -> "asyncio.Future[Any]":
         """Queue a letter, which is not counted; the future ends when it is kept."""
         source = self._bus.full_name(message.topic)
         letter = dead_letter_of(message, error, self._service, source, self._clock.now_ms())

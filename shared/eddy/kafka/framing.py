@@ -33,7 +33,7 @@ class Framing:
         self._headers: dict[tuple[str, bytes], bytes] = {}  # topic and Confluent head -> single-object header
         self._unknown: dict[tuple[str, bytes], float] = {}  # topic and Confluent head -> when to ask again
 
-    async def written(self, topic: str, full_topic: str, value: bytes | None) -> bytes | None:
+    async def frame(self, topic: str, full_topic: str, value: bytes | None) -> bytes | None:
         """`value` as it goes to Kafka. Its schema is registered when it is first met, for the subject `<full topic>-value`.
 
         Raises FatalError where the registry does not answer or does not take the schema.
@@ -43,7 +43,7 @@ class Framing:
         header = value[:HEADER_BYTES]
         head = self._heads.get((full_topic, header))
         if head is None:
-            schema = Codec.for_topic(topic).writer(header)
+            schema = Codec.for_topic(topic).writer_schema(header)
             if schema is None:
                 return value
             # In an order of its own a process would write the same schema as another text, which is another schema to a registry.
@@ -52,8 +52,8 @@ class Framing:
             self._heads[full_topic, header] = head
         return head + value[HEADER_BYTES:]
 
-    async def read(self, topic: str, value: bytes) -> bytes:
-        """`value`, which `framed`, in the single-object encoding: as it is where nobody knows its schema, or it is none of a record.
+    async def unframe(self, topic: str, value: bytes) -> bytes:
+        """`value`, which `is_framed`, in the single-object encoding: as it is where nobody knows its schema, or it is none of a record.
 
         Raises FatalError where the registry does not answer.
         """
@@ -73,7 +73,7 @@ class Framing:
         try:
             schema = await registry.schema(int.from_bytes(head[1:]))
             if schema is not None:
-                return Codec.for_topic(topic).learn(schema)
+                return Codec.for_topic(topic).add_writer_schema(schema)
         except (ValueError, KeyError, TypeError, SchemaParseException) as error:
             log.warning("schema_not_usable", topic=topic, number=int.from_bytes(head[1:]), error=repr(error)[:200])
         if len(self._unknown) >= REMEMBERED:
@@ -95,6 +95,6 @@ def _plain(schema: Any) -> Any:
     return [_plain(each) for each in schema] if isinstance(schema, list) else schema
 
 
-def framed(value: bytes | None) -> bool:
+def is_framed(value: bytes | None) -> bool:
     """Whether a message looks like one in Confluent's wire format."""
     return value is not None and value[:1] == MAGIC and len(value) >= HEAD_BYTES

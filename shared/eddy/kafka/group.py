@@ -39,24 +39,24 @@ class Membership:
         }
 
 
-class Work(Protocol):
+class PartitionWork(Protocol):
     """What a member does with its partitions. What is not committed is done again, by whoever has the partition then."""
 
-    async def turn(self, member: Member) -> None:
+    async def poll(self, member: Member) -> None:
         """Read, or take part in the group without reading (`member.look`); called again and again."""
 
-    async def release(self, partitions: set[int]) -> None:
+    async def revoke(self, partitions: set[int]) -> None:
         """A rebalance begins, or membership ends: once this returns, another member may work on these. Nothing of them may be under
         way then that must not be done twice; what is done can be committed until then."""
 
-    async def hold(self, partitions: set[int]) -> None:
+    async def assign(self, partitions: set[int]) -> None:
         """A rebalance is over: these are ours, all others are not. Called between two turns; with nothing at the end."""
 
 
 class GroupMember:
     """Does `work` for the partitions that the group assigns."""
 
-    def __init__(self, bus: Bus, membership: Membership, work: Work) -> None:
+    def __init__(self, bus: Bus, membership: Membership, work: PartitionWork) -> None:
         self._bus = bus
         self._membership = membership
         self._work = work
@@ -76,7 +76,7 @@ class GroupMember:
                     log.warning("membership_lost", group=self._membership.group, error=repr(error))
                     await asyncio.sleep(REJOIN_SEC)
         finally:
-            await self._work.hold(set())
+            await self._work.assign(set())
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         """Commit the next offsets of partitions; whether the group took them. While it rebalances it takes none."""
@@ -92,7 +92,7 @@ class GroupMember:
 
     async def revoked(self, partitions: set[int]) -> None:
         """The client's call at the beginning of a rebalance."""
-        await self._work.release(partitions)
+        await self._work.revoke(partitions)
 
     async def assigned(self, partitions: set[int]) -> None:
         """The client's call at its end. The client is not kept waiting: it sends no heartbeat meanwhile."""
@@ -104,13 +104,13 @@ class GroupMember:
             self._member = member
             try:
                 while True:
-                    await self._work.turn(member)
+                    await self._work.poll(member)
                     if self._news:
                         self._news = False
                         log.info("partitions_assigned", group=group, partitions=sorted(self._held))
-                        await self._work.hold(set(self._held))
+                        await self._work.assign(set(self._held))
             finally:
-                await self._work.release(set(self._held))
+                await self._work.revoke(set(self._held))
                 self._member = None
 
     def _fenced(self) -> str:

@@ -31,7 +31,7 @@ class Member(Reader):
         """Commit next offsets. Raises KafkaError where a rebalance is under way."""
         await self._client.commit({raw(partition): offset for partition, offset in offsets.items()})
 
-    async def look(self, timeout_ms: int) -> frozenset[TopicPartition]:
+    async def poll_paused(self, timeout_ms: int) -> frozenset[TopicPartition]:
         """Take part in the group without reading; the partitions that are ours."""
         self._client.pause(*self._client.assignment())
         await self._client.getmany(timeout_ms=timeout_ms)

@@ -48,7 +48,7 @@ class Producer:
         """Queue a record; the future ends with its metadata (partition, offset) once all in-sync replicas have it."""
         encoded = key.encode() if isinstance(key, str) else key
         full = self._prefix + topic
-        written = await self._framing.written(topic, full, value)
+        written = await self._framing.frame(topic, full, value)
         future: asyncio.Future[Any] = await self._client.send(full, value=written, key=encoded, partition=partition)
         return future
 
@@ -64,7 +64,7 @@ class Producer:
         full = self._prefix + topic
         batch = self._client.create_batch()
         for key, value in records:
-            written = await self._framing.written(topic, full, value)
+            written = await self._framing.frame(topic, full, value)
             if batch.append(key=key, value=written, timestamp=None) is None:
                 break
         batch.close()
@@ -91,7 +91,7 @@ class TransactionalProducer(Producer):
         """Begin a transaction: what is sent from now on belongs to it."""
         await self._client.begin_transaction()
 
-    async def send_positions(self, positions: Mapping[TopicPartition, tuple[int, str]], group: str) -> None:
+    async def send_offsets(self, positions: Mapping[TopicPartition, tuple[int, str]], group: str) -> None:
         """Commit next offsets and their metadata for a group (full name) with the transaction."""
         await self._client.send_offsets_to_transaction(
             {raw(partition): position for partition, position in positions.items()}, group

@@ -6,7 +6,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 
 from eddy.contract.message import Message, TopicPartition
-from eddy.kafka.framing import Framing, framed
+from eddy.kafka.framing import Framing, is_framed
 from eddy.kafka.partitions import raw
 
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024
@@ -61,7 +61,7 @@ class Reader:
         """Whether every position has reached `ends`."""
         return all([await self.position(partition) >= end for partition, end in ends.items()])
 
-    def known_end(self, partition: TopicPartition) -> int | None:
+    def cached_end(self, partition: TopicPartition) -> int | None:
         """The end of a partition as of the last fetch, without asking; None before that, and where it is not read any more."""
         if partition not in self._client.assignment():
             return None
@@ -73,8 +73,8 @@ class Reader:
 
     async def _message(self, record: Any) -> Message:
         topic, value = record.topic.removeprefix(self._prefix), record.value or b""
-        if framed(value):
-            value = await self._framing.read(topic, value)
+        if is_framed(value):
+            value = await self._framing.unframe(topic, value)
         return Message(topic, record.partition, record.offset, record.key, value, record.timestamp)
 
 

@@ -22,5 +22,5 @@ def run(options: Options, console: Console) -> Outcome:
     """All five-star ratings of the data set, or the first `limit` of them."""
     everything = whole_stream(options)
     stream = everything.where(everything.at_least(BEST)).cut(options.limit)
-    counted = stream.judged() & (np.arange(len(stream)) >= WARM_UP * len(stream))
+    counted = stream.scored() & (np.arange(len(stream)) >= WARM_UP * len(stream))
     return prequential("isgd", stream, counted, options, console, ANCHORS.get(stream.dataset))

@@ -11,11 +11,11 @@ from eddy.contract.model import Columns
 from eddy.contract.scenarios import Scenarios, load_scenarios
 from eddy.text import TextModel
 from eddy_cli.baselines import Baseline, Covisitation, Popularity
-from eddy_cli.replay.app import LIST_LENGTH
+from eddy_cli.replay.app import SLATE_LENGTH
 from eddy_cli.replay.options import MAX_SKEW_SEC, WINDOW
 from eddy_cli.replay.player import NOT_SERVED
-from eddy_cli.replay.quality import Judge
-from eddy_cli.replay.records import Records
+from eddy_cli.replay.quality import ReplayEvaluator
+from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.loop import Loop, LoopPolicy
 from eddy_lab.evaluate.options import Options, whole_stream
@@ -42,7 +42,7 @@ def looped(
     console: Console,
     texts: TextModel | None = None,
 ) -> Outcome:
-    """Play `stream` and judge it beside the counting baselines."""
+    """Play `stream` and evaluator it beside the counting baselines."""
     policy = LoopPolicy(lateness_sec=MAX_SKEW_SEC, learning=learning)
     loop = Loop(scenarios, exporter, policy, texts)
     baselines: dict[str, Baseline] = {
@@ -50,17 +50,17 @@ def looped(
         "covisitation": Covisitation(len(stream.item_ids)),
     }
     places = [NOT_SERVED] * len(stream)
-    judge = Judge(stream, places, baselines)
-    records = Records("run", stream.role, LIST_LENGTH, 0)
+    evaluator = ReplayEvaluator(stream, places, baselines)
+    records = ReplayRecords("run", stream.event_kind, SLATE_LENGTH, 0)
     started = time.monotonic()
     with bar(console, "loop", len(stream)) as show:
-        play(stream, loop, records, judge, places, WINDOW, round(MAX_SKEW_SEC * 1000), show)
+        play(stream, loop, records, evaluator, places, WINDOW, round(MAX_SKEW_SEC * 1000), show)
     return Outcome(
         protocol="loop",
         dataset=stream.dataset,
         events=len(stream),
         seconds=time.monotonic() - started,
         seed=learning.seed,
-        methods={name: score.as_dict() for name, score in judge.scores.items()},
+        methods={name: score.as_dict() for name, score in evaluator.scores.items()},
         also={"ledger": loop.ledger(), **loop.releases.as_dict()},
     )

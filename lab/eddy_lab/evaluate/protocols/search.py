@@ -55,7 +55,7 @@ def run(options: Options, console: Console) -> Outcome:
     if any(OTHERWISE.keys() & each for each in said):
         queries["other words"] = [" ".join(OTHERWISE.get(one, one) for one in each) for each in said]
     started = time.monotonic()
-    counted = stream.judged()
+    counted = stream.scored()
     methods, releases = {}, {}
     variants = {"words and meaning": options.text_model, "words": ""} if options.text_model else {"words": ""}
     with bar(console, "search", len(variants) * len(stream)) as show:

@@ -28,7 +28,7 @@ from eddy_trainer.core.learner import LearnerPolicy
 def run(options: Options, console: Console) -> Outcome:
     """All of the data set, or the first `limit` events of it."""
     stream = whole_stream(options).cut(options.limit)
-    return prequential("stream", stream, stream.judged(), options, console)
+    return prequential("stream", stream, stream.scored(), options, console)
 
 
 def prequential(

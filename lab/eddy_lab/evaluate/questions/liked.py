@@ -23,7 +23,7 @@ class Liked:
 
     def __init__(self, stream: Stream, scenarios: Scenarios, least: float) -> None:
         self._stream = stream
-        self._scenario = scenarios[stream.role.scenario].id
+        self._scenario = scenarios[stream.event_kind.scenario].id
         self._asked, self._liked = stream.rated(), stream.at_least(least)
         self.predictions = np.full(len(stream), NOT_ASKED, np.float32)
         self.seconds = 0.0  # of processor time

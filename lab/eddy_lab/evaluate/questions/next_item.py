@@ -23,7 +23,7 @@ class Unranked:
 
     def __init__(self, stream: Stream, scenarios: Scenarios) -> None:
         self._stream = stream
-        self._rules = scenarios[stream.role.scenario]
+        self._rules = scenarios[stream.event_kind.scenario]
 
     def ask(self, batch: Batch, ranker: StreamRanker) -> Sequence[Example]:
         return [self._example(index, _NO_FEATURES, -1) for index in batch.indices]
@@ -32,9 +32,9 @@ class Unranked:
         stream = self._stream
         event = Past(
             stream.item_ids[stream.items[index]],
-            1 + ACTIONS.index(stream.role.action),
+            1 + ACTIONS.index(stream.event_kind.action),
             self._rules.id,
-            self._rules.actions[stream.role.action].normalise(stream.values[index]),
+            self._rules.actions[stream.event_kind.action].normalise(stream.values[index]),
             stream.times_ms[index],
         )
         return NextItem(stream.user_ids[stream.users[index]], event, (), features, target)

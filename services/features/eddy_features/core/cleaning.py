@@ -50,5 +50,5 @@ class Cleaner:
             at,
             rule.positive,
             value is not None,
-            rule.opinion and value is not None,
+            rule.explicit_rating and value is not None,
         )

@@ -20,19 +20,19 @@ from eddy.contract.avro.arrays import pack_array
 from eddy.contract.avro.values import pack_long, pack_name
 from eddy.contract.codec import Codec, frozen_header
 from eddy.contract.records import ItemCounts, ItemFeatures
-from eddy.contract.scenarios import CLICK, IMPRESSION, Counts, Scenario, Scenarios
+from eddy.contract.scenarios import CLICK, IMPRESSION, HalfLives, Scenario, Scenarios
 from eddy.errors import DecodeError
 
 MS_PER_SEC = 1000.0
 STEPS_PER_HALF_LIFE = 1024
 ROOM = 64
-DEFAULT_COUNTS = Counts()
+DEFAULT_COUNTS = HalfLives()
 _HEADER = frozen_header("item_features", 2)  # the field order of `encode`
 _DOUBLES = struct.Struct("<4d")
 _DOUBLE = struct.Struct("<d")
 
 
-def _step_ms(counts: Counts) -> float:
+def _step_ms(counts: HalfLives) -> float:
     return counts.covisit_half_life_sec * MS_PER_SEC / STEPS_PER_HALF_LIFE
 
 
@@ -92,10 +92,10 @@ class ItemRules:
 
     def __init__(self, scenarios: Scenarios, policy: ItemPolicy) -> None:
         self.policy = policy
-        self._counts: dict[str, Counts] = {}
+        self._counts: dict[str, HalfLives] = {}
         self._steps_ms: dict[str, float] = {}
         self._positive: set[tuple[str, str]] = set()
-        scenarios.each(self._add)
+        scenarios.subscribe(self._add)
         self.gains = np.arange(1, 1001, dtype=np.float32) ** np.float32(-policy.step_power)
 
     def _add(self, name: str, scenario: Scenario) -> None:
@@ -106,7 +106,7 @@ class ItemRules:
     def knows(self, scenario: str) -> bool:
         return scenario in self._counts
 
-    def counts(self, scenario: str) -> Counts:
+    def counts(self, scenario: str) -> HalfLives:
         """Half-lives of a scenario; the defaults for one that scenarios.yaml no longer has."""
         return self._counts.get(scenario, DEFAULT_COUNTS)
 

@@ -14,7 +14,7 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from eddy.kafka.bus import Bus
-from eddy.kafka.framing import framed
+from eddy.kafka.framing import is_framed
 from eddy_features.shell.faust_private import OpenConsumer, Records
 
 log = structlog.get_logger()
@@ -122,8 +122,8 @@ class BatchConsumer(OpenConsumer):
     async def _unframe(self, records: Records) -> None:
         for tp, batch in records.items():
             for record in batch:
-                if framed(record.value):
-                    record.value = await self.bus.framing.read(self.bus.short_name(tp.topic), record.value)
+                if is_framed(record.value):
+                    record.value = await self.bus.framing.unframe(self.bus.short_name(tp.topic), record.value)
 
     def _follows(self, tp: TP, batch: Sequence[Any]) -> bool:
         """Whether `batch` may come next. A gap in a source is believed when fetching again shows the same (an aborted stretch)."""

@@ -163,7 +163,7 @@ class Worker:
 
 async def _judge(dead_letters: DeadLetters, taken: Taken, batches: Mapping[Any, UserBatch | ItemBatch]) -> None:
     refused = [refusal for batch in batches.values() for refusal in batch.poison]
-    await dead_letters.judge([message for messages in taken.values() for message in messages], refused)
+    await dead_letters.refuse_batch([message for messages in taken.values() for message in messages], refused)
 
 
 def _message(topic: str, record: Any) -> Message:

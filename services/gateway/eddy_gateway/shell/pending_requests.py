@@ -8,7 +8,7 @@ import structlog
 
 from eddy.contract.codec import Codec
 from eddy.contract.message import Message
-from eddy.contract.prefix import Prefix
+from eddy.contract.prefix import PrefixDecoder
 from eddy.contract.records import Recommendations
 from eddy.contract.topics import RECOMMENDATIONS
 from eddy.errors import DecodeError
@@ -26,7 +26,7 @@ class PendingRequests:
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[Recommendations]] = {}
-        self._ids = Prefix(Recommendations, last="request_id")
+        self._ids = PrefixDecoder(Recommendations, last="request_id")
         self._codec = Codec.of(Recommendations)
 
     @contextmanager

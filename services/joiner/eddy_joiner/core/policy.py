@@ -19,7 +19,7 @@ class AttributionPolicy:
         self._weights: dict[tuple[str, str], float] = {}
         self._windows: dict[str, int] = {}
         self._lateness_ms = round(lateness_sec * 1000)
-        scenarios.each(self._add)
+        scenarios.subscribe(self._add)
 
     def _add(self, name: str, scenario: Scenario) -> None:
         self._weights |= {(name, action): rule.weight for action, rule in scenario.actions.items()}

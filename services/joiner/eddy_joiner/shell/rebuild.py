@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from eddy.contract.prefix import Prefix
+from eddy.contract.prefix import PrefixDecoder
 from eddy.contract.records import TrainingExample
 from eddy.errors import DecodeError
 from eddy_joiner.core.events import JoinerEvent
@@ -17,7 +17,7 @@ from eddy_joiner.core.state import JoinState
 from eddy_joiner.shell.intake import accept_event, accept_slate
 from eddy_joiner.shell.logs import Log, Logs
 
-_EXAMPLE = Prefix(TrainingExample, last="items")
+_EXAMPLE = PrefixDecoder(TrainingExample, last="items")
 YIELD_EVERY = 100
 
 

@@ -22,7 +22,7 @@ _STOP_SEC = 10.0
 
 
 class Supervisor:
-    """A worker for each partition that the group assigns (eddy.kafka.group.Work).
+    """A worker for each partition that the group assigns (eddy.kafka.group.PartitionWork).
 
     The member reads nothing: workers have readers of their own.
     """
@@ -34,18 +34,18 @@ class Supervisor:
         self._workers: dict[int, Worker] = {}
         health.details["partitions"] = shop.books.partitions
 
-    async def turn(self, member: Member) -> None:
+    async def poll(self, member: Member) -> None:
         """Take part in the group. Raises what ended a worker that nothing can begin anew."""
-        await member.look(_LOOK_MS)
+        await member.poll_paused(_LOOK_MS)
         for task in self._tasks.values():
             if task.done():
                 task.result()
         self._report(bool(self._tasks) or self._health.ready)
 
-    async def release(self, partitions: set[int]) -> None:
+    async def revoke(self, partitions: set[int]) -> None:
         """Nothing: workers go on through a rebalance. The producer of the next owner fences ours, and most partitions stay."""
 
-    async def hold(self, partitions: set[int]) -> None:
+    async def assign(self, partitions: set[int]) -> None:
         """Stop the workers of partitions that went elsewhere, start those of new ones."""
         for partition in self._tasks.keys() - partitions:
             task = self._tasks.pop(partition)

@@ -52,14 +52,14 @@ class Transactions:
                         await self._producer.send(TRAINING_EXAMPLES, user_of(outcome), value, self._partition)
                     )
             for message, error in refused:
-                letters.append(await self._letters.post(message, error))
+                letters.append(await self._letters.write(message, error))
         finally:
             # A transaction commits with a batch missing when nobody asks the batch. Asked before the offsets go: records that are sent
             # while the coordinator is busy with offsets are turned away and wait for a retry.
             written = await settle(examples)
             await settle(letters)
         offsets = {self._source: (position, rewind.encode())}
-        await self._producer.send_positions(offsets, self._group)
+        await self._producer.send_offsets(offsets, self._group)
         await self._producer.commit()
         for message, error in refused:
             self._letters.count(message, error)

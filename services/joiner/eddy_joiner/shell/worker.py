@@ -143,10 +143,10 @@ class _Turns:
             for number, message in enumerate(messages):
                 found = accept_slate(message, self._shop.policy)
                 if isinstance(found, Refused):
-                    self._shop.runs.poison(message, found.reason)
+                    self._shop.runs.note_unusable(message, found.reason)
                     self._pending.append(found)
                 else:
-                    self._shop.runs.good(message)
+                    self._shop.runs.note_usable(message)
                     self._pending += [] if found is None else self._state.add_slate(found)
                 if number % YIELD_EVERY == 0:
                     await asyncio.sleep(0)
@@ -161,10 +161,10 @@ class _Turns:
             for number, message in enumerate(messages):
                 found = accept_event(message, self._shop.policy)
                 if isinstance(found, JoinerEvent):
-                    self._shop.runs.good(message)
+                    self._shop.runs.note_usable(message)
                     self._pending += self._state.apply(found)
                 else:
-                    self._shop.runs.poison(message, found.reason)
+                    self._shop.runs.note_unusable(message, found.reason)
                     self._pending += [found] if isinstance(found, Refused) else []
                 if number % YIELD_EVERY == YIELD_EVERY - 1:
                     await asyncio.sleep(0)

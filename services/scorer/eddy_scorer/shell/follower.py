@@ -73,7 +73,7 @@ class Follower:
             except PoisonError as error:
                 await self._dead_letters.refuse(message, error)
             else:
-                self._dead_letters.good(message)
+                self._dead_letters.note_usable(message)
             self.positions[message.partition] = message.offset + 1
             if number % _SLICE == 0:
                 await asyncio.sleep(0)

@@ -13,6 +13,6 @@ def observe_lag(bus: Bus, reader: Reader, messages: Iterable[Message]) -> None:
     newest = {(message.topic, message.partition): message.offset for message in messages}
     for (topic, partition), offset in newest.items():
         (place,) = bus.topic_partitions(topic, [partition])
-        end = reader.known_end(place)  # none where the partition is gone since
+        end = reader.cached_end(place)  # none where the partition is gone since
         if end is not None:
             LAG.labels(SERVICE, topic, partition).set(max(end - offset - 1, 0))

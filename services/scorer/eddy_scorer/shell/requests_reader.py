@@ -64,7 +64,7 @@ class Tickets:
 
 
 class RequestsReader:
-    """Reads requests of the assigned partitions (eddy.kafka.group.Work), and commits below the oldest that is unanswered.
+    """Reads requests of the assigned partitions (eddy.kafka.group.PartitionWork), and commits below the oldest that is unanswered.
 
     `finish` waits until what is being published is out: called before partitions are given up. `answer` queues a refusal.
     """
@@ -99,7 +99,7 @@ class RequestsReader:
         """Read until cancelled."""
         await self._group.run()
 
-    async def turn(self, member: Member) -> None:
+    async def poll(self, member: Member) -> None:
         """Take what is there, once the queue has room."""
         await self._queue.has_room.wait()
         messages = await member.batch(_POLL_MS, _BATCH_RECORDS)
@@ -121,7 +121,7 @@ class RequestsReader:
                 self.ledger.done(ticket.partition, ticket.offset)
         self._moved.set()
 
-    async def release(self, partitions: set[int]) -> None:
+    async def revoke(self, partitions: set[int]) -> None:
         """Others may answer these now: let go of what is not being published."""
         self._revocations += 1
         self._queue.forget(partitions)
@@ -129,7 +129,7 @@ class RequestsReader:
         await self._commit()
         self.ledger.forget(partitions)
 
-    async def hold(self, partitions: set[int]) -> None:
+    async def assign(self, partitions: set[int]) -> None:
         """Answer these from now on, each once its users are loaded."""
         self._users.assign(partitions)
         for partition in sorted(partitions & self._users.loaded):
@@ -147,7 +147,7 @@ class RequestsReader:
             except PoisonError as error:
                 await self._refuse(message, error)
             else:
-                self._dead_letters.good(message)
+                self._dead_letters.note_usable(message)
         if messages:
             RECORDS.labels(SERVICE, RECOMMENDATION_REQUESTS).inc(len(messages))
             self._wake()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eddy.contract.model import DIM, MAX_SCENARIOS, PADDING_ROW
-from eddy.text import TEXT_DIM, Texts
+from eddy.text import TEXT_DIM, TextVectors
 from eddy_trainer.core.content import CONTENT_SLOTS, VOCABULARY, Vocabulary
 
 FIRST_CAPACITY = 1024
@@ -81,7 +81,7 @@ class ItemTable:
         rows: NDArray[np.int64] = np.flatnonzero((self._described | self._acted)[: len(self)] >> scenario & 1)
         return rows
 
-    def read(self, item_ids: Sequence[str], texts: Texts) -> None:
+    def read(self, item_ids: Sequence[str], texts: TextVectors) -> None:
         """Take in what a language model makes of the texts of items: unit vectors [n, TEXT_DIM], zero for an item without words."""
         self._texts[self.rows(item_ids)] = torch.from_numpy(texts).half()
         self._any_text |= len(item_ids) > 0

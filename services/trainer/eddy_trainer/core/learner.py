@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from eddy.contract.model import MAX_SCENARIOS, Columns
 from eddy.contract.records import Item
 from eddy.contract.scenarios import Scenario, Scenarios
-from eddy.text import TextModel, words_of
+from eddy.text import TextModel, item_text
 from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.examples import Example, NextItem, Shown
@@ -60,7 +60,7 @@ class ItemContent:
     @staticmethod
     def of(item: Item) -> "ItemContent":
         """What an `item` record says."""
-        words = words_of(item["title"], item["text"], item["categories"], item["attributes"])
+        words = item_text(item["title"], item["text"], item["categories"], item["attributes"])
         return ItemContent(item["item_id"], item["categories"], item["attributes"], words, item["scenarios"])
 
 
@@ -114,7 +114,7 @@ class Learner:
         # Which actions are positive feedback in which scenario.
         self.columns = policy.columns
         self._heads = torch.zeros((MAX_SCENARIOS, len(self.columns.actions)), dtype=torch.bool)
-        scenarios.each(self._add_scenario)
+        scenarios.subscribe(self._add_scenario)
         self.model = policy.model
         self.gate = policy.gate
         kinds = MODELS[policy.model]

@@ -45,7 +45,7 @@ class Quality:
     def __init__(self, scenarios: Scenarios, actions: int) -> None:
         self._actions = actions
         self._scenarios: dict[int, _Judged] = {}
-        scenarios.each(self._add)
+        scenarios.subscribe(self._add)
 
     def _add(self, name: str, scenario: Scenario) -> None:
         self._scenarios[scenario.id] = _Judged(name, self._actions)

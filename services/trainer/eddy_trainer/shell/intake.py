@@ -52,7 +52,7 @@ class Intake:
     def waiting(self) -> list[int]:
         """Records of each partition known to be there and not taken yet."""
         return [
-            max(0, (self._reader.known_end(partition) or 0) - offset)
+            max(0, (self._reader.cached_end(partition) or 0) - offset)
             for partition, offset in zip(self._partitions, self.next_offsets, strict=True)
         ]
 
@@ -93,7 +93,7 @@ async def _parsed(
             values.append(parse(Codec.for_topic(message.topic).decode(message.value), message.key))
         except PoisonError as error:
             refused.append((message, error))
-    await letters.judge(messages, refused)
+    await letters.refuse_batch(messages, refused)
     return values
 
 

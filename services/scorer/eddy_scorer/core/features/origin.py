@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from eddy.contract.sources import FLAGGED
+from eddy.contract.sources import FLAGGED_SOURCES
 from eddy_scorer.core.features.context import FeatureContext
 from eddy_scorer.core.features.feature import Feature
 from eddy_scorer.core.state.arrays import F32
@@ -15,4 +15,4 @@ def _brought_by(source: str, context: FeatureContext) -> F32:
     return context.candidates.brought_by[source].astype(np.float32)
 
 
-FROM_SOURCES = tuple(Feature(f"from_{name}", partial(_brought_by, name)) for name in FLAGGED)
+FROM_SOURCES = tuple(Feature(f"from_{name}", partial(_brought_by, name)) for name in FLAGGED_SOURCES)

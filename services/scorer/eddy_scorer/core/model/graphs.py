@@ -10,7 +10,7 @@ from eddy.contract.columns import column_map, take_columns
 from eddy.contract.features import FEATURE_ALIASES
 from eddy.contract.legacy import LEGACY_CONTRACT
 from eddy.contract.model import (
-    CURRENT,
+    CURRENT_COLUMNS,
     DIM,
     ENCODE_INPUTS,
     ENCODE_OUTPUTS,
@@ -40,8 +40,8 @@ class OnnxModel:
         version: int,
         encode: bytes,
         rank: bytes,
-        columns: Columns = CURRENT,
-        given: Columns = CURRENT,
+        columns: Columns = CURRENT_COLUMNS,
+        given: Columns = CURRENT_COLUMNS,
         missing: float = float("nan"),
     ) -> None:
         self.version = version
@@ -56,7 +56,7 @@ class OnnxModel:
         _check_names(self._rank, RANK_INPUTS, RANK_OUTPUTS)
 
     @staticmethod
-    def load(release: ModelRelease, given: Columns = CURRENT) -> "OnnxModel":
+    def load(release: ModelRelease, given: Columns = CURRENT_COLUMNS) -> "OnnxModel":
         """Build and warm a `model_release` record; may run in another thread than the model that serves."""
         columns = Columns.of(release["features"], release["actions"])
         # Graphs from before features had names take everything for a number.

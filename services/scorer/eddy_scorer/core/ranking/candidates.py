@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eddy.contract.sources import FLAGGED, SOURCES
+from eddy.contract.sources import FLAGGED_SOURCES, SOURCES
 from eddy_scorer.core.ranking.batch import Candidates
 from eddy_scorer.core.ranking.merge import contained
 from eddy_scorer.core.state.arrays import I64, Bool
@@ -74,7 +74,7 @@ class Assembly:
             counts=counts,
             sources=sources,
             filled=filled,
-            brought_by={name: contained(rows, brought[name]) & (rows > 0) for name in FLAGGED},
+            brought_by={name: contained(rows, brought[name]) & (rows > 0) for name in FLAGGED_SOURCES},
             draws=[added.draws for added in additions],
             coins=coins,
             merged=kept,

@@ -24,11 +24,11 @@ class Merge:
         self._interleavings: dict[tuple[int, ...], tuple[I64, Bool, I64]] = {}
         self._quotas = {name: np.zeros(MAX_SCENARIOS, np.int64) for name in sources}
         self.candidates = np.zeros(MAX_SCENARIOS, np.int64)
-        scenarios.each(self._add)
+        scenarios.subscribe(self._add)
 
     def _add(self, _: str, scenario: Scenario) -> None:
         self._interleavings.clear()
-        self.candidates[scenario.id] = scenario.candidates.considered
+        self.candidates[scenario.id] = scenario.candidates.ranked
         for name in self._sources:
             self._quotas[name][scenario.id] = scenario.candidates.quota(name)
 

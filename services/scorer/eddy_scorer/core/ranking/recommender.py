@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 import numpy as np
 
-from eddy.contract.model import CURRENT, Columns
+from eddy.contract.model import CURRENT_COLUMNS, Columns
 from eddy.contract.records import Item, ItemFeatures, Recommendations, UserFeatures
 from eddy.contract.scenarios import Scenarios
 from eddy.text import TextModel
@@ -51,7 +51,7 @@ class Recommender:
         approximate_from: int = 0,
         texts: TextModel | None = None,
         watch: SourceWatch | None = None,
-        columns: Columns = CURRENT,
+        columns: Columns = CURRENT_COLUMNS,
     ) -> None:
         self.columns = columns
         self.knowledge = Knowledge(scenarios, monotonic, approximate_from, texts)

@@ -44,7 +44,7 @@ class Catalogue:
         self._category_numbers: dict[str, int] = {}
         self._rows_of_word: dict[str, set[int]] = {}
         self._words: dict[int, frozenset[str]] = {}
-        scenarios.each(self._add_scenario)
+        scenarios.subscribe(self._add_scenario)
 
     def __len__(self) -> int:
         """Rows in use, row 0 among them."""

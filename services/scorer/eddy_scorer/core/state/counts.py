@@ -57,7 +57,7 @@ class ItemCounts:
         self.covisit_ms: F64 = np.ones(MAX_SCENARIOS)
         self._applied: I64 = np.full(FIRST_CAPACITY, -1, np.int64)
         self.newest = 0
-        scenarios.each(self._add)
+        scenarios.subscribe(self._add)
 
     def _add(self, name: str, scenario: Scenario) -> None:
         self.slow_ms[scenario.id] = scenario.counts.slow_half_life_sec * _MS

@@ -7,7 +7,7 @@ import numpy as np
 
 from eddy.contract.records import Item, ItemFeatures
 from eddy.errors import PoisonError
-from eddy.text import words_of
+from eddy.text import item_text
 from eddy_scorer.core.state.arrays import F32
 from eddy_scorer.core.state.columns import ItemColumns
 from eddy_scorer.core.state.orders import ScenarioOrders
@@ -23,7 +23,7 @@ class ItemIntake:
     def publish(self, record: Item) -> None:
         """Take in an `item` record."""
         row = self._columns.catalogue.apply(record)
-        words = words_of(record["title"], record.get("text"), record["categories"], record.get("attributes", {}))
+        words = item_text(record["title"], record.get("text"), record["categories"], record.get("attributes", {}))
         self._columns.meaning.describe(row, words)
         self._eligibility_changed(row)
         self._orders.mark_all()

@@ -45,7 +45,7 @@ class Knowledge:
         self._orders = ScenarioOrders(self._columns, scenarios.ids.values())
         self.items = ItemIntake(self._columns, self._orders)
         self.rebuilds = Rebuilds(self._columns, self._orders, monotonic, approximate_from)
-        scenarios.each(self._add_scenario)
+        scenarios.subscribe(self._add_scenario)
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         """Catalogue, counts and users have added it already: they follow the scenarios too, and were first."""

@@ -140,13 +140,13 @@ class Users:
         self._ratings: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
         self._not_given: F32 = np.full((MOST_NAMES, MOST_NAMES), np.nan, np.float32)
         self._users: dict[str, User] = {}
-        scenarios.each(self._add_scenario)
+        scenarios.subscribe(self._add_scenario)
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         number = self._scenarios.number(name)
         for action, rule in scenario.actions.items():
             key = number, self._actions.number(action)
-            self._ratings[key], self._not_given[key] = rule.opinion, rule.normalise(None)
+            self._ratings[key], self._not_given[key] = rule.explicit_rating, rule.normalise(None)
 
     def __len__(self) -> int:
         return len(self._users)

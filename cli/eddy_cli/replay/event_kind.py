@@ -8,18 +8,18 @@ from eddy_cli.replay.options import ACTION, SCENARIO
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
-    """An action in a scenario; an `opinion` says how much the user liked the item, and a click in its place says so too."""
+class EventKind:
+    """An action in a scenario; an `explicit_rating` says how much the user liked the item, and a click in its place says so too."""
 
     scenario: str
     action: str
-    opinion: bool
+    explicit_rating: bool
 
 
-MOVIELENS = Role(SCENARIO, ACTION, opinion=True)
+MOVIELENS = EventKind(SCENARIO, ACTION, explicit_rating=True)
 
 
-def role_of(scenarios: Scenarios, scenario: str, action: str) -> Role:
+def event_kind_of(scenarios: Scenarios, scenario: str, action: str) -> EventKind:
     """Raises ConfigError that says which scenarios, or positive actions of it, there are."""
     rules = scenarios.get(scenario)
     if rules is None:
@@ -35,4 +35,4 @@ def role_of(scenarios: Scenarios, scenario: str, action: str) -> Role:
         raise ConfigError(
             f"{scenario} has no action {CLICK}, which the replay uses for recommended items: choose another scenario by --scenario"
         )
-    return Role(scenario, action, rules.actions[action].opinion)
+    return EventKind(scenario, action, rules.actions[action].explicit_rating)

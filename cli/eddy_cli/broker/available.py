@@ -10,7 +10,7 @@ BOOTSTRAP = "EDDY_KAFKA_BOOTSTRAP_SERVERS"
 
 
 @contextmanager
-def some_kafka() -> Iterator[str]:
+def available_kafka() -> Iterator[str]:
     """Bootstrap servers of the Kafka that EDDY_KAFKA_BOOTSTRAP_SERVERS names, else of one that is started for the block."""
     given = os.environ.get(BOOTSTRAP)
     if given:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eddy.contract.codec import MARKER, Codec
-from eddy.contract.prefix import Prefix
+from eddy.contract.prefix import PrefixDecoder
 from eddy.contract.records import Item, UserEvent
 from eddy.errors import DecodeError
 from eddy.paths import SCHEMAS
@@ -55,7 +55,7 @@ def test_each_kind_is_told_apart(payload: bytes, said: str) -> None:
 
 def test_a_prefix_says_the_same() -> None:
     with pytest.raises(DecodeError, match=r"it looks like JSON\)"):
-        Prefix(UserEvent, "user_id").decode(b"{}")
+        PrefixDecoder(UserEvent, "user_id").decode(b"{}")
 
 
 def test_deeply_nested_brackets_are_no_crash() -> None:

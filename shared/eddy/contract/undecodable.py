@@ -8,7 +8,7 @@ _FINGERPRINT, _SCHEMA_ID = slice(2, 10), slice(1, 5)
 _SHOWN_BYTES = 12
 
 
-def complaint(record: str, payload: bytes, belongs_to: str | None) -> str:
+def describe_undecodable(record: str, payload: bytes, belongs_to: str | None) -> str:
     """Why `payload`, which begins with no known header of `record`, is no such record.
 
     `belongs_to` is the other record whose header it begins with, if there is one.

@@ -1,6 +1,6 @@
 """Run a command that dies with its parent, even when the parent is killed by SIGKILL.
 
-    python -I -S cli/eddy_cli/tether.py PARENT_PID COMMAND [ARGUMENT ...]
+    python -I -S cli/eddy_cli/parent_death.py PARENT_PID COMMAND [ARGUMENT ...]
 
 Linux tells a process of its parent's death (prctl(2), PR_SET_PDEATHSIG), and keeps doing so across exec. Imported by nothing
 but its own command line, so that it starts in a few milliseconds. Elsewhere than on Linux the command simply runs.
@@ -16,7 +16,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 
 
-def tethered(command: Sequence[str]) -> list[str]:
+def bound_to_parent(command: Sequence[str]) -> list[str]:
     """`command`, to be started by this very process, and killed when the thread that starts it ends."""
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), *command]
 
