@@ -13,7 +13,7 @@ DEFAULTS = ReplayOptions()
 
 def protocols() -> list[str]:
     """Names of what `evaluate` can measure."""
-    return sorted(path.stem for path in (Path(__file__).parent / "evaluate" / "protocols").glob("[a-z]*.py"))
+    return sorted(path.stem for path in (Path(__file__).parent / "evaluate" / "benchmarks").glob("[a-z]*.py"))
 
 
 def benchmarks() -> list[str]:
@@ -38,13 +38,13 @@ def evaluate(
     output: Annotated[Path, typer.Option(help="Folder of the .json and the .png.")] = Path("reports"),
 ) -> None:
     """Run a benchmark of the model in one process, without Kafka."""
-    from eddy_lab.evaluate.command import Asked, evaluate
+    from eddy_lab.evaluate.command import Arguments, evaluate
 
     if protocol not in protocols():
         raise typer.BadParameter(f"there is no protocol {protocol}: choose one of {', '.join(protocols())}")
     given = {name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     evaluate(
-        Asked(protocol, dataset, data, scenario, action, limit or None, seed, model, text, frozenset(given)), output
+        Arguments(protocol, dataset, data, scenario, action, limit or None, seed, model, text, frozenset(given)), output
     )
 
 

@@ -22,10 +22,10 @@ from eddy_cli.replay.player import NOT_SERVED
 from eddy_cli.replay.quality import ReplayEvaluator
 from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
-from eddy_lab.evaluate.loop import Loop, LoopPolicy
-from eddy_lab.evaluate.outcome import Outcome
-from eddy_lab.evaluate.played import play
-from eddy_lab.evaluate.protocols.loop import looped
+from eddy_lab.evaluate.benchmarks.loop import run_loop
+from eddy_lab.evaluate.loop import EvaluationLoop, EvaluationLoopPolicy
+from eddy_lab.evaluate.play import play
+from eddy_lab.evaluate.result import BenchmarkResult
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import LearnerPolicy
 from eddy_trainer.core.models import DEFAULT
@@ -58,8 +58,8 @@ def walks(seed: int) -> Stream:
     return stream(users, items, step_ms=60_000)
 
 
-def evaluated(played: Stream, exporter: GraphExporter, seed: int = 0) -> Outcome:
-    return looped(
+def evaluated(played: Stream, exporter: GraphExporter, seed: int = 0) -> BenchmarkResult:
+    return run_loop(
         played, exporter, LearnerPolicy(seed), load_scenarios(REPO_ROOT / "scenarios.yaml"), Console(file=StringIO())
     )
 
@@ -74,7 +74,7 @@ def test_the_same_stream_and_seed_give_the_same_figures(exporter: GraphExporter)
 def test_what_is_played_elsewhere_is_an_action_of_there(exporter: GraphExporter) -> None:
     scenarios, tapped = load_scenarios(REPO_ROOT / "scenarios.yaml"), []
     played = replace(walks(0).cut(600), event_kind=event_kind_of(scenarios, "social", "comment"))
-    ledger = looped(played, exporter, LearnerPolicy(0), scenarios, Console(file=StringIO())).also["ledger"]
+    ledger = run_loop(played, exporter, LearnerPolicy(0), scenarios, Console(file=StringIO())).also["ledger"]
     assert ledger["shown"] == ledger["positive"] + ledger["negative"] + ledger["open"] == 10 * 600
     assert ledger["positive"] > 0
     assert ledger["refused"] == 0
@@ -104,8 +104,8 @@ async def test_services_on_kafka_make_the_same_features_and_labels_of_the_same_l
 ) -> None:
     carried: list[Message] = []
     played = walks(3).cut(900)
-    policy = LoopPolicy(lateness_sec=604_800.0)
-    loop = Loop(load_scenarios(REPO_ROOT / "scenarios.yaml"), exporter, policy, tap=carried.append)
+    policy = EvaluationLoopPolicy(lateness_sec=604_800.0)
+    loop = EvaluationLoop(load_scenarios(REPO_ROOT / "scenarios.yaml"), exporter, policy, tap=carried.append)
     places = [NOT_SERVED] * len(played)
     evaluator = ReplayEvaluator(played, places, {"popularity": Popularity(len(played.item_ids))})
     play(played, loop, ReplayRecords("run", MOVIELENS, 10, 0), evaluator, places, 2048, 10**9)

@@ -12,11 +12,11 @@ from eddy.contract.scenarios import load_scenarios
 from eddy.paths import REPO_ROOT
 from eddy_lab.evaluate import loop as in_process
 from eddy_lab.evaluate import trainer_process
-from eddy_lab.evaluate.loop import LoopPolicy
-from eddy_lab.evaluate.outcome import Outcome
-from eddy_lab.evaluate.protocols.loop import looped
+from eddy_lab.evaluate.benchmarks.loop import run_loop
+from eddy_lab.evaluate.loop import EvaluationLoopPolicy
 from eddy_lab.evaluate.releases import ReleaseCounts
-from eddy_lab.evaluate.trainer_process import Task, learn, turn_of
+from eddy_lab.evaluate.result import BenchmarkResult
+from eddy_lab.evaluate.trainer_process import TrainerSetup, learn, turn_of
 from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.gate import NOT_A_NUMBER, PARITY
 from eddy_trainer.core.graphs import GraphExporter
@@ -43,8 +43,8 @@ def exporter() -> GraphExporter:
     return GraphExporter.cached(GRAPHS, DEFAULT, Columns())
 
 
-def evaluated(exporter: GraphExporter, events: int) -> Outcome:
-    return looped(walks(0).cut(events), exporter, LearnerPolicy(0), SCENARIOS, Console(file=StringIO()))
+def evaluated(exporter: GraphExporter, events: int) -> BenchmarkResult:
+    return run_loop(walks(0).cut(events), exporter, LearnerPolicy(0), SCENARIOS, Console(file=StringIO()))
 
 
 class _Poisoned(Learner):
@@ -63,7 +63,7 @@ class _Poisoned(Learner):
 def test_a_model_that_is_not_a_number_never_answers(exporter: GraphExporter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_process, "Learner", _Poisoned)
     outcome = evaluated(exporter, 1000)
-    due = RECORDS * 1000 // LoopPolicy().events_per_release
+    due = RECORDS * 1000 // EvaluationLoopPolicy().events_per_release
     assert 1 <= outcome.also["releases"] < due
     assert outcome.also["held"][NOT_A_NUMBER] == due - outcome.also["releases"]
     assert outcome.also["ledger"]["positive"] > 0
@@ -73,7 +73,7 @@ def test_a_regression_is_rolled_back_and_the_former_ranker_released_at_once(monk
     monkeypatch.setattr(trainer_process, "Learner", Breaking)
     monkeypatch.setattr(Breaking, "breaks_after", 100 * 40)
     policy = LearnerPolicy(ranker=RankerPolicy(warm_up_lists=1))
-    turn, counts = turn_of(Task(SCENARIOS, policy, ITEMS, GRAPHS, "")), ReleaseCounts()
+    turn, counts = turn_of(TrainerSetup(SCENARIOS, policy, ITEMS, GRAPHS, "")), ReleaseCounts()
     for batch in range(1, 300):
         release = learn(turn, easy_examples(batch), batch, counts)
         if counts.rolled_back:
@@ -94,12 +94,12 @@ def test_what_the_gate_holds_is_counted_and_does_not_serve(
     outcome = evaluated(exporter, 600)
     assert (outcome.also["releases"], outcome.also["held"]) == (
         0,
-        {PARITY: RECORDS * 600 // LoopPolicy().events_per_release},
+        {PARITY: RECORDS * 600 // EvaluationLoopPolicy().events_per_release},
     )
 
 
 def test_the_trainer_of_a_stream_goes_through_the_gate() -> None:
-    turn, counts = turn_of(Task(SCENARIOS, LearnerPolicy(), ITEMS, GRAPHS, "")), ReleaseCounts()
+    turn, counts = turn_of(TrainerSetup(SCENARIOS, LearnerPolicy(), ITEMS, GRAPHS, "")), ReleaseCounts()
     released = learn(turn, a_stream(40), 1, counts)
     assert released is not None
     with torch.no_grad():

@@ -12,7 +12,7 @@ from rich.console import Console
 from eddy.errors import ConfigError
 from eddy.settings import load as load_settings
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.outcome import Outcome, tables, write_outcome
+from eddy_lab.evaluate.result import BenchmarkResult, tables, write_result
 from eddy_trainer.core.models import DEFAULT, MODELS
 from eddy_trainer.settings import TrainerSettings
 
@@ -20,7 +20,7 @@ WIDE = 120  # columns of a table that goes into a file
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Arguments:
     """The command line. `given` names the options that were said; None for `limit` is the whole data set, for `model` the default."""
 
     protocol: str
@@ -35,9 +35,9 @@ class Asked:
     given: frozenset[str]
 
 
-def evaluate(asked: Asked, output: Path) -> None:
+def evaluate(asked: Arguments, output: Path) -> None:
     """Raises ConfigError for an option that the protocol has no use for, and for data that cannot be read."""
-    protocol = import_module(f"eddy_lab.evaluate.protocols.{asked.protocol}")
+    protocol = import_module(f"eddy_lab.evaluate.benchmarks.{asked.protocol}")
     for name in getattr(protocol, "WITHOUT", ()):
         if name in asked.given:
             raise ConfigError(f"--{name} says nothing in {asked.protocol}")
@@ -61,8 +61,8 @@ def evaluate(asked: Asked, output: Path) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDE)
-    outcome: Outcome = protocol.run(options, console)
-    written = write_outcome(outcome, output, shlex.join(["eddy", *sys.argv[1:]]))
+    outcome: BenchmarkResult = protocol.run(options, console)
+    written = write_result(outcome, output, shlex.join(["eddy", *sys.argv[1:]]))
     for table in tables(outcome):
         console.print(table)
     for name, value in outcome.also.items():

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from eddy.errors import ConfigError
 from eddy_cli.datasets import Dataset
 from eddy_cli.replay.stream import Stream
-from eddy_lab.evaluate.taste.state import LIKED
+from eddy_lab.evaluate.rating_model.state import LIKED
 from eddy_trainer.core.quality import auc
 
 Scores = NDArray[np.float32] | NDArray[np.float64]
@@ -16,7 +16,7 @@ Labels = NDArray[np.bool_]
 
 DRAWS = 200
 
-__all__ = ["LIKED", "auc", "intervals", "liked", "log_losses", "rated", "told_apart"]
+__all__ = ["LIKED", "auc", "intervals", "liked", "log_losses", "rated", "separable_labels"]
 
 
 def liked(stream: Stream) -> Labels:
@@ -36,7 +36,7 @@ def rated(data: Dataset) -> Dataset:
     return data
 
 
-def told_apart(data: Dataset, parts: Iterable[NDArray[np.int64]], name: str = "") -> Labels:
+def separable_labels(data: Dataset, parts: Iterable[NDArray[np.int64]], name: str = "") -> Labels:
     """Which events are rated LIKED or better. Raises ConfigError where in one of `parts` all are or none is."""
     labels = np.asarray(rated(data).values >= LIKED)
     for part, use in zip(parts, ("learn", "choose", "judge"), strict=True):

@@ -1,7 +1,7 @@
 """The live loop in one process: the cores of features, scorer, joiner and trainer, handing each other the bytes that Kafka would carry.
 
 No Kafka, no wall clock, no thread: the same inputs and seed give the same slates, labels and weights. What is a matter of time in the live
-loop is a number of events here (`LoopPolicy`).
+loop is a number of events here (`EvaluationLoopPolicy`).
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from eddy_joiner.core.slates import ServedSlate
 from eddy_joiner.core.state import JoinState
 from eddy_joiner.shell.intake import SkippedEvent, accept_event, accept_slate
 from eddy_lab.evaluate.event_features import PARTITION, EventFeatures
-from eddy_lab.evaluate.releases import ReleaseCounts, Served
+from eddy_lab.evaluate.releases import ReleaseCounts, ServedRelease
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.request import Request
 from eddy_trainer.core.examples import Example, ExampleParser
@@ -36,7 +36,7 @@ from eddy_trainer.core.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
-class LoopPolicy:
+class EvaluationLoopPolicy:
     """Events between two steps of learning, between two releases, and in a second of the clock that paces rebuilds of derived state.
 
     The defaults are what the live loop comes to at some 300 events a second on two cores.
@@ -49,7 +49,7 @@ class LoopPolicy:
     learning: LearnerPolicy = field(default_factory=LearnerPolicy)
 
 
-class Loop:
+class EvaluationLoop:
     """Publish items, serve requests, take events in; learning and releases happen on the way.
 
     `examples` counts what was learned from, by kind, `releases` what the release gate let through. `tap` sees every message that Kafka
@@ -60,7 +60,7 @@ class Loop:
         self,
         scenarios: Scenarios,
         exporter: GraphExporter,
-        policy: LoopPolicy,
+        policy: EvaluationLoopPolicy,
         texts: TextModel | None = None,
         tap: Callable[[Message], None] = lambda _: None,
     ) -> None:
@@ -158,7 +158,7 @@ class Loop:
         prepared = self._turn.prepare(self._events)
         self.releases.note(prepared)
         if isinstance(prepared, Release):
-            Served.of(prepared).to(self.recommender, self.releases.released)
+            ServedRelease.of(prepared).to(self.recommender, self.releases.released)
             self._turn.served(prepared, self.releases.released)
 
     def _message(self, topic: str, key: bytes, value: bytes) -> Message:

@@ -24,7 +24,7 @@ OUTSIDE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Histories:
+class TrainingHistories:
     """All that U users did, oldest first, one after another: user u has places `starts[u]` to `starts[u + 1]`.
 
     `rows` are item rows from 1; `actions`, `values` and `scenarios` as in the model contract, `at` in seconds.
@@ -84,7 +84,7 @@ class OfflinePolicy:
 def train(
     model: str,
     items: int,
-    histories: Histories,
+    histories: TrainingHistories,
     ends: Rows,
     unseen_only: Sequence[int],
     policy: OfflinePolicy,
@@ -126,7 +126,9 @@ def train(
     return trainer
 
 
-def places_of(score: Score, histories: Histories, users: Rows, ends: Rows, items: slice = slice(1, None)) -> Rows:
+def ranks_of(
+    score: Score, histories: TrainingHistories, users: Rows, ends: Rows, items: slice = slice(1, None)
+) -> Rows:
     """Place of the interaction of `users` [U] at `ends` (of everybody) among the item rows `items` that the user has not seen before.
 
     `score(users, ends)` answers scores [U, rows]; an equal score counts against it. OUTSIDE for what the user had before: seen items are
@@ -151,7 +153,9 @@ def places_of(score: Score, histories: Histories, users: Rows, ends: Rows, items
 
 
 @torch.no_grad()
-def scores_of(trainer: EncoderTrainer, histories: Histories, users: Rows, ends: Rows) -> NDArray[np.float32]:
+def encoder_scores(
+    trainer: EncoderTrainer, histories: TrainingHistories, users: Rows, ends: Rows
+) -> NDArray[np.float32]:
     """Scores [U, rows] of all items for each user's interaction at `ends`, from those before it; row 0 is nobody."""
     trainer.encoder.eval()
     windows = histories.windows(users, ends + 1, min(HISTORY, int(ends.max()) + 1), seen_before=0)

@@ -16,10 +16,10 @@ from eddy.text import TextModel
 from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.event_features import PARTITION, EventFeatures
-from eddy_lab.evaluate.questions.question import Question
-from eddy_lab.evaluate.releases import Answer, ReleaseCounts
-from eddy_lab.evaluate.stream_ranker import LIMIT, Batch, StreamRanker
-from eddy_lab.evaluate.trainer_process import Task, trainer_process
+from eddy_lab.evaluate.releases import ReleaseCounts, TrainerAnswer
+from eddy_lab.evaluate.stream_ranker import LIMIT, EventBatch, StreamRanker
+from eddy_lab.evaluate.tasks.prediction_task import PredictionTask
+from eddy_lab.evaluate.trainer_process import TrainerSetup, trainer_process
 from eddy_scorer.core.state.users import User
 from eddy_trainer.core.learner import ItemContent, LearnerPolicy
 
@@ -45,7 +45,7 @@ class Prequential:
         stream: Stream,
         scenarios: Scenarios,
         policy: PrequentialPolicy,
-        questions: Sequence[Question],
+        questions: Sequence[PredictionTask],
         graphs: Path,
         text_model: str = "",
     ) -> None:
@@ -62,7 +62,7 @@ class Prequential:
         self._offsets: Counter[str] = Counter()
         self._now_ms = 0
         contents = [ItemContent.of(item) for item in stream.catalogue]
-        self._task = Task(scenarios, policy.learning, contents, graphs, text_model)
+        self._task = TrainerSetup(scenarios, policy.learning, contents, graphs, text_model)
         self.releases = ReleaseCounts()
         self.train_sec = 0.0  # of processor time
 
@@ -75,7 +75,7 @@ class Prequential:
                 users, signals = self._follow(indices)
                 if learning:
                     self._serve(trainer.answer())
-                batch = Batch(indices, users)
+                batch = EventBatch(indices, users)
                 examples = [example for question in self._questions for example in question.ask(batch, self._ranker)]
                 learning = indices.stop <= until
                 if learning:
@@ -111,7 +111,7 @@ class Prequential:
         self._offsets[topic] += 1
         return Message(topic, PARTITION, offset, key, value, self._now_ms)
 
-    def _serve(self, answer: Answer) -> None:
+    def _serve(self, answer: TrainerAnswer) -> None:
         """Take the release that learned from the last micro-batch; where it was held, the one before it goes on answering."""
         self.releases, self.train_sec = answer.counts, answer.train_sec
         if answer.served is not None:

@@ -40,7 +40,7 @@ class ReleaseCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedRelease:
     """What a recommender needs of a release: item ids and vectors [rows, DIM] by row (row 0 is padding), and both graphs."""
 
     item_ids: list[str]
@@ -48,8 +48,8 @@ class Served:
     graphs: Graphs
 
     @staticmethod
-    def of(release: Release) -> "Served":
-        return Served(release.weights.item_ids, release.weights.vectors, release.graphs)
+    def of(release: Release) -> "ServedRelease":
+        return ServedRelease(release.weights.item_ids, release.weights.vectors, release.graphs)
 
     def to(self, recommender: Recommender, version: int) -> None:
         """Let it answer from now on."""
@@ -59,9 +59,9 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TrainerAnswer:
     """What became of a micro-batch: `served` is None where the gate held the release. `train_sec` is processor time since the start."""
 
-    served: Served | None
+    served: ServedRelease | None
     counts: ReleaseCounts
     train_sec: float

@@ -19,7 +19,7 @@ OUTSIDE = -1  # rank of an item that is not among the candidates
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class EventBatch:
     """A micro-batch of a stream, by the indices of its events, and each event's user as of the moment before it."""
 
     indices: range
@@ -59,7 +59,7 @@ class StreamRanker:
 
     def rank(
         self,
-        batch: Batch,
+        batch: EventBatch,
         queries: Sequence[str] | None = None,
         candidates: Sequence[tuple[str, ...]] | None = None,
     ) -> Ranked:
@@ -70,7 +70,7 @@ class StreamRanker:
         ]
         return self.recommender.rank(requests, batch.users)
 
-    def catalogue_rows(self, batch: Batch) -> list[int]:
+    def catalogue_rows(self, batch: EventBatch) -> list[int]:
         """The row in the catalogue of each event's item."""
         stream, find = self._stream, self.recommender.knowledge.catalogue.find
         return [find(stream.item_ids[stream.items[index]]) for index in batch.indices]

@@ -18,7 +18,7 @@ import torch
 
 from eddy.contract.scenarios import Scenarios
 from eddy.text import TextModel
-from eddy_lab.evaluate.releases import Answer, ReleaseCounts, Served
+from eddy_lab.evaluate.releases import ReleaseCounts, ServedRelease, TrainerAnswer
 from eddy_trainer.core.examples import Example
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
@@ -28,7 +28,7 @@ from eddy_trainer.core.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TrainerSetup:
     """Everything that a trainer starts from. `graphs` is the folder of traced graphs, `text_model` as in the settings."""
 
     scenarios: Scenarios
@@ -47,9 +47,9 @@ class TrainerProcess:
     def learn(self, examples: Sequence[Example]) -> None:
         self._connection.send(examples)
 
-    def answer(self) -> Answer:
+    def answer(self) -> TrainerAnswer:
         """What became of the last `learn`. Raises what the trainer failed with, and EOFError when its process is gone."""
-        answer: Answer = self._receive()
+        answer: TrainerAnswer = self._receive()
         return answer
 
     def wait_until_ready(self) -> None:
@@ -64,7 +64,7 @@ class TrainerProcess:
 
 
 @contextmanager
-def trainer_process(task: Task) -> Iterator[TrainerProcess]:
+def trainer_process(task: TrainerSetup) -> Iterator[TrainerProcess]:
     """A trainer that has embedded the words of all items; it ends with the block."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
@@ -80,7 +80,7 @@ def trainer_process(task: Task) -> Iterator[TrainerProcess]:
         process.join()
 
 
-def _run(connection: Connection, task: Task) -> None:
+def _run(connection: Connection, task: TrainerSetup) -> None:
     try:
         _answer_all(connection, task)
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -90,7 +90,7 @@ def _run(connection: Connection, task: Task) -> None:
             connection.send(error)
 
 
-def _answer_all(connection: Connection, task: Task) -> None:
+def _answer_all(connection: Connection, task: TrainerSetup) -> None:
     torch.set_num_threads(1)
     turn = turn_of(task)
     while turn.learner.unread:
@@ -99,11 +99,11 @@ def _answer_all(connection: Connection, task: Task) -> None:
     started, counts = time.process_time(), ReleaseCounts()
     for batch in count(1):
         release = learn(turn, connection.recv(), batch, counts)
-        served = Served.of(release) if release is not None else None
-        connection.send(Answer(served, counts, time.process_time() - started))
+        served = ServedRelease.of(release) if release is not None else None
+        connection.send(TrainerAnswer(served, counts, time.process_time() - started))
 
 
-def turn_of(task: Task) -> Turn:
+def turn_of(task: TrainerSetup) -> Turn:
     """A turn with all items, which releases after every micro-batch."""
     exporter = GraphExporter.cached(task.graphs, task.policy.model, task.policy.columns)
 

@@ -15,13 +15,13 @@ from eddy.contract.scenarios import load_scenarios
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.labels import LIKED, auc, liked
 from eddy_lab.evaluate.options import Options, whole_stream
-from eddy_lab.evaluate.outcome import Outcome
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
 from eddy_lab.evaluate.progress import bar, further
-from eddy_lab.evaluate.questions.liked import Liked
-from eddy_lab.evaluate.questions.next_item import NextItems
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures
 from eddy_lab.evaluate.releases import ReleaseCounts
+from eddy_lab.evaluate.result import BenchmarkResult
+from eddy_lab.evaluate.tasks.next_item import NextItemTask
+from eddy_lab.evaluate.tasks.rating import RatingTask
 from eddy_trainer.core.learner import LearnerPolicy
 from eddy_trainer.core.models import MODELS
 
@@ -37,7 +37,7 @@ class Variant:
     approximate_from: int = 0
 
 
-def compare(protocol: str, variants: Mapping[str, Variant], options: Options, console: Console) -> Outcome:
+def compare(protocol: str, variants: Mapping[str, Variant], options: Options, console: Console) -> BenchmarkResult:
     """Play the first `limit` events once for each variant.
 
     Every rating is also a shown item, clicked where it is at least 4: `auc` is of its prediction over the second half of the stream.
@@ -50,7 +50,7 @@ def compare(protocol: str, variants: Mapping[str, Variant], options: Options, co
         for number, (name, variant) in enumerate(variants.items()):
             measured, counts = _measure(stream, variant, options, partial(further, show, number * len(stream)))
             methods[name], releases[name] = measured, counts.as_dict()
-    return Outcome(
+    return BenchmarkResult(
         protocol=protocol,
         dataset=stream.dataset,
         events=len(stream),
@@ -65,7 +65,7 @@ def _measure(
     stream: Stream, variant: Variant, options: Options, progress: Callable[[int], None]
 ) -> tuple[dict[str, Any], ReleaseCounts]:
     labels, scenarios = liked(stream), load_scenarios(options.scenarios)
-    next_items, liking = NextItems(stream, scenarios), Liked(stream, scenarios, LIKED)
+    next_items, liking = NextItemTask(stream, scenarios), RatingTask(stream, scenarios, LIKED)
     policy = PrequentialPolicy(learning=variant.learning, approximate_from=variant.approximate_from)
     text_model = options.text_model if variant.text else ""
     played = Prequential(stream, scenarios, policy, [next_items, liking], options.graphs, text_model)

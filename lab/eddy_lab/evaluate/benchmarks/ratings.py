@@ -15,11 +15,11 @@ from rich.console import Console
 from eddy_cli.datasets import Dataset, load
 from eddy_lab.evaluate.labels import rated
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.outcome import MODEL, Outcome
 from eddy_lab.evaluate.progress import bar
-from eddy_lab.evaluate.taste.features import NAMES, features
-from eddy_lab.evaluate.taste.model import AT_LEAST, CLIP, TasteModel, at_least, rating_loss
-from eddy_lab.evaluate.taste.state import F32
+from eddy_lab.evaluate.rating_model.features import NAMES, features
+from eddy_lab.evaluate.rating_model.model import AT_LEAST, CLIP, RatingModel, at_least, rating_loss
+from eddy_lab.evaluate.rating_model.state import F32
+from eddy_lab.evaluate.result import MODEL, BenchmarkResult
 
 MICRO_BATCH = 64
 REPLAYED = 512
@@ -36,7 +36,7 @@ ANCHORS = {"ml-100k": {"River's BiasedMF": {"mae": 0.7486, "rmse": 0.9479}}}
 WITHOUT = ("scenario", "action", "model", "text")  # options that say nothing here
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """The whole data set, or the first `limit` events of it."""
     data = rated(load(options.dataset, options.data).cut(options.limit))
     started = time.monotonic()
@@ -50,7 +50,7 @@ def run(options: Options, console: Console) -> Outcome:
         "mean of the item": x[:, NAMES.index("item mean")],
         "mean of all before": _running_mean(data.values),
     }
-    return Outcome(
+    return BenchmarkResult(
         protocol="ratings",
         dataset=data.name,
         events=len(data),
@@ -65,7 +65,7 @@ def validate(data: Dataset, x: F32, seed: int, progress: Callable[[int], None] =
     """Chances [N, 5] of the ratings 1 to 5, each by weights that had seen earlier micro-batches alone."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
-    model = TasteModel(x.shape[1], len(data.item_ids), HIDDEN)
+    model = RatingModel(x.shape[1], len(data.item_ids), HIDDEN)
     model.last.bias.data = torch.tensor(EVEN_LOGITS)
     optimiser, scale = model.optimiser(RATE, ITEM_DECAY), _Scale(x.shape[1])
     wanted, items, importance = at_least(data.values), torch.from_numpy(data.items.astype(np.int64)), torch.ones(4)

@@ -10,14 +10,14 @@ import numpy as np
 from rich.console import Console
 
 from eddy_cli.datasets import load
-from eddy_lab.evaluate.labels import auc, intervals, log_losses, told_apart
+from eddy_lab.evaluate.labels import auc, intervals, log_losses, separable_labels
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.outcome import MODEL, Outcome
 from eddy_lab.evaluate.progress import bar
-from eddy_lab.evaluate.taste.factors import fit_factors
-from eddy_lab.evaluate.taste.features import NAMES, features
-from eddy_lab.evaluate.taste.model import Events, FitPolicy, fit
-from eddy_lab.evaluate.taste.state import F32, I64
+from eddy_lab.evaluate.rating_model.factors import fit_factors
+from eddy_lab.evaluate.rating_model.features import NAMES, features
+from eddy_lab.evaluate.rating_model.model import FitPolicy, RatedEvents, fit
+from eddy_lab.evaluate.rating_model.state import F32, I64
+from eddy_lab.evaluate.result import MODEL, BenchmarkResult
 
 TRAIN, VALID = 0.8, 0.9
 BIASES = ("level", "item mean")
@@ -30,12 +30,12 @@ ANCHORS = {
 WITHOUT = ("scenario", "action", "model", "text")  # options that say nothing here
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """The whole data set, or the first `limit` events of it."""
     data = load(options.dataset, options.data).cut(options.limit)
     started = time.monotonic()
     train, valid, asked = split_by_time(len(data))
-    liked = told_apart(data, (train, valid, asked))
+    liked = separable_labels(data, (train, valid, asked))
     items, users = len(data.item_ids), data.users.astype(np.int64)
     item, alone = data.items.astype(np.int64), np.zeros(len(data), np.int64)
     found: dict[str, F32] = {}
@@ -46,14 +46,14 @@ def run(options: Options, console: Console) -> Outcome:
         }.items():
             x = features(data, known, show if name == MODEL else lambda done: show(len(data) + done))
             found[name] = fit(
-                Events(x, item, alone, data.values), items, train, valid, asked, 0, FitPolicy(), options.seed
+                RatedEvents(x, item, alone, data.values), items, train, valid, asked, 0, FitPolicy(), options.seed
             )
             if name == MODEL:
-                biases = Events(x[:, [NAMES.index(one) for one in BIASES]], item * 0, alone, data.values)
+                biases = RatedEvents(x[:, [NAMES.index(one) for one in BIASES]], item * 0, alone, data.values)
                 found["biases"] = fit(biases, 1, train, valid, asked, 0, FitPolicy(hidden=()), options.seed)
     found["logistic MF"] = fit_factors(users, item, liked, train, valid, asked, options.seed)
     labels = liked[asked]
-    return Outcome(
+    return BenchmarkResult(
         protocol="ctr",
         dataset=data.name,
         events=len(data),

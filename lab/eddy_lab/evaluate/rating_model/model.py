@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eddy_lab.evaluate.labels import auc
-from eddy_lab.evaluate.taste.state import F32, I64
+from eddy_lab.evaluate.rating_model.state import F32, I64
 
 CLIP = 4.0
 AT_LEAST = (4.0, 5.0, 3.0, 2.0)  # the first one answers whether an item is liked
@@ -22,7 +22,7 @@ READ = 20_000
 LEAST_BATCH = 64
 
 
-class TasteModel(nn.Module):
+class RatingModel(nn.Module):
     """Standardised features [n, F], items [n], scenarios [n] -> logits [n, 4] of AT_LEAST. `scenarios` 0 has no gates."""
 
     def __init__(self, width: int, items: int, hidden: Sequence[int], scenarios: int = 0) -> None:
@@ -67,7 +67,7 @@ class TasteModel(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Events:
+class RatedEvents:
     """What the model reads of N events: features [N, F], items, scenarios and ratings [N]."""
 
     features: F32
@@ -92,7 +92,7 @@ class FitPolicy:
 
 
 def fit(
-    events: Events, items: int, train: I64, valid: I64, asked: I64, scenarios: int, policy: FitPolicy, seed: int
+    events: RatedEvents, items: int, train: I64, valid: I64, asked: I64, scenarios: int, policy: FitPolicy, seed: int
 ) -> F32:
     """Logits of value >= 4 of the events `asked`, by the weights of the epoch that answers best for `valid`."""
     torch.manual_seed(seed)
@@ -101,7 +101,7 @@ def fit(
     x = torch.from_numpy(np.clip((events.features - mean) / deviation, -CLIP, CLIP).astype(np.float32))
     item, scenario = torch.from_numpy(events.items), torch.from_numpy(events.scenarios)
     wanted = at_least(events.values)
-    model = TasteModel(x.shape[1], items, policy.hidden, scenarios)
+    model = RatingModel(x.shape[1], items, policy.hidden, scenarios)
     optimiser = model.optimiser(policy.rate, policy.item_decay)
     batch = max(LEAST_BATCH, min(policy.batch, len(train) // policy.steps))
     done, total = 0, policy.epochs * (len(train) // batch)

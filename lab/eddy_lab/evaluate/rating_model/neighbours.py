@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from eddy_cli.datasets import Dataset
-from eddy_lab.evaluate.taste.state import F32, LAST, Bool, Lookback
+from eddy_lab.evaluate.rating_model.state import F32, LAST, Bool, Lookback
 
 SHRINKAGE = 60.0
 

@@ -52,7 +52,7 @@ def lookback(users: NDArray[np.int32], known: Bool) -> Lookback:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemState:
+class ItemStatistics:
     """Counters of each event's item before it, each [N]: means and shares drawn towards what is usual."""
 
     mean: F32
@@ -63,7 +63,7 @@ class ItemState:
     overall: F32  # mean of all ratings
 
 
-def item_state(data: Dataset, known: Bool) -> ItemState:
+def item_state(data: Dataset, known: Bool) -> ItemStatistics:
     """One pass over the events, in order."""
     items = len(data.item_ids)
     count, total, liked, square, decayed, decayed_total = (np.zeros(items) for _ in range(6))
@@ -92,4 +92,4 @@ def item_state(data: Dataset, known: Bool) -> ItemState:
             decayed_total[item] = decayed_total[item] * RECENT_DECAY + value
             all_count += 1
             all_total += value
-    return ItemState(*found.T.copy())
+    return ItemStatistics(*found.T.copy())

@@ -21,21 +21,21 @@ from eddy_cli.replay.event_kind import MOVIELENS, EventKind, event_kind_of
 from eddy_cli.replay.stream import Stream
 from eddy_lab.commands import evaluate, protocols
 from eddy_lab.evaluate import variants
-from eddy_lab.evaluate.item_counts import ItemCounts
-from eddy_lab.evaluate.offline import Histories, OfflinePolicy, places_of, scores_of, train
+from eddy_lab.evaluate.benchmarks import ctr_live, loo, transfer
+from eddy_lab.evaluate.benchmarks.loo import histories_of
+from eddy_lab.evaluate.benchmarks.stream import prequential
+from eddy_lab.evaluate.offline import OfflinePolicy, TrainingHistories, encoder_scores, ranks_of, train
 from eddy_lab.evaluate.options import Options, whole_stream
-from eddy_lab.evaluate.outcome import MODEL, Outcome, tables, write_outcome
+from eddy_lab.evaluate.pair_counts import PairCounts
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
-from eddy_lab.evaluate.protocols import ctr_live, loo, transfer
-from eddy_lab.evaluate.protocols.loo import histories_of
-from eddy_lab.evaluate.protocols.stream import prequential
-from eddy_lab.evaluate.questions.liked import NOT_ASKED, Liked
-from eddy_lab.evaluate.questions.next_item import NextItems, Unranked
-from eddy_lab.evaluate.questions.question import Question
-from eddy_lab.evaluate.questions.search import Search
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
+from eddy_lab.evaluate.result import MODEL, BenchmarkResult, tables, write_result
 from eddy_lab.evaluate.stream_ranker import OUTSIDE
-from eddy_lab.evaluate.trainer_process import Task, trainer_process
+from eddy_lab.evaluate.tasks.next_item import NextItemTask, UnrankedTask
+from eddy_lab.evaluate.tasks.prediction_task import PredictionTask
+from eddy_lab.evaluate.tasks.rating import NOT_ASKED, RatingTask
+from eddy_lab.evaluate.tasks.search import SearchTask
+from eddy_lab.evaluate.trainer_process import TrainerSetup, trainer_process
 from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.ranking.slates import Ranked
 from eddy_scorer.core.state.users import User
@@ -52,7 +52,7 @@ SILENT = Console(file=StringIO())
 SCENARIOS = load_scenarios(REPO_ROOT / "scenarios.yaml")
 
 
-def played(stream: Stream, policy: PrequentialPolicy, *questions: Question) -> Prequential:
+def played(stream: Stream, policy: PrequentialPolicy, *questions: PredictionTask) -> Prequential:
     """The stream, played."""
     play = Prequential(stream, SCENARIOS, policy, questions, GRAPHS)
     play.play()
@@ -73,7 +73,7 @@ def test_figures_are_those_of_the_definitions() -> None:
 
 def test_an_outcome_is_a_file_a_table_and_a_plot(tmp_path: Path) -> None:
     by_tenth = [0.1] * 10
-    outcome = Outcome(
+    outcome = BenchmarkResult(
         "stream",
         "tiny",
         10,
@@ -82,7 +82,7 @@ def test_an_outcome_is_a_file_a_table_and_a_plot(tmp_path: Path) -> None:
         {"model": {"ndcg_at_10": 0.5, "ndcg_at_10_by_tenth": by_tenth}},
         {"paper": {"ndcg_at_10": 0.4}},
     )
-    written = write_outcome(outcome, tmp_path, "make evaluate")
+    written = write_result(outcome, tmp_path, "make evaluate")
     assert json.loads(written[0].read_text()) == {
         "protocol": "stream",
         "dataset": "tiny",
@@ -127,7 +127,7 @@ def test_a_stream_is_learned_in_every_scenario(scenario: str, action: str) -> No
         times_ms=np.repeat(once.times_ms, 2).tolist(),
         event_kind=event_kind_of(SCENARIOS, scenario, action),
     )
-    next_items = NextItems(twice, SCENARIOS)
+    next_items = NextItemTask(twice, SCENARIOS)
     users = played(twice, PrequentialPolicy(128), next_items).recommender.knowledge.users
     assert gains_at_10(next_items.ranks[-600::2]).mean() > 0.5
     assert (next_items.ranks[1::2] == OUTSIDE).all()
@@ -158,7 +158,7 @@ def test_what_a_scenario_does_not_have_is_said() -> None:
 def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same candidates in the same order with the same features as in the list that the scorer would publish."""
     stream = walks(1).cut(640)
-    next_items = NextItems(stream, SCENARIOS)
+    next_items = NextItemTask(stream, SCENARIOS)
     play = Prequential(stream, SCENARIOS, PrequentialPolicy(micro_batch=64), [next_items], GRAPHS)
     engine, whole = play.recommender, play.recommender.rank
     compared = 0
@@ -190,8 +190,8 @@ def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatc
 def test_a_query_is_answered_and_changes_nothing_else() -> None:
     stream = walks(1).cut(300)
     titles = [stream.catalogue[item]["title"] for item in stream.items]
-    search = Search({"titles": titles, "nothing": [""] * len(stream)})
-    alone, searched = NextItems(stream, SCENARIOS), NextItems(stream, SCENARIOS)
+    search = SearchTask({"titles": titles, "nothing": [""] * len(stream)})
+    alone, searched = NextItemTask(stream, SCENARIOS), NextItemTask(stream, SCENARIOS)
     played(stream, PrequentialPolicy(micro_batch=64), alone)
     played(stream, PrequentialPolicy(micro_batch=64), searched, search)
     assert (searched.ranks == alone.ranks).all()
@@ -231,9 +231,9 @@ def test_what_was_left_out_is_found(walkers: Dataset) -> None:
     ends = histories.lengths() - 1
     trainer = train(DEFAULT, 40, histories, ends, [0], OfflinePolicy(epochs=16, users=32, rate=5e-3), 0)
     users = np.arange(200)
-    places = places_of(lambda some, at: scores_of(trainer, histories, some, at), histories, users, ends)
+    places = ranks_of(lambda some, at: encoder_scores(trainer, histories, some, at), histories, users, ends)
     assert (places == 0).mean() > 0.9
-    _, moves = ItemCounts(histories, ends, 40).scores(users, ends)
+    _, moves = PairCounts(histories, ends, 40).scores(users, ends)
     assert (moves.argmax(axis=1) == histories.rows[histories.starts[:-1] + ends]).mean() > 0.9
 
 
@@ -311,7 +311,7 @@ def test_what_nobody_can_know_is_not_found(walkers: Dataset, monkeypatch: pytest
 
 
 def test_a_repetition_is_not_found() -> None:
-    histories = Histories(
+    histories = TrainingHistories(
         np.array([0, 3]),
         np.array([1, 2, 1]),
         np.ones(3, np.int64),
@@ -319,7 +319,7 @@ def test_a_repetition_is_not_found() -> None:
         np.zeros(3, np.int64),
         np.arange(3.0),
     )
-    places = places_of(lambda *_: np.array([[0, 3, 2, 1]], np.float32), histories, np.array([0]), np.array([2]))
+    places = ranks_of(lambda *_: np.array([[0, 3, 2, 1]], np.float32), histories, np.array([0]), np.array([2]))
     assert places.tolist() == [-1]
 
 
@@ -353,7 +353,7 @@ def test_variants_of_learning_are_measured_alike(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_another_process_failed_with_is_raised(tmp_path: Path) -> None:
-    task = Task(SCENARIOS, LearnerPolicy(), [], GRAPHS, str(tmp_path))
+    task = TrainerSetup(SCENARIOS, LearnerPolicy(), [], GRAPHS, str(tmp_path))
     with pytest.raises(ConfigError, match="not a sentence-embedding model"), trainer_process(task):
         pass
 
@@ -381,7 +381,7 @@ def test_data_without_ratings_are_refused_before_they_are_played(monkeypatch: py
 
 def test_weights_stand_still_once_all_is_learned_that_should_be() -> None:
     stream = _tasteful()
-    questions: list[Question] = [Unranked(stream, SCENARIOS), Liked(stream, SCENARIOS, 4.0)]
+    questions: list[PredictionTask] = [UnrankedTask(stream, SCENARIOS), RatingTask(stream, SCENARIOS, 4.0)]
     counts = played(stream, PrequentialPolicy(micro_batch=64, learned_until=1000), *questions).releases
     assert counts.released + sum(counts.held.values()) == -(-1000 // 64)
 
@@ -396,8 +396,8 @@ def test_what_is_not_rated_or_was_had_before_is_not_shown_as_liked_or_not() -> N
         values=[None if index % 10 == 0 else once.values[index // 2] for index in range(1600)],
         times_ms=np.repeat(once.times_ms, 2).tolist(),
     )
-    liked = Liked(twice, SCENARIOS, 4.0)
-    played(twice, PrequentialPolicy(micro_batch=64), Unranked(twice, SCENARIOS), liked)
+    liked = RatingTask(twice, SCENARIOS, 4.0)
+    played(twice, PrequentialPolicy(micro_batch=64), UnrankedTask(twice, SCENARIOS), liked)
     asked = np.flatnonzero(liked.predictions != NOT_ASKED)
     assert set(asked) <= set(np.flatnonzero(twice.rated()))
     assert set(asked % 2) == {0}

@@ -7,7 +7,7 @@ from eddy_cli.replay.quality import ReplayEvaluator
 from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.schedule import Schedule
 from eddy_cli.replay.stream import Stream
-from eddy_lab.evaluate.loop import Loop
+from eddy_lab.evaluate.loop import EvaluationLoop
 from eddy_scorer.core.ranking.request import Request
 
 # Users whose lists are scored together, and whose events come together: what is in flight in the live replay.
@@ -16,7 +16,7 @@ TOGETHER = 16
 
 def play(
     stream: Stream,
-    loop: Loop,
+    loop: EvaluationLoop,
     records: ReplayRecords,
     evaluator: ReplayEvaluator,
     places: list[int],

@@ -16,7 +16,7 @@ Figures = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BenchmarkResult:
     """`methods[name][metric]` is a number, or a list of ten for a metric whose name ends in `_by_tenth`.
 
     `anchors[source][metric]` are published figures, or such that were measured elsewhere; `also` is whatever else is worth keeping.
@@ -52,7 +52,7 @@ class Outcome:
         return [name for name in dict.fromkeys(found) if not name.endswith(BY_TENTH)]
 
 
-def write_outcome(outcome: Outcome, folder: Path, command: str) -> list[Path]:
+def write_result(outcome: BenchmarkResult, folder: Path, command: str) -> list[Path]:
     """Write `<protocol>-<data set>.json` and `.png`, each whole or not at all; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{outcome.protocol}-{outcome.dataset}.json"
@@ -64,7 +64,7 @@ def write_outcome(outcome: Outcome, folder: Path, command: str) -> list[Path]:
     return [path, plot]
 
 
-def tables(outcome: Outcome) -> list[Table]:
+def tables(outcome: BenchmarkResult) -> list[Table]:
     """Methods and anchors by metric; where there are tenths of a stream, those of the first such metric too. Fits into 100 columns."""
     figures = Table(title=f"{outcome.protocol}, {outcome.dataset}", **_LOOK)
     figures.add_column("", no_wrap=True)
@@ -94,7 +94,7 @@ _LOOK: dict[str, Any] = {
 }
 
 
-def _plot(outcome: Outcome) -> Figure:
+def _plot(outcome: BenchmarkResult) -> Figure:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     by_tenth = _first_by_tenth(outcome)
@@ -126,7 +126,7 @@ def _limits(values: Sequence[float]) -> tuple[float, float]:
     return max(0.0, min(values) - room), max(values) + room / 3
 
 
-def _first_by_tenth(outcome: Outcome) -> str | None:
+def _first_by_tenth(outcome: BenchmarkResult) -> str | None:
     found = (name for figures in outcome.methods.values() for name in figures if name.endswith(BY_TENTH))
     return next(found, None)
 

@@ -25,7 +25,7 @@ def baselines_of(items: int, seed: int) -> dict[str, Baseline]:
     }
 
 
-def judge_baselines(stream: Stream, seed: int) -> Places:
+def rank_with_baselines(stream: Stream, seed: int) -> Places:
     """The place of each event's item in the ranking of each baseline, which learns the event right after."""
     baselines = baselines_of(len(stream.item_ids), seed)
     places = {name: np.full(len(stream), -1, np.int64) for name in baselines}
@@ -41,10 +41,10 @@ def judge_baselines(stream: Stream, seed: int) -> Places:
 
 
 @contextmanager
-def baselines_beside(stream: Stream, seed: int) -> Iterator[Future[Places]]:
-    """`judge_baselines` in another process; it is stopped when the block ends."""
+def baseline_process(stream: Stream, seed: int) -> Iterator[Future[Places]]:
+    """`rank_with_baselines` in another process; it is stopped when the block ends."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        future = pool.submit(judge_baselines, stream, seed)
+        future = pool.submit(rank_with_baselines, stream, seed)
         try:
             yield future
         except BaseException:

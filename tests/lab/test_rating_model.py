@@ -12,12 +12,12 @@ from rich.console import Console
 
 from eddy.errors import ConfigError
 from eddy_cli.datasets import CatalogueItem, Dataset
+from eddy_lab.evaluate.benchmarks import ctr, domains, ratings
+from eddy_lab.evaluate.benchmarks.ratings import decide, validate
 from eddy_lab.evaluate.labels import auc, intervals, log_losses
-from eddy_lab.evaluate.protocols import ctr, domains, ratings
-from eddy_lab.evaluate.protocols.ratings import decide, validate
-from eddy_lab.evaluate.taste.features import NAMES, features
-from eddy_lab.evaluate.taste.model import Events, FitPolicy, TasteModel, fit
-from tests.lab.test_protocols import OPTIONS
+from eddy_lab.evaluate.rating_model.features import NAMES, features
+from eddy_lab.evaluate.rating_model.model import FitPolicy, RatedEvents, RatingModel, fit
+from tests.lab.test_benchmarks import OPTIONS
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,7 @@ def test_who_likes_what_is_learned_from_neighbours(data: Dataset) -> None:
     labels = data.values >= 4
     assert auc(found[700:, NAMES.index("neighbours")], labels[700:]) > 0.9
     assert auc(found[700:, NAMES.index("item mean")], labels[700:]) < 0.6
-    events = Events(found, data.items.astype(np.int64), data.users.astype(np.int64) % 3, data.values)
+    events = RatedEvents(found, data.items.astype(np.int64), data.users.astype(np.int64) % 3, data.values)
     parts = np.arange(900), np.arange(900, 1100), np.arange(1100, EVENTS)
     for scenarios in (0, 3):
         answers = fit(events, ITEMS, *parts, scenarios, FitPolicy(batch=100), 0)
@@ -96,8 +96,8 @@ def test_who_likes_what_is_learned_from_neighbours(data: Dataset) -> None:
 
 def test_gates_begin_at_one() -> None:
     torch.manual_seed(0)
-    gated = TasteModel(5, 7, (4,), scenarios=3)
-    plain = TasteModel(5, 7, (4,))
+    gated = RatingModel(5, 7, (4,), scenarios=3)
+    plain = RatingModel(5, 7, (4,))
     plain.load_state_dict({name: value for name, value in gated.state_dict().items() if name in plain.state_dict()})
     torch.nn.init.normal_(gated.last.weight)
     plain.last.load_state_dict(gated.last.state_dict())

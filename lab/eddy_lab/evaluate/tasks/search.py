@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from eddy_lab.evaluate.stream_ranker import OUTSIDE, Batch, StreamRanker, rank_of
+from eddy_lab.evaluate.stream_ranker import OUTSIDE, EventBatch, StreamRanker, rank_of
 from eddy_trainer.core.examples import Example
 
 
-class Search:
+class SearchTask:
     """`queries[kind][index]` is asked for each event; `ranks[kind]` of its item are from 0, OUTSIDE where it was no candidate."""
 
     embeds_text: ClassVar[bool] = True
@@ -18,7 +18,7 @@ class Search:
         self._queries = queries
         self.ranks = {kind: np.full(len(typed), OUTSIDE, np.int64) for kind, typed in queries.items()}
 
-    def ask(self, batch: Batch, ranker: StreamRanker) -> Sequence[Example]:
+    def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
         items = ranker.catalogue_rows(batch)
         for kind, typed in self._queries.items():
             ranked = ranker.rank(batch, queries=[typed[index] for index in batch.indices])

@@ -12,14 +12,14 @@ from rich.console import Console
 
 from eddy.errors import ConfigError
 from eddy_cli.datasets import Dataset, load
-from eddy_lab.evaluate.labels import auc, told_apart
+from eddy_lab.evaluate.benchmarks.ctr import split_by_time
+from eddy_lab.evaluate.labels import auc, separable_labels
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.outcome import Outcome
 from eddy_lab.evaluate.progress import bar, further
-from eddy_lab.evaluate.protocols.ctr import split_by_time
-from eddy_lab.evaluate.taste.features import features
-from eddy_lab.evaluate.taste.model import Events, FitPolicy, fit
-from eddy_lab.evaluate.taste.state import F32, I64, LIKED
+from eddy_lab.evaluate.rating_model.features import features
+from eddy_lab.evaluate.rating_model.model import FitPolicy, RatedEvents, fit
+from eddy_lab.evaluate.rating_model.state import F32, I64, LIKED
+from eddy_lab.evaluate.result import BenchmarkResult
 
 AGES = (25, 35)
 SCENARIOS = ("1-24", "25-34", "35+")
@@ -28,7 +28,7 @@ ANCHORS = {"ml-1m": {"random: HAMUR (Li et al. 2023)": {"auc": 0.8133}}}
 WITHOUT = ("scenario", "action", "model", "text")  # options that say nothing here
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """The whole data set, or the first `limit` events of it. Raises ConfigError for one without ages."""
     data = load(options.dataset, options.data).cut(options.limit)
     if not data.ages:
@@ -44,7 +44,7 @@ def run(options: Options, console: Console) -> Outcome:
     splits["random"] = tuple(np.sort(order[part]) for part in splits["time"])  # type: ignore[assignment]  # three again
     for scenario, name in enumerate(SCENARIOS):
         for parts in splits.values():
-            told_apart(data, [part[scenarios[part] == scenario] for part in parts], f"{data.name}, {name},")
+            separable_labels(data, [part[scenarios[part] == scenario] for part in parts], f"{data.name}, {name},")
     methods = {}
     with bar(console, "domains", 4 * len(data)) as show:
         for number, (split, parts) in enumerate(splits.items()):
@@ -56,7 +56,7 @@ def run(options: Options, console: Console) -> Outcome:
             show(2 * (number + 1) * len(data))
             for name, answers in _answers(data, scenarios, shared, own, parts, options.seed).items():
                 methods[f"{split}: {name}"] = _figures(answers, data.values[parts[2]] >= LIKED, scenarios[parts[2]])
-    return Outcome(
+    return BenchmarkResult(
         protocol="domains",
         dataset=data.name,
         events=len(data),
@@ -78,11 +78,11 @@ def _answers(
         answers = np.zeros(len(asked), np.float32)
         for scenario in range(len(SCENARIOS)):
             mine = [part[scenarios[part] == scenario] for part in parts]
-            events = Events(x, item, scenarios, data.values)
+            events = RatedEvents(x, item, scenarios, data.values)
             answers[scenarios[asked] == scenario] = fit(events, items, mine[0], mine[1], mine[2], 0, SOLO, seed)
         return answers
 
-    events = Events(shared, item, scenarios, data.values)
+    events = RatedEvents(shared, item, scenarios, data.values)
     return {
         "joint": fit(events, items, train, valid, asked, len(SCENARIOS), FitPolicy(), seed),
         "pooled": fit(events, items, train, valid, asked, 0, FitPolicy(), seed),

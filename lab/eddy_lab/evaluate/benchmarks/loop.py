@@ -17,34 +17,34 @@ from eddy_cli.replay.player import NOT_SERVED
 from eddy_cli.replay.quality import ReplayEvaluator
 from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
-from eddy_lab.evaluate.loop import Loop, LoopPolicy
+from eddy_lab.evaluate.loop import EvaluationLoop, EvaluationLoopPolicy
 from eddy_lab.evaluate.options import Options, whole_stream
-from eddy_lab.evaluate.outcome import Outcome
-from eddy_lab.evaluate.played import play
+from eddy_lab.evaluate.play import play
 from eddy_lab.evaluate.progress import bar
+from eddy_lab.evaluate.result import BenchmarkResult
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import LearnerPolicy
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """All of the data set, or the first `limit` events of it."""
     stream = whole_stream(options).cut(options.limit)
     exporter = GraphExporter.cached(options.graphs, options.model, Columns())
     learning, scenarios = LearnerPolicy(options.seed, options.model), load_scenarios(options.scenarios)
-    return looped(stream, exporter, learning, scenarios, console, TextModel.load(options.text_model))
+    return run_loop(stream, exporter, learning, scenarios, console, TextModel.load(options.text_model))
 
 
-def looped(
+def run_loop(
     stream: Stream,
     exporter: GraphExporter,
     learning: LearnerPolicy,
     scenarios: Scenarios,
     console: Console,
     texts: TextModel | None = None,
-) -> Outcome:
-    """Play `stream` and evaluator it beside the counting baselines."""
-    policy = LoopPolicy(lateness_sec=MAX_SKEW_SEC, learning=learning)
-    loop = Loop(scenarios, exporter, policy, texts)
+) -> BenchmarkResult:
+    """Play `stream` and score it against the counting baselines."""
+    policy = EvaluationLoopPolicy(lateness_sec=MAX_SKEW_SEC, learning=learning)
+    loop = EvaluationLoop(scenarios, exporter, policy, texts)
     baselines: dict[str, Baseline] = {
         "popularity": Popularity(len(stream.item_ids)),
         "covisitation": Covisitation(len(stream.item_ids)),
@@ -55,7 +55,7 @@ def looped(
     started = time.monotonic()
     with bar(console, "loop", len(stream)) as show:
         play(stream, loop, records, evaluator, places, WINDOW, round(MAX_SKEW_SEC * 1000), show)
-    return Outcome(
+    return BenchmarkResult(
         protocol="loop",
         dataset=stream.dataset,
         events=len(stream),

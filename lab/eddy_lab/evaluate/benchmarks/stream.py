@@ -15,17 +15,17 @@ from rich.console import Console
 from eddy.contract.scenarios import load_scenarios
 from eddy.errors import ConfigError
 from eddy_cli.replay.stream import Stream
-from eddy_lab.evaluate.beside import baselines_beside
+from eddy_lab.evaluate.baseline_process import baseline_process
 from eddy_lab.evaluate.options import Options, whole_stream
-from eddy_lab.evaluate.outcome import MODEL, Figures, Outcome
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
 from eddy_lab.evaluate.progress import bar
-from eddy_lab.evaluate.questions.next_item import NextItems
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures, ratio_interval
+from eddy_lab.evaluate.result import MODEL, BenchmarkResult, Figures
+from eddy_lab.evaluate.tasks.next_item import NextItemTask
 from eddy_trainer.core.learner import LearnerPolicy
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """All of the data set, or the first `limit` events of it."""
     stream = whole_stream(options).cut(options.limit)
     return prequential("stream", stream, stream.scored(), options, console)
@@ -38,16 +38,16 @@ def prequential(
     options: Options,
     console: Console,
     anchors: Mapping[str, Figures] | None = None,
-) -> Outcome:
+) -> BenchmarkResult:
     """Play `stream` through the model, and through the baselines in a process of their own; the events that are `counted` decide."""
     if not counted.any():
         raise ConfigError(
             f"{stream.dataset} has no event to judge: one that is not its user's first, on an item new to the user"
         )
     started = time.monotonic()
-    with baselines_beside(stream, options.seed) as others:
+    with baseline_process(stream, options.seed) as others:
         scenarios = load_scenarios(options.scenarios)
-        next_items = NextItems(stream, scenarios)
+        next_items = NextItemTask(stream, scenarios)
         policy = PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model))
         played = Prequential(stream, scenarios, policy, [next_items], options.graphs, options.text_model)
         with bar(console, protocol, len(stream)) as show:
@@ -63,7 +63,7 @@ def prequential(
     methods = {name: ranking_figures(each, counted) for name, each in ranks.items()}
     best = max((name for name in methods if name != MODEL), key=lambda name: methods[name]["ndcg_at_10"])
     gains = {name: gains_at_10(ranks[name])[counted] for name in (MODEL, best)}
-    return Outcome(
+    return BenchmarkResult(
         protocol=protocol,
         dataset=stream.dataset,
         events=len(stream),

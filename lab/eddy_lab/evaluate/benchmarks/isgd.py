@@ -7,9 +7,9 @@ user is known, and learned. Recall@10 of one relevant item is HR@10.
 import numpy as np
 from rich.console import Console
 
+from eddy_lab.evaluate.benchmarks.stream import prequential
 from eddy_lab.evaluate.options import Options, whole_stream
-from eddy_lab.evaluate.outcome import Outcome
-from eddy_lab.evaluate.protocols.stream import prequential
+from eddy_lab.evaluate.result import BenchmarkResult
 
 BEST = 5.0
 WARM_UP = 0.2
@@ -18,7 +18,7 @@ ANCHORS = {
 }
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """All five-star ratings of the data set, or the first `limit` of them."""
     everything = whole_stream(options)
     stream = everything.where(everything.at_least(BEST)).cut(options.limit)

@@ -16,12 +16,12 @@ from rich.console import Console
 from eddy.contract.model import ACTIONS, Columns
 from eddy.errors import ConfigError
 from eddy_cli.datasets import Dataset, load
-from eddy_lab.evaluate.item_counts import ItemCounts
-from eddy_lab.evaluate.offline import Histories, OfflinePolicy, Rows, places_of, scores_of, train
+from eddy_lab.evaluate.offline import OfflinePolicy, Rows, TrainingHistories, encoder_scores, ranks_of, train
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.outcome import BY_TENTH, MODEL, Outcome
+from eddy_lab.evaluate.pair_counts import PairCounts
 from eddy_lab.evaluate.progress import bar
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures
+from eddy_lab.evaluate.result import BY_TENTH, MODEL, BenchmarkResult
 from eddy_trainer.core.encoder_training import EncoderTrainer
 from eddy_trainer.core.migration import Moves
 
@@ -46,7 +46,7 @@ ANCHORS = {
 WITHOUT = ("scenario", "action", "text")  # options that say nothing here
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """The whole data set, or the first `limit` events of it."""
     started = time.monotonic()
     dataset = load(options.dataset, options.data)
@@ -69,7 +69,7 @@ def run(options: Options, console: Console) -> Outcome:
 
         trainer = train(options.model, items, histories, np.maximum(last - 1, 0), [0], policy, options.seed, judge)
     trainer.restore(best.state, Moves(Columns(), Columns()))
-    counts = ItemCounts(histories, np.maximum(last - 1, 0), items)
+    counts = PairCounts(histories, np.maximum(last - 1, 0), items)
     weights = _weigh(trainer, counts, histories, kept[:WEIGHED_ON], last - 1)
     found = {
         MODEL: _places(trainer, counts, weights, histories, kept, last),
@@ -77,7 +77,7 @@ def run(options: Options, console: Console) -> Outcome:
         "covisitation": _counted_places(counts, 0, histories, kept, last),
         "transitions of the last 5": _counted_places(counts, 1, histories, kept, last),
     }
-    return Outcome(
+    return BenchmarkResult(
         protocol="loo",
         dataset=dataset.name,
         events=len(histories.rows),
@@ -101,11 +101,11 @@ def figures_of(places: Rows) -> dict[str, float]:
     return {metric: value for metric, value in found.items() if not metric.endswith(BY_TENTH)}
 
 
-def histories_of(dataset: Dataset, limit: int | None = None, scenario: int = 0) -> Histories:
+def histories_of(dataset: Dataset, limit: int | None = None, scenario: int = 0) -> TrainingHistories:
     """What each user did, in order of time; a rating as the trainer reads one."""
     order = np.argsort(dataset.users[:limit], kind="stable")
     users = dataset.users[:limit][order]
-    return Histories(
+    return TrainingHistories(
         starts=np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(dataset.user_ids)))]),
         rows=dataset.items[:limit][order].astype(np.int64) + 1,
         actions=np.full(len(users), 1 + ACTIONS.index("rate")),
@@ -118,7 +118,7 @@ def histories_of(dataset: Dataset, limit: int | None = None, scenario: int = 0) 
 class _Best:
     """The epoch that found most of the items that were held out for choosing."""
 
-    def __init__(self, histories: Histories, users: Rows, ends: Rows) -> None:
+    def __init__(self, histories: TrainingHistories, users: Rows, ends: Rows) -> None:
         self._histories, self._users, self._ends = histories, users[:JUDGED_USERS], ends
         self.epoch = 0
         self.quality = -1.0
@@ -132,7 +132,7 @@ class _Best:
 
 
 def _weigh(
-    trainer: EncoderTrainer, counts: ItemCounts, histories: Histories, users: Rows, ends: Rows
+    trainer: EncoderTrainer, counts: PairCounts, histories: TrainingHistories, users: Rows, ends: Rows
 ) -> tuple[float, float, float]:
     """The weights of both counts beside the encoder that find most of what was held out for choosing."""
 
@@ -146,9 +146,9 @@ def _weigh(
 
 def _places(
     trainer: EncoderTrainer,
-    counts: ItemCounts | None,
+    counts: PairCounts | None,
     weights: tuple[float, float, float],
-    histories: Histories,
+    histories: TrainingHistories,
     users: Rows,
     ends: Rows,
 ) -> Rows:
@@ -157,20 +157,20 @@ def _places(
     def score(some: Rows, at: Rows) -> NDArray[np.float32]:
         scores = np.zeros((len(some), len(trainer.table)), np.float32)
         if weights[0]:
-            scores += weights[0] * scores_of(trainer, histories, some, at)
+            scores += weights[0] * encoder_scores(trainer, histories, some, at)
         if counts is not None and any(weights[1:]):
             for weight, found in zip(weights[1:], counts.scores(some, at), strict=True):
                 scores += np.float32(weight) * found
         return scores
 
-    return places_of(score, histories, users, ends)
+    return ranks_of(score, histories, users, ends)
 
 
-def _counted_places(counts: ItemCounts, which: int, histories: Histories, users: Rows, ends: Rows) -> Rows:
+def _counted_places(counts: PairCounts, which: int, histories: TrainingHistories, users: Rows, ends: Rows) -> Rows:
     """Places by one of the counts."""
     usual = UNKNOWN * counts.popularity / counts.popularity.max()
 
     def score(some: Rows, at: Rows) -> NDArray[np.float32]:
         return np.asarray(counts.scores(some, at)[which] + usual, np.float32)
 
-    return places_of(score, histories, users, ends)
+    return ranks_of(score, histories, users, ends)

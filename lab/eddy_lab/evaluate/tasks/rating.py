@@ -9,14 +9,14 @@ import numpy as np
 from eddy.contract.model import ACTIONS
 from eddy.contract.scenarios import Scenarios
 from eddy_cli.replay.stream import Stream
-from eddy_lab.evaluate.stream_ranker import Batch, StreamRanker
+from eddy_lab.evaluate.stream_ranker import EventBatch, StreamRanker
 from eddy_trainer.core.examples import Example, Shown
 
 _CLICK = ACTIONS.index("click")
 NOT_ASKED = 0.5  # the prediction where an event is not rated, its user has had the item, or no model serves yet
 
 
-class Liked:
+class RatingTask:
     """Predict, then learn. `predictions` [events]: the probability that each event's rating is at least `least`."""
 
     embeds_text: ClassVar[bool] = False
@@ -28,7 +28,7 @@ class Liked:
         self.predictions = np.full(len(stream), NOT_ASKED, np.float32)
         self.seconds = 0.0  # of processor time
 
-    def ask(self, batch: Batch, ranker: StreamRanker) -> Sequence[Example]:
+    def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
         items = [(self._stream.item_ids[self._stream.items[index]],) for index in batch.indices]
         started = time.process_time()
         ranked = ranker.rank(batch, candidates=items)

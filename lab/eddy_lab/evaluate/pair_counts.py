@@ -7,7 +7,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from eddy_cli.baselines import Covisitation
-from eddy_lab.evaluate.offline import Histories, Rows
+from eddy_lab.evaluate.offline import Rows, TrainingHistories
 
 Floats: TypeAlias = "NDArray[np.floating[Any]]"
 Csr: TypeAlias = "sparse.csr_array[np.float32, tuple[int, int]]"
@@ -19,10 +19,10 @@ PRIOR_MOVES = 5.0
 LEAST = 1e-4
 
 
-class ItemCounts:
+class PairCounts:
     """Counts over each user's first `ends` interactions; scores of all items for histories."""
 
-    def __init__(self, histories: Histories, ends: Rows, items: int) -> None:
+    def __init__(self, histories: TrainingHistories, ends: Rows, items: int) -> None:
         self._histories = histories
         self._size = items + 1
         users = np.repeat(np.arange(len(histories)), histories.lengths())

@@ -12,12 +12,12 @@ from rich.console import Console
 from eddy.contract.scenarios import load_scenarios
 from eddy.errors import ConfigError
 from eddy_lab.evaluate.options import Options, whole_stream
-from eddy_lab.evaluate.outcome import Outcome
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
 from eddy_lab.evaluate.progress import bar, further
-from eddy_lab.evaluate.questions.next_item import NextItems
-from eddy_lab.evaluate.questions.search import Search
 from eddy_lab.evaluate.ranking import ranking_figures
+from eddy_lab.evaluate.result import BenchmarkResult
+from eddy_lab.evaluate.tasks.next_item import NextItemTask
+from eddy_lab.evaluate.tasks.search import SearchTask
 from eddy_trainer.core.learner import LearnerPolicy
 
 SAID = 2
@@ -45,7 +45,7 @@ OTHERWISE = {
 }
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """All of the data set, or the first `limit` events of it. Raises ConfigError where items have no categories."""
     stream = whole_stream(options).cut(options.limit)
     said = [stream.catalogue[item]["categories"][:SAID] for item in stream.items]
@@ -61,7 +61,7 @@ def run(options: Options, console: Console) -> Outcome:
     with bar(console, "search", len(variants) * len(stream)) as show:
         for number, (name, text_model) in enumerate(variants.items()):
             scenarios = load_scenarios(options.scenarios)
-            next_items, search = NextItems(stream, scenarios), Search(queries)
+            next_items, search = NextItemTask(stream, scenarios), SearchTask(queries)
             policy = PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model))
             played = Prequential(stream, scenarios, policy, [next_items, search], options.graphs, text_model)
             played.play(partial(further, show, number * len(stream)))
@@ -69,7 +69,7 @@ def run(options: Options, console: Console) -> Outcome:
             for kind, ranks in search.ranks.items():
                 methods[f"{kind}: {name}"] = ranking_figures(ranks, counted)
             methods.setdefault("no query", ranking_figures(next_items.ranks, counted))
-    return Outcome(
+    return BenchmarkResult(
         protocol="search",
         dataset=stream.dataset,
         events=len(stream),

@@ -17,12 +17,12 @@ from rich.console import Console
 from eddy.contract.model import MAX_SCENARIOS
 from eddy.errors import ConfigError
 from eddy_cli.datasets import read_folder
-from eddy_lab.evaluate.offline import Histories, OfflinePolicy, Rows, places_of, scores_of, train
+from eddy_lab.evaluate.benchmarks.loo import figures_of, histories_of
+from eddy_lab.evaluate.offline import OfflinePolicy, Rows, TrainingHistories, encoder_scores, ranks_of, train
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.outcome import MODEL, Outcome
 from eddy_lab.evaluate.progress import bar
-from eddy_lab.evaluate.protocols.loo import figures_of, histories_of
 from eddy_lab.evaluate.ranking import gains_at_10
+from eddy_lab.evaluate.result import MODEL, BenchmarkResult
 from eddy_trainer.core.encoder_training import EncoderTrainer
 
 POLICY = OfflinePolicy(epochs=16, users=128, rate=2e-3, dropout=0.4, full_softmax_items=0)
@@ -35,7 +35,7 @@ class _Part:
     """A scenario: its name, its histories with item rows from 1, and how many items it has."""
 
     name: str
-    histories: Histories
+    histories: TrainingHistories
     items: int
 
     @property
@@ -51,7 +51,7 @@ class _Part:
 WITHOUT = ("scenario", "action", "text")  # options that say nothing here
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """All files of sequences in the folder that `--data` names. Raises ConfigError where there are none."""
     if options.data is None or not options.data.is_dir():
         raise ConfigError("transfer needs a folder of sequence files: --data folder/with/Beauty.txt")
@@ -84,7 +84,7 @@ def run(options: Options, console: Console) -> Outcome:
             low, high = _interval(gains_at_10(asked["joint"]) - gains_at_10(asked["solo"]), options.seed)
             methods[f"{part.name}: joint"] |= {"held_out_gain": held_out_gain, "gain_low": low, "gain_high": high}
             methods |= _left_out(options, parts, number, done)
-    return Outcome(
+    return BenchmarkResult(
         protocol="transfer",
         dataset=options.data.resolve().name,
         events=len(together.rows),
@@ -123,7 +123,7 @@ def _parts(folder: Path, limit: int | None) -> list[_Part]:
     return [_Part(one.name, histories_of(one), len(one.item_ids)) for one in found]
 
 
-def _together(parts: list[_Part]) -> tuple[Histories, list[slice]]:
+def _together(parts: list[_Part]) -> tuple[TrainingHistories, list[slice]]:
     """All scenarios in one: items of each in rows of its own, which are returned."""
     offsets = np.cumsum([0, *(part.items for part in parts)])
     all_of = [part.histories for part in parts]
@@ -132,7 +132,7 @@ def _together(parts: list[_Part]) -> tuple[Histories, list[slice]]:
         for one, base in zip(all_of, np.cumsum([0, *(len(one.rows) for one in all_of)]), strict=False)
     ]
     events = [len(one.rows) for one in all_of]
-    together = Histories(
+    together = TrainingHistories(
         starts=np.concatenate([*starts, [sum(events)]]),
         rows=np.concatenate([one.rows + offset for one, offset in zip(all_of, offsets, strict=False)]),
         actions=np.concatenate([one.actions for one in all_of]),
@@ -151,7 +151,7 @@ def _users(parts: list[_Part]) -> list[Rows]:
 
 def _train(
     options: Options,
-    histories: Histories,
+    histories: TrainingHistories,
     items: int,
     scenarios: "range | list[int]",
     policy: OfflinePolicy,
@@ -165,9 +165,9 @@ def _train(
 
 
 def _places(
-    trainer: EncoderTrainer, histories: Histories, users: Rows, ends: Rows, items: slice = slice(1, None)
+    trainer: EncoderTrainer, histories: TrainingHistories, users: Rows, ends: Rows, items: slice = slice(1, None)
 ) -> Rows:
-    return places_of(lambda some, at: scores_of(trainer, histories, some, at), histories, users, ends, items)
+    return ranks_of(lambda some, at: encoder_scores(trainer, histories, some, at), histories, users, ends, items)
 
 
 def _left_out(options: Options, parts: list[_Part], number: int, done: _Done) -> dict[str, dict[str, float]]:

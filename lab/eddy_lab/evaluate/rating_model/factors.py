@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from eddy_lab.evaluate.labels import auc
-from eddy_lab.evaluate.taste.state import F32, I64, Bool
+from eddy_lab.evaluate.rating_model.state import F32, I64, Bool
 
 FACTORS = 16
 EPOCHS = 12

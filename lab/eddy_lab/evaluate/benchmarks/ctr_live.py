@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from eddy.contract.scenarios import load_scenarios
+from eddy_lab.evaluate.benchmarks.ctr import ANCHORS, split_by_time
 from eddy_lab.evaluate.labels import LIKED, auc, intervals, liked, log_losses
 from eddy_lab.evaluate.options import Options, whole_stream
-from eddy_lab.evaluate.outcome import MODEL, Outcome
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
 from eddy_lab.evaluate.progress import bar
-from eddy_lab.evaluate.protocols.ctr import ANCHORS, split_by_time
-from eddy_lab.evaluate.questions.liked import Liked
-from eddy_lab.evaluate.questions.next_item import Unranked
-from eddy_lab.evaluate.questions.question import Question
+from eddy_lab.evaluate.result import MODEL, BenchmarkResult
+from eddy_lab.evaluate.tasks.next_item import UnrankedTask
+from eddy_lab.evaluate.tasks.prediction_task import PredictionTask
+from eddy_lab.evaluate.tasks.rating import RatingTask
 from eddy_lab.evaluate.variants import parameters_of
 from eddy_trainer.core.learner import LearnerPolicy
 
@@ -27,7 +27,7 @@ MICRO_BATCH = 2048  # histories are as of each event all the same
 LEAST_PROBABILITY = 1e-6
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """All of the data set, or the first `limit` events of it; costs are microseconds of processor time an event."""
     stream = whole_stream(options).cut(options.limit)
     started = time.monotonic()
@@ -40,13 +40,13 @@ def run(options: Options, console: Console) -> Outcome:
         learned_until=len(train),
     )
     scenarios = load_scenarios(options.scenarios)
-    liking = Liked(stream, scenarios, LIKED)
-    questions: list[Question] = [Unranked(stream, scenarios), liking]
+    liking = RatingTask(stream, scenarios, LIKED)
+    questions: list[PredictionTask] = [UnrankedTask(stream, scenarios), liking]
     played = Prequential(stream, scenarios, policy, questions, options.graphs, options.text_model)
     with bar(console, "ctr_live", len(stream)) as show:
         played.play(show)
     logits = _logits(liking.predictions[asked])
-    return Outcome(
+    return BenchmarkResult(
         protocol="ctr_live",
         dataset=stream.dataset,
         events=len(stream),

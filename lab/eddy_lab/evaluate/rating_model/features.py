@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from eddy.errors import ConfigError
 from eddy_cli.datasets import Dataset
-from eddy_lab.evaluate.taste.neighbours import neighbour_features
-from eddy_lab.evaluate.taste.state import (
+from eddy_lab.evaluate.rating_model.neighbours import neighbour_features
+from eddy_lab.evaluate.rating_model.state import (
     BEST,
     DISLIKED,
     F32,
@@ -22,7 +22,7 @@ from eddy_lab.evaluate.taste.state import (
     USUAL_DISLIKED,
     USUAL_LIKED,
     Bool,
-    ItemState,
+    ItemStatistics,
     Lookback,
     item_state,
     lookback,
@@ -85,7 +85,7 @@ class _Content:
         self.years: F32 = np.array([usual if item.year is None else item.year for item in data.catalogue], np.float32)
 
 
-def _of_items(data: Dataset, states: ItemState, content: _Content) -> F32:
+def _of_items(data: Dataset, states: ItemStatistics, content: _Content) -> F32:
     years = content.years[data.items]
     age = 1970 + data.times_ms / 1000.0 / SECONDS_A_DAY / 365.25 - years
     columns = (
@@ -102,7 +102,7 @@ def _of_items(data: Dataset, states: ItemState, content: _Content) -> F32:
 
 
 def _of_users(
-    data: Dataset, events: I64, before: Lookback, residuals: F32, states: ItemState, content: _Content
+    data: Dataset, events: I64, before: Lookback, residuals: F32, states: ItemStatistics, content: _Content
 ) -> tuple[F32, F32]:
     """[E, F] of the users' ratings before `events`, and the users' levels [E]."""
     past, there = before.of(events)
@@ -167,7 +167,7 @@ def _session(elapsed: Floats, there: Bool, count: Ints) -> Iterator[Floats]:
 
 
 def _slopes(
-    centred: Floats, there: Bool, states: ItemState, popularity: Floats, events: Ints, past: Ints
+    centred: Floats, there: Bool, states: ItemStatistics, popularity: Floats, events: Ints, past: Ints
 ) -> Iterator[Floats]:
     """Whether the user likes what everybody likes, and what everybody knows: slopes of their ratings, and where they lead here."""
     for measure, middle, prior in ((states.mean, 3.5, 5.0), (popularity, 5.0, 20.0)):

@@ -6,7 +6,7 @@
 from rich.console import Console
 
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.outcome import Outcome
+from eddy_lab.evaluate.result import BenchmarkResult
 from eddy_lab.evaluate.variants import Variant, compare
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.learner import LearnerPolicy
@@ -14,7 +14,7 @@ from eddy_trainer.core.learner import LearnerPolicy
 EVERY_ITEM = 10**9
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> BenchmarkResult:
     """All of the data set, or the first `limit` events of it, once for each variant."""
     seed, model = options.seed, options.model
 

@@ -9,14 +9,14 @@ import numpy as np
 from eddy.contract.model import ACTIONS, FEATURES
 from eddy.contract.scenarios import Scenarios
 from eddy_cli.replay.stream import Stream
-from eddy_lab.evaluate.stream_ranker import OUTSIDE, Batch, StreamRanker, rank_of
+from eddy_lab.evaluate.stream_ranker import OUTSIDE, EventBatch, StreamRanker, rank_of
 from eddy_scorer.core.ranking.slates import Ranked
 from eddy_trainer.core.examples import Example, Features, NextItem, Past
 
 _NO_FEATURES: Features = np.zeros((0, len(FEATURES)), np.float16)
 
 
-class Unranked:
+class UnrankedTask:
     """Events as next items of their users' sequences: nothing is asked, and the ranker learns no lists from them."""
 
     embeds_text: ClassVar[bool] = False
@@ -25,7 +25,7 @@ class Unranked:
         self._stream = stream
         self._rules = scenarios[stream.event_kind.scenario]
 
-    def ask(self, batch: Batch, ranker: StreamRanker) -> Sequence[Example]:
+    def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
         return [self._example(index, _NO_FEATURES, -1) for index in batch.indices]
 
     def _example(self, index: int, features: Features, target: int) -> NextItem:
@@ -40,7 +40,7 @@ class Unranked:
         return NextItem(stream.user_ids[stream.users[index]], event, (), features, target)
 
 
-class NextItems(Unranked):
+class NextItemTask(UnrankedTask):
     """Rank all candidates, and learn which of them was chosen. `ranks` of each event's item from 0, OUTSIDE where it was no candidate."""
 
     def __init__(self, stream: Stream, scenarios: Scenarios) -> None:
@@ -48,7 +48,7 @@ class NextItems(Unranked):
         self.ranks = np.full(len(stream), OUTSIDE, np.int64)
         self.seconds = 0.0  # of processor time
 
-    def ask(self, batch: Batch, ranker: StreamRanker) -> Sequence[Example]:
+    def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
         started = time.process_time()
         ranked = ranker.rank(batch)
         self.seconds += time.process_time() - started

@@ -1,0 +1,1 @@
+"""What is measured, one protocol a file: each has `run(options, console) -> BenchmarkResult`."""

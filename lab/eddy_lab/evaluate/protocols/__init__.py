@@ -1,1 +1,0 @@
-"""What is measured, one protocol a file: each has `run(options, console) -> Outcome`."""
