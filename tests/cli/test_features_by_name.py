@@ -40,7 +40,7 @@ from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.services import open_items
 from eddy_cli.replay.stream import Stream
 from eddy_cli.replay.tail import Tail
-from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.shell.checkpoint import read_checkpoint
 from tests.cli.streams import stream
 from tests.poll import poll_until
@@ -150,7 +150,7 @@ def _names(features: Sequence[str]) -> tuple[bool, bool]:
 
 
 def _examples_in(path: Path) -> int:
-    found = read_checkpoint(path, DEFAULT)
+    found = read_checkpoint(path, DEFAULT_MODEL)
     return 0 if found is None else int(found.learner["examples"])
 
 

@@ -16,8 +16,8 @@ from eddy.errors import PoisonError
 from eddy.runtime import Health
 from eddy_features.core.cleaning import Cleaner
 from eddy_features.core.states import DictRecords
-from eddy_features.core.user_side import UserSide
 from eddy_features.core.user_state import UserPolicy
+from eddy_features.core.user_updater import UserUpdater
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.api import Gateway, build_app
@@ -101,7 +101,7 @@ class FeaturesJudge:
     cleaner: Cleaner = field(default_factory=lambda: Cleaner(SCENARIOS))
 
     def of_event(self, event: Record, key: bytes | None) -> Verdict:
-        side = UserSide(self.cleaner, UserPolicy(), DictRecords(), 10)
+        side = UserUpdater(self.cleaner, UserPolicy(), DictRecords(), 10)
         poison = side.apply(0, [message_of(USER_EVENTS, event, key)]).poison
         return (poison[0][1].reason, poison[0][1].field) if poison else USABLE
 

@@ -15,7 +15,7 @@ from eddy_gateway.core.models import ItemIn
 from eddy_gateway.core.rules import Rules
 from eddy_scorer.core.model.releases import ReleaseStaging
 from eddy_scorer.shell.intake import Intake
-from eddy_trainer.shell.intake import _item
+from eddy_trainer.shell.topic_intake import _item
 from tests.contract.generated import NOW_MS, SCENARIOS
 from tests.scorer.factories import item, recommender
 

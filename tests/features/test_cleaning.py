@@ -8,7 +8,7 @@ from eddy.contract.reasons import REASONS
 from eddy.errors import PoisonError
 from eddy_features.core.cleaning import Cleaner
 from tests.features.factories import START_MS, encoded, event, message
-from tests.features.undisturbed import SCENARIOS
+from tests.features.reference import SCENARIOS
 
 CLEAN = Cleaner(SCENARIOS)
 

@@ -73,7 +73,7 @@ async def test_faust_commits_what_the_handler_finished_and_nothing_twice(
     monkeypatch.setattr(consumer._thread, "commit", commit)
     monkeypatch.setattr(consumer, "assignment", lambda: {SOURCE})
     monkeypatch.setattr(consumer, "_expected", {SOURCE: 9})
-    consumer.finished(SOURCE, 9)
+    consumer.mark_processed(SOURCE, 9)
     assert not await consumer.commit(), CHANGED  # the group took none: again
     assert await consumer.commit(), CHANGED
     assert not await consumer.commit(), CHANGED

@@ -13,7 +13,7 @@ from eddy.contract.codec import Codec
 from eddy.errors import DecodeError
 from eddy_features.core.item_state import ItemPolicy, ItemRules, ItemState, Signal, decay
 from tests.features.factories import DAY_MS, START_MS
-from tests.features.undisturbed import SCENARIOS
+from tests.features.reference import SCENARIOS
 
 RULES = ItemRules(SCENARIOS, ItemPolicy())
 CODEC = Codec.of("item_features")

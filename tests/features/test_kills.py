@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from eddy.contract.topics import ITEM_FEATURES, USER_FEATURES
+from tests.features.environment import FeaturesEnvironment
 from tests.features.factories import stream
-from tests.features.running import Place
-from tests.features.undisturbed import undisturbed
+from tests.features.reference import reference_features
 from tests.poll import poll_until
 
 pytestmark = pytest.mark.stack
@@ -22,7 +22,7 @@ EVENTS_PER_LIFE = 3500
 
 async def test_states_survive_kills_at_random_moments(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
     """One partition, so that items too see a single order and every bit must match."""
-    place = Place(kafka, topic_prefix, tmp_path, partitions=1)
+    place = FeaturesEnvironment(kafka, topic_prefix, tmp_path, partitions=1)
     await place.bus.create_topics()
     chance = random.Random(topic_prefix)
     records = stream(seed=11, count=(KILLS + 1) * EVENTS_PER_LIFE)
@@ -35,7 +35,7 @@ async def test_states_survive_kills_at_random_moments(kafka: str, topic_prefix: 
     await place.publish(records[KILLS * EVENTS_PER_LIFE :])
     with place.worker(instance_id="one"):
         await poll_until(place.done, what="all events handled")
-    expected = undisturbed(await place.event_logs())
+    expected = reference_features(await place.event_logs())
     assert await place.user_features() == expected.user_features(), place.logs()
     assert await place.item_features() == expected.item_features(), place.logs()
     assert await place.dead_letters() == expected.dead, place.logs()
@@ -43,7 +43,7 @@ async def test_states_survive_kills_at_random_moments(kafka: str, topic_prefix: 
 
 async def test_worker_takes_over_from_a_killed_one(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
     """Four partitions, two workers in the group, one killed and never back."""
-    place = Place(kafka, topic_prefix, tmp_path, partitions=4)
+    place = FeaturesEnvironment(kafka, topic_prefix, tmp_path, partitions=4)
     await place.bus.create_topics()
     records = stream(seed=12, count=20_000, items=100)
     await place.publish(records[:4000])
@@ -54,14 +54,14 @@ async def test_worker_takes_over_from_a_killed_one(kafka: str, topic_prefix: str
         first.kill()
         await place.publish(records[12_000:])
         await poll_until(place.done, timeout_sec=60, interval_sec=0.5, what="all events handled")
-    expected = undisturbed(await place.event_logs())
+    expected = reference_features(await place.event_logs())
     assert await place.user_features() == expected.user_features(), place.logs()
     _assert_same_items(await place.item_features(), expected.item_features())
     assert await place.dead_letters() == expected.dead, place.logs()
 
 
 @asynccontextmanager
-async def _more_features(place: Place, records: int) -> AsyncIterator[None]:
+async def _more_features(place: FeaturesEnvironment, records: int) -> AsyncIterator[None]:
     """Wait at the end until there are so many more records of features than at the beginning."""
 
     partitions = [*place.bus.topic_partitions(USER_FEATURES), *place.bus.topic_partitions(ITEM_FEATURES)]

@@ -7,9 +7,9 @@ import pytest
 from aiokafka.partitioner import DefaultPartitioner
 
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+from tests.features.environment import JUNK_KEY, FeaturesEnvironment
 from tests.features.factories import Record, encoded, event, stream
-from tests.features.running import JUNK_KEY, Place
-from tests.features.undisturbed import undisturbed
+from tests.features.reference import reference_features
 from tests.poll import poll_until
 
 pytestmark = pytest.mark.stack
@@ -18,7 +18,7 @@ JUNK: list[Record] = [(JUNK_KEY, b"junk"), (JUNK_KEY, b""), (None, b"\xc3\x01nob
 
 
 async def test_junk_on_every_topic_stops_nothing_and_is_kept(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, partitions=2)
+    place = FeaturesEnvironment(kafka, topic_prefix, tmp_path, partitions=2)
     await place.bus.create_topics()
     for topic in (USER_EVENTS, ITEM_SIGNALS):
         await place.publish(JUNK, topic)
@@ -31,7 +31,7 @@ async def test_junk_on_every_topic_stops_nothing_and_is_kept(kafka: str, topic_p
         labels = 'reason="undecodable",service="features",topic="item-signals"'
         assert worker.metric("eddy_dead_letters_total", labels) == 7
         assert worker.stop() == 0, place.logs()
-    expected = undisturbed(await place.event_logs())
+    expected = reference_features(await place.event_logs())
     assert await place.user_features() == expected.user_features()
     assert (await place.item_features()).keys() == expected.item_features().keys()
     assert await place.dead_letters() == expected.dead
@@ -42,7 +42,7 @@ async def test_junk_on_every_topic_stops_nothing_and_is_kept(kafka: str, topic_p
 async def test_records_stay_in_the_partition_of_what_they_come_from(
     kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, partitions=3)
+    place = FeaturesEnvironment(kafka, topic_prefix, tmp_path, partitions=3)
     await place.bus.create_topics()
     await place.publish([encoded(event(number, user_id=f"u{number % 30}")) for number in range(90)])
     with place.worker():
@@ -59,7 +59,7 @@ async def test_records_stay_in_the_partition_of_what_they_come_from(
 async def test_restart_writes_nothing_and_duplicates_change_nothing(
     kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, partitions=1)
+    place = FeaturesEnvironment(kafka, topic_prefix, tmp_path, partitions=1)
     await place.bus.create_topics()
     records = [encoded(event(number, user_id=f"u{number % 7}")) for number in range(300)]
     await place.publish(records)
@@ -80,7 +80,7 @@ async def test_restart_writes_nothing_and_duplicates_change_nothing(
 
 
 async def test_what_a_publisher_took_back_did_not_happen(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, partitions=1)
+    place = FeaturesEnvironment(kafka, topic_prefix, tmp_path, partitions=1)
     await place.bus.create_topics()
     turns = [encoded(event(number, user_id="u")) for number in range(40)]
     with place.worker():
@@ -98,7 +98,7 @@ async def test_what_a_publisher_took_back_did_not_happen(kafka: str, topic_prefi
 
 
 def test_worker_without_kafka_ends_in_one_line(topic_prefix: str, tmp_path: Path) -> None:
-    place = Place("127.0.0.1:1", topic_prefix, tmp_path, partitions=1)
+    place = FeaturesEnvironment("127.0.0.1:1", topic_prefix, tmp_path, partitions=1)
     with place.worker() as worker:
         assert worker.process.wait(timeout=60) == 1
     assert "no Kafka at 127.0.0.1:1" in place.logs()

@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 from eddy.contract.codec import Codec, load_schema
 from eddy.errors import DecodeError
 from eddy.paths import SCHEMAS
-from eddy_features.core.cleaning import Cleaner, Event
-from eddy_features.core.user_state import Outcome, UserPolicy, UserState
+from eddy_features.core.cleaning import Cleaner, CleanEvent
+from eddy_features.core.user_state import UpdateResult, UserPolicy, UserState
 from tests.features.factories import START_MS, encoded, event, message
-from tests.features.undisturbed import SCENARIOS
+from tests.features.reference import SCENARIOS
 
 CLEAN = Cleaner(SCENARIOS)
 SMALL = UserPolicy(interactions=3, seen=2, recent_events=4, previous=2)
 
 
-def clean(offset: int, **changes: object) -> Event:
+def clean(offset: int, **changes: object) -> CleanEvent:
     return CLEAN(message(offset, encoded(event(offset, **changes))))
 
 
 def state_after(count: int, policy: UserPolicy = SMALL) -> UserState:
     state = UserState()
     for offset in range(count):
-        assert state.apply(clean(offset), policy) is Outcome.APPLIED
+        assert state.apply(clean(offset), policy) is UpdateResult.APPLIED
     return state
 
 
@@ -89,27 +89,27 @@ def test_history_of_before_goes_on_with_what_is_known_of_its_end() -> None:
 def test_event_read_again_changes_nothing() -> None:
     state = state_after(3)
     before = state.encode("u1")
-    assert state.apply(clean(2), SMALL) is Outcome.REPLAYED
+    assert state.apply(clean(2), SMALL) is UpdateResult.ALREADY_APPLIED
     assert state.encode("u1") == before
 
 
 def test_duplicate_moves_the_offset_and_nothing_else() -> None:
     state = state_after(2)
     before = record(state)
-    assert state.apply(clean(9, event_id="e1"), SMALL) is Outcome.DUPLICATE
+    assert state.apply(clean(9, event_id="e1"), SMALL) is UpdateResult.DUPLICATE
     assert record(state) == {**before, "applied_offset": 9}
 
 
 def test_duplicates_are_known_among_the_last_events_only() -> None:
     state = state_after(5)
-    assert state.apply(clean(9, event_id="e1"), SMALL) is Outcome.DUPLICATE
-    assert state.apply(clean(10, event_id="e0"), SMALL) is Outcome.APPLIED
+    assert state.apply(clean(9, event_id="e1"), SMALL) is UpdateResult.DUPLICATE
+    assert state.apply(clean(10, event_id="e0"), SMALL) is UpdateResult.APPLIED
 
 
 def test_events_without_an_id_are_nobodys_duplicates() -> None:
     state = state_after(1)
     for offset in (1, 2):
-        assert state.apply(clean(offset, event_id=""), SMALL) is Outcome.APPLIED
+        assert state.apply(clean(offset, event_id=""), SMALL) is UpdateResult.APPLIED
     assert len(state.recent) == 8
 
 
@@ -147,9 +147,9 @@ def test_record_of_another_writer_reads_as_the_same_state() -> None:
 def test_digest_counts_at_its_own_place_only() -> None:
     state = state_after(2)
     shifted = state.recent[3:11]
-    assert not state._knows(shifted)
-    assert state._knows(state.recent[:8])
-    assert state._knows(state.recent[8:16])
+    assert not state._includes(shifted)
+    assert state._includes(state.recent[:8])
+    assert state._includes(state.recent[8:16])
 
 
 @settings(deadline=None)

@@ -40,14 +40,14 @@ from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.ranking.slates import Ranked
 from eddy_scorer.core.state.users import User
 from eddy_trainer.core.learner import LearnerPolicy
-from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.settings import TrainerSettings
 from tests.lab.test_evaluate import walks
 
 pytestmark = pytest.mark.slow
 
 GRAPHS: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
-OPTIONS = Options("tiny", None, "video", "rate", None, 0, REPO_ROOT / "scenarios.yaml", GRAPHS, DEFAULT, "")
+OPTIONS = Options("tiny", None, "video", "rate", None, 0, REPO_ROOT / "scenarios.yaml", GRAPHS, DEFAULT_MODEL, "")
 SILENT = Console(file=StringIO())
 SCENARIOS = load_scenarios(REPO_ROOT / "scenarios.yaml")
 
@@ -229,7 +229,7 @@ def test_windows_end_where_they_are_asked_to(walkers: Dataset) -> None:
 def test_what_was_left_out_is_found(walkers: Dataset) -> None:
     histories = histories_of(walkers)
     ends = histories.lengths() - 1
-    trainer = train(DEFAULT, 40, histories, ends, [0], OfflinePolicy(epochs=16, users=32, rate=5e-3), 0)
+    trainer = train(DEFAULT_MODEL, 40, histories, ends, [0], OfflinePolicy(epochs=16, users=32, rate=5e-3), 0)
     users = np.arange(200)
     places = ranks_of(lambda some, at: encoder_scores(trainer, histories, some, at), histories, users, ends)
     assert (places == 0).mean() > 0.9
@@ -344,12 +344,12 @@ def test_scenarios_of_one_model_are_compared_with_their_own(tmp_path: Path, monk
 
 def test_variants_of_learning_are_measured_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "whole_stream", lambda _: walks(1))
-    kinds = {name: variants.Variant(LearnerPolicy(0, name)) for name in (DEFAULT, "linear")}
+    kinds = {name: variants.Variant(LearnerPolicy(0, name)) for name in (DEFAULT_MODEL, "linear")}
     outcome = variants.compare("models", kinds, OPTIONS, SILENT)
     for figures in outcome.methods.values():
         assert 0 < figures["ndcg_at_10"] < 1
         assert figures["train us"] > 0 < figures["serve us"]
-    assert outcome.methods[DEFAULT]["parameters"] > outcome.methods["linear"]["parameters"]
+    assert outcome.methods[DEFAULT_MODEL]["parameters"] > outcome.methods["linear"]["parameters"]
 
 
 def test_what_another_process_failed_with_is_raised(tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ from eddy_lab.evaluate.play import play
 from eddy_lab.evaluate.result import BenchmarkResult
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import LearnerPolicy
-from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.models import DEFAULT_MODEL
 from tests.cli.streams import stream
-from tests.features.running import Place
+from tests.features.environment import Place
 from tests.joiner.processes import all_joined, examples_of, joiners
 from tests.poll import poll_until
 from tests.service import read_all
@@ -43,7 +43,7 @@ EVENTS = 2400
 
 @pytest.fixture(scope="module")
 def exporter() -> GraphExporter:
-    return GraphExporter.trace(DEFAULT, Columns())
+    return GraphExporter.trace(DEFAULT_MODEL, Columns())
 
 
 def walks(seed: int) -> Stream:

@@ -19,10 +19,10 @@ from eddy_joiner.core.outcomes import Impression, Negative
 from eddy_joiner.core.slates import read_slate
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.ranking.recommender import Recommender
-from eddy_trainer.core.examples import ExampleParser, Shown
+from eddy_trainer.core.examples import ExampleParser, ImpressionExample
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import Learner, LearnerPolicy
-from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from eddy_trainer.shell.checkpoint import TrainerCheckpoint, read_checkpoint, write_checkpoint
 from tests.scorer.factories import NOW, item, item_features, recommend, request, scenarios
 from tests.trainer.factories import SCENARIOS, a_stream, features
 
@@ -75,7 +75,7 @@ def test_an_example_of_a_slate_in_flight_is_read_by_the_trainer_of_after() -> No
     (slate,) = recommend(a_scorer(BEFORE), request("u", limit=3))
     item_id = slate["items"][1]["item_id"]
     example = ExampleParser(SCENARIOS, AFTER).parse(_example_of(slate))
-    assert isinstance(example, Shown)
+    assert isinstance(example, ImpressionExample)
     row = np.frombuffer(slate["features"], "<f2").reshape(-1, len(BEFORE.features))[slate["considered"].index(item_id)]
     logged = dict(zip(BEFORE.features, row.tolist(), strict=True))
     read = dict(zip(AFTER.features, example.features[0].tolist(), strict=True))
@@ -88,7 +88,7 @@ def test_a_release_of_either_side_serves_the_other(tmp_path: Path) -> None:
     before = a_learner(BEFORE)
     before.observe([replace(each, features=each.features[:, : len(BEFORE.features)]) for each in a_stream(40)])
     before.step()
-    write_checkpoint(tmp_path / "checkpoint", Checkpoint({}, before.state()))
+    write_checkpoint(tmp_path / "checkpoint", TrainerCheckpoint({}, before.state()))
     saved = read_checkpoint(tmp_path / "checkpoint", MODEL)
     assert saved is not None
     after = a_learner(AFTER)
@@ -120,7 +120,7 @@ def test_a_checkpoint_with_former_names_keeps_its_weights(tmp_path: Path) -> Non
     former, renamed = a_learner(FORMER_NAMES), a_learner(CURRENT_COLUMNS)
     former.observe(a_stream(40))
     former.step()
-    write_checkpoint(tmp_path / "checkpoint", Checkpoint({}, former.state()))
+    write_checkpoint(tmp_path / "checkpoint", TrainerCheckpoint({}, former.state()))
     saved = read_checkpoint(tmp_path / "checkpoint", MODEL)
     assert saved is not None
     renamed.restore(saved.learner)

@@ -18,17 +18,17 @@ from eddy_lab.evaluate.releases import ReleaseCounts
 from eddy_lab.evaluate.result import BenchmarkResult
 from eddy_lab.evaluate.trainer_process import TrainerSetup, learn, turn_of
 from eddy_trainer.core.effort import Effort
-from eddy_trainer.core.gate import NOT_A_NUMBER, PARITY
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy, StepReport
-from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.models import DEFAULT_MODEL
+from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.ranker_training import RankerPolicy
-from eddy_trainer.core.release import Capture, Held
-from eddy_trainer.core.turn import Turn
+from eddy_trainer.core.release import Capture, HeldRelease
+from eddy_trainer.core.release_gate import NOT_A_NUMBER, PARITY
 from eddy_trainer.settings import TrainerSettings
 from tests.lab.test_evaluate import walks
-from tests.trainer.breaking import Breaking
 from tests.trainer.factories import a_stream, easy_examples
+from tests.trainer.regressing import RegressingLearner
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ RECORDS = 2  # for each event of a stream: an impression and an action
 
 @pytest.fixture(scope="module")
 def exporter() -> GraphExporter:
-    return GraphExporter.cached(GRAPHS, DEFAULT, Columns())
+    return GraphExporter.cached(GRAPHS, DEFAULT_MODEL, Columns())
 
 
 def evaluated(exporter: GraphExporter, events: int) -> BenchmarkResult:
@@ -70,9 +70,9 @@ def test_a_model_that_is_not_a_number_never_answers(exporter: GraphExporter, mon
 
 
 def test_a_regression_is_rolled_back_and_the_former_ranker_released_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_process, "Learner", Breaking)
-    monkeypatch.setattr(Breaking, "breaks_after", 100 * 40)
-    policy = LearnerPolicy(ranker=RankerPolicy(warm_up_lists=1))
+    monkeypatch.setattr(trainer_process, "Learner", RegressingLearner)
+    monkeypatch.setattr(RegressingLearner, "breaks_after", 100 * 40)
+    policy = LearnerPolicy(ranker=RankerPolicy(warm_up_candidate_sets=1))
     turn, counts = turn_of(TrainerSetup(SCENARIOS, policy, ITEMS, GRAPHS, "")), ReleaseCounts()
     for batch in range(1, 300):
         release = learn(turn, easy_examples(batch), batch, counts)
@@ -87,10 +87,10 @@ def test_a_regression_is_rolled_back_and_the_former_ranker_released_at_once(monk
 def test_what_the_gate_holds_is_counted_and_does_not_serve(
     exporter: GraphExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hold(_: Turn, capture: Capture) -> Held:
-        return Held(capture, (PARITY,))
+    def hold(_: OnlineTrainer, capture: Capture) -> HeldRelease:
+        return HeldRelease(capture, (PARITY,))
 
-    monkeypatch.setattr(Turn, "judge", hold)
+    monkeypatch.setattr(OnlineTrainer, "judge", hold)
     outcome = evaluated(exporter, 600)
     assert (outcome.also["releases"], outcome.also["held"]) == (
         0,

@@ -41,7 +41,7 @@ def test_a_schema_that_has_moved_on_names_the_code_to_bring_up() -> None:
     assert {path.name for path in FILES} >= {
         "user_state.py",
         "item_state.py",
-        "user_side.py",
+        "user_updater.py",
         "slates.py",
         "examples.py",
     }

@@ -8,7 +8,7 @@ import torch
 
 from eddy.contract.model import Columns
 from eddy_trainer.core.graphs import GraphExporter
-from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.settings import TrainerSettings
 
 
@@ -24,10 +24,10 @@ def one_thread() -> Iterator[None]:
 def traced_folder() -> Path:
     """The folder with traced graphs, so that no worker spends its first seconds on it."""
     folder: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
-    GraphExporter.cached(folder, DEFAULT, Columns())
+    GraphExporter.cached(folder, DEFAULT_MODEL, Columns())
     return folder
 
 
 @pytest.fixture(scope="session")
 def exporter(traced_folder: Path) -> GraphExporter:
-    return GraphExporter.cached(traced_folder, DEFAULT, Columns())
+    return GraphExporter.cached(traced_folder, DEFAULT_MODEL, Columns())

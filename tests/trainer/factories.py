@@ -10,10 +10,10 @@ from eddy.contract.model import ACTIONS, FEATURES, hash_of_contract
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import REPO_ROOT
 from eddy_trainer.core.encoder_training import EncoderPolicy
-from eddy_trainer.core.examples import NextItem, Past, Shown
+from eddy_trainer.core.examples import ImpressionExample, NextItemExample, PastInteraction
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
 from eddy_trainer.core.ranker_training import RankerPolicy
-from eddy_trainer.core.sequences import SequenceStore, Step
+from eddy_trainer.core.sequences import SequenceEntry, SequenceStore
 
 Record = dict[str, Any]
 
@@ -27,37 +27,37 @@ def features(rows: int, seed: int = 0) -> "np.ndarray[Any, np.dtype[np.float16]]
     return np.random.default_rng(seed).normal(size=(rows, len(FEATURES))).astype(np.float16)
 
 
-def next_item(user: str, item: str, at: int = 0, target: int = -1, considered: Any = NO_FEATURES) -> NextItem:
+def next_item(user: str, item: str, at: int = 0, target: int = -1, considered: Any = NO_FEATURES) -> NextItemExample:
     """A click of `user` on `item` at `at` milliseconds."""
-    return NextItem(user, Past(item, 1 + CLICK, VIDEO, 0.5, at), (), considered, target)
+    return NextItemExample(user, PastInteraction(item, 1 + CLICK, VIDEO, 0.5, at), (), considered, target)
 
 
-def shown(rows: int, positive: int = -1, seed: int = 0) -> Shown:
+def shown(rows: int, positive: int = -1, seed: int = 0) -> ImpressionExample:
     """A list of `rows` items of which one was clicked, or none."""
     actions = tuple(CLICK if row == positive else -1 for row in range(rows))
-    return Shown("label", VIDEO, features(rows, seed), tuple(range(rows)), actions)
+    return ImpressionExample("label", VIDEO, features(rows, seed), tuple(range(rows)), actions)
 
 
 def learner(items: int = 30, seed: int = 0, **encoder: Any) -> Learner:
     """A learner that knows `items` items, named i0, i1, ..., and needs no warming up."""
     made = Learner(
-        SCENARIOS, LearnerPolicy(seed, encoder=EncoderPolicy(**encoder), ranker=RankerPolicy(warm_up_lists=1))
+        SCENARIOS, LearnerPolicy(seed, encoder=EncoderPolicy(**encoder), ranker=RankerPolicy(warm_up_candidate_sets=1))
     )
     made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(items)])
     return made
 
 
-def turned_round(one: Learner) -> None:
+def reverse_ranker(one: Learner) -> None:
     """Let its ranker think the opposite of what it has learned."""
     with torch.no_grad():
         for weights in (one.ranker.ranker.additive, one.ranker.ranker.score, one.ranker.ranker.heads):
             weights.neg_()
 
 
-def a_stream(events: int, users: int = 20, items: int = 30, seed: int = 0) -> list[NextItem | Shown]:
+def a_stream(events: int, users: int = 20, items: int = 30, seed: int = 0) -> list[NextItemExample | ImpressionExample]:
     """Events that walk through the items in order, each user from a place of their own, with lists and labels."""
     random = np.random.default_rng(seed)
-    made: list[NextItem | Shown] = []
+    made: list[NextItemExample | ImpressionExample] = []
     for event in range(events):
         user = int(random.integers(users))
         item = f"i{(event + user) % items}"
@@ -66,9 +66,9 @@ def a_stream(events: int, users: int = 20, items: int = 30, seed: int = 0) -> li
     return made
 
 
-def easy_examples(turn: int) -> list[NextItem | Shown]:
+def easy_examples(turn: int) -> list[NextItemExample | ImpressionExample]:
     """Lists of which the first item is always chosen, and shown items of which the first is always clicked."""
-    made: list[NextItem | Shown] = []
+    made: list[NextItemExample | ImpressionExample] = []
     for number in range(20):
         seed = 1000 * turn + number
         best = np.sort(features(6, seed), axis=0)[::-1]
@@ -81,7 +81,7 @@ def a_store(rows_of: dict[str, list[int]], max_users: int = 100) -> SequenceStor
     """Sequences with the given rows, a second between two interactions."""
     store = SequenceStore(max_users)
     for user, rows in rows_of.items():
-        store.append(user, [Step(row, 1, VIDEO, 0.5, 1000 * place) for place, row in enumerate(rows)])
+        store.append(user, [SequenceEntry(row, 1, VIDEO, 0.5, 1000 * place) for place, row in enumerate(rows)])
     return store
 
 

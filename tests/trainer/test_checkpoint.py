@@ -8,8 +8,8 @@ import torch
 import eddy_trainer.shell.checkpoint as module
 from eddy.contract.legacy import LEGACY_CONTRACT
 from eddy_trainer.core.learner import Learner
-from eddy_trainer.core.models import DEFAULT
-from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from eddy_trainer.core.models import DEFAULT_MODEL
+from eddy_trainer.shell.checkpoint import TrainerCheckpoint, read_checkpoint, write_checkpoint
 from tests.trainer.factories import a_stream, learner
 
 OFFSETS = {"training-examples": [3, 0, 7, 1]}
@@ -32,8 +32,8 @@ def same(one: Learner, other: Learner) -> bool:
 def test_a_restored_learner_goes_on_as_the_first_one(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "trainer.ckpt"
     one = trained()
-    write_checkpoint(path, Checkpoint(OFFSETS, one.state()))
-    saved = read_checkpoint(path, DEFAULT)
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, one.state()))
+    saved = read_checkpoint(path, DEFAULT_MODEL)
     assert saved is not None
     assert saved.offsets == OFFSETS
     other = learner(items=0, seed=5)
@@ -43,37 +43,37 @@ def test_a_restored_learner_goes_on_as_the_first_one(tmp_path: Path) -> None:
     more = a_stream(150, seed=1)
     for each in (one, other):
         each.observe(more)
-        each.encoder.step(replay=True)
+        each.encoder.step(rehearse=True)
     assert torch.equal(one.encoder.encoder.scale, other.encoder.encoder.scale)
     assert (one.snapshot().vectors == other.snapshot().vectors).all()
 
 
 def test_no_checkpoint_is_none(tmp_path: Path) -> None:
-    assert read_checkpoint(tmp_path / "absent", DEFAULT) is None
+    assert read_checkpoint(tmp_path / "absent", DEFAULT_MODEL) is None
 
 
 @pytest.mark.parametrize("kept", [0, 10, 60, 5000, -1])
 def test_a_torn_checkpoint_is_ignored(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "trainer.ckpt"
-    write_checkpoint(path, Checkpoint(OFFSETS, trained().state()))
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, trained().state()))
     path.write_bytes(path.read_bytes()[:kept])
-    assert read_checkpoint(path, DEFAULT) is None
+    assert read_checkpoint(path, DEFAULT_MODEL) is None
 
 
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     path = tmp_path / "trainer.ckpt"
-    write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1}))
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 1}))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert read_checkpoint(path, DEFAULT) is None
+    assert read_checkpoint(path, DEFAULT_MODEL) is None
 
 
 def test_a_checkpoint_of_another_contract_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trainer.ckpt"
     monkeypatch.setattr(module, "hash_of_contract", lambda: "another")
-    write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1}))
-    assert read_checkpoint(path, DEFAULT) is None
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 1}))
+    assert read_checkpoint(path, DEFAULT_MODEL) is None
 
 
 def test_a_checkpoint_of_the_last_contract_without_names_is_read(
@@ -81,28 +81,28 @@ def test_a_checkpoint_of_the_last_contract_without_names_is_read(
 ) -> None:
     path = tmp_path / "trainer.ckpt"
     monkeypatch.setattr(module, "hash_of_contract", lambda: LEGACY_CONTRACT)
-    write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1}))
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 1}))
     monkeypatch.undo()
-    assert read_checkpoint(path, DEFAULT) == Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1})
+    assert read_checkpoint(path, DEFAULT_MODEL) == TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 1})
 
 
 def test_a_checkpoint_of_another_kind_of_model_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "trainer.ckpt"
-    write_checkpoint(path, Checkpoint(OFFSETS, trained().state()))
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, trained().state()))
     assert read_checkpoint(path, "hstu") is None
-    assert read_checkpoint(path, DEFAULT) is not None
+    assert read_checkpoint(path, DEFAULT_MODEL) is not None
 
 
 def test_a_write_that_fails_leaves_the_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trainer.ckpt"
-    write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 1}))
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 1}))
 
     def full(_: int) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="disk full"):
-        write_checkpoint(path, Checkpoint(OFFSETS, {"model": DEFAULT, "examples": 2}))
-    saved = read_checkpoint(path, DEFAULT)
+        write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 2}))
+    saved = read_checkpoint(path, DEFAULT_MODEL)
     assert saved is not None
-    assert saved.learner == {"model": DEFAULT, "examples": 1}
+    assert saved.learner == {"model": DEFAULT_MODEL, "examples": 1}

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from eddy.contract.model import DIM, HISTORY, Columns
-from eddy_trainer.core.models.encoder import TEMPERATURE, Encoder, Interactions, Noise
+from eddy_trainer.core.models.encoder import TEMPERATURE, Dropout, Encoder, Interactions
 from eddy_trainer.core.models.transformer import Transformer
 
 
@@ -88,7 +88,7 @@ def test_encoder_at_the_last_place_alone_is_the_encoder_at_every_place() -> None
 
 def test_noise_is_decided_by_its_seed_and_keeps_the_mean() -> None:
     ones = torch.ones(200, 200)
-    first, again, other = (Noise(np.random.default_rng(seed))(ones) for seed in (1, 1, 2))
+    first, again, other = (Dropout(np.random.default_rng(seed))(ones) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert abs(first.mean().item() - 1) < 0.02

@@ -10,7 +10,7 @@ from eddy.contract.codec import Codec
 from eddy.contract.legacy import LEGACY_CONTRACT, LEGACY_FEATURES
 from eddy.contract.model import FEATURES, Columns, hash_of_contract
 from eddy.errors import PoisonError
-from eddy_trainer.core.examples import ExampleParser, NextItem, Shown
+from eddy_trainer.core.examples import ExampleParser, ImpressionExample, NextItemExample
 from tests.trainer.factories import (
     CLICK,
     NO_FEATURES,
@@ -41,7 +41,7 @@ def test_next_item_becomes_an_event_with_its_considered_list() -> None:
         "valued": [True, False],
     }
     example = PARSER.parse(decoded(example_record(considered=3, history=history)))
-    assert isinstance(example, NextItem)
+    assert isinstance(example, NextItemExample)
     assert (example.user_id, example.event.item_id, example.event.action, example.target) == ("u-1", "m0", 1 + CLICK, 0)
     assert np.array_equal(example.features, features(3))
     assert [(past.item_id, past.action, past.scenario) for past in example.history] == [("m8", 5, VIDEO), ("m9", 0, 1)]
@@ -49,13 +49,13 @@ def test_next_item_becomes_an_event_with_its_considered_list() -> None:
 
 def test_a_target_that_was_not_considered_is_said_so() -> None:
     example = PARSER.parse(example_record(considered_features=features(1).tobytes(), considered=["m7"]))
-    assert isinstance(example, NextItem)
+    assert isinstance(example, NextItemExample)
     assert example.target == -1
 
 
 def test_label_becomes_shown_items() -> None:
     example = PARSER.parse(decoded(example_record("label", items=3)))
-    assert isinstance(example, Shown)
+    assert isinstance(example, ImpressionExample)
     assert (example.scenario, example.positions, example.actions) == (VIDEO, (0, 1, 2), (CLICK, -1, -1))
     assert example.features.shape == (3, len(FEATURES))
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_used_is_refused(record: Record, reason: str) -> None:
 
 def test_features_are_not_needed() -> None:
     example = PARSER.parse(example_record(considered=[], considered_features=b"", contract=""))
-    assert isinstance(example, NextItem)
+    assert isinstance(example, NextItemExample)
     assert (len(example.features), example.target) == (0, -1)
 
 
@@ -108,7 +108,7 @@ def test_what_was_done_in_a_scenario_that_is_gone_is_left_out() -> None:
         "valued": [True, False],
     }
     example = PARSER.parse(decoded(example_record(history=history)))
-    assert isinstance(example, NextItem)
+    assert isinstance(example, NextItemExample)
     assert [(past.item_id, past.scenario, past.value) for past in example.history] == [("m8", VIDEO, 1.0)]
 
 
@@ -140,29 +140,29 @@ def test_features_without_names_are_those_of_the_last_contract_without_them(cont
 
 def test_a_next_item_whose_features_cannot_be_read_teaches_the_encoder() -> None:
     example = PARSER.parse(example_record(contract="another", feature_names=[]))
-    assert isinstance(example, NextItem)
+    assert isinstance(example, NextItemExample)
     assert (len(example.features), example.target) == (0, 0)
 
 
 def test_an_action_without_a_head_is_history_and_no_label() -> None:
     """On the way to a new version one service knows it before another: nothing is refused, and it is no negative either."""
     event = PARSER.parse(example_record(items=poisoned_item(action="yawn")))
-    assert isinstance(event, NextItem)
+    assert isinstance(event, NextItemExample)
     assert event.event.action == 0
     labelled = example_record("label", items=3)
     labelled["items"][0]["action"] = "yawn"
     example = PARSER.parse(labelled)
-    assert isinstance(example, Shown)
+    assert isinstance(example, ImpressionExample)
     assert (example.positions, example.actions) == ((1, 2), (-1, -1))
     assert np.array_equal(example.features, features(3)[1:])
     alone = PARSER.parse(example_record("label", items=labelled["items"][:1]) | {"features": features(1).tobytes()})
-    assert isinstance(alone, Shown)
+    assert isinstance(alone, ImpressionExample)
     assert (alone.positions, alone.features.shape) == ((), (0, len(FEATURES)))
 
 
 def test_an_example_that_labels_nothing_is_observed() -> None:
     made = learner()
-    made.observe([Shown("label", VIDEO, NO_FEATURES, (), ()), *a_stream(5)])
+    made.observe([ImpressionExample("label", VIDEO, NO_FEATURES, (), ()), *a_stream(5)])
     made.step()
     assert made.examples == 11
 
@@ -171,5 +171,5 @@ def test_a_former_name_of_an_action_is_its_head(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("eddy_trainer.core.examples.ACTION_ALIASES", {"tap": "click"})
     parser = ExampleParser(SCENARIOS, Columns())
     event = parser.parse(example_record(items=poisoned_item(action="tap")))
-    assert isinstance(event, NextItem)
+    assert isinstance(event, NextItemExample)
     assert event.event.action == 1 + CLICK

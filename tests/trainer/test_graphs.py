@@ -22,7 +22,7 @@ from eddy.contract.model import (
 from eddy.errors import FatalError
 from eddy_trainer.core.graphs import GraphExporter, Graphs, check_names, example_inputs, modules
 from eddy_trainer.core.learner import Weights
-from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.core.parity import Probe, largest_difference, probe_of
 from tests.trainer.factories import a_stream, learner
 
@@ -66,7 +66,7 @@ def test_padded_and_empty_histories_agree(exporter: GraphExporter) -> None:
 
 def test_swapped_weights_equal_a_fresh_trace(exporter: GraphExporter) -> None:
     weights = random_weights(3)
-    fresh = GraphExporter.trace(DEFAULT, Columns()).export(weights)
+    fresh = GraphExporter.trace(DEFAULT_MODEL, Columns()).export(weights)
     swapped = exporter.export(weights)
     inputs = dict(zip(ENCODE_INPUTS, (x.numpy() for x in example_inputs(2, 150, 4, torch.Generator())), strict=True))
     one, other = (onnxruntime.InferenceSession(graphs.encode).run(None, inputs) for graphs in (fresh, swapped))
@@ -112,11 +112,11 @@ def test_a_tensor_that_a_swap_would_miss_is_found(exporter: GraphExporter) -> No
 
 
 def test_traces_are_kept_and_a_torn_one_is_made_again(traced_folder: Path, tmp_path: Path) -> None:
-    kept = max(traced_folder.glob(f"graphs-{DEFAULT}-*"), key=lambda path: path.stat().st_mtime)
+    kept = max(traced_folder.glob(f"graphs-{DEFAULT_MODEL}-*"), key=lambda path: path.stat().st_mtime)
     content = kept.read_bytes()
     (tmp_path / kept.name).write_bytes(content[: len(content) // 2])
-    again = GraphExporter.cached(tmp_path, DEFAULT, Columns())
-    assert again.export(random_weights(8)) == GraphExporter.cached(traced_folder, DEFAULT, Columns()).export(
+    again = GraphExporter.cached(tmp_path, DEFAULT_MODEL, Columns())
+    assert again.export(random_weights(8)) == GraphExporter.cached(traced_folder, DEFAULT_MODEL, Columns()).export(
         random_weights(8)
     )
     assert Graphs(*torch.load(tmp_path / kept.name, weights_only=True)) == again.traced
@@ -134,10 +134,12 @@ def test_the_probe_of_a_learner_agrees_from_the_first_example(exporter: GraphExp
 def test_a_release_spares_the_next_process_the_trace(exporter: GraphExporter) -> None:
     weights = random_weights(9)
     released = exporter.export(random_weights(10))
-    reused = GraphExporter.of_release(released, DEFAULT, Columns())
+    reused = GraphExporter.from_release(released, DEFAULT_MODEL, Columns())
     assert reused is not None
     assert reused.export(weights) == exporter.export(weights)
     other = onnx.load_from_string(released.encode)
     other.metadata_props[0].value = "other code"
-    assert GraphExporter.of_release(Graphs(other.SerializeToString(), released.rank), DEFAULT, Columns()) is None
-    assert GraphExporter.of_release(released, "hstu", Columns()) is None
+    assert (
+        GraphExporter.from_release(Graphs(other.SerializeToString(), released.rank), DEFAULT_MODEL, Columns()) is None
+    )
+    assert GraphExporter.from_release(released, "hstu", Columns()) is None

@@ -8,12 +8,12 @@ import pytest
 
 from eddy.contract.topics import TRAINING_EXAMPLES
 from eddy_trainer.core.learner import Learner
-from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.shell.checkpoint import read_checkpoint
 from tests.poll import poll_until
 from tests.service import Service
+from tests.trainer.environment import TrainerEnvironment, assert_releases_hold, events_of
 from tests.trainer.factories import learner
-from tests.trainer.running import Place, assert_releases_hold, events_of
 
 pytestmark = pytest.mark.stack
 
@@ -25,7 +25,7 @@ QUICK = {"release_interval_sec": "0.2", "checkpoint_interval_sec": "0.4"}
 
 async def test_learning_survives_kills(kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path) -> None:
     """The disk is kept after the even lives and lost after the odd ones."""
-    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
     await place.bus.create_topics()
     await place.publish_items(30)
     chance = random.Random(topic_prefix)
@@ -60,13 +60,13 @@ async def _has_learned(trainer: Service, records: int) -> None:
     await poll_until(learned, 60, interval_sec=0.01, what=f"{records} examples learned from")
 
 
-def _saved_through(place: Place) -> list[int] | None:
-    saved = read_checkpoint(place.checkpoint, DEFAULT)
+def _saved_through(place: TrainerEnvironment) -> list[int] | None:
+    saved = read_checkpoint(place.checkpoint, DEFAULT_MODEL)
     return saved.offsets[TRAINING_EXAMPLES] if saved is not None else None
 
 
-def _saved_learner(place: Place) -> Learner:
-    saved = read_checkpoint(place.checkpoint, DEFAULT)
+def _saved_learner(place: TrainerEnvironment) -> Learner:
+    saved = read_checkpoint(place.checkpoint, DEFAULT_MODEL)
     assert saved is not None
     restored = learner(items=0)
     restored.restore(saved.learner)

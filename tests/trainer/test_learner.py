@@ -13,12 +13,22 @@ from eddy.paths import REPO_ROOT
 from eddy.text import TEXT_DIM, TextVectors
 from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.encoder_training import EncoderPolicy
-from eddy_trainer.core.examples import NextItem, Shown
-from eddy_trainer.core.gate import HELD, LOG_LOSS
-from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy, RolledBack
-from eddy_trainer.core.quality import JUDGED
-from eddy_trainer.core.ranking_memory import SHOWN
-from tests.trainer.factories import CLICK, SCENARIOS, VIDEO, a_stream, features, learner, next_item, shown, turned_round
+from eddy_trainer.core.examples import ImpressionExample, NextItemExample
+from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy, Rollback
+from eddy_trainer.core.quality import QUALITY_WINDOW
+from eddy_trainer.core.ranking_memory import MAX_IMPRESSIONS
+from eddy_trainer.core.release_gate import HELD, LOG_LOSS
+from tests.trainer.factories import (
+    CLICK,
+    SCENARIOS,
+    VIDEO,
+    a_stream,
+    features,
+    learner,
+    next_item,
+    reverse_ranker,
+    shown,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -41,20 +51,20 @@ def test_equal_seeds_and_inputs_give_equal_weights() -> None:
 def test_examples_are_judged_before_they_are_learned_from() -> None:
     one = learner()
     one.observe(a_stream(100))
-    before = one.list_window.compare()
+    before = one.next_item_window.compare()
     assert before.count == 100
     assert before.candidate == before.serving
     one.step()
-    assert one.list_window.compare() == before
+    assert one.next_item_window.compare() == before
 
 
 def test_the_serving_model_is_what_was_released_last() -> None:
     one = learner()
-    one.serves(one.snapshot())
+    one.set_serving(one.snapshot())
     for turn in range(12):
         one.observe([next_item("u", "i1", turn, 0, _first_is_best(turn + seed)) for seed in range(50)])
         one.step()
-    seen = one.list_window.compare()
+    seen = one.next_item_window.compare()
     assert seen.candidate < seen.serving - 0.1
 
 
@@ -64,7 +74,7 @@ def _settled(turns: int, **kinds: int) -> Learner:
     for turn in range(turns):
         one.observe(_easy(turn, **kinds))
         one.step()
-        one.serves(one.snapshot(), turn)
+        one.set_serving(one.snapshot(), turn)
         assert not one.regressed()
     return one
 
@@ -73,9 +83,9 @@ def _settled(turns: int, **kinds: int) -> Learner:
 def test_a_release_that_went_wrong_is_rolled_back_to_one_that_proved_good(lists: int) -> None:
     one = _settled(100, lists=lists)
     good = one.label_window.compare().candidate
-    turned_round(one)
+    reverse_ranker(one)
     for turn in range(100, 300):
-        one.serves(one.snapshot(), turn)
+        one.set_serving(one.snapshot(), turn)
         one.observe(_easy(turn, lists=lists))
         if one.regressed():
             break
@@ -89,12 +99,12 @@ def test_a_release_that_went_wrong_is_rolled_back_to_one_that_proved_good(lists:
 
 def test_a_ranker_that_never_served_goes_back_to_the_one_that_does() -> None:
     one = _settled(100)
-    turned_round(one)
+    reverse_ranker(one)
     for turn in range(100, 300):
         one.observe(_easy(turn))
         if one.regressed():
             break
-    assert one.roll_back() == RolledBack(HELD, 99)
+    assert one.roll_back() == Rollback(HELD, 99)
 
 
 def test_a_release_that_was_bad_for_a_while_does_not_prove_good() -> None:
@@ -103,10 +113,10 @@ def test_a_release_that_was_bad_for_a_while_does_not_prove_good() -> None:
     proved: set[int] = set()
     for turn in range(100, 160):
         if turn in (110, 120, 130):
-            turned_round(one)
-            one.serves(one.snapshot(), 1000 + turn)
-            turned_round(one)
-        one.serves(good, turn)
+            reverse_ranker(one)
+            one.set_serving(one.snapshot(), 1000 + turn)
+            reverse_ranker(one)
+        one.set_serving(good, turn)
         one.observe(_easy(turn))
         if one._last_good.release is not None:
             proved.add(one._last_good.release.version)
@@ -116,18 +126,18 @@ def test_a_release_that_was_bad_for_a_while_does_not_prove_good() -> None:
 def test_labels_that_are_all_negative_for_a_while_are_learned_and_not_rolled_back() -> None:
     one = learner()
     for turn in range(120):
-        ignored = [replace(each, actions=(-1,) * 8) for each in _easy(turn) if isinstance(each, Shown)]
-        chosen = [each for each in _easy(turn) if isinstance(each, NextItem)]
+        ignored = [replace(each, actions=(-1,) * 8) for each in _easy(turn) if isinstance(each, ImpressionExample)]
+        chosen = [each for each in _easy(turn) if isinstance(each, NextItemExample)]
         one.observe([*ignored, *chosen] if 60 <= turn < 90 else _easy(turn))
         one.step()
-        one.serves(one.snapshot(), turn)
+        one.set_serving(one.snapshot(), turn)
         assert not one.regressed()
 
 
 def test_a_scenario_is_judged_for_itself() -> None:
     one = learner()
-    one.serves(one.snapshot())
-    shown = [example for example in _easy(0) if isinstance(example, Shown)]
+    one.set_serving(one.snapshot())
+    shown = [example for example in _easy(0) if isinstance(example, ImpressionExample)]
     one.observe([example if turn % 2 else replace(example, scenario=SHOP) for turn, example in enumerate(shown)])
     found = one.scenario_windows.compare()
     assert found.keys() == {"video", "shop"}
@@ -137,9 +147,9 @@ def test_a_scenario_is_judged_for_itself() -> None:
 def test_without_replay_steps_are_left_out_and_counted() -> None:
     one = learner()
     one.observe(a_stream(300))
-    report = one.step(Effort.NO_REPLAY)
+    report = one.step(Effort.NO_REHEARSAL)
     assert (report.encoder_steps, report.shed_steps) == (1, 2)
-    assert one.fresh == 0
+    assert one.untrained == 0
 
 
 def test_an_unknown_user_begins_with_the_history_of_the_example() -> None:
@@ -147,7 +157,7 @@ def test_an_unknown_user_begins_with_the_history_of_the_example() -> None:
     past = tuple(next_item("u", f"i{number}", number).event for number in range(3))
     for item in ("i7", "i8"):
         example = next_item("u", item, 99)
-        one.observe([NextItem("u", example.event, past, example.features, -1)])
+        one.observe([NextItemExample("u", example.event, past, example.features, -1)])
     windows = one.encoder.sequences.windows(np.array([0]))
     names = [one.encoder.table.ids[row] for row in windows.targets[0]]
     assert names == ["i0", "i1", "i2", "i7", "i8"]
@@ -155,7 +165,7 @@ def test_an_unknown_user_begins_with_the_history_of_the_example() -> None:
 
 def test_labels_alone_are_learned_from() -> None:
     one = learner()
-    one.observe([example for example in a_stream(100) if not isinstance(example, NextItem)])
+    one.observe([example for example in a_stream(100) if not isinstance(example, NextItemExample)])
     report = one.step()
     assert (report.encoder_steps, report.ranker_steps > 0) == (0, True)
 
@@ -176,12 +186,12 @@ def test_weights_know_whether_they_are_numbers() -> None:
     assert not one.snapshot().finite()
 
 
-def _easy(turn: int, lists: int = 20) -> list[Shown | NextItem]:
+def _easy(turn: int, lists: int = 20) -> list[ImpressionExample | NextItemExample]:
     """Twenty shown lists of which the first item is clicked, and for so many the same item chosen next: a feature tells it."""
-    made: list[Shown | NextItem] = []
+    made: list[ImpressionExample | NextItemExample] = []
     for number in range(20):
         rows = _first_is_best(1000 * turn + number)
-        made.append(Shown("label", VIDEO, rows, tuple(range(8)), (CLICK, *[-1] * 7)))
+        made.append(ImpressionExample("label", VIDEO, rows, tuple(range(8)), (CLICK, *[-1] * 7)))
         if number < lists:
             made.append(next_item(f"u{number}", f"i{number}", 1000 * turn + number, 0, rows))
     return made
@@ -197,8 +207,8 @@ def test_a_superseded_list_is_not_ranked_but_its_event_is_the_next_item() -> Non
     one = learner()
     fresh, old = next_item("u", "i1", 1, 0, _first_is_best(1)), next_item("v", "i2", 1, 0, _first_is_best(2))
     one.observe([fresh, replace(old, superseded=True)])
-    assert one.list_window.compare().count == 1
-    assert one.encoder.fresh_events == 2
+    assert one.next_item_window.compare().count == 1
+    assert one.encoder.untrained_events == 2
 
 
 class Reader:
@@ -218,20 +228,20 @@ def test_an_item_is_known_by_its_words_before_anybody_acted_on_it() -> None:
     """Items of two words; who takes one of a kind takes another of it. A new item lies with those of its word."""
     one = Learner(SCENARIOS, LearnerPolicy(encoder=EncoderPolicy(rate=0.02)), Reader())
     one.admit([ItemContent(f"i{number}", words=("aa", "bbbb")[number % 2]) for number in range(40)])
-    assert one.unread == 40
-    one.read(30)
-    assert one.unread == 10
+    assert one.pending_texts == 40
+    one.embed_texts(30)
+    assert one.pending_texts == 10
     restored = Learner(SCENARIOS, LearnerPolicy(encoder=EncoderPolicy(rate=0.02)), Reader())
     restored.restore(one.state())
-    restored.read()
-    assert restored.unread == 0
+    restored.embed_texts()
+    assert restored.pending_texts == 0
     for turn in range(30):
         restored.observe(
             [next_item(f"u{user}", f"i{(2 * user + 2 * turn) % 40 + user % 2}", turn * 1000) for user in range(60)]
         )
         restored.step()
     restored.admit([ItemContent("new a", words="aa"), ItemContent("new b", words="bbbb")])
-    restored.read()
+    restored.embed_texts()
     table = restored.encoder.table
     vectors = dict(zip(table.ids, table.all_vectors(), strict=True))
     for new, kind in (("new a", 0), ("new b", 1)):
@@ -251,16 +261,16 @@ def test_items_that_come_before_the_next_step_can_be_drawn() -> None:
 def test_words_are_read_again_by_another_language_model_and_forgotten_when_they_are_gone() -> None:
     one = Learner(SCENARIOS, LearnerPolicy(), Reader())
     one.admit([ItemContent("i", words="aa"), ItemContent("waiting", words="bb")])
-    one.read(1)
+    one.embed_texts(1)
     for texts, again in ((Reader(), False), (Reader("another"), True), (None, True)):
         restored = Learner(SCENARIOS, LearnerPolicy(), texts)
         restored.restore(one.state())
-        assert restored.items_forgotten == again
-        assert restored.encoder.table.has_text("i") != again
-        assert restored.unread == (0 if again else 1)
+        assert restored.items_outdated == again
+        assert restored.encoder.table.has_text_vector("i") != again
+        assert restored.pending_texts == (0 if again else 1)
     one.admit([ItemContent("i", words="")])
-    one.read()
-    assert not one.encoder.table.has_text("i")
+    one.embed_texts()
+    assert not one.encoder.table.has_text_vector("i")
 
 
 def test_an_item_that_names_a_scenario_is_in_it_also_where_that_comes_later(tmp_path: Path) -> None:
@@ -277,7 +287,7 @@ def test_an_item_that_names_a_scenario_is_in_it_also_where_that_comes_later(tmp_
     scenarios.adopt(load_scenarios(more))
     for known in (one, restored):
         table = known.encoder.table
-        assert [[table.ids[row] for row in table.rows_in(scenario)] for scenario in (0, 15, 3)] == [
+        assert [[table.ids[row] for row in table.rows_of_scenario(scenario)] for scenario in (0, 15, 3)] == [
             ["here", "moved", "anywhere"],
             ["here", "anywhere"],
             ["anywhere"],
@@ -286,8 +296,8 @@ def test_an_item_that_names_a_scenario_is_in_it_also_where_that_comes_later(tmp_
 
 def test_more_labels_than_the_memory_holds_may_come_at_once() -> None:
     one = learner(3)
-    lists = [shown(1000, positive=3, seed=seed) for seed in range(SHOWN // 1000 + 2)]
+    lists = [shown(1000, positive=3, seed=seed) for seed in range(MAX_IMPRESSIONS // 1000 + 2)]
     one.observe([replace(lists[0], kind="upgrade"), *lists])
-    assert len(one.quality._scenarios[VIDEO].actions) == JUDGED
+    assert len(one.quality._scenarios[VIDEO].actions) == QUALITY_WINDOW
     one.step()
     assert one.snapshot().finite()

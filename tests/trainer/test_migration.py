@@ -10,7 +10,7 @@ from torch import Tensor
 from eddy.contract.legacy import LEGACY_ACTIONS, LEGACY_FEATURES
 from eddy.contract.model import Columns, hash_of_contract
 from eddy_trainer.core.encoder_training import EncoderPolicy
-from eddy_trainer.core.examples import ExampleParser, NextItem, Shown
+from eddy_trainer.core.examples import ExampleParser, ImpressionExample, NextItemExample
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
 from eddy_trainer.core.migration import Moves
 from eddy_trainer.core.models import MODELS
@@ -37,15 +37,15 @@ def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def a_learner(name: str, columns: Columns, seed: int = 0) -> Learner:
-    policy = LearnerPolicy(seed, name, EncoderPolicy(), RankerPolicy(warm_up_lists=1), columns=columns)
+    policy = LearnerPolicy(seed, name, EncoderPolicy(), RankerPolicy(warm_up_candidate_sets=1), columns=columns)
     made = Learner(SCENARIOS, policy)
     made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(20)])
     return made
 
 
-def a_stream(columns: Columns, events: int = 80) -> list[NextItem | Shown]:
+def a_stream(columns: Columns, events: int = 80) -> list[NextItemExample | ImpressionExample]:
     random = np.random.default_rng(0)
-    made: list[NextItem | Shown] = []
+    made: list[NextItemExample | ImpressionExample] = []
     parser = ExampleParser(SCENARIOS, columns)
     for event in range(events):
         record = _record(columns, random, event)

@@ -14,16 +14,16 @@ from eddy_trainer.core import graphs as graphs_module
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.graphs import GraphExporter, example_inputs, modules
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
-from eddy_trainer.core.models import DEFAULT, MODELS
-from eddy_trainer.core.models.encoder import Noise
+from eddy_trainer.core.models import DEFAULT_MODEL, MODELS
+from eddy_trainer.core.models.encoder import Dropout
 from eddy_trainer.core.models.gru4rec import Gru4Rec
-from eddy_trainer.core.next_item import every_item, next_item_loss, targets_in
-from eddy_trainer.core.objectives import View, contrastive_loss, masked_loss
+from eddy_trainer.core.next_item import full_softmax, next_item_loss, targets_in
+from eddy_trainer.core.objectives import AuxiliaryInputs, contrastive_loss, masked_loss
 from eddy_trainer.core.parity import Probe, largest_difference, probe_of
 from eddy_trainer.core.ranker_training import RankerPolicy
 from eddy_trainer.settings import TrainerSettings
 from eddy_trainer.shell import checkpoint
-from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from eddy_trainer.shell.checkpoint import TrainerCheckpoint, read_checkpoint, write_checkpoint
 from tests.trainer.factories import SCENARIOS, VIDEO, a_store, a_stream, features, next_item
 from tests.trainer.test_encoder import histories
 
@@ -39,7 +39,7 @@ def exporter_of(name: str) -> GraphExporter:
 
 
 def a_learner(name: str, items: int = 30, **encoder: object) -> Learner:
-    policy = LearnerPolicy(0, name, EncoderPolicy(**encoder), RankerPolicy(warm_up_lists=1))  # type: ignore[arg-type]  # numbers
+    policy = LearnerPolicy(0, name, EncoderPolicy(**encoder), RankerPolicy(warm_up_candidate_sets=1))  # type: ignore[arg-type]  # numbers
     made = Learner(SCENARIOS, policy)
     made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(items)])
     return made
@@ -47,7 +47,7 @@ def a_learner(name: str, items: int = 30, **encoder: object) -> Learner:
 
 def test_the_setting_names_every_model() -> None:
     assert set(get_args(TrainerSettings.model_fields["trainer_model"].annotation)) == set(MODELS)
-    assert TrainerSettings.model_fields["trainer_model"].default == DEFAULT
+    assert TrainerSettings.model_fields["trainer_model"].default == DEFAULT_MODEL
 
 
 @every_model
@@ -110,11 +110,11 @@ def test_a_planted_feature_is_learned(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gru4rec", "hstu", "transformer", "youtube_dnn", "ncf", "linear"])
 def test_a_planted_order_is_learned(name: str) -> None:
-    learner = a_learner(name, 20, events_per_step=20, users_per_step=20, fewest_users=0)
+    learner = a_learner(name, 20, events_per_step=20, users_per_step=20, min_sampled_users=0)
     losses: list[float] = []
     for turn in range(24):
         learner.encoder.observe([next_item(f"u{user}", f"i{(user + turn) % 20}", turn * 1000) for user in range(200)])
-        losses += learner.encoder.step(replay=True)
+        losses += learner.encoder.step(rehearse=True)
     assert losses[0] > 2.5
     assert np.mean(losses[-10:]) < 1.2
 
@@ -141,7 +141,7 @@ def test_windows_among_those_of_like_length_teach_the_same(name: str) -> None:
     windows = a_store(rows_of).windows(np.arange(len(lengths)))
     learned = []
     for by_length in (False, True):
-        candidates = {VIDEO: every_item(np.arange(1, 61), targets_in(windows, VIDEO))}
+        candidates = {VIDEO: full_softmax(np.arange(1, 61), targets_in(windows, VIDEO))}
         outcome = next_item_loss(
             trainer.encoder, trainer.table, windows, candidates, trainer._unseen_only, None, by_length=by_length
         )
@@ -160,25 +160,25 @@ def test_weights_of_another_kind_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         a_learner(other, 2).restore(state)
     graphs = exporter_of(name).export(a_learner(name, 2).snapshot())
-    assert GraphExporter.of_release(graphs, other, Columns()) is None
-    assert GraphExporter.of_release(graphs, name, Columns()) is not None
+    assert GraphExporter.from_release(graphs, other, Columns()) is None
+    assert GraphExporter.from_release(graphs, name, Columns()) is not None
 
 
 @every_model
 def test_weights_of_another_contract_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learner, path = a_learner(name, 2), tmp_path / "trainer.ckpt"
     graphs = exporter_of(name).export(learner.snapshot())
-    write_checkpoint(path, Checkpoint({}, learner.state()))
+    write_checkpoint(path, TrainerCheckpoint({}, learner.state()))
     assert read_checkpoint(path, name) is not None
     monkeypatch.setattr(checkpoint, "is_compatible", lambda contract: contract == "another")
     monkeypatch.setattr(graphs_module, "hash_of_contract", lambda: "another")
     assert read_checkpoint(path, name) is None
-    assert GraphExporter.of_release(graphs, name, Columns()) is None
+    assert GraphExporter.from_release(graphs, name, Columns()) is None
 
 
 def test_variational_dropout_drops_the_same_units_all_along_a_sequence() -> None:
     encoder, x = Gru4Rec(Columns()), torch.ones(3, 7, DIM)
-    dropped = encoder._noisy(x, Noise(np.random.default_rng(0), 0.5)) == 0
+    dropped = encoder._apply_dropout(x, Dropout(np.random.default_rng(0), 0.5)) == 0
     assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
     assert 0 < dropped[:, 0].float().mean() < 1
     assert not torch.equal(dropped[0], dropped[1])
@@ -198,9 +198,9 @@ def test_a_self_supervised_objective_changes_what_is_learned(name: str, objectiv
 
 def test_hidden_items_are_learned_from_both_sides() -> None:
     learner = a_learner("transformer", 20)
-    encoder, noise = learner.encoder.encoder, learner.encoder._noise
+    encoder, dropout = learner.encoder.encoder, learner.encoder._dropout
     seen = histories(8, 12)
-    view = View(
+    view = AuxiliaryInputs(
         seen,
         torch.zeros(8, 12, dtype=torch.int64),
         torch.arange(96).view(8, 12),
@@ -210,9 +210,9 @@ def test_hidden_items_are_learned_from_both_sides() -> None:
     optimiser = torch.optim.Adam(encoder.parameters(), lr=1e-2)
     losses = []
     for turn in range(40):
-        users = encoder(seen, view.scenarios, noise)
-        loss = masked_loss(encoder, view, noise, np.random.default_rng(turn)) + contrastive_loss(
-            encoder, view, users, noise
+        users = encoder(seen, view.scenarios, dropout)
+        loss = masked_loss(encoder, view, dropout, np.random.default_rng(turn)) + contrastive_loss(
+            encoder, view, users, dropout
         )
         optimiser.zero_grad()
         loss.backward()

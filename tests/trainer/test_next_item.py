@@ -10,16 +10,16 @@ from eddy.contract.model import HISTORY, MAX_SCENARIOS, Columns
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.models.transformer import Transformer
 from eddy_trainer.core.next_item import (
-    Candidates,
-    LeftOut,
-    every_item,
+    ExcludedItems,
+    SampledCandidates,
+    full_softmax,
     next_item_loss,
     sample_items,
     softmax_losses,
     targets_in,
-    union_of,
+    union_candidates,
 )
-from eddy_trainer.core.sequences import Sequences, SequenceStore, Step
+from eddy_trainer.core.sequences import SequenceEntry, Sequences, SequenceStore
 from tests.trainer.factories import VIDEO, a_store, next_item
 
 pytestmark = pytest.mark.slow
@@ -35,8 +35,8 @@ def a_trainer(items: int, **policy: float) -> EncoderTrainer:
     return trainer
 
 
-def everything(trainer: EncoderTrainer) -> Candidates:
-    return every_item(np.arange(1, len(trainer.table)), np.zeros(0, np.int64))
+def everything(trainer: EncoderTrainer) -> SampledCandidates:
+    return full_softmax(np.arange(1, len(trainer.table)), np.zeros(0, np.int64))
 
 
 def loss_of(trainer: EncoderTrainer, rows: list[int], unseen_only: torch.Tensor) -> tuple[float, int]:
@@ -71,7 +71,7 @@ def test_sampled_softmax_stands_for_the_whole_one() -> None:
     windows = a_store({f"u{user}": random.integers(1, 2001, 40).tolist() for user in range(4)}).windows(np.arange(4))
     share = np.full(len(trainer.table), 1 / 2000)
 
-    def loss(candidates: Candidates) -> float:
+    def loss(candidates: SampledCandidates) -> float:
         return next_item_loss(
             trainer.encoder, trainer.table, windows, {VIDEO: candidates}, EVERYWHERE, None
         ).loss.item()
@@ -83,14 +83,14 @@ def test_sampled_softmax_stands_for_the_whole_one() -> None:
     assert np.std(sampled) < 0.1
 
 
-def two_scenarios(trainer: EncoderTrainer) -> tuple[Sequences, dict[int, Candidates]]:
+def two_scenarios(trainer: EncoderTrainer) -> tuple[Sequences, dict[int, SampledCandidates]]:
     """Odd rows are in the one, even rows in the other; the first user is in one, the second in both by turns."""
     store = SequenceStore(10)
     for user, rows in (("one", [1, 3, 5]), ("both", [2, 1, 4, 3])):
-        store.append(user, [Step(row, 1, (row + 1) % 2, 0.5, place) for place, row in enumerate(rows)])
+        store.append(user, [SequenceEntry(row, 1, (row + 1) % 2, 0.5, place) for place, row in enumerate(rows)])
     windows = store.windows(np.arange(2))
     pools = {scenario: np.arange(1 + scenario, len(trainer.table), 2) for scenario in (0, 1)}
-    return windows, {scenario: every_item(pool, targets_in(windows, scenario)) for scenario, pool in pools.items()}
+    return windows, {scenario: full_softmax(pool, targets_in(windows, scenario)) for scenario, pool in pools.items()}
 
 
 def test_each_scenario_tells_an_item_from_its_own_alone() -> None:
@@ -118,7 +118,7 @@ def test_a_target_that_left_its_scenario_is_still_told_from_the_others() -> None
     windows, _ = two_scenarios(trainer)
     pool, targets = np.array([7, 9]), targets_in(windows, 0)
     random = np.random.default_rng(0)
-    for few in (every_item(pool, targets), sample_items(pool, pool, targets, np.full(20, 0.05), 5, random)):
+    for few in (full_softmax(pool, targets), sample_items(pool, pool, targets, np.full(20, 0.05), 5, random)):
         assert set(few.rows.tolist()) >= {1, 3, 5}
         assert next_item_loss(trainer.encoder, trainer.table, windows, {0: few}, NOWHERE, None).places == 5
     none = np.zeros(0, np.int64)
@@ -129,8 +129,8 @@ def test_a_target_that_left_its_scenario_is_still_told_from_the_others() -> None
 def test_a_scenario_with_nothing_but_repetitions_teaches_nothing_and_stops_nothing() -> None:
     trainer = a_trainer(10)
     store = SequenceStore(10)
-    store.append("v", [Step(1, 1, 0, 0.5, 0), Step(1, 1, VIDEO + 1, 0.5, 1)])
-    store.append("other", [Step(2, 1, 0, 0.5, 0), Step(3, 1, 0, 0.5, 1)])
+    store.append("v", [SequenceEntry(1, 1, 0, 0.5, 0), SequenceEntry(1, 1, VIDEO + 1, 0.5, 1)])
+    store.append("other", [SequenceEntry(2, 1, 0, 0.5, 0), SequenceEntry(3, 1, 0, 0.5, 1)])
     windows = store.windows(np.arange(2))
     both = {scenario: everything(trainer) for scenario in (0, VIDEO + 1)}
     seen = torch.arange(MAX_SCENARIOS) == VIDEO + 1
@@ -148,16 +148,16 @@ def test_masked_items_are_told_from_those_that_are_candidates() -> None:
     for at in range(HISTORY + 13):
         events = [next_item(f"u{user}", f"i{at}", at * 1000) for user in range(20)]
         trainer.observe([replace(each, event=replace(each.event, scenario=int(at > 12))) for each in events])
-    assert np.isfinite(trainer.step(replay=False)).all()
+    assert np.isfinite(trainer.step(rehearse=False)).all()
 
 
 def test_an_item_is_in_the_union_where_it_is_in_any_sample() -> None:
-    one = Candidates(torch.tensor([1, 2]), torch.tensor([0.5, 0.2]).log())
-    two = Candidates(torch.tensor([2, 7]), torch.tensor([0.5, 1.0]).log())
-    found = union_of({0: one, 3: two})
+    one = SampledCandidates(torch.tensor([1, 2]), torch.tensor([0.5, 0.2]).log())
+    two = SampledCandidates(torch.tensor([2, 7]), torch.tensor([0.5, 1.0]).log())
+    found = union_candidates({0: one, 3: two})
     assert found.rows.tolist() == [1, 2, 7]
     torch.testing.assert_close(found.log_q.exp(), torch.tensor([0.5, 1 - 0.8 * 0.5, 1.0]))
-    assert union_of({3: two}) is two
+    assert union_candidates({3: two}) is two
 
 
 @pytest.mark.parametrize("objective", ["masked", "contrastive"])
@@ -169,16 +169,16 @@ def test_two_scenarios_are_learned_at_once_with_every_objective(objective: str) 
         trainer.observe(
             [replace(each, event=replace(each.event, scenario=int(each.event.item_id[1:]) % 2)) for each in events]
         )
-        assert np.isfinite(trainer.step(replay=True)).all()
-    assert set(trainer.table.rows_in(0)) == set(range(1, 41, 2))
+        assert np.isfinite(trainer.step(rehearse=True)).all()
+    assert set(trainer.table.rows_of_scenario(0)) == set(range(1, 41, 2))
 
 
 def test_a_planted_order_is_learned() -> None:
-    trainer = a_trainer(20, events_per_step=20, users_per_step=20, fewest_users=0, rate=5e-3)
+    trainer = a_trainer(20, events_per_step=20, users_per_step=20, min_sampled_users=0, rate=5e-3)
     losses: list[float] = []
     for turn in range(14):
         trainer.observe([next_item(f"u{user}", f"i{(user + turn) % 20}", turn * 1000) for user in range(200)])
-        losses += trainer.step(replay=True)
+        losses += trainer.step(rehearse=True)
     # The first item of each user is anybody's guess.
     assert losses[0] > 2.5
     assert losses[-1] < 1.0
@@ -189,9 +189,9 @@ def test_all_fresh_users_are_covered_and_without_replay_nobody_else() -> None:
     trainer.observe([next_item(f"u{user}", f"i{user % 40}") for user in range(300)])
     portions = trainer._portions(np.arange(300), 3)
     assert sorted(np.concatenate(portions).tolist()) == list(range(300))
-    assert trainer.wanted_steps() == 3
-    assert len(trainer.step(replay=False)) == 1
-    assert trainer.fresh_events == 0
+    assert trainer.planned_steps() == 3
+    assert len(trainer.step(rehearse=False)) == 1
+    assert trainer.untrained_events == 0
     assert len(trainer._draw(np.arange(5), 0).rows) == 5
     assert len(trainer._draw(np.arange(5), 48).rows) == 48
 
@@ -208,7 +208,7 @@ def test_loss_and_gradient_are_those_of_torch() -> None:
         masked[prediction, columns[user[prediction], at <= until[prediction]]] = True
     masked = masked[:, :40]
     targets = torch.where(masked[torch.arange(300), targets], (~masked).int().argmax(1), targets)
-    fused = softmax_losses(users, items, log_q, LeftOut(columns, at, user, until), targets).mean()
+    fused = softmax_losses(users, items, log_q, ExcludedItems(columns, at, user, until), targets).mean()
     plain = torch.nn.functional.cross_entropy((users @ items.T - log_q).masked_fill(masked, -1e9), targets)
     torch.testing.assert_close(fused, plain)
     for ours, theirs in zip(
@@ -223,6 +223,6 @@ def test_few_events_make_a_short_step() -> None:
         trainer = a_trainer(40)
         trainer.observe([next_item(f"u{number}", f"i{number % 40}") for number in range(events)])
         before = trainer.encoder.action.detach().clone()
-        trainer.step(replay=True)
+        trainer.step(rehearse=True)
         moved.append((trainer.encoder.action.detach() - before).abs().max().item())
     assert 0 < 30 * moved[0] < moved[1]

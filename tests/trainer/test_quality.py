@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from eddy.contract.model import ACTIONS
-from eddy_trainer.core.models.ranker import Chosen
-from eddy_trainer.core.quality import JUDGED, Quality, auc
+from eddy_trainer.core.models.ranker import ChosenItems
+from eddy_trainer.core.quality import QUALITY_WINDOW, Quality, auc
 from tests.trainer.factories import CLICK, SCENARIOS, VIDEO
 
 SHOP = SCENARIOS["shop"].id
 LIKE = ACTIONS.index("like")
 
 
-def chances(of_click: list[float]) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+def probabilities(of_click: list[float]) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
     found = np.zeros((len(of_click), len(ACTIONS)), np.float32)
     found[:, CLICK] = of_click
     return found
@@ -24,7 +24,7 @@ def chances(of_click: list[float]) -> "np.ndarray[tuple[int, int], np.dtype[np.f
 def test_shown_items_are_judged_by_their_main_action() -> None:
     quality = Quality(SCENARIOS, len(ACTIONS))
     actions = np.array([CLICK, -1, CLICK, -1, LIKE])
-    quality.add_shown(chances([0.9, 0.8, 0.3, 0.2, 0.99]), np.full(5, VIDEO), actions)
+    quality.add_impressions(probabilities([0.9, 0.8, 0.3, 0.2, 0.99]), np.full(5, VIDEO), actions)
     found = quality.figures()
     assert found.keys() == {"video"}
     assert found["video"].auc == 0.75
@@ -34,9 +34,9 @@ def test_shown_items_are_judged_by_their_main_action() -> None:
 
 def test_lists_are_judged_by_the_place_of_what_was_chosen() -> None:
     scores = np.array([[3.0, 2.0, 1.0, 9.0], [1.0, 1.0, 0.0, 0.0]], np.float32)
-    chosen = Chosen(torch.tensor([3, 2]), torch.tensor([1, 0]), torch.ones(2))
+    chosen = ChosenItems(torch.tensor([3, 2]), torch.tensor([1, 0]), torch.ones(2))
     quality = Quality(SCENARIOS, len(ACTIONS))
-    quality.add_lists(scores, np.array([VIDEO, SHOP]), chosen)
+    quality.add_candidate_sets(scores, np.array([VIDEO, SHOP]), chosen)
     found = quality.figures()
     # The fourth place of the first list holds no candidate; a tie counts against the model.
     for name in ("video", "shop"):
@@ -47,8 +47,10 @@ def test_lists_are_judged_by_the_place_of_what_was_chosen() -> None:
 def test_only_the_last_examples_count() -> None:
     quality = Quality(SCENARIOS, len(ACTIONS))
     for click in (0.1, 0.9):
-        labels = np.tile([CLICK, -1], JUDGED // 2)
-        quality.add_shown(chances([click, 0.5] * (JUDGED // 2)), np.full(JUDGED, VIDEO), labels)
+        labels = np.tile([CLICK, -1], QUALITY_WINDOW // 2)
+        quality.add_impressions(
+            probabilities([click, 0.5] * (QUALITY_WINDOW // 2)), np.full(QUALITY_WINDOW, VIDEO), labels
+        )
     assert quality.figures()["video"].auc == 1.0
 
 
@@ -63,7 +65,7 @@ def test_auc_is_that_of_all_pairs() -> None:
 def test_what_is_no_number_finds_nothing() -> None:
     quality = Quality(SCENARIOS, len(ACTIONS))
     scores = np.array([[math.nan, 1.0, 2.0], [1.0, math.nan, 0.0]], np.float32)
-    chosen = Chosen(torch.tensor([3, 3]), torch.tensor([0, 0]), torch.ones(2))
-    quality.add_lists(scores, np.full(2, VIDEO), chosen)
+    chosen = ChosenItems(torch.tensor([3, 3]), torch.tensor([0, 0]), torch.ones(2))
+    quality.add_candidate_sets(scores, np.full(2, VIDEO), chosen)
     expected = (1 / math.log2(4) + 1 / math.log2(3)) / 2
     assert quality.figures()["video"].ndcg == pytest.approx(expected)

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from eddy.contract.model import ACTIONS, FEATURES, MAX_SCENARIOS, Columns
-from eddy_trainer.core.examples import Shown
+from eddy_trainer.core.examples import ImpressionExample
 from eddy_trainer.core.models.listwise import Listwise
-from eddy_trainer.core.models.ranker import Chosen, action_losses
+from eddy_trainer.core.models.ranker import ChosenItems, action_losses
 from eddy_trainer.core.ranker_training import RankerPolicy, RankerTrainer
-from eddy_trainer.core.ranking_memory import LONGEST, ListMemory
+from eddy_trainer.core.ranking_memory import MAX_CANDIDATES, CandidateSetMemory
 from tests.trainer.factories import CLICK, VIDEO, features, next_item
 
 pytestmark = pytest.mark.slow
@@ -19,8 +19,8 @@ HEADS[VIDEO, [CLICK, ACTIONS.index("like")]] = True
 PLANTED = FEATURES.index("item_age")
 
 
-def a_trainer(warm_up_lists: int = 1) -> RankerTrainer:
-    return RankerTrainer(Listwise, RankerPolicy(warm_up_lists=warm_up_lists), HEADS, 0, Columns())
+def a_trainer(warm_up_candidate_sets: int = 1) -> RankerTrainer:
+    return RankerTrainer(Listwise, RankerPolicy(warm_up_candidate_sets=warm_up_candidate_sets), HEADS, 0, Columns())
 
 
 def test_a_planted_feature_is_learned_from_lists() -> None:
@@ -32,7 +32,7 @@ def test_a_planted_feature_is_learned_from_lists() -> None:
             candidates = features(10, int(random.integers(1 << 30)))
             events.append(next_item("u", "i", 0, int(candidates[:, PLANTED].argmax()), candidates))
         lists, _ = trainer.observe(events, [])
-        losses.append(trainer.list_loss(trainer.ranker, lists).mean().item())
+        losses.append(trainer.candidate_set_losses(trainer.ranker, lists).mean().item())
         trainer.step()
     assert losses[0] > 2.0
     assert losses[-1] < 0.7
@@ -40,8 +40,8 @@ def test_a_planted_feature_is_learned_from_lists() -> None:
 
 def test_few_lists_are_learned_from_in_short_steps() -> None:
     moved = []
-    for warm_up_lists in (1, 1000):
-        trainer = a_trainer(warm_up_lists)
+    for warm_up_candidate_sets in (1, 1000):
+        trainer = a_trainer(warm_up_candidate_sets)
         before = trainer.ranker.additive.detach().clone()
         trainer.observe([next_item("u", "i", 0, 0, features(10, seed)) for seed in range(51)], [])
         trainer.step()
@@ -56,17 +56,19 @@ def test_a_position_is_not_taken_for_the_item() -> None:
         examples = []
         for _ in range(800):
             actions = tuple(CLICK if random.random() < chance else -1 for chance in (0.6, 0.2))
-            examples.append(Shown("label", VIDEO, features(2, int(random.integers(1 << 30))), (0, 1), actions))
+            examples.append(
+                ImpressionExample("label", VIDEO, features(2, int(random.integers(1 << 30))), (0, 1), actions)
+            )
         trainer.observe([], examples)
         trainer.step()
     inputs = torch.from_numpy(features(100, 7).astype(np.float32))
     scenarios = torch.full((100,), VIDEO)
-    chances = [
+    probabilities = [
         torch.sigmoid(trainer.ranker.shown(inputs, scenarios, torch.full((100,), place)))[:, CLICK].mean().item()
         for place in (0, 1)
     ]
-    assert abs(chances[0] - 0.6) < 0.08
-    assert abs(chances[1] - 0.2) < 0.08
+    assert abs(probabilities[0] - 0.6) < 0.08
+    assert abs(probabilities[1] - 0.2) < 0.08
 
 
 def test_a_negative_teaches_the_heads_of_its_scenario_and_a_positive_its_own() -> None:
@@ -77,9 +79,9 @@ def test_a_negative_teaches_the_heads_of_its_scenario_and_a_positive_its_own() -
 
 def test_empty_places_of_a_list_do_not_count() -> None:
     scores = torch.tensor([[1.0, 2.0, 50.0]])
-    chosen = Chosen(torch.tensor([2]), torch.tensor([0]), torch.ones(1))
-    shorter = Listwise.list_losses(scores[:, :2], chosen)
-    torch.testing.assert_close(Listwise.list_losses(scores, chosen), shorter)
+    chosen = ChosenItems(torch.tensor([2]), torch.tensor([0]), torch.ones(1))
+    shorter = Listwise.candidate_set_losses(scores[:, :2], chosen)
+    torch.testing.assert_close(Listwise.candidate_set_losses(scores, chosen), shorter)
 
 
 def test_inputs_are_standardised() -> None:
@@ -92,14 +94,14 @@ def test_inputs_are_standardised() -> None:
 
 
 def test_long_lists_keep_their_target() -> None:
-    candidates = features(2 * LONGEST)
-    for target in (0, 5, LONGEST, 2 * LONGEST - 1):
-        lists = ListMemory(len(FEATURES)).add([next_item("u", "i", 0, target, candidates)])
+    candidates = features(2 * MAX_CANDIDATES)
+    for target in (0, 5, MAX_CANDIDATES, 2 * MAX_CANDIDATES - 1):
+        lists = CandidateSetMemory(len(FEATURES)).add([next_item("u", "i", 0, target, candidates)])
         place = int(lists.chosen.targets[0])
-        assert lists.chosen.counts.tolist() == [LONGEST]
+        assert lists.chosen.counts.tolist() == [MAX_CANDIDATES]
         assert np.array_equal(lists.features[0, place].numpy(), candidates[target].astype(np.float32))
         assert place == pytest.approx(target / 2, abs=2)
-        assert len(np.unique(lists.features[0].numpy(), axis=0)) == LONGEST
+        assert len(np.unique(lists.features[0].numpy(), axis=0)) == MAX_CANDIDATES
 
 
 def test_inputs_are_standardised_by_the_places_that_are_filled() -> None:

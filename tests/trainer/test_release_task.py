@@ -11,19 +11,19 @@ import torch
 from eddy.clock import SystemClock
 from eddy.kafka.bus import KafkaError
 from eddy.runtime import Health
-from eddy_trainer.core.gate import LOG_LOSS
 from eddy_trainer.core.graphs import GraphExporter, Graphs
-from eddy_trainer.core.learner import RolledBack, Weights
+from eddy_trainer.core.learner import Rollback, Weights
+from eddy_trainer.core.online_trainer import OnlineTrainer
+from eddy_trainer.core.release_gate import LOG_LOSS
 from eddy_trainer.core.release_schedule import ReleaseSchedule
-from eddy_trainer.core.turn import Turn
+from eddy_trainer.shell.monitoring import Profiler, TensorBoard
 from eddy_trainer.shell.observer import Observer
 from eddy_trainer.shell.release_task import ReleaseTask
-from eddy_trainer.shell.releases import Published, Publisher
-from eddy_trainer.shell.watched import Profiler, TensorBoard
+from eddy_trainer.shell.releases import PublishedRelease, ReleasePublisher
 from tests.trainer.factories import a_stream, learner
 
 
-class Outbox(Publisher):
+class RecordingPublisher(ReleasePublisher):
     """Keeps what would be published; fails for as long as it is `broken`."""
 
     def __init__(self) -> None:
@@ -33,12 +33,12 @@ class Outbox(Publisher):
 
     async def publish(
         self, weights: Weights, graphs: Graphs, trained_through: Sequence[int], metrics: Mapping[str, float]
-    ) -> Published:
+    ) -> PublishedRelease:
         if self.broken:
             raise KafkaError
         self.version += 1
         self.sent.append(tuple(trained_through))
-        return Published(self.version, 0, 0)
+        return PublishedRelease(self.version, 0, 0)
 
 
 class Shell:
@@ -46,8 +46,8 @@ class Shell:
 
     def __init__(self, exporter: GraphExporter, folder: Path) -> None:
         self.health = Health()
-        self.outbox = Outbox()
-        self.turn = Turn(learner, exporter, ReleaseSchedule(1.0))
+        self.outbox = RecordingPublisher()
+        self.turn = OnlineTrainer(learner, exporter, ReleaseSchedule(1.0))
         observer = Observer(self.health, SystemClock(), TensorBoard(None), Profiler(folder))
         self.task = ReleaseTask(self.turn, self.outbox, observer)
         self.turn.observe(a_stream(40))
@@ -90,7 +90,7 @@ async def test_what_was_captured_before_a_rollback_is_not_published(
 ) -> None:
     await shell.task.advance(1.0)
     monkeypatch.setattr(shell.turn.learner, "regressed", lambda: True)
-    monkeypatch.setattr(shell.turn.learner, "roll_back", lambda: RolledBack(LOG_LOSS, 0))
+    monkeypatch.setattr(shell.turn.learner, "roll_back", lambda: Rollback(LOG_LOSS, 0))
     assert shell.turn.observe(a_stream(5)) is not None
     monkeypatch.undo()
     running = shell.task._running

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eddy.contract.model import HISTORY
-from eddy_trainer.core.sequences import KEPT, SequenceStore
+from eddy_trainer.core.sequences import SEQUENCE_LENGTH, SequenceStore
 from tests.trainer.factories import a_store
 
 
@@ -13,17 +13,17 @@ def padded(values: list[int], length: int) -> list[int]:
     return [0] * (length - len(values)) + values[len(values) - length if len(values) > length else 0 :]
 
 
-@given(length=st.integers(1, 3 * KEPT), back=st.integers(0, KEPT - HISTORY))
+@given(length=st.integers(1, 3 * SEQUENCE_LENGTH), back=st.integers(0, SEQUENCE_LENGTH - HISTORY))
 def test_windows_are_the_last_interactions_with_what_followed(length: int, back: int) -> None:
     rows = list(range(1, length + 1))
     store = a_store({"u": rows})
     slots = np.array([0])
-    back = min(back, int(store.spare(slots)[0]))
+    back = min(back, int(store.rewindable(slots)[0]))
     windows = store.windows(slots, back)
     until = rows[: length - back]
     places = min(len(until), HISTORY)
     assert windows.targets[0].tolist() == until[-places:]
-    kept = rows[-KEPT:]
+    kept = rows[-SEQUENCE_LENGTH:]
     inputs = [row for row in until[:-1] if row in kept]
     assert windows.rows[0].tolist() == padded(inputs, places)
     assert set(windows.earlier[0].tolist()) - {0} == set(inputs[:-places])
@@ -45,7 +45,7 @@ def test_the_user_who_is_silent_longest_makes_room() -> None:
 
 
 def test_state_restores_sequences_and_who_is_silent() -> None:
-    store = a_store({"a": [1, 2], "b": list(range(1, KEPT + 30))}, max_users=2)
+    store = a_store({"a": [1, 2], "b": list(range(1, SEQUENCE_LENGTH + 30))}, max_users=2)
     other = SequenceStore(2)
     other.restore(store.state())
     slots = np.array([0, 1])

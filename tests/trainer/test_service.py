@@ -18,15 +18,15 @@ from eddy_cli.ports import free_port
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_trainer import app
 from tests.poll import poll_until
-from tests.trainer.breaking import Breaking
+from tests.trainer.environment import TrainerEnvironment, assert_releases_hold, events_of
 from tests.trainer.factories import CLICK, VIDEO, Record, example_record, features
-from tests.trainer.running import Place, assert_releases_hold, events_of
+from tests.trainer.regressing import RegressingLearner
 
 pytestmark = pytest.mark.stack
 
 
 async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
     await place.bus.create_topics()
     await place.publish_items(40)
     with place.trainer(release_interval_sec="0.2") as trainer:
@@ -52,7 +52,7 @@ async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path:
 async def test_an_example_on_a_quiet_stream_is_released_soon(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
     await place.bus.create_topics()
     with place.trainer() as trainer:
         await poll_until(trainer.is_ready, what="ready on empty topics")
@@ -64,7 +64,7 @@ async def test_an_example_on_a_quiet_stream_is_released_soon(
 async def test_what_cannot_be_used_is_kept_aside(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
     await place.bus.create_topics()
     await place.publish(ITEMS, [("m1", b"\x00\xff"), ("m2", b"")])
     await place.publish(TRAINING_EXAMPLES, [("u", b"\xc3\x01 nonsense"), ("u", b"")])
@@ -93,7 +93,7 @@ async def test_what_cannot_be_used_is_kept_aside(
 async def test_too_many_unusable_examples_in_a_row_end_the_trainer(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
     await place.bus.create_topics()
     await place.publish(TRAINING_EXAMPLES, [("u", b"junk")] * 5)
     with place.trainer(poison_limit=5) as trainer:
@@ -108,10 +108,10 @@ async def test_too_many_unusable_examples_in_a_row_end_the_trainer(
 async def test_a_release_that_went_wrong_is_rolled_back(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
     await place.bus.create_topics()
     await place.publish_items(40)
-    monkeypatch.setattr(app, "Learner", Breaking)
+    monkeypatch.setattr(app, "Learner", RegressingLearner)
     settings = place.settings(trainer_release_interval_sec="0.1", trainer_http_port=str(free_port()))
     serving = asyncio.create_task(app.serve(settings, Health()))
     try:
@@ -120,7 +120,7 @@ async def test_a_release_that_went_wrong_is_rolled_back(
             await asyncio.sleep(0.05)
         await poll_until(place.newest_covers_all, what="a release that learned from all examples")
         assert _rolled_back() == 0
-        monkeypatch.setattr(Breaking, "breaks_after", 2000)
+        monkeypatch.setattr(RegressingLearner, "breaks_after", 2000)
         first = 1000
         while not _rolled_back():
             await place.publish_examples(events_of(20, first=first))
@@ -142,8 +142,8 @@ async def test_a_release_that_went_wrong_is_rolled_back(
 
 def _tells(release: Record) -> bool:
     """Whether a release thinks best of the item that is always clicked."""
-    chances = OnnxModel.load(release).rank(features(5)[None].astype(np.float32), np.array([VIDEO]))[1]
-    return int(chances[0, :, CLICK].argmax()) == 0
+    probabilities = OnnxModel.load(release).rank(features(5)[None].astype(np.float32), np.array([VIDEO]))[1]
+    return int(probabilities[0, :, CLICK].argmax()) == 0
 
 
 def _rolled_back() -> float:
@@ -153,7 +153,7 @@ def _rolled_back() -> float:
 async def test_learning_can_be_watched_and_profiled(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, traced_folder)
+    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
     await place.bus.create_topics()
     await place.publish_items(40)
     with place.trainer(release_interval_sec="0.2", tensorboard_dir=str(tmp_path / "board")) as trainer:

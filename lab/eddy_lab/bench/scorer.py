@@ -24,7 +24,7 @@ from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.state.arrays import F32
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import Weights
-from eddy_trainer.core.models import DEFAULT, MODELS
+from eddy_trainer.core.models import DEFAULT_MODEL, MODELS
 
 SIZES = (1_700, 20_000, 200_000)
 USERS = 1_000
@@ -118,16 +118,16 @@ def _bare(engine: Recommender, model: OnnxModel, count: int) -> Callable[[int], 
 
 def _model() -> OnnxModel:
     torch.manual_seed(0)
-    kinds, columns = MODELS[DEFAULT], Columns()
+    kinds, columns = MODELS[DEFAULT_MODEL], Columns()
     weights = Weights(
-        DEFAULT,
+        DEFAULT_MODEL,
         columns,
         kinds.encoder(columns).state_dict(),
         kinds.ranker(columns).state_dict(),
         [""],
         np.zeros((1, DIM), np.float32),
     )
-    graphs = GraphExporter.trace(DEFAULT, columns).export(weights)
+    graphs = GraphExporter.trace(DEFAULT_MODEL, columns).export(weights)
     return OnnxModel(1, graphs.encode, graphs.rank)
 
 

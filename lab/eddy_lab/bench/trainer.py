@@ -13,17 +13,17 @@ from eddy.contract.records import History, LabelledItem, TrainingExample
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import SCENARIOS
 from eddy_trainer.core.effort import MICRO_BATCH, Effort
-from eddy_trainer.core.examples import Example, ExampleParser, NextItem
+from eddy_trainer.core.examples import Example, ExampleParser, NextItemExample
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
-from eddy_trainer.core.models import DEFAULT
+from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.core.parity import largest_difference, probe_of
 
 ITEMS = 4000
 USERS = 2000
 ACTIVE_USERS = 40
 CONSIDERED = 60
-SHOWN = 10
+MAX_IMPRESSIONS = 10
 EVENTS = 10 * MICRO_BATCH
 
 
@@ -40,8 +40,8 @@ def run() -> dict[str, float]:
     )
     half = len(examples) // 2
     replayed = _learn(learner, examples[:half], Effort.FULL)
-    shed = _learn(learner, examples[half:], Effort.NO_REPLAY)
-    exporter, trace_sec = _timed(lambda: GraphExporter.trace(DEFAULT, Columns()))
+    shed = _learn(learner, examples[half:], Effort.NO_REHEARSAL)
+    exporter, trace_sec = _timed(lambda: GraphExporter.trace(DEFAULT_MODEL, Columns()))
     weights = learner.snapshot()
     graphs, swap_sec = _best(lambda: exporter.export(weights))
     _, parity_sec = _best(lambda: largest_difference(graphs, weights, probe_of(learner, weights)))
@@ -76,7 +76,10 @@ def _records() -> list[TrainingExample]:
         user = (event // MICRO_BATCH * ACTIVE_USERS // 4 + int(random.integers(ACTIVE_USERS))) % USERS
         considered = [f"m{one}" for one in {item, *random.integers(0, ITEMS, CONSIDERED - 1).tolist()}]
         target = _item(f"m{item}", 1)
-        shown = [_item(one, int(place == event % SHOWN), place) for place, one in enumerate(considered[:SHOWN])]
+        shown = [
+            _item(one, int(place == event % MAX_IMPRESSIONS), place)
+            for place, one in enumerate(considered[:MAX_IMPRESSIONS])
+        ]
         records.append(_example("next_item", [target], considered, random, user, event))
         records.append(_example("label", shown, [], random, user, event))
     return records
@@ -125,7 +128,7 @@ def _example(
 
 
 def _events(examples: list[Example]) -> int:
-    return sum(isinstance(example, NextItem) for example in examples)
+    return sum(isinstance(example, NextItemExample) for example in examples)
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

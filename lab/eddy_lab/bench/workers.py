@@ -45,8 +45,8 @@ from eddy_cli.ports import HOST, free_port
 from eddy_lab.bench import features, joiner, scorer
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import Weights
-from eddy_trainer.core.models import DEFAULT, MODELS
-from eddy_trainer.shell.releases import Publisher
+from eddy_trainer.core.models import DEFAULT_MODEL, MODELS
+from eddy_trainer.shell.releases import ReleasePublisher
 
 EVENTS = 60_000
 REQUESTS = 6_000
@@ -197,17 +197,19 @@ async def _catalogue(bus: Bus, producer: Producer) -> None:
         history = [names[item] for item in rng.integers(0, CATALOGUE, scorer.HISTORY + scorer.SEEN)]
         await producer.send(USER_FEATURES, f"u{number}", users.encode(scorer._user(number, history)))
     vectors = rng.standard_normal((CATALOGUE + 1, DIM)).astype(np.float32)
-    kinds, columns = MODELS[DEFAULT], Columns()
+    kinds, columns = MODELS[DEFAULT_MODEL], Columns()
     weights = Weights(
-        DEFAULT,
+        DEFAULT_MODEL,
         columns,
         kinds.encoder(columns).state_dict(),
         kinds.ranker(columns).state_dict(),
         ["", *names],
         vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
     )
-    publisher = Publisher(producer, bus, SystemClock(), 0, [0] * bus.partitions)
-    await publisher.publish(weights, GraphExporter.trace(DEFAULT, columns).export(weights), [0] * bus.partitions, {})
+    publisher = ReleasePublisher(producer, bus, SystemClock(), 0, [0] * bus.partitions)
+    await publisher.publish(
+        weights, GraphExporter.trace(DEFAULT_MODEL, columns).export(weights), [0] * bus.partitions, {}
+    )
 
 
 async def _requests(producer: Producer) -> int:

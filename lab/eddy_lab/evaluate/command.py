@@ -13,7 +13,7 @@ from eddy.errors import ConfigError
 from eddy.settings import load as load_settings
 from eddy_lab.evaluate.options import Options
 from eddy_lab.evaluate.result import BenchmarkResult, tables, write_result
-from eddy_trainer.core.models import DEFAULT, MODELS
+from eddy_trainer.core.models import DEFAULT_MODEL, MODELS
 from eddy_trainer.settings import TrainerSettings
 
 WIDE = 120  # columns of a table that goes into a file
@@ -41,7 +41,7 @@ def evaluate(asked: Arguments, output: Path) -> None:
     for name in getattr(protocol, "WITHOUT", ()):
         if name in asked.given:
             raise ConfigError(f"--{name} says nothing in {asked.protocol}")
-    model = asked.model or DEFAULT
+    model = asked.model or DEFAULT_MODEL
     if model not in MODELS:
         raise ConfigError(f"there is no model {model}: choose one of {', '.join(MODELS)}")
     settings = load_settings(TrainerSettings)

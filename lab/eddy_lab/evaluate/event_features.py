@@ -7,11 +7,11 @@ from eddy.contract.message import Message
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_FEATURES
 from eddy_features.core.cleaning import Cleaner
-from eddy_features.core.item_side import ItemSide
 from eddy_features.core.item_state import ItemPolicy, ItemRules
+from eddy_features.core.item_updater import ItemUpdater
 from eddy_features.core.states import DictRecords
-from eddy_features.core.user_side import UserSide
 from eddy_features.core.user_state import UserPolicy
+from eddy_features.core.user_updater import UserUpdater
 from eddy_scorer.core.ranking.recommender import Recommender
 
 Signals = Sequence[tuple[bytes, bytes]]
@@ -27,8 +27,8 @@ class EventFeatures:
     ) -> None:
         self._recommender = recommender
         self._carry = carry
-        self._users = UserSide(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
-        self._items = ItemSide(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
+        self._users = UserUpdater(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
+        self._items = ItemUpdater(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self.refused = 0
 
@@ -37,10 +37,10 @@ class EventFeatures:
         batch = self._users.apply(PARTITION, messages)
         self.refused += len(batch.poison)
         for key, value in batch.users:
-            self._users.states.written(PARTITION, key, value)
+            self._users.states.store(PARTITION, key, value)
             carried = self._carry(USER_FEATURES, key, value)
             self._recommender.apply_user_features(self._user_codec.decode(carried.value), PARTITION)
-        self._users.states.shrink()
+        self._users.states.evict()
         return batch.signals
 
     def count(self, signals: Signals) -> None:
@@ -48,7 +48,7 @@ class EventFeatures:
         batch = self._items.apply(PARTITION, [self._carry(ITEM_SIGNALS, key, value) for key, value in signals])
         self.refused += len(batch.poison)
         for key, value in batch.items:
-            self._items.states.written(PARTITION, key, value)
+            self._items.states.store(PARTITION, key, value)
             carried = self._carry(ITEM_FEATURES, key, value)
             self._recommender.apply_item_features(self._item_codec.decode(carried.value))
-        self._items.states.shrink()
+        self._items.states.evict()

@@ -30,9 +30,9 @@ from eddy_scorer.core.ranking.request import Request
 from eddy_trainer.core.examples import Example, ExampleParser
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
+from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.release import Release
 from eddy_trainer.core.release_schedule import ReleaseSchedule
-from eddy_trainer.core.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class EvaluationLoop:
         self._join = JoinState(self._joining)
         self._parser = ExampleParser(scenarios, policy.learning.columns)
         schedule = ReleaseSchedule(policy.events_per_release)
-        self._turn = Turn(lambda: Learner(scenarios, policy.learning, texts), exporter, schedule)
+        self._turn = OnlineTrainer(lambda: Learner(scenarios, policy.learning, texts), exporter, schedule)
         self._slate_codec, self._example_codec = Codec.for_topic(RECOMMENDATIONS), Codec.for_topic(TRAINING_EXAMPLES)
         self._event_codec = Codec.for_topic(USER_EVENTS)
         self._offsets: Counter[str] = Counter()
@@ -97,8 +97,8 @@ class EvaluationLoop:
         for item in items:
             self.recommender.apply_item(item)
             learner.admit([ItemContent.of(item)])
-        while learner.unread:
-            learner.read()
+        while learner.pending_texts:
+            learner.embed_texts()
         self.recommender.knowledge.rebuild()
 
     def serve(self, requests: Sequence[Request]) -> list[Recommendations]:
@@ -153,7 +153,7 @@ class EvaluationLoop:
         """One turn of the trainer; what passes its gate serves from the next request on."""
         self.releases.note_rollback(self._turn.observe(self._waiting))
         self._waiting, self._since_step = [], 0
-        if self._turn.learner.fresh:
+        if self._turn.learner.untrained:
             self._turn.step()
         prepared = self._turn.prepare(self._events)
         self.releases.note(prepared)

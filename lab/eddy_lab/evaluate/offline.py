@@ -12,7 +12,7 @@ from torch.nn import functional
 from eddy.contract.model import HISTORY, MAX_SCENARIOS, PADDING_ROW, Columns
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.models import MODELS
-from eddy_trainer.core.next_item import interactions
+from eddy_trainer.core.next_item import encoder_inputs
 from eddy_trainer.core.sequences import Sequences
 
 Rows = NDArray[np.int64]
@@ -112,13 +112,13 @@ def train(
     trained = np.arange(len(histories.rows)) < np.repeat(histories.starts[:-1] + ends, histories.lengths())
     for scenario in np.unique(histories.scenarios).tolist():
         here = histories.scenarios == scenario
-        trainer.table.join(np.unique(histories.rows[here]), scenario)
+        trainer.table.add_to_scenario(np.unique(histories.rows[here]), scenario)
         trainer.count(histories.rows[here & trained], scenario)
     random = np.random.default_rng(seed)
     done, total = 0, policy.epochs * _steps(ends, policy.users)
     for epoch in range(policy.epochs):
         for users, stops in _batches(ends, policy, random):
-            trainer.set_rate(_rate(done / total))
+            trainer.set_learning_rate(_rate(done / total))
             trainer.learn(histories.windows(users, stops))
             done += 1
         if not after_epoch(epoch, trainer):
@@ -160,7 +160,7 @@ def encoder_scores(
     trainer.encoder.eval()
     windows = histories.windows(users, ends + 1, min(HISTORY, int(ends.max()) + 1), seen_before=0)
     table = trainer.table.all_vectors()
-    seen = interactions(windows, functional.embedding(torch.from_numpy(windows.rows), table))
+    seen = encoder_inputs(windows, functional.embedding(torch.from_numpy(windows.rows), table))
     found = trainer.encoder(seen, torch.from_numpy(windows.scenarios))[:, -1] @ table.T
     trainer.encoder.train()
     return np.asarray(found.numpy(), np.float32)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_trainer.core.graphs import Graphs
-from eddy_trainer.core.learner import RolledBack
-from eddy_trainer.core.release import Held, Release
+from eddy_trainer.core.learner import Rollback
+from eddy_trainer.core.release import HeldRelease, Release
 
 
 @dataclass(slots=True)
@@ -22,15 +22,15 @@ class ReleaseCounts:
     held: Counter[str] = field(default_factory=Counter)
     rolled_back: Counter[str] = field(default_factory=Counter)
 
-    def note(self, prepared: Release | Held | None) -> None:
+    def note(self, prepared: Release | HeldRelease | None) -> None:
         """A release was prepared, or none was due. One that is held for two reasons counts for both."""
         match prepared:
             case Release():
                 self.released += 1
-            case Held():
+            case HeldRelease():
                 self.held.update(prepared.reasons)
 
-    def note_rollback(self, back: RolledBack | None) -> None:
+    def note_rollback(self, back: Rollback | None) -> None:
         if back is not None:
             self.rolled_back[back.reason] += 1
 

@@ -22,9 +22,9 @@ from eddy_lab.evaluate.releases import ReleaseCounts, ServedRelease, TrainerAnsw
 from eddy_trainer.core.examples import Example
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
+from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.release import Release
 from eddy_trainer.core.release_schedule import ReleaseSchedule
-from eddy_trainer.core.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ def _run(connection: Connection, task: TrainerSetup) -> None:
 def _answer_all(connection: Connection, task: TrainerSetup) -> None:
     torch.set_num_threads(1)
     turn = turn_of(task)
-    while turn.learner.unread:
-        turn.learner.read()
+    while turn.learner.pending_texts:
+        turn.learner.embed_texts()
     connection.send(None)
     started, counts = time.process_time(), ReleaseCounts()
     for batch in count(1):
@@ -103,19 +103,19 @@ def _answer_all(connection: Connection, task: TrainerSetup) -> None:
         connection.send(TrainerAnswer(served, counts, time.process_time() - started))
 
 
-def turn_of(task: TrainerSetup) -> Turn:
+def turn_of(task: TrainerSetup) -> OnlineTrainer:
     """A turn with all items, which releases after every micro-batch."""
     exporter = GraphExporter.cached(task.graphs, task.policy.model, task.policy.columns)
 
     def make_learner() -> Learner:
         return Learner(task.scenarios, task.policy, TextModel.load(task.text_model))
 
-    turn = Turn(make_learner, exporter, ReleaseSchedule(interval=1))
+    turn = OnlineTrainer(make_learner, exporter, ReleaseSchedule(interval=1))
     turn.learner.admit(task.items)
     return turn
 
 
-def learn(turn: Turn, examples: Sequence[Example], batch: int, counts: ReleaseCounts) -> Release | None:
+def learn(turn: OnlineTrainer, examples: Sequence[Example], batch: int, counts: ReleaseCounts) -> Release | None:
     """One whole turn; the release that serves from now on, None where it was held. `counts` take note of either."""
     counts.note_rollback(turn.observe(examples))
     turn.step()

@@ -14,15 +14,15 @@ from eddy.kafka.bus import Bus
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.runtime import Health, serve_health
 from eddy_features.core.cleaning import Cleaner
-from eddy_features.core.item_side import ItemSide
 from eddy_features.core.item_state import ItemPolicy, ItemRules
+from eddy_features.core.item_updater import ItemUpdater
 from eddy_features.core.precedence import replaces_item, replaces_user
-from eddy_features.core.user_side import UserSide
 from eddy_features.core.user_state import UserPolicy
+from eddy_features.core.user_updater import UserUpdater
 from eddy_features.settings import FeaturesSettings
 from eddy_features.shell.faust_app import FaustApp, FaustOptions
-from eddy_features.shell.publisher import BATCH_BYTES, SERVICE, Publisher
-from eddy_features.shell.worker import Items, Users, Worker
+from eddy_features.shell.publisher import BATCH_BYTES, SERVICE, StatePublisher
+from eddy_features.shell.worker import FeaturesWorker, ItemShell, UserShell
 
 
 async def main(settings: FeaturesSettings, health: Health) -> None:
@@ -35,24 +35,24 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     app = FaustApp(_options(settings, bus))
     user_records = app.table(bus.full_name(USER_FEATURES), replaces_user)
     item_records = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
-    user_side = UserSide(Cleaner(scenarios), UserPolicy(), user_records, settings.features_decoded_users)
-    item_side = ItemSide(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
-    most = settings.features_batch_events
+    user_updater = UserUpdater(Cleaner(scenarios), UserPolicy(), user_records, settings.features_decoded_users)
+    item_updater = ItemUpdater(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
+    max_records = settings.features_batch_events
     async with AsyncExitStack() as stack:
         runs, clock = PoisonRuns(settings.poison_limit), SystemClock()
 
-        async def writers() -> tuple[Publisher, DeadLetters]:
+        async def writers() -> tuple[StatePublisher, DeadLetters]:
             producer = await stack.enter_async_context(bus.producer(max_batch_size=BATCH_BYTES))
-            return Publisher(producer, bus), DeadLetters(SERVICE, bus, producer, clock, runs)
+            return StatePublisher(producer, bus), DeadLetters(SERVICE, bus, producer, clock, runs)
 
-        users = Users(app, *await writers(), user_side, user_records, most, clock)
-        items = Items(app, *await writers(), item_side, item_records)
-        worker = Worker(app, bus, health, users, items, most)
+        users = UserShell(app, *await writers(), user_updater, user_records, max_records, clock)
+        items = ItemShell(app, *await writers(), item_updater, item_records)
+        worker = FeaturesWorker(app, bus, health, users, items, max_records)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))
-        tasks.create_task(users.lane.run())
-        tasks.create_task(items.lane.run())
+        tasks.create_task(users.queue.run())
+        tasks.create_task(items.queue.run())
         tasks.create_task(_watch(app, health, settings.features_recovery_stall_sec))
         tasks.create_task(app.run(worker, bus, [USER_EVENTS, ITEM_SIGNALS]))
 

@@ -19,15 +19,15 @@ from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.examples import ExampleParser
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import Learner, LearnerPolicy
+from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.release_schedule import ReleaseSchedule
-from eddy_trainer.core.turn import Turn
 from eddy_trainer.settings import TrainerSettings
 from eddy_trainer.shell.inputs import Inputs
-from eddy_trainer.shell.intake import SERVICE, Intake
-from eddy_trainer.shell.loop import Loop, LoopPolicy
+from eddy_trainer.shell.monitoring import Profiler, TensorBoard
 from eddy_trainer.shell.observer import Observer
-from eddy_trainer.shell.releases import Newest, Publisher, newest_release
-from eddy_trainer.shell.watched import Profiler, TensorBoard
+from eddy_trainer.shell.releases import NewestRelease, ReleasePublisher, newest_release
+from eddy_trainer.shell.topic_intake import SERVICE, TopicIntake
+from eddy_trainer.shell.training_loop import TrainingLoop, TrainingLoopPolicy
 
 
 async def serve(settings: TrainerSettings, health: Health) -> None:
@@ -50,23 +50,23 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         profiler = Profiler(settings.state_dir)
         profiler.listen()
         schedule = ReleaseSchedule(settings.trainer_release_interval_sec, newest.trained_through, now=time.monotonic())
-        turn = Turn(lambda: Learner(scenarios, _learner_policy(settings), texts), exporter, schedule)
+        turn = OnlineTrainer(lambda: Learner(scenarios, _learner_policy(settings), texts), exporter, schedule)
         inputs = Inputs(
-            Intake(ITEMS, items, bus),
-            Intake(TRAINING_EXAMPLES, examples, bus),
+            TopicIntake(ITEMS, items, bus),
+            TopicIntake(TRAINING_EXAMPLES, examples, bus),
             DeadLetters(SERVICE, bus, producer, clock, PoisonRuns(settings.poison_limit)),
             ExampleParser(scenarios, settings.columns),
         )
-        publisher = Publisher(producer, bus, clock, newest.version, list(ends.values()))
+        publisher = ReleasePublisher(producer, bus, clock, newest.version, list(ends.values()))
         observer = Observer(health, clock, TensorBoard(settings.trainer_tensorboard_dir), profiler)
-        loop = Loop(_loop_policy(settings), turn, inputs, publisher, observer, clock)
+        loop = TrainingLoop(_loop_policy(settings), turn, inputs, publisher, observer, clock)
         await loop.run()
 
 
-def _exporter(newest: Newest, settings: TrainerSettings) -> GraphExporter:
+def _exporter(newest: NewestRelease, settings: TrainerSettings) -> GraphExporter:
     """Tracing takes seconds: the newest release spares them, or a former process on this disk."""
     model = settings.trainer_model
-    reused = GraphExporter.of_release(newest.graphs, model, settings.columns) if newest.graphs is not None else None
+    reused = GraphExporter.from_release(newest.graphs, model, settings.columns) if newest.graphs is not None else None
     return reused or GraphExporter.cached(settings.trainer_graphs_dir, model, settings.columns)
 
 
@@ -79,11 +79,11 @@ def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:
     return LearnerPolicy(settings.trainer_seed, settings.trainer_model, encoder, columns=settings.columns)
 
 
-def _loop_policy(settings: TrainerSettings) -> LoopPolicy:
+def _loop_policy(settings: TrainerSettings) -> TrainingLoopPolicy:
     pace = PacePolicy(
         settings.trainer_learn_within_sec, settings.trainer_shed_replay_lag, settings.trainer_large_batch_lag
     )
-    return LoopPolicy(
+    return TrainingLoopPolicy(
         checkpoint_path=settings.state_dir / f"trainer-{settings.topic_prefix or 'main'}.ckpt",
         checkpoint_interval_sec=settings.trainer_checkpoint_interval_sec,
         pace=pace,

@@ -11,7 +11,7 @@ from eddy.contract.scenarios import Scenarios
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.stream_ranker import OUTSIDE, EventBatch, StreamRanker, rank_of
 from eddy_scorer.core.ranking.slates import Ranked
-from eddy_trainer.core.examples import Example, Features, NextItem, Past
+from eddy_trainer.core.examples import Example, Features, NextItemExample, PastInteraction
 
 _NO_FEATURES: Features = np.zeros((0, len(FEATURES)), np.float16)
 
@@ -28,16 +28,16 @@ class UnrankedTask:
     def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
         return [self._example(index, _NO_FEATURES, -1) for index in batch.indices]
 
-    def _example(self, index: int, features: Features, target: int) -> NextItem:
+    def _example(self, index: int, features: Features, target: int) -> NextItemExample:
         stream = self._stream
-        event = Past(
+        event = PastInteraction(
             stream.item_ids[stream.items[index]],
             1 + ACTIONS.index(stream.event_kind.action),
             self._rules.id,
             self._rules.actions[stream.event_kind.action].normalise(stream.values[index]),
             stream.times_ms[index],
         )
-        return NextItem(stream.user_ids[stream.users[index]], event, (), features, target)
+        return NextItemExample(stream.user_ids[stream.users[index]], event, (), features, target)
 
 
 class NextItemTask(UnrankedTask):
@@ -60,7 +60,7 @@ class NextItemTask(UnrankedTask):
             for row, (index, item) in enumerate(zip(batch.indices, items, strict=True))
         ]
 
-    def _chosen(self, index: int, ranked: Ranked, row: int, item: int) -> NextItem:
+    def _chosen(self, index: int, ranked: Ranked, row: int, item: int) -> NextItemExample:
         count = ranked.candidates.counts[row]
         matches = np.flatnonzero(ranked.candidates.rows[row, :count] == item)
         target = int(matches[0]) if len(matches) and item else -1

@@ -10,7 +10,7 @@ from eddy.contract.model import ACTIONS
 from eddy.contract.scenarios import Scenarios
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.stream_ranker import EventBatch, StreamRanker
-from eddy_trainer.core.examples import Example, Shown
+from eddy_trainer.core.examples import Example, ImpressionExample
 
 _CLICK = ACTIONS.index("click")
 NOT_ASKED = 0.5  # the prediction where an event is not rated, its user has had the item, or no model serves yet
@@ -40,5 +40,5 @@ class RatingTask:
             if ranked.predictions is not None:
                 self.predictions[index] = ranked.predictions[row, 0, _CLICK]
             actions = (_CLICK if self._liked[index] else -1,)
-            examples.append(Shown("label", self._scenario, ranked.features[row, :1], (0,), actions))
+            examples.append(ImpressionExample("label", self._scenario, ranked.features[row, :1], (0,), actions))
         return examples

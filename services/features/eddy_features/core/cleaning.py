@@ -9,7 +9,7 @@ from eddy.contract.records import UserEvent
 from eddy.contract.scenarios import Scenarios
 
 
-class Event(NamedTuple):
+class CleanEvent(NamedTuple):
     """A clean event. `value` is normalised to 0..1, `label` is `scenario/action`, `at` event time in milliseconds.
 
     `valued` says whether a value was given, `opinion` whether one was that says how much the user liked the item.
@@ -35,11 +35,11 @@ class Cleaner:
         self._codec = Codec.of(UserEvent)
         self._contract = EventContract(scenarios)
 
-    def __call__(self, message: Message) -> Event:
+    def __call__(self, message: Message) -> CleanEvent:
         """The event in `message`. Raises PoisonError with the reason when it cannot be used."""
         record = self._codec.decode(message.value)
         rule, event_id, _, item_id, value, _, at = self._contract.check(record, message.key, message.timestamp_ms)
-        return Event(
+        return CleanEvent(
             message.offset,
             event_id,
             rule.scenario,

@@ -25,7 +25,7 @@ from eddy.errors import DecodeError
 
 MS_PER_SEC = 1000.0
 STEPS_PER_HALF_LIFE = 1024
-ROOM = 64
+CAPACITY_STEP = 64
 DEFAULT_COUNTS = HalfLives()
 _HEADER = frozen_header("item_features", 2)  # the field order of `encode`
 _DOUBLES = struct.Struct("<4d")
@@ -132,8 +132,8 @@ class ItemState:
     counts: dict[str, ScenarioCounts] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     packed: list[bytes] = field(default_factory=list)
-    ties: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(ROOM, np.int64))
-    weights: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, ROOM), np.float32))
+    ties: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(CAPACITY_STEP, np.int64))
+    weights: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, CAPACITY_STEP), np.float32))
 
     def apply(self, partition: int, signal: Signal, rules: ItemRules) -> bool:
         """Include a signal of a source partition; False when the state has it already."""
@@ -146,7 +146,7 @@ class ItemState:
             counts = self.counts[signal.scenario] = ScenarioCounts()
         self._count(counts, signal, rules)
         if signal.previous:
-            self._covisit(signal, rules)
+            self._add_covisits(signal, rules)
         return True
 
     def _advance(self, at: int, rules: ItemRules) -> None:
@@ -185,7 +185,7 @@ class ItemState:
             counts.valued += 1
             counts.value_sum += signal.value
 
-    def _covisit(self, signal: Signal, rules: ItemRules) -> None:
+    def _add_covisits(self, signal: Signal, rules: ItemRules) -> None:
         known = self.rows
         new = {other: None for other in signal.previous if other not in known}
         if new:
@@ -210,7 +210,7 @@ class ItemState:
         identities = [_identity(other) for other in others]
         first, last = len(self.packed), len(self.packed) + len(others)
         if last > len(self.ties):
-            room = last - len(self.ties) + ROOM
+            room = last - len(self.ties) + CAPACITY_STEP
             self.ties = np.concatenate([self.ties, np.zeros(room, np.int64)])
             self.weights = np.concatenate([self.weights, np.zeros((2, room), np.float32)], axis=1)
         self.rows.update(zip(others, range(first, last), strict=True))

@@ -13,7 +13,7 @@ log = structlog.get_logger()
 S = TypeVar("S")
 
 
-class Encoded(Protocol):
+class StateRecords(Protocol):
     """Published records by partition and key: all that has been acknowledged, nothing else."""
 
     def read(self, partition: int, key: bytes) -> bytes | None: ...
@@ -34,14 +34,16 @@ class DictRecords:
         self.records[partition, key] = value
 
 
-class States(Generic[S]):
+class StateCache(Generic[S]):
     """States by partition and key.
 
     A state taken out may be changed in place; once its record is acknowledged call `written`. When the writing fails, call
     `forget`: every state then comes from the acknowledged records again.
     """
 
-    def __init__(self, encoded: Encoded, decode: Callable[[bytes], S], new: Callable[[], S], capacity: int) -> None:
+    def __init__(
+        self, encoded: StateRecords, decode: Callable[[bytes], S], new: Callable[[], S], capacity: int
+    ) -> None:
         self._encoded = encoded
         self._decode = decode
         self._new = new
@@ -69,14 +71,14 @@ class States(Generic[S]):
             log.error("state_unreadable", partition=partition, key=key, detail=error.detail)
             return self._new()
 
-    def written(self, partition: int, key: bytes, record: bytes) -> None:
+    def store(self, partition: int, key: bytes, record: bytes) -> None:
         self._encoded.write(partition, key, record)
 
-    def shrink(self) -> None:
+    def evict(self) -> None:
         """Drop the least recently used decoded states above the capacity; nothing may be taken and not yet written."""
         while len(self._decoded) > self._capacity:
             self._decoded.popitem(last=False)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop everything decoded."""
         self._decoded.clear()

@@ -13,7 +13,7 @@ from eddy.contract.avro.values import FALSE, FLOAT, TRUE, pack_bytes, pack_long,
 from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header
 from eddy.contract.limits import REMEMBERED_EVENTS
 from eddy.contract.records import UserFeatures
-from eddy_features.core.cleaning import Event
+from eddy_features.core.cleaning import CleanEvent
 
 DIGEST_BYTES = 8
 SEEN_BYTES = 4
@@ -30,12 +30,12 @@ class UserPolicy:
     previous: int = 20
 
 
-class Outcome(Enum):
+class UpdateResult(Enum):
     """What an event did to the state. REPLAYED: the state has it already, nothing changes."""
 
     APPLIED = 1
     DUPLICATE = 2
-    REPLAYED = 3
+    ALREADY_APPLIED = 3
 
 
 @dataclass(slots=True)
@@ -60,21 +60,21 @@ class UserState:
     counts: dict[str, int] = field(default_factory=dict)
     recent: bytes = b""
 
-    def apply(self, event: Event, policy: UserPolicy) -> Outcome:
+    def apply(self, event: CleanEvent, policy: UserPolicy) -> UpdateResult:
         """Include `event`. A duplicate moves `applied_offset` on and nothing else, so that readers see it is dealt with."""
         if event.offset <= self.applied_offset:
-            return Outcome.REPLAYED
+            return UpdateResult.ALREADY_APPLIED
         digest = digest_of(event.event_id) if event.event_id else b""
-        if self._knows(digest):
+        if self._includes(digest):
             self.applied_offset = event.offset
-            return Outcome.DUPLICATE
+            return UpdateResult.DUPLICATE
         self.recent = (self.recent + digest)[-DIGEST_BYTES * policy.recent_events :]
         self.as_of = event.at if self.applied_offset < 0 else max(self.as_of, event.at)
         self.applied_offset = event.offset
         self.counts[event.label] = self.counts.get(event.label, 0) + 1
         if event.positive and event.item_id is not None:
             self._append(event, event.item_id, policy)
-        return Outcome.APPLIED
+        return UpdateResult.APPLIED
 
     def previous(self, item_id: str, limit: int) -> list[bytes]:
         """The last `limit` distinct items other than `item_id`, newest first, each packed."""
@@ -87,14 +87,14 @@ class UserState:
                     break
         return list(found)
 
-    def _knows(self, digest: bytes) -> bool:
+    def _includes(self, digest: bytes) -> bool:
         """An event without an id has no digest, and nothing is its duplicate."""
         at = self.recent.find(digest) if digest else -1
         while at > 0 and at % DIGEST_BYTES:
             at = self.recent.find(digest, at + 1)
         return at >= 0
 
-    def _append(self, event: Event, item_id: str, policy: UserPolicy) -> None:
+    def _append(self, event: CleanEvent, item_id: str, policy: UserPolicy) -> None:
         self.items.append(pack_name(item_id))
         self.actions += pack_name(event.action)
         self.scenarios += pack_name(event.scenario)

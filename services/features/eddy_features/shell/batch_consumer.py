@@ -20,7 +20,7 @@ from eddy_features.shell.faust_private import OpenConsumer, Records
 log = structlog.get_logger()
 
 
-class Handler(Protocol):
+class RecordHandler(Protocol):
     """Takes what was fetched. `turn` is called on every turn of the loop, records or not."""
 
     def turn(self) -> None: ...
@@ -35,7 +35,7 @@ class Handler(Protocol):
 class BatchConsumer(OpenConsumer):
     """Hands source records to `handler` and changelog records to the stores of their tables, which have the changelog's name."""
 
-    handler: Handler
+    handler: RecordHandler
     bus: Bus
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -83,7 +83,7 @@ class BatchConsumer(OpenConsumer):
         self._committed.update(committed)
         self._moves += 1
 
-    def finished(self, tp: TP, next_offset: int) -> None:
+    def mark_processed(self, tp: TP, next_offset: int) -> None:
         """Everything before `next_offset` is written and acknowledged: it may be committed."""
         if tp in self._expected:
             self._finished[tp] = next_offset

@@ -17,7 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from eddy.kafka.bus import Bus
 from eddy.kafka.login import Login
 from eddy_features.shell import record_store
-from eddy_features.shell.batch_consumer import BatchConsumer, Handler
+from eddy_features.shell.batch_consumer import BatchConsumer, RecordHandler
 from eddy_features.shell.record_store import RecordStore
 
 
@@ -106,7 +106,7 @@ class FaustApp:
         except ConsumerNotStarted:
             return False
 
-    async def run(self, handler: Handler, bus: Bus, sources: Iterable[str]) -> None:
+    async def run(self, handler: RecordHandler, bus: Bus, sources: Iterable[str]) -> None:
         """Hand over the records of the topics `sources` until cancelled; raises what it crashed of."""
         self.consumer.handler, self.consumer.bus = handler, bus
         for topic in sources:

@@ -14,7 +14,7 @@ BATCH_BYTES = 1024 * 1024
 Records = Sequence[tuple[bytes, bytes]]
 
 
-class Publisher:
+class StatePublisher:
     """Writes records of topics by short name.
 
     aiokafka has one request per broker and producer under way: sides that must not wait for each other have a publisher each.

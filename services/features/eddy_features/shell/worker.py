@@ -26,35 +26,35 @@ from eddy.metrics import (
     USERS,
 )
 from eddy.runtime import Health
-from eddy_features.core.item_side import ItemBatch, ItemSide
-from eddy_features.core.user_side import UserBatch, UserSide
+from eddy_features.core.item_updater import ItemBatch, ItemUpdater
+from eddy_features.core.user_updater import UserBatch, UserUpdater
+from eddy_features.shell.batch_queue import BatchQueue
 from eddy_features.shell.faust_app import FaustApp
 from eddy_features.shell.faust_private import Records
-from eddy_features.shell.lane import Lane
-from eddy_features.shell.publisher import SERVICE, Publisher
+from eddy_features.shell.publisher import SERVICE, StatePublisher
 from eddy_features.shell.record_store import RecordStore
 
 _EVENT_TO_FEATURES = HOP_SECONDS.labels("event_to_features")
 
-GATHERED_SIGNALS = 5_000
-MOST_WAITING = 10_000
+SIGNALS_PER_BATCH = 5_000
+MAX_QUEUED = 10_000
 # Nobody waits for an item: gathered for so long, a busy one is written, and read by the scorers, once for many signals.
 ITEM_INTERVAL_SEC = 0.1
 
-Taken = Mapping[TopicPartition, list[Message]]
+Batches = Mapping[TopicPartition, list[Message]]
 
 
-class Users:
+class UserShell:
     """Events into users' states and into signals for items."""
 
     def __init__(
         self,
         app: FaustApp,
-        publisher: Publisher,
+        publisher: StatePublisher,
         dead_letters: DeadLetters,
-        side: UserSide,
+        side: UserUpdater,
         store: RecordStore,
-        most: int,
+        max_records: int,
         clock: Clock,
     ) -> None:
         self._dead_letters = dead_letters
@@ -63,12 +63,12 @@ class Users:
         self._publisher = publisher
         self._side = side
         self._store = store
-        self.lane = Lane(self._handle, most)
+        self.queue = BatchQueue(self._handle, max_records)
 
     def forget(self) -> None:
-        self._side.states.forget()
+        self._side.states.clear()
 
-    async def _handle(self, taken: Taken) -> None:
+    async def _handle(self, taken: Batches) -> None:
         started = time.perf_counter()
         batches = {tp: self._side.apply(tp.partition, messages) for tp, messages in taken.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_events").observe(time.perf_counter() - started)
@@ -78,9 +78,9 @@ class Users:
         await self._publisher.states(
             USER_FEATURES, {tp.partition: batch.users for tp, batch in batches.items()}, self._store
         )
-        self._side.states.shrink()
+        self._side.states.evict()
         for tp, batch in batches.items():
-            self._app.consumer.finished(tp, taken[tp][-1].offset + 1)
+            self._app.consumer.mark_processed(tp, taken[tp][-1].offset + 1)
             _count(batch)
         now = self._clock.now_ms()
         for message in chain.from_iterable(taken.values()):
@@ -90,28 +90,28 @@ class Users:
         USERS.set(self._store.size())
 
 
-class Items:
+class ItemShell:
     """Signals into items' states."""
 
     def __init__(
-        self, app: FaustApp, publisher: Publisher, dead_letters: DeadLetters, side: ItemSide, store: RecordStore
+        self, app: FaustApp, publisher: StatePublisher, dead_letters: DeadLetters, side: ItemUpdater, store: RecordStore
     ) -> None:
         self._dead_letters = dead_letters
         self._app = app
         self._publisher = publisher
         self._side = side
         self._store = store
-        self.hurried = False
-        self.lane = Lane(self._handle, GATHERED_SIGNALS, self._may_start, ITEM_INTERVAL_SEC)
+        self.events_behind = False
+        self.queue = BatchQueue(self._handle, SIGNALS_PER_BATCH, self._may_start, ITEM_INTERVAL_SEC)
 
     def forget(self) -> None:
-        self._side.states.forget()
+        self._side.states.clear()
 
     def _may_start(self, waiting: int) -> bool:
         """While events are behind, signals gather: an item is then written once for many of them."""
-        return not self.hurried or waiting >= GATHERED_SIGNALS
+        return not self.events_behind or waiting >= SIGNALS_PER_BATCH
 
-    async def _handle(self, taken: Taken) -> None:
+    async def _handle(self, taken: Batches) -> None:
         started = time.perf_counter()
         batches = {tp: self._side.apply(tp.partition, messages) for tp, messages in taken.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_signals").observe(time.perf_counter() - started)
@@ -119,17 +119,19 @@ class Items:
         await self._publisher.states(
             ITEM_FEATURES, {tp.partition: batch.items for tp, batch in batches.items()}, self._store
         )
-        self._side.states.shrink()
+        self._side.states.evict()
         for tp in batches:
-            self._app.consumer.finished(tp, taken[tp][-1].offset + 1)
+            self._app.consumer.mark_processed(tp, taken[tp][-1].offset + 1)
         STAGE_SECONDS.labels(SERVICE, "signals").observe(time.perf_counter() - started)
         ITEMS_WITH_STATE.set(self._store.size())
 
 
-class Worker:
+class FeaturesWorker:
     """Puts what the application fetched into the lanes of both sides (eddy_features.shell.batch_consumer.Handler)."""
 
-    def __init__(self, app: FaustApp, bus: Bus, health: Health, users: Users, items: Items, batch_records: int) -> None:
+    def __init__(
+        self, app: FaustApp, bus: Bus, health: Health, users: UserShell, items: ItemShell, batch_records: int
+    ) -> None:
         self._app = app
         self._bus = bus
         self._health = health
@@ -140,11 +142,11 @@ class Worker:
     def turn(self) -> None:
         self._health.beat()
         self._health.ready = self._app.recovered
-        self._items.hurried = False
-        self._items.lane.wake()
+        self._items.events_behind = False
+        self._items.queue.wake()
 
     async def settle(self) -> None:
-        await settle([self._users.lane.settle(), self._items.lane.settle()])
+        await settle([self._users.queue.discard(), self._items.queue.discard()])
         self._users.forget()
         self._items.forget()
 
@@ -155,13 +157,13 @@ class Worker:
             RECORDS.labels(SERVICE, topic).inc(len(messages))
             LAG.labels(SERVICE, topic, tp.partition).set(self._app.consumer.highwater(tp) - messages[-1].offset - 1)
             side = self._users if topic == USER_EVENTS else self._items
-            side.lane.add(tp, messages)
-        self._items.hurried = len(self._users.lane) >= self._batch_records
-        await self._users.lane.room(MOST_WAITING)
-        await self._items.lane.room(MOST_WAITING)
+            side.queue.add(tp, messages)
+        self._items.events_behind = len(self._users.queue) >= self._batch_records
+        await self._users.queue.wait_for_room(MAX_QUEUED)
+        await self._items.queue.wait_for_room(MAX_QUEUED)
 
 
-async def _judge(dead_letters: DeadLetters, taken: Taken, batches: Mapping[Any, UserBatch | ItemBatch]) -> None:
+async def _judge(dead_letters: DeadLetters, taken: Batches, batches: Mapping[Any, UserBatch | ItemBatch]) -> None:
     refused = [refusal for batch in batches.values() for refusal in batch.poison]
     await dead_letters.refuse_batch([message for messages in taken.values() for message in messages], refused)
 

@@ -5,7 +5,7 @@ from math import log2
 
 VOCABULARY = 256
 CONTENT_SLOTS = 16
-LONGEST_VALUE = 40
+MAX_VALUE_CHARS = 40
 
 
 class Vocabulary:
@@ -31,9 +31,9 @@ class Vocabulary:
 
 def _names(categories: Sequence[str], attributes: Mapping[str, str]) -> Iterator[str]:
     for category in categories:
-        yield f"category={category[:LONGEST_VALUE]}"
+        yield f"category={category[:MAX_VALUE_CHARS]}"
     for key, value in sorted(attributes.items()):
-        if len(value) <= LONGEST_VALUE:
+        if len(value) <= MAX_VALUE_CHARS:
             yield f"{key}={_coarse(value)}"
 
 

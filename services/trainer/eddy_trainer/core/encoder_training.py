@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eddy.contract.model import Columns
-from eddy_trainer.core.examples import NextItem, Past
-from eddy_trainer.core.item_table import BETAS, ItemTable
+from eddy_trainer.core.embedding_table import BETAS, EmbeddingTable
+from eddy_trainer.core.examples import NextItemExample, PastInteraction
 from eddy_trainer.core.migration import Moves
-from eddy_trainer.core.models.encoder import DROPOUT, Encoder, Noise
-from eddy_trainer.core.next_item import Candidates, every_item, next_item_loss, sample_items, targets_in
+from eddy_trainer.core.models.encoder import DROPOUT_RATE, Dropout, Encoder
+from eddy_trainer.core.next_item import SampledCandidates, full_softmax, next_item_loss, sample_items, targets_in
 from eddy_trainer.core.objectives import Auxiliary
-from eddy_trainer.core.sequences import Sequences, SequenceStore, Step
+from eddy_trainer.core.sequences import SequenceEntry, Sequences, SequenceStore
 
 NORM_LIMIT = 5.0
 
@@ -27,10 +27,10 @@ class EncoderPolicy:
     """How the encoder learns: the recipe is two steps of 48 users for 256 fresh events, half of them recent."""
 
     rate: float = 5e-3
-    dropout: float = DROPOUT
+    dropout: float = DROPOUT_RATE
     events_per_step: int = 128
     users_per_step: int = 48
-    fewest_users: int = 16
+    min_sampled_users: int = 16
     full_softmax_items: int = 0  # catalogues up to this size need no sample
     negatives: int = 512
     objective: str = "next_item"  # or a self-supervised one beside it: eddy_trainer.core.objectives
@@ -54,22 +54,22 @@ class EncoderTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = kind(columns)
-        self.table = ItemTable(self._generator)
+        self.table = EmbeddingTable(self._generator)
         self.sequences = SequenceStore(policy.max_users)
         self._optimiser = torch.optim.Adam(self._shared(), lr=policy.rate, betas=BETAS)
-        self._noise = Noise(self._random, policy.dropout)
+        self._dropout = Dropout(self._random, policy.dropout)
         self._auxiliary = Auxiliary(policy.objective, policy.auxiliary_weight, self._random)
         self._unseen_only = unseen_only
         self._popularity: dict[int, NDArray[np.float64]] = {}  # how often each row was acted on, by scenario
         self._fresh: dict[int, None] = {}
-        self._fresh_events = 0
+        self._untrained_events = 0
 
     @property
-    def fresh_events(self) -> int:
+    def untrained_events(self) -> int:
         """Events taken in that no step has learned from."""
-        return self._fresh_events
+        return self._untrained_events
 
-    def observe(self, examples: Sequence[NextItem]) -> None:
+    def observe(self, examples: Sequence[NextItemExample]) -> None:
         """Append events to their users' sequences; an unknown user begins with the history of the example."""
         acted: dict[int, list[int]] = {}
         for example in examples:
@@ -80,24 +80,24 @@ class EncoderTrainer:
                 acted.setdefault(step.scenario, []).append(step.row)
         for scenario, rows in acted.items():
             self.count(rows, scenario)
-        self._fresh_events += len(examples)
+        self._untrained_events += len(examples)
 
-    def wanted_steps(self) -> int:
+    def planned_steps(self) -> int:
         """Gradient steps that the recipe has for the fresh events."""
-        return ceil(self._fresh_events / self.policy.events_per_step)
+        return ceil(self._untrained_events / self.policy.events_per_step)
 
-    def step(self, replay: bool) -> list[float]:
+    def step(self, rehearse: bool) -> list[float]:
         """Learn from all users with fresh events, in as many gradient steps as the recipe says; returns the losses.
 
         Without `replay` the fresh users are all there is, in as few steps.
         """
         fresh = np.fromiter(self._fresh, np.int64)
-        steps = self.wanted_steps() if replay else 1
-        self.set_rate(min(1.0, self._fresh_events / (steps * self.policy.events_per_step)))
-        few = self._fresh_events < self.policy.events_per_step
+        steps = self.planned_steps() if rehearse else 1
+        self.set_learning_rate(min(1.0, self._untrained_events / (steps * self.policy.events_per_step)))
+        few = self._untrained_events < self.policy.events_per_step
         self._fresh.clear()
-        self._fresh_events = 0
-        wanted = 0 if not replay else 2 * len(fresh) if few else self.policy.users_per_step
+        self._untrained_events = 0
+        wanted = 0 if not rehearse else 2 * len(fresh) if few else self.policy.users_per_step
         return [self._gradient_step(chosen, wanted) for chosen in self._portions(fresh, steps)]
 
     def state(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class EncoderTrainer:
             "table": self.table.state(),
             "sequences": self.sequences.state(),
             "popularity": self._popularity,
-            "fresh": (list(self._fresh), self._fresh_events),
+            "fresh": (list(self._fresh), self._untrained_events),
             "random": (self._generator.get_state(), self._random.bit_generator.state),
         }
 
@@ -123,7 +123,7 @@ class EncoderTrainer:
         self._popularity = {
             scenario: torch.as_tensor(counts).numpy().copy() for scenario, counts in state["popularity"].items()
         }
-        fresh, self._fresh_events = state["fresh"]
+        fresh, self._untrained_events = state["fresh"]
         self._fresh = dict.fromkeys(fresh)
         self._generator.set_state(state["random"][0])
         self._random.bit_generator.state = state["random"][1]
@@ -131,13 +131,13 @@ class EncoderTrainer:
     def _shared(self) -> list[torch.nn.Parameter]:
         return [*self.encoder.parameters(), self.table.projection, self.table.text_projection]
 
-    def _step(self, past: Past) -> Step:
-        return Step(self.table.row(past.item_id), past.action, past.scenario, past.value, past.at)
+    def _step(self, past: PastInteraction) -> SequenceEntry:
+        return SequenceEntry(self.table.row(past.item_id), past.action, past.scenario, past.value, past.at)
 
     def count(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
         """Take in that the items of `rows` were acted on in a scenario: they are in it, and how likely a sample holds them."""
         np.add.at(self._counts(scenario), rows, 1)
-        self.table.acted_on(rows, scenario)
+        self.table.record_interactions(rows, scenario)
 
     def _counts(self, scenario: int) -> NDArray[np.float64]:
         """A place for each item of the table: those that nobody acted on yet too."""
@@ -154,7 +154,7 @@ class EncoderTrainer:
             return [fresh] * steps
         return np.array_split(self._random.permutation(fresh), steps)
 
-    def set_rate(self, share: float) -> None:
+    def set_learning_rate(self, share: float) -> None:
         """Learn at a share of the policy's rate.
 
         A step for few events is a short one: Adam's steps have the same length whatever they are made of, and a stream that trickles would
@@ -173,41 +173,41 @@ class EncoderTrainer:
             windows,
             self._candidates(windows),
             self._unseen_only,
-            self._noise,
+            self._dropout,
             self._auxiliary,
             self.policy.by_length,
         )
         if not outcome.places:
             return 0.0
         self._optimiser.zero_grad()
-        (outcome.loss + outcome.beside).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        (outcome.loss + outcome.auxiliary_loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         gradient = outcome.embedding.grad
         norm = torch.nn.utils.clip_grad_norm_(self._shared(), NORM_LIMIT)
         if gradient is not None and bool(torch.isfinite(norm)) and bool(torch.isfinite(gradient).all()):
             self._optimiser.step()
-            self.table.move(outcome.rows, gradient, self._optimiser.param_groups[0]["lr"])
+            self.table.apply_gradient(outcome.rows, gradient, self._optimiser.param_groups[0]["lr"])
         return outcome.loss.item()
 
     def _draw(self, fresh: NDArray[np.int64], users: int) -> Sequences:
         """The last windows of fresh users and, up to `users` in all, windows anywhere in the sequences of others."""
         if not users:
             return self.sequences.windows(fresh)
-        fewest = self.policy.fewest_users
-        others = self.sequences.draw(max(fewest, min(users, self.policy.users_per_step) - len(fresh)), self._random)
-        back = (self._random.random(len(others)) * (self.sequences.spare(others) + 1)).astype(np.int64)
+        fewest = self.policy.min_sampled_users
+        others = self.sequences.sample(max(fewest, min(users, self.policy.users_per_step) - len(fresh)), self._random)
+        back = (self._random.random(len(others)) * (self.sequences.rewindable(others) + 1)).astype(np.int64)
         ends = np.concatenate([np.zeros(len(fresh), np.int64), back])
         return self.sequences.windows(np.concatenate([fresh, others]), ends)
 
-    def _candidates(self, windows: Sequences) -> dict[int, Candidates]:
+    def _candidates(self, windows: Sequences) -> dict[int, SampledCandidates]:
         """For each scenario in which something is to be predicted, what it is told from."""
         mentioned = np.unique(windows.rows)
         return {
-            scenario: self._candidates_in(scenario, windows, self.table.those_in(scenario, mentioned))
+            scenario: self._candidates_in(scenario, windows, self.table.filter_by_scenario(scenario, mentioned))
             for scenario in np.unique(windows.scenarios[windows.targets > 0]).tolist()
         }
 
-    def _candidates_in(self, scenario: int, windows: Sequences, mentioned: NDArray[np.int64]) -> Candidates:
-        pool, targets = self.table.rows_in(scenario), targets_in(windows, scenario)
+    def _candidates_in(self, scenario: int, windows: Sequences, mentioned: NDArray[np.int64]) -> SampledCandidates:
+        pool, targets = self.table.rows_of_scenario(scenario), targets_in(windows, scenario)
         if len(pool) <= self.policy.full_softmax_items:
-            return every_item(pool, targets)
+            return full_softmax(pool, targets)
         return sample_items(pool, mentioned, targets, self._counts(scenario), self.policy.negatives, self._random)

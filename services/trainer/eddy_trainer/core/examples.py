@@ -22,7 +22,7 @@ FeatureField = Literal["features", "considered_features"]
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastInteraction:
     """One interaction of a history snapshot: `action` is 1 + index into the model's actions, 0 for one without a head."""
 
     item_id: str
@@ -43,7 +43,7 @@ NO_TIMESTAMPS = Timestamps(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class NextItem:
+class NextItemExample:
     """A positive event as the next item of its user's sequence.
 
     `target` is its place among the considered candidates, -1 when not there. `superseded` says that these were not the candidates
@@ -51,8 +51,8 @@ class NextItem:
     """
 
     user_id: str
-    event: Past
-    history: Iterable[Past]
+    event: PastInteraction
+    history: Iterable[PastInteraction]
     features: Features  # [C, FEATURES] of the considered candidates
     target: int
     superseded: bool = False
@@ -61,7 +61,7 @@ class NextItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ImpressionExample:
     """Shown items with their labels; `actions` are indices into the model's actions, -1 for a negative."""
 
     kind: str
@@ -72,10 +72,10 @@ class Shown:
     timestamps: Timestamps = NO_TIMESTAMPS
 
 
-Example = NextItem | Shown
+Example = NextItemExample | ImpressionExample
 
 
-class Snapshot:
+class HistorySnapshot:
     """A history snapshot, spelt out only when somebody looks: most users are known already. Raises PoisonError for unequal columns."""
 
     def __init__(self, history: History, scenario_ids: Mapping[str, int], actions: Mapping[str, int]) -> None:
@@ -92,11 +92,11 @@ class Snapshot:
             raise PoisonError("undecodable", "history columns of unequal length")
         _finite(sum(history["values"]))  # refused now, not when somebody looks
 
-    def __iter__(self) -> Iterator[Past]:
+    def __iter__(self) -> Iterator[PastInteraction]:
         for item, action, scenario, value, at in zip(*self._columns, strict=True):
             known = self._scenario_ids.get(scenario)
             if item and known is not None:  # a scenario may be gone since
-                yield Past(item, 1 + self._actions.get(action, -1), known, _finite(value), at)
+                yield PastInteraction(item, 1 + self._actions.get(action, -1), known, _finite(value), at)
 
 
 class ExampleParser:
@@ -129,22 +129,26 @@ class ExampleParser:
             return self._shown(record, scenario)
         raise PoisonError("undecodable", f"unknown kind {record['kind']!r}")
 
-    def _next_item(self, record: TrainingExample, scenario: int) -> NextItem:
+    def _next_item(self, record: TrainingExample, scenario: int) -> NextItemExample:
         item = record["items"][0]
         considered = record["considered"]
         features = self._features(record, "considered_features", len(considered))
         target = considered.index(item["item_id"]) if item["item_id"] in considered else -1
         action = 1 + self._actions.get(item["action"], -1)
-        event = Past(item["item_id"], action, scenario, _finite(item["value"]), record["occurred_at"])
-        history = () if record["history"] is None else Snapshot(record["history"], self._scenario_ids, self._actions)
-        return NextItem(record["user_id"], event, history, features, target, record["superseded"], _timestamps(record))
+        event = PastInteraction(item["item_id"], action, scenario, _finite(item["value"]), record["occurred_at"])
+        history = (
+            () if record["history"] is None else HistorySnapshot(record["history"], self._scenario_ids, self._actions)
+        )
+        return NextItemExample(
+            record["user_id"], event, history, features, target, record["superseded"], _timestamps(record)
+        )
 
-    def _shown(self, record: TrainingExample, scenario: int) -> Shown:
+    def _shown(self, record: TrainingExample, scenario: int) -> ImpressionExample:
         items, features = record["items"], self._features(record, "features", len(record["items"]))
         kept = [row for row, item in enumerate(items) if not item["label"] or item["action"] in self._actions]
         if len(kept) < len(items):
             items, features = [items[row] for row in kept], features[kept] if len(features) else features
-        return Shown(
+        return ImpressionExample(
             record["kind"],
             scenario,
             features,

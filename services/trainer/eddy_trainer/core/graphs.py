@@ -34,12 +34,12 @@ from eddy.contract.model import (
 from eddy.errors import FatalError
 from eddy_trainer.core.learner import Weights
 from eddy_trainer.core.models import MODELS
-from eddy_trainer.core.models.attention import MASKED
+from eddy_trainer.core.models.attention import MASKED_LOGIT
 from eddy_trainer.core.models.encoder import Encoder, Interactions
 from eddy_trainer.core.models.ranker import Ranker
 
 Tensors = Mapping[str, Tensor]
-MARK = "eddy.trace"  # key of the fingerprint in a graph's metadata
+FINGERPRINT_KEY = "eddy.trace"  # key of the fingerprint in a graph's metadata
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -68,11 +68,13 @@ class EncodeGraph(nn.Module):
         seen = Interactions(functional.embedding(history, table), history > 0, actions, values, gaps)
         constants = [getattr(self, name) for name in self._names]
         users = self.encoder.encode(seen, scenarios[:, None], constants, 1)[:, 0]
-        scores = (users @ table.T + bias).scatter(1, excluded, MASKED)
+        scores = (users @ table.T + bias).scatter(1, excluded, MASKED_LOGIT)
         top_scores, top_rows = torch.topk(scores, TOP_K, dim=1)
         again = self.encoder.rescore(users, functional.embedding(top_rows, table))
         if again is not None:
-            top_scores, order = torch.sort(torch.where(top_scores > MASKED / 2, again, top_scores), descending=True)
+            top_scores, order = torch.sort(
+                torch.where(top_scores > MASKED_LOGIT / 2, again, top_scores), descending=True
+            )
             top_rows = top_rows.gather(1, order)
         return users, top_scores, top_rows
 
@@ -80,16 +82,16 @@ class EncodeGraph(nn.Module):
 class RankGraph(nn.Module):
     """`rank` of the model contract: every item as if it were shown in the first place."""
 
-    first_place: Tensor
+    first_position: Tensor
 
     def __init__(self, ranker: Ranker) -> None:
         super().__init__()
         self.ranker = ranker
-        self.register_buffer("first_place", ranker.position[0].detach().clone())
+        self.register_buffer("first_position", ranker.position[0].detach().clone())
 
     def forward(self, features: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
         scores, logits = self.ranker(features, scenarios)
-        return scores, torch.sigmoid(logits + self.first_place)
+        return scores, torch.sigmoid(logits + self.first_position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +118,18 @@ class GraphExporter:
         """
         kinds = MODELS[model]
         traced = (
-            _trace_encode(_unlike(EncodeGraph(kinds.encoder(columns)).eval())),
-            _trace_rank(_unlike(RankGraph(kinds.ranker(columns)).eval()), len(columns.features)),
+            _trace_encode(_with_random_weights(EncodeGraph(kinds.encoder(columns)).eval())),
+            _trace_rank(_with_random_weights(RankGraph(kinds.ranker(columns)).eval()), len(columns.features)),
         )
         for graph in traced:
-            graph.metadata_props.add(key=MARK, value=_fingerprint(model, columns))
+            graph.metadata_props.add(key=FINGERPRINT_KEY, value=_fingerprint(model, columns))
         return GraphExporter(Graphs(*(graph.SerializeToString() for graph in traced)))
 
     @staticmethod
-    def of_release(release: Graphs, model: str, columns: Columns) -> "GraphExporter | None":
+    def from_release(release: Graphs, model: str, columns: Columns) -> "GraphExporter | None":
         """The graphs of a release as a trace, where it was traced from the same code for the same kind and size of model."""
         protos = (onnx.load_from_string(release.encode), onnx.load_from_string(release.rank))
-        marks = [prop.value for proto in protos for prop in proto.metadata_props if prop.key == MARK]
+        marks = [prop.value for proto in protos for prop in proto.metadata_props if prop.key == FINGERPRINT_KEY]
         return GraphExporter(release) if marks == [_fingerprint(model, columns)] * 2 else None
 
     @staticmethod
@@ -146,7 +148,7 @@ class GraphExporter:
 
     def export(self, weights: Weights) -> Graphs:
         encode, rank = modules(weights)
-        return Graphs(_fill(self._encode, encode.state_dict()), _fill(self._rank, rank.state_dict()))
+        return Graphs(_with_weights(self._encode, encode.state_dict()), _with_weights(self._rank, rank.state_dict()))
 
 
 def _fingerprint(model: str, columns: Columns) -> str:
@@ -188,7 +190,7 @@ def example_inputs(batch: int, rows: int, excluded: int, generator: torch.Genera
     )
 
 
-def _unlike(graph: M) -> M:
+def _with_random_weights(graph: M) -> M:
     """The graph with random weights: the exporter merges tensors that are equal, such as two of zeros."""
     generator = torch.Generator().manual_seed(0)
     for tensor in graph.state_dict().values():
@@ -251,7 +253,7 @@ def check_names(traced: onnx.ModelProto, tensors: Tensors, unused: set[str]) -> 
             raise FatalError(f"the traced graph has no initializer {name} of shape {tuple(tensor.shape)}")
 
 
-def _fill(traced: onnx.ModelProto, tensors: Tensors) -> bytes:
+def _with_weights(traced: onnx.ModelProto, tensors: Tensors) -> bytes:
     filled = onnx.ModelProto()
     filled.CopyFrom(traced)
     for initializer in filled.graph.initializer:

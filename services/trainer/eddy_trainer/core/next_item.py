@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from eddy_trainer.core.item_table import ItemTable
-from eddy_trainer.core.models.attention import MASKED
-from eddy_trainer.core.models.encoder import Encoder, Interactions, Noise
-from eddy_trainer.core.objectives import Auxiliary, View
+from eddy_trainer.core.embedding_table import EmbeddingTable
+from eddy_trainer.core.models.attention import MASKED_LOGIT
+from eddy_trainer.core.models.encoder import Dropout, Encoder, Interactions
+from eddy_trainer.core.objectives import Auxiliary, AuxiliaryInputs
 from eddy_trainer.core.sequences import Sequences
 
 CHUNK = 128
-FEWEST_TOGETHER = 8
+MIN_GROUP = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class SampledCandidates:
     """Items a softmax runs over: `rows` ascending and unique, with the log probability of each to be among them."""
 
     rows: Tensor  # [M] i64
@@ -41,10 +41,10 @@ def targets_in(windows: Sequences, scenario: int) -> NDArray[np.int64]:
     return targets
 
 
-def every_item(pool: NDArray[np.int64], targets: NDArray[np.int64]) -> Candidates:
+def full_softmax(pool: NDArray[np.int64], targets: NDArray[np.int64]) -> SampledCandidates:
     """The full softmax over the rows `pool` of a scenario, and over `targets` wherever they are."""
     rows = np.union1d(pool, targets)
-    return Candidates(torch.from_numpy(rows), torch.zeros(len(rows)))
+    return SampledCandidates(torch.from_numpy(rows), torch.zeros(len(rows)))
 
 
 def sample_items(
@@ -54,7 +54,7 @@ def sample_items(
     counts: NDArray[np.float64],
     negatives: int,
     generator: np.random.Generator,
-) -> Candidates:
+) -> SampledCandidates:
     """The `targets` of a scenario, what else of its rows `pool` is `mentioned` by the batch, and `negatives` of them drawn uniformly.
 
     `counts` [table_size] says how often each item was acted on in the scenario.
@@ -63,10 +63,10 @@ def sample_items(
     rows = np.union1d(np.union1d(mentioned, targets), drawn)
     share = counts[rows] / max(counts.sum(), 1.0)
     missed = np.exp(-len(targets) * share - negatives / max(len(pool), 1))
-    return Candidates(torch.from_numpy(rows), torch.from_numpy(np.log1p(-missed).astype(np.float32)))
+    return SampledCandidates(torch.from_numpy(rows), torch.from_numpy(np.log1p(-missed).astype(np.float32)))
 
 
-def union_of(candidates: Mapping[int, Candidates]) -> Candidates:
+def union_candidates(candidates: Mapping[int, SampledCandidates]) -> SampledCandidates:
     """All items of several softmaxes as one: an item is in it where it is in any."""
     if len(candidates) == 1:
         (alone,) = candidates.values()
@@ -75,7 +75,7 @@ def union_of(candidates: Mapping[int, Candidates]) -> Candidates:
     missed = torch.zeros(len(rows))
     for each in candidates.values():
         missed[torch.searchsorted(rows, each.rows)] += torch.log1p(-each.log_q.double().exp()).float()
-    return Candidates(rows, torch.log1p(-missed.exp()))
+    return SampledCandidates(rows, torch.log1p(-missed.exp()))
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class NextItemLoss:
     """Mean loss over `places` predictions and what is learned `beside` it, with the leaf embeddings to differentiate by."""
 
     loss: Tensor
-    beside: Tensor
+    auxiliary_loss: Tensor
     places: int
     rows: Tensor
     embedding: Tensor
@@ -91,11 +91,11 @@ class NextItemLoss:
 
 def next_item_loss(
     encoder: Encoder,
-    table: ItemTable,
+    table: EmbeddingTable,
     windows: Sequences,
-    candidates: Mapping[int, Candidates],
+    candidates: Mapping[int, SampledCandidates],
     unseen_only: Tensor,
-    noise: Noise | None,
+    dropout: Dropout | None,
     auxiliary: Auxiliary | None = None,
     by_length: bool = False,
 ) -> NextItemLoss:
@@ -111,9 +111,9 @@ def next_item_loss(
     vectors = table.vectors(rows, embedding)
     place_of = torch.zeros(len(table), dtype=torch.int64)
     place_of[rows] = torch.arange(len(rows))
-    seen = interactions(windows, functional.embedding(place_of[inputs], vectors))
+    seen = encoder_inputs(windows, functional.embedding(place_of[inputs], vectors))
     scenarios = torch.from_numpy(windows.scenarios)
-    users = encode_by_length(encoder, seen, scenarios, noise) if by_length else encoder(seen, scenarios, noise)
+    users = encode_by_length(encoder, seen, scenarios, dropout) if by_length else encoder(seen, scenarios, dropout)
 
     parts = []
     for scenario, each in candidates.items():
@@ -125,16 +125,16 @@ def next_item_loss(
         # The target's own correction is a constant: added back, a sampled loss is comparable with a full one.
         parts.append((losses - each.log_q[asked.target], states, each.rows[asked.target]))
     losses, states, targets = (torch.cat(part) for part in zip(*parts, strict=True)) if parts else [torch.zeros(0)] * 3
-    beside = torch.zeros(())
-    if auxiliary is not None and noise is not None and len(targets):
-        everything = union_of(candidates)
+    auxiliary_loss = torch.zeros(())
+    if auxiliary is not None and dropout is not None and len(targets):
+        everything = union_candidates(candidates)
         columns = _columns(len(table), everything)
-        view = View(seen, scenarios, columns[inputs], vectors[place_of[everything.rows]], everything.log_q)
-        beside = auxiliary(encoder, view, users, states, columns[targets], noise)
-    return NextItemLoss(losses.mean(), beside, len(targets), rows, embedding)
+        view = AuxiliaryInputs(seen, scenarios, columns[inputs], vectors[place_of[everything.rows]], everything.log_q)
+        auxiliary_loss = auxiliary(encoder, view, users, states, columns[targets], dropout)
+    return NextItemLoss(losses.mean(), auxiliary_loss, len(targets), rows, embedding)
 
 
-def encode_by_length(encoder: Encoder, seen: Interactions, scenarios: Tensor, noise: Noise | None) -> Tensor:
+def encode_by_length(encoder: Encoder, seen: Interactions, scenarios: Tensor, dropout: Dropout | None) -> Tensor:
     """User vectors [B, L, DIM] as of `encoder(seen, scenarios, noise)` at every place from the one before the first interaction on,
     zero before. Histories of up to L, L/2, L/4 ... go through it together: most of a batch of short ones is padding otherwise."""
     longest = seen.present.shape[1]
@@ -145,24 +145,26 @@ def encode_by_length(encoder: Encoder, seen: Interactions, scenarios: Tensor, no
     while len(left):
         length = int(lengths[left].max())
         long = lengths[left] > length // 2
-        if int((~long).sum()) < FEWEST_TOGETHER:
+        if int((~long).sum()) < MIN_GROUP:
             long[:] = True
         lines, left = left[long], left[~long]
         part = Interactions(*(column[lines, -length:] for column in seen))
-        found = encoder(part, scenarios[lines, -length:], noise)
+        found = encoder(part, scenarios[lines, -length:], dropout)
         users = users.index_copy(0, lines, functional.pad(found, (0, 0, longest - length, 0)))
     return users
 
 
-class _Asked(NamedTuple):
+class _Predictions(NamedTuple):
     """The predictions of one scenario: `place` [P] in the flattened windows, `target` [P] among its candidates."""
 
     place: Tensor
     target: Tensor
-    left_out: "LeftOut | None"
+    left_out: "ExcludedItems | None"
 
 
-def _asked(table_size: int, windows: Sequences, scenario: int, candidates: Candidates, unseen_only: bool) -> _Asked:
+def _asked(
+    table_size: int, windows: Sequences, scenario: int, candidates: SampledCandidates, unseen_only: bool
+) -> _Predictions:
     columns = _columns(table_size, candidates)
     wanted = torch.from_numpy((windows.targets > 0) & (windows.scenarios == scenario))
     user, place = torch.nonzero(wanted, as_tuple=True)
@@ -173,18 +175,18 @@ def _asked(table_size: int, windows: Sequences, scenario: int, candidates: Candi
         at = torch.arange(seen.shape[1]) - windows.earlier.shape[1]
         new = ~((seen[user] == target[:, None]) & (at <= place[:, None])).any(1)
         user, place, target = user[new], place[new], target[new]
-        left_out = LeftOut(seen, at, user, place)
-    return _Asked(user * windows.rows.shape[1] + place, target, left_out)
+        left_out = ExcludedItems(seen, at, user, place)
+    return _Predictions(user * windows.rows.shape[1] + place, target, left_out)
 
 
-def _columns(table_size: int, candidates: Candidates) -> Tensor:
+def _columns(table_size: int, candidates: SampledCandidates) -> Tensor:
     """[table_size]: where an item is among the candidates; their number for one that is not."""
     columns = torch.full((table_size,), len(candidates.rows))
     columns[candidates.rows] = torch.arange(len(candidates.rows))
     return columns
 
 
-class LeftOut(NamedTuple):
+class ExcludedItems(NamedTuple):
     """Prediction p has no candidate `columns[user[p], s]` for which `at[s] <= until[p]`; a column of M is none anyway."""
 
     columns: Tensor  # [U, S]
@@ -197,7 +199,7 @@ class LeftOut(NamedTuple):
         columns = self.columns.index_select(0, self.user[part])
         gone = (columns < logits.shape[1]) & (self.at <= self.until[part, None])
         firsts = torch.arange(len(logits))[:, None] * logits.shape[1]
-        logits.view(-1).index_fill_(0, (firsts + columns)[gone], MASKED)
+        logits.view(-1).index_fill_(0, (firsts + columns)[gone], MASKED_LOGIT)
 
 
 class _SoftmaxLoss(torch.autograd.Function):
@@ -206,7 +208,7 @@ class _SoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, users: Tensor, items: Tensor, log_q: Tensor, left_out: LeftOut | None, targets: Tensor
+        ctx: Any, users: Tensor, items: Tensor, log_q: Tensor, left_out: ExcludedItems | None, targets: Tensor
     ) -> Tensor:
         losses, user_gradient = users.new_empty(len(users)), torch.empty_like(users)
         across, item_gradient = items.T.contiguous(), torch.zeros_like(items)
@@ -233,13 +235,15 @@ class _SoftmaxLoss(torch.autograd.Function):
         return user_gradient * scale, item_gradient * scale, None, None, None
 
 
-def softmax_losses(users: Tensor, items: Tensor, log_q: Tensor, left_out: LeftOut | None, targets: Tensor) -> Tensor:
+def softmax_losses(
+    users: Tensor, items: Tensor, log_q: Tensor, left_out: ExcludedItems | None, targets: Tensor
+) -> Tensor:
     """Cross entropies [P] of logits users . items - log_q, of which only the mean may be differentiated."""
     losses: Tensor = _SoftmaxLoss.apply(users, items, log_q, left_out, targets)
     return losses
 
 
-def interactions(windows: Sequences, vectors: Tensor) -> Interactions:
+def encoder_inputs(windows: Sequences, vectors: Tensor) -> Interactions:
     """A batch of windows as the encoder reads it, given the vectors of its rows."""
     present = torch.from_numpy(windows.rows > 0)
     actions, values, gaps = (torch.from_numpy(x) for x in (windows.actions, windows.values, windows.gaps))

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from eddy_trainer.core.models.encoder import TEMPERATURE, Encoder, Interactions, Noise
+from eddy_trainer.core.models.encoder import TEMPERATURE, Dropout, Encoder, Interactions
 
 MASKED_SHARE = 0.2
 CONTRAST_TEMPERATURE = 0.1
-RESCORED = 256
-RESCORED_AMONG = 64
+RESCORED_PREDICTIONS = 256
+RESCORED_CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class AuxiliaryInputs:
     """A batch as an objective needs it: who saw what, and what all of it is to be told from."""
 
     seen: Interactions
@@ -40,35 +40,35 @@ class Auxiliary:
         self._generator = generator
 
     def __call__(
-        self, encoder: Encoder, view: View, users: Tensor, asked: Tensor, targets: Tensor, noise: Noise
+        self, encoder: Encoder, view: AuxiliaryInputs, users: Tensor, asked: Tensor, targets: Tensor, dropout: Dropout
     ) -> Tensor:
         """The weighted sum. `users` [B, L, DIM] are all user vectors, `asked` [P, DIM] those whose next item is at `targets` [P]."""
         loss = torch.zeros(())
         if self._objective == "masked":
-            loss = loss + self._weight * masked_loss(encoder, view, noise, self._generator)
+            loss = loss + self._weight * masked_loss(encoder, view, dropout, self._generator)
         if self._objective == "contrastive":
-            loss = loss + self._weight * contrastive_loss(encoder, view, users, noise)
+            loss = loss + self._weight * contrastive_loss(encoder, view, users, dropout)
         if type(encoder).rescore is not Encoder.rescore:
-            places = torch.from_numpy(self._generator.integers(0, len(targets), RESCORED))
-            drawn = torch.from_numpy(self._generator.integers(0, len(view.candidates), RESCORED_AMONG))
+            places = torch.from_numpy(self._generator.integers(0, len(targets), RESCORED_PREDICTIONS))
+            drawn = torch.from_numpy(self._generator.integers(0, len(view.candidates), RESCORED_CANDIDATES))
             loss = loss + rescoring_loss(encoder, asked[places], targets[places], view.candidates, drawn)
         return loss
 
 
-def masked_loss(encoder: Encoder, view: View, noise: Noise, generator: np.random.Generator) -> Tensor:
+def masked_loss(encoder: Encoder, view: AuxiliaryInputs, dropout: Dropout, generator: np.random.Generator) -> Tensor:
     """Mean cross-entropy of the hidden items among the candidates."""
     seen = view.seen
     hidden = torch.from_numpy(generator.random(seen.present.shape) < MASKED_SHARE) & seen.present
     hidden &= view.columns < len(view.candidates)
     if not bool(hidden.any()):
         return torch.zeros(())
-    users = encoder(seen._replace(vectors=seen.vectors * ~hidden[..., None]), view.scenarios, noise, causal=False)
+    users = encoder(seen._replace(vectors=seen.vectors * ~hidden[..., None]), view.scenarios, dropout, causal=False)
     return functional.cross_entropy(users[hidden] @ view.candidates.T - view.log_q, view.columns[hidden])
 
 
-def contrastive_loss(encoder: Encoder, view: View, users: Tensor, noise: Noise) -> Tensor:
+def contrastive_loss(encoder: Encoder, view: AuxiliaryInputs, users: Tensor, dropout: Dropout) -> Tensor:
     """InfoNCE between `users` [B, L, DIM] and a second draw of them, at the last place."""
-    other = encoder(view.seen, view.scenarios, noise)[:, -1]
+    other = encoder(view.seen, view.scenarios, dropout)[:, -1]
     likeness = users[:, -1] @ other.T * (TEMPERATURE**2 / CONTRAST_TEMPERATURE)
     return functional.cross_entropy(likeness, torch.arange(len(users)))
 

@@ -13,7 +13,7 @@ from eddy_trainer.core.graphs import Graphs, modules
 from eddy_trainer.core.learner import Learner, Weights
 
 PROBED_USERS = 8
-PROBED_LISTS = 8
+PROBED_CANDIDATE_SETS = 8
 PROBED_ROWS = 2048
 
 
@@ -51,7 +51,7 @@ def probe_of(learner: Learner, weights: Weights) -> Probe:
     bias[PADDING_ROW] = PADDING_BIAS
     history = history % len(known)
     scenarios = torch.cat([torch.from_numpy(windows.scenarios[:, -1]), torch.zeros(1, dtype=torch.int64)])
-    lists = learner.ranker.lists.latest(PROBED_LISTS)
+    lists = learner.ranker.lists.latest(PROBED_CANDIDATE_SETS)
     return Probe((table, bias, history, actions, values, gaps, scenarios, history), (lists.features, lists.scenarios))
 
 

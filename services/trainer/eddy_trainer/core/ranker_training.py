@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from eddy.contract.model import Columns
-from eddy_trainer.core.examples import NextItem, Shown
+from eddy_trainer.core.examples import ImpressionExample, NextItemExample
 from eddy_trainer.core.migration import Moves
 from eddy_trainer.core.models.ranker import Ranker, action_losses
-from eddy_trainer.core.ranking_memory import ListMemory, Lists, ShownItems, ShownMemory
+from eddy_trainer.core.ranking_memory import CandidateSetMemory, CandidateSets, ImpressionMemory, Impressions
 
 NORM_LIMIT = 5.0
-OFFSET_SPEED = 5.0
-SHOWN_IN_A_LIST = 10
+OFFSET_RATE_FACTOR = 5.0
+IMPRESSIONS_PER_SLATE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class RankerPolicy:
 
     rate: float = 2e-3
     examples_per_step: int = 51
-    lists_per_step: int = 128
-    shown_per_step: int = 512
-    warm_up_lists: int = 4000
+    candidate_sets_per_step: int = 128
+    impressions_per_step: int = 512
+    warm_up_candidate_sets: int = 4000
 
 
 class RankerTrainer:
@@ -46,23 +46,25 @@ class RankerTrainer:
     def _begin(self) -> None:
         """Nothing is remembered, no step was made."""
         self._optimiser = torch.optim.Adam(self._groups(), lr=self.policy.rate, betas=(0.9, 0.98))
-        self.lists = ListMemory(len(self._columns.features))
-        self.shown = ShownMemory(len(self._columns.features))
-        self._fresh_events = 0
-        self._fresh_shown = 0
-        self._owed = 0.0
+        self.lists = CandidateSetMemory(len(self._columns.features))
+        self.shown = ImpressionMemory(len(self._columns.features))
+        self._untrained_events = 0
+        self._untrained_impressions = 0
+        self._due_steps = 0.0
 
-    def go_back_to(self, ranker: Ranker) -> None:
+    def reset_to(self, ranker: Ranker) -> None:
         """Take the weights of `ranker` and begin anew from there: what is remembered may be what led astray."""
         self.ranker.load_state_dict(ranker.state_dict())
         self._begin()
 
     @property
-    def fresh(self) -> int:
+    def untrained(self) -> int:
         """Events, or shown items at a list's length each, that no step has learned from."""
-        return max(self._fresh_events, -(-self._fresh_shown // SHOWN_IN_A_LIST))
+        return max(self._untrained_events, -(-self._untrained_impressions // IMPRESSIONS_PER_SLATE))
 
-    def observe(self, events: Sequence[NextItem], shown: Sequence[Shown]) -> tuple[Lists, ShownItems]:
+    def observe(
+        self, events: Sequence[NextItemExample], shown: Sequence[ImpressionExample]
+    ) -> tuple[CandidateSets, Impressions]:
         """Remember what can be ranked; returned as batches, for judging before anything is learned from them.
 
         A list that was superseded teaches nothing here: what came next when it was asked for was another item.
@@ -73,26 +75,26 @@ class RankerTrainer:
         for features in (lists.features[lists.chosen.filled(lists.features.shape[1])], items.features):
             if len(features):
                 self.ranker.standardise_by(features)
-        self._fresh_events += len(events) if len(self.lists) else 0
-        self._fresh_shown += len(items.actions)
+        self._untrained_events += len(events) if len(self.lists) else 0
+        self._untrained_impressions += len(items.actions)
         return lists, items
 
     def step(self, share: float = 1.0) -> int:
         """Learn in as many gradient steps as the recipe says, or a `share` of them; returns how many."""
-        self._owed += share * self.fresh / self.policy.examples_per_step
-        steps = max(1, round(self._owed)) if self.fresh else 0
-        self._set_rate(min(1.0, self._owed))
-        self._owed = max(0.0, self._owed - steps)
-        self._fresh_events = self._fresh_shown = 0
+        self._due_steps += share * self.untrained / self.policy.examples_per_step
+        steps = max(1, round(self._due_steps)) if self.untrained else 0
+        self._set_rate(min(1.0, self._due_steps))
+        self._due_steps = max(0.0, self._due_steps - steps)
+        self._untrained_events = self._untrained_impressions = 0
         for _ in range(steps):
             self._gradient_step()
         return steps
 
-    def list_loss(self, ranker: Ranker, lists: Lists) -> Tensor:
+    def candidate_set_losses(self, ranker: Ranker, lists: CandidateSets) -> Tensor:
         """Loss of each list [B]."""
-        return ranker.list_losses(ranker(lists.features, lists.scenarios)[0], lists.chosen)
+        return ranker.candidate_set_losses(ranker(lists.features, lists.scenarios)[0], lists.chosen)
 
-    def shown_loss(self, ranker: Ranker, items: ShownItems) -> Tensor:
+    def impression_losses(self, ranker: Ranker, items: Impressions) -> Tensor:
         """Log-loss of each shown item [n]: the sum over the heads that it counts for."""
         logits = ranker.shown(items.features, items.scenarios, items.positions)
         losses, counted = action_losses(logits, items.actions, self._heads[items.scenarios])
@@ -117,13 +119,13 @@ class RankerTrainer:
         """What is less than a step's worth of examples makes a shorter step (see EncoderTrainer), and so does a memory that is nearly
         empty: its few lists are drawn again and again, and the counts are a better ranker than what would be learned by heart."""
         share *= max(self._warmth())
-        for group, speed in zip(self._optimiser.param_groups, (1.0, OFFSET_SPEED), strict=True):
+        for group, speed in zip(self._optimiser.param_groups, (1.0, OFFSET_RATE_FACTOR), strict=True):
             group["lr"] = share * speed * self.policy.rate
 
     def _warmth(self) -> tuple[float, float]:
         """How far the memories of lists and of shown items are filled for learning at full rate, 0..1."""
-        full = self.policy.warm_up_lists
-        return min(1.0, len(self.lists) / full), min(1.0, len(self.shown) / SHOWN_IN_A_LIST / full)
+        full = self.policy.warm_up_candidate_sets
+        return min(1.0, len(self.lists) / full), min(1.0, len(self.shown) / IMPRESSIONS_PER_SLATE / full)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Offsets that stand for whole places and actions have a long way to go, and few to average over: they move faster."""
@@ -135,11 +137,11 @@ class RankerTrainer:
         loss, warmth = torch.zeros(()), self._warmth()
         listed, shown = (one / max(*warmth, 1e-9) for one in warmth)
         if len(self.lists):
-            lists = self.lists.draw(self.policy.lists_per_step, self._random)
-            loss = loss + listed * self.list_loss(self.ranker, lists).mean()
+            lists = self.lists.sample(self.policy.candidate_sets_per_step, self._random)
+            loss = loss + listed * self.candidate_set_losses(self.ranker, lists).mean()
         if len(self.shown):
-            items = self.shown.draw(self.policy.shown_per_step, self._random)
-            loss = loss + shown * self.shown_loss(self.ranker, items).mean()
+            items = self.shown.sample(self.policy.impressions_per_step, self._random)
+            loss = loss + shown * self.impression_losses(self.ranker, items).mean()
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self.ranker.parameters(), NORM_LIMIT))):

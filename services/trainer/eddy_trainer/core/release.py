@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from eddy_trainer.core.graphs import Graphs
 from eddy_trainer.core.learner import Weights
 from eddy_trainer.core.parity import Probe
-from eddy_trainer.core.progressive import Comparison
+from eddy_trainer.core.progressive import LossComparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,9 @@ class Capture:
 
     weights: Weights
     probe: Probe
-    labels: Comparison
-    lists: Comparison
-    by_scenario: Mapping[str, Comparison]
+    labels: LossComparison
+    lists: LossComparison
+    by_scenario: Mapping[str, LossComparison]
     quality: Mapping[str, float]  # progressive, of the model that serves, by scenario and metric
     trained_through: tuple[int, ...]
     examples: int
@@ -58,8 +58,8 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A capture that must not serve. `reasons`: some of eddy_trainer.core.gate.REASONS_TO_HOLD, at least one."""
+class HeldRelease:
+    """A capture that must not serve. `reasons`: some of eddy_trainer.core.release_gate.REASONS_TO_HOLD, at least one."""
 
     capture: Capture
     reasons: tuple[str, ...]

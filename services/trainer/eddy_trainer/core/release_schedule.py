@@ -27,16 +27,16 @@ class ReleaseSchedule:
         """Everything before these offsets was learned from, or teaches nothing."""
         self.trained_through = tuple(offsets)
 
-    def learned(self, offsets: Sequence[int]) -> None:
+    def trained(self, offsets: Sequence[int]) -> None:
         """A step was made; everything before these offsets was learned from."""
         self.read_through(offsets)
         self._learned = True
 
-    def ask_again(self) -> None:
+    def retry(self) -> None:
         """The last release did not get out as a whole: the next one follows after `interval` even if nothing is learned until then."""
         self._learned = True
 
-    def ask_at_once(self) -> None:
+    def release_now(self) -> None:
         """The next release does not wait for `interval`."""
         self._learned, self._captured_at = True, -math.inf
 

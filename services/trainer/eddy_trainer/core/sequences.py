@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from eddy.contract.model import HISTORY
 
-KEPT = 200
+SEQUENCE_LENGTH = 200
 FIRST_CAPACITY = 1024
 
 COLUMNS: dict[str, Any] = {
@@ -27,7 +27,7 @@ COLUMNS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SequenceEntry:
     """One interaction: item row, 1 + action index (0 for one without a head), scenario id, value 0..1, event time in ms."""
 
     row: int
@@ -60,7 +60,7 @@ class SequenceStore:
         self._max_users = max_users
         self._slot_of: OrderedDict[str, int] = OrderedDict()
         self._count = np.zeros(0, np.int64)
-        self._columns = {name: np.zeros((0, KEPT), kind) for name, kind in COLUMNS.items()}
+        self._columns = {name: np.zeros((0, SEQUENCE_LENGTH), kind) for name, kind in COLUMNS.items()}
 
     def __len__(self) -> int:
         return len(self._slot_of)
@@ -72,11 +72,11 @@ class SequenceStore:
         """Where a user's sequence is kept. Raises KeyError for an unknown one."""
         return self._slot_of[user_id]
 
-    def append(self, user_id: str, steps: Iterable[Step]) -> int:
+    def append(self, user_id: str, steps: Iterable[SequenceEntry]) -> int:
         """Add interactions to a user's end; returns the user's slot."""
         slot = self._slot(user_id)
         for step in steps:
-            place = self._count[slot] % KEPT
+            place = self._count[slot] % SEQUENCE_LENGTH
             self._columns["rows"][slot, place] = step.row
             self._columns["actions"][slot, place] = step.action
             self._columns["scenarios"][slot, place] = step.scenario
@@ -85,7 +85,7 @@ class SequenceStore:
             self._count[slot] += 1
         return slot
 
-    def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    def sample(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
         """Slots of `count` users at random, each at most once."""
         drawn: NDArray[np.int64] = generator.choice(len(self), min(count, len(self)), replace=False)
         return drawn
@@ -96,11 +96,14 @@ class SequenceStore:
 
     def windows(self, slots: NDArray[np.int64], back: NDArray[np.int64] | int = 0) -> Sequences:
         """Training sequences of these users, ending `back` interactions before their last one."""
-        place, valid = self._places(slots, np.broadcast_to(back, slots.shape))
+        place, valid = self._ring_indices(slots, np.broadcast_to(back, slots.shape))
         column = {name: values[slots[:, None], place] * valid for name, values in self._columns.items()}
         rows, at = column["rows"], column["at"]
         length = int(np.clip(valid.sum(axis=1).max(initial=1), 1, HISTORY))
-        inputs, targets = slice(KEPT - length - 1, KEPT - 1), slice(KEPT - length, KEPT)
+        inputs, targets = (
+            slice(SEQUENCE_LENGTH - length - 1, SEQUENCE_LENGTH - 1),
+            slice(SEQUENCE_LENGTH - length, SEQUENCE_LENGTH),
+        )
         gaps = (at[:, targets] - at[:, inputs]) / 1000.0 * (rows[:, inputs] > 0)
         return Sequences(
             rows=rows[:, inputs],
@@ -109,7 +112,7 @@ class SequenceStore:
             gaps=np.maximum(gaps, 0).astype(np.float32),
             targets=rows[:, targets],
             scenarios=column["scenarios"][:, targets].astype(np.int64),
-            earlier=rows[:, : KEPT - length - 1],
+            earlier=rows[:, : SEQUENCE_LENGTH - length - 1],
         )
 
     def state(self) -> dict[str, object]:
@@ -130,16 +133,18 @@ class SequenceStore:
         for name, values in self._columns.items():
             values[:used] = state[name]
 
-    def spare(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rewindable(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many kept interactions of each user lie before their last window: a window may end up to that far back."""
-        kept: NDArray[np.int64] = np.minimum(self._count[slots], KEPT)
+        kept: NDArray[np.int64] = np.minimum(self._count[slots], SEQUENCE_LENGTH)
         return np.maximum(kept - HISTORY, 0)
 
-    def _places(self, slots: NDArray[np.int64], back: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _ring_indices(
+        self, slots: NDArray[np.int64], back: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Where KEPT interactions of each user are in the ring, oldest first, and which of them exist."""
         count = self._count[slots][:, None]
-        number = np.arange(-KEPT, 0)[None, :] + count - back[:, None]
-        return number % KEPT, (number >= 0) & (number >= count - KEPT)
+        number = np.arange(-SEQUENCE_LENGTH, 0)[None, :] + count - back[:, None]
+        return number % SEQUENCE_LENGTH, (number >= 0) & (number >= count - SEQUENCE_LENGTH)
 
     def _slot(self, user_id: str) -> int:
         slot = self._slot_of.get(user_id)
@@ -162,4 +167,6 @@ class SequenceStore:
         kept = min(len(self._count), capacity)
         self._count = np.concatenate([self._count[:kept], np.zeros(capacity - kept, np.int64)])
         for name, values in self._columns.items():
-            self._columns[name] = np.concatenate([values[:kept], np.zeros((capacity - kept, KEPT), values.dtype)])
+            self._columns[name] = np.concatenate(
+                [values[:kept], np.zeros((capacity - kept, SEQUENCE_LENGTH), values.dtype)]
+            )

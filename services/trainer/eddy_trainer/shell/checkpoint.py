@@ -23,14 +23,14 @@ DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class TrainerCheckpoint:
     """`offsets`: for each topic read, the next offset of each partition. `learner`: what Learner.state returned."""
 
     offsets: dict[str, list[int]]
     learner: dict[str, Any]
 
 
-def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def write_checkpoint(path: Path, checkpoint: TrainerCheckpoint) -> None:
     """Write it so that at any moment `path` is a whole checkpoint: the former or this one."""
     payload = io.BytesIO()
     document = {"contract": hash_of_contract(), "offsets": checkpoint.offsets, "learner": _tensors(checkpoint.learner)}
@@ -46,7 +46,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     _sync_folder(path.parent)
 
 
-def read_checkpoint(path: Path, model: str) -> Checkpoint | None:
+def read_checkpoint(path: Path, model: str) -> TrainerCheckpoint | None:
     """The checkpoint of a kind of model in `path`; None, and a log line with the reason, where there is none that can be used."""
     try:
         content = path.read_bytes()
@@ -63,7 +63,7 @@ def read_checkpoint(path: Path, model: str) -> Checkpoint | None:
     if document["learner"].get("model") != model:
         log.warning("checkpoint_ignored", path=str(path), reason="of another kind of model")
         return None
-    return Checkpoint(document["offsets"], document["learner"])
+    return TrainerCheckpoint(document["offsets"], document["learner"])
 
 
 def _tensors(state: Any) -> Any:

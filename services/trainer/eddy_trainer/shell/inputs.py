@@ -7,7 +7,7 @@ from eddy.contract.topics import ITEMS, TRAINING_EXAMPLES
 from eddy.kafka.dead_letters import DeadLetters
 from eddy_trainer.core.examples import Example, ExampleParser
 from eddy_trainer.core.learner import ItemContent
-from eddy_trainer.shell.intake import Intake, read_examples, read_items
+from eddy_trainer.shell.topic_intake import TopicIntake, read_examples, read_items
 
 TIMEOUT_MS = 20
 MAX_RECORDS = 1000
@@ -17,18 +17,18 @@ MAX_RECORDS = 1000
 class Inputs:
     """Items and training examples as checked values."""
 
-    items: Intake
-    examples: Intake
-    letters: DeadLetters
+    items: TopicIntake
+    examples: TopicIntake
+    dead_letters: DeadLetters
     parser: ExampleParser
 
     async def read_items(self, timeout_ms: int = 0) -> list[ItemContent]:
         """Items that changed."""
-        return await read_items(self.items, self.letters, timeout_ms)
+        return await read_items(self.items, self.dead_letters, timeout_ms)
 
     async def read_examples(self) -> list[Example]:
         """Examples that arrived, in order within a partition; waits up to TIMEOUT_MS for the first one."""
-        return await read_examples(self.examples, self.letters, self.parser, TIMEOUT_MS, MAX_RECORDS)
+        return await read_examples(self.examples, self.dead_letters, self.parser, TIMEOUT_MS, MAX_RECORDS)
 
     @property
     def offsets(self) -> dict[str, list[int]]:

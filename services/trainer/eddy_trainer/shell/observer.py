@@ -32,13 +32,13 @@ from eddy.metrics import (
 )
 from eddy.runtime import Health
 from eddy_trainer.core.examples import Example
-from eddy_trainer.core.gate import NOT_A_NUMBER, REASONS_TO_HOLD, REASONS_TO_ROLL_BACK
-from eddy_trainer.core.learner import Learner, RolledBack
-from eddy_trainer.core.release import Held, Release
-from eddy_trainer.core.turn import Stepped
-from eddy_trainer.shell.intake import SERVICE
-from eddy_trainer.shell.releases import Published
-from eddy_trainer.shell.watched import Profiler, TensorBoard
+from eddy_trainer.core.learner import Learner, Rollback
+from eddy_trainer.core.online_trainer import StepResult
+from eddy_trainer.core.release import HeldRelease, Release
+from eddy_trainer.core.release_gate import NOT_A_NUMBER, REASONS_TO_HOLD, REASONS_TO_ROLL_BACK
+from eddy_trainer.shell.monitoring import Profiler, TensorBoard
+from eddy_trainer.shell.releases import PublishedRelease
+from eddy_trainer.shell.topic_intake import SERVICE
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -93,12 +93,12 @@ class Observer:
         for example in examples:
             EXAMPLES.labels(example.kind).inc()
 
-    def rolled_back(self, back: RolledBack, newest: int) -> None:
+    def rolled_back(self, back: Rollback, newest: int) -> None:
         """`newest`: the version of the newest release."""
         ROLLED_BACK_RELEASES.labels(back.reason).inc()
         log.warning("rolled_back", reason=back.reason, newest=newest, to_version=back.version)
 
-    def stepped(self, learner: Learner, stepped: Stepped, now_ms: int) -> None:
+    def stepped(self, learner: Learner, stepped: StepResult, now_ms: int) -> None:
         report = stepped.report
         STEPS.labels("encoder").inc(report.encoder_steps)
         STEPS.labels("ranker").inc(report.ranker_steps)
@@ -108,15 +108,15 @@ class Observer:
         for scenario, compared in learner.scenario_windows.compare().items():
             PROGRESSIVE_LOG_LOSS.labels(scenario, "candidate").set(compared.candidate)
             PROGRESSIVE_LOG_LOSS.labels(scenario, "serving").set(compared.serving)
-        PROGRESSIVE_NEXT_ITEM_LOSS.set(learner.list_window.compare().candidate)
+        PROGRESSIVE_NEXT_ITEM_LOSS.set(learner.next_item_window.compare().candidate)
         for scenario, figures in learner.quality.figures().items():
             PROGRESSIVE_AUC.labels(scenario).set(figures.auc)
             PROGRESSIVE_CALIBRATION.labels(scenario).set(figures.calibration)
             PROGRESSIVE_NDCG.labels(scenario).set(figures.ndcg)
             PROGRESSIVE_HR.labels(scenario).set(figures.hr)
-        self._board.learned(learner, report)
+        self._board.write_step(learner, report)
 
-    def held(self, held: Held, current: bool) -> None:
+    def held(self, held: HeldRelease, current: bool) -> None:
         """`current`: whether it would have been published, had it passed."""
         for reason in held.reasons:
             HELD_RELEASES.labels(reason).inc()
@@ -131,7 +131,7 @@ class Observer:
         """Around the writing of a checkpoint."""
         return CHECKPOINT_SECONDS.time()
 
-    def released(self, release: Release, published: Published) -> None:
+    def released(self, release: Release, published: PublishedRelease) -> None:
         version = published.version
         RELEASES.inc()
         ROWS_PUBLISHED.inc(published.rows)
@@ -142,7 +142,7 @@ class Observer:
 
     def show_items(self, release: Release, version: int) -> None:
         """Item vectors for TensorBoard: may take a while, so not in the event loop."""
-        self._board.released(release.weights, version)
+        self._board.write_items(release.weights, version)
 
     def release_failed(self, error: KafkaError) -> None:
         log.warning("release_failed", error=repr(error))

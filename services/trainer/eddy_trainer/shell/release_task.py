@@ -3,16 +3,16 @@
 import asyncio
 
 from eddy.kafka.bus import KafkaError
-from eddy_trainer.core.release import Capture, Held, Release
-from eddy_trainer.core.turn import Turn
+from eddy_trainer.core.online_trainer import OnlineTrainer
+from eddy_trainer.core.release import Capture, HeldRelease, Release
 from eddy_trainer.shell.observer import Observer
-from eddy_trainer.shell.releases import Publisher
+from eddy_trainer.shell.releases import ReleasePublisher
 
 
 class ReleaseTask:
     """One release at a time."""
 
-    def __init__(self, turn: Turn, publisher: Publisher, observer: Observer) -> None:
+    def __init__(self, turn: OnlineTrainer, publisher: ReleasePublisher, observer: Observer) -> None:
         self._turn = turn
         self._publisher = publisher
         self._observer = observer
@@ -38,23 +38,23 @@ class ReleaseTask:
     async def _judge_and_publish(self, capture: Capture) -> Release | None:
         """The release; None where it was held, outdated by a rollback, or could not be written."""
         with self._observer.releasing():
-            judged = await asyncio.to_thread(self._turn.judge, capture)
+            compared = await asyncio.to_thread(self._turn.judge, capture)
             current = self._turn.is_current(capture)
-            if isinstance(judged, Held):
-                self._observer.held(judged, current)
+            if isinstance(compared, HeldRelease):
+                self._observer.held(compared, current)
                 return None
             if not current:
                 return None
             try:
                 published = await self._publisher.publish(
-                    judged.weights, judged.graphs, capture.trained_through, judged.metrics()
+                    compared.weights, compared.graphs, capture.trained_through, compared.metrics()
                 )
             except KafkaError as error:
                 self._observer.release_failed(error)
-                self._turn.schedule.ask_again()
+                self._turn.schedule.retry()
                 return None
         if published.left:
-            self._turn.schedule.ask_again()
-        self._observer.released(judged, published)
-        await asyncio.to_thread(self._observer.show_items, judged, published.version)
-        return judged
+            self._turn.schedule.retry()
+        self._observer.released(compared, published)
+        await asyncio.to_thread(self._observer.show_items, compared, published.version)
+        return compared

@@ -17,7 +17,7 @@ from eddy_trainer.core.graphs import Graphs
 from eddy_trainer.core.learner import Weights
 
 CHAMPION = "champion"
-TAIL = 20  # records of each partition that are looked at for the newest release
+NEWEST_RECORDS = 20  # records of each partition that are looked at for the newest release
 
 # A row is published again when it moved by more than this (Euclidean; rows are unit vectors), those that moved most first, and so many
 # of known ones at most with one release: what is left over moves the more until the next. User vectors have length 1 / .08 = 12.5, in a
@@ -27,7 +27,7 @@ ROWS_PER_RELEASE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
+class NewestRelease:
     """The newest release that the topic holds: version 0 where there is none."""
 
     version: int = 0
@@ -35,23 +35,23 @@ class Newest:
     graphs: Graphs | None = None
 
 
-async def newest_release(bus: Bus) -> Newest:
+async def newest_release(bus: Bus) -> NewestRelease:
     """Look for the newest release at the ends of `model-releases`: releases of hours lie before it, and nobody needs them."""
     codec = Codec.for_topic(MODEL_RELEASES)
-    newest = Newest()
+    newest = NewestRelease()
     partitions = bus.topic_partitions(MODEL_RELEASES)
     async with bus.reader(partitions) as reader:
         ends = {partition: end for partition, end in (await reader.end_offsets(partitions)).items() if end > 0}
         for partition, end in ends.items():
-            reader.seek(partition, max(0, end - TAIL))
+            reader.seek(partition, max(0, end - NEWEST_RECORDS))
         while not await reader.at_end(ends):
-            for message in await reader.batch(200, TAIL):
+            for message in await reader.batch(200, NEWEST_RECORDS):
                 newest = _newer(newest, message.value, codec)
     return newest
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedRelease:
     """A release that is out: rows that went with it, and moved rows that were left for the next one."""
 
     version: int
@@ -59,7 +59,7 @@ class Published:
     left: int
 
 
-class Publisher:
+class ReleasePublisher:
     """Writes releases with rising versions; remembers what rows readers have."""
 
     def __init__(self, producer: Producer, bus: Bus, clock: Clock, version: int, embedding_ends: list[int]) -> None:
@@ -75,7 +75,7 @@ class Publisher:
 
     async def publish(
         self, weights: Weights, graphs: Graphs, trained_through: Sequence[int], metrics: Mapping[str, float]
-    ) -> Published:
+    ) -> PublishedRelease:
         """Publish the next version. Raises KafkaError when a write is refused."""
         version = self.version + 1
         changed, left = changed_rows(self._rows, weights.vectors)
@@ -97,7 +97,7 @@ class Publisher:
         }
         await self._producer.send_all(MODEL_RELEASES, [(CHAMPION, self._release_codec.encode(record))])
         self.version = version
-        return Published(version, len(changed), left)
+        return PublishedRelease(version, len(changed), left)
 
     async def _publish_rows(self, weights: Weights, changed: NDArray[np.int64], version: int) -> None:
         futures = []
@@ -127,7 +127,7 @@ def changed_rows(before: NDArray[np.float32], after: NDArray[np.float32]) -> tup
     return np.concatenate([known, new]), len(most_first) - len(known)
 
 
-def _newer(newest: Newest, payload: bytes, codec: Codec[ModelRelease]) -> Newest:
+def _newer(newest: NewestRelease, payload: bytes, codec: Codec[ModelRelease]) -> NewestRelease:
     try:
         record = codec.decode(payload)
     except DecodeError:
@@ -135,4 +135,4 @@ def _newer(newest: Newest, payload: bytes, codec: Codec[ModelRelease]) -> Newest
     if record["version"] <= newest.version:
         return newest
     graphs = Graphs(record["encode"], record["rank"])
-    return Newest(record["version"], tuple(record["trained_through"]), graphs)
+    return NewestRelease(record["version"], tuple(record["trained_through"]), graphs)

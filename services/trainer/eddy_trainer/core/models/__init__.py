@@ -15,11 +15,11 @@ from eddy_trainer.core.models.ranker import Ranker
 from eddy_trainer.core.models.transformer import Transformer
 from eddy_trainer.core.models.youtube_dnn import YoutubeDnn
 
-DEFAULT = "transformer"
+DEFAULT_MODEL = "transformer"
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ModelKind:
     """A kind of encoder and a kind of ranker."""
 
     encoder: type[Encoder]
@@ -27,12 +27,12 @@ class Model:
 
 
 MODELS = {
-    "linear": Model(Pooled, Linear),
-    "logistic": Model(Pooled, Logistic),
-    "mlp": Model(Pooled, Mlp),
-    "ncf": Model(Ncf, Listwise),
-    "youtube_dnn": Model(YoutubeDnn, Listwise),
-    "gru4rec": Model(Gru4Rec, Listwise),
-    "transformer": Model(Transformer, Listwise),
-    "hstu": Model(Hstu, Listwise),
+    "linear": ModelKind(Pooled, Linear),
+    "logistic": ModelKind(Pooled, Logistic),
+    "mlp": ModelKind(Pooled, Mlp),
+    "ncf": ModelKind(Ncf, Listwise),
+    "youtube_dnn": ModelKind(YoutubeDnn, Listwise),
+    "gru4rec": ModelKind(Gru4Rec, Listwise),
+    "transformer": ModelKind(Transformer, Listwise),
+    "hstu": ModelKind(Hstu, Listwise),
 }

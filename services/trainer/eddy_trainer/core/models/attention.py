@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from eddy.contract.model import DIM, HISTORY, Columns
-from eddy_trainer.core.models.encoder import GAP_BUCKETS, Asked, Encoder, Noise, bucket_of, lookup
+from eddy_trainer.core.models.encoder import GAP_BUCKETS, Dropout, Encoder, EncoderQuery, bucket_rows, time_bucket
 
 HEADS = 2
 BLOCKS = 2
-MASKED = -1e9
+MASKED_LOGIT = -1e9
 
 
 class Block(nn.Module):
@@ -21,7 +21,7 @@ class Block(nn.Module):
         self.place_bias = nn.Parameter(torch.zeros(HEADS, HISTORY))
 
     def forward(
-        self, x: Tensor, bias: Tensor, allowed: Tensor, scenarios: Tensor, queries: int, noise: Noise | None
+        self, x: Tensor, bias: Tensor, allowed: Tensor, scenarios: Tensor, queries: int, dropout: Dropout | None
     ) -> Tensor:
         """[B, L, DIM] -> [B, queries, DIM] for the last `queries` places.
 
@@ -46,13 +46,13 @@ class AttentionEncoder(Encoder):
         *inner, last = self._blocks()
         return [*(block.place_bias[:, distance] for block in inner), last.place_bias[:, distance[-queries:]]]
 
-    def states(self, x: Tensor, asked: Asked) -> Tensor:
+    def states(self, x: Tensor, asked: EncoderQuery) -> Tensor:
         seen, length = asked.seen, asked.seen.present.shape[1]
         buckets, allowed = _elapsed(seen.gaps), _allowed(seen.present, asked.causal)
         for index, (block, distance) in enumerate(zip(self._blocks(), asked.constants, strict=True)):
             queries = asked.queries if index == BLOCKS - 1 else length
-            time = lookup(buckets[:, -queries:], block.time_bias, self.training).permute(0, 3, 1, 2)
-            x = block(x, time + distance, allowed[:, -queries:], asked.scenarios, queries, asked.noise)
+            time = bucket_rows(buckets[:, -queries:], block.time_bias, self.training).permute(0, 3, 1, 2)
+            x = block(x, time + distance, allowed[:, -queries:], asked.scenarios, queries, asked.dropout)
         return x
 
     def _blocks(self) -> list[Block]:
@@ -68,7 +68,7 @@ def _elapsed(gaps: Tensor) -> Tensor:
     """[B, L, L] bucket of the time from interaction j until the moment that place i predicts."""
     after = torch.cumsum(gaps.double(), dim=1)
     before = after - gaps
-    return bucket_of(after[:, :, None] - before[:, None, :])
+    return time_bucket(after[:, :, None] - before[:, None, :])
 
 
 def _allowed(present: Tensor, causal: bool) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from eddy.contract.model import DIM, MAX_SCENARIOS, Columns
 from eddy_trainer.core.models.axes import ACTION, Axes
 
-DROPOUT = 0.2
+DROPOUT_RATE = 0.2
 TEMPERATURE = 0.08
 GAP_BUCKETS = 40
 BUCKETS_PER_E = 2.0  # two buckets for each factor of e: 40 of them reach from a second to fifteen years
@@ -31,21 +31,21 @@ class Interactions(NamedTuple):
     gaps: Tensor  # [B, L] f32, seconds to the next interaction, or to the request
 
 
-class Asked(NamedTuple):
+class EncoderQuery(NamedTuple):
     """What an encoder is asked: who saw what, and user vectors at how many last places."""
 
     seen: Interactions
     scenarios: Tensor  # [B, queries] of the next item
     queries: int
     constants: list[Tensor]  # what Encoder.constants answers
-    noise: "Noise | None"
+    dropout: "Dropout | None"
     causal: bool  # else a place may look at later ones, where the kind can
 
 
-class Noise:
+class Dropout:
     """Dropout from a generator of its own, so that equal seeds give equal models; a byte a number, since torch's own is slow here."""
 
-    def __init__(self, generator: np.random.Generator, share: float = DROPOUT) -> None:
+    def __init__(self, generator: np.random.Generator, share: float = DROPOUT_RATE) -> None:
         self._generator = generator
         self._dropped = round(share * 256)
 
@@ -79,7 +79,7 @@ class Encoder(nn.Module):
         self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))
         self.shift = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))
 
-    def states(self, x: Tensor, asked: Asked) -> Tensor:
+    def states(self, x: Tensor, asked: EncoderQuery) -> Tensor:
         """Embedded interactions [B, L, DIM] -> states [B, queries, DIM] at the last places."""
         raise NotImplementedError
 
@@ -87,10 +87,12 @@ class Encoder(nn.Module):
         """Tensors that follow from the weights alone."""
         return []
 
-    def forward(self, seen: Interactions, scenarios: Tensor, noise: Noise | None = None, causal: bool = True) -> Tensor:
+    def forward(
+        self, seen: Interactions, scenarios: Tensor, dropout: Dropout | None = None, causal: bool = True
+    ) -> Tensor:
         """User vectors at every place: [B, L, DIM]. `scenarios` [B, L] is the scenario that the next item is for."""
         length = seen.present.shape[1]
-        return self.encode(seen, scenarios, self.constants(length, length), length, noise, causal)
+        return self.encode(seen, scenarios, self.constants(length, length), length, dropout, causal)
 
     def encode(
         self,
@@ -98,14 +100,14 @@ class Encoder(nn.Module):
         scenarios: Tensor,
         constants: list[Tensor],
         queries: int,
-        noise: Noise | None = None,
+        dropout: Dropout | None = None,
         causal: bool = True,
     ) -> Tensor:
         """User vectors at the last `queries` places, [B, queries, DIM]; `scenarios` is [B, queries]."""
         x = self._embed(seen)
-        x = self._noisy(x, noise) if noise else x
-        x = self.norm(self.states(x, Asked(seen, scenarios, queries, constants, noise, causal)))
-        x = x * gate_of(scenarios, self.gate) + by_scenario(scenarios, self.shift)
+        x = self._apply_dropout(x, dropout) if dropout else x
+        x = self.norm(self.states(x, EncoderQuery(seen, scenarios, queries, constants, dropout, causal)))
+        x = x * scenario_gate(scenarios, self.gate) + by_scenario(scenarios, self.shift)
         users: Tensor = functional.normalize(x, dim=-1) / TEMPERATURE
         return users
 
@@ -113,17 +115,17 @@ class Encoder(nn.Module):
         """Scores [B, K] of items [B, K, DIM] for users [B, DIM] where the kind has more to say than user . item."""
         return None
 
-    def _noisy(self, x: Tensor, noise: Noise) -> Tensor:
+    def _apply_dropout(self, x: Tensor, dropout: Dropout) -> Tensor:
         """Embedded interactions [B, L, DIM], some of their numbers dropped."""
-        return noise(x)
+        return dropout(x)
 
     def _embed(self, seen: Interactions) -> Tensor:
         strength = functional.embedding(seen.actions, self.strength) * seen.values[..., None]
-        gap = functional.embedding(bucket_of(seen.gaps.double()), self.gap)
+        gap = functional.embedding(time_bucket(seen.gaps.double()), self.gap)
         return seen.vectors * self.scale * sqrt(DIM) + functional.embedding(seen.actions, self.action) + strength + gap
 
 
-def gate_of(scenarios: Tensor, gates: Tensor) -> Tensor:
+def scenario_gate(scenarios: Tensor, gates: Tensor) -> Tensor:
     """Gates in (0, 2) that begin at 1, as PEPNet has them (Chang et al. 2023): one scenario turns shared units up and down."""
     return 2 * torch.sigmoid(by_scenario(scenarios, gates))
 
@@ -150,17 +152,17 @@ class _Lookup(torch.autograd.Function):
         return None, torch.stack(sums, dim=1).to(gradients[0].dtype)
 
 
-def lookup(buckets: Tensor, table: Tensor, training: bool) -> Tensor:
+def bucket_rows(buckets: Tensor, table: Tensor, training: bool) -> Tensor:
     """Rows [..., D] of `table` by bucket."""
     found: Tensor = (_Lookup.apply if training else functional.embedding)(buckets, table)
     return found
 
 
-def bucket_of(seconds: Tensor) -> Tensor:
+def time_bucket(seconds: Tensor) -> Tensor:
     """Log bucket of a time span. In doubles: in floats two runtimes round a span at a bucket's edge to different sides."""
     return (torch.log(seconds.clamp(min=0) + 1) * BUCKETS_PER_E).long().clamp(max=GAP_BUCKETS - 1)
 
 
-def init(rows: int, columns: int) -> Tensor:
+def scaled_normal(rows: int, columns: int) -> Tensor:
     """Random weights that keep the variance."""
     return torch.randn(rows, columns) / sqrt(rows)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from eddy.contract.model import DIM, MAX_SCENARIOS, Columns
-from eddy_trainer.core.models.encoder import Asked, Encoder, Noise, gate_of, init
+from eddy_trainer.core.models.encoder import Dropout, Encoder, EncoderQuery, scaled_normal, scenario_gate
 
 
 class Gru4Rec(Encoder):
@@ -15,17 +15,17 @@ class Gru4Rec(Encoder):
 
     def __init__(self, columns: Columns) -> None:
         super().__init__(columns)
-        self.input = nn.Parameter(init(DIM, 3 * DIM))
-        self.recurrent = nn.Parameter(init(DIM, 3 * DIM))
+        self.input = nn.Parameter(scaled_normal(DIM, 3 * DIM))
+        self.recurrent = nn.Parameter(scaled_normal(DIM, 3 * DIM))
         self.bias = nn.Parameter(torch.zeros(3 * DIM))
         # Not zero: a state without direction has a normalisation without a gradient.
         self.start = nn.Parameter(torch.randn(DIM) * 0.1)
         self.state_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))
 
-    def states(self, x: Tensor, asked: Asked) -> Tensor:
-        present, noise = asked.seen.present, asked.noise
+    def states(self, x: Tensor, asked: EncoderQuery) -> Tensor:
+        present, dropout = asked.seen.present, asked.dropout
         batch, length = present.shape
-        kept_on = noise.mask(batch, DIM) if noise else None
+        kept_on = dropout.mask(batch, DIM) if dropout else None
         given = x @ self.input + self.bias
         state = self.start.expand(batch, DIM)
         states = []
@@ -33,10 +33,10 @@ class Gru4Rec(Encoder):
             carried = state if kept_on is None else state * kept_on
             state = torch.where(present[:, place, None], self._next(given[:, place], carried, state), state)
             states.append(state)
-        return torch.stack(states[-asked.queries :], dim=1) * gate_of(asked.scenarios, self.state_gate)
+        return torch.stack(states[-asked.queries :], dim=1) * scenario_gate(asked.scenarios, self.state_gate)
 
-    def _noisy(self, x: Tensor, noise: Noise) -> Tensor:
-        return x * noise.mask(len(x), 1, DIM)
+    def _apply_dropout(self, x: Tensor, dropout: Dropout) -> Tensor:
+        return x * dropout.mask(len(x), 1, DIM)
 
     def _next(self, given: Tensor, carried: Tensor, state: Tensor) -> Tensor:
         update, reset, fresh = torch.split(given, DIM, dim=-1)

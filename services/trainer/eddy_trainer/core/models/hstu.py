@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from eddy.contract.model import DIM, HISTORY, MAX_SCENARIOS, Columns
 from eddy_trainer.core.models.attention import AttentionEncoder, Block, heads_of
-from eddy_trainer.core.models.encoder import Noise, gate_of, init
+from eddy_trainer.core.models.encoder import Dropout, scaled_normal, scenario_gate
 
 
 class HstuBlock(Block):
@@ -19,16 +19,16 @@ class HstuBlock(Block):
     def __init__(self, gated: bool) -> None:
         super().__init__(gated)
         self.input_norm = nn.LayerNorm(DIM)
-        self.project = nn.Parameter(init(DIM, 4 * DIM))
+        self.project = nn.Parameter(scaled_normal(DIM, 4 * DIM))
         self.project_bias = nn.Parameter(torch.zeros(4 * DIM))
         self.mixed_norm = nn.LayerNorm(DIM)
-        self.out = nn.Parameter(init(DIM, DIM))
+        self.out = nn.Parameter(scaled_normal(DIM, DIM))
         self.out_bias = nn.Parameter(torch.zeros(DIM))
         if gated:
             self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))
 
     def forward(
-        self, x: Tensor, bias: Tensor, allowed: Tensor, scenarios: Tensor, queries: int, noise: Noise | None
+        self, x: Tensor, bias: Tensor, allowed: Tensor, scenarios: Tensor, queries: int, dropout: Dropout | None
     ) -> Tensor:
         projected = functional.silu(self.input_norm(x) @ self.project + self.project_bias)
         unit, value, query, key = torch.split(projected, DIM, dim=-1)
@@ -36,8 +36,8 @@ class HstuBlock(Block):
         weights = functional.silu(scores) * allowed[:, None] / HISTORY
         mixed = self.mixed_norm((weights @ heads_of(value)).transpose(1, 2).flatten(2)) * unit[:, -queries:]
         if self.gated:
-            mixed = mixed * gate_of(scenarios, self.gate)
-        mixed = noise(mixed) if noise else mixed
+            mixed = mixed * scenario_gate(scenarios, self.gate)
+        mixed = dropout(mixed) if dropout else mixed
         return x[:, -queries:] + mixed @ self.out + self.out_bias
 
 

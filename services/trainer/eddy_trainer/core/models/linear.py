@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from eddy.contract.model import Columns
 from eddy_trainer.core.models.axes import FEATURE, HEAD, Axes
-from eddy_trainer.core.models.ranker import Chosen, Ranker, mean_over_candidates
+from eddy_trainer.core.models.ranker import ChosenItems, Ranker, mean_over_candidates
 
 
 class Linear(Ranker):
@@ -21,10 +21,10 @@ class Linear(Ranker):
         self.bias = nn.Parameter(torch.zeros(1))
         self.heads = nn.Parameter(torch.zeros(len(columns.features), len(columns.actions)))
 
-    def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
+    def score_standardised(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
         return (x @ self.weights)[..., 0] + self.bias, x @ self.heads
 
     @staticmethod
-    def list_losses(scores: Tensor, chosen: Chosen) -> Tensor:
+    def candidate_set_losses(scores: Tensor, chosen: ChosenItems) -> Tensor:
         wanted = chosen.wanted(scores.shape[1]) * chosen.values[:, None]
         return mean_over_candidates((scores - wanted).square(), chosen)

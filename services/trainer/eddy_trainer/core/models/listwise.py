@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from eddy.contract.model import MAX_SCENARIOS, Columns
 from eddy_trainer.core.models.axes import FEATURE, HEAD, Axes
-from eddy_trainer.core.models.encoder import by_scenario, gate_of, init
-from eddy_trainer.core.models.ranker import Chosen, Ranker, prior
+from eddy_trainer.core.models.encoder import by_scenario, scaled_normal, scenario_gate
+from eddy_trainer.core.models.ranker import ChosenItems, Ranker, prior
 
 HIDDEN = 64
 
@@ -31,9 +31,9 @@ class Listwise(Ranker):
     def __init__(self, columns: Columns) -> None:
         super().__init__(columns)
         self.additive = nn.Parameter(prior(columns))
-        self.first = nn.Parameter(init(len(columns.features), HIDDEN))
+        self.first = nn.Parameter(scaled_normal(len(columns.features), HIDDEN))
         self.first_bias = nn.Parameter(torch.zeros(HIDDEN))
-        self.second = nn.Parameter(init(HIDDEN, HIDDEN))
+        self.second = nn.Parameter(scaled_normal(HIDDEN, HIDDEN))
         self.second_bias = nn.Parameter(torch.zeros(HIDDEN))
         self.input_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, len(columns.features)))
         self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, HIDDEN))
@@ -41,16 +41,16 @@ class Listwise(Ranker):
         self.score = nn.Parameter(torch.zeros(HIDDEN, 1))
         self.heads = nn.Parameter(torch.zeros(HIDDEN, len(columns.actions)))
 
-    def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
-        x = x * gate_of(scenarios, self.input_gate)[:, None]
+    def score_standardised(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
+        x = x * scenario_gate(scenarios, self.input_gate)[:, None]
         hidden = functional.silu(x @ self.first + self.first_bias)
         hidden = torch.addcmul(
-            by_scenario(scenarios, self.shift)[:, None], hidden, gate_of(scenarios, self.gate)[:, None]
+            by_scenario(scenarios, self.shift)[:, None], hidden, scenario_gate(scenarios, self.gate)[:, None]
         )
         hidden = functional.silu(hidden @ self.second + self.second_bias)
         return (x @ self.additive + hidden @ self.score)[..., 0], hidden @ self.heads
 
     @staticmethod
-    def list_losses(scores: Tensor, chosen: Chosen) -> Tensor:
+    def candidate_set_losses(scores: Tensor, chosen: ChosenItems) -> Tensor:
         absent = ~chosen.filled(scores.shape[1])
         return functional.cross_entropy(scores.masked_fill(absent, -1e9), chosen.targets, reduction="none")

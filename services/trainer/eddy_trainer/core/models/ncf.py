@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eddy.contract.model import DIM, Columns
-from eddy_trainer.core.models.encoder import init
+from eddy_trainer.core.models.encoder import scaled_normal
 from eddy_trainer.core.models.pooling import Pooled
 
 
@@ -14,10 +14,10 @@ class Ncf(Pooled):
 
     def __init__(self, columns: Columns) -> None:
         super().__init__(columns)
-        self.of_user = nn.Parameter(init(DIM, DIM))
-        self.of_item = nn.Parameter(init(DIM, DIM))
+        self.of_user = nn.Parameter(scaled_normal(DIM, DIM))
+        self.of_item = nn.Parameter(scaled_normal(DIM, DIM))
         self.hidden_bias = nn.Parameter(torch.zeros(DIM))
-        self.second = nn.Parameter(init(DIM, DIM // 2))
+        self.second = nn.Parameter(scaled_normal(DIM, DIM // 2))
         self.second_bias = nn.Parameter(torch.zeros(DIM // 2))
         self.out = nn.Parameter(torch.zeros(DIM // 2, 1))
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eddy.contract.model import Columns
-from eddy_trainer.core.models.encoder import Asked, Encoder
+from eddy_trainer.core.models.encoder import Encoder, EncoderQuery
 
 
 class Pooled(Encoder):
@@ -26,7 +26,7 @@ class Pooled(Encoder):
         distance = (place[:, None] - place[None, :])[-queries:]
         return [torch.exp(-functional.softplus(self.forgetting) * distance.clamp(min=0)) * (distance >= 0)]
 
-    def states(self, x: Tensor, asked: Asked) -> Tensor:
+    def states(self, x: Tensor, asked: EncoderQuery) -> Tensor:
         present = asked.seen.present
         weights = asked.constants[0] * present[:, None, :]
         pooled: Tensor = weights @ x / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)

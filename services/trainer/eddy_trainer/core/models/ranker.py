@@ -24,7 +24,7 @@ PRIOR = {"covisit_score": 1.0, "popularity": 0.3, "encoder_score": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenItems:
     """What was chosen out of B considered lists: the first `counts` of C places are filled, the relevant one is at `targets`.
 
     `values` [B] are the normalised values of the actions, 0..1.
@@ -66,12 +66,12 @@ class Ranker(nn.Module):
         self.register_buffer("deviation", torch.ones(features))
         self.register_buffer("batches", torch.zeros(features))
 
-    def weigh(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
+    def score_standardised(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised features [B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without scenario and position."""
         raise NotImplementedError
 
     @staticmethod
-    def list_losses(scores: Tensor, chosen: Chosen) -> Tensor:
+    def candidate_set_losses(scores: Tensor, chosen: ChosenItems) -> Tensor:
         """Loss of each list [B] given its scores [B, C]."""
         raise NotImplementedError
 
@@ -82,7 +82,7 @@ class Ranker(nn.Module):
         """
         x = ((features - self.mean) / self.deviation).clamp(-CLIP, CLIP)
         x = torch.where(torch.isnan(features), 0.0, x)
-        scores, logits = self.weigh(x, scenarios)
+        scores, logits = self.score_standardised(x, scenarios)
         return scores, logits + by_scenario(scenarios, self.head_bias)[:, None]
 
     def shown(self, features: Tensor, scenarios: Tensor, positions: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ def prior(columns: Columns) -> Tensor:
     return torch.tensor([[PRIOR.get(name, 0.0)] for name in columns.features])
 
 
-def mean_over_candidates(losses: Tensor, chosen: Chosen) -> Tensor:
+def mean_over_candidates(losses: Tensor, chosen: ChosenItems) -> Tensor:
     """Mean over the filled places of pointwise losses [B, C]: [B]."""
     return (losses * chosen.filled(losses.shape[1])).sum(1) / chosen.counts.clamp(min=1)
 

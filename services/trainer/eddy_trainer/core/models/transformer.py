@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eddy.contract.model import DIM, MAX_SCENARIOS, Columns
-from eddy_trainer.core.models.attention import HEADS, MASKED, AttentionEncoder, Block, heads_of
-from eddy_trainer.core.models.encoder import Noise, gate_of, init
+from eddy_trainer.core.models.attention import HEADS, MASKED_LOGIT, AttentionEncoder, Block, heads_of
+from eddy_trainer.core.models.encoder import Dropout, scaled_normal, scenario_gate
 
 HIDDEN = 2 * DIM
 
@@ -22,28 +22,28 @@ class TransformerBlock(Block):
     def __init__(self, gated: bool) -> None:
         super().__init__(gated)
         self.attention_norm = nn.LayerNorm(DIM)
-        self.query = nn.Parameter(init(DIM, DIM))
-        self.key = nn.Parameter(init(DIM, DIM))
-        self.value = nn.Parameter(init(DIM, DIM))
-        self.out = nn.Parameter(init(DIM, DIM))
+        self.query = nn.Parameter(scaled_normal(DIM, DIM))
+        self.key = nn.Parameter(scaled_normal(DIM, DIM))
+        self.value = nn.Parameter(scaled_normal(DIM, DIM))
+        self.out = nn.Parameter(scaled_normal(DIM, DIM))
         self.feed_norm = nn.LayerNorm(DIM)
-        self.feed_in = nn.Parameter(init(DIM, HIDDEN))
+        self.feed_in = nn.Parameter(scaled_normal(DIM, HIDDEN))
         self.feed_in_bias = nn.Parameter(torch.zeros(HIDDEN))
-        self.feed_out = nn.Parameter(init(HIDDEN, DIM))
+        self.feed_out = nn.Parameter(scaled_normal(HIDDEN, DIM))
         self.feed_out_bias = nn.Parameter(torch.zeros(DIM))
         if gated:
             self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, HIDDEN))
 
     def forward(
-        self, x: Tensor, bias: Tensor, allowed: Tensor, scenarios: Tensor, queries: int, noise: Noise | None
+        self, x: Tensor, bias: Tensor, allowed: Tensor, scenarios: Tensor, queries: int, dropout: Dropout | None
     ) -> Tensor:
-        attended = self._attend(self.attention_norm(x), bias.masked_fill(~allowed[:, None], MASKED), queries)
-        x = x[:, -queries:] + (noise(attended) if noise else attended)
+        attended = self._attend(self.attention_norm(x), bias.masked_fill(~allowed[:, None], MASKED_LOGIT), queries)
+        x = x[:, -queries:] + (dropout(attended) if dropout else attended)
         hidden = functional.silu(self.feed_norm(x) @ self.feed_in + self.feed_in_bias)
         if self.gated:
-            hidden = hidden * gate_of(scenarios, self.gate)
+            hidden = hidden * scenario_gate(scenarios, self.gate)
         fed = hidden @ self.feed_out + self.feed_out_bias
-        return x + (noise(fed) if noise else fed)
+        return x + (dropout(fed) if dropout else fed)
 
     def _attend(self, x: Tensor, bias: Tensor, queries: int) -> Tensor:
         query = heads_of(x[:, -queries:] @ self.query)

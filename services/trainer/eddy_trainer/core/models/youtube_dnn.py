@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from eddy.contract.model import DIM, MAX_SCENARIOS, Columns
-from eddy_trainer.core.models.encoder import Asked, gate_of, init
+from eddy_trainer.core.models.encoder import EncoderQuery, scaled_normal, scenario_gate
 from eddy_trainer.core.models.pooling import Pooled
 
 
@@ -13,15 +13,15 @@ class YoutubeDnn(Pooled):
 
     def __init__(self, columns: Columns) -> None:
         super().__init__(columns)
-        self.first = nn.Parameter(init(2 * DIM, 2 * DIM))
+        self.first = nn.Parameter(scaled_normal(2 * DIM, 2 * DIM))
         self.first_bias = nn.Parameter(torch.zeros(2 * DIM))
-        self.second = nn.Parameter(init(2 * DIM, DIM))
+        self.second = nn.Parameter(scaled_normal(2 * DIM, DIM))
         self.second_bias = nn.Parameter(torch.zeros(DIM))
         self.tower_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, 2 * DIM))
 
-    def states(self, x: Tensor, asked: Asked) -> Tensor:
+    def states(self, x: Tensor, asked: EncoderQuery) -> Tensor:
         pooled = super().states(x, asked)
         hidden = torch.relu(torch.cat([pooled, x[:, -asked.queries :]], dim=-1) @ self.first + self.first_bias)
-        hidden = hidden * gate_of(asked.scenarios, self.tower_gate)
-        hidden = asked.noise(hidden) if asked.noise else hidden
+        hidden = hidden * scenario_gate(asked.scenarios, self.tower_gate)
+        hidden = asked.dropout(hidden) if asked.dropout else hidden
         return pooled + hidden @ self.second + self.second_bias

@@ -13,8 +13,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from eddy_trainer.core.learner import Learner, StepReport, Weights
 
-ITEMS_SHOWN = 5000
-ITEMS_EVERY_SEC = 60.0
+PROJECTED_ITEMS = 5000
+PROJECTION_INTERVAL_SEC = 60.0
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -25,17 +25,17 @@ class TensorBoard:
 
     def __init__(self, folder: Path | None) -> None:
         self._writer = None
-        self._items_at = -ITEMS_EVERY_SEC
+        self._items_at = -PROJECTION_INTERVAL_SEC
         if folder is not None:
             from torch.utils.tensorboard import SummaryWriter  # heavy, and needed by nobody who does not watch
 
             self._writer = SummaryWriter(str(folder))
 
-    def learned(self, learner: Learner, report: StepReport) -> None:
+    def write_step(self, learner: Learner, report: StepReport) -> None:
         """A turn of learning."""
         if self._writer is None:
             return
-        labels, lists = learner.label_window.compare(), learner.list_window.compare()
+        labels, lists = learner.label_window.compare(), learner.next_item_window.compare()
         scalars = {
             "loss/next item, encoder": report.encoder_loss,
             "loss/shown items, serving": labels.serving,
@@ -56,12 +56,12 @@ class TensorBoard:
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, learner.examples)
 
-    def released(self, weights: Weights, version: int) -> None:
+    def write_items(self, weights: Weights, version: int) -> None:
         """A release; once a minute its item vectors, the first ITEMS_SHOWN of them, for the projector."""
-        if self._writer is None or time.monotonic() - self._items_at < ITEMS_EVERY_SEC:
+        if self._writer is None or time.monotonic() - self._items_at < PROJECTION_INTERVAL_SEC:
             return
         self._items_at = time.monotonic()
-        shown = slice(1, 1 + ITEMS_SHOWN)
+        shown = slice(1, 1 + PROJECTED_ITEMS)
         self._writer.add_embedding(
             torch.from_numpy(weights.vectors[shown]), weights.item_ids[shown], global_step=version, tag="items"
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 
 from eddy.contract.model import PARITY_TOLERANCE
-from eddy_trainer.core.progressive import Comparison
+from eddy_trainer.core.progressive import LossComparison
 
 NOT_A_NUMBER = "not_a_number"
 PARITY = "parity"
@@ -26,43 +26,43 @@ class GatePolicy:
 
     tolerance: float = 0.02
     errors: float = 4.0
-    fewest_examples: int = 200
-    fewest_batches: int = 10
-    fewest_batches_of_scenario: int = 30
+    min_examples: int = 200
+    min_batches: int = 10
+    min_scenario_batches: int = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ReleaseCandidate:
     """What is known about a release before it is published."""
 
     finite: bool  # every weight and row is a number
     parity: float  # largest difference between torch and ONNX on the probe batch
-    progressive: Comparison
-    by_scenario: Mapping[str, Comparison] = field(default_factory=dict)
+    progressive: LossComparison
+    by_scenario: Mapping[str, LossComparison] = field(default_factory=dict)
 
 
-def reasons_to_hold(candidate: Candidate, policy: GatePolicy) -> list[str]:
+def reasons_to_hold(candidate: ReleaseCandidate, policy: GatePolicy) -> list[str]:
     """Why the candidate must not serve; empty when it may."""
     held = []
     if not candidate.finite:
         held.append(NOT_A_NUMBER)
     if not (isfinite(candidate.parity) and candidate.parity <= PARITY_TOLERANCE):
         held.append(PARITY)
-    of_scenario = replace(policy, fewest_batches=policy.fewest_batches_of_scenario)
+    of_scenario = replace(policy, min_batches=policy.min_scenario_batches)
     worse_somewhere = any(is_worse(seen, of_scenario) for seen in candidate.by_scenario.values())
     if worse_somewhere or is_worse(candidate.progressive, policy):
         held.append(LOG_LOSS)
     return held
 
 
-def is_worse(seen: Comparison, policy: GatePolicy) -> bool:
+def is_worse(seen: LossComparison, policy: GatePolicy) -> bool:
     """Whether the candidate's losses are higher than noise and tolerance explain."""
-    if not is_known(seen, policy):
+    if not is_conclusive(seen, policy):
         return False
     allowed = max(policy.tolerance * seen.serving, policy.errors * seen.error)
     return not seen.difference <= allowed
 
 
-def is_known(seen: Comparison, policy: GatePolicy) -> bool:
+def is_conclusive(seen: LossComparison, policy: GatePolicy) -> bool:
     """Whether there were enough examples to say anything."""
-    return seen.count >= policy.fewest_examples and seen.batches >= policy.fewest_batches
+    return seen.count >= policy.min_examples and seen.batches >= policy.min_batches

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eddy.contract.topics import ITEMS
-from eddy_trainer.core.turn import Turn
-from eddy_trainer.shell.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from eddy_trainer.core.online_trainer import OnlineTrainer
+from eddy_trainer.shell.checkpoint import TrainerCheckpoint, read_checkpoint, write_checkpoint
 from eddy_trainer.shell.inputs import TIMEOUT_MS, Inputs
 from eddy_trainer.shell.observer import Observer
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoints:
+class CheckpointStore:
     """Keeps the learner and the offsets it has learned through as one file in `path`."""
 
     path: Path
-    turn: Turn
+    turn: OnlineTrainer
     inputs: Inputs
     observer: Observer
 
@@ -25,7 +25,7 @@ class Checkpoints:
         saved = await asyncio.to_thread(read_checkpoint, self.path, self.turn.learner.model)
         self.turn.restart(saved.learner if saved is not None else None)
         offsets = dict(saved.offsets) if saved is not None else {}
-        if self.turn.learner.items_forgotten:
+        if self.turn.learner.items_outdated:
             del offsets[ITEMS]
         await self.inputs.seek(offsets)
         self.turn.schedule.read_through(self.inputs.examples.next_offsets)
@@ -42,5 +42,5 @@ class Checkpoints:
             await self.recover()
             return
         with self.observer.saving():
-            checkpoint = Checkpoint(self.inputs.offsets, self.turn.learner.state())
+            checkpoint = TrainerCheckpoint(self.inputs.offsets, self.turn.learner.state())
             await asyncio.to_thread(write_checkpoint, self.path, checkpoint)

@@ -9,9 +9,9 @@ from eddy.contract.avro.values import NULL, SOME, pack_float, pack_long, pack_na
 from eddy.contract.codec import frozen_header
 from eddy.contract.message import Message
 from eddy.errors import PoisonError
-from eddy_features.core.cleaning import Cleaner, Event
-from eddy_features.core.states import Encoded, States
-from eddy_features.core.user_state import Outcome, UserPolicy, UserState
+from eddy_features.core.cleaning import Cleaner, CleanEvent
+from eddy_features.core.states import StateCache, StateRecords
+from eddy_features.core.user_state import UpdateResult, UserPolicy, UserState
 
 SIGNALS_BYTES = 256 * 1024
 _HEADER = frozen_header("item_signals", 2)  # the field order of `_signals` and `_signal`
@@ -29,13 +29,13 @@ class UserBatch:
     duplicates: int = 0
 
 
-class UserSide:
+class UserUpdater:
     """Applies batches of user events, one source partition each, in offset order."""
 
-    def __init__(self, cleaner: Cleaner, policy: UserPolicy, encoded: Encoded, decoded_users: int) -> None:
+    def __init__(self, cleaner: Cleaner, policy: UserPolicy, encoded: StateRecords, decoded_users: int) -> None:
         self._clean = cleaner
         self._policy = policy
-        self.states = States(encoded, UserState.decode, UserState, decoded_users)
+        self.states = StateCache(encoded, UserState.decode, UserState, decoded_users)
 
     def apply(self, partition: int, messages: list[Message]) -> UserBatch:
         """Include `messages`. Events that the states have already change nothing and signal nothing."""
@@ -62,22 +62,22 @@ class UserSide:
         batch.users = [(key, state.encode(key.decode())) for key, state in touched.items()]
         return batch
 
-    def _include(self, event: Event, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]) -> bool:
+    def _include(self, event: CleanEvent, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]) -> bool:
         """Whether the state is another one now."""
         previous: list[bytes] = []
         if event.item_id is not None and event.positive and event.offset > state.applied_offset:
             previous = state.previous(event.item_id, self._policy.previous)
         outcome = state.apply(event, self._policy)
-        if outcome is Outcome.APPLIED:
+        if outcome is UpdateResult.APPLIED:
             batch.applied[event.label] += 1
             if event.item_id is not None:
                 entries.setdefault(event.item_id, []).append(_signal(event, previous))
-        elif outcome is Outcome.DUPLICATE:
+        elif outcome is UpdateResult.DUPLICATE:
             batch.duplicates += 1
-        return outcome is not Outcome.REPLAYED
+        return outcome is not UpdateResult.ALREADY_APPLIED
 
 
-def _signal(event: Event, previous: list[bytes]) -> bytes:
+def _signal(event: CleanEvent, previous: list[bytes]) -> bytes:
     """A packed entry of `item_signals`."""
     return b"".join(
         [

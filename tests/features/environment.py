@@ -17,7 +17,7 @@ from tests.service import Service, logs_in, own_settings, read_all, running
 JUNK_KEY = b"junk"
 
 
-class Place:
+class FeaturesEnvironment:
     """One Eddy of a test: brokers, prefix, partitions, and a folder for each process that is started."""
 
     def __init__(self, kafka: str, topic_prefix: str, folder: Path, partitions: int) -> None:

@@ -11,20 +11,20 @@ from typing import TypeVar
 from eddy.clock import Clock
 from eddy_trainer.core.effort import Effort, PacePolicy, effort_for, is_due
 from eddy_trainer.core.examples import Example
-from eddy_trainer.core.turn import Turn
-from eddy_trainer.shell.checkpoints import Checkpoints
+from eddy_trainer.core.online_trainer import OnlineTrainer
+from eddy_trainer.shell.checkpoint_store import CheckpointStore
 from eddy_trainer.shell.inputs import Inputs
 from eddy_trainer.shell.observer import Observer
 from eddy_trainer.shell.release_task import ReleaseTask
-from eddy_trainer.shell.releases import Publisher
+from eddy_trainer.shell.releases import ReleasePublisher
 
 T = TypeVar("T")
 
-TEXTS_PER_TURN = 8  # some 60 ms: what users do waits no longer than that for what items say
+TEXTS_PER_ITERATION = 8  # some 60 ms: what users do waits no longer than that for what items say
 
 
 @dataclass(frozen=True, slots=True)
-class LoopPolicy:
+class TrainingLoopPolicy:
     """When to learn and to save; when to release is the schedule of the turn."""
 
     checkpoint_path: Path
@@ -32,22 +32,22 @@ class LoopPolicy:
     pace: PacePolicy = field(default_factory=PacePolicy)
 
 
-class Loop:
+class TrainingLoop:
     """Feeds one turn from two topics, releases what it prepares, and saves it."""
 
     def __init__(
         self,
-        policy: LoopPolicy,
-        turn: Turn,
+        policy: TrainingLoopPolicy,
+        turn: OnlineTrainer,
         inputs: Inputs,
-        publisher: Publisher,
+        publisher: ReleasePublisher,
         observer: Observer,
         clock: Clock,
     ) -> None:
         self._policy = policy
         self._turn = turn
         self._inputs = inputs
-        self._checkpoints = Checkpoints(policy.checkpoint_path, turn, inputs, observer)
+        self._checkpoints = CheckpointStore(policy.checkpoint_path, turn, inputs, observer)
         self._releases = ReleaseTask(turn, publisher, observer)
         self._observer = observer
         self._clock = clock
@@ -72,13 +72,13 @@ class Loop:
         by_partition = self._inputs.examples.waiting()
         self._observer.waiting(by_partition)
         waiting = sum(by_partition)
-        if learner.unread and waiting < pace.shed_replay_lag:
-            await self._in_thread("read", partial(learner.read, TEXTS_PER_TURN))
+        if learner.pending_texts and waiting < pace.shed_rehearsal_lag:
+            await self._in_thread("read", partial(learner.embed_texts, TEXTS_PER_ITERATION))
         await self._observe(examples)
-        if not learner.fresh:
+        if not learner.untrained:
             self._turn.schedule.read_through(self._inputs.examples.next_offsets)
         effort = effort_for(waiting, pace)
-        if is_due(learner.fresh, time.monotonic() - self._fresh_since, effort, pace):
+        if is_due(learner.untrained, time.monotonic() - self._fresh_since, effort, pace):
             await self._learn(effort)
         await self._releases.advance(time.monotonic())
         if time.monotonic() - self._saved_at >= self._policy.checkpoint_interval_sec:
@@ -88,7 +88,7 @@ class Loop:
     async def _observe(self, examples: list[Example]) -> None:
         if not examples:
             return
-        if not self._turn.learner.fresh:
+        if not self._turn.learner.untrained:
             self._fresh_since = time.monotonic()
         back = await self._in_thread("observe", partial(self._turn.observe, examples))
         self._observer.observed(examples)

@@ -7,28 +7,28 @@ import pytest
 import torch
 
 from eddy_trainer.core.examples import Timestamps
-from eddy_trainer.core.gate import HELD, LOG_LOSS, NOT_A_NUMBER, PARITY
 from eddy_trainer.core.graphs import GraphExporter
-from eddy_trainer.core.learner import Learner, RolledBack
-from eddy_trainer.core.release import Held, Release
+from eddy_trainer.core.learner import Learner, Rollback
+from eddy_trainer.core.online_trainer import OnlineTrainer
+from eddy_trainer.core.release import HeldRelease, Release
+from eddy_trainer.core.release_gate import HELD, LOG_LOSS, NOT_A_NUMBER, PARITY
 from eddy_trainer.core.release_schedule import ReleaseSchedule
-from eddy_trainer.core.turn import Turn
-from tests.trainer.factories import a_stream, easy_examples, learner, turned_round
+from tests.trainer.factories import a_stream, easy_examples, learner, reverse_ranker
 
 pytestmark = pytest.mark.slow
 
 
-def a_turn(exporter: GraphExporter, interval: float = 0.0, floor: tuple[int, ...] = ()) -> Turn:
-    return Turn(learner, exporter, ReleaseSchedule(interval, floor))
+def a_turn(exporter: GraphExporter, interval: float = 0.0, floor: tuple[int, ...] = ()) -> OnlineTrainer:
+    return OnlineTrainer(learner, exporter, ReleaseSchedule(interval, floor))
 
 
-def released(turn: Turn, now: float) -> Release:
+def released(turn: OnlineTrainer, now: float) -> Release:
     prepared = turn.prepare(now)
     assert isinstance(prepared, Release)
     return prepared
 
 
-def settled(turn: Turn, exporter: GraphExporter, turns: int = 100) -> None:
+def settled(turn: OnlineTrainer, exporter: GraphExporter, turns: int = 100) -> None:
     """Learn from so many easy turns, each of which serves, whatever the graphs."""
     for number in range(turns):
         assert turn.observe(easy_examples(number)) is None
@@ -61,7 +61,7 @@ def test_a_weight_that_is_not_a_number_is_held(exporter: GraphExporter) -> None:
     with torch.no_grad():
         turn.learner.ranker.ranker.score[0] = math.nan
     held = turn.prepare(1.0)
-    assert isinstance(held, Held)
+    assert isinstance(held, HeldRelease)
     assert NOT_A_NUMBER in held.reasons
 
 
@@ -77,19 +77,19 @@ def test_graphs_that_compute_something_else_are_held(exporter: GraphExporter, mo
     graphs = exporter.export(stale.weights)
     monkeypatch.setattr(exporter, "export", lambda _: graphs)
     held = turn.judge(capture)
-    assert isinstance(held, Held)
+    assert isinstance(held, HeldRelease)
     assert held.reasons == (PARITY,)
 
 
 def test_a_candidate_that_is_worse_than_what_serves_is_held(exporter: GraphExporter) -> None:
     turn = a_turn(exporter)
     settled(turn, exporter, 40)
-    turned_round(turn.learner)
+    reverse_ranker(turn.learner)
     for number in range(40, 60):
         turn.learner.observe(easy_examples(number))
-    turn.schedule.ask_again()
+    turn.schedule.retry()
     held = turn.prepare(60.0)
-    assert isinstance(held, Held)
+    assert isinstance(held, HeldRelease)
     assert held.reasons == (LOG_LOSS,)
 
 
@@ -97,13 +97,13 @@ def test_a_regression_is_rolled_back_and_released_at_once(exporter: GraphExporte
     turn = a_turn(exporter, interval=0.0)
     settled(turn, exporter)
     under_way = turn.capture(100.0)
-    turned_round(turn.learner)
+    reverse_ranker(turn.learner)
     back = None
     for number in range(100, 300):
         back = turn.observe(easy_examples(number))
         if back is not None:
             break
-    assert back == RolledBack(HELD, 99)
+    assert back == Rollback(HELD, 99)
     assert not turn.is_current(under_way)
     release = released(turn, 100.0)  # no time has passed since the last capture, nothing was learned
     assert turn.is_current(release.capture)
@@ -116,7 +116,7 @@ def test_a_turn_that_restarts_goes_on_from_its_state(exporter: GraphExporter) ->
         made.append(learner())
         return made[-1]
 
-    turn = Turn(make, exporter, ReleaseSchedule(0.0))
+    turn = OnlineTrainer(make, exporter, ReleaseSchedule(0.0))
     turn.observe(a_stream(40))
     turn.step()
     state = turn.learner.state()
@@ -130,12 +130,12 @@ def test_a_turn_that_restarts_goes_on_from_its_state(exporter: GraphExporter) ->
 def test_a_release_waits_for_its_interval_and_for_something_new() -> None:
     schedule = ReleaseSchedule(10.0)
     assert not schedule.is_due(100.0)
-    schedule.learned([])
+    schedule.trained([])
     assert not schedule.is_due(9.0)
     assert schedule.is_due(10.0)
     schedule.captured(10.0)
     assert not schedule.is_due(30.0)
-    schedule.ask_again()
+    schedule.retry()
     assert not schedule.is_due(19.0)
     assert schedule.is_due(20.0)
 
@@ -143,7 +143,7 @@ def test_a_release_waits_for_its_interval_and_for_something_new() -> None:
 def test_a_release_at_once_waits_for_nothing_but_the_floor() -> None:
     schedule = ReleaseSchedule(10.0, floor=[5, 5])
     schedule.read_through([4, 9])
-    schedule.ask_at_once()
+    schedule.release_now()
     assert not schedule.is_due(0.0)
     schedule.read_through([5, 9])
     assert schedule.is_due(0.0)
@@ -153,13 +153,13 @@ def test_a_model_that_learned_from_less_than_the_serving_one_is_not_released() -
     """Also one that went back to a checkpoint within the same life."""
     schedule = ReleaseSchedule(0.0, floor=[5, 50])
     schedule.cap_floor([5, 20])  # the topic is shorter than it was
-    schedule.learned([5, 19])
+    schedule.trained([5, 19])
     assert not schedule.is_due(1.0)
-    schedule.learned([5, 20])
+    schedule.trained([5, 20])
     assert schedule.is_due(1.0)
     schedule.captured(1.0)
     schedule.served([30, 40])
-    schedule.learned([12, 40])
+    schedule.trained([12, 40])
     assert not schedule.is_due(2.0)
-    schedule.learned([30, 40])
+    schedule.trained([30, 40])
     assert schedule.is_due(2.0)

@@ -22,7 +22,7 @@ SERVICE = "trainer"
 T = TypeVar("T")
 
 
-class Intake:
+class TopicIntake:
     """One topic as checked values. Records that cannot be used are dead-lettered and passed over."""
 
     def __init__(self, topic: str, reader: Reader, bus: Bus) -> None:
@@ -65,25 +65,25 @@ class Intake:
         return messages
 
 
-async def read_items(intake: Intake, letters: DeadLetters, timeout_ms: int = 0) -> list[ItemContent]:
+async def read_items(intake: TopicIntake, dead_letters: DeadLetters, timeout_ms: int = 0) -> list[ItemContent]:
     """Items that changed. One that was deleted stays known: sequences refer to it."""
     messages = await intake.batch(timeout_ms, 5000)
-    return await _parsed([message for message in messages if message.value], letters, _item)
+    return await _parsed([message for message in messages if message.value], dead_letters, _item)
 
 
 async def read_examples(
-    intake: Intake, letters: DeadLetters, parser: ExampleParser, timeout_ms: int, max_records: int
+    intake: TopicIntake, dead_letters: DeadLetters, parser: ExampleParser, timeout_ms: int, max_records: int
 ) -> list[Example]:
     """Examples that came, in order within a partition."""
     messages = await intake.batch(timeout_ms, max_records)
     if not messages:
         return []
     BATCH_RECORDS.labels(SERVICE).observe(len(messages))
-    return await _parsed(messages, letters, lambda record, _: parser.parse(record))
+    return await _parsed(messages, dead_letters, lambda record, _: parser.parse(record))
 
 
 async def _parsed(
-    messages: Sequence[Message], letters: DeadLetters, parse: Callable[[Any, bytes | None], T]
+    messages: Sequence[Message], dead_letters: DeadLetters, parse: Callable[[Any, bytes | None], T]
 ) -> list[T]:
     """The values of `parse(record, key)` for each usable message; the letters of the others are kept before this returns."""
     values: list[T] = []
@@ -93,7 +93,7 @@ async def _parsed(
             values.append(parse(Codec.for_topic(message.topic).decode(message.value), message.key))
         except PoisonError as error:
             refused.append((message, error))
-    await letters.refuse_batch(messages, refused)
+    await dead_letters.refuse_batch(messages, refused)
     return values
 
 

@@ -13,13 +13,13 @@ from eddy.text import TEXT_DIM, TextVectors
 from eddy_trainer.core.content import CONTENT_SLOTS, VOCABULARY, Vocabulary
 
 FIRST_CAPACITY = 1024
-INIT = 0.02  # small beside a step of Adam: what is learned first decides the direction
+INITIAL_SCALE = 0.02  # small beside a step of Adam: what is learned first decides the direction
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 EVERYWHERE = (1 << MAX_SCENARIOS) - 1
 
 
-class ItemTable:
+class EmbeddingTable:
     """Rows by item id; row 0 is padding. Grows by doubling.
 
     Embeddings are moved by Adam (Kingma and Ba 2015) row by row: rows that a step did not touch stay as they are, which keeps a
@@ -32,8 +32,8 @@ class ItemTable:
         self._row_of: dict[str, int] = {}
         self.ids: list[str] = [""]
         self.vocabulary = Vocabulary()
-        self.projection = nn.Parameter(torch.randn(VOCABULARY, DIM, generator=generator) * INIT)
-        self.text_projection = nn.Parameter(torch.randn(TEXT_DIM, DIM, generator=generator) * INIT)
+        self.projection = nn.Parameter(torch.randn(VOCABULARY, DIM, generator=generator) * INITIAL_SCALE)
+        self.text_projection = nn.Parameter(torch.randn(TEXT_DIM, DIM, generator=generator) * INITIAL_SCALE)
         self._embedding = torch.zeros(0, DIM)
         self._moments = torch.zeros(2, 0, DIM)
         self._steps = torch.zeros(0)
@@ -68,29 +68,29 @@ class ItemTable:
         self._slots[row] = torch.tensor(self.vocabulary.slots(categories, attributes))
         self._described[row] = EVERYWHERE if scenarios is None else sum({1 << scenario for scenario in scenarios})
 
-    def join(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
+    def add_to_scenario(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
         """The items of `rows` are described for a scenario too."""
         self._described[rows] |= 1 << scenario
 
-    def acted_on(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
+    def record_interactions(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
         """Somebody acted on the items of `rows` in a scenario: they are in it, however they are described."""
         self._acted[rows] |= 1 << scenario
 
-    def rows_in(self, scenario: int) -> NDArray[np.int64]:
+    def rows_of_scenario(self, scenario: int) -> NDArray[np.int64]:
         """Rows of the items that are in a scenario, ascending."""
         rows: NDArray[np.int64] = np.flatnonzero((self._described | self._acted)[: len(self)] >> scenario & 1)
         return rows
 
-    def read(self, item_ids: Sequence[str], texts: TextVectors) -> None:
+    def set_texts(self, item_ids: Sequence[str], texts: TextVectors) -> None:
         """Take in what a language model makes of the texts of items: unit vectors [n, TEXT_DIM], zero for an item without words."""
         self._texts[self.rows(item_ids)] = torch.from_numpy(texts).half()
         self._any_text |= len(item_ids) > 0
 
-    def has_text(self, item_id: str) -> bool:
+    def has_text_vector(self, item_id: str) -> bool:
         """Whether anything was read of the item."""
         return bool(self._texts[self._row_of.get(item_id, PADDING_ROW)].any())
 
-    def forget_texts(self) -> None:
+    def clear_text_vectors(self) -> None:
         """As if nothing had been read: the vectors of two language models do not mix."""
         self._texts.zero_()
         self._any_text = False
@@ -99,17 +99,17 @@ class ItemTable:
         """A leaf copy of the embeddings of `rows`, to differentiate by."""
         return self._embedding[rows].requires_grad_()
 
-    def those_in(self, scenario: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def filter_by_scenario(self, scenario: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of `rows` whose items are in a scenario."""
         return rows[((self._described[rows] | self._acted[rows]) >> scenario & 1) > 0]
 
     def vectors(self, rows: Tensor, embedding: Tensor) -> Tensor:
         """Final vectors [M, DIM] of `rows` given their embeddings; zero for padding."""
         slots = self._slots[rows]
-        hot = torch.zeros(len(rows), VOCABULARY).scatter_(1, slots, 1.0)
-        hot[:, 0] = 0
+        one_hot = torch.zeros(len(rows), VOCABULARY).scatter_(1, slots, 1.0)
+        one_hot[:, 0] = 0
         weight = (slots > 0).sum(1, keepdim=True).clamp(min=1).float().rsqrt()
-        content = (hot * weight) @ self.projection
+        content = (one_hot * weight) @ self.projection
         if self._any_text:
             content = content + self._texts[rows].float() @ self.text_projection
         vectors = functional.normalize(embedding + content, dim=-1)
@@ -122,7 +122,7 @@ class ItemTable:
         return self.vectors(rows, self._embedding[rows])
 
     @torch.no_grad()
-    def move(self, rows: Tensor, gradient: Tensor, rate: float) -> None:
+    def apply_gradient(self, rows: Tensor, gradient: Tensor, rate: float) -> None:
         """One step of Adam on `rows` (each once)."""
         first = self._moments[0, rows].lerp_(gradient, 1 - BETAS[0])
         second = self._moments[1, rows].lerp_(gradient.square(), 1 - BETAS[1])
@@ -175,7 +175,7 @@ class ItemTable:
             self._grow(2 * row)
         self.ids.append(item_id)
         self._row_of[item_id] = row
-        self._embedding[row] = torch.randn(DIM, generator=self._generator) * INIT
+        self._embedding[row] = torch.randn(DIM, generator=self._generator) * INITIAL_SCALE
         return row
 
     def _grow(self, capacity: int) -> None:

@@ -5,11 +5,11 @@ import torch
 
 from eddy.contract.model import DIM
 from eddy_trainer.core.content import VOCABULARY, Vocabulary
-from eddy_trainer.core.item_table import BETAS, ItemTable
+from eddy_trainer.core.embedding_table import BETAS, EmbeddingTable
 
 
-def a_table(items: int, seed: int = 0) -> ItemTable:
-    table = ItemTable(torch.Generator().manual_seed(seed))
+def a_table(items: int, seed: int = 0) -> EmbeddingTable:
+    table = EmbeddingTable(torch.Generator().manual_seed(seed))
     for number in range(items):
         table.describe(f"i{number}", [f"c{number % 2}"], {})
     return table
@@ -25,7 +25,7 @@ def test_move_is_adam_on_the_rows_it_touches() -> None:
         gradient = torch.randn(2, DIM, generator=torch.Generator().manual_seed(step))
         reference.grad = gradient.clone()
         optimiser.step()
-        table.move(rows, gradient, 0.01)
+        table.apply_gradient(rows, gradient, 0.01)
     torch.testing.assert_close(table.embedding(rows).detach(), reference.detach())
     assert torch.equal(table.embedding(torch.tensor([0, 2, 4, 5])).detach(), untouched)
 
@@ -56,8 +56,8 @@ def test_growth_changes_no_row() -> None:
 
 def test_state_restores_rows_beyond_the_first_capacity() -> None:
     table = a_table(1300)
-    table.move(torch.tensor([2, 1300]), torch.ones(2, DIM), 0.1)
-    other = ItemTable(torch.Generator())
+    table.apply_gradient(torch.tensor([2, 1300]), torch.ones(2, DIM), 0.1)
+    other = EmbeddingTable(torch.Generator())
     other.restore(table.state())
     assert torch.equal(other.all_vectors(), table.all_vectors())
     assert other.row("i1299") == 1300
@@ -81,15 +81,19 @@ def test_items_are_in_the_scenarios_they_name_and_where_somebody_acted_on_them()
     table = a_table(2)  # rows 1 and 2 are everywhere
     table.describe("named", [], {}, [3])
     acted = table.row("acted")
-    assert [table.rows_in(scenario).tolist() for scenario in (0, 3)] == [[1, 2], [1, 2, 3]]
-    table.acted_on([acted], 0)
-    assert table.rows_in(0).tolist() == [1, 2, acted]
+    assert [table.rows_of_scenario(scenario).tolist() for scenario in (0, 3)] == [[1, 2], [1, 2, 3]]
+    table.record_interactions([acted], 0)
+    assert table.rows_of_scenario(0).tolist() == [1, 2, acted]
     table.describe("acted", ["another category"], {}, [])
-    assert table.rows_in(0).tolist() == [1, 2, acted]
+    assert table.rows_of_scenario(0).tolist() == [1, 2, acted]
     table.describe("named", [], {}, [0, 5])
-    assert [table.rows_in(scenario).tolist() for scenario in (0, 3, 5)] == [[1, 2, 3, acted], [1, 2], [1, 2, 3]]
+    assert [table.rows_of_scenario(scenario).tolist() for scenario in (0, 3, 5)] == [
+        [1, 2, 3, acted],
+        [1, 2],
+        [1, 2, 3],
+    ]
     for number in range(2000):
         table.row(f"more {number}")
-    other = ItemTable(torch.Generator())
+    other = EmbeddingTable(torch.Generator())
     other.restore(table.state())
-    assert other.rows_in(0).tolist() == [1, 2, 3, acted]
+    assert other.rows_of_scenario(0).tolist() == [1, 2, 3, acted]

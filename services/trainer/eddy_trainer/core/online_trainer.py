@@ -11,23 +11,23 @@ from typing import Any
 
 from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.examples import Example, Timestamps
-from eddy_trainer.core.gate import Candidate, reasons_to_hold
 from eddy_trainer.core.graphs import GraphExporter
-from eddy_trainer.core.learner import Learner, RolledBack, StepReport
+from eddy_trainer.core.learner import Learner, Rollback, StepReport
 from eddy_trainer.core.parity import largest_difference, probe_of
-from eddy_trainer.core.release import Capture, Held, Release
+from eddy_trainer.core.release import Capture, HeldRelease, Release
+from eddy_trainer.core.release_gate import ReleaseCandidate, reasons_to_hold
 from eddy_trainer.core.release_schedule import ReleaseSchedule
 
 
 @dataclass(frozen=True, slots=True)
-class Stepped:
+class StepResult:
     """A step of learning, and the timestamps of the examples that had waited for it."""
 
     report: StepReport
     timestamps: tuple[Timestamps, ...]
 
 
-class Turn:
+class OnlineTrainer:
     """One learner, the exporter of its graphs and the release gate between them and what serves.
 
     `judge` reads nothing but the capture it is given, so it may run in another thread while the rest goes on; everything else is called
@@ -51,7 +51,7 @@ class Turn:
         if state is not None:
             self.learner.restore(state)
 
-    def observe(self, examples: Sequence[Example]) -> RolledBack | None:
+    def observe(self, examples: Sequence[Example]) -> Rollback | None:
         """Take examples in and judge on them before anything is learned from them.
 
         Where the ranker in training has regressed it is rolled back: the former one is to be released at once, and a release that is
@@ -65,16 +65,16 @@ class Turn:
             return None
         self._life += 1
         back = self.learner.roll_back()
-        self.schedule.ask_at_once()
+        self.schedule.release_now()
         return back
 
-    def step(self, effort: Effort = Effort.FULL, through: Sequence[int] = ()) -> Stepped:
+    def step(self, effort: Effort = Effort.FULL, through: Sequence[int] = ()) -> StepResult:
         """Learn from all that was observed: the examples before the offsets `through`."""
         report = self.learner.step(effort)
-        self.schedule.learned(through)
+        self.schedule.trained(through)
         timestamps, self._timestamps = tuple(self._timestamps), []
         self._acted_at = max(self._acted_at, *(each.acted_at for each in timestamps), 0)
-        return Stepped(report, timestamps)
+        return StepResult(report, timestamps)
 
     def capture(self, now: float) -> Capture:
         """What a release is made of, as of now by the schedule's count."""
@@ -90,7 +90,7 @@ class Turn:
             weights=weights,
             probe=probe_of(learner, weights),
             labels=learner.label_window.compare(),
-            lists=learner.list_window.compare(),
+            lists=learner.next_item_window.compare(),
             by_scenario=learner.scenario_windows.compare(),
             quality=quality,
             trained_through=self.schedule.trained_through,
@@ -100,15 +100,15 @@ class Turn:
             learned_at=self.learned_at_ms,
         )
 
-    def judge(self, capture: Capture) -> Release | Held:
+    def judge(self, capture: Capture) -> Release | HeldRelease:
         """Export the graphs, compare them with torch, and ask the gate."""
         graphs = self._exporter.export(capture.weights)
         parity = largest_difference(graphs, capture.weights, capture.probe)
-        candidate = Candidate(capture.weights.finite(), parity, capture.labels, capture.by_scenario)
+        candidate = ReleaseCandidate(capture.weights.finite(), parity, capture.labels, capture.by_scenario)
         reasons = reasons_to_hold(candidate, self._gate)
-        return Held(capture, tuple(reasons)) if reasons else Release(capture, graphs, parity)
+        return HeldRelease(capture, tuple(reasons)) if reasons else Release(capture, graphs, parity)
 
-    def prepare(self, now: float) -> Release | Held | None:
+    def prepare(self, now: float) -> Release | HeldRelease | None:
         """`capture` and `judge` at once, when a release is due."""
         return self.judge(self.capture(now)) if self.schedule.is_due(now) else None
 
@@ -118,5 +118,5 @@ class Turn:
 
     def served(self, release: Release, version: int) -> None:
         """The release serves: from now on it is what the ranker in training is compared with."""
-        self.learner.serves(release.weights, version)
+        self.learner.set_serving(release.weights, version)
         self.schedule.served(release.capture.trained_through)

@@ -8,7 +8,7 @@ from eddy.contract.message import Message
 from eddy.contract.records import ItemSignal, ItemSignals
 from eddy.errors import PoisonError
 from eddy_features.core.item_state import ItemRules, ItemState, Signal
-from eddy_features.core.states import Encoded, States
+from eddy_features.core.states import StateCache, StateRecords
 
 MAX_PREVIOUS = 1000
 
@@ -22,13 +22,13 @@ class ItemBatch:
     poison: list[tuple[Message, PoisonError]] = field(default_factory=list)
 
 
-class ItemSide:
+class ItemUpdater:
     """Applies batches of item signals, one partition each, in offset order."""
 
-    def __init__(self, rules: ItemRules, encoded: Encoded, decoded_items: int) -> None:
+    def __init__(self, rules: ItemRules, encoded: StateRecords, decoded_items: int) -> None:
         self._rules = rules
         self._signals_codec = Codec.of(ItemSignals)
-        self.states = States(encoded, ItemState.decode, ItemState, decoded_items)
+        self.states = StateCache(encoded, ItemState.decode, ItemState, decoded_items)
 
     def apply(self, partition: int, messages: list[Message]) -> ItemBatch:
         """Include `messages`. Entries that the states have already change nothing."""

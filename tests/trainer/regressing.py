@@ -7,11 +7,11 @@ from copy import deepcopy
 import torch
 
 from eddy_trainer.core.effort import Effort
-from eddy_trainer.core.learner import Learner, RolledBack, StepReport
-from tests.trainer.factories import turned_round
+from eddy_trainer.core.learner import Learner, Rollback, StepReport
+from tests.trainer.factories import reverse_ranker
 
 
-class Breaking(Learner):
+class RegressingLearner(Learner):
     """From so many examples on each step ends with a ranker that thinks the opposite of what it had learned, until it is rolled back."""
 
     breaks_after = math.inf
@@ -20,12 +20,12 @@ class Breaking(Learner):
     def step(self, effort: Effort = Effort.FULL) -> StepReport:
         report = super().step(effort)
         if self.wrong is None and self.examples >= self.breaks_after:
-            turned_round(self)
+            reverse_ranker(self)
             self.wrong = deepcopy(self.ranker.ranker.state_dict())
         if self.wrong is not None:
             self.ranker.ranker.load_state_dict(self.wrong)
         return report
 
-    def roll_back(self) -> RolledBack:
+    def roll_back(self) -> Rollback:
         self.wrong, self.breaks_after = None, math.inf
         return super().roll_back()

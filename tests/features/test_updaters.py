@@ -9,13 +9,13 @@ from eddy_features.core.item_state import ItemPolicy
 from eddy_features.core.states import DictRecords
 from eddy_features.core.user_state import UserState
 from tests.features.factories import encoded, event, message, messages, stream
-from tests.features.undisturbed import Undisturbed, item_side, undisturbed, user_side
+from tests.features.reference import ReferenceFeatures, item_updater, reference_features, user_updater
 
 pytestmark = pytest.mark.slow
 
 LOG = messages(stream(seed=3, count=2000, users=12, items=300))
 SMALL = ItemPolicy(covisited=40, slack=10)
-WHOLE = undisturbed({0: LOG}, SMALL)
+WHOLE = reference_features({0: LOG}, SMALL)
 
 
 def test_stream_exercises_what_it_should() -> None:
@@ -31,7 +31,7 @@ CUTS = st.lists(st.integers(1, len(LOG) - 1), max_size=12, unique=True).map(sort
 @settings(max_examples=15, deadline=None)
 @given(CUTS, st.sampled_from([1, 5, 1000]))
 def test_any_split_into_batches_gives_the_same_states(cuts: list[int], decoded: int) -> None:
-    split = Undisturbed(decoded=decoded, item_policy=SMALL)
+    split = ReferenceFeatures(decoded=decoded, item_policy=SMALL)
     for start, end in zip([0, *cuts], [*cuts, len(LOG)], strict=True):
         split.take(0, LOG[start:end])
     assert split.user_records.records == WHOLE.user_records.records
@@ -42,7 +42,7 @@ def test_any_split_into_batches_gives_the_same_states(cuts: list[int], decoded: 
 @settings(max_examples=15, deadline=None)
 @given(CUTS, st.data())
 def test_any_replay_from_an_earlier_offset_gives_the_same_states(cuts: list[int], data: st.DataObject) -> None:
-    replayed = Undisturbed(decoded=5, item_policy=SMALL)
+    replayed = ReferenceFeatures(decoded=5, item_policy=SMALL)
     done = 0
     for end in [*cuts, len(LOG)]:
         replayed.take(0, LOG[data.draw(st.integers(0, done), label="start") : end])
@@ -55,23 +55,23 @@ def test_any_replay_from_an_earlier_offset_gives_the_same_states(cuts: list[int]
 @given(CUTS, st.randoms(use_true_random=False))
 def test_any_crash_between_writes_gives_the_same_states(cuts: list[int], chance: "object") -> None:
     """Signals go out before users: a crash leaves some signals, then some users, and the whole batch is read again."""
-    crashed = Undisturbed(decoded=5, item_policy=SMALL)
+    crashed = ReferenceFeatures(decoded=5, item_policy=SMALL)
     for start, end in zip([0, *cuts], [*cuts, len(LOG)], strict=True):
         batch = crashed.users.apply(0, LOG[start:end])
         signals = chance.sample(batch.signals, chance.randint(0, len(batch.signals)))  # type: ignore[attr-defined]
         crashed.take_signals(signals)
         if len(signals) == len(batch.signals):
             for key, value in batch.users[: chance.randint(0, len(batch.users))]:  # type: ignore[attr-defined]
-                crashed.users.states.written(0, key, value)
-        crashed.users.states.forget()
-        crashed.items.states.forget()
+                crashed.users.states.store(0, key, value)
+        crashed.users.states.clear()
+        crashed.items.states.clear()
         crashed.take(0, LOG[start:end])
     assert crashed.user_records.records == WHOLE.user_records.records
     assert crashed.item_records.records == WHOLE.item_records.records
 
 
 def test_one_write_per_user_and_item_in_a_batch() -> None:
-    batch = user_side(DictRecords()).apply(0, messages([encoded(event(number, item_id="m")) for number in range(9)]))
+    batch = user_updater(DictRecords()).apply(0, messages([encoded(event(number, item_id="m")) for number in range(9)]))
     assert len(batch.users) == len(batch.signals) == 1
 
 
@@ -83,7 +83,7 @@ def test_item_learns_the_opinions_on_it() -> None:
         encoded(event(4, item_id="m", action="play", value=600.0)),
         encoded(event(5, item_id="m", action="rate", value=None)),
     ]
-    found = Undisturbed()
+    found = ReferenceFeatures()
     found.take(0, messages(records))
     (row,) = found.item_features()["m"]["counts"]
     assert (row["total"], row["valued"], row["value_sum"]) == (5, 2, 0.75)
@@ -92,7 +92,7 @@ def test_item_learns_the_opinions_on_it() -> None:
 def test_busy_item_with_long_names_signals_in_parts_that_add_up() -> None:
     records = [encoded(event(number, item_id=f"{number % 2}{'x' * 250}")) for number in range(40)]
     records += [encoded(event(number, item_id=f"{number % 30}{'y' * 250}")) for number in range(40, 3000)]
-    batch = user_side(DictRecords()).apply(0, messages(records))
+    batch = user_updater(DictRecords()).apply(0, messages(records))
     assert max(len(value) for _, value in batch.signals) < 300_000
     assert len(batch.signals) > len({key for key, _ in batch.signals}) == 32
     entries = [
@@ -104,13 +104,13 @@ def test_busy_item_with_long_names_signals_in_parts_that_add_up() -> None:
 def test_state_that_cannot_be_read_starts_anew() -> None:
     records = DictRecords()
     records.write(0, b"u1", UserState(applied_offset=5).encode("u1") + b"more")
-    batch = user_side(records).apply(0, messages([encoded(event(0))]))
+    batch = user_updater(records).apply(0, messages([encoded(event(0))]))
     assert UserState.decode(batch.users[0][1]).counts == {"video/click": 1}
 
 
 def test_event_without_item_signals_nothing_and_an_impression_has_no_previous() -> None:
     records = [event(0), event(1, action="impression", item_id=None), event(2, action="impression", item_id="m9")]
-    batch = user_side(DictRecords()).apply(3, messages([encoded(record) for record in records]))
+    batch = user_updater(DictRecords()).apply(3, messages([encoded(record) for record in records]))
     signals = {key.decode(): Codec.of("item_signals").decode(value) for key, value in batch.signals}
     assert signals.keys() == {"m0", "m9"}
     assert signals["m9"]["entries"][0]["previous"] == []
@@ -118,13 +118,13 @@ def test_event_without_item_signals_nothing_and_an_impression_has_no_previous() 
 
 
 def test_previous_items_are_those_before_the_event() -> None:
-    batch = user_side(DictRecords()).apply(0, messages([encoded(event(number)) for number in range(3)]))
+    batch = user_updater(DictRecords()).apply(0, messages([encoded(event(number)) for number in range(3)]))
     signals = {key.decode(): Codec.of("item_signals").decode(value) for key, value in batch.signals}
     assert [signals[f"m{number}"]["entries"][0]["previous"] for number in range(3)] == [[], ["m0"], ["m1", "m0"]]
 
 
 def test_poisoned_signals_are_refused_and_the_rest_goes_on() -> None:
-    good = user_side(DictRecords()).apply(0, messages([encoded(event(1))])).signals[0][1]
+    good = user_updater(DictRecords()).apply(0, messages([encoded(event(1))])).signals[0][1]
     unknown = Codec.of("item_signals").encode(
         {**Codec.of("item_signals").decode(good), "entries": [_entry(scenario="nowhere")]}
     )
@@ -135,7 +135,7 @@ def test_poisoned_signals_are_refused_and_the_rest_goes_on() -> None:
         {**Codec.of("item_signals").decode(good), "entries": [_entry(value=float("nan"))]}
     )
     log = [(b"m1", b"junk"), (b"m2", good), (None, good), *((b"m1", one) for one in (unknown, endless, wild, good))]
-    batch = item_side(DictRecords()).apply(0, [message(offset, record) for offset, record in enumerate(log)])
+    batch = item_updater(DictRecords()).apply(0, [message(offset, record) for offset, record in enumerate(log)])
     assert [error.reason for _, error in batch.poison] == [
         "undecodable",
         "wrong_key",
@@ -152,10 +152,10 @@ def _entry(**changes: object) -> dict[str, object]:
 
 
 def test_entries_that_hold_count_beside_one_that_does_not() -> None:
-    good = user_side(DictRecords()).apply(0, messages([encoded(event(1))])).signals[0][1]
+    good = user_updater(DictRecords()).apply(0, messages([encoded(event(1))])).signals[0][1]
     record = Codec.of("item_signals").decode(good)
     mixed = Codec.of("item_signals").encode({**record, "entries": [_entry(scenario="nowhere"), _entry()]})
-    batch = item_side(DictRecords()).apply(0, [message(0, (record["item_id"].encode(), mixed))])
+    batch = item_updater(DictRecords()).apply(0, [message(0, (record["item_id"].encode(), mixed))])
     assert [error.reason for _, error in batch.poison] == ["unknown_scenario"]
     ((_, written),) = batch.items
     assert [row["total"] for row in Codec.of("item_features").decode(written)["counts"]] == [1]

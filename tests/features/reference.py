@@ -8,25 +8,25 @@ from eddy.contract.message import Message
 from eddy.contract.scenarios import Scenarios, load_scenarios
 from eddy.paths import REPO_ROOT
 from eddy_features.core.cleaning import Cleaner
-from eddy_features.core.item_side import ItemSide
 from eddy_features.core.item_state import ItemPolicy, ItemRules
+from eddy_features.core.item_updater import ItemUpdater
 from eddy_features.core.states import DictRecords
-from eddy_features.core.user_side import UserSide
 from eddy_features.core.user_state import UserPolicy
+from eddy_features.core.user_updater import UserUpdater
 
 SCENARIOS: Scenarios = load_scenarios(REPO_ROOT / "scenarios.yaml")
 
 
-def user_side(records: DictRecords, decoded: int = 1000) -> UserSide:
-    return UserSide(Cleaner(SCENARIOS), UserPolicy(), records, decoded)
+def user_updater(records: DictRecords, decoded: int = 1000) -> UserUpdater:
+    return UserUpdater(Cleaner(SCENARIOS), UserPolicy(), records, decoded)
 
 
-def item_side(records: DictRecords, decoded: int = 1000, policy: ItemPolicy = ItemPolicy()) -> ItemSide:  # noqa: B008  # frozen
-    return ItemSide(ItemRules(SCENARIOS, policy), records, decoded)
+def item_updater(records: DictRecords, decoded: int = 1000, policy: ItemPolicy = ItemPolicy()) -> ItemUpdater:  # noqa: B008  # frozen
+    return ItemUpdater(ItemRules(SCENARIOS, policy), records, decoded)
 
 
 @dataclass
-class Undisturbed:
+class ReferenceFeatures:
     """Both sides, batch after batch. Item states come in one partition, whatever partition a broker would choose."""
 
     user_records: DictRecords = field(default_factory=DictRecords)
@@ -36,8 +36,8 @@ class Undisturbed:
     item_policy: ItemPolicy = field(default_factory=ItemPolicy)
 
     def __post_init__(self) -> None:
-        self.users = user_side(self.user_records, self.decoded)
-        self.items = item_side(self.item_records, self.decoded, self.item_policy)
+        self.users = user_updater(self.user_records, self.decoded)
+        self.items = item_updater(self.item_records, self.decoded, self.item_policy)
         self._signals = 0
 
     def take(self, partition: int, messages: list[Message]) -> None:
@@ -45,8 +45,8 @@ class Undisturbed:
         self.dead |= {(letter.partition, letter.offset, error.reason) for letter, error in batch.poison}
         self.take_signals(batch.signals)
         for key, value in batch.users:
-            self.users.states.written(partition, key, value)
-        self.users.states.shrink()
+            self.users.states.store(partition, key, value)
+        self.users.states.evict()
 
     def take_signals(self, signals: list[tuple[bytes, bytes]]) -> None:
         numbered = [
@@ -55,8 +55,8 @@ class Undisturbed:
         ]
         self._signals += len(numbered)
         for key, value in self.items.apply(0, numbered).items:
-            self.items.states.written(0, key, value)
-        self.items.states.shrink()
+            self.items.states.store(0, key, value)
+        self.items.states.evict()
 
     def user_features(self) -> dict[str, dict[str, Any]]:
         return _decoded("user_features", self.user_records)
@@ -65,9 +65,9 @@ class Undisturbed:
         return _decoded("item_features", self.item_records)
 
 
-def undisturbed(logs: dict[int, list[Message]], item_policy: ItemPolicy | None = None) -> Undisturbed:
+def reference_features(logs: dict[int, list[Message]], item_policy: ItemPolicy | None = None) -> ReferenceFeatures:
     """All of `logs`, a log per partition, taken in one go."""
-    result = Undisturbed(item_policy=item_policy or ItemPolicy())
+    result = ReferenceFeatures(item_policy=item_policy or ItemPolicy())
     for partition, log in sorted(logs.items()):
         result.take(partition, log)
     return result

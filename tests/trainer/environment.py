@@ -20,7 +20,7 @@ from tests.trainer.factories import Record, example_record, item_record
 PARTITIONS = 2
 
 
-class Place:
+class TrainerEnvironment:
     """One Eddy of a test: brokers, prefix, and a folder for state and logs."""
 
     def __init__(self, kafka: str, topic_prefix: str, folder: Path, traced: Path) -> None:
@@ -94,10 +94,10 @@ class Place:
     async def dead_letters(self) -> set[tuple[str, int, int, str]]:
         """Topic, partition, offset and reason of each; the same one twice is one."""
         codec = Codec.for_topic(DEAD_LETTERS)
-        letters = [codec.decode(message.value) for message in await self.everything(DEAD_LETTERS)]
+        dead_letters = [codec.decode(message.value) for message in await self.everything(DEAD_LETTERS)]
         return {
             (self.bus.short_name(one["source_topic"]), one["source_partition"], one["source_offset"], one["reason"])
-            for one in letters
+            for one in dead_letters
         }
 
     async def newest_covers_all(self) -> bool:
@@ -106,7 +106,7 @@ class Place:
         return bool(releases) and releases[-1]["trained_through"] == await self.ends(TRAINING_EXAMPLES)
 
 
-async def assert_releases_hold(place: Place) -> None:
+async def assert_releases_hold(place: TrainerEnvironment) -> None:
     """Versions rise by one, what was learned never shrinks, offsets hold all rows of the version, signatures fit."""
     releases, rows = await place.releases(), await place.rows()
     assert [release["version"] for release in releases] == list(range(1, len(releases) + 1)), place.logs()
