@@ -26,7 +26,7 @@ from eddy_gateway.shell.publisher import EventPublisher
 from eddy_joiner.core.events import JoinerEvent, read_event
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.shell.intake import accept_event
-from eddy_scorer.shell.requests_reader import Tickets
+from eddy_scorer.shell.requests_reader import RequestDecoder
 from tests.cli.answering import answer
 from tests.contract.generated import NOW_MS, SCENARIOS
 
@@ -128,11 +128,11 @@ class JoinerJudge:
 class ScorerJudge:
     """The reader of requests."""
 
-    tickets: Tickets = field(default_factory=lambda: Tickets(SCENARIOS, ManualClock(NOW_MS), 1000))
+    requests: RequestDecoder = field(default_factory=lambda: RequestDecoder(SCENARIOS, ManualClock(NOW_MS), 1000))
 
     def of_request(self, request: Record, key: bytes | None) -> Verdict:
         try:
-            self.tickets.of(message_of(RECOMMENDATION_REQUESTS, request, key))
+            self.requests.decode(message_of(RECOMMENDATION_REQUESTS, request, key))
         except PoisonError as error:
             return error.reason, error.field
         return USABLE

@@ -158,6 +158,6 @@ def test_the_property_catches_a_gateway_with_a_rule_of_its_own(gateway: GatewayJ
 
 def test_the_property_catches_a_scorer_with_a_rule_of_its_own(gateway: GatewayJudge) -> None:
     scorer = ScorerJudge()
-    scorer.tickets._contract = AllowsLongQueries(SCENARIOS)
+    scorer.requests._contract = AllowsLongQueries(SCENARIOS)
     with pytest.raises(AssertionError):
         request_verdicts(gateway, scorer)

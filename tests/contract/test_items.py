@@ -14,7 +14,7 @@ from eddy.errors import PoisonError
 from eddy_gateway.core.models import ItemIn
 from eddy_gateway.core.rules import Rules
 from eddy_scorer.core.model.releases import ReleaseStaging
-from eddy_scorer.shell.intake import Intake
+from eddy_scorer.shell.state_updater import StateUpdater
 from eddy_trainer.shell.topic_intake import _item
 from tests.contract.generated import NOW_MS, SCENARIOS
 from tests.scorer.factories import item, recommender
@@ -28,7 +28,7 @@ def _gateway(record: Record, _: bytes) -> object:
 
 
 def _scorer(record: Record, key: bytes) -> object:
-    taken = Intake(recommender(), ReleaseStaging(), lambda *_: None)
+    taken = StateUpdater(recommender(), ReleaseStaging(), lambda *_: None)
     taken.apply(Message(ITEMS, 0, 0, key, Codec.for_topic(ITEMS).encode(record), NOW_MS))
     return record
 

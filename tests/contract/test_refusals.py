@@ -13,7 +13,7 @@ from eddy.paths import REPO_ROOT
 from eddy_gateway.settings import GatewaySettings
 from tests.gateway.conftest import serving
 from tests.scorer.factories import request_record
-from tests.scorer.running import Place
+from tests.scorer.running import ScorerHarness
 
 pytestmark = pytest.mark.stack
 
@@ -23,13 +23,13 @@ PARTITIONS = 2
 async def test_bad_requests_over_kafka_get_their_refusal_and_their_dead_letter(
     kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    place = Place(kafka, topic_prefix, tmp_path, PARTITIONS)
-    await place.bus.create_topics()
+    harness = ScorerHarness(kafka, topic_prefix, tmp_path, PARTITIONS)
+    await harness.bus.create_topics()
     long_id = "x" * (3 * 2**20)
-    with place.scorer() as scorer:
+    with harness.scorer() as scorer:
         await scorer.ready()
-        async with place.answers() as answers:
-            await place.ask(
+        async with harness.answers() as answers:
+            await harness.ask(
                 request_record(request_id="long", query="q" * (MAX_QUERY_CHARS + 1)),
                 request_record(request_id="nowhere", scenario="casino"),
                 request_record("", request_id="nobody"),
@@ -37,10 +37,10 @@ async def test_bad_requests_over_kafka_get_their_refusal_and_their_dead_letter(
                 request_record(request_id=long_id),
             )
             stray = Codec.for_topic(RECOMMENDATION_REQUESTS).encode(request_record(request_id="stray"))
-            await place.publish_raw(RECOMMENDATION_REQUESTS, (b"not u", stray), (b"u", b"no request"))
-            await place.ask(request_record(request_id="good"))
+            await harness.publish_raw(RECOMMENDATION_REQUESTS, (b"not u", stray), (b"u", b"no request"))
+            await harness.ask(request_record(request_id="good"))
             refused = {name: await answers.to(name) for name in ("long", "nowhere", "nobody", "stray")}
-            assert (await answers.to("good"))["refusal"] is None, place.logs()
+            assert (await answers.to("good"))["refusal"] is None, harness.logs()
             echoed = await answers.to(long_id[:MAX_ECHO_CHARS])
         assert scorer.stop() == 0
     said = {name: (_refusal(record)["reason"], _refusal(record)["field"]) for name, record in refused.items()}
@@ -54,7 +54,7 @@ async def test_bad_requests_over_kafka_get_their_refusal_and_their_dead_letter(
     assert _refusal(refused["long"])["detail"] == "query has 257 characters; the maximum is 256. Shorten it."
     assert all(record["items"] == record["considered"] == [] for record in refused.values())
     assert set(answers.lists) == {*refused, "good", long_id[:MAX_ECHO_CHARS]}
-    letters = [letter["reason"] for letter in await place.dead_letters()]
+    letters = [letter["reason"] for letter in await harness.dead_letters()]
     assert sorted(letters) == sorted(
         [reason for reason, _ in said.values()] + ["unknown_request", "too_long", "undecodable"]
     )
@@ -66,7 +66,7 @@ async def test_a_refused_request_is_a_422_without_waiting(kafka: str, topic_pref
     document = yaml.safe_load((REPO_ROOT / "scenarios.yaml").read_text())
     del document["scenarios"]["shop"]
     former.write_text(yaml.safe_dump(document))
-    place = Place(kafka, topic_prefix, tmp_path, PARTITIONS, former)
+    harness = ScorerHarness(kafka, topic_prefix, tmp_path, PARTITIONS, former)
     settings = GatewaySettings(
         kafka_bootstrap_servers=kafka,
         topic_prefix=topic_prefix,
@@ -74,7 +74,7 @@ async def test_a_refused_request_is_a_422_without_waiting(kafka: str, topic_pref
         gateway_deadline_sec=30,
         gateway_grace_sec=30,
     )
-    with place.scorer() as scorer:
+    with harness.scorer() as scorer:
         await scorer.ready()
         async with serving(settings) as gateway:
             own = await gateway.http.get("/v1/recommendations/u1", params={"scenario": "video", "query": "q" * 257})
@@ -82,7 +82,7 @@ async def test_a_refused_request_is_a_422_without_waiting(kafka: str, topic_pref
             refused = await gateway.http.get("/v1/recommendations/u1", params={"scenario": "shop"})
             waited = time.monotonic() - began
             answered = await gateway.http.get("/v1/recommendations/u1", params={"scenario": "video"})
-    assert (own.status_code, refused.status_code, answered.status_code) == (422, 422, 200), place.logs()
+    assert (own.status_code, refused.status_code, answered.status_code) == (422, 422, 200), harness.logs()
     (complaint,) = refused.json()["detail"]
     assert (complaint["loc"], complaint["type"]) == (["query", "scenario"], "unknown_scenario")
     assert complaint["msg"].startswith("unknown scenario 'shop'. Use one of: ")

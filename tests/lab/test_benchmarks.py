@@ -37,7 +37,7 @@ from eddy_lab.evaluate.tasks.rating import NOT_ASKED, RatingTask
 from eddy_lab.evaluate.tasks.search import SearchTask
 from eddy_lab.evaluate.trainer_process import TrainerSetup, trainer_process
 from eddy_scorer.core.ranking.request import Request
-from eddy_scorer.core.ranking.slates import Ranked
+from eddy_scorer.core.ranking.slates import RankedCandidates
 from eddy_scorer.core.state.users import User
 from eddy_trainer.core.learner import LearnerPolicy
 from eddy_trainer.core.models import DEFAULT_MODEL
@@ -128,7 +128,7 @@ def test_a_stream_is_learned_in_every_scenario(scenario: str, action: str) -> No
         event_kind=event_kind_of(SCENARIOS, scenario, action),
     )
     next_items = NextItemTask(twice, SCENARIOS)
-    users = played(twice, PrequentialPolicy(128), next_items).recommender.knowledge.users
+    users = played(twice, PrequentialPolicy(128), next_items).recommender.state.users
     assert gains_at_10(next_items.ranks[-600::2]).mean() > 0.5
     assert (next_items.ranks[1::2] == OUTSIDE).all()
     history = users.snapshot(users.get("u49"))
@@ -163,16 +163,16 @@ def test_the_stream_ranks_as_the_live_scorer_does(monkeypatch: pytest.MonkeyPatc
     engine, whole = play.recommender, play.recommender.rank
     compared = 0
 
-    def rank(requests: list[Request], users: list[User]) -> Ranked:
+    def rank(requests: list[Request], users: list[User]) -> RankedCandidates:
         nonlocal compared
         ranked = whole(requests, users)
         for line in range(0, len(requests), 13):
-            known = engine.knowledge.users._users.copy()
-            engine.knowledge.users._users[requests[line].user_id] = users[line]
+            known = engine.state.users._users.copy()
+            engine.state.users._users[requests[line].user_id] = users[line]
             (record,) = engine.recommend([requests[line]], 0)
-            engine.knowledge.users._users = known
-            count = ranked.candidates.merged[line]
-            names = [engine.knowledge.catalogue.ids[row] for row in ranked.candidates.rows[line, :count].tolist()]
+            engine.state.users._users = known
+            count = ranked.candidates.merged_counts[line]
+            names = [engine.state.catalogue.ids[row] for row in ranked.candidates.rows[line, :count].tolist()]
             assert record["considered"][:count] == names
             assert record["features"][: count * 2 * len(FEATURES)] == ranked.features[line, :count].tobytes()
             best = [names[column] for column in ranked.ranking[line].tolist() if column < count]

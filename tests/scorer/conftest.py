@@ -1,15 +1,15 @@
-"""A place for each test that starts scorers."""
+"""A harness for each test that starts scorers."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.scorer.running import Place
+from tests.scorer.running import ScorerHarness
 
 
 @pytest.fixture
-async def place(kafka: str, topic_prefix: str, tmp_path: Path) -> Place:
+async def harness(kafka: str, topic_prefix: str, tmp_path: Path) -> ScorerHarness:
     """Topics of two partitions on a real broker."""
-    found = Place(kafka, topic_prefix, tmp_path)
+    found = ScorerHarness(kafka, topic_prefix, tmp_path)
     await found.bus.create_topics()
     return found

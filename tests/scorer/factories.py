@@ -77,7 +77,7 @@ def history(item_ids: Sequence[str], scenario: str = "video", action: str = "lik
         "actions": [action] * count,
         "scenarios": [scenario] * count,
         "values": [value] * count,
-        "occurred_at": [NOW - (count - place) * 1000 for place in range(count)],
+        "occurred_at": [NOW - (count - index) * 1000 for index in range(count)],
         "valued": [],
     }
 
@@ -130,12 +130,12 @@ def request_record(user_id: str = "u", **changes: Any) -> Record:
 
 def recommend(engine: Recommender, *requests: Request) -> list[Record]:
     """Lists from freshly rebuilt orders and matrices."""
-    engine.knowledge.rebuild()
+    engine.state.rebuild()
     return engine.recommend(requests, served_at=1)
 
 
-def shown(record: Record) -> list[str]:
-    return [place["item_id"] for place in record["items"]]
+def item_ids_of(record: Record) -> list[str]:
+    return [entry["item_id"] for entry in record["items"]]
 
 
 def features_of(record: Record, item_id: str) -> dict[str, float]:

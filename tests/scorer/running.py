@@ -16,7 +16,7 @@ from tests.service import Service, logs_in, own_settings, read_all, running
 
 
 @dataclass
-class Answers:
+class CollectedSlates:
     """Lists as they come, by request id."""
 
     lists: dict[str, list[Record]] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Answers:
         await poll_until(lambda: not missing(), timeout_sec, what="lists for all requests")
 
 
-class Place:
+class ScorerHarness:
     """One Eddy of a test: brokers, prefix, partitions, and logs of each process that is started."""
 
     def __init__(
@@ -83,9 +83,9 @@ class Place:
         await self.publish(RECOMMENDATION_REQUESTS, *requests)
 
     @asynccontextmanager
-    async def answers(self) -> AsyncIterator[Answers]:
+    async def answers(self) -> AsyncIterator[CollectedSlates]:
         """Collect lists from the beginning of the topic until the block ends."""
-        found = Answers()
+        found = CollectedSlates()
         collecting = asyncio.create_task(self._collect(found))
         try:
             yield found
@@ -97,7 +97,7 @@ class Place:
         codec = Codec.for_topic(DEAD_LETTERS)
         return [codec.decode(message.value) for message in await read_all(self.bus, DEAD_LETTERS)]
 
-    async def _collect(self, found: Answers) -> None:
+    async def _collect(self, found: CollectedSlates) -> None:
         codec = Codec.for_topic(RECOMMENDATIONS)
         async with self.bus.reader(self.bus.topic_partitions(RECOMMENDATIONS)) as reader:
             while True:

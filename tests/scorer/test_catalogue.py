@@ -16,7 +16,7 @@ def _eligible(catalogue: Catalogue, scenario: int) -> list[str]:
 
 def test_item_keeps_its_row_while_the_catalogue_grows() -> None:
     catalogue = Catalogue(scenarios())
-    rows = catalogue.admit_all([f"m{number}" for number in range(1000)])
+    rows = catalogue.ensure_rows([f"m{number}" for number in range(1000)])
     assert rows == list(range(1, 1001))
     assert catalogue.admit("m999") == 1000
     assert catalogue.find("m7") == 8

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from eddy_scorer.core.state.counts import MIDDLE, ORDER_LENGTH, ItemCounts
+from eddy_scorer.core.state.counts import MIDDLE, ORDER_LENGTH, ItemCountTable
 from tests.scorer.factories import DAY, HOUR, NOW, counts, item_features, scenarios
 
 VIDEO, SOCIAL = 0, 2
 
 
-def _counts(*acted: float) -> ItemCounts:
-    table = ItemCounts(scenarios())
+def _counts(*acted: float) -> ItemCountTable:
+    table = ItemCountTable(scenarios())
     for row, count in enumerate(acted, 1):
         table.apply(row, item_features(f"m{row}", acted=count))
     return table
@@ -33,7 +33,7 @@ def test_counts_decay_at_the_time_of_the_request() -> None:
 
 
 def test_counts_of_another_scenario_do_not_count() -> None:
-    table = ItemCounts(scenarios())
+    table = ItemCountTable(scenarios())
     assert table.apply(1, item_features("m", counts=[counts(3.0, "social")])) == [SOCIAL]
     found = table.gather(
         np.array([[1], [1]]), np.array([VIDEO, SOCIAL]), np.array([NOW, NOW]), np.zeros((2, 1), np.int64)
@@ -42,32 +42,32 @@ def test_counts_of_another_scenario_do_not_count() -> None:
 
 
 def test_few_values_are_drawn_towards_the_usual_one() -> None:
-    table = ItemCounts(scenarios())
-    assert table.usual_value == table.mean_values(np.array([0]))[0] == MIDDLE
+    table = ItemCountTable(scenarios())
+    assert table.mean_rating == table.mean_ratings(np.array([0]))[0] == MIDDLE
     table.apply(1, item_features("m", counts=[counts(9.0, valued=15, value_sum=15.0)]))
-    assert table.usual_value == pytest.approx((15 + 5 * MIDDLE) / 20)
-    assert table.mean_values(np.array([[1, 0]]))[0] == pytest.approx([(15 + 5 * 0.875) / 20, 0.875])
+    assert table.mean_rating == pytest.approx((15 + 5 * MIDDLE) / 20)
+    assert table.mean_ratings(np.array([[1, 0]]))[0] == pytest.approx([(15 + 5 * 0.875) / 20, 0.875])
     table.apply(1, item_features("m", counts=[counts(9.0, valued=5, value_sum=0.0)]))
-    assert table.usual_value == pytest.approx(5 * MIDDLE / 10)
+    assert table.mean_rating == pytest.approx(5 * MIDDLE / 10)
 
 
 def test_mean_value_may_leave_a_rating_out() -> None:
-    table = ItemCounts(scenarios())
+    table = ItemCountTable(scenarios())
     table.apply(1, item_features("m", counts=[counts(9.0, valued=2, value_sum=1.25)]))
-    usual = table.usual_value
+    usual = table.mean_rating
     given = np.array([1.0, 0.0], np.float32)
-    found = table.mean_values(np.array([1, 1]), without=np.array([1.0, 1.0], np.float32), given=given)
+    found = table.mean_ratings(np.array([1, 1]), without=np.array([1.0, 1.0], np.float32), given=given)
     assert found == pytest.approx([(0.25 + 5 * usual) / 6, (1.25 + 5 * usual) / 7])
-    assert table.mean_values(np.array([0]), without=1.0, given=1.0) == pytest.approx([usual])
+    assert table.mean_ratings(np.array([0]), without=1.0, given=1.0) == pytest.approx([usual])
 
 
 def test_values_of_all_scenarios_count() -> None:
-    table = ItemCounts(scenarios())
+    table = ItemCountTable(scenarios())
     rows = [counts(1.0, valued=1, value_sum=1.0), counts(1.0, "shop", valued=2, value_sum=0.5)]
     table.apply(1, item_features("m", counts=rows))
     found = table.gather(np.array([[1]]), np.array([VIDEO]), np.array([NOW]), np.zeros((1, 1), np.int64))
     assert found.total[0, 0] == 2
-    assert table.mean_values(np.array([1]))[0] == pytest.approx((1.5 + 5 * table.usual_value) / 8)
+    assert table.mean_ratings(np.array([1]))[0] == pytest.approx((1.5 + 5 * table.mean_rating) / 8)
 
 
 def test_age_is_from_first_action_or_publication() -> None:
@@ -85,7 +85,7 @@ def test_popular_order_ends_with_items_nobody_acted_on() -> None:
 
 
 def test_trending_prefers_what_is_recent() -> None:
-    table = ItemCounts(scenarios())
+    table = ItemCountTable(scenarios())
     table.apply(1, item_features("old", acted=50.0, as_of=NOW - 60 * DAY))
     table.apply(2, item_features("new", acted=2.0, as_of=NOW - HOUR))
     assert table.trending(VIDEO, _all(3)).tolist() == [2, 1]
@@ -93,7 +93,7 @@ def test_trending_prefers_what_is_recent() -> None:
 
 
 def test_fresh_order_is_newest_first_and_knows_no_ageless_items() -> None:
-    table = ItemCounts(scenarios())
+    table = ItemCountTable(scenarios())
     table.apply(1, item_features("a", first_at=NOW - DAY))
     published = np.array([0, 0, NOW, 0], np.int64)
     assert table.fresh(_all(4), published).tolist() == [2, 1]
@@ -109,7 +109,7 @@ def test_orders_are_cut_and_leave_out_what_is_not_eligible() -> None:
 
 
 def test_older_record_is_known_as_such() -> None:
-    table = ItemCounts(scenarios())
+    table = ItemCountTable(scenarios())
     table.apply(1, item_features("m", applied_offsets={"0": 5, "1": 2}))
     assert not table.newer(1, item_features("m", applied_offsets={"0": 5, "1": 1}))
     assert table.newer(1, item_features("m", applied_offsets={"0": 5, "1": 2}))

@@ -14,7 +14,7 @@ HALF_LIFE_SEC = 100 * DAY / 1000
 def _matrices(popularity: list[float], as_of: list[int], **before: dict[str, float]) -> tuple[Matrices, Catalogue]:
     catalogue = Catalogue(scenarios())
     covisits = CoVisits({"video": HALF_LIFE_SEC, "shop": HALF_LIFE_SEC / 2})
-    catalogue.admit_all(before)
+    catalogue.ensure_rows(before)
     for name, edges in before.items():
         covisits.apply(catalogue.find(name), item_features(name, edges), catalogue)
     found = covisits.edges(np.array([0, *as_of], np.int64), np.array([0.0, *popularity]))
@@ -49,7 +49,7 @@ def test_item_of_several_scenarios_remembers_as_long_as_the_slowest() -> None:
     catalogue = Catalogue(scenarios())
     covisits = CoVisits({"video": HALF_LIFE_SEC, "shop": HALF_LIFE_SEC / 2})
     old = NOW - round(HALF_LIFE_SEC * 1000)
-    catalogue.admit_all("abc")
+    catalogue.ensure_rows("abc")
     for name, of in (("b", ["shop"]), ("c", ["shop", "video"])):
         record = item_features(name, {"a": 8.0}, counts=[counts(1.0, scenario) for scenario in of])
         covisits.apply(catalogue.find(name), record, catalogue)

@@ -38,10 +38,10 @@ def test_lists_that_go_out_are_counted() -> None:
     engine = recommender()
     for number in range(30):
         engine.apply_item(item(f"m{number}"))
-    engine.knowledge.rebuild()
-    assert engine.knowledge.exposures()["video"] == (0.0, 0.0)
+    engine.state.rebuild()
+    assert engine.state.exposures()["video"] == (0.0, 0.0)
     (record,) = recommend(engine, request("u", limit=6))
-    coverage, gini = engine.knowledge.exposures()["video"]
+    coverage, gini = engine.state.exposures()["video"]
     assert coverage == len(record["items"]) / 30
     assert 0 < gini < 1
-    assert engine.knowledge.exposures()["shop"] == (0.0, 0.0)
+    assert engine.state.exposures()["shop"] == (0.0, 0.0)

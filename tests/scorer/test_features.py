@@ -157,7 +157,7 @@ def test_opinions_on_neighbours_are_told_apart() -> None:
     engine = _raters({"liked": 1.0, "hated": 0.0})
     vectors = np.zeros((4, DIM), np.float32)
     vectors[[0, 2], 0] = vectors[[1, 3], 1] = 1.0
-    engine.apply_rows(["liked", "hated", "as liked", "as hated"], vectors, np.zeros(4, np.float32))
+    engine.set_embeddings(["liked", "hated", "as liked", "as hated"], vectors, np.zeros(4, np.float32))
     liked, hated = (_features(engine, name)["neighbour_rating"] for name in ("as liked", "as hated"))
     assert liked == pytest.approx(0.5 / (1 + PRIOR_LIKE), rel=1e-3)
     assert hated == pytest.approx(-liked, rel=1e-3)

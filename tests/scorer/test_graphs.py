@@ -1,4 +1,4 @@
-"""Graphs on onnxruntime: the contract, rows changed in place, graphs that must not serve."""
+"""Graphs on onnxruntime: the contract, embeddings changed in place, graphs that must not serve."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from eddy.contract.legacy import LEGACY_ACTIONS, LEGACY_CONTRACT, LEGACY_FEATURE
 from eddy.contract.model import ACTIONS, DIM, FEATURES, HISTORY, PADDING_BIAS, TOP_K, Columns
 from eddy.errors import PoisonError
 from eddy_scorer.core.model.graphs import OnnxModel
-from eddy_scorer.core.state.users import Histories
+from eddy_scorer.core.state.users import UserHistories
 from tests.scorer.graphs import encode_graph, rank_graph, release
 
 ROWS = 300
 
 
-def _histories(rows: list[list[int]]) -> Histories:
+def _histories(rows: list[list[int]]) -> UserHistories:
     matrix = np.zeros((len(rows), HISTORY), np.int64)
     for line, own in enumerate(rows):
         matrix[line, HISTORY - len(own) :] = own
     floats = np.zeros(matrix.shape, np.float32)
-    return Histories(
+    return UserHistories(
         matrix, np.zeros_like(matrix), floats, matrix, floats, matrix > 0, np.array([len(own) for own in rows])
     )
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eddy_scorer.core.ranking.merge import Merge, contained
+from eddy_scorer.core.ranking.merge import SourceMerger, contained
 from tests.scorer.factories import scenarios
 
 NAMES = ("encoder", "covisited", "trending", "fresh")
@@ -12,7 +12,7 @@ VIDEO, SOCIAL = 0, 2
 def _merge(
     found: dict[str, list[int]], fill: list[int], scenario: int = VIDEO, limit: int = 60
 ) -> tuple[list[int], list[int]]:
-    merge = Merge(scenarios(), NAMES)
+    merge = SourceMerger(scenarios(), NAMES)
     rows = {name: np.array([found.get(name, [])], np.int64) for name in NAMES}
     merged, sources = merge.merge(rows, np.array([fill], np.int64), np.array([scenario]), np.array([limit]))
     return merged[0].tolist(), sources[0].tolist()
@@ -44,7 +44,7 @@ def test_quota_of_the_scenario_holds() -> None:
 
 
 def test_lines_of_different_length_are_padded() -> None:
-    merge = Merge(scenarios(), NAMES)
+    merge = SourceMerger(scenarios(), NAMES)
     found = {name: np.zeros((2, 0), np.int64) for name in NAMES} | {"trending": np.array([[1, 2], [3, 0]])}
     rows, _ = merge.merge(found, np.zeros((2, 0), np.int64), np.array([VIDEO, VIDEO]), np.array([60, 60]))
     assert rows.tolist() == [[1, 2], [3, 0]]

@@ -10,7 +10,7 @@ from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.state import nearest
 from eddy_scorer.core.state.arrays import I64
-from eddy_scorer.core.state.item_table import ItemTable
+from eddy_scorer.core.state.embedding_table import EmbeddingTable
 from eddy_scorer.core.state.nearest import NearestItems, used_rows
 from tests.scorer.factories import item, recommend, request, scenarios, user_features
 from tests.scorer.graphs import encode_graph, rank_graph
@@ -29,13 +29,13 @@ def eligible(rows: int) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
     return np.ones((MAX_SCENARIOS, rows), bool)
 
 
-def a_table(seed: int = 0) -> ItemTable:
-    table = ItemTable()
+def a_table(seed: int = 0) -> EmbeddingTable:
+    table = EmbeddingTable()
     table.assign(np.arange(1, ROWS), unit(ROWS - 1, seed), np.zeros(ROWS - 1, np.float32), eligible(ROWS - 1))
     return table
 
 
-def recall(index: NearestItems, table: ItemTable, most: int = 40) -> float:
+def recall(index: NearestItems, table: EmbeddingTable, most: int = 40) -> float:
     users = unit(50, 9)
     rows, scores = index.search(users, VIDEO, most, table)
     exact = np.argsort(-(users @ table.vectors[:ROWS].T + table.bound_bias[VIDEO, :ROWS]), axis=1)[:, :most]
@@ -119,7 +119,7 @@ def test_nothing_vanishes_while_items_change_their_scenarios(monkeypatch: pytest
 
 
 def test_where_there_are_few_rows_the_rest_is_padding() -> None:
-    table, index = ItemTable(), NearestItems()
+    table, index = EmbeddingTable(), NearestItems()
     table.assign(np.array([3, 4]), unit(2, 0), np.zeros(2, np.float32), eligible(2))
     index.follow(table, 10)
     rows, _ = index.search(unit(2, 1), VIDEO, 5, table)
@@ -143,13 +143,13 @@ def test_lists_by_the_index_have_the_candidates_of_lists_by_the_whole_table() ->
         names = [f"m{number}" for number in range(1, 301)]
         for name in names:
             engine.apply_item(item(name))
-        engine.apply_rows(names, unit(300, 0), np.zeros(300, np.float32))
+        engine.set_embeddings(names, unit(300, 0), np.zeros(300, np.float32))
         engine.model = OnnxModel(1, encode_graph(), rank_graph({"encoder_score": 1.0}))
         engine.apply_user_features(user_features("u", ["m5", "m70", "m200"]))
-        engine.knowledge.rebuild()
-        assert engine.knowledge.nearest.ready == (approximate_from > 0)
+        engine.state.rebuild()
+        assert engine.state.nearest.ready == (approximate_from > 0)
         (record,) = recommend(engine, request(limit=10))
-        found.append([place["item_id"] for place in record["items"] if place["source"] == "encoder"])
+        found.append([entry["item_id"] for entry in record["items"] if entry["source"] == "encoder"])
     assert len(found[0]) > 5
     assert len(set(found[0]) & set(found[1])) >= len(found[0]) - 2
     assert not {"m5", "m70", "m200"} & set(found[1])
@@ -166,16 +166,16 @@ def test_lists_by_the_index_hold_when_a_history_names_what_came_since() -> None:
 def test_the_index_follows_what_may_be_recommended() -> None:
     now = 0.0
     engine = an_indexed_engine(300, lambda: now)
-    knowledge = engine.knowledge
+    state = engine.state
     for available in (False, True):
         now += 60.0
         engine.apply_item(item("m7", available=available))
-        build = knowledge.rebuilds.due_nearest()
+        build = state.rebuilds.due_nearest()
         assert build is not None
         build()
-        vectors = knowledge.table.vectors[[knowledge.catalogue.find("m7")]]
-        rows, _ = knowledge.nearest.search(vectors, VIDEO, 1, knowledge.table)
-        assert (rows[0, 0] == knowledge.catalogue.find("m7")) == available
+        vectors = state.table.vectors[[state.catalogue.find("m7")]]
+        rows, _ = state.nearest.search(vectors, VIDEO, 1, state.table)
+        assert (rows[0, 0] == state.catalogue.find("m7")) == available
 
 
 def an_indexed_engine(items: int, clock: Callable[[], float] = lambda: 0.0) -> Recommender:
@@ -183,7 +183,7 @@ def an_indexed_engine(items: int, clock: Callable[[], float] = lambda: 0.0) -> R
     names = [f"m{number}" for number in range(1, items + 1)]
     for name in names:
         engine.apply_item(item(name))
-    engine.apply_rows(names, unit(items, 0), np.zeros(items, np.float32))
+    engine.set_embeddings(names, unit(items, 0), np.zeros(items, np.float32))
     engine.model = OnnxModel(1, encode_graph(), rank_graph({"encoder_score": 1.0}))
-    engine.knowledge.rebuild()
+    engine.state.rebuild()
     return engine

@@ -49,7 +49,7 @@ class InitialSource(MergedSource):
     name = "initial"
 
     def find(self, context: BatchContext, quota: int) -> I64:
-        rows = [row for row, item_id in enumerate(context.knowledge.catalogue.ids) if item_id.startswith("x")]
+        rows = [row for row, item_id in enumerate(context.state.catalogue.ids) if item_id.startswith("x")]
         return np.tile(np.array(rows[:quota], np.int64), (len(context.batch), 1))
 '''
 
@@ -62,22 +62,22 @@ import numpy as np
 from eddy.contract.scenarios import CandidateQuotas
 from eddy_cli.reference import _metrics
 from eddy_scorer.core.ranking.recommender import Recommender
-from eddy_scorer.shell.measured_sources import MeasuredSources
-from eddy_scorer.shell.publisher import _count
+from eddy_scorer.shell.source_metrics import SourceMetrics
+from eddy_scorer.shell.slate_publisher import _count
 from prometheus_client import generate_latest
 from tests.scorer.factories import features_of, item, item_features, recommend, request, scenarios
 
-engine = Recommender(scenarios(), np.random.default_rng(0), watch=MeasuredSources())
+engine = Recommender(scenarios(), np.random.default_rng(0), watch=SourceMetrics())
 for number in range(90):
     engine.apply_item_features(item_features(f"m{number}", acted=9.0 + number))
 for name in ("x1", "x2", "x3"):
     engine.apply_item(item(name, published_at=1))
 (record,) = recommend(engine, request(limit=70))
 _count([record])
-places = {place["item_id"]: place for place in record["items"]}
+places = {entry["item_id"]: entry for entry in record["items"]}
 print(json.dumps({
     "source and reason": [[places[name]["source"], places[name]["reason"]] for name in ("x1", "x2")],
-    "quota": sum(place["source"] == "initial" for place in record["items"]),
+    "quota": sum(entry["source"] == "initial" for entry in record["items"]),
     "flag": [features_of(record, name)["from_initial"] for name in ("x1", "m89")],
     "setting": [CandidateQuotas().initial, CandidateQuotas(initial=7).initial],
     "metrics": [line for line in generate_latest().decode().splitlines() if 'source="initial"' in line and "_created" not in line

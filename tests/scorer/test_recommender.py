@@ -20,11 +20,11 @@ from tests.scorer.factories import (
     history,
     item,
     item_features,
+    item_ids_of,
     recommend,
     recommender,
     request,
     scenarios,
-    shown,
     user_features,
 )
 from tests.scorer.graphs import encode_graph, rank_graph
@@ -48,7 +48,7 @@ def _one_hot(axis: int, length: float = 1.0) -> "np.ndarray[tuple[int], np.dtype
 
 
 def _places(record: Record, source: str) -> list[str]:
-    return [place["item_id"] for place in record["items"] if place["source"] == source]
+    return [entry["item_id"] for entry in record["items"] if entry["source"] == source]
 
 
 def test_nothing_known_gives_an_empty_list() -> None:
@@ -64,7 +64,7 @@ def test_record_says_all_that_is_needed_to_learn_from_it() -> None:
     engine.apply_user_features(user_features("u", ["m1", "m2"]))
     (record,) = recommend(engine, request("u", request_id="r-1", limit=7, requested_at=NOW + 5))
     again = Codec.of("recommendations").decode(Codec.of("recommendations").encode(record))
-    assert shown(again) == shown(record)
+    assert item_ids_of(again) == item_ids_of(record)
     assert again["features"] == record["features"]
     assert (record["request_id"], record["user_id"], record["requested_at"], record["served_at"]) == (
         "r-1",
@@ -73,18 +73,18 @@ def test_record_says_all_that_is_needed_to_learn_from_it() -> None:
         1,
     )
     assert (record["model_version"], record["trigger"], record["applied_offset"]) == (0, "request", 2)
-    assert [place["position"] for place in record["items"]] == list(range(7))
+    assert [entry["position"] for entry in record["items"]] == list(range(7))
     assert record["history"] == history(["m1", "m2"])
     assert record["contract"] == hash_of_contract()
     assert len(record["features"]) == 2 * len(FEATURES) * len(record["considered"])
-    assert set(shown(record)) <= set(record["considered"])
+    assert set(item_ids_of(record)) <= set(record["considered"])
     assert len(record["considered"]) == len(set(record["considered"])) in (60, 61)
 
 
 def test_new_user_without_model_gets_what_is_popular_and_trending() -> None:
     (record,) = recommend(_shop(), request("nobody", limit=4))
-    assert shown(record)[:3] == ["m200", "m199", "m198"]
-    assert {place["reason"] for place in record["items"][:3]} == {"trending"}
+    assert item_ids_of(record)[:3] == ["m200", "m199", "m198"]
+    assert {entry["reason"] for entry in record["items"][:3]} == {"trending"}
 
 
 def test_covisited_item_leads_and_names_its_cause() -> None:
@@ -115,7 +115,7 @@ def test_seen_items_are_left_out_where_the_scenario_says_so() -> None:
 
 def test_excluded_and_unavailable_items_are_left_out() -> None:
     engine = _shop()
-    engine.knowledge.rebuild()
+    engine.state.rebuild()
     engine.apply_item(item("m200", available=False))
     engine.apply_item(item("m199", scenarios=["shop"]))
     # Not rebuilt: the orders still have them.
@@ -127,8 +127,8 @@ def test_excluded_and_unavailable_items_are_left_out() -> None:
 def test_item_that_was_never_published_is_recommended() -> None:
     engine = recommender()
     engine.apply_item_features(item_features("from-events", acted=3.0))
-    assert shown(recommend(engine, request())[0]) == ["from-events"]
-    assert shown(recommend(engine, request(scenario="shop"))[0]) == []
+    assert item_ids_of(recommend(engine, request())[0]) == ["from-events"]
+    assert item_ids_of(recommend(engine, request(scenario="shop"))[0]) == []
 
 
 def test_random_place_is_uniform_over_what_is_not_listed() -> None:
@@ -137,16 +137,16 @@ def test_random_place_is_uniform_over_what_is_not_listed() -> None:
     lists = recommend(engine, *[request("u", limit=5, exclude=("m3",))] * 3000)
     share = scenarios()["video"].exploration.probability
     last = [record["items"][-1] for record in lists]
-    drawn = [place for place in last if place["source"] == "random"]
-    counts = Counter(place["item_id"] for place in drawn)
+    drawn = [entry for entry in last if entry["source"] == "random"]
+    counts = Counter(entry["item_id"] for entry in drawn)
     assert len(drawn) == pytest.approx(3000 * share, rel=0.2)
     assert set(counts) <= {f"m{number}" for number in range(4, 97)}
     assert max(counts.values()) < 3000 * share / 93 * 4
-    assert {place["reason"] for place in drawn} == {"exploration"}
-    best = max((place for place in last if place["source"] != "random"), key=lambda place: place["score"])
+    assert {entry["reason"] for entry in drawn} == {"exploration"}
+    best = max((entry for entry in last if entry["source"] != "random"), key=lambda entry: entry["score"])
     assert best["propensity"] == pytest.approx(1 - share + share / 93)
-    assert min(place["propensity"] for place in drawn) == pytest.approx(share / 93)
-    assert {place["propensity"] for place in lists[0]["items"][:-1]} == {1.0}
+    assert min(entry["propensity"] for entry in drawn) == pytest.approx(share / 93)
+    assert {entry["propensity"] for entry in lists[0]["items"][:-1]} == {1.0}
 
 
 def test_random_item_is_considered_with_its_features() -> None:
@@ -164,7 +164,7 @@ def test_equal_seeds_draw_equal_lists() -> None:
 
 def test_long_lists_are_filled_up_to_the_limit() -> None:
     (record,) = recommend(_shop(), request("u", limit=150))
-    assert len(set(shown(record))) == 150
+    assert len(set(item_ids_of(record))) == 150
 
 
 def test_given_candidates_are_ranked_and_nothing_else() -> None:
@@ -172,13 +172,13 @@ def test_given_candidates_are_ranked_and_nothing_else() -> None:
     engine.apply_user_features(user_features("u", ["m5"]))
     wanted = ("m1", "unknown", "m5", "m9", "m7")
     (record,) = recommend(engine, request("u", limit=9, candidates=wanted, exclude=("m7",)))
-    assert shown(record) == ["m9", "m1", "unknown"]
+    assert item_ids_of(record) == ["m9", "m1", "unknown"]
     assert record["considered"] == ["m1", "unknown", "m9"]
-    assert {place["source"] for place in record["items"]} == {"given"}
-    assert {place["propensity"] for place in record["items"]} == {1.0}
+    assert {entry["source"] for entry in record["items"]} == {"given"}
+    assert {entry["propensity"] for entry in record["items"]} == {1.0}
     assert features_of(record, "unknown")["total_interactions"] == 0.0
     assert features_of(record, "m9")["total_interactions"] == pytest.approx(np.log1p(9), rel=1e-3)
-    assert engine.knowledge.catalogue.find("unknown") == 0
+    assert engine.state.catalogue.find("unknown") == 0
 
 
 def test_given_and_open_requests_share_a_batch() -> None:
@@ -186,9 +186,9 @@ def test_given_and_open_requests_share_a_batch() -> None:
     given, free, empty = recommend(
         engine, request("u", candidates=("m1",)), request("v"), request("w", candidates=("m3",), exclude=("m3",))
     )
-    assert shown(given) == ["m1"]
-    assert len(shown(free)) == 5
-    assert shown(empty) == []
+    assert item_ids_of(given) == ["m1"]
+    assert len(item_ids_of(free)) == 5
+    assert item_ids_of(empty) == []
 
 
 def test_query_filters_and_prefers_more_words() -> None:
@@ -202,10 +202,10 @@ def test_query_filters_and_prefers_more_words() -> None:
         request("u", query="Red SHOES!", limit=1),
         request("u", query="zebra", limit=3),
     )
-    assert set(shown(two)) == {"m3", "m4", "m5"}
-    assert shown(one) == ["m3"]
-    assert shown(none)[0] == "m200"
-    assert "query" in {place["source"] for place in two["items"]}
+    assert set(item_ids_of(two)) == {"m3", "m4", "m5"}
+    assert item_ids_of(one) == ["m3"]
+    assert item_ids_of(none)[0] == "m200"
+    assert "query" in {entry["source"] for entry in two["items"]}
 
 
 def test_batch_answers_as_single_requests_do() -> None:
@@ -226,12 +226,12 @@ def test_model_ranks_and_predicts() -> None:
     engine = _shop(120)
     vectors = np.zeros((120, DIM), np.float32)
     vectors[:, 0] = np.linspace(0.1, 1.0, 120)
-    engine.apply_rows([f"m{number}" for number in range(120, 0, -1)], vectors, np.zeros(120, np.float32))
+    engine.set_embeddings([f"m{number}" for number in range(120, 0, -1)], vectors, np.zeros(120, np.float32))
     engine.apply_user_features(user_features("u", ["m50"]))
     engine.model = OnnxModel(3, encode_graph(1), rank_graph(constant=0.25))
     (record,) = recommend(engine, request("u", limit=4))
     assert record["model_version"] == 3
-    assert shown(record)[:3] == ["m1", "m2", "m3"]
+    assert item_ids_of(record)[:3] == ["m1", "m2", "m3"]
     assert record["items"][0]["source"] == "encoder"
     assert set(record["items"][0]["predictions"]) == {0.25}
     assert record["prediction_names"] == list(ACTIONS)
@@ -244,10 +244,10 @@ def test_model_ranks_and_predicts() -> None:
 def test_changed_row_is_seen_by_the_next_list() -> None:
     engine = _shop(120)
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())
-    engine.apply_rows(["m1", "m2"], np.stack([_one_hot(0, 1.0), _one_hot(1, 1.0)]), np.zeros(2, np.float32))
+    engine.set_embeddings(["m1", "m2"], np.stack([_one_hot(0, 1.0), _one_hot(1, 1.0)]), np.zeros(2, np.float32))
     engine.apply_user_features(user_features("u", ["m1"]))
     before = recommend(engine, request("u", limit=2))[0]
-    engine.apply_rows(["m9"], _one_hot(0, 5.0)[None], np.zeros(1, np.float32))
+    engine.set_embeddings(["m9"], _one_hot(0, 5.0)[None], np.zeros(1, np.float32))
     after = engine.recommend([request("u", limit=2)], 1)[0]
     assert features_of(before, "m2")["encoder_score"] < 1.0
     assert after["items"][0]["item_id"] == "m9"
@@ -258,11 +258,11 @@ def test_encoder_recommends_nothing_seen_unavailable_or_without_a_row() -> None:
     engine = _shop(120)
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())
     names = [f"m{number}" for number in range(1, 11)]
-    engine.apply_rows(names, np.tile(_one_hot(0), (10, 1)), np.zeros(10, np.float32))
+    engine.set_embeddings(names, np.tile(_one_hot(0), (10, 1)), np.zeros(10, np.float32))
     engine.apply_user_features(user_features("u", ["m1"]))
     engine.apply_item(item("m2", available=False))
     engine.apply_item(item("m3", scenarios=["shop"]))
-    engine.knowledge.items.drop_rows(["m4"])
+    engine.state.items.drop_embeddings(["m4"])
     (record,) = recommend(engine, request("u"))
     matrix = np.frombuffer(record["features"], "<f2").reshape(-1, len(FEATURES))
     from_encoder = {
@@ -277,11 +277,11 @@ def test_a_large_scenario_does_not_crowd_a_small_one_out_of_the_encoders_top() -
     songs = [f"song{number}" for number in range(400)]
     for name in songs:
         engine.apply_item(item(name, scenarios=["music"]))
-    engine.apply_rows(songs, np.tile(_one_hot(0), (400, 1)), np.zeros(400, np.float32))
+    engine.set_embeddings(songs, np.tile(_one_hot(0), (400, 1)), np.zeros(400, np.float32))
     names = [f"m{number}" for number in range(1, 6)]
     for name in names:
         engine.apply_item(item(name, scenarios=["video"]))
-    engine.apply_rows(names, np.tile(0.1 * _one_hot(0), (5, 1)), np.zeros(5, np.float32))
+    engine.set_embeddings(names, np.tile(0.1 * _one_hot(0), (5, 1)), np.zeros(5, np.float32))
     engine.apply_user_features(user_features("u", ["m1"]))
     video, music, alone = (
         recommend(engine, *each)
@@ -295,7 +295,7 @@ def test_a_large_scenario_does_not_crowd_a_small_one_out_of_the_encoders_top() -
         matrix = np.frombuffer(record["features"], "<f2").reshape(-1, len(FEATURES))
         from_encoder = matrix[:, FEATURES.index("from_encoder")] > 0
         assert {name for name, own in zip(record["considered"], from_encoder, strict=True) if own} == set(names[1:])
-    assert all(name.startswith("song") for name in [*shown(video[1]), *shown(music[0])])
+    assert all(name.startswith("song") for name in [*item_ids_of(video[1]), *item_ids_of(music[0])])
 
 
 def test_item_without_a_row_is_ranked_by_counts_under_a_model() -> None:
@@ -303,7 +303,7 @@ def test_item_without_a_row_is_ranked_by_counts_under_a_model() -> None:
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())
     (record,) = recommend(engine, request("u", candidates=("m1", "unknown")))
     assert features_of(record, "unknown")["encoder_score"] == 0.0
-    assert all(np.isfinite(place["score"]) for place in record["items"])
+    assert all(np.isfinite(entry["score"]) for entry in record["items"])
 
 
 def test_extreme_times_and_counts_stay_finite() -> None:
@@ -329,11 +329,11 @@ def test_what_the_encoder_brings_names_the_item_that_it_is_like() -> None:
     # m0 to m3 point one way, m4 to m7 another; m7 is like nothing the user had.
     vectors = np.zeros((8, DIM), np.float32)
     vectors[:4, 0] = vectors[4:7, 1] = vectors[7, 2] = 1.0
-    engine.apply_rows(names, vectors, np.zeros(8, np.float32))
+    engine.set_embeddings(names, vectors, np.zeros(8, np.float32))
     engine.model = OnnxModel(1, encode_graph(), rank_graph({"encoder_score": 1.0}))
     engine.apply_user_features(user_features("u", ["m5", "m0"]))
     (record,) = recommend(engine, request(limit=6))
-    reasons = {place["item_id"]: place["reason"] for place in record["items"] if place["source"] == "encoder"}
+    reasons = {entry["item_id"]: entry["reason"] for entry in record["items"] if entry["source"] == "encoder"}
     assert {name: reasons.get(name, "taste:m0") for name in ("m1", "m2", "m3")} == dict.fromkeys(
         ("m1", "m2", "m3"), "taste:m0"
     )
@@ -348,7 +348,7 @@ def test_who_has_seen_all_that_is_popular_still_gets_a_whole_list() -> None:
     engine.apply_user_features(user_features("u", seen=hashes(*popular)))
     (record,) = recommend(engine, request("u", limit=20))
     assert len(record["items"]) == 20
-    assert set(shown(record)).isdisjoint(popular)
+    assert set(item_ids_of(record)).isdisjoint(popular)
 
 
 @pytest.mark.parametrize("off", [(), ("trend",), ("covisit_score", "encoder_score")])
@@ -363,8 +363,8 @@ def test_features_that_are_switched_off_are_neither_logged_nor_ranked_with(off: 
     rank = rank_graph({"popularity": -1.0} | dict.fromkeys(off, 1.0), columns=of_release)
     engine.model = OnnxModel(1, encode_graph(1), rank, of_release, columns, 0.0)
     (ranked,) = recommend(engine, request("u", limit=3))
-    assert shown(counted) == ["m29", "m28", "m27"]
-    assert shown(ranked)[0] != "m29"
+    assert item_ids_of(counted) == ["m29", "m28", "m27"]
+    assert item_ids_of(ranked)[0] != "m29"
     for record in (counted, ranked):
         assert record["feature_names"] == list(columns.features)
         matrix = np.frombuffer(record["features"], "<f2").reshape(len(record["considered"]), len(columns.features))

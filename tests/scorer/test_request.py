@@ -12,10 +12,10 @@ from eddy.contract.reasons import REASONS
 from eddy.contract.topics import RECOMMENDATION_REQUESTS
 from eddy.errors import PoisonError
 from eddy_scorer.core.ranking.request import request_of
-from eddy_scorer.shell.requests_reader import Tickets
+from eddy_scorer.shell.requests_reader import RequestDecoder
 from tests.scorer.factories import NOW, request_record, scenarios
 
-TICKETS = Tickets(scenarios(), ManualClock(NOW), 1000)
+DECODER = RequestDecoder(scenarios(), ManualClock(NOW), 1000)
 
 
 def message(record: dict[str, Any], key: bytes | None = None) -> Message:
@@ -53,7 +53,7 @@ def test_request_is_taken_over() -> None:
 )
 def test_unanswerable_request_is_refused(changes: dict[str, Any], reason: str, field: str) -> None:
     with pytest.raises(PoisonError) as refused:
-        TICKETS.of(message(request_record(**changes)))
+        DECODER.decode(message(request_record(**changes)))
     assert (refused.value.reason, refused.value.field) == (reason, field)
     assert refused.value.reason in REASONS
     assert len(refused.value.detail) < 400
@@ -61,7 +61,7 @@ def test_unanswerable_request_is_refused(changes: dict[str, Any], reason: str, f
 
 def test_request_under_another_key_is_refused() -> None:
     with pytest.raises(PoisonError, match="wrong_key"):
-        TICKETS.of(message(request_record(), b"somebody else"))
+        DECODER.decode(message(request_record(), b"somebody else"))
 
 
 def test_limits_themselves_are_answered() -> None:
@@ -74,4 +74,4 @@ def test_limits_themselves_are_answered() -> None:
         after_offset=0,
         requested_at=NOW + MAX_AHEAD_MS,
     )
-    assert TICKETS.of(message(asked)).request.limit == MAX_SLATE
+    assert DECODER.decode(message(asked)).request.limit == MAX_SLATE

@@ -1,6 +1,6 @@
 """Who waits for what, and nobody for somebody else."""
 
-from eddy_scorer.shell.request_queue import MOST_WAITING, RequestQueue, Ticket
+from eddy_scorer.shell.request_queue import MAX_WAITING, QueuedRequest, RequestQueue
 from tests.scorer.factories import request
 
 
@@ -9,8 +9,8 @@ class _Applied(dict[str, int]):
         return self.get(user_id, -1)
 
 
-def _ticket(user: str, offset: int, after: int | None = None, by: int = 100, partition: int = 0) -> Ticket:
-    return Ticket(request(user), partition, offset, after_offset=after, answer_by=by)
+def _ticket(user: str, offset: int, after: int | None = None, by: int = 100, partition: int = 0) -> QueuedRequest:
+    return QueuedRequest(request(user), partition, offset, after_offset=after, answer_by=by)
 
 
 def _loaded_queue(applied: _Applied | None = None) -> RequestQueue:
@@ -96,8 +96,8 @@ def test_given_up_partition_takes_its_requests_along() -> None:
 
 def test_one_push_per_user_after_the_requests() -> None:
     queue = _loaded_queue()
-    queue.push(Ticket(request("u", request_id="old")))
-    queue.push(Ticket(request("u", request_id="new")))
+    queue.push(QueuedRequest(request("u", request_id="old")))
+    queue.push(QueuedRequest(request("u", request_id="new")))
     queue.admit(_ticket("v", 0))
     taken = queue.take(9)
     assert [ticket.request.request_id for ticket in taken] == ["r", "new"]
@@ -106,7 +106,7 @@ def test_one_push_per_user_after_the_requests() -> None:
 
 def test_full_room_says_so_until_there_is_room() -> None:
     queue = _loaded_queue()
-    for offset in range(MOST_WAITING + 1):
+    for offset in range(MAX_WAITING + 1):
         queue.admit(_ticket("u", offset))
     assert not queue.has_room.is_set()
     queue.take(1)

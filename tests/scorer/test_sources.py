@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from eddy.contract.codec import Record
 from eddy.contract.sources import CANDIDATE_SOURCES, SOURCES, CandidateSource
 from eddy_scorer.core.ranking.context import BatchContext
-from eddy_scorer.core.ranking.executor import SourceWatch
+from eddy_scorer.core.ranking.executor import SourceMonitor
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.source_registry import REGISTRY, merged_sources, registry_of
 from eddy_scorer.core.sources.covisited import CovisitedSource
@@ -19,8 +19,8 @@ from eddy_scorer.core.sources.given import GivenSource
 from eddy_scorer.core.sources.source import MergedSource
 from eddy_scorer.core.sources.trending import TrendingSource
 from eddy_scorer.core.state.arrays import I64
-from eddy_scorer.shell.measured_sources import MeasuredSources
-from tests.scorer.factories import item_features, recommend, request, scenarios, shown, user_features
+from eddy_scorer.shell.source_metrics import SourceMetrics
+from tests.scorer.factories import item_features, item_ids_of, recommend, request, scenarios, user_features
 
 
 class _Watch:
@@ -42,7 +42,7 @@ class _Watch:
         self.failures.append((source, str(error)))
 
 
-def _engine(watch: SourceWatch | None) -> Recommender:
+def _engine(watch: SourceMonitor | None) -> Recommender:
     engine = Recommender(scenarios(), np.random.default_rng(0), watch=watch)
     for number in range(1, 30):
         engine.apply_item_features(item_features(f"m{number}", {"m30": float(number)}, acted=float(number)))
@@ -51,7 +51,7 @@ def _engine(watch: SourceWatch | None) -> Recommender:
 
 
 def _first_sources(record: Record) -> list[str]:
-    return [place["source"] for place in record["items"]]
+    return [entry["source"] for entry in record["items"]]
 
 
 def _break(monkeypatch: pytest.MonkeyPatch, method: str = "find") -> None:
@@ -93,7 +93,7 @@ def test_source_that_fails_is_reported_and_the_others_fill_its_positions(monkeyp
     _break(monkeypatch)
     (rest,) = recommend(engine, request("u", limit=8))
     assert "covisited" in _first_sources(whole)
-    assert len(shown(rest)) == 8
+    assert len(item_ids_of(rest)) == 8
     assert "covisited" not in _first_sources(rest)
     assert watch.failures == [("covisited", "out of order")]
 
@@ -105,7 +105,7 @@ def test_source_that_answers_another_shape_fails(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(CovisitedSource, "find", too_wide)
     watch = _Watch()
     (record,) = recommend(_engine(watch), request("u"))
-    assert len(shown(record)) == 5
+    assert len(item_ids_of(record)) == 5
     assert watch.failures == [("covisited", "a source answers int64 rows [1, 30 or less], not int64 (1, 31)")]
 
 
@@ -113,7 +113,7 @@ def test_reason_whose_cause_fails_is_the_word_alone(monkeypatch: pytest.MonkeyPa
     _break(monkeypatch, "causes")
     watch = _Watch()
     (record,) = recommend(_engine(watch), request("u"))
-    reasons = {place["reason"] for place in record["items"] if place["source"] == "covisited"}
+    reasons = {entry["reason"] for entry in record["items"] if entry["source"] == "covisited"}
     assert reasons == {"covisited"}
     assert watch.failures == [("covisited", "out of order")]
 
@@ -131,7 +131,7 @@ def test_service_counts_and_logs_a_source_that_fails(monkeypatch: pytest.MonkeyP
     _break(monkeypatch)
     before = failures()
     with capture_logs() as logs:
-        recommend(_engine(MeasuredSources()), request("u"))
+        recommend(_engine(SourceMetrics()), request("u"))
     assert failures() == before + 1
     assert [(log["event"], log["source"], str(log["exc_info"])) for log in logs] == [
         ("source_failed", "covisited", "out of order")

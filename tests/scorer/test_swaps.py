@@ -10,9 +10,9 @@ import pytest
 from eddy.contract.codec import Record
 from eddy.contract.model import DIM, FEATURES
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEMS, MODEL_RELEASES
-from tests.scorer.factories import features_of, item, request_record, shown
+from tests.scorer.factories import features_of, item, item_ids_of, request_record
 from tests.scorer.graphs import embedding, encode_graph, rank_graph, release
-from tests.scorer.running import Answers, Place
+from tests.scorer.running import CollectedSlates, ScorerHarness
 
 pytestmark = pytest.mark.stack
 
@@ -23,26 +23,26 @@ MOST_GROWTH_MB = 24
 ENCODE = encode_graph()
 
 
-async def _release(place: Place, version: int, **changes: object) -> None:
+async def _release(harness: ScorerHarness, version: int, **changes: object) -> None:
     """Every trace of a version says which it is: the rows by their bias, the ranker by its predictions."""
     rows = [embedding(name, version, np.zeros(DIM, np.float32), float(version)) for name in NAMES]
-    ends = await place.publish(ITEM_EMBEDDINGS, *rows)
+    ends = await harness.publish(ITEM_EMBEDDINGS, *rows)
     graphs = {"encode": ENCODE, "rank": rank_graph(constant=float(version))}
-    await place.publish(MODEL_RELEASES, release(version, ends, **{**graphs, **changes}))
+    await harness.publish(MODEL_RELEASES, release(version, ends, **{**graphs, **changes}))
 
 
 def _assert_of_one_version(found: Record) -> None:
     version = found["model_version"]
-    assert {place["score"] for place in found["items"]} == {float(version)}
+    assert {entry["score"] for entry in found["items"]} == {float(version)}
     if version:
-        assert {value for place in found["items"] for value in place["predictions"]} == {float(version)}
+        assert {value for entry in found["items"] for value in entry["predictions"]} == {float(version)}
 
 
 class _Load:
     """Asks without a pause, a few at a time, and keeps what was asked."""
 
-    def __init__(self, place: Place, answers: Answers) -> None:
-        self._place = place
+    def __init__(self, harness: ScorerHarness, answers: CollectedSlates) -> None:
+        self._harness = harness
         self._answers = answers
         self._numbers = itertools.count()
         self.asked: list[str] = []
@@ -52,22 +52,22 @@ class _Load:
         while True:
             names = [f"r{next(self._numbers)}" for _ in range(4)]
             self.asked += names
-            await self._place.ask(*[request_record(f"u{name}", request_id=name) for name in names])
+            await self._harness.ask(*[request_record(f"u{name}", request_id=name) for name in names])
             if (await self._answers.to(names[-1]))["model_version"] >= version:
                 return
 
 
-async def test_releases_are_taken_under_load(place: Place) -> None:
-    await place.publish(ITEMS, *[item(name) for name in NAMES])
-    with place.scorer() as scorer:
+async def test_releases_are_taken_under_load(harness: ScorerHarness) -> None:
+    await harness.publish(ITEMS, *[item(name) for name in NAMES])
+    with harness.scorer() as scorer:
         await scorer.ready()
-        async with place.answers() as answers:
-            load = _Load(place, answers)
+        async with harness.answers() as answers:
+            load = _Load(harness, answers)
             process = psutil.Process(scorer.process.pid)
             settled = 0
             for version in range(1, SWAPS + 1):
                 asking = asyncio.create_task(load.until_version(version))
-                await _release(place, version)
+                await _release(harness, version)
                 await asking
                 if version == SETTLED:
                     settled = process.memory_info().rss
@@ -83,59 +83,59 @@ async def test_releases_are_taken_under_load(place: Place) -> None:
     assert grown < MOST_GROWTH_MB * 2**20, f"{grown / 2**20:.1f} MB more after {SWAPS - SETTLED} swaps"
 
 
-async def test_rows_of_a_release_that_has_not_come_do_not_serve(place: Place) -> None:
-    await place.publish(ITEMS, *[item(name) for name in NAMES])
-    with place.scorer() as scorer:
+async def test_rows_of_a_release_that_has_not_come_do_not_serve(harness: ScorerHarness) -> None:
+    await harness.publish(ITEMS, *[item(name) for name in NAMES])
+    with harness.scorer() as scorer:
         await scorer.ready()
-        async with place.answers() as answers:
-            await _release(place, 1)
-            load = _Load(place, answers)
+        async with harness.answers() as answers:
+            await _release(harness, 1)
+            load = _Load(harness, answers)
             await load.until_version(1)
-            await place.publish(ITEM_EMBEDDINGS, embedding("m1", 2, np.ones(DIM, np.float32), 99.0))
-            await _release(place, 3, contract="0" * 16)
-            await place.ask(request_record("u", request_id="after"))
+            await harness.publish(ITEM_EMBEDDINGS, embedding("m1", 2, np.ones(DIM, np.float32), 99.0))
+            await _release(harness, 3, contract="0" * 16)
+            await harness.ask(request_record("u", request_id="after"))
             _assert_of_one_version(await answers.to("after"))
             assert answers.lists["after"][0]["model_version"] == 1
 
 
-async def test_release_that_must_not_serve_is_refused_and_the_old_one_goes_on(place: Place) -> None:
-    await place.publish(ITEMS, *[item(name) for name in NAMES])
-    with place.scorer() as scorer:
+async def test_release_that_must_not_serve_is_refused_and_the_old_one_goes_on(harness: ScorerHarness) -> None:
+    await harness.publish(ITEMS, *[item(name) for name in NAMES])
+    with harness.scorer() as scorer:
         await scorer.ready()
-        async with place.answers() as answers:
-            load = _Load(place, answers)
-            await _release(place, 1)
+        async with harness.answers() as answers:
+            load = _Load(harness, answers)
+            await _release(harness, 1)
             await load.until_version(1)
-            await _release(place, 2, contract="fedcba9876543210")
-            await _release(place, 3, signature="0" * 64)
-            await _release(place, 4, encode=b"no graph at all")
-            await _release(place, 5)
+            await _release(harness, 2, contract="fedcba9876543210")
+            await _release(harness, 3, signature="0" * 64)
+            await _release(harness, 4, encode=b"no graph at all")
+            await _release(harness, 5)
             await load.until_version(5)
             await answers.to_all(load.asked)
         assert scorer.metric("eddy_scorer_refused_releases_total", "contract_mismatch") == 1
         assert scorer.metric("eddy_scorer_refused_releases_total", "bad_release") in (1, 2)
         assert scorer.metric("eddy_scorer_activated_releases_total") == 2
     assert {found["model_version"] for lists in answers.lists.values() for found in lists} <= {0, 1, 5}
-    reasons = [letter["reason"] for letter in await place.dead_letters()]
+    reasons = [letter["reason"] for letter in await harness.dead_letters()]
     assert reasons.count("contract_mismatch") == 1
     assert set(reasons) == {"contract_mismatch", "bad_release"}
 
 
-async def test_start_takes_the_newest_release_and_its_rows(place: Place) -> None:
-    await place.publish(ITEMS, *[item(name) for name in NAMES])
-    await _release(place, 1)
-    await _release(place, 2)
+async def test_start_takes_the_newest_release_and_its_rows(harness: ScorerHarness) -> None:
+    await harness.publish(ITEMS, *[item(name) for name in NAMES])
+    await _release(harness, 1)
+    await _release(harness, 2)
     # A row that is newer than the release, as compaction leaves one; and one of an item that has no other.
-    await place.publish(ITEM_EMBEDDINGS, embedding("m1", 3, np.ones(DIM, np.float32), 30.0))
-    await place.publish(ITEM_EMBEDDINGS, embedding("only-later", 3, np.ones(DIM, np.float32), 30.0))
-    await place.publish(ITEMS, item("only-later"))
-    with place.scorer() as scorer:
+    await harness.publish(ITEM_EMBEDDINGS, embedding("m1", 3, np.ones(DIM, np.float32), 30.0))
+    await harness.publish(ITEM_EMBEDDINGS, embedding("only-later", 3, np.ones(DIM, np.float32), 30.0))
+    await harness.publish(ITEMS, item("only-later"))
+    with harness.scorer() as scorer:
         await scorer.ready()
-        async with place.answers() as answers:
-            await place.ask(request_record("u", request_id="r", limit=60))
+        async with harness.answers() as answers:
+            await harness.ask(request_record("u", request_id="r", limit=60))
             found = await answers.to("r")
     assert found["model_version"] == 2
     assert features_of(found, "m1")["encoder_score"] == 2.0
     assert features_of(found, "only-later")["encoder_score"] > 20.0
-    assert shown(found)[0] == "only-later"
+    assert item_ids_of(found)[0] == "only-later"
     assert len(FEATURES) * 2 * len(found["considered"]) == len(found["features"])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from eddy_scorer.core.state.catalogue import Catalogue
-from eddy_scorer.core.state.users import Users
+from eddy_scorer.core.state.users import UserStore
 from eddy_scorer.shell.follower import Follower
 from eddy_scorer.shell.user_partitions import UserPartitions
 from tests.poll import poll_until
@@ -17,7 +17,7 @@ USERS = 40
 class _SlowToStop:
     """The interface of a follower; one that is cancelled goes on with what it had for a turn, as one amid a batch does."""
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, users: UserStore) -> None:
         self._users = users
         self.positions: dict[int, int] = {}
 
@@ -46,7 +46,7 @@ class _SlowToStop:
 
 
 async def test_a_partition_that_goes_and_comes_back_while_it_is_read_is_read_whole() -> None:
-    users, loaded = Users(Catalogue(scenarios()), scenarios()), []
+    users, loaded = UserStore(Catalogue(scenarios()), scenarios()), []
     follower: Any = _SlowToStop(users)
     own = UserPartitions(cast(Follower, follower), users, loaded.append)
     running = asyncio.create_task(own.run())

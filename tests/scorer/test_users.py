@@ -7,13 +7,13 @@ from eddy.contract.codec import Codec
 from eddy.contract.model import ACTIONS, HISTORY
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.catalogue import Catalogue
-from eddy_scorer.core.state.users import NOBODY, Users
+from eddy_scorer.core.state.users import UNKNOWN_USER, UserStore
 from tests.scorer.factories import NOW, hashes, history, scenarios, user_features
 
 
-def _users() -> tuple[Users, Catalogue]:
+def _users() -> tuple[UserStore, Catalogue]:
     catalogue = Catalogue(scenarios())
-    return Users(catalogue, scenarios()), catalogue
+    return UserStore(catalogue, scenarios()), catalogue
 
 
 def _names(catalogue: Catalogue, rows: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> set[str]:
@@ -23,7 +23,7 @@ def _names(catalogue: Catalogue, rows: "np.ndarray[tuple[int], np.dtype[np.int32
 def test_histories_are_padded_on_the_left() -> None:
     users, catalogue = _users()
     users.apply(user_features("u", ["a", "b"]), 0)
-    found = users.gather([users.get("u"), NOBODY], np.array([NOW, NOW]))
+    found = users.gather([users.get("u"), UNKNOWN_USER], np.array([NOW, NOW]))
     assert found.rows[0, -2:].tolist() == [catalogue.find("a"), catalogue.find("b")]
     assert found.rows[0, :-2].sum() == found.rows[1].sum() == 0
     assert found.actions[0, -1] == 1 + ACTIONS.index("like")
@@ -67,7 +67,7 @@ def test_snapshot_is_the_record_s_end() -> None:
 
 def test_seen_covers_history_and_hashes() -> None:
     users, catalogue = _users()
-    catalogue.admit_all(["x", "y"])
+    catalogue.ensure_rows(["x", "y"])
     users.apply(user_features("u", [f"m{number}" for number in range(60)], seen=hashes("x", "y")), 0)
     assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"x", "y", *(f"m{n}" for n in range(60))}
 
@@ -85,7 +85,7 @@ def test_hash_of_an_item_that_comes_later_is_found_then() -> None:
 
 def test_next_record_takes_resolved_hashes_over() -> None:
     users, catalogue = _users()
-    catalogue.admit_all(["x", "y"])
+    catalogue.ensure_rows(["x", "y"])
     users.apply(user_features("u", ["a"], seen=hashes("x")), 0)
     users.get("u").seen_rows(catalogue)
     users.apply(user_features("u", ["a", "b"], seen=hashes("x", "y")), 0)
@@ -121,7 +121,7 @@ def test_partitions_that_go_take_their_users() -> None:
     users.apply(user_features("here"), 0)
     users.apply(user_features("there"), 1)
     users.drop({1}.__contains__)
-    assert users.get("there") is NOBODY
+    assert users.get("there") is UNKNOWN_USER
     assert len(users) == 1
     users.forget("here")
     assert len(users) == 0
@@ -131,7 +131,7 @@ def test_newest_interaction() -> None:
     users, _ = _users()
     user = users.apply(user_features("u", history=history(["a"], scenario="shop")), 0)
     assert users.newest(user) == ("shop", NOW - 1000)
-    assert users.newest(NOBODY) is None
+    assert users.newest(UNKNOWN_USER) is None
 
 
 def _opinions(valued: list[bool], given: tuple[float | None, ...]) -> list[bool]:

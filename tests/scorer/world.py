@@ -47,8 +47,8 @@ class World:
         names = [f"m{number}" for number in range(ITEMS) if number % 3]
         vectors = self._rng.standard_normal((len(names), DIM)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        engine.apply_rows(names, vectors, (0.01 * self._rng.standard_normal(len(names))).astype(np.float32))
-        engine.knowledge.rebuild()
+        engine.set_embeddings(names, vectors, (0.01 * self._rng.standard_normal(len(names))).astype(np.float32))
+        engine.state.rebuild()
         return engine
 
     def batches(self) -> Iterator[list[Request]]:

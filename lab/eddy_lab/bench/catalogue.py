@@ -10,7 +10,7 @@ import torch
 
 from eddy.contract.model import DIM, MAX_SCENARIOS
 from eddy_scorer.core.state.arrays import F32, I64
-from eddy_scorer.core.state.item_table import ItemTable
+from eddy_scorer.core.state.embedding_table import EmbeddingTable
 from eddy_scorer.core.state.nearest import NearestItems
 
 ROWS = 50_000
@@ -35,7 +35,7 @@ def run() -> dict[str, float]:
 
 
 def _measure(vectors: F32, random: np.random.Generator) -> dict[str, float]:
-    table, size = ItemTable(), len(vectors) + 1
+    table, size = EmbeddingTable(), len(vectors) + 1
     eligible = np.zeros((MAX_SCENARIOS, len(vectors)), bool)
     eligible[0] = True
     table.assign(np.arange(1, size), vectors, np.zeros(len(vectors), np.float32), eligible)
@@ -64,7 +64,7 @@ def _measure(vectors: F32, random: np.random.Generator) -> dict[str, float]:
     }
 
 
-def _exact(users: F32, table: ItemTable, size: int) -> I64:
+def _exact(users: F32, table: EmbeddingTable, size: int) -> I64:
     """Rows [B, BEST], after the scores of every row were ordered as far as they are looked for."""
     scores = torch.from_numpy(users @ table.vectors[:size].T + table.bound_bias[0, :size])
     return torch.topk(scores, LOOKED_FOR).indices[:, :BEST].numpy()

@@ -71,7 +71,7 @@ def _measure(size: int, model: OnnxModel) -> dict[str, float]:
     lists = engine.recommend(batches[0], NOW)
     codec = Codec.of(Recommendations)
     encoding = _time(lambda number: codec.encode(lists[number % BATCH]), 300)
-    rebuild = _time(lambda _: engine.knowledge.rebuild(), 1)
+    rebuild = _time(lambda _: engine.state.rebuild(), 1)
     gc.unfreeze()
     return {
         "full recommendation, batches of 64, users/s": BATCH / batched.mean_sec,
@@ -101,12 +101,12 @@ def _percentile(timing: Timing, share: float) -> float:
 
 def _bare(engine: Recommender, model: OnnxModel, count: int) -> Callable[[int], object]:
     """Both graphs on inputs of the same shapes as the scorer gives them."""
-    knowledge = engine.knowledge
-    table, bias = knowledge.table.view(len(knowledge.catalogue), 0)
+    state = engine.state
+    table, bias = state.table.view(len(state.catalogue), 0)
     at = np.full(count, NOW, np.int64)
-    histories = knowledge.users.gather([knowledge.users.get(f"u{number}") for number in range(count)], at)
+    histories = state.users.gather([state.users.get(f"u{number}") for number in range(count)], at)
     scenarios = np.zeros(count, np.int64)
-    excluded = np.random.default_rng(0).integers(1, len(knowledge.catalogue), (count, HISTORY + SEEN))
+    excluded = np.random.default_rng(0).integers(1, len(state.catalogue), (count, HISTORY + SEEN))
     features = np.zeros((count, 61, len(FEATURES)), np.float32)
 
     def call(_: int) -> None:
@@ -149,9 +149,9 @@ def _engine(size: int, model: OnnxModel) -> Recommender:
         )
     vectors: F32 = rng.standard_normal((size, DIM)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    engine.apply_rows(names, vectors, np.zeros(size, np.float32))
+    engine.set_embeddings(names, vectors, np.zeros(size, np.float32))
     engine.model = model
-    engine.knowledge.rebuild()
+    engine.state.rebuild()
     return engine
 
 

@@ -99,11 +99,11 @@ class EvaluationLoop:
             learner.admit([ItemContent.of(item)])
         while learner.pending_texts:
             learner.embed_texts()
-        self.recommender.knowledge.rebuild()
+        self.recommender.state.rebuild()
 
     def serve(self, requests: Sequence[Request]) -> list[Recommendations]:
         """The slates of requests that wait together, in order."""
-        self.recommender.knowledge.refresh()
+        self.recommender.state.refresh()
         slates = self.recommender.recommend(requests, max(request.requested_at for request in requests))
         for slate in slates:
             self._clock_ms = max(self._clock_ms, slate["requested_at"])

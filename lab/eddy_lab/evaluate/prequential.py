@@ -81,7 +81,7 @@ class Prequential:
                 if learning:
                     trainer.learn(examples)
                 self._features.count(signals)
-                self.recommender.knowledge.rebuild()
+                self.recommender.state.rebuild()
                 progress(indices.stop)
 
     def _micro_batches(self, until: int) -> Iterator[range]:
@@ -100,7 +100,7 @@ class Prequential:
         for index in indices:
             user_id, item_id = stream.user_ids[stream.users[index]], stream.item_ids[stream.items[index]]
             self._now_ms = stream.times_ms[index]
-            users.append(self.recommender.knowledge.users.get(user_id))
+            users.append(self.recommender.state.users.get(user_id))
             _, event = self._records.unattributed(index, user_id, item_id, stream.values[index], self._now_ms)
             signals += self._features.follow([self._carry(USER_EVENTS, user_id.encode(), event)])
         return users, signals

@@ -54,7 +54,7 @@ class ServedRelease:
     def to(self, recommender: Recommender, version: int) -> None:
         """Let it answer from now on."""
         vectors = self.vectors[1:]
-        recommender.apply_rows(self.item_ids[1:], vectors, np.zeros(len(vectors), np.float32))
+        recommender.set_embeddings(self.item_ids[1:], vectors, np.zeros(len(vectors), np.float32))
         recommender.model = OnnxModel(version, self.graphs.encode, self.graphs.rank)
 
 

@@ -11,7 +11,7 @@ from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.request import Request
-from eddy_scorer.core.ranking.slates import Ranked
+from eddy_scorer.core.ranking.slates import RankedCandidates
 from eddy_scorer.core.state.users import User
 
 LIMIT = 10
@@ -53,7 +53,7 @@ class StreamRanker:
         )
         for item in stream.catalogue:
             self.recommender.apply_item(item)
-        self.recommender.knowledge.rebuild()
+        self.recommender.state.rebuild()
         if texts is not None:
             self._embed_items()
 
@@ -62,7 +62,7 @@ class StreamRanker:
         batch: EventBatch,
         queries: Sequence[str] | None = None,
         candidates: Sequence[tuple[str, ...]] | None = None,
-    ) -> Ranked:
+    ) -> RankedCandidates:
         """For each event of the batch all candidates, or those of `candidates` [B] alone; for `queries` [B] where there are any."""
         requests = [
             self._request(index, queries[row] if queries else None, candidates[row] if candidates else None)
@@ -72,7 +72,7 @@ class StreamRanker:
 
     def catalogue_rows(self, batch: EventBatch) -> list[int]:
         """The row in the catalogue of each event's item."""
-        stream, find = self._stream, self.recommender.knowledge.catalogue.find
+        stream, find = self._stream, self.recommender.state.catalogue.find
         return [find(stream.item_ids[stream.items[index]]) for index in batch.indices]
 
     def _request(self, index: int, query: str | None, candidates: tuple[str, ...] | None) -> Request:
@@ -85,16 +85,16 @@ class StreamRanker:
 
     def _embed_items(self) -> None:
         """Embed the words of all items, as the scorer does in the background from the first query on."""
-        meaning = self.recommender.knowledge.meaning
-        meaning.want()
-        while embed := meaning.due():
+        text_embeddings = self.recommender.state.text_embeddings
+        text_embeddings.enable()
+        while embed := text_embeddings.due():
             embed()
 
 
-def rank_of(ranked: Ranked, row: int, item: int) -> int:
+def rank_of(ranked: RankedCandidates, row: int, item: int) -> int:
     """Rank, from 0, of catalogue row `item` in batch row `row`: OUTSIDE where it is not a candidate; a tie counts against it."""
     candidates = ranked.candidates
-    count = candidates.merged[row]
+    count = candidates.merged_counts[row]
     matches = np.flatnonzero(candidates.rows[row, :count] == item)
     if not item or not len(matches):
         return OUTSIDE

@@ -31,14 +31,14 @@ from eddy_scorer.core.state.users import User
 from eddy_scorer.settings import ScorerSettings
 from eddy_scorer.shell.follower import Follower
 from eddy_scorer.shell.freshness import Freshness
-from eddy_scorer.shell.intake import Intake
-from eddy_scorer.shell.measured_sources import MeasuredSources
-from eddy_scorer.shell.publisher import Publisher
+from eddy_scorer.shell.release_activator import ReleaseActivator
 from eddy_scorer.shell.request_queue import RequestQueue
-from eddy_scorer.shell.requests_reader import RequestsReader, Tickets
+from eddy_scorer.shell.requests_reader import RequestDecoder, RequestsReader
 from eddy_scorer.shell.service import SERVICE
-from eddy_scorer.shell.serving import Pushes, Serving
-from eddy_scorer.shell.swapper import Swapper
+from eddy_scorer.shell.serving import ServingLoop, SlatePusher
+from eddy_scorer.shell.slate_publisher import SlatePublisher
+from eddy_scorer.shell.source_metrics import SourceMetrics
+from eddy_scorer.shell.state_updater import StateUpdater
 from eddy_scorer.shell.user_partitions import UserPartitions
 
 _REBUILD_POLL_SEC = 0.02
@@ -80,29 +80,29 @@ class Scorer:
             timer=lambda stage: stages(stage).time(),
             approximate_from=settings.scorer_approximate_from,
             texts=TextModel.load(settings.text_model),
-            watch=MeasuredSources(),
+            watch=SourceMetrics(),
             columns=settings.columns,
         )
-        self._knowledge = self.recommender.knowledge
+        self._state = self.recommender.state
         self._dead_letters = DeadLetters(SERVICE, bus, producer, clock, PoisonRuns(settings.poison_limit))
         self._staging = ReleaseStaging()
-        self._queue = RequestQueue(lambda user_id: self._knowledge.users.get(user_id).applied_offset)
-        self._pushes = Pushes(self.recommender, self._queue, settings.scorer_push_limit)
+        self._queue = RequestQueue(lambda user_id: self._state.users.get(user_id).applied_offset)
+        self._pushes = SlatePusher(self.recommender, self._queue, settings.scorer_push_limit)
         freshness = Freshness()
-        self._publisher = Publisher(producer, clock, tasks, freshness)
-        self._serving = Serving(
+        self._publisher = SlatePublisher(producer, clock, tasks, freshness)
+        self._serving = ServingLoop(
             self.recommender, self._queue, self._publisher, clock, health, settings.scorer_max_batch
         )
-        apply = Intake(self.recommender, self._staging, self._user_changed).apply
+        apply = StateUpdater(self.recommender, self._staging, self._user_changed).apply
 
         def follower(topic: str, on_batch: Callable[[], None] = lambda: None) -> Follower:
             return Follower(bus, topic, apply, self._dead_letters, on_batch, self._recovering)
 
         self._users = UserPartitions(
-            follower(USER_FEATURES, self._serving.wake), self._knowledge.users, self._partition_loaded
+            follower(USER_FEATURES, self._serving.wake), self._state.users, self._partition_loaded
         )
         embeddings = follower(ITEM_EMBEDDINGS, self._notify_swapper)
-        self._swapper = Swapper(
+        self._swapper = ReleaseActivator(
             self.recommender, self._staging, embeddings.positions, self._dead_letters, freshness, self._serving.wake
         )
         releases = follower(MODEL_RELEASES, self._notify_swapper)
@@ -117,7 +117,7 @@ class Scorer:
                 "EDDY_SCORER_INSTANCE_ID",
                 settings.scorer_session_timeout_sec,
             ),
-            Tickets(scenarios, clock, settings.scorer_max_wait_ms),
+            RequestDecoder(scenarios, clock, settings.scorer_max_wait_ms),
             self._queue,
             self._users,
             self._dead_letters,
@@ -149,22 +149,22 @@ class Scorer:
         for event in recovered:
             await event.wait()
         await self._swapper.take_due()
-        for build in self._knowledge.rebuilds.all():
+        for build in self._state.rebuilds.all():
             await asyncio.to_thread(build)
         spare_the_collector()
-        log.info("items_recovered", items=len(self._knowledge.catalogue) - 1, version=self.recommender.model_version)
+        log.info("items_recovered", items=len(self._state.catalogue) - 1, version=self.recommender.model_version)
 
     async def _rebuild_loop(self) -> None:
         """Keep what is derived up with counts and rows, in another thread."""
         while True:
-            for build in self._knowledge.rebuilds.due():
+            for build in self._state.rebuilds.due():
                 await asyncio.to_thread(build)
             await asyncio.sleep(_REBUILD_POLL_SEC)
 
     async def _note_exposure(self) -> None:
         while True:
             await asyncio.sleep(_EXPOSURE_SEC)
-            for name, (coverage, gini) in (await asyncio.to_thread(self._knowledge.exposures)).items():
+            for name, (coverage, gini) in (await asyncio.to_thread(self._state.exposures)).items():
                 COVERAGE.labels(name).set(coverage)
                 EXPOSURE_GINI.labels(name).set(gini)
 
@@ -175,8 +175,8 @@ class Scorer:
             self._health.ready = self._requests.joined and self._users.all_loaded
             self._health.details.update(
                 model_version=self.recommender.model_version,
-                items=len(self._knowledge.catalogue) - 1,
-                users=len(self._knowledge.users),
+                items=len(self._state.catalogue) - 1,
+                users=len(self._state.users),
                 partitions=sorted(self._users.assigned),
                 partitions_loaded=sorted(self._users.loaded),
                 waiting=len(self._queue),

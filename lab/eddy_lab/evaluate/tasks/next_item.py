@@ -10,7 +10,7 @@ from eddy.contract.model import ACTIONS, FEATURES
 from eddy.contract.scenarios import Scenarios
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.stream_ranker import OUTSIDE, EventBatch, StreamRanker, rank_of
-from eddy_scorer.core.ranking.slates import Ranked
+from eddy_scorer.core.ranking.slates import RankedCandidates
 from eddy_trainer.core.examples import Example, Features, NextItemExample, PastInteraction
 
 _NO_FEATURES: Features = np.zeros((0, len(FEATURES)), np.float16)
@@ -60,7 +60,7 @@ class NextItemTask(UnrankedTask):
             for row, (index, item) in enumerate(zip(batch.indices, items, strict=True))
         ]
 
-    def _chosen(self, index: int, ranked: Ranked, row: int, item: int) -> NextItemExample:
+    def _chosen(self, index: int, ranked: RankedCandidates, row: int, item: int) -> NextItemExample:
         count = ranked.candidates.counts[row]
         matches = np.flatnonzero(ranked.candidates.rows[row, :count] == item)
         target = int(matches[0]) if len(matches) and item else -1

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from eddy_scorer.core.ranking.request import Request
 
 # Requests that may wait before reading pauses.
-MOST_WAITING = 5000
+MAX_WAITING = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class QueuedRequest:
     """A request with where it came from (partition -1: nowhere, it is a push) and when it arrived (append time, milliseconds)."""
 
     request: Request
@@ -33,11 +33,11 @@ class RequestQueue:
 
     def __init__(self, applied_offset: Callable[[str], int]) -> None:
         self._applied_offset = applied_offset
-        self._ready: deque[Ticket] = deque()
-        self._pushes: dict[str, Ticket] = {}
-        self._by_user: dict[str, list[Ticket]] = {}
-        self._deadlines: list[tuple[int, int, int, Ticket]] = []
-        self._unloaded: dict[int, list[Ticket]] = {}
+        self._ready: deque[QueuedRequest] = deque()
+        self._pushes: dict[str, QueuedRequest] = {}
+        self._by_user: dict[str, list[QueuedRequest]] = {}
+        self._deadlines: list[tuple[int, int, int, QueuedRequest]] = []
+        self._unloaded: dict[int, list[QueuedRequest]] = {}
         self._loaded: set[int] = set()
         self.has_room = asyncio.Event()
         self.has_room.set()
@@ -56,7 +56,7 @@ class RequestQueue:
         """When the next one that waits must be answered."""
         return self._deadlines[0][0] if self._deadlines else None
 
-    def admit(self, ticket: Ticket) -> None:
+    def admit(self, ticket: QueuedRequest) -> None:
         """Take a request in."""
         if ticket.partition not in self._loaded:
             self._unloaded.setdefault(ticket.partition, []).append(ticket)
@@ -65,10 +65,10 @@ class RequestQueue:
             heapq.heappush(self._deadlines, (ticket.answer_by, ticket.partition, ticket.offset, ticket))
         else:
             self._ready.append(ticket)
-        if len(self) > MOST_WAITING:
+        if len(self) > MAX_WAITING:
             self.has_room.clear()
 
-    def push(self, ticket: Ticket) -> None:
+    def push(self, ticket: QueuedRequest) -> None:
         """Take a push in; only the newest of a user is kept."""
         self._pushes[ticket.request.user_id] = ticket
 
@@ -95,7 +95,7 @@ class RequestQueue:
                 late += 1
         return late
 
-    def take(self, limit: int) -> list[Ticket]:
+    def take(self, limit: int) -> list[QueuedRequest]:
         """Up to `limit` tickets, requests before pushes."""
         taken = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
         pushed = list(self._pushes)[: limit - len(taken)]
@@ -111,7 +111,7 @@ class RequestQueue:
     def forget(self, partitions: set[int]) -> None:
         """Send away the requests of partitions that others answer now."""
 
-        def stays(ticket: Ticket) -> bool:
+        def stays(ticket: QueuedRequest) -> bool:
             return ticket.partition not in partitions
 
         self._loaded -= partitions
@@ -125,8 +125,8 @@ class RequestQueue:
         self._make_room()
 
     def _make_room(self) -> None:
-        if not self.has_room.is_set() and len(self) <= MOST_WAITING:
+        if not self.has_room.is_set() and len(self) <= MAX_WAITING:
             self.has_room.set()
 
-    def _too_early(self, ticket: Ticket) -> bool:
+    def _too_early(self, ticket: QueuedRequest) -> bool:
         return ticket.after_offset is not None and self._applied_offset(ticket.request.user_id) < ticket.after_offset

@@ -19,8 +19,8 @@ from eddy.kafka.group import GroupMember, Membership
 from eddy.metrics import RECORDS
 from eddy_scorer.core.ranking.request import request_of
 from eddy_scorer.shell.lag import observe_lag
-from eddy_scorer.shell.ledger import Ledger
-from eddy_scorer.shell.request_queue import RequestQueue, Ticket
+from eddy_scorer.shell.request_ledger import RequestLedger
+from eddy_scorer.shell.request_queue import QueuedRequest, RequestQueue
 from eddy_scorer.shell.service import SERVICE
 from eddy_scorer.shell.user_partitions import UserPartitions
 
@@ -29,10 +29,10 @@ _POLL_MS = 200
 # Commits are at most this often: what a crash repeats, every request being answered at least once.
 _COMMIT_SEC = 0.1
 # However far a deadline is: a request that waits is kept, and keeps its partition from being committed.
-MOST_WAIT_MS = 600_000
+MAX_WAIT_MS = 600_000
 
 
-class Tickets:
+class RequestDecoder:
     """Turns messages into tickets. Raises PoisonError for those that nobody can answer."""
 
     def __init__(self, scenarios: Scenarios, clock: Clock, max_wait_ms: int) -> None:
@@ -41,18 +41,18 @@ class Tickets:
         self._max_wait_ms = max_wait_ms
         self._codec = Codec.for_topic(RECOMMENDATION_REQUESTS)
 
-    def of(self, message: Message) -> Ticket:
+    def decode(self, message: Message) -> QueuedRequest:
         record = self._codec.decode(message.value)
         self._contract.check(record, message.key, message.timestamp_ms)
         deadline = record["deadline_at"]
         latest = self._clock.now_ms() + self._max_wait_ms
-        return Ticket(
+        return QueuedRequest(
             request=request_of(record),
             partition=message.partition,
             offset=message.offset,
             arrived_at=message.timestamp_ms,
             after_offset=record["after_offset"],
-            answer_by=latest if deadline is None else min(deadline, latest + MOST_WAIT_MS),
+            answer_by=latest if deadline is None else min(deadline, latest + MAX_WAIT_MS),
         )
 
     def refusal(self, message: Message, error: PoisonError) -> Recommendations | None:
@@ -73,7 +73,7 @@ class RequestsReader:
         self,
         bus: Bus,
         membership: Membership,
-        tickets: Tickets,
+        decoder: RequestDecoder,
         queue: RequestQueue,
         users: UserPartitions,
         dead_letters: DeadLetters,
@@ -83,7 +83,7 @@ class RequestsReader:
     ) -> None:
         self._bus = bus
         self._group = GroupMember(bus, membership, self)
-        self._tickets = tickets
+        self._decoder = decoder
         self._queue = queue
         self._users = users
         self._dead_letters = dead_letters
@@ -92,7 +92,7 @@ class RequestsReader:
         self._answer = answer
         self._moved = asyncio.Event()
         self._revocations = 0
-        self.ledger = Ledger()
+        self.ledger = RequestLedger()
         self.joined = False
 
     async def run(self) -> None:
@@ -114,7 +114,7 @@ class RequestsReader:
             await self._commit()
             await asyncio.sleep(_COMMIT_SEC)
 
-    def done(self, tickets: Iterable[Ticket]) -> None:
+    def done(self, tickets: Iterable[QueuedRequest]) -> None:
         """The slates of these are published."""
         for ticket in tickets:
             if ticket.partition >= 0:
@@ -143,7 +143,7 @@ class RequestsReader:
                 return  # while one was refused: what is left is read again, by whoever has its partition
             self.ledger.take(message.partition, message.offset)
             try:
-                self._queue.admit(self._tickets.of(message))
+                self._queue.admit(self._decoder.decode(message))
             except PoisonError as error:
                 await self._refuse(message, error)
             else:
@@ -154,7 +154,7 @@ class RequestsReader:
 
     async def _refuse(self, message: Message, error: PoisonError) -> None:
         """Answer the caller with the reason, and keep the request as a dead letter."""
-        refusal = self._tickets.refusal(message, error)
+        refusal = self._decoder.refusal(message, error)
         sent = [] if refusal is None else [await self._answer(refusal)]
         sent.append(await self._dead_letters.refuse(message, error))
         await settle(sent)

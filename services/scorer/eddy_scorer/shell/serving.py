@@ -9,21 +9,21 @@ from eddy.runtime import Health
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.request import PUSHED, Request
 from eddy_scorer.core.state.users import User
-from eddy_scorer.shell.publisher import Publisher
-from eddy_scorer.shell.request_queue import RequestQueue, Ticket
+from eddy_scorer.shell.request_queue import QueuedRequest, RequestQueue
 from eddy_scorer.shell.service import SERVICE
+from eddy_scorer.shell.slate_publisher import SlatePublisher
 
 _BEAT_SEC = 1.0
 
 
-class Serving:
+class ServingLoop:
     """Scores who waits, as soon as somebody does; `wake` says that somebody may."""
 
     def __init__(
         self,
         recommender: Recommender,
         queue: RequestQueue,
-        publisher: Publisher,
+        publisher: SlatePublisher,
         clock: Clock,
         health: Health,
         max_batch: int,
@@ -40,7 +40,7 @@ class Serving:
         """Look who can be answered."""
         self._somebody.set()
 
-    async def run(self, on_done: Callable[[Iterable[Ticket]], None]) -> None:
+    async def run(self, on_done: Callable[[Iterable[QueuedRequest]], None]) -> None:
         """Score until cancelled; `on_done(tickets)` when their slates are published."""
         while True:
             await self._wait()
@@ -54,7 +54,7 @@ class Serving:
         """However many are ready: whose time is up is answered with what there is."""
         LATE_ANSWERS.inc(self._queue.expire(self._clock.now_ms()))
 
-    async def _turn(self, on_done: Callable[[Iterable[Ticket]], None]) -> None:
+    async def _turn(self, on_done: Callable[[Iterable[QueuedRequest]], None]) -> None:
         tickets = self._queue.take(self._max_batch)
         BATCH_RECORDS.labels(SERVICE).observe(len(tickets))
         records = self._recommender.recommend([ticket.request for ticket in tickets], self._clock.now_ms())
@@ -74,7 +74,7 @@ class Serving:
         self._somebody.clear()
 
 
-class Pushes:
+class SlatePusher:
     """Pushes a slate when a user's history grew, where the scenario of its newest interaction asks for that."""
 
     def __init__(self, recommender: Recommender, queue: RequestQueue, limit: int) -> None:
@@ -84,14 +84,14 @@ class Pushes:
 
     def user_changed(self, user_id: str, former: User, user: User) -> None:
         """An impression alone changes no history, so showing a pushed slate does not push the next one."""
-        knowledge = self._recommender.knowledge
-        newest = None if user.packed == former.packed else knowledge.users.newest(user)
+        state = self._recommender.state
+        newest = None if user.packed == former.packed else state.users.newest(user)
         if newest is None:
             return
         scenario, at = newest
-        found = knowledge.scenarios.get(scenario)
+        found = state.scenarios.get(scenario)
         if found and found.push:
-            self._queue.push(Ticket(self._request(user_id, user, scenario, at)))
+            self._queue.push(QueuedRequest(self._request(user_id, user, scenario, at)))
 
     def _request(self, user_id: str, user: User, scenario: str, at: int) -> Request:
         # The offset of the event makes the id: a push that is repeated after a crash has the same one.

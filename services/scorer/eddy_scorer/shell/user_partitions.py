@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from eddy_scorer.core.state.users import Users
+from eddy_scorer.core.state.users import UserStore
 from eddy_scorer.shell.follower import Follower
 
 log = structlog.get_logger()
@@ -17,7 +17,7 @@ class UserPartitions:
     A partition that stays keeps its users and its position; users of one that goes are forgotten.
     """
 
-    def __init__(self, follower: Follower, users: Users, on_loaded: Callable[[int], None]) -> None:
+    def __init__(self, follower: Follower, users: UserStore, on_loaded: Callable[[int], None]) -> None:
         self._follower = follower
         self._users = users
         self._on_loaded = on_loaded

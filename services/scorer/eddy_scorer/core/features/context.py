@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from eddy_scorer.core.ranking.batch import Candidates
+from eddy_scorer.core.ranking.batch import CandidateBatch
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.state.arrays import F32, I32, I64, grown
 from eddy_scorer.core.state.covisits import Csr, rows_of
@@ -37,15 +37,15 @@ class FeatureContext:
     what `once_per_batch` shares.
     """
 
-    def __init__(self, context: BatchContext, candidates: Candidates, sparse: SparseLookup) -> None:
+    def __init__(self, context: BatchContext, candidates: CandidateBatch, sparse: SparseLookup) -> None:
         self.batch = context.batch
         self.histories = context.batch.histories
         self.candidates = candidates
         self.rows = candidates.rows
         self.encoded = context.encoded
-        self.catalogue = context.knowledge.catalogue
-        self.counts = context.knowledge.counts
-        self.table = context.knowledge.table
+        self.catalogue = context.state.catalogue
+        self.counts = context.state.counts
+        self.table = context.state.table
         self.matrices = context.matrices
         self.orders = context.orders
         self.neighbours = context.neighbours

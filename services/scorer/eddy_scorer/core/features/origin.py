@@ -1,4 +1,4 @@
-"""Which sources brought a candidate: one feature for each source whose line in `eddy.contract.sources` says `flagged`."""
+"""Which sources proposed a candidate: one feature for each source whose line in `eddy.contract.sources` says `flagged`."""
 
 from functools import partial
 
@@ -10,9 +10,9 @@ from eddy_scorer.core.features.feature import Feature
 from eddy_scorer.core.state.arrays import F32
 
 
-def _brought_by(source: str, context: FeatureContext) -> F32:
-    """1 where `source` brought the candidate, whichever source is credited with it."""
-    return context.candidates.brought_by[source].astype(np.float32)
+def _proposed_by(source: str, context: FeatureContext) -> F32:
+    """1 where `source` proposed the candidate, whichever source is credited with it."""
+    return context.candidates.proposed_by[source].astype(np.float32)
 
 
-FROM_SOURCES = tuple(Feature(f"from_{name}", partial(_brought_by, name)) for name in FLAGGED_SOURCES)
+FROM_SOURCES = tuple(Feature(f"from_{name}", partial(_proposed_by, name)) for name in FLAGGED_SOURCES)

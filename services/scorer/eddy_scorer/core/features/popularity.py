@@ -5,7 +5,7 @@ import numpy as np
 from eddy_scorer.core.features.context import FeatureContext
 from eddy_scorer.core.features.feature import feature, once_per_batch, rank_feature
 from eddy_scorer.core.state.arrays import F32
-from eddy_scorer.core.state.counts import CandidateCounts
+from eddy_scorer.core.state.counts import DecayedCounts
 
 # Pseudo-counts: an item without counts gets what is usual, one with few is drawn towards it.
 PRIOR_SHOWN = 20.0
@@ -14,7 +14,7 @@ PRIOR_COUNT = 0.1
 
 
 @once_per_batch
-def candidate_counts(context: FeatureContext) -> CandidateCounts:
+def candidate_counts(context: FeatureContext) -> DecayedCounts:
     """Counts [B, C] of the candidates, decayed to each request's time."""
     batch, rows = context.batch, context.rows
     return context.counts.gather(rows, batch.scenarios, batch.at, context.catalogue.published_at[rows])

@@ -12,8 +12,8 @@ from eddy_scorer.core.features.context import FeatureContext
 from eddy_scorer.core.features.feature import feature, once_per_batch
 from eddy_scorer.core.features.popularity import candidate_counts
 from eddy_scorer.core.state.arrays import F32
-from eddy_scorer.core.state.counts import ItemCounts
-from eddy_scorer.core.state.users import Histories
+from eddy_scorer.core.state.counts import ItemCountTable
+from eddy_scorer.core.state.users import UserHistories
 
 # Pseudo-counts: few ratings are drawn towards none.
 PRIOR_RATINGS = 3.0
@@ -37,7 +37,7 @@ class Ratings:
     bias: F32
     deviation: F32
     by_value: F32
-    usual_value: float
+    mean_rating: float
     by_total: F32
     usual_total: F32
 
@@ -48,23 +48,23 @@ def explicit_ratings(context: FeatureContext) -> Ratings:
     return ratings_of(context.histories, context.counts)
 
 
-def ratings_of(histories: Histories, counts: ItemCounts) -> Ratings:
+def ratings_of(histories: UserHistories, counts: ItemCountTable) -> Ratings:
     given = histories.rated.astype(np.float32)
     number = given.sum(axis=1)
-    means = counts.mean_values(histories.rows, without=histories.values, given=given)
+    means = counts.mean_ratings(histories.rows, without=histories.values, given=given)
     totals = counts.log_totals(histories.rows)
     differences = (histories.values - means) * given
     bias = differences.sum(axis=1) / (number + PRIOR_RATINGS)
     residuals = differences - bias[:, None] * given
     squares = (residuals**2).sum(axis=1) + np.float32(PRIOR_RATINGS * USUAL_DEVIATION**2)
-    usual_value, usual_total = counts.usual_value, (totals * given).sum(axis=1) / np.maximum(number, 1)
+    mean_rating, usual_total = counts.mean_rating, (totals * given).sum(axis=1) / np.maximum(number, 1)
     return Ratings(
         given=given,
         residuals=residuals,
         bias=bias,
         deviation=np.sqrt(squares / (number + PRIOR_RATINGS)),
-        by_value=_slope(residuals, (means - np.float32(usual_value)) * given, PRIOR_SLOPE_BY_VALUE),
-        usual_value=usual_value,
+        by_value=_slope(residuals, (means - np.float32(mean_rating)) * given, PRIOR_SLOPE_BY_VALUE),
+        mean_rating=mean_rating,
         by_total=_slope(residuals, (totals - usual_total[:, None]) * given, PRIOR_SLOPE_BY_TOTAL),
         usual_total=usual_total,
     )
@@ -76,14 +76,14 @@ def _slope(residuals: F32, by: F32, prior: float) -> F32:
 
 
 @once_per_batch
-def _mean_values(context: FeatureContext) -> F32:
-    return context.counts.mean_values(context.rows)
+def _mean_ratings(context: FeatureContext) -> F32:
+    return context.counts.mean_ratings(context.rows)
 
 
 @feature
 def item_value(context: FeatureContext) -> F32:
     """Mean of the ratings (normalised values) of the item, all scenarios, drawn towards the usual one."""
-    return _mean_values(context)
+    return _mean_ratings(context)
 
 
 @feature
@@ -102,7 +102,7 @@ def user_rating_deviation(context: FeatureContext) -> F32:
 def quality_affinity(context: FeatureContext) -> F32:
     """Slope of the ratings by the items' mean values, times how far this item's is from the usual one."""
     ratings = explicit_ratings(context)
-    return ratings.by_value[:, None] * (_mean_values(context) - np.float32(ratings.usual_value))
+    return ratings.by_value[:, None] * (_mean_ratings(context) - np.float32(ratings.mean_rating))
 
 
 @feature
@@ -116,6 +116,6 @@ def popularity_affinity(context: FeatureContext) -> F32:
 def neighbour_rating(context: FeatureContext) -> F32:
     """Mean of the residuals of the history, weighted by the cosine of item rows where that is above 0."""
     ratings, vectors = explicit_ratings(context), context.table.vectors
-    likeness = np.maximum(vectors[context.rows] @ vectors[context.histories.rows].transpose(0, 2, 1), 0)
-    sums = likeness @ np.stack([ratings.residuals, ratings.given], axis=2)
+    similarity = np.maximum(vectors[context.rows] @ vectors[context.histories.rows].transpose(0, 2, 1), 0)
+    sums = similarity @ np.stack([ratings.residuals, ratings.given], axis=2)
     return np.asarray(sums[..., 0] / (sums[..., 1] + PRIOR_LIKE), np.float32)

@@ -38,7 +38,9 @@ def _probabilities(context: FeatureContext) -> tuple[F32, F32]:
 def _usual(context: FeatureContext) -> F32:
     """Each candidate's smoothed share of the actions in its scenario."""
     acted = candidate_counts(context).acted
-    sums = np.array([context.orders[scenario].acted_sum for scenario in context.batch.scenarios.tolist()], np.float32)
+    sums = np.array(
+        [context.orders[scenario].interaction_sum for scenario in context.batch.scenarios.tolist()], np.float32
+    )
     total = sums[:, None] + PRIOR_COUNT * len(context.catalogue)
     share: F32 = (acted + PRIOR_COUNT) / np.maximum(total, acted + PRIOR_COUNT)
     return share

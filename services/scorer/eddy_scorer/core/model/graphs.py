@@ -23,7 +23,7 @@ from eddy.contract.model import (
 from eddy.contract.records import ModelRelease
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32, I64
-from eddy_scorer.core.state.users import Histories
+from eddy_scorer.core.state.users import UserHistories
 
 _WARM_ROWS = 256
 
@@ -76,7 +76,7 @@ class OnnxModel:
         return heads
 
     def encode(
-        self, table: F32, bias: F32, histories: Histories, scenarios: I64, excluded: I64
+        self, table: F32, bias: F32, histories: UserHistories, scenarios: I64, excluded: I64
     ) -> tuple[F32, F32, I64]:
         """users [B, DIM], top_scores [B, TOP_K], top_rows [B, TOP_K]; `table` and `bias` are read where they lie, never copied."""
         inputs = {
@@ -132,7 +132,7 @@ def _warm(model: OnnxModel, given: Columns) -> None:
     rows = empty.copy()
     rows[1, -1] = 1
     none = np.zeros((2, HISTORY), np.float32)
-    histories = Histories(rows, empty, none, empty, none, rows > 0, np.array([0, 1]))
+    histories = UserHistories(rows, empty, none, empty, none, rows > 0, np.array([0, 1]))
     table, scenarios = np.zeros((_WARM_ROWS, DIM), np.float32), np.zeros(2, np.int64)
     table[1] = 1.0
     users, top_scores, top_rows = model.encode(

@@ -4,17 +4,17 @@ from typing import Protocol
 
 from eddy.contract.model import Columns
 from eddy_scorer.core.state.arrays import F32, I64
-from eddy_scorer.core.state.users import Histories
+from eddy_scorer.core.state.users import UserHistories
 
 
-class Model(Protocol):
+class ServingModel(Protocol):
     """A release that serves: both graphs of eddy.contract.model. `version` is 1 or more."""
 
     version: int
     columns: Columns  # what it reads and predicts
 
     def encode(
-        self, table: F32, bias: F32, histories: Histories, scenarios: I64, excluded: I64
+        self, table: F32, bias: F32, histories: UserHistories, scenarios: I64, excluded: I64
     ) -> tuple[F32, F32, I64]:
         """users [B, DIM], top_scores [B, TOP_K], top_rows [B, TOP_K]."""
         ...

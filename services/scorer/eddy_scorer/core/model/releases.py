@@ -16,7 +16,7 @@ _KEPT_OFFERS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StagedEmbedding:
     """An item row of one version; without a vector the trainer has expired it."""
 
     version: int
@@ -25,7 +25,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class EmbeddingUpdate:
     """What a release changes in the table: `vectors` [R, DIM] and `bias` [R] of `item_ids`, and the items whose rows go."""
 
     item_ids: list[str]
@@ -35,7 +35,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class StagedRelease:
     """A release that holds, with the message that brought it."""
 
     release: ModelRelease
@@ -58,8 +58,8 @@ class ReleaseStaging:
     """
 
     def __init__(self) -> None:
-        self._staged: dict[str, list[Row]] = {}
-        self._offers: dict[int, Offer] = {}
+        self._staged: dict[str, list[StagedEmbedding]] = {}
+        self._offers: dict[int, StagedRelease] = {}
         self._newest = 0
 
     def stage(self, record: ItemEmbedding) -> None:
@@ -70,11 +70,11 @@ class ReleaseStaging:
         if not record["item_id"]:
             raise PoisonError("missing_item", "item_id is empty. Every embedding belongs to an item.")
         self._newest = max(self._newest, record["version"])
-        self._put(record["item_id"], Row(record["version"], record["vector"], record["bias"]))
+        self._put(record["item_id"], StagedEmbedding(record["version"], record["vector"], record["bias"]))
 
     def stage_expiry(self, item_id: str) -> None:
         """The item's row was deleted: the next release goes without it."""
-        self._put(item_id, Row(self._newest, b"", 0.0))
+        self._put(item_id, StagedEmbedding(self._newest, b"", 0.0))
 
     def offer(self, release: ModelRelease, message: Message, serving: int) -> None:
         """Take in a `model_release` record, to wait for its rows. Raises PoisonError for one that must not serve."""
@@ -91,27 +91,27 @@ class ReleaseStaging:
         if release["signature"] != signature or release["version"] < 1:
             raise PoisonError("bad_release", f"version {release['version']} does not match its signature")
         if release["version"] > serving:
-            self._offers[release["version"]] = Offer(release, message)
+            self._offers[release["version"]] = StagedRelease(release, message)
             # Older ones stand in for a newest one that turns out not to run; they are large.
             for version in sorted(self._offers)[:-_KEPT_OFFERS]:
                 del self._offers[version]
 
-    def due(self, positions: Mapping[int, int]) -> Offer | None:
+    def due(self, positions: Mapping[int, int]) -> StagedRelease | None:
         """The newest waiting release whose rows `positions` (next offset by partition of item-embeddings) have passed."""
         complete = [offer for offer in self._offers.values() if offer.complete(positions)]
         return max(complete, key=lambda offer: offer.version, default=None)
 
-    def taken(self, offer: Offer) -> None:
+    def taken(self, offer: StagedRelease) -> None:
         """The release serves; older ones never will."""
         self._offers = {version: each for version, each in self._offers.items() if version > offer.version}
 
-    def refused(self, offer: Offer) -> None:
+    def refused(self, offer: StagedRelease) -> None:
         """The release does not run."""
         self._offers.pop(offer.version, None)
 
-    def rows_for(self, version: int, also: frozenset[str] = frozenset()) -> Rows:
+    def rows_for(self, version: int, also: frozenset[str] = frozenset()) -> EmbeddingUpdate:
         """Hand over the rows up to `version`, the newest of each item; of the items in `also`, which have none, also a later one."""
-        taken: dict[str, Row] = {}
+        taken: dict[str, StagedEmbedding] = {}
         for item_id in list(self._staged):
             rows = self._staged[item_id]
             due = [row for row in rows if row.version <= version] or (rows[:1] if item_id in also else [])
@@ -130,22 +130,22 @@ class ReleaseStaging:
             passed = sum(row.version <= version for row in rows)
             del rows[: max(0, passed - 1)]
 
-    def _put(self, item_id: str, row: Row) -> None:
+    def _put(self, item_id: str, row: StagedEmbedding) -> None:
         rows = self._staged.setdefault(item_id, [])
         rows[:] = [each for each in rows if each.version != row.version]
         rows.append(row)
         rows.sort(key=lambda each: each.version)
 
-    def _keep(self, item_id: str, rows: list[Row]) -> None:
+    def _keep(self, item_id: str, rows: list[StagedEmbedding]) -> None:
         if rows:
             self._staged[item_id] = rows
         else:
             del self._staged[item_id]
 
 
-def _rows(taken: Mapping[str, Row]) -> Rows:
+def _rows(taken: Mapping[str, StagedEmbedding]) -> EmbeddingUpdate:
     kept = {item_id: row for item_id, row in taken.items() if row.vector}
     flat = np.frombuffer(b"".join(row.vector for row in kept.values()), "<f4")
     bias = np.array([row.bias for row in kept.values()], np.float32)
     dropped = [item_id for item_id, row in taken.items() if not row.vector]
-    return Rows(list(kept), flat.reshape(len(kept), DIM), bias, dropped)
+    return EmbeddingUpdate(list(kept), flat.reshape(len(kept), DIM), bias, dropped)

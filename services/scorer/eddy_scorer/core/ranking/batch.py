@@ -7,11 +7,11 @@ import numpy as np
 
 from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.state.arrays import F32, I64, Bool
-from eddy_scorer.core.state.users import Histories, User
+from eddy_scorer.core.state.users import User, UserHistories
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RequestBatch:
     """B requests with what is known of their users.
 
     `scenarios` [B] are ids, `at` [B] event times in milliseconds. `blocked` [B, N] is what must not be in the slate (a scratch matrix,
@@ -21,7 +21,7 @@ class Batch:
 
     requests: Sequence[Request]
     users: Sequence[User]
-    histories: Histories
+    histories: UserHistories
     scenarios: I64
     at: I64
     blocked: Bool
@@ -39,13 +39,14 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class CandidateBatch:
     """The candidates of B requests, in merged order; all matrices are [B, C].
 
-    Request b has the first `counts[b]` columns (`valid`). Row 0 there is an item that nothing but the request names: its id is
-    `unknown[b][column]`. `sources` are indices into SOURCES, `filled` marks popular items that no source brought, `brought_by[source]`
-    what each flagged source brought. `draws[b]` are columns in the order in which exploration slots take them; the columns from `merged[b]`
-    on are there for the draw alone; `coins[b]`, uniform in [0, 1), decides whether this slate takes them.
+    Request b has the first `counts[b]` columns (`valid`); the first `merged_counts[b]` of them are eligible by score, the others for an
+    exploration slot alone. Row 0 in a valid column is an item that the scorer does not know: its id is `unknown[b][column]`. `sources` are
+    indices into SOURCES. `filled` marks popular items that no source proposed, and `proposed_by[source]` those that a flagged source
+    proposed. `draws[b]` are columns in the order in which exploration slots take them; `coins[b]`, uniform in [0, 1), decides whether the
+    slate explores.
     """
 
     rows: I64
@@ -53,15 +54,15 @@ class Candidates:
     counts: list[int]
     sources: I64
     filled: Bool
-    brought_by: dict[str, Bool]
+    proposed_by: dict[str, Bool]
     draws: list[list[int]]
     coins: list[float]
-    merged: list[int]
+    merged_counts: list[int]
     unknown: dict[int, dict[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncoderOutput:
     """What the encoder answers for a batch: `users` [B, DIM] and `top_rows` [B, TOP_K or more], best first.
 
     `top_real` is False where a top row is padding.

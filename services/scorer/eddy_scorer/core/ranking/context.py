@@ -4,10 +4,10 @@ from functools import cached_property
 
 import numpy as np
 
-from eddy_scorer.core.ranking.batch import Batch, Encoded
+from eddy_scorer.core.ranking.batch import EncoderOutput, RequestBatch
 from eddy_scorer.core.state.arrays import F32
 from eddy_scorer.core.state.covisits import Csr
-from eddy_scorer.core.state.knowledge import Knowledge
+from eddy_scorer.core.state.scorer_state import ScorerState
 
 LAST_ITEMS = 20
 # Oldest first: one over the distance from the end of the history. Tuned on ML-1M as a stream.
@@ -20,12 +20,12 @@ class BatchContext:
     `matrices` and `orders` are taken once: another thread may replace those of `knowledge` while the batch runs.
     """
 
-    def __init__(self, knowledge: Knowledge, batch: Batch, encoded: Encoded | None) -> None:
-        self.knowledge = knowledge
+    def __init__(self, state: ScorerState, batch: RequestBatch, encoded: EncoderOutput | None) -> None:
+        self.state = state
         self.batch = batch
         self.encoded = encoded
-        self.matrices = knowledge.matrices
-        self.orders = knowledge.orders
+        self.matrices = state.matrices
+        self.orders = state.orders
 
     @cached_property
     def neighbours(self) -> Csr:

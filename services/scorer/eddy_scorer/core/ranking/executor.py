@@ -11,7 +11,7 @@ from eddy_scorer.core.sources.source import ExplainedSource, MergedSource
 from eddy_scorer.core.state.arrays import I64
 
 
-class SourceWatch(Protocol):
+class SourceMonitor(Protocol):
     """Measures sources and decides what a failure means."""
 
     def timed(self, source: str) -> AbstractContextManager[object]:
@@ -23,7 +23,7 @@ class SourceWatch(Protocol):
         ...
 
 
-class FailingWatch:
+class StrictMonitor:
     """Measures nothing; a source that fails, fails the batch. For evaluation, whose figures must not lack a source unseen."""
 
     def timed(self, _: str) -> AbstractContextManager[object]:
@@ -40,7 +40,7 @@ class SourceExecutor:
     nothing to this batch and the others, then popular items, take its positions: a slate without one source is worth more than none.
     """
 
-    def __init__(self, sources: Sequence[MergedSource], watch: SourceWatch) -> None:
+    def __init__(self, sources: Sequence[MergedSource], watch: SourceMonitor) -> None:
         self._sources = {source.name: source for source in sources}
         self._watch = watch
         self.names = tuple(self._sources)

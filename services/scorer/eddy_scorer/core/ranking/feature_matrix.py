@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from eddy.contract.model import FEATURES
 from eddy_scorer.core.features.context import FeatureContext, SparseLookup
 from eddy_scorer.core.features.feature import Feature
-from eddy_scorer.core.ranking.batch import Candidates
+from eddy_scorer.core.ranking.batch import CandidateBatch
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.ranking.feature_registry import REGISTRY
 from eddy_scorer.core.state.arrays import F32, Bool
@@ -25,15 +25,15 @@ class FeatureMatrix:
         self._sparse = SparseLookup()
 
     def compute(
-        self, context: BatchContext, candidates: Candidates, names: Sequence[str] = FEATURES
+        self, context: BatchContext, candidates: CandidateBatch, names: Sequence[str] = FEATURES
     ) -> NDArray[np.float16]:
         """[B, C, len(names)] rounded to float16: features `names`, any of the contract's, in that order.
 
         Raises KeyError for a name that is not in the contract.
         """
-        knowledge = context.knowledge
-        knowledge.counts.ensure(len(knowledge.catalogue))
-        knowledge.table.ensure(len(knowledge.catalogue))
+        state = context.state
+        state.counts.ensure(len(state.catalogue))
+        state.table.ensure(len(state.catalogue))
         plain, by_rank = _columns(tuple(names))
         values = FeatureContext(context, candidates, self._sparse)
         out = np.empty((*candidates.rows.shape, len(names)), np.float32)

@@ -14,13 +14,13 @@ def popular(context: BatchContext, limits: I64) -> I64:
 
 def least_popular_too(context: BatchContext, merged: I64, limits: I64) -> I64:
     """Rows [B, F] of everything else that may be recommended, for the few requests that still have less than `limits`."""
-    knowledge, batch = context.knowledge, context.batch
+    state, batch = context.state, context.batch
     out = np.zeros((len(batch), int(limits.max(initial=0))), np.int64)
     for index in np.flatnonzero((merged > 0).sum(axis=1) < limits).tolist():
         scenario, kept = int(batch.scenarios[index]), batch.kept[index]
         pool = context.orders[scenario].eligible if kept is None else kept
-        eligible = knowledge.catalogue.eligible[scenario, pool]
+        eligible = state.catalogue.eligible[scenario, pool]
         left = pool[eligible & ~batch.blocked[index, pool] & ~np.isin(pool, merged[index])]
-        best = left[np.lexsort((left, -knowledge.popularity_of(scenario, left)))[: limits[index]]]
+        best = left[np.lexsort((left, -state.popularity_of(scenario, left)))[: limits[index]]]
         out[index, : len(best)] = best
     return out

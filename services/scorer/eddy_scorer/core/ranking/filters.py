@@ -11,7 +11,7 @@ import numpy as np
 from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.state.arrays import I32, I64, Bool
 from eddy_scorer.core.state.catalogue import Catalogue, words_of
-from eddy_scorer.core.state.meaning import Meaning
+from eddy_scorer.core.state.text_embeddings import TextEmbeddings
 from eddy_scorer.core.state.users import User
 
 _NONE: I32 = np.zeros(0, np.int32)
@@ -50,9 +50,9 @@ class QueryFilter:
     minority is shared, such as "and" and "the", those most alike in meaning are left, if there are enough; otherwise both kinds.
     """
 
-    def __init__(self, catalogue: Catalogue, meaning: Meaning) -> None:
+    def __init__(self, catalogue: Catalogue, text_embeddings: TextEmbeddings) -> None:
         self._catalogue = catalogue
-        self._meaning = meaning
+        self._text_embeddings = text_embeddings
 
     def kept(self, request: Request, eligible: Bool, blocked: I32) -> I64 | None:
         """The rows that are left of those that are `eligible` [capacity] and not among `blocked`; None where nothing is to be filtered."""
@@ -69,7 +69,7 @@ class QueryFilter:
         shared = 2 * most > len(words_of(request.query))
         if shared and len(best) >= request.limit:
             return np.array(best, np.int64)
-        near = self._meaning.near(request.query, max(NEAR, request.limit), eligible, blocked).tolist()
+        near = self._text_embeddings.near(request.query, max(NEAR, request.limit), eligible, blocked).tolist()
         if not shared and len(near) >= request.limit:
             return np.array(near, np.int64)
         kept = dict.fromkeys([*sorted(matches, key=lambda row: -matches[row]), *near])
@@ -81,7 +81,7 @@ class QueryFilter:
         return np.array([row for row, shared in self._catalogue.matching(query).items() if shared == words], np.int64)
 
 
-class Blocked:
+class BlockedMatrix:
     """Scratch matrix [B, N] of what is blocked, clean between batches."""
 
     def __init__(self) -> None:

@@ -6,37 +6,37 @@ from contextlib import contextmanager
 import numpy as np
 
 from eddy.contract.model import PADDING_ROW
-from eddy_scorer.core.ranking.batch import Batch, Candidates
-from eddy_scorer.core.ranking.filters import Blocked, ExcludedFilter, QueryFilter, SeenFilter
+from eddy_scorer.core.ranking.batch import CandidateBatch, RequestBatch
+from eddy_scorer.core.ranking.filters import BlockedMatrix, ExcludedFilter, QueryFilter, SeenFilter
 from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.state.arrays import I32, I64, Bool
-from eddy_scorer.core.state.knowledge import Knowledge
+from eddy_scorer.core.state.scorer_state import ScorerState
 from eddy_scorer.core.state.users import User
 
 
-class Gather:
+class BatchGatherer:
     """Applies the filters and the query of each request."""
 
-    def __init__(self, knowledge: Knowledge) -> None:
-        self._knowledge = knowledge
-        self._scenarios = knowledge.scenarios
-        self._filters = (SeenFilter(knowledge.catalogue), ExcludedFilter(knowledge.catalogue))
-        self._query = QueryFilter(knowledge.catalogue, knowledge.meaning)
-        self._blocked = Blocked()
+    def __init__(self, state: ScorerState) -> None:
+        self._state = state
+        self._scenarios = state.scenarios
+        self._filters = (SeenFilter(state.catalogue), ExcludedFilter(state.catalogue))
+        self._query = QueryFilter(state.catalogue, state.text_embeddings)
+        self._blocked = BlockedMatrix()
 
     @contextmanager
-    def batch(self, requests: Sequence[Request], users: Sequence[User]) -> Iterator[Batch]:
+    def batch(self, requests: Sequence[Request], users: Sequence[User]) -> Iterator[RequestBatch]:
         """The batch; its matrix of blocked rows is cleared at the end."""
         blocked = [self._blocked_rows(request, user) for request, user in zip(requests, users, strict=True)]
         kept = [self._kept(request, rows) for request, rows in zip(requests, blocked, strict=True)]
-        with self._blocked.marked(blocked, kept, len(self._knowledge.catalogue)) as matrix:
+        with self._blocked.marked(blocked, kept, len(self._state.catalogue)) as matrix:
             at = np.array([request.requested_at for request in requests], np.int64)
             scenarios = np.array([self._scenarios[request.scenario].id for request in requests], np.int64)
             parts = zip(scenarios.tolist(), blocked, kept, strict=True)
-            yield Batch(
+            yield RequestBatch(
                 requests=requests,
                 users=users,
-                histories=self._knowledge.users.gather(users, at),
+                histories=self._state.users.gather(users, at),
                 scenarios=scenarios,
                 at=at,
                 blocked=matrix,
@@ -45,7 +45,7 @@ class Gather:
                 kept=kept,
             )
 
-    def named(self, batch: Batch, candidates: Candidates) -> Bool:
+    def named(self, batch: RequestBatch, candidates: CandidateBatch) -> Bool:
         """[B, C]: which candidates have every word of their request's query."""
         named = np.zeros(candidates.rows.shape, bool)
         for index, request in enumerate(batch.requests):
@@ -54,7 +54,7 @@ class Gather:
         return named
 
     def _kept(self, request: Request, blocked: I32) -> I64 | None:
-        eligible = self._knowledge.catalogue.eligible[self._scenarios[request.scenario].id]
+        eligible = self._state.catalogue.eligible[self._scenarios[request.scenario].id]
         return self._query.kept(request, eligible, blocked)
 
     def _blocked_rows(self, request: Request, user: User) -> I32:
@@ -66,10 +66,10 @@ class Gather:
 
     def _pool_size(self, scenario: int, blocked: I32, kept: I64 | None) -> int:
         """How many items may be in the slate."""
-        eligible = self._knowledge.catalogue.eligible[scenario]
+        eligible = self._state.catalogue.eligible[scenario]
         if kept is not None:
             return int(eligible[kept].sum() - eligible[np.intersect1d(kept, blocked)].sum())
-        return self._knowledge.catalogue.eligible_count[scenario] - int(eligible[blocked].sum())
+        return self._state.catalogue.eligible_count[scenario] - int(eligible[blocked].sum())
 
 
 def _padded(blocked: Sequence[I32]) -> I64:

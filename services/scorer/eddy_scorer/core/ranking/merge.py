@@ -12,7 +12,7 @@ from eddy_scorer.core.state.arrays import F64, I64, Bool
 _FILL = 1000.0
 
 
-class Merge:
+class SourceMerger:
     """Interleaves the sources in proportion to their quotas, drops duplicates, cuts at the scenario's number of candidates.
 
     Each source brings up to its largest quota of any scenario; here each scenario's own holds.

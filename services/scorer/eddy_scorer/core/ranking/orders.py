@@ -24,7 +24,7 @@ def first_of_orders(context: BatchContext, order_of: Callable[[Orders], I64], qu
 
 def _first(context: BatchContext, scenario: int, indices: I64, order: I64, quota: int) -> I64:
     """Nearly every request has enough at the very front."""
-    eligible, blocked = context.knowledge.catalogue.eligible, context.batch.blocked
+    eligible, blocked = context.state.catalogue.eligible, context.batch.blocked
     for rows in (order[: _FRONT * quota], order):
         # An order may be a moment old; an item withdrawn since must not come back.
         wanted = eligible[scenario, rows] & ~blocked[indices[:, None], rows]

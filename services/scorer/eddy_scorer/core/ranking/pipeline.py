@@ -2,33 +2,33 @@
 
 import numpy as np
 
-from eddy_scorer.core.ranking.batch import Candidates
-from eddy_scorer.core.ranking.candidates import Additions, Assembly, drawn, named
+from eddy_scorer.core.ranking.batch import CandidateBatch
+from eddy_scorer.core.ranking.candidates import CandidateAdditions, CandidateAssembler, drawn, named
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.ranking.executor import SourceExecutor
 from eddy_scorer.core.ranking.fill import least_popular_too, popular
 from eddy_scorer.core.ranking.filters import ExcludedFilter
-from eddy_scorer.core.ranking.merge import Merge
+from eddy_scorer.core.ranking.merge import SourceMerger
 from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.sources.given import GivenSource
 from eddy_scorer.core.sources.random import RandomSource
 from eddy_scorer.core.state.arrays import I64
-from eddy_scorer.core.state.knowledge import Knowledge
+from eddy_scorer.core.state.scorer_state import ScorerState
 
 
-class Pipeline:
+class CandidatePipeline:
     """Asks every source, merges, fills up, and adds what exploration draws or what requests name themselves."""
 
-    def __init__(self, knowledge: Knowledge, rng: np.random.Generator, executor: SourceExecutor) -> None:
-        self._scenarios = knowledge.scenarios
+    def __init__(self, state: ScorerState, rng: np.random.Generator, executor: SourceExecutor) -> None:
+        self._scenarios = state.scenarios
         self._executor = executor
-        self._merge = Merge(knowledge.scenarios, executor.names)
-        self._assembly = Assembly(executor.names)
+        self._merge = SourceMerger(state.scenarios, executor.names)
+        self._assembly = CandidateAssembler(executor.names)
         self._random = RandomSource(rng)
         self._given = GivenSource()
         self._rng = rng
 
-    def candidates(self, context: BatchContext) -> Candidates:
+    def candidates(self, context: BatchContext) -> CandidateBatch:
         """Everything that is ranked for the batch."""
         batch = context.batch
         brought = self._executor.find(context, self._merge.largest_quotas())
@@ -42,7 +42,7 @@ class Pipeline:
         additions = self._additions(context, rows)
         return self._assembly.candidates(rows, first, brought, additions, self._rng.random(len(batch)).tolist())
 
-    def _additions(self, context: BatchContext, merged: I64) -> list[Additions]:
+    def _additions(self, context: BatchContext, merged: I64) -> list[CandidateAdditions]:
         requests = context.batch.requests
         draws = self._random.draw(context, merged, [self._slots(request) for request in requests])
         return [

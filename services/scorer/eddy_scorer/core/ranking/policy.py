@@ -7,7 +7,7 @@ POLICY = "top_k_random_slot"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SlateChoice:
     """A slate: candidate columns in order, and the probability that the policy puts each at its position, given the ranking.
 
     The first `ranked` positions follow the ranking, the others were drawn.
@@ -26,7 +26,7 @@ def choose(
     random_slots: int,
     probability: float = 1.0,
     coin: float = 0.0,
-) -> Choice:
+) -> SlateChoice:
     """Top of `ranking`, then, with `probability`, `random_slots` positions for the first of `draws` that are not in that top.
 
     `ranking` holds candidate columns, best first. `draws` are columns in an order drawn uniformly, without replacement and without
@@ -44,4 +44,4 @@ def choose(
     stays = [1.0 - share if index < len(usual) and usual[index] == column else 0.0 for index, column in enumerate(last)]
     columns = top + last
     propensities = [1.0] * len(top) + [each + stay for stay in stays]
-    return Choice(columns, propensities, len(top) if explored else len(columns))
+    return SlateChoice(columns, propensities, len(top) if explored else len(columns))

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from eddy.contract.sources import CANDIDATE_SOURCES
-from eddy_scorer.core.ranking.batch import Candidates
+from eddy_scorer.core.ranking.batch import CandidateBatch
 from eddy_scorer.core.ranking.context import LAST_ITEMS, BatchContext
 from eddy_scorer.core.ranking.executor import SourceExecutor
-from eddy_scorer.core.ranking.policy import Choice
+from eddy_scorer.core.ranking.policy import SlateChoice
 from eddy_scorer.core.sources.random import RandomSource
 
 POPULAR = "popular"
@@ -29,7 +29,7 @@ class Reasons:
         self._executor = executor
         self._explained = {number for number, name in enumerate(_NAMES) if name in executor.explained}
 
-    def of(self, context: BatchContext, candidates: Candidates, chosen: Sequence[Choice]) -> list[list[str]]:
+    def of(self, context: BatchContext, candidates: CandidateBatch, chosen: Sequence[SlateChoice]) -> list[list[str]]:
         """The reason of each position of each slate."""
         codes = np.where(candidates.filled, _FILLED, candidates.sources).tolist()
         words: list[list[str]] = []
@@ -48,7 +48,7 @@ class Reasons:
     def _name_causes(
         self,
         context: BatchContext,
-        candidates: Candidates,
+        candidates: CandidateBatch,
         code: int,
         positions: list[_Position],
         words: list[list[str]],
@@ -58,4 +58,4 @@ class Reasons:
         causes = self._executor.causes(_NAMES[code], context, last, rows)
         for (index, position, _), row in zip(positions, causes.tolist(), strict=True):
             if row:
-                words[index][position] = f"{_WORDS[code]}:{context.knowledge.catalogue.ids[row]}"
+                words[index][position] = f"{_WORDS[code]}:{context.state.catalogue.ids[row]}"

@@ -10,21 +10,21 @@ from eddy.contract.model import CURRENT_COLUMNS, Columns
 from eddy.contract.records import Item, ItemFeatures, Recommendations, UserFeatures
 from eddy.contract.scenarios import Scenarios
 from eddy.text import TextModel
-from eddy_scorer.core.model.model import Model
-from eddy_scorer.core.ranking.batch import Batch, Candidates
+from eddy_scorer.core.model.model import ServingModel
+from eddy_scorer.core.ranking.batch import CandidateBatch, RequestBatch
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.ranking.encoding import encode
-from eddy_scorer.core.ranking.executor import FailingWatch, SourceExecutor, SourceWatch
+from eddy_scorer.core.ranking.executor import SourceExecutor, SourceMonitor, StrictMonitor
 from eddy_scorer.core.ranking.feature_matrix import FeatureMatrix
-from eddy_scorer.core.ranking.gather import Gather
-from eddy_scorer.core.ranking.pipeline import Pipeline
+from eddy_scorer.core.ranking.gather import BatchGatherer
+from eddy_scorer.core.ranking.pipeline import CandidatePipeline
+from eddy_scorer.core.ranking.popularity_fallback import fallback_scores
 from eddy_scorer.core.ranking.reasons import Reasons
 from eddy_scorer.core.ranking.request import Request
-from eddy_scorer.core.ranking.slates import Ranked, Slates
+from eddy_scorer.core.ranking.slates import RankedCandidates, SlateBuilder
 from eddy_scorer.core.ranking.source_registry import merged_sources
 from eddy_scorer.core.state.arrays import F32, I64, Bool
-from eddy_scorer.core.state.counting import counting_scores
-from eddy_scorer.core.state.knowledge import Knowledge
+from eddy_scorer.core.state.scorer_state import ScorerState
 from eddy_scorer.core.state.users import User
 
 Timer = Callable[[str], AbstractContextManager[object]]
@@ -50,18 +50,18 @@ class Recommender:
         timer: Timer = _untimed,
         approximate_from: int = 0,
         texts: TextModel | None = None,
-        watch: SourceWatch | None = None,
+        watch: SourceMonitor | None = None,
         columns: Columns = CURRENT_COLUMNS,
     ) -> None:
         self.columns = columns
-        self.knowledge = Knowledge(scenarios, monotonic, approximate_from, texts)
-        self.model: Model | None = None
+        self.state = ScorerState(scenarios, monotonic, approximate_from, texts)
+        self.model: ServingModel | None = None
         self._timer = timer
-        executor = SourceExecutor(merged_sources(), watch or FailingWatch())
-        self._gather = Gather(self.knowledge)
-        self._pipeline = Pipeline(self.knowledge, rng, executor)
+        executor = SourceExecutor(merged_sources(), watch or StrictMonitor())
+        self._gather = BatchGatherer(self.state)
+        self._pipeline = CandidatePipeline(self.state, rng, executor)
         self._features = FeatureMatrix()
-        self._slates = Slates(self.knowledge, Reasons(executor), columns)
+        self._slates = SlateBuilder(self.state, Reasons(executor), columns)
 
     @property
     def model_version(self) -> int:
@@ -70,19 +70,19 @@ class Recommender:
 
     def apply_user_features(self, record: UserFeatures, partition: int = 0) -> User:
         """Take in a `user_features` record. Raises PoisonError for a malformed one."""
-        return self.knowledge.users.apply(record, partition)
+        return self.state.users.apply(record, partition)
 
     def apply_item_features(self, record: ItemFeatures) -> None:
         """Take in an `item_features` record. Raises PoisonError for a malformed one."""
-        self.knowledge.items.apply_features(record)
+        self.state.items.apply_features(record)
 
     def apply_item(self, record: Item) -> None:
         """Take in an `item` record."""
-        self.knowledge.items.publish(record)
+        self.state.items.publish(record)
 
-    def apply_rows(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
+    def set_embeddings(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
         """Set item rows of the table: `vectors` [R, DIM], `bias` [R]; the next slate is scored with them."""
-        self.knowledge.items.apply_rows(item_ids, vectors, bias)
+        self.state.items.set_embeddings(item_ids, vectors, bias)
 
     def recommend(self, requests: Sequence[Request], served_at: int) -> list[Recommendations]:
         """A `recommendations` record for each request, in order; `served_at` is wall time in milliseconds.
@@ -91,26 +91,28 @@ class Recommender:
         """
         if not requests:
             return []
-        users = [self.knowledge.users.get(request.user_id) for request in requests]
+        users = [self.state.users.get(request.user_id) for request in requests]
         with self._ranked(requests, users) as (context, ranked), self._timer("policy"):
             return self._slates.build(context, ranked, self.model_version, served_at)
 
-    def rank(self, requests: Sequence[Request], users: Sequence[User]) -> Ranked:
+    def rank(self, requests: Sequence[Request], users: Sequence[User]) -> RankedCandidates:
         """The candidates in order, before any policy, for users as they are given: what evaluation looks at."""
         with self._ranked(requests, users) as (_, ranked):
             return ranked
 
     @contextmanager
-    def _ranked(self, requests: Sequence[Request], users: Sequence[User]) -> Iterator[tuple[BatchContext, Ranked]]:
+    def _ranked(
+        self, requests: Sequence[Request], users: Sequence[User]
+    ) -> Iterator[tuple[BatchContext, RankedCandidates]]:
         with ExitStack() as stack:
             with self._timer("gather"):
                 batch = stack.enter_context(self._gather.batch(requests, users))
             yield self._rank(batch)
 
-    def _rank(self, batch: Batch) -> tuple[BatchContext, Ranked]:
+    def _rank(self, batch: RequestBatch) -> tuple[BatchContext, RankedCandidates]:
         with self._timer("encode"):
-            encoded = None if self.model is None else encode(self.model, self.knowledge, batch)
-        context = BatchContext(self.knowledge, batch, encoded)
+            encoded = None if self.model is None else encode(self.model, self.state, batch)
+        context = BatchContext(self.state, batch, encoded)
         with self._timer("sources"):
             candidates = self._pipeline.candidates(context)
         with self._timer("features"):
@@ -119,15 +121,15 @@ class Recommender:
             scores, predictions = self._score(features.astype(np.float32), batch)
             ranking = _ranking(scores, candidates, self._gather.named(batch, candidates))
         actions = self.model.columns.actions if self.model is not None else ()
-        return context, Ranked(candidates, features, scores, predictions, actions, ranking)
+        return context, RankedCandidates(candidates, features, scores, predictions, actions, ranking)
 
-    def _score(self, features: F32, batch: Batch) -> tuple[F32, F32 | None]:
+    def _score(self, features: F32, batch: RequestBatch) -> tuple[F32, F32 | None]:
         if self.model is None:
-            return counting_scores(features, self.columns.features), None
+            return fallback_scores(features, self.columns.features), None
         return self.model.rank(features, batch.scenarios)
 
 
-def _ranking(scores: F32, candidates: Candidates, named: Bool) -> I64:
+def _ranking(scores: F32, candidates: CandidateBatch, named: Bool) -> I64:
     """Columns of each request: those that it names first, best first; columns that hold no candidate come last."""
     order: I64 = np.lexsort((-scores, np.where(candidates.valid, ~named, 2)), axis=1)
     return order

@@ -7,20 +7,20 @@ import numpy as np
 from eddy.contract.model import Columns, hash_of_contract
 from eddy.contract.records import Recommendations, RecommendedItem
 from eddy.contract.sources import SOURCES
-from eddy_scorer.core.ranking.batch import Candidates
+from eddy_scorer.core.ranking.batch import CandidateBatch
 from eddy_scorer.core.ranking.context import BatchContext
-from eddy_scorer.core.ranking.policy import POLICY, Choice, choose
+from eddy_scorer.core.ranking.policy import POLICY, SlateChoice, choose
 from eddy_scorer.core.ranking.reasons import Reasons
 from eddy_scorer.core.sources.random import RandomSource
 from eddy_scorer.core.state.arrays import F32, I64
-from eddy_scorer.core.state.knowledge import Knowledge
+from eddy_scorer.core.state.scorer_state import ScorerState
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class RankedCandidates:
     """Candidates with features [B, C, F], scores [B, C], predictions [B, C, actions] (None without a model), ranking [B, C] best first."""
 
-    candidates: Candidates
+    candidates: CandidateBatch
     features: np.ndarray[tuple[int, int, int], np.dtype[np.float16]]
     scores: F32
     predictions: F32 | None
@@ -28,23 +28,25 @@ class Ranked:
     ranking: I64
 
 
-class Slates:
+class SlateBuilder:
     """Builds `recommendations` records with the features of `columns`."""
 
-    def __init__(self, knowledge: Knowledge, reasons: Reasons, columns: Columns) -> None:
-        self._knowledge = knowledge
+    def __init__(self, state: ScorerState, reasons: Reasons, columns: Columns) -> None:
+        self._state = state
         self._reasons = reasons
         self._contract = hash_of_contract()
         self._feature_names = list(columns.features)
 
-    def build(self, context: BatchContext, ranked: Ranked, model_version: int, served_at: int) -> list[Recommendations]:
+    def build(
+        self, context: BatchContext, ranked: RankedCandidates, model_version: int, served_at: int
+    ) -> list[Recommendations]:
         """One record per request, in order."""
         batch = context.batch
         chosen = [self._choose(context, ranked, index) for index in range(len(batch))]
         reasons = self._reasons.of(context, ranked.candidates, chosen)
         for index, choice in enumerate(chosen):
             rows = ranked.candidates.rows[index, choice.columns]
-            self._knowledge.exposure.recommended(int(batch.scenarios[index]), rows)
+            self._state.exposure.recommended(int(batch.scenarios[index]), rows)
         return [
             self._record(context, ranked, index, chosen[index], reasons[index], model_version, served_at)
             for index in range(len(batch))
@@ -53,9 +55,9 @@ class Slates:
     def _record(
         self,
         context: BatchContext,
-        ranked: Ranked,
+        ranked: RankedCandidates,
         index: int,
-        choice: Choice,
+        choice: SlateChoice,
         reasons: list[str],
         model_version: int,
         served_at: int,
@@ -79,29 +81,29 @@ class Slates:
             "prediction_names": list(ranked.actions),
             "contract": self._contract,
             "refusal": None,
-            "history": self._knowledge.users.snapshot(user),
+            "history": self._state.users.snapshot(user),
         }
 
-    def _choose(self, context: BatchContext, ranked: Ranked, index: int) -> Choice:
+    def _choose(self, context: BatchContext, ranked: RankedCandidates, index: int) -> SlateChoice:
         request, candidates = context.batch.requests[index], ranked.candidates
         draws = candidates.draws[index]
         # An item that is there for the draw alone cannot win a position by its score.
-        count = int(candidates.merged[index]) if draws else int(candidates.counts[index])
+        count = int(candidates.merged_counts[index]) if draws else int(candidates.counts[index])
         ranking = [column for column in ranked.ranking[index].tolist() if column < count]
-        rule = self._knowledge.scenarios[request.scenario].exploration
+        rule = self._state.scenarios[request.scenario].exploration
         pool, coin = context.batch.pool_sizes[index], candidates.coins[index]
         return choose(ranking, draws, pool, request.limit, rule.random_slots, rule.probability, coin)
 
-    def _item_ids(self, candidates: Candidates, index: int) -> list[str]:
+    def _item_ids(self, candidates: CandidateBatch, index: int) -> list[str]:
         rows = candidates.rows[index, : candidates.counts[index]].tolist()
-        item_ids = list(map(self._knowledge.catalogue.ids.__getitem__, rows))
+        item_ids = list(map(self._state.catalogue.ids.__getitem__, rows))
         for column, item_id in candidates.unknown.get(index, {}).items():
             item_ids[column] = item_id
         return item_ids
 
 
 def _items(
-    ranked: Ranked, index: int, candidates: list[str], choice: Choice, reasons: list[str]
+    ranked: RankedCandidates, index: int, candidates: list[str], choice: SlateChoice, reasons: list[str]
 ) -> list[RecommendedItem]:
     columns = choice.columns
     scores = ranked.scores[index, columns].tolist()

@@ -7,20 +7,22 @@ from pkgutil import iter_modules
 
 from eddy.contract.sources import CANDIDATE_SOURCES, CandidateSource
 from eddy_scorer.core import sources
-from eddy_scorer.core.sources.source import MergedSource, Source
+from eddy_scorer.core.sources.source import BaseSource, MergedSource
 
 
-def discovered() -> Iterator[type[Source]]:
+def discovered() -> Iterator[type[BaseSource]]:
     """Every source class that a module of `eddy_scorer.core.sources` defines."""
     for module in iter_modules(sources.__path__, f"{sources.__name__}."):
         for value in vars(import_module(module.name)).values():
-            if isinstance(value, type) and issubclass(value, Source) and hasattr(value, "name"):
+            if isinstance(value, type) and issubclass(value, BaseSource) and hasattr(value, "name"):
                 yield value
 
 
-def registry_of(defined: Iterable[type[Source]], contract: Sequence[CandidateSource]) -> Mapping[str, type[Source]]:
+def registry_of(
+    defined: Iterable[type[BaseSource]], contract: Sequence[CandidateSource]
+) -> Mapping[str, type[BaseSource]]:
     """Source classes by name. Raises ValueError where they are not those of the contract, each defined once."""
-    by_name: dict[str, type[Source]] = {}
+    by_name: dict[str, type[BaseSource]] = {}
     for each in defined:
         if isabstract(each) or by_name.setdefault(each.name, each) is not each:
             raise ValueError(f"candidate source {each.name!r}: one class that defines all methods is needed")

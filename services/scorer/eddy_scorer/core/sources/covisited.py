@@ -14,7 +14,7 @@ class CovisitedSource(ExplainedSource):
     name = "covisited"
 
     def find(self, context: BatchContext, quota: int) -> I64:
-        batch, eligible = context.batch, context.knowledge.catalogue.eligible
+        batch, eligible = context.batch, context.state.catalogue.eligible
         out = np.zeros((len(batch), quota), np.int64)
         for index, (rows, scores) in enumerate(rows_of(context.neighbours)):
             allowed = eligible[batch.scenarios[index]].take(rows) & ~batch.blocked[index].take(rows)

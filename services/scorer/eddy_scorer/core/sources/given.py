@@ -4,10 +4,10 @@ from collections.abc import Collection
 
 from eddy.contract.model import PADDING_ROW
 from eddy_scorer.core.ranking.context import BatchContext
-from eddy_scorer.core.sources.source import Source
+from eddy_scorer.core.sources.source import BaseSource
 
 
-class GivenSource(Source):
+class GivenSource(BaseSource):
     """A request's own candidates, less those that the scenario's filters remove. They take the place of all other sources."""
 
     name = "given"
@@ -17,7 +17,7 @@ class GivenSource(Source):
 
         `excluded` also removes unknown items.
         """
-        catalogue = context.knowledge.catalogue
+        catalogue = context.state.catalogue
         rows = ((catalogue.find(item_id), item_id) for item_id in context.batch.requests[index].candidates or ())
         return [
             (row, item_id) for row, item_id in rows if item_id not in excluded and not _filtered(context, index, row)
@@ -27,6 +27,6 @@ class GivenSource(Source):
 def _filtered(context: BatchContext, index: int, row: int) -> bool:
     if row == PADDING_ROW:
         return False
-    catalogue, scenario = context.knowledge.catalogue, int(context.batch.scenarios[index])
+    catalogue, scenario = context.state.catalogue, int(context.batch.scenarios[index])
     withdrawn = catalogue.published[row] and not catalogue.eligible[scenario, row]
     return bool(context.batch.blocked[index, row] or withdrawn)

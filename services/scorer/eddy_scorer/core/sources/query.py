@@ -27,11 +27,11 @@ class QuerySource(MergedSource):
 
 
 def _best(context: BatchContext, index: int, kept: I64) -> I64:
-    knowledge, batch = context.knowledge, context.batch
+    state, batch = context.state, context.batch
     scenario, query = int(batch.scenarios[index]), batch.requests[index].query or ""
-    rows = kept[knowledge.catalogue.eligible[scenario, kept] & ~batch.blocked[index, kept]]
-    shared = knowledge.catalogue.matching(query)
+    rows = kept[state.catalogue.eligible[scenario, kept] & ~batch.blocked[index, kept]]
+    shared = state.catalogue.matching(query)
     words = np.array([shared.get(row, 0) for row in rows.tolist()], np.int64)
-    fit = words / max(1, len(words_of(query))) + knowledge.meaning.likeness(query, rows)
-    order: I64 = np.lexsort((rows, -knowledge.popularity_of(scenario, rows), -fit))
+    fit = words / max(1, len(words_of(query))) + state.text_embeddings.similarity(query, rows)
+    order: I64 = np.lexsort((rows, -state.popularity_of(scenario, rows), -fit))
     return np.asarray(rows[order])

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from eddy_scorer.core.ranking.context import BatchContext
-from eddy_scorer.core.sources.source import Source
+from eddy_scorer.core.sources.source import BaseSource
 from eddy_scorer.core.state.arrays import I64, Bool
 
 _BLIND_DRAWS = 8
 
 
-class RandomSource(Source):
+class RandomSource(BaseSource):
     """Draws open rows without replacement, uniformly, until `slots` of them are not among the merged candidates.
 
     An exploration slot takes the first drawn row that is not in the slate. The slate comes from the merged candidates alone, so the draw
@@ -57,7 +57,7 @@ class RandomSource(Source):
 
 def _open(context: BatchContext, index: int | I64, rows: I64) -> Bool:
     batch = context.batch
-    is_open: Bool = context.knowledge.catalogue.eligible[batch.scenarios[index], rows] & ~batch.blocked[index, rows]
+    is_open: Bool = context.state.catalogue.eligible[batch.scenarios[index], rows] & ~batch.blocked[index, rows]
     return is_open
 
 

@@ -7,13 +7,13 @@ from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.state.arrays import I64
 
 
-class Source(ABC):
+class BaseSource(ABC):
     """A named origin of candidates; `name` is that of its line in `eddy.contract.sources`, which says the rest."""
 
     name: ClassVar[str]
 
 
-class MergedSource(Source):
+class MergedSource(BaseSource):
     """A source that is interleaved with others by quota. It has no state: what it reads is in the context."""
 
     @abstractmethod

@@ -63,7 +63,7 @@ class Catalogue:
         row = self._rows.get(item_id)
         return self._add(item_id) if row is None else row
 
-    def admit_all(self, item_ids: Iterable[str]) -> list[int]:
+    def ensure_rows(self, item_ids: Iterable[str]) -> list[int]:
         rows, add = self._rows, self._add
         return [rows[item_id] if item_id in rows else add(item_id) for item_id in item_ids]
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from eddy_scorer.core.state.catalogue import Catalogue
-from eddy_scorer.core.state.counts import ItemCounts
+from eddy_scorer.core.state.counts import ItemCountTable
 from eddy_scorer.core.state.covisits import CoVisits
-from eddy_scorer.core.state.item_table import ItemTable
-from eddy_scorer.core.state.meaning import Meaning
+from eddy_scorer.core.state.embedding_table import EmbeddingTable
+from eddy_scorer.core.state.text_embeddings import TextEmbeddings
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +14,10 @@ class ItemColumns:
     """The parts of an item's state. One thread writes them; others may read up to the rows that `ensure` answered."""
 
     catalogue: Catalogue
-    counts: ItemCounts
+    counts: ItemCountTable
     covisits: CoVisits
-    table: ItemTable
-    meaning: Meaning
+    table: EmbeddingTable
+    text_embeddings: TextEmbeddings
 
     def ensure(self) -> int:
         """The number of rows in use, with room for them in every column."""

@@ -26,7 +26,7 @@ MIDDLE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateCounts:
+class DecayedCounts:
     """Counts of candidates [B, C], decayed to each request's time."""
 
     shown: F32
@@ -37,7 +37,7 @@ class CandidateCounts:
     age_days: F32
 
 
-class ItemCounts:
+class ItemCountTable:
     """Counts [scenarios, capacity, 4] stated at `as_of` [capacity] (milliseconds of event time).
 
     What never decays is summed over all scenarios: actions, explicit ratings, and the sum of these (columns of `ever` [capacity, 3]).
@@ -110,18 +110,18 @@ class ItemCounts:
         self.ever[row] = values
 
     @property
-    def usual_value(self) -> float:
+    def mean_rating(self) -> float:
         """Mean of all explicit ratings."""
         seen = self._ever_sum[_VALUED] + PRIOR_VALUED
         return float((self._ever_sum[_VALUE_SUM] + PRIOR_VALUED * MIDDLE) / seen)
 
-    def mean_values(self, rows: I64, without: F32 | float = 0.0, given: F32 | float = 0.0) -> F32:
+    def mean_ratings(self, rows: I64, without: F32 | float = 0.0, given: F32 | float = 0.0) -> F32:
         """Mean explicit rating of each of `rows` of any shape, few of them drawn towards the usual one.
 
         Where `given` is 1, the rating `without`, which the counts may not have yet, is left out.
         """
         ever = self.ever[rows]
-        total = np.maximum(ever[..., _VALUE_SUM] - without * given, 0) + np.float32(PRIOR_VALUED * self.usual_value)
+        total = np.maximum(ever[..., _VALUE_SUM] - without * given, 0) + np.float32(PRIOR_VALUED * self.mean_rating)
         return np.asarray(total / (np.maximum(ever[..., _VALUED] - given, 0) + np.float32(PRIOR_VALUED)), np.float32)
 
     def log_totals(self, rows: I64) -> F32:
@@ -146,7 +146,7 @@ class ItemCounts:
         }
         self.apply(row, nothing)
 
-    def gather(self, rows: I64, scenarios: I64, at: I64, published_at: I64) -> CandidateCounts:
+    def gather(self, rows: I64, scenarios: I64, at: I64, published_at: I64) -> DecayedCounts:
         """Counts of `rows` [B, C] in `scenarios` [B] at event times `at` [B]; `published_at` [B, C] is 0 where unknown."""
         age_ms = np.maximum(at[:, None] - self.as_of[rows], 0)
         slow = np.exp2(-age_ms / self.slow_ms[scenarios][:, None]).astype(np.float32)
@@ -154,7 +154,7 @@ class ItemCounts:
         picked = self._values[scenarios[:, None], rows]
         born = _earliest(self.first_at[rows], published_at)
         age_days = np.where(born > 0, np.maximum(at[:, None] - born, 0) / 86_400_000.0, 0.0)
-        return CandidateCounts(
+        return DecayedCounts(
             shown=picked[..., 0] * slow,
             clicked=picked[..., 1] * slow,
             acted=picked[..., 2] * slow,
@@ -194,7 +194,7 @@ class ItemCounts:
         counts: F32 = self._values[scenario, rows, _ACTED]
         return counts
 
-    def acted_sum(self, scenario: int, size: int) -> float:
+    def interaction_sum(self, scenario: int, size: int) -> float:
         """Sum of the scenario's slow counts in the first `size` rows, decayed to the newest event."""
         age = (self.newest - self.as_of[:size]) / self.slow_ms[scenario]
         return float((self._values[scenario, :size, _ACTED] * np.exp2(-age)).sum())

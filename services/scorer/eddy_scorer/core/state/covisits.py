@@ -24,7 +24,7 @@ ALPHA = 0.2
 SMOOTHING = 3.0
 # An item that everybody has goes with everything, a little: only its strongest neighbours are worth their time. On ML-1M the
 # NDCG@10 of this score was .1278 with 128 of them, .1286 with 256 or all; the time of a slate follows their number.
-MOST_NEIGHBOURS = 128
+MAX_NEIGHBOURS = 128
 
 Csr: TypeAlias = "sparse.csr_array[np.float32, tuple[int, int]]"
 
@@ -92,7 +92,7 @@ class CoVisits:
         edges["transition"] = record["transition_weights"]
         if not (np.isfinite(edges["weight"]).all() and np.isfinite(edges["transition"]).all()):
             raise PoisonError("bad_features", "a weight of `covisited` is not finite")
-        edges["source"] = catalogue.admit_all(names)
+        edges["source"] = catalogue.ensure_rows(names)
         self._half_life_ms = grown(self._half_life_ms, row + 1, self._longest_ms)
         known = [
             self._half_lives_ms[each["scenario"]]
@@ -141,7 +141,7 @@ def matrices_of(edges: Edges) -> Matrices:
     return Matrices(strongest(covisitations), strongest(transitions), transitions_from, at, size)
 
 
-def strongest(matrix: Csr, most: int = MOST_NEIGHBOURS) -> Csr:
+def strongest(matrix: Csr, most: int = MAX_NEIGHBOURS) -> Csr:
     """`matrix` with the `most` largest entries of each row."""
     lengths = np.diff(matrix.indptr)
     kept = np.ones(matrix.nnz, bool)

@@ -12,7 +12,7 @@ from usearch.index import Index
 
 from eddy.contract.model import DIM, MAX_SCENARIOS, PADDING_BIAS, PADDING_ROW
 from eddy_scorer.core.state.arrays import F32, I64, grown, grown_rows
-from eddy_scorer.core.state.item_table import ItemTable
+from eddy_scorer.core.state.embedding_table import EmbeddingTable
 
 CONNECTIVITY = 16
 EXPANSION = 128
@@ -33,7 +33,7 @@ class NearestItems:
         self._inside: I64 = np.zeros(1, np.int64)  # the scenarios of the index that holds the row; 0 for none
         self.ready = False
 
-    def follow(self, table: ItemTable, size: int) -> int:
+    def follow(self, table: EmbeddingTable, size: int) -> int:
         """Bring the indexes up to the first `size` rows of the table; how many rows were put in."""
         self._ensure(size)
         vectors, inside = table.vectors[:size].copy(), self._inside[:size].copy()
@@ -57,7 +57,7 @@ class NearestItems:
         self.ready = bool(self._indexes)
         return int(np.count_nonzero(new))
 
-    def search(self, users: F32, scenario: int, count: int, table: ItemTable) -> tuple[I64, F32]:
+    def search(self, users: F32, scenario: int, count: int, table: EmbeddingTable) -> tuple[I64, F32]:
         """Rows [B, count] of a scenario and their scores, best first; PADDING_ROW with PADDING_BIAS where there are no more."""
         matches = [
             _search(index, users, count) for scenarios, index in self._indexes.items() if scenarios >> scenario & 1

@@ -18,7 +18,7 @@ class Orders:
     popular: I64
     fresh: I64
     eligible: I64
-    acted_sum: float
+    interaction_sum: float
 
 
 class ScenarioOrders:
@@ -62,5 +62,5 @@ class ScenarioOrders:
             popular=counts.popular(scenario, eligible),
             fresh=counts.fresh(eligible, catalogue.published_at[:size]),
             eligible=np.flatnonzero(eligible),
-            acted_sum=counts.acted_sum(scenario, size),
+            interaction_sum=counts.interaction_sum(scenario, size),
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-class Pace:
+class RebuildPace:
     """Due when `least_sec` have passed since the last time, and so long that the work takes at most `duty` of the time.
 
     `monotonic` is a clock in seconds. Where the rebuild has to happen every time, a Pace of duty 1 and 0 seconds says so.

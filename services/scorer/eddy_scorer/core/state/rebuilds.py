@@ -8,7 +8,7 @@ from eddy_scorer.core.state.columns import ItemColumns
 from eddy_scorer.core.state.covisits import Matrices, matrices_of
 from eddy_scorer.core.state.nearest import NearestItems
 from eddy_scorer.core.state.orders import ScenarioOrders
-from eddy_scorer.core.state.pace import Pace
+from eddy_scorer.core.state.pace import RebuildPace
 
 Build: TypeAlias = Callable[[], None]
 
@@ -25,9 +25,9 @@ class Rebuilds:
         self._columns = columns
         self._orders = orders
         self._approximate_from = approximate_from
-        self._order_pace = Pace(monotonic, least_sec=0.05)
-        self._matrix_pace = Pace(monotonic, least_sec=0.3)
-        self._nearest_pace = Pace(monotonic, duty=0.2, least_sec=0.5)
+        self._order_pace = RebuildPace(monotonic, least_sec=0.05)
+        self._matrix_pace = RebuildPace(monotonic, least_sec=0.3)
+        self._nearest_pace = RebuildPace(monotonic, duty=0.2, least_sec=0.5)
         self.nearest = NearestItems()
         self.matrices: Matrices
         size = columns.ensure()
@@ -46,7 +46,7 @@ class Rebuilds:
 
     def due(self) -> list[Build]:
         """Builds of what is out of date, where it is time."""
-        builds = (self.due_orders(), self.due_matrices(), self.due_nearest(), self._columns.meaning.due())
+        builds = (self.due_orders(), self.due_matrices(), self.due_nearest(), self._columns.text_embeddings.due())
         return [build for build in builds if build]
 
     def due_orders(self) -> Build | None:

@@ -27,7 +27,7 @@ _COLUMNS: tuple[Literal["actions", "scenarios", "values", "occurred_at"], ...] =
 _UNRECORDED = 2  # `valued` of an interaction from before histories said it; otherwise 1 or 0
 _NONE: I32 = np.zeros(0, np.int32)
 _MS = 1000.0
-MOST_NAMES = 256
+MAX_NAMES = 256
 
 
 class _Seen:
@@ -86,11 +86,11 @@ class User:
         return np.array([row for row in rows[known:] if row is not None], np.int32)
 
 
-NOBODY = User(b"", b"", b"", -1, -1)
+UNKNOWN_USER = User(b"", b"", b"", -1, -1)
 
 
 @dataclass(frozen=True, slots=True)
-class Histories:
+class UserHistories:
     """Histories of a batch, oldest first, padded on the left: each [B, HISTORY]; `length` [B] counts the interactions.
 
     `rated` is True where the value was given and says how much the user liked the item.
@@ -104,12 +104,12 @@ class Histories:
     rated: Bool
     length: I64
 
-    def of(self, indices: I64) -> "Histories":
+    def of(self, indices: I64) -> "UserHistories":
         """Those of the requests at `indices`."""
-        return Histories(*(getattr(self, each.name)[indices] for each in fields(self)))
+        return UserHistories(*(getattr(self, each.name)[indices] for each in fields(self)))
 
 
-class Names:
+class NameTable:
     """At most MOST_NAMES names as small numbers."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -120,25 +120,25 @@ class Names:
         """The number of `name`, a new one where needed. Raises PoisonError when there are too many names."""
         number = self._numbers.get(name)
         if number is None:
-            if len(self.names) >= MOST_NAMES:
+            if len(self.names) >= MAX_NAMES:
                 raise PoisonError("bad_features", f"too many different actions or scenarios: {name[:100]}")
             number = self._numbers[name] = len(self.names)
             self.names.append(name)
         return number
 
 
-class Users:
+class UserStore:
     """All users of the partitions that this instance answers for."""
 
     def __init__(self, catalogue: Catalogue, scenarios: Scenarios) -> None:
         self._catalogue = catalogue
         # Former names of an action have its head too.
-        self._actions, self._scenarios = Names((*ACTIONS, *ACTION_ALIASES)), Names(())
+        self._actions, self._scenarios = NameTable((*ACTIONS, *ACTION_ALIASES)), NameTable(())
         heads = column_map(self._actions.names, ACTIONS, ACTION_ALIASES)
-        self._heads: I64 = np.zeros(MOST_NAMES, np.int64)
+        self._heads: I64 = np.zeros(MAX_NAMES, np.int64)
         self._heads[: len(heads)] = 1 + np.array(heads)
-        self._ratings: Bool = np.zeros((MOST_NAMES, MOST_NAMES), bool)  # by numbers of scenario and action
-        self._not_given: F32 = np.full((MOST_NAMES, MOST_NAMES), np.nan, np.float32)
+        self._ratings: Bool = np.zeros((MAX_NAMES, MAX_NAMES), bool)  # by numbers of scenario and action
+        self._not_given: F32 = np.full((MAX_NAMES, MAX_NAMES), np.nan, np.float32)
         self._users: dict[str, User] = {}
         scenarios.subscribe(self._add_scenario)
 
@@ -153,7 +153,7 @@ class Users:
 
     def get(self, user_id: str) -> User:
         """The user, or NOBODY."""
-        return self._users.get(user_id, NOBODY)
+        return self._users.get(user_id, UNKNOWN_USER)
 
     def apply(self, record: UserFeatures, partition: int) -> User:
         """Take in a `user_features` record, unless a newer one is there; the user as known then.
@@ -180,7 +180,7 @@ class Users:
         """Forget the users of the partitions that `lost` says."""
         self._users = {name: user for name, user in self._users.items() if not lost(user.partition)}
 
-    def gather(self, users: Sequence[User], requested_at: I64) -> Histories:
+    def gather(self, users: Sequence[User], requested_at: I64) -> UserHistories:
         """Histories of `users` as matrices; the gap of the last interaction runs to `requested_at` [B]."""
         flat = np.frombuffer(b"".join([user.packed for user in users]), _ENTRY)
         length = np.array([len(user.packed) // _ENTRY.itemsize for user in users], np.int64)
@@ -196,7 +196,7 @@ class Users:
         actions[filled] = self._heads[flat["action"]]
         following = np.concatenate([at[:, 1:], requested_at[:, None]], axis=1)
         gaps = np.where(filled, np.maximum(following - at, 0) / _MS, 0.0).astype(np.float32)
-        return Histories(rows, actions, values, at, gaps, rated, length)
+        return UserHistories(rows, actions, values, at, gaps, rated, length)
 
     def snapshot(self, user: User) -> History:
         """The user's last HISTORY interactions as a `history` record."""
@@ -227,7 +227,7 @@ class Users:
         valued = history["valued"][-HISTORY:]
         if len(history["valued"]) > count:
             raise PoisonError("bad_features", "`valued` of `history` is longer than the other columns")
-        rows = np.array(self._catalogue.admit_all(history["item_ids"]), np.int32)
+        rows = np.array(self._catalogue.ensure_rows(history["item_ids"]), np.int32)
         entries = np.empty(min(count, HISTORY), _ENTRY)
         entries["row"] = rows[-HISTORY:]
         entries["action"] = [self._actions.number(name) for name in history["actions"][-HISTORY:]]

@@ -13,12 +13,12 @@ import numpy as np
 from eddy.text import TEXT_DIM, TextModel
 from eddy_scorer.core.state.arrays import F32, FIRST_CAPACITY, I32, I64, Bool, grown, grown_rows
 
-QUERIES_KEPT = 1000
-TEXTS_AT_ONCE = 32
-LEAST_LIKENESS = 0.25  # cosine; of two texts that have nothing to do with each other it is below .15
+QUERY_CACHE_SIZE = 1000
+TEXTS_PER_BATCH = 32
+MIN_SIMILARITY = 0.25  # cosine; of two texts that have nothing to do with each other it is below .15
 
 
-class Meaning:
+class TextEmbeddings:
     """Unit vectors [rows, TEXT_DIM] of items by row."""
 
     def __init__(self, texts: TextModel | None) -> None:
@@ -34,11 +34,11 @@ class Meaning:
         if self._texts is not None:
             self._unread[row] = words
 
-    def want(self) -> None:
+    def enable(self) -> None:
         """Somebody searches: from now on items are read."""
         self._asked = True
 
-    def due(self, most: int = TEXTS_AT_ONCE) -> Callable[[], None] | None:
+    def due(self, most: int = TEXTS_PER_BATCH) -> Callable[[], None] | None:
         """What reads up to `most` items that queries ask for, some 8 ms each; it may run in another thread than everything else."""
         if self._texts is None or not self._asked or not self._unread:
             return None
@@ -47,16 +47,16 @@ class Meaning:
 
     def near(self, query: str, count: int, eligible: Bool, blocked: I32) -> I64:
         """The rows most alike to `query`, best first: at most `count` of those `eligible` and not `blocked`, none that are hardly alike."""
-        self.want()
+        self.enable()
         size = min(len(self._known), len(eligible))
         wanted = self._known[:size] & eligible[:size]
         wanted[blocked[blocked < size]] = False
         rows = np.flatnonzero(wanted)
-        likeness = self.likeness(query, rows)
-        order = np.argsort(-likeness, kind="stable")[:count]
-        return np.asarray(rows[order[likeness[order] >= LEAST_LIKENESS]], np.int64)
+        similarity = self.similarity(query, rows)
+        order = np.argsort(-similarity, kind="stable")[:count]
+        return np.asarray(rows[order[similarity[order] >= MIN_SIMILARITY]], np.int64)
 
-    def likeness(self, query: str, rows: I64) -> F32:
+    def similarity(self, query: str, rows: I64) -> F32:
         """Cosine of `query` with each of `rows`; 0 where nothing was read."""
         if self._texts is None or not len(rows):
             return np.zeros(len(rows), np.float32)
@@ -74,7 +74,7 @@ class Meaning:
         vector = self._queries.pop(query, None)
         if vector is None:
             vector = texts.embed([query])[0]
-            if len(self._queries) >= QUERIES_KEPT:
+            if len(self._queries) >= QUERY_CACHE_SIZE:
                 self._queries.popitem(last=False)
         self._queries[query] = vector
         return vector

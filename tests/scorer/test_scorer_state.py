@@ -9,9 +9,9 @@ import pytest
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import REPO_ROOT
 from eddy_scorer.core.ranking.recommender import Recommender
-from eddy_scorer.core.state.knowledge import Knowledge
-from eddy_scorer.core.state.pace import Pace
-from tests.scorer.factories import counts, item, item_features, recommend, recommender, request, scenarios, shown
+from eddy_scorer.core.state.pace import RebuildPace
+from eddy_scorer.core.state.scorer_state import ScorerState
+from tests.scorer.factories import counts, item, item_features, item_ids_of, recommend, recommender, request, scenarios
 
 VIDEO = 0
 
@@ -26,7 +26,7 @@ class _Clock:
 
 def test_pace_keeps_to_its_share() -> None:
     clock = _Clock()
-    pace = Pace(clock, duty=0.05, least_sec=0.3)
+    pace = RebuildPace(clock, duty=0.05, least_sec=0.3)
     assert pace.due()
     started = pace.start()
     clock.now += 0.1
@@ -40,31 +40,31 @@ def test_pace_keeps_to_its_share() -> None:
 
 def test_quick_work_still_waits_a_little() -> None:
     clock = _Clock()
-    pace = Pace(clock, duty=0.05, least_sec=0.3)
+    pace = RebuildPace(clock, duty=0.05, least_sec=0.3)
     pace.took(pace.start())
     assert pace.seconds_left() == pytest.approx(0.3)
 
 
 def test_refresh_rebuilds_what_is_stale_when_it_is_due() -> None:
     clock = _Clock()
-    knowledge = Knowledge(scenarios(), clock)
+    state = ScorerState(scenarios(), clock)
     clock.now += 1
-    knowledge.items.apply_features(item_features("a", {"b": 1.0}))
-    knowledge.refresh()
-    assert knowledge.orders[VIDEO].popular.tolist() == [knowledge.catalogue.find("a")]
-    assert knowledge.matrices.covisitations.nnz == 2
-    knowledge.items.apply_features(item_features("c", {"b": 1.0}))
-    knowledge.refresh()
-    assert knowledge.matrices.covisitations.nnz == 2
+    state.items.apply_features(item_features("a", {"b": 1.0}))
+    state.refresh()
+    assert state.orders[VIDEO].popular.tolist() == [state.catalogue.find("a")]
+    assert state.matrices.covisitations.nnz == 2
+    state.items.apply_features(item_features("c", {"b": 1.0}))
+    state.refresh()
+    assert state.matrices.covisitations.nnz == 2
     clock.now += 1
-    knowledge.refresh()
-    assert knowledge.matrices.covisitations.nnz == 4
-    assert knowledge.rebuilds.due_orders() is None
-    assert knowledge.rebuilds.due_matrices() is None
+    state.refresh()
+    assert state.matrices.covisitations.nnz == 4
+    assert state.rebuilds.due_orders() is None
+    assert state.rebuilds.due_matrices() is None
 
 
 def test_records_may_come_in_while_another_thread_rebuilds() -> None:
-    knowledge = recommender().knowledge
+    state = recommender().state
     failures: list[BaseException] = []
     done = threading.Event()
 
@@ -76,19 +76,19 @@ def test_records_may_come_in_while_another_thread_rebuilds() -> None:
         except BaseException as error:  # noqa: BLE001  # told to the test's own thread
             failures.append(error)
 
-    builds = [knowledge.rebuilds.all()]
+    builds = [state.rebuilds.all()]
     thread = threading.Thread(target=rebuild)
     thread.start()
     for number in range(3000):
         edges = {f"m{number * step}": 1.0 for step in range(1, 6)}
-        knowledge.items.apply_features(item_features(f"m{number}", edges))
+        state.items.apply_features(item_features(f"m{number}", edges))
         if number % 50 == 0 and not builds:
-            builds.append(knowledge.rebuilds.all())
+            builds.append(state.rebuilds.all())
     done.set()
     thread.join()
     assert not failures
-    knowledge.rebuild()
-    assert len(knowledge.orders[VIDEO].eligible) == 3000
+    state.rebuild()
+    assert len(state.orders[VIDEO].eligible) == 3000
 
 
 def test_a_scenario_that_comes_later_is_as_if_it_had_always_been_there(tmp_path: Path) -> None:
@@ -110,6 +110,6 @@ def test_a_scenario_that_comes_later_is_as_if_it_had_always_been_there(tmp_path:
     assert later.adopt(always) == (["podcasts"], [])
     lists = [recommend(engine, request(scenario="podcasts", limit=5)) for engine in engines]
     assert lists[0] == lists[1]
-    assert set(shown(lists[0][0])) == {"a", "b", "e", "never published"}
-    assert engines[0].knowledge.counts.usual_value == engines[1].knowledge.counts.usual_value
-    assert engines[0].knowledge.counts.ever.tolist() == engines[1].knowledge.counts.ever.tolist()
+    assert set(item_ids_of(lists[0][0])) == {"a", "b", "e", "never published"}
+    assert engines[0].state.counts.mean_rating == engines[1].state.counts.mean_rating
+    assert engines[0].state.counts.ever.tolist() == engines[1].state.counts.ever.tolist()

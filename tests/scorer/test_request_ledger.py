@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eddy_scorer.shell.ledger import Ledger
+from eddy_scorer.shell.request_ledger import RequestLedger
 
 
 def test_commit_stops_at_the_oldest_open_offset() -> None:
-    ledger = Ledger()
+    ledger = RequestLedger()
     for offset in (5, 6, 7):
         ledger.take(0, offset)
     ledger.done(0, 6)
@@ -21,7 +21,7 @@ def test_commit_stops_at_the_oldest_open_offset() -> None:
 
 
 def test_given_up_partition_is_forgotten() -> None:
-    ledger = Ledger()
+    ledger = RequestLedger()
     ledger.take(1, 0)
     ledger.forget({1})
     ledger.done(1, 0)
@@ -31,7 +31,7 @@ def test_given_up_partition_is_forgotten() -> None:
 
 @given(st.permutations(range(8)), st.integers(0, 8))
 def test_everything_below_a_commit_is_done(order: list[int], answered: int) -> None:
-    ledger = Ledger()
+    ledger = RequestLedger()
     for offset in range(8):
         ledger.take(0, offset)
     for offset in order[:answered]:

@@ -14,7 +14,7 @@ _TREND = 0.01
 _READ = ("covisit_score", "popularity", "trend")
 
 
-def counting_scores(features: F32, names: Sequence[str]) -> F32:
+def fallback_scores(features: F32, names: Sequence[str]) -> F32:
     """Scores [B, C] of candidates with `features` [B, C, names]; one that is not there counts nothing."""
     covisits, slow, fast = np.moveaxis(take_columns(features, column_map(_READ, names, {}), 0.0), -1, 0)
     scores: F32 = covisits + np.float32(_POPULARITY) * slow + np.float32(_TREND) * fast

@@ -9,14 +9,14 @@ from eddy.errors import PoisonError
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.metrics import ACTIVATED_RELEASES, MODEL_VERSION, REFUSED_RELEASES
 from eddy_scorer.core.model.graphs import OnnxModel
-from eddy_scorer.core.model.releases import Offer, ReleaseStaging
+from eddy_scorer.core.model.releases import ReleaseStaging, StagedRelease
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.shell.freshness import Freshness
 
 log = structlog.get_logger()
 
 
-class Swapper:
+class ReleaseActivator:
     """Waits for releases whose rows are complete and makes them serve; one that does not run is refused, the old one goes on."""
 
     def __init__(
@@ -57,17 +57,17 @@ class Swapper:
             else:
                 self._flip(model, offer)
 
-    def _flip(self, model: OnnxModel, offer: Offer) -> None:
+    def _flip(self, model: OnnxModel, offer: StagedRelease) -> None:
         """No await in here: a slate is scored by rows and graphs of exactly one version."""
-        items = self._recommender.knowledge.items
+        items = self._recommender.state.items
         first = self._recommender.model is None
         # At the start compaction may have left an item nothing but a row of a later version.
         also = self._staging.staged_items() if first else []
-        rows = self._staging.rows_for(offer.version, frozenset(item for item in also if not items.has_row(item)))
+        rows = self._staging.rows_for(offer.version, frozenset(item for item in also if not items.has_embedding(item)))
         if rows.item_ids:
-            items.apply_rows(rows.item_ids, rows.vectors, rows.bias)
+            items.set_embeddings(rows.item_ids, rows.vectors, rows.bias)
         if rows.dropped:
-            items.drop_rows(rows.dropped)
+            items.drop_embeddings(rows.dropped)
         self._recommender.model = model
         self._staging.taken(offer)
         self._freshness.taken(
@@ -78,7 +78,7 @@ class Swapper:
         log.info("release_activated", version=offer.version, rows=len(rows.item_ids), dropped=len(rows.dropped))
         self._on_swap()
 
-    async def _refuse(self, offer: Offer, error: PoisonError) -> None:
+    async def _refuse(self, offer: StagedRelease, error: PoisonError) -> None:
         self._staging.refused(offer)
         REFUSED_RELEASES.labels(error.reason).inc()
         log.warning("release_refused", version=offer.version, reason=error.reason, detail=error.detail)

@@ -13,7 +13,7 @@ from eddy_scorer.core.state.columns import ItemColumns
 from eddy_scorer.core.state.orders import ScenarioOrders
 
 
-class ItemIntake:
+class ItemUpdater:
     """Applies `item` and `item_features` records and rows of the model's table."""
 
     def __init__(self, columns: ItemColumns, orders: ScenarioOrders) -> None:
@@ -24,7 +24,7 @@ class ItemIntake:
         """Take in an `item` record."""
         row = self._columns.catalogue.apply(record)
         words = item_text(record["title"], record.get("text"), record["categories"], record.get("attributes", {}))
-        self._columns.meaning.describe(row, words)
+        self._columns.text_embeddings.describe(row, words)
         self._eligibility_changed(row)
         self._orders.mark_all()
 
@@ -57,19 +57,19 @@ class ItemIntake:
         self._eligibility_changed(row)
         self._orders.mark_all()
 
-    def apply_rows(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
+    def set_embeddings(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
         """Set item rows in place: `vectors` [R, DIM], `bias` [R]. The next slate is scored with them."""
         catalogue = self._columns.catalogue
-        rows = np.array(catalogue.admit_all(item_ids), np.int64)
+        rows = np.array(catalogue.ensure_rows(item_ids), np.int64)
         self._columns.table.ensure(len(catalogue))
         self._columns.table.assign(rows, vectors, bias, catalogue.eligible[:, rows])
 
-    def drop_rows(self, item_ids: list[str]) -> None:
+    def drop_embeddings(self, item_ids: list[str]) -> None:
         """Forget item rows that the trainer expired."""
         rows = [self._columns.catalogue.find(item_id) for item_id in item_ids]
         self._columns.table.drop(np.array([row for row in rows if row], np.int64))
 
-    def has_row(self, item_id: str) -> bool:
+    def has_embedding(self, item_id: str) -> bool:
         """Whether the item has a row of the model's table."""
         row, table = self._columns.catalogue.find(item_id), self._columns.table
         return row < len(table.has_vector) and bool(table.has_vector[row])

@@ -1,7 +1,7 @@
 """Which requests are answered, and so how far their partitions may be committed."""
 
 
-class Ledger:
+class RequestLedger:
     """Offsets taken and done, per partition. Everything below `committable` is done."""
 
     def __init__(self) -> None:

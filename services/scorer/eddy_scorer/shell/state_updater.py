@@ -15,7 +15,7 @@ from eddy_scorer.core.state.users import User
 OnUser = Callable[[str, User, User], None]
 
 
-class Intake:
+class StateUpdater:
     """Applies messages by topic. `on_user(user_id, former, user)` hears of every user that changed.
 
     An empty value is a deleted key on a compacted topic. `apply` raises PoisonError for a message that cannot be used; the state stays
@@ -26,7 +26,7 @@ class Intake:
         self._recommender = recommender
         self._staging = staging
         self._on_user = on_user
-        knowledge = recommender.knowledge
+        state = recommender.state
         self._users, self._item_counts = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._items, self._rows = Codec.for_topic(ITEMS), Codec.for_topic(ITEM_EMBEDDINGS)
         self._releases = Codec.for_topic(MODEL_RELEASES)
@@ -37,9 +37,9 @@ class Intake:
             ITEM_EMBEDDINGS: self._row,
         }
         self._deleted: dict[str, Callable[[str], None]] = {
-            USER_FEATURES: knowledge.users.forget,
-            ITEM_FEATURES: knowledge.items.forget_features,
-            ITEMS: knowledge.items.withdraw,
+            USER_FEATURES: state.users.forget,
+            ITEM_FEATURES: state.items.forget_features,
+            ITEMS: state.items.withdraw,
             ITEM_EMBEDDINGS: staging.stage_expiry,
         }
 
@@ -70,7 +70,7 @@ class Intake:
     def _user(self, message: Message) -> None:
         record = self._users.decode(message.value)
         _check_key(message.key, "user_id", record["user_id"], "missing_user")
-        former = self._recommender.knowledge.users.get(record["user_id"])
+        former = self._recommender.state.users.get(record["user_id"])
         user = self._recommender.apply_user_features(record, message.partition)
         if user is not former:
             self._on_user(record["user_id"], former, user)

@@ -6,7 +6,7 @@ from eddy.contract.model import DIM, MAX_SCENARIOS, PADDING_BIAS
 from eddy_scorer.core.state.arrays import F32, FIRST_CAPACITY, I64, Bool, grown, grown_rows
 
 
-class ItemTable:
+class EmbeddingTable:
     """Vectors [capacity, DIM] and biases by item row.
 
     `bound_bias` [MAX_SCENARIOS, capacity] is what `encode` reads for requests of a scenario: PADDING_BIAS for rows that have no vector

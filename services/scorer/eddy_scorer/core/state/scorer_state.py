@@ -7,19 +7,19 @@ from eddy.text import TextModel
 from eddy_scorer.core.state.arrays import F32, I64
 from eddy_scorer.core.state.catalogue import Catalogue
 from eddy_scorer.core.state.columns import ItemColumns
-from eddy_scorer.core.state.counts import ItemCounts
+from eddy_scorer.core.state.counts import ItemCountTable
 from eddy_scorer.core.state.covisits import CoVisits, Matrices
+from eddy_scorer.core.state.embedding_table import EmbeddingTable
 from eddy_scorer.core.state.exposure import Exposure
-from eddy_scorer.core.state.item_intake import ItemIntake
-from eddy_scorer.core.state.item_table import ItemTable
-from eddy_scorer.core.state.meaning import Meaning
+from eddy_scorer.core.state.item_updater import ItemUpdater
 from eddy_scorer.core.state.nearest import NearestItems
 from eddy_scorer.core.state.orders import Orders, ScenarioOrders
 from eddy_scorer.core.state.rebuilds import Rebuilds
-from eddy_scorer.core.state.users import Users
+from eddy_scorer.core.state.text_embeddings import TextEmbeddings
+from eddy_scorer.core.state.users import UserStore
 
 
-class Knowledge:
+class ScorerState:
     """The parts of the state, put together. Records go in by `users` and `items`, derived state follows by `rebuilds`.
 
     For `approximate_from` see Rebuilds; `monotonic` is a clock in seconds.
@@ -34,16 +34,16 @@ class Knowledge:
     ) -> None:
         self.scenarios = scenarios
         self.catalogue = Catalogue(scenarios)
-        self.counts = ItemCounts(scenarios)
-        self.table = ItemTable()
-        self.meaning = Meaning(texts)
-        self.users = Users(self.catalogue, scenarios)
+        self.counts = ItemCountTable(scenarios)
+        self.table = EmbeddingTable()
+        self.text_embeddings = TextEmbeddings(texts)
+        self.users = UserStore(self.catalogue, scenarios)
         self.exposure = Exposure()
         half_lives = {name: scenario.counts.covisit_half_life_sec for name, scenario in scenarios.scenarios.items()}
         self._covisits = CoVisits(half_lives)
-        self._columns = ItemColumns(self.catalogue, self.counts, self._covisits, self.table, self.meaning)
+        self._columns = ItemColumns(self.catalogue, self.counts, self._covisits, self.table, self.text_embeddings)
         self._orders = ScenarioOrders(self._columns, scenarios.ids.values())
-        self.items = ItemIntake(self._columns, self._orders)
+        self.items = ItemUpdater(self._columns, self._orders)
         self.rebuilds = Rebuilds(self._columns, self._orders, monotonic, approximate_from)
         scenarios.subscribe(self._add_scenario)
 

@@ -12,13 +12,13 @@ from eddy.contract.topics import RECOMMENDATIONS
 from eddy.kafka.bus import Producer, settle
 from eddy.metrics import HOP_SECONDS, SLATE_ITEMS, SLATES, STAGE_SECONDS
 from eddy_scorer.shell.freshness import Freshness
-from eddy_scorer.shell.request_queue import Ticket
+from eddy_scorer.shell.request_queue import QueuedRequest
 from eddy_scorer.shell.service import SERVICE
 
 _REQUEST_TO_SLATE = HOP_SECONDS.labels("request_to_slate")
 
 
-class Publisher:
+class SlatePublisher:
     """Sends records; `on_done(tickets)` once every in-sync replica has them. A failed write ends the task group, and so the process."""
 
     def __init__(self, producer: Producer, clock: Clock, tasks: asyncio.TaskGroup, freshness: Freshness) -> None:
@@ -30,7 +30,10 @@ class Publisher:
         self._open: set[asyncio.Task[None]] = set()
 
     async def publish(
-        self, tickets: Sequence[Ticket], records: Sequence[Recommendations], on_done: Callable[[Iterable[Ticket]], None]
+        self,
+        tickets: Sequence[QueuedRequest],
+        records: Sequence[Recommendations],
+        on_done: Callable[[Iterable[QueuedRequest]], None],
     ) -> None:
         """Queue the records; back-pressure of the producer is waited for, acknowledgements are not."""
         with STAGE_SECONDS.labels(SERVICE, "publish").time():
@@ -55,9 +58,9 @@ class Publisher:
     async def _complete(
         self,
         sent: "Sequence[asyncio.Future[object]]",
-        tickets: Sequence[Ticket],
+        tickets: Sequence[QueuedRequest],
         version: int,
-        on_done: Callable[[Iterable[Ticket]], None],
+        on_done: Callable[[Iterable[QueuedRequest]], None],
     ) -> None:
         await settle(sent)
         on_done(tickets)

@@ -10,7 +10,7 @@ from eddy.metrics import SOURCE_FAILURES, SOURCE_SECONDS
 log = structlog.get_logger()
 
 
-class MeasuredSources:
+class SourceMetrics:
     """A SourceWatch that times every source, and counts and logs those that fail. The batch goes on without them."""
 
     def __init__(self) -> None:

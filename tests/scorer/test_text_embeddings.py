@@ -6,7 +6,7 @@ import pytest
 from eddy.contract.codec import Record
 from eddy.text import PACKAGED, TextModel
 from eddy_scorer.core.ranking.recommender import Recommender
-from tests.scorer.factories import item, item_features, recommend, request, scenarios, shown
+from tests.scorer.factories import item, item_features, item_ids_of, recommend, request, scenarios
 
 TITLES = {
     "android": ("A film about a robot who falls in love", ["Sci-Fi"]),
@@ -26,7 +26,7 @@ def a_library(texts: TextModel | None) -> Recommender:
     engine = Recommender(scenarios(), np.random.default_rng(0), lambda: 0.0, texts=texts)
     for name, (title, categories) in TITLES.items():
         engine.apply_item(item(name, title=title, categories=categories, text=None, attributes={}))
-    engine.knowledge.rebuild()
+    engine.state.rebuild()
     return engine
 
 
@@ -38,42 +38,42 @@ def found(engine: Recommender, query: str, limit: int = 2) -> Record:
 def test_items_are_read_when_somebody_searches(texts: TextModel | None) -> None:
     engine = a_library(texts)
     recommend(engine, request("u"))
-    assert engine.knowledge.meaning.due(0) is None
+    assert engine.state.text_embeddings.due(0) is None
     found(engine, "recipes for dinner")
-    assert engine.knowledge.meaning.due(0) is not None
-    engine.knowledge.refresh()
-    assert engine.knowledge.meaning.due(0) is None
+    assert engine.state.text_embeddings.due(0) is not None
+    engine.state.refresh()
+    assert engine.state.text_embeddings.due(0) is None
 
 
 def test_a_query_finds_what_it_does_not_name(texts: TextModel | None) -> None:
     engine = a_library(texts)
     found(engine, "warming up")
-    engine.knowledge.refresh()
+    engine.state.refresh()
     for query, expected in (("recipes for dinner", {"pasta", "bread"}), ("spaceship and planets", {"orbit"})):
-        names = shown(found(engine, query))
+        names = item_ids_of(found(engine, query))
         assert set(names[: len(expected)]) == expected
     record = found(engine, "recipes for dinner")
-    assert {place["source"] for place in record["items"]} <= {"query", "random"}
+    assert {entry["source"] for entry in record["items"]} <= {"query", "random"}
 
 
 def test_shared_words_come_before_meaning(texts: TextModel | None) -> None:
     engine = a_library(texts)
     found(engine, "warming up")
-    engine.knowledge.refresh()
-    assert shown(found(engine, "football", limit=1)) == ["derby"]
+    engine.state.refresh()
+    assert item_ids_of(found(engine, "football", limit=1)) == ["derby"]
 
 
 def test_without_a_language_model_words_decide_alone() -> None:
     engine = a_library(None)
-    assert shown(found(engine, "football", limit=1)) == ["derby"]
-    assert len(shown(found(engine, "recipes for dinner", limit=5))) == 5
+    assert item_ids_of(found(engine, "football", limit=1)) == ["derby"]
+    assert len(item_ids_of(found(engine, "recipes for dinner", limit=5))) == 5
 
 
 def test_meaning_comes_before_words_that_say_little(texts: TextModel | None) -> None:
     engine = a_library(texts)
     found(engine, "warming up")
-    engine.knowledge.refresh()
-    assert shown(found(engine, "a meal that was made by the family", limit=1)) == ["pasta"]
+    engine.state.refresh()
+    assert item_ids_of(found(engine, "a meal that was made by the family", limit=1)) == ["pasta"]
 
 
 def test_a_query_leaves_what_its_scenario_may_recommend(texts: TextModel | None) -> None:
@@ -82,15 +82,15 @@ def test_a_query_leaves_what_its_scenario_may_recommend(texts: TextModel | None)
         engine.apply_item(item(f"shop{number}", title=f"Pasta pan number {number}", scenarios=["shop"]))
     for number in range(5):
         engine.apply_item(item(f"video{number}", title=f"A film about the sea {number}", scenarios=["video"]))
-    engine.knowledge.rebuild()
+    engine.state.rebuild()
     for _ in range(4):  # before and after the items are read
-        assert len(shown(found(engine, "dinner recipe spaghetti pan", limit=5))) == 5
-        engine.knowledge.refresh()
+        assert len(item_ids_of(found(engine, "dinner recipe spaghetti pan", limit=5))) == 5
+        engine.state.refresh()
 
 
 def test_what_a_query_names_in_full_comes_first() -> None:
     engine = a_library(None)
     for name in ("android", "orbit", "pasta", "bread"):
         engine.apply_item_features(item_features(name, acted=100.0))
-    engine.knowledge.rebuild()
-    assert shown(found(engine, "the football cup", limit=3))[0] == "derby"
+    engine.state.rebuild()
+    assert item_ids_of(found(engine, "the football cup", limit=3))[0] == "derby"
