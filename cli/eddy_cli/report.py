@@ -1,4 +1,4 @@
-"""The end of a replay: one set of figures as JSON, as a table for people, and as a plot of quality over the stream."""
+"""The report of a replay: its figures as JSON and as tables, and a plot of quality over the stream."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,22 +15,22 @@ _LABELS = {MODEL: "model", "popularity": "popularity", "covisitation": "co-visit
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """Every shown item has one label or is still open."""
+class LedgerReport:
+    """Impressions of a replay by label; every impression has one label or is still open."""
 
-    shown: int
+    impressions: int
     positive: int
     negative: int
     open: int
 
     @property
-    def difference(self) -> int:
-        """0 when the books balance; above 0 labels are missing, below 0 there are too many."""
-        return self.shown - self.positive - self.negative - self.open
+    def unaccounted(self) -> int:
+        """Impressions without a label that are not open; 0 unless the joiner has a defect, negative for surplus labels."""
+        return self.impressions - self.positive - self.negative - self.open
 
 
-class Judged(Protocol):
-    """What table and plot of the quality need to know. `quality` has an entry for the model and each baseline: `Score.as_dict`."""
+class QualityReport(Protocol):
+    """What the quality table and plot read. `quality` has an entry for the model and each baseline: `Score.as_dict`."""
 
     @property
     def dataset(self) -> str: ...
@@ -51,11 +51,11 @@ class Report:
     wall_seconds: float
     latencies_ms: Sequence[float]
     quality: Mapping[str, Mapping[str, Any]]
-    ledger: Ledger
+    ledger: LedgerReport
     examples: int
     releases: int
     rows_published: int
-    event_to_list_ms: Sequence[float]
+    event_to_recommendations_ms: Sequence[float]
     click_to_serving_seconds: Sequence[float]
     dead_letters: Mapping[str, int]
 
@@ -64,7 +64,7 @@ class Report:
         return self.events / self.wall_seconds if self.wall_seconds else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """The layout of reports/demo.json. A percentile of nothing is null."""
+        """The layout of reports/demo.json. Percentiles of no values are null."""
         ledger = self.ledger
         return {
             "dataset": self.dataset,
@@ -74,11 +74,11 @@ class Report:
             "requests": {"count": len(self.latencies_ms), **_percentiles(self.latencies_ms, (50, 95, 99), "_ms")},
             "quality": {name: _rounded(scores) for name, scores in self.quality.items()},
             "ledger": {
-                "shown": ledger.shown,
+                "impressions": ledger.impressions,
                 "positive": ledger.positive,
                 "negative": ledger.negative,
                 "open": ledger.open,
-                "difference": ledger.difference,
+                "unaccounted": ledger.unaccounted,
             },
             "training": {
                 "examples": self.examples,
@@ -86,7 +86,7 @@ class Report:
                 "rows_published": self.rows_published,
             },
             "freshness": {
-                "event_to_list_ms": _percentiles(self.event_to_list_ms, (50, 95)),
+                "event_to_recommendations_ms": _percentiles(self.event_to_recommendations_ms, (50, 95)),
                 "click_to_serving_seconds": _percentiles(self.click_to_serving_seconds, (50, 95)),
             },
             "dead_letters": dict(self.dead_letters),
@@ -94,31 +94,31 @@ class Report:
 
 
 def write_json(report: Report, path: Path) -> None:
-    """Write the figures; the file is there whole or not at all."""
+    """Write the figures atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".json.partial")
     partial.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
     partial.replace(path)
 
 
-def write_plot(report: Judged, path: Path) -> None:
-    """Plot NDCG@10 by tenth of the stream, the model beside the baselines."""
+def write_plot(report: QualityReport, path: Path) -> None:
+    """Plot NDCG@10 of the model and the baselines by tenth of the stream."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     tenths = np.arange(1, 11) * 10
     for name, scores in report.quality.items():
-        strong = name == MODEL
+        is_model = name == MODEL
         axes.plot(
             tenths,
             scores["ndcg_at_10_by_tenth"],
             marker="o",
-            linewidth=2.5 if strong else 1.5,
-            linestyle="-" if strong else "--",
+            linewidth=2.5 if is_model else 1.5,
+            linestyle="-" if is_model else "--",
             label=f"{_LABELS.get(name, name)} ({scores['ndcg_at_10']:.4f})",
         )
-    axes.set_xlabel("share of the stream played, %")
+    axes.set_xlabel("share of the stream, %")
     axes.set_ylabel("NDCG@10 of the next item")
-    axes.set_title(f"{report.dataset}: {report.events:,} events, judged before they are learned")
+    axes.set_title(f"{report.dataset}: {report.events:,} events, each scored before it is learned")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()
@@ -126,8 +126,8 @@ def write_plot(report: Judged, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def quality_table(report: Judged) -> Table:
-    """Model and baselines: the whole stream and its tenths; fits into 80 columns."""
+def quality_table(report: QualityReport) -> Table:
+    """NDCG@10 and HR@10 of the model and the baselines, for the whole stream and by tenth; at most 80 columns wide."""
     title = f"{report.dataset}: NDCG@10 of the next item, by tenth of the stream"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("", "NDCG@10", "HR@10", *(str(tenth) for tenth in range(1, 11))):
@@ -141,19 +141,18 @@ def quality_table(report: Judged) -> Table:
 
 
 def figures_table(report: Report) -> Table:
-    """Everything else, one line a subject."""
+    """All other figures, one row per subject."""
     figures = report.as_dict()
     requests, freshness, ledger = figures["requests"], figures["freshness"], figures["ledger"]
-    to_list, to_serving = freshness["event_to_list_ms"], freshness["click_to_serving_seconds"]
     table = Table(
         show_header=False, title=f"{report.events:,} events in {report.wall_seconds:.0f} s", title_justify="left"
     )
     table.add_row("throughput", f"{report.events_per_second:.0f} events/s")
-    table.add_row("requests", f"{requests['count']:,}; {_line(requests, ' ms', '_ms')}")
-    table.add_row("event -> list", _line(to_list, " ms"))
-    table.add_row("click -> serving", _line(to_serving, " s"))
-    books = " + ".join(f"{ledger[name]:,} {name}" for name in ("positive", "negative", "open"))
-    table.add_row("ledger", f"{ledger['shown']:,} shown = {books}, difference {ledger['difference']}")
+    table.add_row("requests", f"{requests['count']:,}; {_listed(requests, ' ms', '_ms')}")
+    table.add_row("event -> recommendations", _listed(freshness["event_to_recommendations_ms"], " ms"))
+    table.add_row("click -> serving", _listed(freshness["click_to_serving_seconds"], " s"))
+    labels = " + ".join(f"{ledger[name]:,} {name}" for name in ("positive", "negative", "open"))
+    table.add_row("ledger", f"{ledger['impressions']:,} impressions = {labels}, {ledger['unaccounted']} unaccounted")
     training = figures["training"]
     parts = (f"{training[name]:,} {label}" for name, label in _TRAINING.items())
     table.add_row("training", ", ".join(parts))
@@ -165,16 +164,16 @@ def figures_table(report: Report) -> Table:
 _TRAINING = {"examples": "examples", "releases": "releases", "rows_published": "item rows published"}
 
 
-def _percentiles(values: Sequence[float], wanted: Sequence[int], unit: str = "") -> dict[str, float | None]:
+def _percentiles(values: Sequence[float], percents: Sequence[int], unit: str = "") -> dict[str, float | None]:
     if not len(values):
-        return {f"p{percent}{unit}": None for percent in wanted}
-    found = np.percentile(np.asarray(values), wanted)
-    return {f"p{percent}{unit}": round(float(value), 3) for percent, value in zip(wanted, found, strict=True)}
+        return {f"p{percent}{unit}": None for percent in percents}
+    percentiles = np.percentile(np.asarray(values), percents)
+    return {f"p{percent}{unit}": round(float(value), 3) for percent, value in zip(percents, percentiles, strict=True)}
 
 
-def _line(percentiles: Mapping[str, float | None], unit: str, suffix: str = "") -> str:
-    shown = {name.removesuffix(suffix): value for name, value in percentiles.items() if name.startswith("p")}
-    return ", ".join(f"{name} {'-' if value is None else f'{value:.1f}{unit}'}" for name, value in shown.items())
+def _listed(percentiles: Mapping[str, float | None], unit: str, suffix: str = "") -> str:
+    values = {name.removesuffix(suffix): value for name, value in percentiles.items() if name.startswith("p")}
+    return ", ".join(f"{name} {'-' if value is None else f'{value:.1f}{unit}'}" for name, value in values.items())
 
 
 def _rounded(scores: Mapping[str, Any]) -> dict[str, Any]:

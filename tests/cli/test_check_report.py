@@ -1,4 +1,4 @@
-"""The gate on a demo catches what it is there for."""
+"""`eddy check-report` accepts a good report and names what is wrong with a bad one."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ GOOD: dict[str, Any] = {
     "events": 1000,
     "requests": {"count": 1000},
     "quality": {"model": {"ndcg_at_10": 0.1}, "popularity": {"ndcg_at_10": 0.02}},
-    "ledger": {"shown": 100, "positive": 10, "negative": 80, "open": 10, "difference": 0},
+    "ledger": {"impressions": 100, "positive": 10, "negative": 80, "open": 10, "unaccounted": 0},
     "training": {"releases": 5},
     "dead_letters": {},
 }
@@ -22,47 +22,47 @@ GOOD: dict[str, Any] = {
 
 def changed(*path: str, to: object) -> dict[str, Any]:
     report = copy.deepcopy(GOOD)
-    place = report
+    section = report
     for name in path[:-1]:
-        place = place[name]
-    place[path[-1]] = to
+        section = section[name]
+    section[path[-1]] = to
     return report
 
 
-def test_a_good_report_has_no_problems() -> None:
+def test_good_report_has_no_problems() -> None:
     assert problems(GOOD) == []
 
 
 @pytest.mark.parametrize(
-    ("report", "said"),
+    ("report", "problem"),
     [
-        (changed("ledger", "difference", to=1), "books do not balance"),
-        (changed("ledger", "negative", to=79), "books do not balance"),
-        (changed("ledger", "positive", to=0), "no shown item was labelled"),
+        (changed("ledger", "unaccounted", to=1), "ledger does not balance"),
+        (changed("ledger", "negative", to=79), "ledger does not balance"),
+        (changed("ledger", "positive", to=0), "no impression was labelled"),
         (changed("training", "releases", to=4), "only 4 releases"),
         (changed("quality", "model", "ndcg_at_10", to=0.02), "not ahead of popularity"),
         (changed("requests", "count", to=900), "900 requests were answered"),
         (changed("dead_letters", to={"undecodable": 1}), "inputs were refused"),
     ],
 )
-def test_a_bad_report_says_what_is_wrong(report: dict[str, Any], said: str) -> None:
-    assert any(said in problem for problem in problems(report))
+def test_bad_report_has_a_problem(report: dict[str, Any], problem: str) -> None:
+    assert any(problem in text for text in problems(report))
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "said"),
+    ("text", "code", "output"),
     [
-        (json.dumps(GOOD), 0, "books balanced"),
-        (json.dumps(changed("ledger", "difference", to=1)), 1, "eddy check-report: the books"),
+        (json.dumps(GOOD), 0, "ledger balanced"),
+        (json.dumps(changed("ledger", "unaccounted", to=1)), 1, "eddy check-report: the impression ledger"),
         ("{}", 1, "not a report of this version"),
         ("", 1, "cannot read"),
     ],
 )
 @pytest.mark.broker
-def test_check_report_exits_with_what_it_found(text: str, code: int, said: str, tmp_path: Path) -> None:
+def test_check_report_prints_one_line_and_sets_the_exit_code(text: str, code: int, output: str, tmp_path: Path) -> None:
     path = tmp_path / "demo.json"
     path.write_text(text)
     with command(["-m", "eddy_cli", "check-report", str(path)]) as running:
         assert running.finish() == code
-        assert said in running.output
+        assert output in running.output
         assert len(running.output.splitlines()) == 1

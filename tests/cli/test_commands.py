@@ -1,4 +1,4 @@
-"""The command line: what it lists, what it hands on, what it completes."""
+"""The command line: help, options, errors, completion."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import eddy
 from eddy_cli.commands import make_app
-from eddy_cli.commands.replay import arguments
+from eddy_cli.commands.replay import DEMO_EVENTS, arguments
 from eddy_cli.replay.options import ReplayOptions
 
 RUNNER = CliRunner()
@@ -16,8 +16,8 @@ COMMANDS = ("run", "exec", "demo", "replay", "broker", "topics", "encode", "data
 
 def test_version_and_help() -> None:
     assert RUNNER.invoke(make_app(), ["--version"]).stdout == f"eddy {eddy.__version__}\n"
-    shown = RUNNER.invoke(make_app(), ["--help"]).stdout
-    assert [name for name in COMMANDS if f"│ {name} " not in shown] == []
+    text = RUNNER.invoke(make_app(), ["--help"]).stdout
+    assert [name for name in COMMANDS if f"│ {name} " not in text] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -25,8 +25,8 @@ def test_every_command_has_help(name: str) -> None:
     assert RUNNER.invoke(make_app(), [name, "--help"]).exit_code == 0
 
 
-def test_what_demo_hands_on_is_what_replay_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ReplayOptions(
+def test_replay_reads_the_arguments_that_demo_passes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    every_option = ReplayOptions(
         dataset="ml-1m",
         data=Path("folder with spaces"),
         scenario="shop",
@@ -43,13 +43,29 @@ def test_what_demo_hands_on_is_what_replay_reads(monkeypatch: pytest.MonkeyPatch
     )
     played: list[ReplayOptions] = []
     monkeypatch.setattr("eddy_cli.replay.command.play", played.append)
-    for options in (asked, ReplayOptions()):
+    for options in (every_option, ReplayOptions()):
         assert RUNNER.invoke(make_app(), ["replay", *arguments(options)]).exit_code == 0
-    assert played == [asked, ReplayOptions()]
+    assert played == [every_option, ReplayOptions()]
+
+
+def test_demo_plays_a_part_of_the_data_and_replay_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    played: list[ReplayOptions] = []
+    monkeypatch.setattr("eddy_cli.stack.run_stack", lambda command: commands.append(command) or 0)
+    monkeypatch.setattr("eddy_cli.replay.command.play", played.append)
+    for limit in ([], ["--limit", "0"]):
+        assert RUNNER.invoke(make_app(), ["demo", "--data", "folder", *limit]).exit_code == 0
+        assert RUNNER.invoke(make_app(), ["replay", "--data", "folder", *limit]).exit_code == 0
+    assert [command[4:] for command in commands] == [
+        ["--data", "folder", "--limit", str(DEMO_EVENTS)],
+        ["--data", "folder"],
+    ]
+    assert played == [ReplayOptions(data=Path("folder"))] * 2
+    assert RUNNER.invoke(make_app(), ["demo", "--max-skew", "5"]).exit_code != 0
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("arguments_given", "message"),
     [
         (["replay", "--speed", "0"], "0.0 is not above 0"),
         (["replay", "--limit", "-1"], "greater than or equal to 0"),
@@ -58,13 +74,13 @@ def test_what_demo_hands_on_is_what_replay_reads(monkeypatch: pytest.MonkeyPatch
         (["data", "ml-2m"], "eddy data: there is no data set ml-2m: choose one of ml-100k, ml-1m"),
     ],
 )
-def test_what_does_not_hold_is_refused(typed: list[str], said: str) -> None:
-    refused = RUNNER.invoke(make_app(), typed, prog_name="eddy")
+def test_invalid_argument_is_refused(arguments_given: list[str], message: str) -> None:
+    refused = RUNNER.invoke(make_app(), arguments_given, prog_name="eddy")
     assert refused.exit_code != 0
-    assert said in refused.output
+    assert message in refused.output
 
 
 def test_services_and_data_sets_are_completed() -> None:
-    for words, offered in (("eddy run sc", "scorer"), ("eddy data ml-1", "ml-100k"), ("eddy top", "topics")):
-        asked = {"_EDDY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-        assert offered in RUNNER.invoke(make_app(), env=asked, prog_name="eddy").stdout.split()
+    for words, completion in (("eddy run sc", "scorer"), ("eddy data ml-1", "ml-100k"), ("eddy top", "topics")):
+        environment = {"_EDDY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        assert completion in RUNNER.invoke(make_app(), env=environment, prog_name="eddy").stdout.split()

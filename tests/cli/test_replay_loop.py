@@ -73,11 +73,11 @@ def test_a_replay_ends_with_balanced_books_and_so_does_another(
     report = json.loads(output.with_suffix(".json").read_text())
     assert report["events"] == report["requests"]["count"] == EVENTS
     ledger = report["ledger"]
-    assert ledger["difference"] == 0
-    assert ledger["shown"] == ledger["positive"] + ledger["negative"] + ledger["open"] > 0
+    assert ledger["unaccounted"] == 0
+    assert ledger["impressions"] == ledger["positive"] + ledger["negative"] + ledger["open"] > 0
     assert ledger["positive"] > 0
     assert report["training"]["examples"] > 0
-    assert report["freshness"]["event_to_list_ms"]["p50"] > 0
+    assert report["freshness"]["event_to_recommendations_ms"]["p50"] > 0
     assert report["quality"]["model"]["hr_at_10"] > 0
     assert report["dead_letters"] == {}
     assert output.with_suffix(".png").exists()
@@ -86,8 +86,8 @@ def test_a_replay_ends_with_balanced_books_and_so_does_another(
     with command(arguments, environment) as replay:
         assert replay.finish(timeout_sec=180) == 0, replay.output
     again = json.loads(output.with_suffix(".json").read_text())["ledger"]
-    assert again["difference"] == 0
-    assert again["open"] <= again["shown"]
+    assert again["unaccounted"] == 0
+    assert again["open"] <= again["impressions"]
 
 
 def write_walks(folder: Path) -> Path:
@@ -122,8 +122,8 @@ def test_the_live_loop_finds_what_the_evaluation_finds(environment: dict[str, st
         assert found[metric] == pytest.approx(expected[metric], abs=0.08)
     assert expected["ndcg_at_10"] > 0.8
     ledger, in_process = live["ledger"], offline["also"]["ledger"]
-    assert ledger["difference"] == in_process["refused"] == 0
-    assert ledger["shown"] == pytest.approx(in_process["shown"], rel=0.02)
+    assert ledger["unaccounted"] == in_process["refused"] == 0
+    assert ledger["impressions"] == pytest.approx(in_process["shown"], rel=0.02)
     assert ledger["positive"] == pytest.approx(in_process["positive"], rel=0.1)
 
 

@@ -125,7 +125,7 @@ def test_the_next_request_names_the_offset_of_the_last_event() -> None:
     assert stage.requests[1]["after_offset"] == 1
     stage.now += 0.020
     stage.serve(stage.requests[1], ["i5"])
-    assert [round(ms) for ms in stage.player.observed.event_to_list_ms] == [30]
+    assert [round(ms) for ms in stage.player.observed.event_to_recommendations_ms] == [30]
     assert [round(ms) for ms in stage.player.observed.latencies_ms] == [0, 20]
 
 
@@ -135,7 +135,7 @@ def test_a_list_without_the_last_event_is_stale_and_not_fresh() -> None:
     stage.acknowledge()
     stage.serve(stage.requests[1], ["i5"], applied_offset=0)
     assert stage.player.observed.stale_lists == 1
-    assert stage.player.observed.event_to_list_ms == []
+    assert stage.player.observed.event_to_recommendations_ms == []
 
 
 def test_an_empty_list_is_not_shown() -> None:

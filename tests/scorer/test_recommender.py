@@ -334,11 +334,13 @@ def test_what_the_encoder_brings_names_the_item_that_it_is_like() -> None:
     engine.apply_user_features(user_features("u", ["m5", "m0"]))
     (record,) = recommend(engine, request(limit=6))
     reasons = {entry["item_id"]: entry["reason"] for entry in record["items"] if entry["source"] == "encoder"}
-    assert {name: reasons.get(name, "taste:m0") for name in ("m1", "m2", "m3")} == dict.fromkeys(
-        ("m1", "m2", "m3"), "taste:m0"
+    assert {name: reasons.get(name, "similar_to:m0") for name in ("m1", "m2", "m3")} == dict.fromkeys(
+        ("m1", "m2", "m3"), "similar_to:m0"
     )
-    assert {name: reasons.get(name, "taste:m5") for name in ("m4", "m6")} == dict.fromkeys(("m4", "m6"), "taste:m5")
-    assert reasons.get("m7", "taste") == "taste"
+    assert {name: reasons.get(name, "similar_to:m5") for name in ("m4", "m6")} == dict.fromkeys(
+        ("m4", "m6"), "similar_to:m5"
+    )
+    assert reasons.get("m7", "personal") == "personal"
     assert len(reasons) >= 4
 
 

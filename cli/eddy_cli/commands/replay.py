@@ -1,9 +1,11 @@
-"""`eddy replay` and `eddy demo`: a data set, played through the loop."""
+"""`eddy replay` and `eddy demo`: play a data set through the loop."""
 
 import sys
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,92 +26,51 @@ from eddy_cli.commands.options import (
 )
 from eddy_cli.replay.options import ReplayOptions
 
-# About two minutes of them.
+# About two minutes of replay.
 DEMO_EVENTS = 30_000
-DEFAULTS = ReplayOptions()
+# The option of each field of ReplayOptions; `--max-skew` is that of `max_skew_sec`.
+OPTIONS: Mapping[str, Any] = {
+    "dataset": Dataset,
+    "data": Data,
+    "scenario": Scenario,
+    "action": Action,
+    "limit": Limit,
+    "users": Users,
+    "speed": Speed,
+    "rate": Rate,
+    "window": Window,
+    "max_skew_sec": MaxSkew,
+    "deadline_sec": Deadline,
+    "ready_within_sec": ReadyWithin,
+    "output": Output,
+}
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("demo", rich_help_panel="Start here")(demo)
-    app.command("replay", rich_help_panel="Data")(replay)
+    demo_options = [name for name in OPTIONS if name != "max_skew_sec"]  # the joiner of the demo expects the default
+    app.command("demo", rich_help_panel="Start here")(_with_options(demo, demo_options, limit=DEMO_EVENTS))
+    app.command("replay", rich_help_panel="Data")(_with_options(replay, OPTIONS))
     app.command("check-report", rich_help_panel="Maintenance")(check_report)
 
 
-def replay(
-    dataset: Dataset = DEFAULTS.dataset,
-    data: Data = None,
-    scenario: Scenario = DEFAULTS.scenario,
-    action: Action = DEFAULTS.action,
-    limit: Limit = None,
-    users: Users = None,
-    speed: Speed = None,
-    rate: Rate = None,
-    window: Window = DEFAULTS.window,
-    max_skew: MaxSkew = DEFAULTS.max_skew_sec,
-    deadline: Deadline = DEFAULTS.deadline_sec,
-    ready_within: ReadyWithin = DEFAULTS.ready_within_sec,
-    output: Output = DEFAULTS.output,
-) -> None:
+def replay(options: ReplayOptions) -> None:
     """Play a data set through a running stack, as its users would have lived it, and write a report.
 
     The joiner must run with EDDY_JOINER_LATENESS_SEC of at least --max-skew (`eddy exec` sets it).
     """
     from eddy_cli.replay.command import play
 
-    play(
-        ReplayOptions(
-            dataset=dataset,
-            data=data,
-            scenario=scenario,
-            action=action,
-            limit=limit or None,
-            users=users,
-            speed=speed,
-            rate=rate,
-            window=window,
-            max_skew_sec=max_skew,
-            deadline_sec=deadline,
-            ready_within_sec=ready_within,
-            output=output,
-        )
-    )
+    play(options)
 
 
-def demo(
-    dataset: Dataset = DEFAULTS.dataset,
-    data: Data = None,
-    scenario: Scenario = DEFAULTS.scenario,
-    action: Action = DEFAULTS.action,
-    limit: Limit = DEMO_EVENTS,
-    users: Users = None,
-    speed: Speed = None,
-    rate: Rate = None,
-    window: Window = DEFAULTS.window,
-    deadline: Deadline = DEFAULTS.deadline_sec,
-    ready_within: ReadyWithin = DEFAULTS.ready_within_sec,
-    output: Output = DEFAULTS.output,
-) -> None:
+def demo(options: ReplayOptions) -> None:
     """Play MovieLens (or your own data) through the whole loop, on a Kafka and services that are started for it."""
     from eddy_cli.datasets.fetch import fetch_named
     from eddy_cli.stack import run_stack
 
-    if data is None:
-        fetch_named([dataset])
-    chosen = ReplayOptions(
-        dataset=dataset,
-        data=data,
-        scenario=scenario,
-        action=action,
-        limit=limit or None,
-        users=users,
-        speed=speed,
-        rate=rate,
-        window=window,
-        deadline_sec=deadline,
-        ready_within_sec=ready_within,
-        output=output,
-    )
-    raise typer.Exit(run_stack([sys.executable, "-m", "eddy_cli", "replay", *arguments(chosen)]))
+    if options.data is None:
+        fetch_named([options.dataset])
+    raise typer.Exit(run_stack([sys.executable, "-m", "eddy_cli", "replay", *arguments(options)]))
 
 
 def arguments(options: ReplayOptions) -> list[str]:
@@ -118,7 +79,7 @@ def arguments(options: ReplayOptions) -> list[str]:
     for field in fields(options):
         value = getattr(options, field.name)
         if value != field.default:
-            given += [f"--{field.name.removesuffix('_sec').replace('_', '-')}", str(value)]
+            given += [f"--{_parameter(field.name).replace('_', '-')}", str(value)]
     return given
 
 
@@ -129,3 +90,31 @@ def check_report(
     from eddy_cli.check_report import check
 
     print(check(report))
+
+
+def _with_options(
+    command: Callable[[ReplayOptions], None], names: Mapping[str, Any] | list[str], **defaults: Any
+) -> Callable[..., None]:
+    """`command` with a parameter for each of the options `names`, as typer reads them from a signature.
+
+    `defaults` replace those of ReplayOptions. A limit of 0 becomes None: no limit.
+    """
+    default = replace(ReplayOptions(), **defaults)
+    field_names = {_parameter(name): name for name in names}
+
+    def run(**values: Any) -> None:
+        values["limit"] = values["limit"] or None
+        command(ReplayOptions(**{field_names[name]: value for name, value in values.items()}))
+
+    run.__doc__ = command.__doc__
+    run.__signature__ = Signature(  # type: ignore[attr-defined]  # mypy does not know the attribute of functions
+        [
+            Parameter(parameter, Parameter.KEYWORD_ONLY, default=getattr(default, name), annotation=OPTIONS[name])
+            for parameter, name in field_names.items()
+        ]
+    )
+    return run
+
+
+def _parameter(field_name: str) -> str:
+    return field_name.removesuffix("_sec")

@@ -74,7 +74,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         examples=outcome.examples,
         releases=len(outcome.trained_through),
         rows_published=rows_published,
-        event_to_list_ms=observed.event_to_list_ms,
+        event_to_recommendations_ms=observed.event_to_recommendations_ms,
         click_to_serving_seconds=click_to_serving_seconds(
             observed.clicks, outcome.learned_at, Releases(outcome.trained_through), observed.served
         ),

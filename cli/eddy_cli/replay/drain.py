@@ -10,7 +10,7 @@ from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, Reader
 from eddy_cli.replay.services import open_items
 from eddy_cli.replay.tail import Tail
-from eddy_cli.report import Ledger
+from eddy_cli.report import LedgerReport
 
 JOINER_GROUP = "joiner"
 _POLL_SEC = 0.25
@@ -34,7 +34,7 @@ async def read_books(
     before: int,
     meanwhile: Set[str],
     timeout_sec: float = 20.0,
-) -> Ledger:
+) -> LedgerReport:
     """The ledger at one moment: labels read to the end between two readings of the open items that agree.
 
     Of the open items, those that were open `before` the replay, as far as they have no label yet, are not its own; requests of others that
@@ -47,8 +47,8 @@ async def read_books(
         await tail.catch_up(reader)
         closed = sum(items for request_id, items in tail.outcome.others.items() if request_id not in meanwhile)
         own_open = still_open - (before - closed)
-        ledger = Ledger(shown, tail.outcome.positive, tail.outcome.negative, own_open)
-        if ledger.difference == 0 or time.monotonic() > deadline:
+        ledger = LedgerReport(shown, tail.outcome.positive, tail.outcome.negative, own_open)
+        if ledger.unaccounted == 0 or time.monotonic() > deadline:
             return ledger
         await asyncio.sleep(_POLL_SEC)
 

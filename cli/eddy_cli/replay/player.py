@@ -23,7 +23,7 @@ class Observed:
 
     places: list[int]
     latencies_ms: list[float] = field(default_factory=list)
-    event_to_list_ms: list[float] = field(default_factory=list)
+    event_to_recommendations_ms: list[float] = field(default_factory=list)
     clicks: dict[str, float] = field(default_factory=dict)
     served: ServedVersions = field(default_factory=ServedVersions)
     requests: int = 0
@@ -132,7 +132,7 @@ class Player:
         if applied_offset < self._last_offset.get(user, -1):
             observed.stale_lists += 1
         elif acted_at is not None:
-            observed.event_to_list_ms.append((now - acted_at) * 1000)
+            observed.event_to_recommendations_ms.append((now - acted_at) * 1000)
 
     def _go_on(self) -> None:
         while self._due and self._may_act():

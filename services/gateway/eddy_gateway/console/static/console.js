@@ -3,7 +3,7 @@
 const LIMIT = 10;
 const PAST = { video: "watched", music: "played", shop: "viewed", search: "opened" };
 const REASONS = {
-  taste: "Matches your taste", trending: "Trending now", popular: "Popular here", new: "New",
+  personal: "Chosen for you", trending: "Trending now", popular: "Popular here", new: "New",
   query: "Matches your search", exploration: "Something different, to learn what you like",
 };
 const CHARTS = [
@@ -105,7 +105,7 @@ function showVersion(version) {
 }
 
 function sourceItem({ reason }) {
-  return /^(covisited|taste):/.test(reason) ? reason.slice(reason.indexOf(":") + 1) : "";
+  return /^(covisited|similar_to):/.test(reason) ? reason.slice(reason.indexOf(":") + 1) : "";
 }
 
 async function learnTitles(ids) {
@@ -123,7 +123,7 @@ function titleOf(id) {
 function why(item) {
   const source = sourceItem(item);
   const past = PAST[state.scenario] ?? "chose";
-  if (source) return item.reason.startsWith("taste") ? `Like “${titleOf(source)}”, which you ${past}` : `Because you ${past} “${titleOf(source)}”`;
+  if (source) return item.reason.startsWith("similar_to") ? `Like “${titleOf(source)}”, which you ${past}` : `Because you ${past} “${titleOf(source)}”`;
   return REASONS[item.reason] ?? "";
 }
 

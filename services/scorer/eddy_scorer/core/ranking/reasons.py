@@ -4,19 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from eddy.contract.reasons import EXPLORATION, POPULAR
 from eddy.contract.sources import CANDIDATE_SOURCES
 from eddy_scorer.core.ranking.batch import CandidateBatch
 from eddy_scorer.core.ranking.context import LAST_ITEMS, BatchContext
 from eddy_scorer.core.ranking.executor import SourceExecutor
 from eddy_scorer.core.ranking.policy import SlateChoice
-from eddy_scorer.core.sources.random import RandomSource
 
-POPULAR = "popular"
 # By source number; the one after the last is for popular items that fill up.
 _NAMES = [source.name for source in CANDIDATE_SOURCES]
 _WORDS = [*(source.reason for source in CANDIDATE_SOURCES), POPULAR]
+_ITEM_WORDS = [source.item_reason for source in CANDIDATE_SOURCES]
 _FILLED = len(CANDIDATE_SOURCES)
-EXPLORATION = _WORDS[_NAMES.index(RandomSource.name)]
 
 # Index of the request, position in its slate, column of the candidate.
 _Position = tuple[int, int, int]
@@ -58,4 +57,4 @@ class Reasons:
         causes = self._executor.causes(_NAMES[code], context, last, rows)
         for (index, position, _), row in zip(positions, causes.tolist(), strict=True):
             if row:
-                words[index][position] = f"{_WORDS[code]}:{context.state.catalogue.ids[row]}"
+                words[index][position] = f"{_ITEM_WORDS[code]}:{context.state.catalogue.ids[row]}"

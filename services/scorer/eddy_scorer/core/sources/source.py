@@ -26,7 +26,7 @@ class MergedSource(BaseSource):
 
 
 class ExplainedSource(MergedSource):
-    """A source whose reason names an item of the history: `<reason>:<item id>`."""
+    """A source whose reason names an item of the history: `<item_reason>:<item id>`."""
 
     @abstractmethod
     def causes(self, context: BatchContext, last: I64, rows: I64) -> I64:
