@@ -1,4 +1,4 @@
-"""Joiners as processes on a real Kafka, fed by a life and read back."""
+"""Joiners as processes on a real Kafka, with random activity as input and their output read back."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,8 +9,8 @@ from eddy.contract.message import Message
 from eddy.contract.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings
-from tests.joiner.factories import EVENTS, LISTS, SEC, Life, event_record
-from tests.joiner.simulation import EXAMPLES, undisturbed
+from tests.joiner.factories import EVENTS, SEC, SLATES, Activity, event_record
+from tests.joiner.simulation import EXAMPLES, run_undisturbed
 from tests.poll import poll_until
 from tests.service import Service, read_all, running
 
@@ -22,7 +22,7 @@ def bus_of(servers: str, prefix: str) -> Bus:
 
 
 class Joiners:
-    """Starts joiners of one group, each on a disk of its own that is empty; those that still run are killed at the end."""
+    """Starts joiners of one group, each with an empty state directory. Running joiners are killed at the end."""
 
     def __init__(self, servers: str, prefix: str, folder: Path, stack: ExitStack) -> None:
         self._servers = servers
@@ -52,26 +52,26 @@ def joiners(servers: str, prefix: str, folder: Path) -> Iterator[Joiners]:
         yield Joiners(servers, prefix, folder, stack)
 
 
-def by_partition(bus: Bus, life: Life) -> dict[int, Life]:
-    """The same life as each partition sees it, with offsets as Kafka gives them, and an end that closes every window."""
+def by_partition(bus: Bus, activity: Activity) -> dict[int, Activity]:
+    """The activity of each partition, with offsets as Kafka assigns them, and a last event that closes every window."""
     events: dict[int, list[Record]] = {number: [] for number in range(bus.partitions)}
-    found = {number: Life([], events[number], []) for number in range(bus.partitions)}
+    activities = {number: Activity([], events[number], []) for number in range(bus.partitions)}
     last: dict[str, int] = {}
     done = 0
-    for record, before in zip(life.slates, life.list_before, strict=True):
-        for event in life.events[done:before]:
+    for record, before in zip(activity.slates, activity.events_before, strict=True):
+        for event in activity.events[done:before]:
             last[event["user_id"]] = _append(events[bus.partition_of(event["user_id"])], event)
         done = before
-        own = found[bus.partition_of(record["user_id"])]
-        own.list_before.append(len(own.events))
+        own = activities[bus.partition_of(record["user_id"])]
+        own.events_before.append(len(own.events))
         own.slates.append({**record, "applied_offset": last.get(record["user_id"], -1)})
-    for event in life.events[done:]:
+    for event in activity.events[done:]:
         _append(events[bus.partition_of(event["user_id"])], event)
-    for number, own in found.items():
+    for number, own in activities.items():
         end = max(event["occurred_at"] for event in own.events) + 100_000 * SEC
         user = next(user for user in map(str, range(1000)) if bus.partition_of(user) == number)
         own.events.append(event_record(f"end-{number}", user, "search", end))
-    return found
+    return activities
 
 
 def _append(events: list[Record], event: Record) -> int:
@@ -79,59 +79,59 @@ def _append(events: list[Record], event: Record) -> int:
     return len(events) - 1
 
 
-async def feed(bus: Bus, lives: dict[int, Life], part: int, parts: int) -> None:
-    """Write one of so many parts of every partition's life; its lists before its events."""
+async def feed(bus: Bus, activities: dict[int, Activity], part: int, parts: int) -> None:
+    """Publish part `part` of `parts` of every partition's activity: the slates, then the events."""
     async with bus.producer() as producer:
-        for life in lives.values():
-            first, last = (len(life.events) * number // parts for number in (part, part + 1))
-            served = [
+        for activity in activities.values():
+            first, last = (len(activity.events) * number // parts for number in (part, part + 1))
+            slates = [
                 record
-                for record, before in zip(life.slates, life.list_before, strict=True)
+                for record, before in zip(activity.slates, activity.events_before, strict=True)
                 if first <= before < last or (part == parts - 1 and before >= last)
             ]
-            await producer.send_all(RECOMMENDATIONS, [(each["user_id"], LISTS.encode(each)) for each in served])
-            wanted = life.events[first:last]
-            await producer.send_all(USER_EVENTS, [(each["user_id"], EVENTS.encode(each)) for each in wanted])
+            await producer.send_all(RECOMMENDATIONS, [(each["user_id"], SLATES.encode(each)) for each in slates])
+            events = activity.events[first:last]
+            await producer.send_all(USER_EVENTS, [(each["user_id"], EVENTS.encode(each)) for each in events])
 
 
 async def written(bus: Bus) -> int:
-    """How far the output has grown, aborted records and markers included."""
+    """Sum of the end offsets of training-examples, including aborted records and transaction markers."""
     async with bus.reader([], isolation_level="read_uncommitted") as reader:
         return sum((await reader.end_offsets(bus.topic_partitions(TRAINING_EXAMPLES))).values())
 
 
 async def all_joined(bus: Bus, timeout_sec: float = 90) -> None:
-    """Wait until the end of user-events is committed."""
+    """Wait until the group has committed the end of user-events."""
     async with bus.reader([]) as reader:
         ends = await reader.end_offsets(bus.topic_partitions(USER_EVENTS))
 
     async def done() -> bool:
         committed = await bus.committed("joiner", USER_EVENTS)
-        return all(committed.get(place, 0) >= end for place, end in ends.items())
+        return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 
     await poll_until(done, timeout_sec, 0.2, "all user events committed")
 
 
-async def expected_examples(lives: dict[int, Life]) -> dict[str, Record]:
-    found: dict[str, Record] = {}
-    for life in lives.values():
-        partition, worker = await undisturbed(life)
+async def expected_examples(activities: dict[int, Activity]) -> dict[str, Record]:
+    examples: dict[str, Record] = {}
+    for activity in activities.values():
+        partition, worker = await run_undisturbed(activity)
         assert worker.state.open_impressions == 0
-        found |= partition.examples()
-    return found
+        examples |= partition.examples()
+    return examples
 
 
 def examples_of(messages: Sequence[Message], bus: Bus) -> dict[str, Record]:
-    """Examples by id, without the wall clock. Raises AssertionError when one is there twice or in another's partition."""
-    found: dict[str, Record] = {}
+    """Examples by id, without wall-clock times. Raises AssertionError if an id occurs twice or in another user's partition."""
+    examples: dict[str, Record] = {}
     for message in messages:
         record = EXAMPLES.decode(message.value)
-        name = record.pop("example_id")
-        assert name not in found, f"{name} was written twice"
+        example_id = record.pop("example_id")
+        assert example_id not in examples, f"{example_id} was written twice"
         assert message.key == record["user_id"].encode()
         assert message.partition == bus.partition_of(record["user_id"])
-        found[name] = {**record, "labelled_at": 0, "acted_at": record["acted_at"] is not None}
-    return found
+        examples[example_id] = {**record, "labelled_at": 0, "acted_at": record["acted_at"] is not None}
+    return examples
 
 
 async def dead_letters(bus: Bus) -> list[Record]:

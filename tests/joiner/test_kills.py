@@ -1,4 +1,4 @@
-"""SIGKILL again and again in the middle of a stream gives what an undisturbed run gives."""
+"""Repeated SIGKILLs in the middle of a stream give the same examples as an undisturbed run."""
 
 import random
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eddy.contract.topics import TRAINING_EXAMPLES
-from tests.joiner.factories import random_life
+from tests.joiner.factories import random_activity
 from tests.joiner.processes import (
     all_joined,
     bus_of,
@@ -27,37 +27,37 @@ KILLS = 8
 
 @pytest.mark.timeout(600)
 async def test_labels_survive_kills_of_two_joiners(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
-    """Two joiners in a group on four partitions; one after the other is killed mid-stream and comes back, the last one does not."""
+    """Two joiners in a group on four partitions. A random one is killed mid-stream and restarted; the last one killed is not."""
     rng = random.Random(7)
     bus = bus_of(kafka, topic_prefix)
     await bus.create_topics()
-    lives = by_partition(bus, random_life(7, steps=4_000, users=200))
+    activities = by_partition(bus, random_activity(7, steps=4_000, users=200))
     with joiners(kafka, topic_prefix, tmp_path) as group:
         running = {name: group.start(name) for name in ("one", "two")}
         for joiner in running.values():
             await joiner.ready()
         for kill in range(KILLS):
             before = await written(bus)
-            await feed(bus, lives, kill, KILLS + 1)
+            await feed(bus, activities, kill, KILLS + 1)
             grown = before + rng.randrange(1, 800)
             await poll_until(lambda grown=grown: _has_grown(bus, grown), 60, 0.02, "examples of this part")
             name = rng.choice(list(running))
             running.pop(name).kill()
             if kill < KILLS - 1:
                 running[name] = group.start(name)
-        await feed(bus, lives, KILLS, KILLS + 1)
+        await feed(bus, activities, KILLS, KILLS + 1)
         await all_joined(bus)
         (last,) = running.values()
         details = await last.ready()
         assert {each["open"] for each in details["partitions"].values()} == {0}
         assert last.metric("eddy_joiner_impressions_total") == last.metric("eddy_joiner_labels_total") > 0
-    found = examples_of(await read_all(bus, TRAINING_EXAMPLES), bus)
-    expected = await expected_examples(lives)
+    examples = examples_of(await read_all(bus, TRAINING_EXAMPLES), bus)
+    expected = await expected_examples(activities)
     assert len(expected) > 5_000
-    assert found.keys() - expected.keys() == set()
-    assert expected.keys() - found.keys() == set()
-    assert [name for name in expected if found[name] != expected[name]] == []
+    assert examples.keys() - expected.keys() == set()
+    assert expected.keys() - examples.keys() == set()
+    assert [name for name in expected if examples[name] != expected[name]] == []
 
 
-async def _has_grown(bus, wanted: int) -> bool:  # type: ignore[no-untyped-def]  # a Bus
-    return await written(bus) >= wanted
+async def _has_grown(bus, end: int) -> bool:  # type: ignore[no-untyped-def]  # a Bus
+    return await written(bus) >= end

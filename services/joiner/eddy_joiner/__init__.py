@@ -1,1 +1,1 @@
-"""Gives every shown item exactly one label: recommendations joined with what users did."""
+"""Gives every impression exactly one label: joins recommendations with what users did afterwards."""

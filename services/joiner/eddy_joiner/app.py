@@ -13,14 +13,14 @@ from eddy.kafka.group import GroupMember, Membership
 from eddy.runtime import Health, serve_health
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.settings import JoinerSettings
-from eddy_joiner.shell.books import Books
+from eddy_joiner.shell.impression_ledger import ImpressionLedger
 from eddy_joiner.shell.supervisor import Supervisor
-from eddy_joiner.shell.worker import Shop
+from eddy_joiner.shell.worker import WorkerContext
 
 
 async def main(settings: JoinerSettings, health: Health) -> None:
-    """Run until cancelled. Raises FatalError when Kafka is away or another joiner runs under the same id."""
-    # Open lists are many long-lived objects; the default thresholds would walk them all again and again.
+    """Run until cancelled. Raises FatalError when Kafka is unreachable or another joiner runs under the same instance id."""
+    # Retained slates are many long-lived objects; with the default thresholds the collector would traverse them over and over.
     gc.set_threshold(200_000, 50, 1000)
     scenarios = load_scenarios(settings.scenarios_path)
     policy = AttributionPolicy(scenarios, settings.joiner_lateness_sec)
@@ -28,10 +28,11 @@ async def main(settings: JoinerSettings, health: Health) -> None:
     await bus.create_topics()
     async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
         clock = SystemClock()
-        shop = Shop(settings, policy, bus, probe, Books(clock), clock, PoisonRuns(settings.poison_limit))
+        poison_runs = PoisonRuns(settings.poison_limit)
+        context = WorkerContext(settings, policy, bus, probe, ImpressionLedger(clock), clock, poison_runs)
         tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.joiner_http_port))
-        tasks.create_task(GroupMember(bus, _membership(settings), Supervisor(shop, health)).run())
+        tasks.create_task(GroupMember(bus, _membership(settings), Supervisor(context, health)).run())
 
 
 def _membership(settings: JoinerSettings) -> Membership:
@@ -45,7 +46,7 @@ def _membership(settings: JoinerSettings) -> Membership:
 
 
 def _instance_id(settings: JoinerSettings) -> str | None:
-    """Stable for this instance; none where the port is the system's choice, which nothing tells from another instance."""
+    """The static member id: the setting, or host and port. None if the system chooses the port, which would not identify the instance."""
     if settings.joiner_instance_id or not settings.joiner_http_port:
         return settings.joiner_instance_id
     return f"{socket.gethostname()}-{settings.joiner_http_port}"

@@ -1,4 +1,4 @@
-"""What the joiner keeps of a usable event. What makes an event usable says eddy.contract.events."""
+"""User events as the joiner uses them. `eddy.contract.events` defines which events are usable."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,10 @@ _CODEC = Codec.of(UserEvent)
 
 
 class JoinerEvent(NamedTuple):
-    """A usable event. `weight` is that of the action, `value` is normalised to 0..1; `message` is what it was read from.
+    """A usable event. `weight` is that of the action, `value` is normalised to 0..1; `message` is the source of the event.
 
-    `clock` is the time that the joiner's clock moves on to: `occurred_at`, but at most MAX_CLOCK_LEAD_MS after the append time. An event
-    without an id gets one made of its partition and offset.
+    `clock` is the time that the event advances the joiner's clock to: `occurred_at`, but at most MAX_CLOCK_LEAD_MS after the append
+    time. An event without an id gets one made from its partition and offset.
     """
 
     offset: int
@@ -34,15 +34,17 @@ class JoinerEvent(NamedTuple):
 
     @property
     def is_impression(self) -> bool:
-        """Whether it says that a list of the scorer was shown."""
+        """Whether the event reports that a slate of the scorer, or an item of it, was shown."""
         return self.action == IMPRESSION and self.request_id is not None
 
 
 def read_event(message: Message, policy: AttributionPolicy) -> JoinerEvent:
-    """The event in a message of `user-events`. Raises PoisonError where the contract refuses it (eddy.contract.events)."""
+    """Decode and check a message of `user-events`. Raises PoisonError where it breaks the contract (eddy.contract.events)."""
     record = _CODEC.decode(message.value)
     appended_ms = message.timestamp_ms
-    rule, event_id, user_id, item_id, value, request_id, at = policy.events.check(record, message.key, appended_ms)
+    rule, event_id, user_id, item_id, value, request_id, occurred_at = policy.events.check(
+        record, message.key, appended_ms
+    )
     return JoinerEvent(
         message.offset,
         event_id or f"{message.topic}/{message.partition}/{message.offset}",
@@ -53,7 +55,7 @@ def read_event(message: Message, policy: AttributionPolicy) -> JoinerEvent:
         rule.normalise(value),
         rule.weight,
         request_id,
-        at,
-        min(at, appended_ms + MAX_CLOCK_LEAD_MS),
+        occurred_at,
+        min(occurred_at, appended_ms + MAX_CLOCK_LEAD_MS),
         message,
     )

@@ -1,6 +1,6 @@
-"""Outcomes as training examples: Avro bytes put together from the parts of the list that they come from.
+"""Outcomes as training examples: Avro bytes assembled from the bytes of their slate.
 
-The layout is version 4 of training_example.avsc; readers know former versions, so a newer schema may wait for this file.
+The layout is version 4 of training_example.avsc. Readers accept former versions, so this file may lag behind a newer schema.
 """
 
 from eddy.contract.avro.values import (
@@ -25,11 +25,11 @@ _ONE = pack_long(1)
 
 def user_of(outcome: Example) -> str:
     """The key of the example."""
-    return outcome.event.user_id if isinstance(outcome, NextItemOutcome) else outcome.served.user_id
+    return outcome.event.user_id if isinstance(outcome, NextItemOutcome) else outcome.slate.user_id
 
 
 def encode_example(outcome: Example, labelled_at: int) -> bytes:
-    """The `training_example` record of an outcome; the same outcome gives the same bytes but for `labelled_at` (wall clock, ms)."""
+    """Encode an outcome as a `training_example` record. Equal outcomes give equal bytes except for `labelled_at` (wall clock, ms)."""
     if isinstance(outcome, NextItemOutcome):
         return _next_item(outcome, labelled_at)
     if isinstance(outcome, Negative):
@@ -38,25 +38,25 @@ def encode_example(outcome: Example, labelled_at: int) -> bytes:
 
 
 def _positive(outcome: Positive | Upgrade, labelled_at: int) -> bytes:
-    served, place, event = outcome.served, outcome.place, outcome.event
-    item = place.listed.item_id
+    slate, impression, event = outcome.slate, outcome.impression, outcome.event
+    item_id = impression.item.item_id
     if isinstance(outcome, Positive):
-        kind, example_id = "label", f"{served.request_id}/{item}/label"
+        kind, example_id = "label", f"{slate.request_id}/{item_id}/label"
     else:
-        kind, example_id = "upgrade", f"{served.request_id}/{item}/{event.action}/upgrade"
+        kind, example_id = "upgrade", f"{slate.request_id}/{item_id}/{event.action}/upgrade"
     return b"".join(
         (
-            _head(example_id, kind, served.user_id, served.scenario, served.request_id, event.event_id),
+            _head(example_id, kind, slate.user_id, slate.scenario, slate.request_id, event.event_id),
             _ONE,
-            _item(item, place, 1, event.action, event.value),
+            _item(item_id, impression, 1, event.action, event.value),
             EMPTY,
-            pack_bytes(_rows(served, [place])),
+            pack_bytes(_rows(slate, [impression])),
             EMPTY,
             EMPTY,
-            served.feature_names,
+            slate.feature_names,
             SOME,
-            served.history_encoded(),
-            _tail(event.occurred_at, place, labelled_at, served),
+            slate.encoded_history(),
+            _tail(event.occurred_at, impression, labelled_at, slate),
             FALSE,
             SOME + pack_long(event.message.timestamp_ms),
         )
@@ -64,22 +64,22 @@ def _positive(outcome: Positive | Upgrade, labelled_at: int) -> bytes:
 
 
 def _negative(outcome: Negative, labelled_at: int) -> bytes:
-    served, impressions = outcome.served, outcome.impressions
+    slate, impressions = outcome.slate, outcome.impressions
     first = impressions[0]
-    example_id = f"{served.request_id}/negatives/{first.listed.position}"
+    example_id = f"{slate.request_id}/negatives/{first.item.position}"
     return b"".join(
         (
-            _head(example_id, "label", served.user_id, served.scenario, served.request_id, None),
+            _head(example_id, "label", slate.user_id, slate.scenario, slate.request_id, None),
             pack_long(len(impressions)),
-            *[_item(place.listed.item_id, place, 0, "", 0.0) for place in impressions],
+            *[_item(impression.item.item_id, impression, 0, "", 0.0) for impression in impressions],
             EMPTY,
-            pack_bytes(_rows(served, impressions)),
+            pack_bytes(_rows(slate, impressions)),
             EMPTY,
             EMPTY,
-            served.feature_names,
+            slate.feature_names,
             SOME,
-            served.history_encoded(),
-            _tail(first.until, first, labelled_at, served),
+            slate.encoded_history(),
+            _tail(first.until, first, labelled_at, slate),
             FALSE,
             NULL,
         )
@@ -87,21 +87,21 @@ def _negative(outcome: Negative, labelled_at: int) -> bytes:
 
 
 def _next_item(outcome: NextItemOutcome, labelled_at: int) -> bytes:
-    event, served, place = outcome.event, outcome.served, outcome.place
+    event, slate, impression = outcome.event, outcome.slate, outcome.impression
     assert event.item_id is not None
-    request_id = served.request_id if served is not None and place is not None else None
+    request_id = slate.request_id if slate is not None and impression is not None else None
     return b"".join(
         (
             _head(f"{event.event_id}/next", "next_item", event.user_id, event.scenario, request_id, event.event_id),
             _ONE,
-            _item(event.item_id, place, 1, event.action, event.value),
+            _item(event.item_id, impression, 1, event.action, event.value),
             EMPTY,
-            pack_bytes(_row_of(served, event.item_id)),
-            EMPTY if served is None else served.considered_encoded(),
-            EMPTY if served is None else pack_bytes(served.features()),
-            EMPTY if served is None else served.feature_names,
-            NULL if outcome.history_of is None else SOME + outcome.history_of.history_encoded(),
-            _tail(event.occurred_at, place, labelled_at, served),
+            pack_bytes(_candidate_row(slate, event.item_id)),
+            EMPTY if slate is None else slate.encoded_candidates(),
+            EMPTY if slate is None else pack_bytes(slate.features()),
+            EMPTY if slate is None else slate.feature_names,
+            NULL if outcome.history_slate is None else SOME + outcome.history_slate.encoded_history(),
+            _tail(event.occurred_at, impression, labelled_at, slate),
             TRUE if outcome.superseded else FALSE,
             SOME + pack_long(event.message.timestamp_ms),
         )
@@ -124,8 +124,8 @@ def _head(
     )
 
 
-def _item(item_id: str, place: Impression | None, label: int, action: str, value: float) -> bytes:
-    position, propensity = (-1, 0.0) if place is None else (place.listed.position, place.listed.propensity)
+def _item(item_id: str, impression: Impression | None, label: int, action: str, value: float) -> bytes:
+    position, propensity = (-1, 0.0) if impression is None else (impression.item.position, impression.item.propensity)
     return b"".join(
         (
             pack_string(item_id),
@@ -138,33 +138,33 @@ def _item(item_id: str, place: Impression | None, label: int, action: str, value
     )
 
 
-def _tail(occurred_at: int, place: Impression | None, labelled_at: int, served: ServedSlate | None) -> bytes:
+def _tail(occurred_at: int, impression: Impression | None, labelled_at: int, slate: ServedSlate | None) -> bytes:
     return b"".join(
         (
             pack_long(occurred_at),
-            NULL if place is None else SOME + pack_long(place.shown_at),
+            NULL if impression is None else SOME + pack_long(impression.shown_at),
             pack_long(labelled_at),
-            EMPTY if served is None else pack_long(served.model_version),
-            EMPTY if served is None else pack_name(served.contract),
+            EMPTY if slate is None else pack_long(slate.model_version),
+            EMPTY if slate is None else pack_name(slate.contract),
         )
     )
 
 
-def _rows(served: ServedSlate, impressions: list[Impression]) -> bytes:
-    """Feature rows of shown items, in their order; a row of zeros for one that was not among the considered."""
-    features = served.features()
+def _rows(slate: ServedSlate, impressions: list[Impression]) -> bytes:
+    """Feature rows of the impressions, in their order; zeros for an item that is not among the candidates."""
+    features = slate.features()
     if len(impressions) == 1:
-        return _row(served, features, served.row_of(impressions[0].listed.item_id))
-    rows = {item_id: row for row, item_id in enumerate(served.considered())}
-    return b"".join([_row(served, features, rows.get(place.listed.item_id)) for place in impressions])
+        return _row(slate, features, slate.row_of(impressions[0].item.item_id))
+    rows = {item_id: row for row, item_id in enumerate(slate.candidates())}
+    return b"".join([_row(slate, features, rows.get(impression.item.item_id)) for impression in impressions])
 
 
-def _row(served: ServedSlate, features: bytes, row: int | None) -> bytes:
-    size = served.row_bytes
+def _row(slate: ServedSlate, features: bytes, row: int | None) -> bytes:
+    size = slate.row_bytes
     return bytes(size) if row is None else features[row * size : (row + 1) * size]
 
 
-def _row_of(served: ServedSlate | None, item_id: str) -> bytes:
-    """The item's own features; empty where none are known."""
-    row = None if served is None else served.row_of(item_id)
-    return b"" if served is None or row is None else _row(served, served.features(), row)
+def _candidate_row(slate: ServedSlate | None, item_id: str) -> bytes:
+    """The feature row of the item; empty if it is not among the candidates."""
+    row = None if slate is None else slate.row_of(item_id)
+    return b"" if slate is None or row is None else _row(slate, slate.features(), row)

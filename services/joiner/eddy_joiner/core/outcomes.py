@@ -1,4 +1,4 @@
-"""What the join decides, as values. Each but `Shown` becomes a record in Kafka."""
+"""Decisions of the join, as values. All but `ImpressionOutcome` become records in Kafka."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,16 +9,16 @@ from eddy_joiner.core.slates import ServedSlate, SlateItem
 
 
 class Impression(NamedTuple):
-    """A shown item: its place in the list, when it was shown and until when an action counts (event time, ms)."""
+    """An item of a slate that was shown. It counts interactions from `shown_at` to `until` (event time, ms)."""
 
-    listed: SlateItem
+    item: SlateItem
     shown_at: int
     until: int
 
 
 @dataclass(frozen=True, slots=True)
 class ImpressionOutcome:
-    """Items of a list that became visible, `after_ms` milliseconds after the list was published. For the books alone."""
+    """Items of a slate shown for the first time, `after_ms` after the slate was served. For the impression ledger only."""
 
     scenario: str
     items: list[SlateItem]
@@ -27,18 +27,18 @@ class ImpressionOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Positive:
-    """The one label of an item that was acted on."""
+    """The label of an impression that led to an interaction."""
 
-    served: ServedSlate
-    place: Impression
+    slate: ServedSlate
+    impression: Impression
     event: JoinerEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Negative:
-    """The one label of each item of a list whose window closed without an action; never empty."""
+    """The labels of the impressions of a slate whose windows closed together without an interaction; never empty."""
 
-    served: ServedSlate
+    slate: ServedSlate
     impressions: list[Impression]
 
 
@@ -46,8 +46,8 @@ class Negative:
 class Upgrade:
     """A stronger action on an item that is labelled positive."""
 
-    served: ServedSlate
-    place: Impression
+    slate: ServedSlate
+    impression: Impression
     event: JoinerEvent
 
 
@@ -55,21 +55,21 @@ class Upgrade:
 class NextItemOutcome:
     """A positive event as the next item of its user's sequence.
 
-    `served` is the list it belongs to; for an organic event (`place` is None) the newest that considered the item, if any.
-    `history_of` is the list whose history snapshot stands for the time before the event, if any. `superseded` says that the user had gone
-    on when they acted: they had a newer list of the scenario than `served`, made for a longer history.
+    `slate` is the slate that the event is attributed to. For an unattributed interaction (`impression` is None) it is the newest slate
+    that had the item among its candidates, if any. `history_slate` is the slate whose history is that before the event, if any.
+    `superseded` says that by the time of the event the user had received a newer slate of the scenario, made for a longer history.
     """
 
     event: JoinerEvent
-    served: ServedSlate | None
-    place: Impression | None
-    history_of: ServedSlate | None
+    slate: ServedSlate | None
+    impression: Impression | None
+    history_slate: ServedSlate | None
     superseded: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An input that could not be used; `reason` is one of eddy.contract.reasons."""
+    """A message for the dead letters; `reason` is one of eddy.contract.reasons."""
 
     message: Message
     reason: str

@@ -1,4 +1,4 @@
-"""What scenarios.yaml says about joining, in the form the join needs it."""
+"""Attribution windows and action weights, from scenarios.yaml."""
 
 from eddy.contract.events import EventContract
 from eddy.contract.scenarios import Scenario, Scenarios
@@ -7,10 +7,10 @@ DAY_MS = 86_400_000
 
 
 class AttributionPolicy:
-    """Windows and weights of all scenarios, and which `events` are usable. A scenario never changes; others may be added.
+    """Windows and weights of all scenarios, and the contract that usable `events` meet. A scenario never changes; others may be added.
 
-    `lateness_sec` is how much longer than its window a list that was served can still be shown, by event time: users may be out of
-    step. An item's own window runs from the clock at its impression, and needs no lateness.
+    `lateness_sec` is how much longer than its attribution window a slate admits impressions, by event time: users may be out of step.
+    The window of an impression starts at the clock of the impression, and needs no lateness.
     """
 
     def __init__(self, scenarios: Scenarios, lateness_sec: float = 0.0) -> None:
@@ -25,17 +25,17 @@ class AttributionPolicy:
         self._weights |= {(name, action): rule.weight for action, rule in scenario.actions.items()}
         self._windows[name] = round(scenario.attribution_window_sec * 1000)
 
-    def knows(self, scenario: str) -> bool:
+    def has_scenario(self, scenario: str) -> bool:
         return scenario in self._windows
 
     def window_ms(self, scenario: str) -> int:
-        """How long after its impression an item can be labelled positive."""
+        """Time after an impression during which an interaction labels it positive."""
         return self._windows[scenario]
 
     def admission_ms(self, scenario: str) -> int:
-        """How far the clock moves before a served list can no longer be shown."""
+        """Time after its request during which a slate admits impressions."""
         return self._windows[scenario] + self._lateness_ms
 
     def weight(self, scenario: str, action: str) -> float:
-        """Weight of an action; 0 for one that the scenario does not know."""
+        """Weight of an action; 0 for an action that the scenario does not list."""
         return self._weights.get((scenario, action), 0.0)

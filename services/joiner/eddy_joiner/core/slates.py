@@ -1,8 +1,7 @@
-"""Served lists, held as the bytes they came in and decoded on demand.
+"""Served slates, kept as the bytes that arrived and decoded on demand.
 
-`read_list` walks a record once, which proves that it is whole and finds its parts; nothing but the ids of the head becomes Python
-objects. The walk follows versions 1 and 2 of recommendations.avsc, known by their fingerprints; any other version goes through fastavro
-first.
+`read_slate` walks a record once, which validates it and locates its fields; only the fields before `items` become Python objects. The walk
+follows versions 1 and 2 of recommendations.avsc, recognised by their fingerprints; fastavro converts any other version first.
 """
 
 import io
@@ -42,14 +41,14 @@ from eddy.paths import SCHEMAS
 
 _LAYOUT = load_schema(SCHEMAS / "versions" / "recommendations.2.avsc")
 _LAYOUT_HEADER = frozen_header("recommendations", 2)
-# Without names of features, refusals and `history.valued`.
+# Has no feature names, no refusal and no `history.valued`.
 _FIRST_HEADER = frozen_header("recommendations", 1)
-_TODAYS_NAMES = pack_long(len(FEATURES)) + b"".join(map(pack_string, FEATURES)) + EMPTY
+_CURRENT_NAMES = pack_long(len(FEATURES)) + b"".join(map(pack_string, FEATURES)) + EMPTY
 FLOAT16_BYTES = 2
 
 
 class SlateItem(NamedTuple):
-    """A place of a list."""
+    """An item of a slate."""
 
     item_id: str
     position: int
@@ -58,7 +57,10 @@ class SlateItem(NamedTuple):
 
 
 class ServedSlate(NamedTuple):
-    """A record of `recommendations`: its head, and where in `raw` the rest is. `feature_names` is that field as it is on the wire."""
+    """A record of `recommendations`: its first fields, and the offsets in `raw` at which the others start.
+
+    `feature_names` is the encoded field. `refused` marks the scorer's answer to an unusable request, which has no items to show.
+    """
 
     offset: int
     raw: bytes
@@ -71,75 +73,78 @@ class ServedSlate(NamedTuple):
     applied_offset: int
     contract: str
     feature_names: bytes
-    items_at: int
-    considered_at: int
-    features_at: int
-    history_at: int
-    refused: bool  # the scorer's answer to a request that it cannot use: nothing can be shown of it
+    items_start: int
+    candidates_start: int
+    features_start: int
+    history_start: int
+    refused: bool
 
     def items(self) -> dict[str, SlateItem]:
-        """The places by item, in order; an item that stands twice has its first place."""
-        found: dict[str, SlateItem] = {}
-        count, at = read_count(self.raw, self.items_at)
+        """The items by id, in order; of an item that occurs twice, the first occurrence."""
+        items: dict[str, SlateItem] = {}
+        count, at = read_count(self.raw, self.items_start)
         while count:
             for _ in range(count):
-                place, at = _read_place(self.raw, at)
-                found.setdefault(place.item_id, place)
+                item, at = _read_item(self.raw, at)
+                items.setdefault(item.item_id, item)
             count, at = read_count(self.raw, at)
-        return found
+        return items
 
-    def considered(self) -> list[str]:
-        """All ranked candidates, in the order of the feature rows."""
-        return read_strings(self.raw, self.considered_at)[0]
+    def candidates(self) -> list[str]:
+        """The ids of all candidates, in the order of the feature rows."""
+        return read_strings(self.raw, self.candidates_start)[0]
 
     def row_of(self, item_id: str) -> int | None:
-        """Which feature row is the item's, None when it was not considered."""
-        return find_string(self.raw, self.considered_at, item_id)
+        """Index of the item's feature row, None if it is not among the candidates."""
+        return find_string(self.raw, self.candidates_start, item_id)
 
-    def considered_encoded(self) -> bytes:
-        """`considered` as it is on the wire."""
-        return self.raw[self.considered_at : self.features_at]
+    def encoded_candidates(self) -> bytes:
+        """The encoded field `considered`: the ids of all candidates."""
+        return self.raw[self.candidates_start : self.features_start]
 
     @property
     def row_bytes(self) -> int:
-        """Size of the features of one candidate."""
+        """Size of the feature row of one candidate, in bytes."""
         return FLOAT16_BYTES * _number_of_features(self.feature_names)
 
     def features(self) -> bytes:
-        """Packed float16 [considered, feature_names]."""
-        return read_bytes(self.raw, self.features_at)[0]
+        """Packed float16 [candidates, feature_names]."""
+        return read_bytes(self.raw, self.features_start)[0]
 
-    def history_encoded(self) -> bytes:
-        """The history snapshot as it is on the wire; the last field of the record."""
-        return self.raw[self.history_at :]
+    def encoded_history(self) -> bytes:
+        """The encoded field `history`, the last one of the record."""
+        return self.raw[self.history_start :]
 
-    def may_hold(self, item_id: str) -> bool:
-        """False when the item is surely not in the list; cheap."""
-        return self.raw.find(item_id.encode(), self.items_at, self.features_at) >= 0
+    def may_include(self, item_id: str) -> bool:
+        """False only if the item is neither in the slate nor among the candidates; searches the bytes without decoding them."""
+        return self.raw.find(item_id.encode(), self.items_start, self.features_start) >= 0
 
 
 def read_slate(message: Message) -> ServedSlate:
-    """The list in a message of `recommendations`.
+    """Read a message of `recommendations`.
 
-    Raises PoisonError: `undecodable`, or `bad_features` where the feature rows are not one for each considered candidate.
+    Raises PoisonError: `undecodable`, or `bad_features` unless there is one feature row for each candidate.
     """
     raw = message.value
     header = raw[:HEADER_BYTES]
     if header == _FIRST_HEADER:
-        raw += EMPTY  # the history's `valued`, which ends the record today
+        raw += EMPTY  # an empty `history.valued`, the last field of version 2
     elif header != _LAYOUT_HEADER:
-        raw = _relaid(raw)
+        raw = _convert(raw)
     try:
-        found, features, count = _walk(raw, message.offset, header == _FIRST_HEADER)
+        slate, feature_bytes, candidates = _walk(raw, message.offset, header == _FIRST_HEADER)
     except (IndexError, ValueError, struct.error) as error:
         raise DecodeError(f"not a recommendations record: {error}") from error
-    if features != count * found.row_bytes:
-        raise PoisonError("bad_features", f"{features} bytes for {count} candidates of {found.row_bytes} bytes each")
-    return found
+    if feature_bytes != candidates * slate.row_bytes:
+        raise PoisonError(
+            "bad_features",
+            f"{feature_bytes} bytes of features; expected {candidates} candidates of {slate.row_bytes} bytes each",
+        )
+    return slate
 
 
-def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedSlate, int, int]:
-    """The list, its bytes of features and its number of candidates; `first` says that it is of version 1."""
+def _walk(raw: bytes, offset: int, is_first_version: bool) -> tuple[ServedSlate, int, int]:
+    """The slate, the size of its features in bytes and its number of candidates."""
     request_id, at = read_string(raw, HEADER_BYTES)
     user_id, at = read_string(raw, at)
     scenario, at = read_string(raw, at)
@@ -148,20 +153,20 @@ def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedSlate, int, int]:
     model_version, at = read_long(raw, at)
     _, at = read_string(raw, at)
     _, at = read_string(raw, at)
-    applied_offset, items_at = read_long(raw, at)
-    considered_at = _skip_items(raw, items_at)
-    considered, features_at = skip_strings(raw, considered_at)
-    length, at = read_long(raw, features_at)
-    if length < 0:
-        raise ValueError(f"{length} bytes of features")
-    names, at = (EMPTY, at + length) if first else _read_names(raw, at + length)
-    at = at if first else skip_strings(raw, at)[1]  # prediction_names
+    applied_offset, items_start = read_long(raw, at)
+    candidates_start = _skip_items(raw, items_start)
+    candidates, features_start = skip_strings(raw, candidates_start)
+    feature_bytes, at = read_long(raw, features_start)
+    if feature_bytes < 0:
+        raise ValueError(f"{feature_bytes} bytes of features; expected 0 or more")
+    names, at = (EMPTY, at + feature_bytes) if is_first_version else _read_names(raw, at + feature_bytes)
+    at = at if is_first_version else skip_strings(raw, at)[1]  # prediction_names
     contract, at = read_string(raw, at)
-    refused, history_at = (False, at) if first else _skip_refusal(raw, at)
-    end = _skip_history(raw, history_at)
+    refused, history_start = (False, at) if is_first_version else _skip_refusal(raw, at)
+    end = _skip_history(raw, history_start)
     if end != len(raw):
-        raise ValueError(f"{len(raw)} bytes where the record has {end}")
-    found = ServedSlate(
+        raise ValueError(f"{len(raw)} bytes; expected {end}")
+    slate = ServedSlate(
         offset,
         raw,
         request_id,
@@ -173,13 +178,13 @@ def _walk(raw: bytes, offset: int, first: bool) -> tuple[ServedSlate, int, int]:
         applied_offset,
         contract,
         names,
-        items_at,
-        considered_at,
-        features_at,
-        history_at,
+        items_start,
+        candidates_start,
+        features_start,
+        history_start,
         refused,
     )
-    return found, length, considered
+    return slate, feature_bytes, candidates
 
 
 def _skip_items(raw: bytes, at: int) -> int:
@@ -194,8 +199,8 @@ def _skip_items(raw: bytes, at: int) -> int:
     return at
 
 
-def _read_place(raw: bytes, at: int) -> tuple[SlateItem, int]:
-    """A place of a list that was walked before; short lengths, which most are, without a call."""
+def _read_item(raw: bytes, at: int) -> tuple[SlateItem, int]:
+    """An item of a slate that has been walked. Lengths of one byte, the common case, are read without a function call."""
     byte = raw[at]
     if byte < 0x80:
         start, at = at + 1, at + 1 + (byte >> 1)
@@ -218,36 +223,38 @@ def _skip_history(raw: bytes, at: int) -> int:
 
 
 def _read_names(raw: bytes, at: int) -> tuple[bytes, int]:
-    """The names of the features as they are on the wire, one object for all lists that have the same."""
-    if raw.startswith(_TODAYS_NAMES, at):  # an array says itself where it ends: what begins alike is the same
-        return _TODAYS_NAMES, at + len(_TODAYS_NAMES)
+    """The encoded names of the features and the offset after them; equal names are one object, to save memory."""
+    if raw.startswith(
+        _CURRENT_NAMES, at
+    ):  # encoded arrays end with a marker, so that an equal prefix is an equal array
+        return _CURRENT_NAMES, at + len(_CURRENT_NAMES)
     _, end = skip_strings(raw, at)
-    return _one_object(raw[at:end]), end
+    return _interned(raw[at:end]), end
 
 
 @lru_cache(maxsize=16)
 def _number_of_features(names: bytes) -> int:
-    """None are those of the last contract without names."""
+    """Number of features; a record without names has those of the last contract that did not name them."""
     return len(read_strings(names, 0)[0]) or len(LEGACY_FEATURES)
 
 
 @lru_cache(maxsize=16)
-def _one_object(names: bytes) -> bytes:
+def _interned(names: bytes) -> bytes:
     return names
 
 
 def _skip_refusal(raw: bytes, at: int) -> tuple[bool, int]:
-    """Whether there is one, and where it ends."""
+    """Whether there is a refusal, and the offset after it."""
     branch, at = read_long(raw, at)
     if branch not in (0, 1):
-        raise ValueError(f"branch {branch} of two")
+        raise ValueError(f"union branch {branch} of `refusal`; expected 0 or 1")
     for _ in range(3 * branch):
         at = skip_string(raw, at)
     return bool(branch), at
 
 
-def _relaid(payload: bytes) -> bytes:
-    """A record of another version, in the layout that the walk knows. Raises DecodeError."""
+def _convert(payload: bytes) -> bytes:
+    """Convert a record of another version to the layout of `_walk`. Raises DecodeError."""
     record = Codec.of(Recommendations).decode(payload)
     out = io.BytesIO()
     out.write(_LAYOUT_HEADER)

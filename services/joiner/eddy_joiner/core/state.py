@@ -1,7 +1,7 @@
-"""The join of one partition: events in, decisions out. No Kafka, no wall clock.
+"""The join of one partition: events in, outcomes out. No Kafka, no wall clock.
 
-The log of user events is the only order and its newest event time (`Event.clock`) the only clock; lists are a table. What an event decides
-depends on the log up to it and on the lists, not on when a list was read, as long as it comes within the window.
+The log of user events is the only order, and its newest event time (`JoinerEvent.clock`) the only clock; slates are a table. The outcomes
+of an event depend on the log up to it and on the slates, not on when a slate was read, as long as it arrives within the window.
 """
 
 import heapq
@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from eddy_joiner.core.checkpoints import Checkpoint, Checkpoints
+from eddy_joiner.core.event_batches import EventBatch, EventBatches
 from eddy_joiner.core.events import JoinerEvent
-from eddy_joiner.core.held import HeldList, HeldLists, ShownItem
-from eddy_joiner.core.ledger import Ledger
 from eddy_joiner.core.outcomes import (
     Impression,
     ImpressionOutcome,
@@ -23,294 +21,305 @@ from eddy_joiner.core.outcomes import (
     Refused,
     Upgrade,
 )
+from eddy_joiner.core.pending_events import PendingEvent, PendingEvents
 from eddy_joiner.core.policy import DAY_MS, AttributionPolicy
+from eddy_joiner.core.retained_slates import ImpressionState, RetainedSlate, RetainedSlates
 from eddy_joiner.core.slates import ServedSlate
-from eddy_joiner.core.waiting import Waiting, WaitingRoom
+from eddy_joiner.core.written_examples import WrittenExamples
 
 NEVER = -(2**63)
 
 
 @dataclass(slots=True, eq=False)
-class Closing:
-    """Items of a list that were shown together and close together."""
+class ImpressionGroup:
+    """Impressions of a slate that opened together and whose windows close together."""
 
-    held: HeldList
-    items: list[ShownItem]
+    retained: RetainedSlate
+    states: list[ImpressionState]
 
 
 @dataclass
 class JoinState:
-    """Everything that is open in one partition.
+    """The open impressions, retained slates and pending events of one partition.
 
-    Feed slates with `add_slate`, events with `apply` after `begin_batch` for each batch, and wall time while idle with `idle`; each
-    gives the outcomes it leads to, in order. Every item of an `ImpressionOutcome` ends in exactly one `Positive` or `Negative`, or is
-    counted in `open_items`. `clock` is the newest event time, `list_time` the newest request time of the lists.
+    Feed slates with `add_slate`, events with `apply` after `begin_batch` for each batch, and wall time of an idle partition with `idle`;
+    each returns the outcomes it leads to, in order. Every item of an `ImpressionOutcome` ends in exactly one `Positive` or `Negative`, or
+    is counted in `open_impressions`. `clock` is the newest event time, `slate_clock` the newest request time of the slates.
 
-    After a restart, with the `ledger` of what was written and `replay_until`, the clock by then: feed the lists and events of before
-    again, then `settle`. What was due before that clock was written. Other examples that come out of a replay were not, and are owed.
+    After a restart, pass the `written` examples and `rebuild_until`, the clock of the last commit; feed the former slates and events
+    again, then call `finish_rebuild`. Outcomes due before that clock have been written and are not returned; all that are returned have
+    not been written.
     """
 
     policy: AttributionPolicy
     clock: int = NEVER
-    list_time: int = NEVER
-    ledger: Ledger = field(default_factory=Ledger)
-    replay_until: int = NEVER
+    slate_clock: int = NEVER
+    written: WrittenExamples = field(default_factory=WrittenExamples)
+    rebuild_until: int = NEVER
     open_impressions: int = 0
     _idle_clock: int = NEVER
-    _lists: HeldLists = field(default_factory=HeldLists)
-    _checkpoints: Checkpoints = field(default_factory=Checkpoints)
-    _room: WaitingRoom = field(default_factory=WaitingRoom)
-    _due: list[tuple[int, int, Closing | Waiting]] = field(default_factory=list)
+    _slates: RetainedSlates = field(default_factory=RetainedSlates)
+    _batches: EventBatches = field(default_factory=EventBatches)
+    _pending: PendingEvents = field(default_factory=PendingEvents)
+    _deadlines: list[tuple[int, int, ImpressionGroup | PendingEvent]] = field(default_factory=list)
     _sequence: Iterator[int] = field(default_factory=count)
 
     @property
     def watermark(self) -> int:
-        """The time that windows are judged at: the log's clock, moved on while the partition is idle."""
+        """The event time that windows close at: the clock of the log, advanced while the partition is idle."""
         return max(self.clock, self._idle_clock)
 
     @property
     def busy(self) -> bool:
-        """Whether the passing of time can still lead to something."""
-        return len(self._lists) > 0 or (self.clock != NEVER and bool(self._due))
+        """Whether the passing of time can still lead to outcomes."""
+        return len(self._slates) > 0 or (self.clock != NEVER and bool(self._deadlines))
 
-    def oldest_batch(self) -> Checkpoint | None:
-        """The first batch that a restart has to replay."""
-        return self._checkpoints.oldest(self.clock)
+    def oldest_batch(self) -> EventBatch | None:
+        """The first batch of events that a restart has to read."""
+        return self._batches.oldest(self.clock)
 
-    def oldest_list(self) -> HeldList | None:
-        """The first list that a restart has to read."""
-        return self._lists.oldest()
+    def oldest_slate(self) -> RetainedSlate | None:
+        """The first slate that a restart has to read."""
+        return self._slates.oldest()
 
     def open_by_scenario(self) -> Iterator[str]:
-        """The scenario of each open item."""
-        for _, _, entry in self._due:
-            if isinstance(entry, Closing):
-                yield from (entry.held.served.scenario for item in entry.items if item.label is None)
+        """The scenario of each open impression."""
+        for _, _, entry in self._deadlines:
+            if isinstance(entry, ImpressionGroup):
+                yield from (entry.retained.slate.scenario for state in entry.states if state.label is None)
 
-    def begin_batch(self, events_offset: int, own_offset: int) -> None:
-        """A batch of events follows that begins at `events_offset`; the worker's own output stands at `own_offset`."""
-        self._checkpoints.begin(Checkpoint(events_offset, own_offset, self.clock))
+    def begin_batch(self, events_offset: int, output_offset: int) -> None:
+        """Begin a batch of events at `events_offset`, with the worker's own output at `output_offset`."""
+        self._batches.begin(EventBatch(events_offset, output_offset, self.clock))
 
-    def add_slate(self, served: ServedSlate) -> list[Outcome]:
-        """Take a list in and settle what waited for it."""
-        self.list_time = max(self.list_time, served.requested_at)
-        admit_until = self.list_time + self.policy.admission_ms(served.scenario)
-        held = HeldList(served, self.list_time, admit_until, admit_until)
-        out: list[Outcome] = []
-        if self._lists.add(held) is not None:
-            return out
-        impressions = self._room.impressions_of(served.request_id, served.user_id, admit_until)
-        for waiting in impressions:
-            self._show(waiting, held, out)
+    def add_slate(self, slate: ServedSlate) -> list[Outcome]:
+        """Add a slate and resolve the events that wait for it."""
+        self.slate_clock = max(self.slate_clock, slate.requested_at)
+        admit_until = self.slate_clock + self.policy.admission_ms(slate.scenario)
+        retained = RetainedSlate(slate, self.slate_clock, admit_until, admit_until)
+        outcomes: list[Outcome] = []
+        if self._slates.add(retained) is not None:
+            return outcomes
+        impressions = self._pending.take_impressions(slate.request_id, slate.user_id, admit_until)
+        for pending in impressions:
+            self._open_impressions(pending, retained, outcomes)
         if impressions:
-            self._settle(self._room.actions_of(served.request_id, served.user_id), out)
+            self._resolve(self._pending.take_interactions(slate.request_id, slate.user_id), outcomes)
         else:
-            self._settle(self._room.actions_on(served.request_id, served.user_id), out)
-        self._close(self.watermark, out)
-        return out
+            self._resolve(self._pending.take_interactions_with(slate.request_id, slate.user_id), outcomes)
+        self._pass_deadlines(self.watermark, outcomes)
+        return outcomes
 
     def apply(self, event: JoinerEvent) -> list[Outcome]:
-        """Take the next event of the log."""
-        out: list[Outcome] = []
+        """Apply the next event of the log."""
+        outcomes: list[Outcome] = []
         if event.clock > self.clock:
             self.clock = event.clock
-            self._close(self.clock, out)
-            if self.replay_until == NEVER:
-                self._lists.forget(self.clock)
+            self._pass_deadlines(self.clock, outcomes)
+            if self.rebuild_until == NEVER:
+                self._slates.drop_expired(self.clock)
         self._idle_clock = NEVER
         if event.weight <= 0 and not event.is_impression:
-            return out
+            return outcomes
         due = self.clock + self.policy.window_ms(event.scenario)
-        first = self._checkpoints.first_seen(event.event_id)
-        if first is not None:
-            first.keep(due)
-            return out
-        waiting = Waiting(event, self.clock, due, self._checkpoints.current)
-        waiting.checkpoint.keep(due)
+        first_batch = self._batches.register(event.event_id)
+        if first_batch is not None:
+            first_batch.keep(due)
+            return outcomes
+        pending = PendingEvent(event, self.clock, due, self._batches.current)
+        pending.batch.keep(due)
         if event.is_impression:
-            self._impression(waiting, out)
-        elif due >= self.replay_until and event.event_id not in self.ledger.events:
-            self._positive(waiting, out)
-        return out
+            self._apply_impression(pending, outcomes)
+        elif due >= self.rebuild_until and event.event_id not in self.written.event_ids:
+            self._apply_interaction(pending, outcomes)
+        return outcomes
 
     def idle(self, until: int) -> list[Outcome]:
-        """Wall time has passed and no event is unread: judge windows at `until` (ms).
+        """Advance the watermark of a partition without unread events to `until` (ms).
 
-        Lists that no event asked about are let go a day after their window by the lists' own time: events may lag, but not for ever.
+        Slates without any event are dropped a day after their window by the slates' own clock: events may lag, but not for ever.
         """
-        out: list[Outcome] = []
+        outcomes: list[Outcome] = []
         if until > self.watermark and self.clock != NEVER:
             self._idle_clock = until
-            self._close(until, out)
-        self._lists.forget(self.clock, self.list_time - DAY_MS)
-        return out
+            self._pass_deadlines(until, outcomes)
+        self._slates.drop_expired(self.clock, self.slate_clock - DAY_MS)
+        return outcomes
 
-    def settle(self, watermark: int) -> list[Outcome]:
-        """A replay is over at this watermark: what nothing needs any more is let go, and the ledger with it."""
-        out: list[Outcome] = []
+    def finish_rebuild(self, watermark: int) -> list[Outcome]:
+        """End a rebuild at the committed watermark; drop the written examples and expired slates."""
+        outcomes: list[Outcome] = []
         if watermark > self.clock:
             self._idle_clock = watermark
-        self._close(self.watermark, out)
-        self.replay_until = NEVER
-        self.ledger = Ledger()
-        self._lists.forget(self.clock)
-        return out
+        self._pass_deadlines(self.watermark, outcomes)
+        self.rebuild_until = NEVER
+        self.written = WrittenExamples()
+        self._slates.drop_expired(self.clock)
+        return outcomes
 
-    def _impression(self, waiting: Waiting, out: list[Outcome]) -> None:
-        event = waiting.event
-        held = self._lists.find(event.request_id, event.user_id, waiting.clock)
-        if held is None or waiting.clock > held.admit_until:
-            self._room.add_impression(waiting)
-            self._push(waiting.due, waiting)
-        elif self._show(waiting, held, out):
-            self._settle(self._room.actions_on(held.served.request_id, event.user_id), out)
+    def _apply_impression(self, pending: PendingEvent, outcomes: list[Outcome]) -> None:
+        event = pending.event
+        retained = self._slates.find(event.request_id, event.user_id, pending.clock)
+        if retained is None or pending.clock > retained.admit_until:
+            self._pending.add_impression(pending)
+            self._schedule(pending.due, pending)
+        elif self._open_impressions(pending, retained, outcomes):
+            self._resolve(self._pending.take_interactions_with(retained.slate.request_id, event.user_id), outcomes)
 
-    def _show(self, waiting: Waiting, held: HeldList, out: list[Outcome]) -> bool:
-        """Open the items that become visible; whether there are any.
+    def _open_impressions(self, pending: PendingEvent, retained: RetainedSlate, outcomes: list[Outcome]) -> bool:
+        """Open the impressions of items that have not been shown before; return whether there are any.
 
-        Whoever comes later and finds the list shown depends on the batch of its first impression, so that batch is kept as long.
+        Later events on the slate depend on the batch of its first impression, so that batch is kept as long as the slate.
         """
-        # The window is that of the list's scenario, whatever the impression says.
-        due = max(waiting.due, waiting.clock + self.policy.window_ms(held.served.scenario))
-        held.keep(due)
-        waiting.checkpoint.keep(max(due, held.admit_until))
-        if held.checkpoint is None:
-            held.checkpoint = waiting.checkpoint
-        held.checkpoint.keep(due)
-        shown = self._newly_shown(waiting.event, held)
-        still_open = [item for item in shown if item.label is None]
-        if shown:
-            after_ms = waiting.event.message.timestamp_ms - held.served.served_at
-            out.append(ImpressionOutcome(held.served.scenario, [item.place.listed for item in shown], after_ms))
+        # The window is that of the slate's scenario, whatever the impression event says.
+        due = max(pending.due, pending.clock + self.policy.window_ms(retained.slate.scenario))
+        retained.keep(due)
+        pending.batch.keep(max(due, retained.admit_until))
+        if retained.batch is None:
+            retained.batch = pending.batch
+        retained.batch.keep(due)
+        states = self._new_impressions(pending.event, retained)
+        still_open = [state for state in states if state.label is None]
+        if states:
+            after_ms = pending.event.message.timestamp_ms - retained.slate.served_at
+            items = [state.impression.item for state in states]
+            outcomes.append(ImpressionOutcome(retained.slate.scenario, items, after_ms))
         if still_open:
             self.open_impressions += len(still_open)
-            self._push(due, Closing(held, still_open))
-        return bool(shown)
+            self._schedule(due, ImpressionGroup(retained, still_open))
+        return bool(states)
 
-    def _newly_shown(self, event: JoinerEvent, held: HeldList) -> list[ShownItem]:
-        impressions = held.impressions()
-        until = event.occurred_at + self.policy.window_ms(held.served.scenario)
-        found = []
-        for item_id in impressions if event.item_id is None else (event.item_id,):
-            if item_id in held.shown or item_id not in impressions:
+    def _new_impressions(self, event: JoinerEvent, retained: RetainedSlate) -> list[ImpressionState]:
+        items = retained.items()
+        until = event.occurred_at + self.policy.window_ms(retained.slate.scenario)
+        states = []
+        for item_id in items if event.item_id is None else (event.item_id,):
+            if item_id in retained.impressions or item_id not in items:
                 continue
-            item = held.shown[item_id] = ShownItem(
-                Impression(impressions[item_id], event.occurred_at, until), event.offset
-            )
-            if self.ledger.labels:
-                self._recall(held.served, item_id, item)
-            found.append(item)
-        return found
+            state = ImpressionState(Impression(items[item_id], event.occurred_at, until), event.offset)
+            retained.impressions[item_id] = state
+            if self.written.labels:
+                self._restore_label(retained.slate, item_id, state)
+            states.append(state)
+        return states
 
-    def _recall(self, served: ServedSlate, item_id: str, item: ShownItem) -> None:
-        """Give a shown item the label that the ledger has for it."""
-        key = (served.request_id, item_id)
-        item.label = self.ledger.labels.get(key)
-        if item.label:
-            item.actions = frozenset(self.ledger.actions[key])
-            item.weight = max(self.policy.weight(served.scenario, action) for action in item.actions)
+    def _restore_label(self, slate: ServedSlate, item_id: str, state: ImpressionState) -> None:
+        """Give an impression the label that has been written for it, if any."""
+        key = (slate.request_id, item_id)
+        state.label = self.written.labels.get(key)
+        if state.label:
+            state.actions = frozenset(self.written.actions[key])
+            state.weight = max(self.policy.weight(slate.scenario, action) for action in state.actions)
 
-    def _positive(self, waiting: Waiting, out: list[Outcome]) -> None:
-        event = waiting.event
-        held = self._lists.find(event.request_id, event.user_id, waiting.clock)
-        if held is not None and event.item_id in held.shown and event.scenario == held.served.scenario:
-            self._label(waiting, held, held.shown[event.item_id], out)
-        elif event.request_id is None or (held is not None and not _can_label(event, held)):
-            self._attribute(waiting, out)
+    def _apply_interaction(self, pending: PendingEvent, outcomes: list[Outcome]) -> None:
+        event = pending.event
+        retained = self._slates.find(event.request_id, event.user_id, pending.clock)
+        if retained is not None and event.item_id in retained.impressions and event.scenario == retained.slate.scenario:
+            self._label(pending, retained, retained.impressions[event.item_id], outcomes)
+        elif event.request_id is None or (retained is not None and not _matches(event, retained)):
+            self._attribute(pending, outcomes)
         else:
-            self._wait(waiting, held)
-            self._room.add_action(waiting)
+            self._defer(pending, retained)
+            self._pending.add_interaction(pending)
 
-    def _attribute(self, waiting: Waiting, out: list[Outcome]) -> None:
-        """An action without a list of its own goes to the newest shown list that holds its item."""
-        if self._room.may_yet_be_shown(waiting.event):
-            self._wait(waiting)
-            self._room.add_unattributed(waiting)
+    def _attribute(self, pending: PendingEvent, outcomes: list[Outcome]) -> None:
+        """Attribute an interaction that does not name its slate to the last impression of its item."""
+        if self._pending.has_earlier_impression(pending.event):
+            self._defer(pending)
+            self._pending.add_unattributed(pending)
             return
-        found = self._lists.shown_to(waiting.event)
-        if found is None:
-            self._organic(waiting, out)
+        last = self._slates.last_impression(pending.event)
+        if last is None:
+            self._leave_unattributed(pending, outcomes)
         else:
-            self._label(waiting, *found, out)
+            self._label(pending, *last, outcomes)
 
-    def _wait(self, waiting: Waiting, held: HeldList | None = None) -> None:
-        """Keep what an action needs should it turn out organic, until it is given up."""
-        waiting.considered = waiting.considered or self._considered(waiting)
-        newest = [self._lists.newest_before(waiting.event, waiting.clock, of_scenario=own) for own in (False, True)]
-        for needed in (held, waiting.considered, *newest):
+    def _defer(self, pending: PendingEvent, retained: RetainedSlate | None = None) -> None:
+        """Let an interaction wait until it is due, and keep the slates it needs if it remains unattributed."""
+        pending.candidate_slate = pending.candidate_slate or self._candidate_slate(pending)
+        newest = [
+            self._slates.newest_before(pending.event, pending.clock, same_scenario=same_scenario)
+            for same_scenario in (False, True)
+        ]
+        for needed in (retained, pending.candidate_slate, *newest):
             if needed is not None:
-                needed.keep(waiting.due)
-        self._push(waiting.due, waiting)
+                needed.keep(pending.due)
+        self._schedule(pending.due, pending)
 
-    def _settle(self, actions: Iterable[Waiting], out: list[Outcome]) -> None:
-        for waiting in actions:
-            self._positive(waiting, out)
+    def _resolve(self, interactions: Iterable[PendingEvent], outcomes: list[Outcome]) -> None:
+        for pending in interactions:
+            self._apply_interaction(pending, outcomes)
 
-    def _label(self, waiting: Waiting, held: HeldList, item: ShownItem, out: list[Outcome]) -> None:
-        event = waiting.event
-        if event.occurred_at <= item.place.until:
-            if item.label is None:
+    def _label(
+        self, pending: PendingEvent, retained: RetainedSlate, state: ImpressionState, outcomes: list[Outcome]
+    ) -> None:
+        event, slate = pending.event, retained.slate
+        if event.occurred_at <= state.impression.until:
+            if state.label is None:
                 self.open_impressions -= 1
-                item.label = 1
-                item.act(event.action, event.weight)
-                out.append(Positive(held.served, item.place, event))
-            elif item.label and event.weight > item.weight and event.action not in item.actions:
-                item.act(event.action, event.weight)
-                out.append(Upgrade(held.served, item.place, event))
-        out.append(NextItemOutcome(event, held.served, item.place, held.served, self._superseded(waiting, held)))
+                state.label = 1
+                state.add_action(event.action, event.weight)
+                outcomes.append(Positive(slate, state.impression, event))
+            elif state.label and event.weight > state.weight and event.action not in state.actions:
+                state.add_action(event.action, event.weight)
+                outcomes.append(Upgrade(slate, state.impression, event))
+        superseded = self._is_superseded(pending, retained)
+        outcomes.append(NextItemOutcome(event, slate, state.impression, slate, superseded))
 
-    def _organic(self, waiting: Waiting, out: list[Outcome]) -> None:
-        held = waiting.considered or self._considered(waiting)
-        newest = held or self._lists.newest_before(waiting.event, waiting.clock)
-        served = None if held is None else held.served
-        superseded = held is not None and self._superseded(waiting, held)
-        out.append(NextItemOutcome(waiting.event, served, None, None if newest is None else newest.served, superseded))
+    def _leave_unattributed(self, pending: PendingEvent, outcomes: list[Outcome]) -> None:
+        retained = pending.candidate_slate or self._candidate_slate(pending)
+        newest = retained or self._slates.newest_before(pending.event, pending.clock)
+        slate = None if retained is None else retained.slate
+        history_slate = None if newest is None else newest.slate
+        superseded = retained is not None and self._is_superseded(pending, retained)
+        outcomes.append(NextItemOutcome(pending.event, slate, None, history_slate, superseded))
 
-    def _considered(self, waiting: Waiting) -> HeldList | None:
-        return self._lists.newest_before(waiting.event, waiting.clock, holding=waiting.event.item_id)
+    def _candidate_slate(self, pending: PendingEvent) -> RetainedSlate | None:
+        """The newest slate before the event that has the event's item among its candidates."""
+        return self._slates.newest_before(pending.event, pending.clock, including=pending.event.item_id)
 
-    def _superseded(self, waiting: Waiting, held: HeldList) -> bool:
-        """Whether the user went on since: had a newer list of the scenario by the time, made for a history that had grown.
+    def _is_superseded(self, pending: PendingEvent, retained: RetainedSlate) -> bool:
+        """Whether at the time of the event the user had a newer slate of the scenario, made for a longer history.
 
-        Lists that are asked for together, the rows of a page, do not supersede each other.
+        Slates requested together, such as the rows of a page, do not supersede each other.
         """
-        newest = self._lists.newest_before(waiting.event, waiting.clock, of_scenario=True)
-        if newest is None or newest.served.applied_offset <= held.served.applied_offset:
+        newest = self._slates.newest_before(pending.event, pending.clock, same_scenario=True)
+        if newest is None or newest.slate.applied_offset <= retained.slate.applied_offset:
             return False
-        return newest.served.history_encoded() != held.served.history_encoded()
+        return newest.slate.encoded_history() != retained.slate.encoded_history()
 
-    def _push(self, due: int, entry: Closing | Waiting) -> None:
-        heapq.heappush(self._due, (due, next(self._sequence), entry))
+    def _schedule(self, due: int, entry: ImpressionGroup | PendingEvent) -> None:
+        heapq.heappush(self._deadlines, (due, next(self._sequence), entry))
 
-    def _close(self, now: int, out: list[Outcome]) -> None:
-        """Close the windows that ended before `now`, and give up what waited that long."""
-        while self._due and self._due[0][0] < now:
-            due, _, entry = heapq.heappop(self._due)
-            written = due < self.replay_until
-            if isinstance(entry, Closing):
-                self._close_items(entry, [] if written else out)
-            elif not entry.settled:
-                self._room.leave(entry)
-                self._give_up(entry, written, out)
+    def _pass_deadlines(self, now: int, outcomes: list[Outcome]) -> None:
+        """Close the windows that ended before `now`, and expire the pending events that were due before `now`."""
+        while self._deadlines and self._deadlines[0][0] < now:
+            due, _, entry = heapq.heappop(self._deadlines)
+            is_written = due < self.rebuild_until
+            if isinstance(entry, ImpressionGroup):
+                self._close(entry, [] if is_written else outcomes)
+            elif not entry.resolved:
+                self._pending.remove(entry)
+                self._expire(entry, is_written, outcomes)
 
-    def _close_items(self, closing: Closing, out: list[Outcome]) -> None:
-        items = [item for item in closing.items if item.label is None]
-        for item in items:
-            item.label = 0
-        self.open_impressions -= len(items)
-        if items:
-            out.append(Negative(closing.held.served, [item.place for item in items]))
+    def _close(self, group: ImpressionGroup, outcomes: list[Outcome]) -> None:
+        still_open = [state for state in group.states if state.label is None]
+        for state in still_open:
+            state.label = 0
+        self.open_impressions -= len(still_open)
+        if still_open:
+            outcomes.append(Negative(group.retained.slate, [state.impression for state in still_open]))
 
-    def _give_up(self, waiting: Waiting, written: bool, out: list[Outcome]) -> None:
-        event = waiting.event
+    def _expire(self, pending: PendingEvent, is_written: bool, outcomes: list[Outcome]) -> None:
+        event = pending.event
         if event.is_impression:
-            if not written:
-                out.append(Refused(event.message, "unknown_request", event.request_id or ""))
-            self._settle(self._room.actions_of(None, event.user_id), out)
-        elif not written:
-            self._organic(waiting, out)
+            if not is_written:
+                outcomes.append(Refused(event.message, "unknown_request", event.request_id or ""))
+            self._resolve(self._pending.take_interactions(None, event.user_id), outcomes)
+        elif not is_written:
+            self._leave_unattributed(pending, outcomes)
 
 
-def _can_label(event: JoinerEvent, held: HeldList) -> bool:
-    """Whether an action fits the list that it names."""
-    return event.scenario == held.served.scenario and event.item_id in held.impressions()
+def _matches(event: JoinerEvent, retained: RetainedSlate) -> bool:
+    """Whether an interaction fits the slate that it names."""
+    return event.scenario == retained.slate.scenario and event.item_id in retained.items()

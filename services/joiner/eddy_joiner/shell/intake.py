@@ -1,4 +1,4 @@
-"""Messages as the join reads them: lists and events, and what is refused or passed over."""
+"""Messages as the join takes them: slates and events, refused or skipped where they are unusable."""
 
 from dataclasses import dataclass
 
@@ -14,30 +14,31 @@ from eddy_joiner.core.slates import ServedSlate, read_slate
 
 
 def accept_slate(message: Message, policy: AttributionPolicy) -> ServedSlate | Refused | None:
-    """The list in a message of `recommendations`, why it cannot be used, or None for a refused request: no impression can come of it."""
+    """Read a message of `recommendations`: the slate, or why it is unusable; None for the answer to a request that the scorer refused."""
     try:
-        served = read_slate(message)
-        if served.refused:
+        slate = read_slate(message)
+        if slate.refused:
             return None
-        _check(served, message, policy)
-        if served.requested_at > message.timestamp_ms + MAX_CLOCK_LEAD_MS:
-            served = served._replace(requested_at=message.timestamp_ms + MAX_CLOCK_LEAD_MS)
+        _check(slate, message, policy)
+        if slate.requested_at > message.timestamp_ms + MAX_CLOCK_LEAD_MS:
+            slate = slate._replace(requested_at=message.timestamp_ms + MAX_CLOCK_LEAD_MS)
     except PoisonError as error:
         return Refused(message, error.reason, error.detail)
-    return served
+    return slate
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedEvent:
-    """An event that cannot be used and that the features service dead-letters."""
+    """An unusable event that the features service dead-letters."""
 
     reason: str
 
 
 def accept_event(message: Message, policy: AttributionPolicy) -> JoinerEvent | Refused | SkippedEvent:
-    """The event in a message of `user-events`, or why it cannot be used.
+    """Read a message of `user-events`: the event, or why it is unusable.
 
-    Features and joiner refuse the same events. One far ahead of its append time would close every window: both dead-letter it.
+    Features and joiner refuse the same events, and features dead-letters them. An event far ahead of its append time would close every
+    window, so both services dead-letter it.
     """
     try:
         return read_event(message, policy)
@@ -48,8 +49,8 @@ def accept_event(message: Message, policy: AttributionPolicy) -> JoinerEvent | R
         return SkippedEvent(error.reason)
 
 
-def _check(served: ServedSlate, message: Message, policy: AttributionPolicy) -> None:
-    check_key("user_id", served.user_id, message.key)
-    if not policy.knows(served.scenario):
-        raise unknown_scenario(served.scenario, policy.scenarios.scenarios)
-    check_time("requested_at", served.requested_at, message.timestamp_ms)
+def _check(slate: ServedSlate, message: Message, policy: AttributionPolicy) -> None:
+    check_key("user_id", slate.user_id, message.key)
+    if not policy.has_scenario(slate.scenario):
+        raise unknown_scenario(slate.scenario, policy.scenarios.scenarios)
+    check_time("requested_at", slate.requested_at, message.timestamp_ms)

@@ -1,108 +1,121 @@
-"""A partition's state after a restart, from the logs alone: lists, then the worker's own output, then events in silence."""
+"""Rebuilds a partition's state after a restart from the logs alone: its own output, slates, then events."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from eddy.contract.prefix import PrefixDecoder
 from eddy.contract.records import TrainingExample
 from eddy.errors import DecodeError
 from eddy_joiner.core.events import JoinerEvent
-from eddy_joiner.core.ledger import Ledger
 from eddy_joiner.core.outcomes import ImpressionOutcome, Outcome, Refused
 from eddy_joiner.core.policy import AttributionPolicy
-from eddy_joiner.core.rewind import Rewind
+from eddy_joiner.core.restart_point import RestartPoint
 from eddy_joiner.core.slates import ServedSlate
 from eddy_joiner.core.state import JoinState
+from eddy_joiner.core.written_examples import WrittenExamples
 from eddy_joiner.shell.intake import accept_event, accept_slate
-from eddy_joiner.shell.logs import Log, Logs
+from eddy_joiner.shell.partition_logs import PartitionLog, PartitionLogs
 
 _EXAMPLE = PrefixDecoder(TrainingExample, last="items")
 YIELD_EVERY = 100
 
 
 @dataclass
-class Rebuilt:
-    """A state as of `position`, what it owes (examples that could not be written before), and the end of its own output."""
+class RebuiltPartition:
+    """A state as of event offset `position`, the outcomes up to there that have not been written, and the end of the output."""
 
     state: JoinState
     position: int
-    own_offset: int
-    owed: list[Outcome]
+    output_end: int
+    unwritten: list[Outcome]
 
 
 async def rebuild(
     policy: AttributionPolicy,
-    logs: Logs,
-    own: Log,
+    logs: PartitionLogs,
+    output: PartitionLog,
     committed: int | None,
-    rewind: Rewind | None,
+    restart_point: RestartPoint | None,
     beat: Callable[[], None],
-) -> Rebuilt:
-    """Read the logs from the rewind on; from their beginnings where nothing was committed. The logs stand where work goes on."""
-    own_offset = await own.end()
-    ledger = await _read_ledger(own, 0 if rewind is None else rewind.own, own_offset, beat)
-    if rewind is None or committed is None:
-        # Nothing is committed: all events are still to come, and the ledger says which of them were answered before.
+) -> RebuiltPartition:
+    """Rebuild the state at the `committed` event offset from the logs since the restart point, and leave the logs where work continues.
+
+    If nothing has been committed, the state is empty and the logs are at their beginnings.
+    """
+    output_end = await output.end()
+    output_start = 0 if restart_point is None else restart_point.output_offset
+    written = await _read_written(output, output_start, output_end, beat)
+    if restart_point is None or committed is None:
+        # All events are still to be applied; the written examples tell which of them have theirs already.
         logs.events.seek(0)
         logs.slates.seek(0)
-        return Rebuilt(JoinState(policy, ledger=ledger), 0, own_offset, [])
-    state = JoinState(policy, rewind.clock, rewind.list_time, ledger, replay_until=rewind.now)
-    owed = await _read_lists(state, logs.slates, rewind, beat)
-    owed += await _replay(state, logs.events, rewind, committed, beat)
-    owed += [
-        outcome for outcome in state.settle(rewind.watermark) if not isinstance(outcome, Refused | ImpressionOutcome)
-    ]
+        return RebuiltPartition(JoinState(policy, written=written), 0, output_end, [])
+    state = JoinState(
+        policy,
+        restart_point.clock,
+        restart_point.slate_clock,
+        written,
+        rebuild_until=restart_point.newest_event_time,
+    )
+    unwritten = await _read_slates(state, logs.slates, restart_point, beat)
+    unwritten += await _apply_events(state, logs.events, restart_point, committed, beat)
+    unwritten += _examples(state.finish_rebuild(restart_point.watermark))
     logs.events.seek(committed)
-    return Rebuilt(state, committed, own_offset, owed)
+    return RebuiltPartition(state, committed, output_end, unwritten)
 
 
-async def _read_ledger(own: Log, start: int, end: int, beat: Callable[[], None]) -> Ledger:
-    ledger = Ledger()
-    own.seek(start)
-    async for messages in own.until(end):
+async def _read_written(output: PartitionLog, start: int, end: int, beat: Callable[[], None]) -> WrittenExamples:
+    written = WrittenExamples()
+    output.seek(start)
+    async for messages in output.until(end):
         beat()
         for message in messages:
             try:
-                ledger.note(_EXAMPLE.decode(message.value))
+                written.add(_EXAMPLE.decode(message.value))
             except DecodeError:
-                continue  # somebody else's bytes: the worker writes none that it cannot read
+                continue  # written by another program: the joiner's own records are readable
         await asyncio.sleep(0)
-    return ledger
+    return written
 
 
-async def _read_lists(state: JoinState, slates: Log, rewind: Rewind, beat: Callable[[], None]) -> list[Outcome]:
-    owed: list[Outcome] = []
-    slates.seek(rewind.slates)
+async def _read_slates(
+    state: JoinState, slates: PartitionLog, restart_point: RestartPoint, beat: Callable[[], None]
+) -> list[Outcome]:
+    unwritten: list[Outcome] = []
+    slates.seek(restart_point.slates_offset)
     async for messages in slates.until(await slates.end()):
         beat()
-        for number, message in enumerate(messages):
-            found = accept_slate(message, state.policy)
-            if isinstance(found, ServedSlate):
-                owed += state.add_slate(found)
-            elif found is not None and message.offset >= rewind.lists_read:
-                owed.append(found)
-            if number % YIELD_EVERY == 0:
+        for index, message in enumerate(messages):
+            slate = accept_slate(message, state.policy)
+            if isinstance(slate, ServedSlate):
+                unwritten += state.add_slate(slate)
+            elif slate is not None and message.offset >= restart_point.slates_end:
+                unwritten.append(slate)
+            if index % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-    return owed
+    return unwritten
 
 
-async def _replay(
-    state: JoinState, events: Log, rewind: Rewind, committed: int, beat: Callable[[], None]
+async def _apply_events(
+    state: JoinState, events: PartitionLog, restart_point: RestartPoint, committed: int, beat: Callable[[], None]
 ) -> list[Outcome]:
-    owed: list[Outcome] = []
-    events.seek(rewind.events)
+    unwritten: list[Outcome] = []
+    events.seek(restart_point.events_offset)
     async for messages in events.until(committed):
         beat()
-        state.begin_batch(messages[0].offset, rewind.own)
-        for number, message in enumerate(messages):
+        state.begin_batch(messages[0].offset, restart_point.output_offset)
+        for index, message in enumerate(messages):
             if message.offset >= committed:
                 break
-            found = accept_event(message, state.policy)
-            if isinstance(found, JoinerEvent):
-                owed += [
-                    outcome for outcome in state.apply(found) if not isinstance(outcome, Refused | ImpressionOutcome)
-                ]
-            if number % YIELD_EVERY == 0:
+            event = accept_event(message, state.policy)
+            if isinstance(event, JoinerEvent):
+                unwritten += _examples(state.apply(event))
+            if index % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-    return owed
+    return unwritten
+
+
+def _examples(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """The outcomes that become examples: refused events have their dead letter, and impressions have been counted."""
+    return [outcome for outcome in outcomes if not isinstance(outcome, Refused | ImpressionOutcome)]

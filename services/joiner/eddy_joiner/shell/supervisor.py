@@ -1,4 +1,4 @@
-"""A worker for each partition that is this process's, begun anew whenever one fails."""
+"""A worker for each assigned partition, replaced when it fails."""
 
 import asyncio
 import time
@@ -9,14 +9,14 @@ from eddy.errors import FatalError
 from eddy.kafka.bus import Member
 from eddy.metrics import RESTARTS
 from eddy.runtime import STALLED_AFTER_SEC, Health
-from eddy_joiner.shell.books import SERVICE
-from eddy_joiner.shell.worker import Shop, Worker
+from eddy_joiner.shell.impression_ledger import SERVICE
+from eddy_joiner.shell.worker import Worker, WorkerContext
 
 log = structlog.get_logger()
 
-_LOOK_MS = 200
+_POLL_MS = 200
 _RESTART_SEC = (0.5, 1.0, 2.0, 5.0)
-# Somebody else works on our partition: time for the group to tell us that it is theirs, or them that it is ours.
+# Another instance works on the partition as well: time for the group to complete the rebalance on either side.
 _FENCED_SEC = 3.0
 _STOP_SEC = 10.0
 
@@ -24,40 +24,40 @@ _STOP_SEC = 10.0
 class Supervisor:
     """A worker for each partition that the group assigns (eddy.kafka.group.PartitionWork).
 
-    The member reads nothing: workers have readers of their own.
+    The group member reads nothing itself: workers have their own readers.
     """
 
-    def __init__(self, shop: Shop, health: Health) -> None:
-        self._shop = shop
+    def __init__(self, context: WorkerContext, health: Health) -> None:
+        self._context = context
         self._health = health
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._workers: dict[int, Worker] = {}
-        health.details["partitions"] = shop.books.partitions
+        health.details["partitions"] = context.ledger.partitions
 
     async def poll(self, member: Member) -> None:
-        """Take part in the group. Raises what ended a worker that nothing can begin anew."""
-        await member.poll_paused(_LOOK_MS)
+        """Take part in the group. Raises the FatalError of a worker that cannot be replaced."""
+        await member.poll_paused(_POLL_MS)
         for task in self._tasks.values():
             if task.done():
                 task.result()
         self._report(bool(self._tasks) or self._health.ready)
 
     async def revoke(self, partitions: set[int]) -> None:
-        """Nothing: workers go on through a rebalance. The producer of the next owner fences ours, and most partitions stay."""
+        """Do nothing: workers continue through a rebalance. Most partitions stay, and the next owner of a moved one fences its producer."""
 
     async def assign(self, partitions: set[int]) -> None:
-        """Stop the workers of partitions that went elsewhere, start those of new ones."""
+        """Stop the workers of partitions that moved away, and start workers for new partitions."""
         for partition in self._tasks.keys() - partitions:
             task = self._tasks.pop(partition)
             task.cancel()
             await asyncio.wait([task], timeout=2 * _STOP_SEC)
             del self._workers[partition]
-            self._shop.books.leave(partition)
+            self._context.ledger.hand_over(partition)
         for partition in partitions - self._tasks.keys():
-            self._workers[partition] = Worker(self._shop, partition)
-            self._tasks[partition] = asyncio.create_task(self._keep_working(partition))
+            self._workers[partition] = Worker(self._context, partition)
+            self._tasks[partition] = asyncio.create_task(self._supervise(partition))
 
-    async def _keep_working(self, partition: int) -> None:
+    async def _supervise(self, partition: int) -> None:
         failures = 0
         while True:
             worker = self._workers[partition]
@@ -68,20 +68,20 @@ class Supervisor:
             finally:
                 task.cancel()
                 await asyncio.wait([task], timeout=_STOP_SEC)
-            # Also a cancellation that nobody asked for: aiokafka lets those of its own tasks through.
+            # A cancelled task counts as failed too: aiokafka passes on the cancellation of its own tasks.
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             if isinstance(error, FatalError):
                 raise error
             RESTARTS.labels(SERVICE).inc()
             failures = 0 if time.monotonic() - started > 60 else failures
-            self._workers[partition] = Worker(self._shop, partition)
+            self._workers[partition] = Worker(self._context, partition)
             log.warning("worker_failed", partition=partition, error=repr(error), exc_info=error)
             pause = _RESTART_SEC[min(failures, len(_RESTART_SEC) - 1)]
             await asyncio.sleep(_FENCED_SEC if "Fenced" in repr(error) else pause)
             failures += 1
 
     def _report(self, joined: bool) -> None:
-        """Alive while every worker takes its turns; ready when the group has us and every partition's state is rebuilt."""
+        """Report alive while every worker makes progress; ready once this member has joined and every partition is rebuilt."""
         workers = self._workers.values()
         if all(time.monotonic() - worker.last_turn < STALLED_AFTER_SEC for worker in workers):
             self._health.beat()

@@ -1,4 +1,4 @@
-"""One transaction of a partition: its examples, its dead letters and how far it has read, all or nothing."""
+"""The transactions of a partition. Each contains the examples and dead letters of a batch, and the position after it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,34 +11,34 @@ from eddy.kafka.bus import Bus, TransactionalProducer, settle
 from eddy.kafka.dead_letters import DeadLetters
 from eddy_joiner.core.examples import encode_example, user_of
 from eddy_joiner.core.outcomes import ImpressionOutcome, Outcome, Refused
-from eddy_joiner.core.rewind import Rewind
+from eddy_joiner.core.restart_point import RestartPoint
 
 
 class Transactions:
-    """Commits one partition. After any exception the producer and the state behind it must be discarded."""
+    """Commits the outcomes of one partition. After any exception, discard the producer and the state that the outcomes came from."""
 
     def __init__(
         self,
         bus: Bus,
         producer: TransactionalProducer,
-        letters: DeadLetters,
+        dead_letters: DeadLetters,
         group: str,
         partition: int,
         clock: Clock,
     ) -> None:
         self._producer = producer
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._group = bus.full_name(group)
         self._partition = partition
         self._clock = clock
-        self._source = bus.topic_partitions(USER_EVENTS, [partition])[0]
+        self._events_partition = bus.topic_partitions(USER_EVENTS, [partition])[0]
 
-    async def commit(self, outcomes: Sequence[Outcome], position: int, rewind: Rewind) -> int | None:
-        """Write outcomes and position as one; the place behind the last example, None when there was none."""
+    async def commit(self, outcomes: Sequence[Outcome], position: int, restart_point: RestartPoint) -> int | None:
+        """Commit outcomes and position in one transaction. Returns the offset after the last example, None if there was none."""
         await self._producer.begin()
         examples: list[asyncio.Future[Any]] = []
-        letters: list[asyncio.Future[Any]] = []
-        refused = [
+        dead_letters: list[asyncio.Future[Any]] = []
+        refusals = [
             (outcome.message, PoisonError(outcome.reason, outcome.detail))
             for outcome in outcomes
             if isinstance(outcome, Refused)
@@ -51,20 +51,20 @@ class Transactions:
                     examples.append(
                         await self._producer.send(TRAINING_EXAMPLES, user_of(outcome), value, self._partition)
                     )
-            for message, error in refused:
-                letters.append(await self._letters.write(message, error))
+            for message, error in refusals:
+                dead_letters.append(await self._dead_letters.write(message, error))
         finally:
-            # A transaction commits with a batch missing when nobody asks the batch. Asked before the offsets go: records that are sent
-            # while the coordinator is busy with offsets are turned away and wait for a retry.
-            written = await settle(examples)
-            await settle(letters)
-        offsets = {self._source: (position, rewind.encode())}
+            # aiokafka commits a transaction although a batch of it failed: only the batch's own future raises. Settle before sending
+            # offsets: the coordinator rejects records sent while it is busy with offsets, and they wait for a retry.
+            stored = await settle(examples)
+            await settle(dead_letters)
+        offsets = {self._events_partition: (position, restart_point.encode())}
         await self._producer.send_offsets(offsets, self._group)
         await self._producer.commit()
-        for message, error in refused:
-            self._letters.count(message, error)
-        return written[-1].offset + 1 if written else None
+        for message, error in refusals:
+            self._dead_letters.count(message, error)
+        return stored[-1].offset + 1 if stored else None
 
     async def abort(self) -> None:
-        """End what is begun, if the producer still can; the next owner's producer ends it otherwise."""
+        """Abort the open transaction, if the producer still can; otherwise the next owner's producer aborts it."""
         await self._producer.abort()

@@ -1,4 +1,4 @@
-"""What a worker has already said: its own output, read back after a restart."""
+"""The examples that a partition's workers have written so far, read back after a restart."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -7,17 +7,17 @@ from typing import Any
 
 
 @dataclass
-class Ledger:
-    """Labels given (1 or 0) by (request, item), positive actions labelled or upgraded, and events that have their example."""
+class WrittenExamples:
+    """Labels (1 or 0) and positive actions by (request id, item id), and the ids of events that have their next-item example."""
 
     labels: dict[tuple[str, str], int] = field(default_factory=dict)
     actions: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
-    events: set[str] = field(default_factory=set)
+    event_ids: set[str] = field(default_factory=set)
 
-    def note(self, example: Mapping[str, Any]) -> None:
-        """Take in a training example that was written; only its ids, kind, items and actions are looked at."""
+    def add(self, example: Mapping[str, Any]) -> None:
+        """Add a `training_example` record; only its ids, kind and items are read."""
         if example["kind"] == "next_item":
-            self.events.add(example["event_id"])
+            self.event_ids.add(example["event_id"])
             return
         for item in example["items"]:
             key = (example["request_id"], item["item_id"])
