@@ -1,4 +1,4 @@
-"""Features workers as processes of their own, and what they left in Kafka."""
+"""Features workers as separate processes, and the records that they publish."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +17,8 @@ from tests.service import Service, logs_in, own_settings, read_all, running
 JUNK_KEY = b"junk"
 
 
-class FeaturesEnvironment:
-    """One Eddy of a test: brokers, prefix, partitions, and a folder for each process that is started."""
+class FeaturesCluster:
+    """Topics and workers of a test: brokers, prefix, partitions, and a folder for each process."""
 
     def __init__(self, kafka: str, topic_prefix: str, folder: Path, partitions: int) -> None:
         self._folder = folder
@@ -32,7 +32,7 @@ class FeaturesEnvironment:
 
     @contextmanager
     def worker(self, **settings: str) -> Iterator[Service]:
-        """A worker on an empty disk; killed at the end if it still runs."""
+        """Start a worker with an empty state folder; it is killed at the end if it still runs."""
         self.started += 1
         name = f"worker-{self.started}"
         environment = {**self._environment, "EDDY_STATE_DIR": str(self._folder / name)}
@@ -46,18 +46,18 @@ class FeaturesEnvironment:
 
     async def publish(self, records: Sequence[Record], topic: str = USER_EVENTS) -> None:
         async with self.bus.producer() as producer:
-            await producer.send_all(topic, records)  # type: ignore[arg-type]  # keys may be missing, as publishers may forget them
+            await producer.send_all(topic, records)  # type: ignore[arg-type]  # keys may be missing, since publishers may omit them
 
     async def ends(self, topic: str) -> dict[TopicPartition, int]:
         partitions = self.bus.topic_partitions(topic)
         async with self.bus.reader(partitions) as reader:
             return dict(await reader.end_offsets(partitions))
 
-    async def everything(self, topic: str) -> list[Message]:
+    async def all_messages(self, topic: str) -> list[Message]:
         return await read_all(self.bus, topic)
 
-    async def done(self) -> bool:
-        """Whether all events, and all signals they led to, are handled and committed."""
+    async def is_drained(self) -> bool:
+        """Whether all events and their signals are processed and committed."""
         for topic in (USER_EVENTS, ITEM_SIGNALS):
             committed = await self.bus.committed("features", topic)
             ends = await self.ends(topic)
@@ -66,9 +66,9 @@ class FeaturesEnvironment:
         return True
 
     async def event_logs(self) -> dict[int, list[Message]]:
-        """The events by partition."""
+        """Return the events by partition."""
         logs: dict[int, list[Message]] = {}
-        for message in await self.everything(USER_EVENTS):
+        for message in await self.all_messages(USER_EVENTS):
             logs.setdefault(message.partition, []).append(message)
         return logs
 
@@ -82,14 +82,14 @@ class FeaturesEnvironment:
         codec = Codec.for_topic(topic)
         newest = {
             (message.key or b"").decode(): message.value
-            for message in await self.everything(topic)
+            for message in await self.all_messages(topic)
             if message.key not in (None, JUNK_KEY)
         }
         return {key: codec.decode(value) for key, value in newest.items()}
 
     async def dead_letters(self, topic: str = USER_EVENTS) -> set[tuple[int, int, str]]:
-        """Partition, offset and reason of each from `topic`; the same one twice is one."""
-        letters = [Codec.of("dead_letter").decode(message.value) for message in await self.everything(DEAD_LETTERS)]
+        """Return partition, offset and reason of each dead letter from `topic`, without duplicates."""
+        letters = [Codec.of("dead_letter").decode(message.value) for message in await self.all_messages(DEAD_LETTERS)]
         return {
             (letter["source_partition"], letter["source_offset"], letter["reason"])
             for letter in letters

@@ -1,4 +1,4 @@
-"""Events as publishers send them: good ones, duplicates, late ones, and each kind that cannot be used."""
+"""Events as publishers send them: usable, duplicate, late, and unusable in every way."""
 
 import random
 from typing import Any
@@ -12,7 +12,7 @@ Record = tuple[bytes | None, bytes]
 
 
 def event(number: int = 1, **changes: Any) -> dict[str, Any]:
-    """A `user_event` record."""
+    """Return a `user_event` record."""
     return {
         "event_id": f"e{number}",
         "user_id": "u1",
@@ -30,7 +30,7 @@ def event(number: int = 1, **changes: Any) -> dict[str, Any]:
 
 
 def encoded(record: dict[str, Any]) -> Record:
-    """Key and value of an event."""
+    """Return key and value of an event."""
     return record["user_id"].encode(), Codec.of("user_event").encode(record)
 
 
@@ -41,60 +41,60 @@ def message(
 
 
 def messages(records: list[Record], partition: int = 0) -> list[Message]:
-    """Records as one partition's log, from offset 0."""
+    """Return records as the log of a partition, from offset 0."""
     return [message(offset, record, partition) for offset, record in enumerate(records)]
 
 
-def poison(number: int, far_ahead: int) -> Record:
-    """One of the kinds that are dead-lettered, by turns."""
-    good = event(number)
+def poison(number: int, future_ms: int) -> Record:
+    """Return one of the kinds of unusable records, in rotation."""
+    usable = event(number)
     kinds: list[Record] = [
         (b"u1", b"not avro at all"),
         (b"u1", b""),
-        (b"u1", encoded(good)[1][:-3]),
-        encoded({**good, "scenario": "nowhere"}),
-        encoded({**good, "action": "teleport"}),
-        encoded({**good, "item_id": None}),
-        encoded({**good, "value": float("nan")}),
-        encoded({**good, "occurred_at": far_ahead}),
-        encoded({**good, "item_id": "x" * 257}),
-        encoded({**good, "user_id": ""}),
-        (b"somebody else", encoded(good)[1]),
-        (None, encoded(good)[1]),
+        (b"u1", encoded(usable)[1][:-3]),
+        encoded({**usable, "scenario": "nowhere"}),
+        encoded({**usable, "action": "teleport"}),
+        encoded({**usable, "item_id": None}),
+        encoded({**usable, "value": float("nan")}),
+        encoded({**usable, "occurred_at": future_ms}),
+        encoded({**usable, "item_id": "x" * 257}),
+        encoded({**usable, "user_id": ""}),
+        (b"somebody else", encoded(usable)[1]),
+        (None, encoded(usable)[1]),
     ]
     return kinds[number % len(kinds)]
 
 
-def stream(seed: int, count: int, users: int = 200, items: int = 400, far_ahead: int = 10**14) -> list[Record]:
-    """A believable stream: several scenarios and actions, late events, duplicates, and now and then poison.
+def stream(seed: int, count: int, users: int = 200, items: int = 400, future_ms: int = 10**14) -> list[Record]:
+    """Return a realistic stream: several scenarios and actions, late events, duplicates, and 1 % unusable records.
 
-    Items belong to one scenario, named by their first letter.
+    Each item belongs to one scenario, given by its first letter.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     actions = [("video", "click"), ("video", "rate"), ("video", "skip"), ("video", "impression"), ("social", "like")]
     records: list[Record] = []
     poisoned = 0
     for number in range(count):
-        if chance.random() < 0.01:
-            records.append(poison(poisoned, far_ahead))
+        if rng.random() < 0.01:
+            records.append(poison(poisoned, future_ms))
             poisoned += 1
-        elif records and chance.random() < 0.02:
-            records.append(chance.choice(records[-500:]))
+        elif records and rng.random() < 0.02:
+            records.append(rng.choice(records[-500:]))
         else:
-            scenario, action = chance.choice(actions)
-            whole_list = action == "impression" and chance.random() < 0.5
-            late = chance.randrange(DAY_MS) if chance.random() < 0.1 else 0
+            scenario, action = rng.choice(actions)
+            whole_slate = action == "impression" and rng.random() < 0.5
+            late = rng.randrange(DAY_MS) if rng.random() < 0.1 else 0
             records.append(
                 encoded(
                     event(
                         number,
-                        user_id=f"u{min(chance.randrange(users), chance.randrange(users))}",
+                        user_id=f"u{min(rng.randrange(users), rng.randrange(users))}",
                         scenario=scenario,
                         action=action,
                         item_id=None
-                        if whole_list
-                        else f"{scenario[0]}{min(chance.randrange(items), chance.randrange(items))}",
-                        value=chance.choice([None, 1.0, 2.5, 5.0, 100.0]),
+                        if whole_slate
+                        else f"{scenario[0]}{min(rng.randrange(items), rng.randrange(items))}",
+                        value=rng.choice([None, 1.0, 2.5, 5.0, 100.0]),
                         occurred_at=START_MS + number * 60_000 - late,
                     )
                 )

@@ -1,4 +1,4 @@
-"""The features service without Kafka, crashes or restarts: what a run on Kafka has to come to."""
+"""The features service without Kafka, crashes or restarts: the expected result of a run on Kafka."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,38 +17,38 @@ from eddy_features.core.user_updater import UserUpdater
 SCENARIOS: Scenarios = load_scenarios(REPO_ROOT / "scenarios.yaml")
 
 
-def user_updater(records: DictRecords, decoded: int = 1000) -> UserUpdater:
-    return UserUpdater(Cleaner(SCENARIOS), UserPolicy(), records, decoded)
+def user_updater(records: DictRecords, capacity: int = 1000) -> UserUpdater:
+    return UserUpdater(Cleaner(SCENARIOS), UserPolicy(), records, capacity)
 
 
-def item_updater(records: DictRecords, decoded: int = 1000, policy: ItemPolicy = ItemPolicy()) -> ItemUpdater:  # noqa: B008  # frozen
-    return ItemUpdater(ItemRules(SCENARIOS, policy), records, decoded)
+def item_updater(records: DictRecords, capacity: int = 1000, policy: ItemPolicy = ItemPolicy()) -> ItemUpdater:  # noqa: B008  # frozen
+    return ItemUpdater(ItemRules(SCENARIOS, policy), records, capacity)
 
 
 @dataclass
 class ReferenceFeatures:
-    """Both sides, batch after batch. Item states come in one partition, whatever partition a broker would choose."""
+    """Both updaters, batch after batch. All item states are in one partition, unlike on a broker."""
 
     user_records: DictRecords = field(default_factory=DictRecords)
     item_records: DictRecords = field(default_factory=DictRecords)
-    dead: set[tuple[int, int, str]] = field(default_factory=set)
-    decoded: int = 1000
+    dead_letters: set[tuple[int, int, str]] = field(default_factory=set)
+    capacity: int = 1000
     item_policy: ItemPolicy = field(default_factory=ItemPolicy)
 
     def __post_init__(self) -> None:
-        self.users = user_updater(self.user_records, self.decoded)
-        self.items = item_updater(self.item_records, self.decoded, self.item_policy)
+        self.users = user_updater(self.user_records, self.capacity)
+        self.items = item_updater(self.item_records, self.capacity, self.item_policy)
         self._signals = 0
 
-    def take(self, partition: int, messages: list[Message]) -> None:
+    def process(self, partition: int, messages: list[Message]) -> None:
         batch = self.users.apply(partition, messages)
-        self.dead |= {(letter.partition, letter.offset, error.reason) for letter, error in batch.poison}
-        self.take_signals(batch.signals)
+        self.dead_letters |= {(message.partition, message.offset, error.reason) for message, error in batch.poison}
+        self.process_signals(batch.signals)
         for key, value in batch.users:
             self.users.states.store(partition, key, value)
         self.users.states.evict()
 
-    def take_signals(self, signals: list[tuple[bytes, bytes]]) -> None:
+    def process_signals(self, signals: list[tuple[bytes, bytes]]) -> None:
         numbered = [
             Message("item-signals", 0, self._signals + number, key, value, 0)
             for number, (key, value) in enumerate(signals)
@@ -66,10 +66,10 @@ class ReferenceFeatures:
 
 
 def reference_features(logs: dict[int, list[Message]], item_policy: ItemPolicy | None = None) -> ReferenceFeatures:
-    """All of `logs`, a log per partition, taken in one go."""
+    """Return the states after processing each partition's log as one batch."""
     result = ReferenceFeatures(item_policy=item_policy or ItemPolicy())
     for partition, log in sorted(logs.items()):
-        result.take(partition, log)
+        result.process(partition, log)
     return result
 
 

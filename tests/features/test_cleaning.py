@@ -1,3 +1,5 @@
+"""Which events are usable, and what becomes of their fields."""
+
 import math
 from typing import Any
 
@@ -20,20 +22,20 @@ def refusal(**changes: Any) -> str:
     return caught.value.reason
 
 
-def test_good_event_comes_out_normalised() -> None:
+def test_usable_event_is_normalised() -> None:
     clean = CLEAN(message(7, encoded(event(action="rate", value=4.0))))
     assert (clean.offset, clean.label, clean.item_id, clean.value) == (7, "video/rate", "m1", 0.75)
     assert clean.positive
-    assert clean.opinion
-    assert not CLEAN(message(7, encoded(event(action="play", value=4.0)))).opinion
+    assert clean.is_rating
+    assert not CLEAN(message(7, encoded(event(action="play", value=4.0)))).is_rating
 
 
-def test_missing_value_becomes_the_default_and_a_wild_one_is_clipped() -> None:
+def test_missing_value_becomes_the_default_and_an_extreme_one_is_clipped() -> None:
     missing = CLEAN(message(0, encoded(event(action="rate", value=None))))
-    assert (missing.value, missing.opinion) == (pytest.approx(0.525), False)
+    assert (missing.value, missing.is_rating) == (pytest.approx(0.525), False)
     assert CLEAN(message(0, encoded(event(action="rate", value=1e300)))).value == 1.0
-    without = CLEAN(message(0, encoded(event(action="like", value=17.0))))
-    assert (without.value, without.opinion) == (1.0, False)
+    unvalued = CLEAN(message(0, encoded(event(action="like", value=17.0))))
+    assert (unvalued.value, unvalued.is_rating) == (1.0, False)
 
 
 def test_impression_and_skip_are_not_positive() -> None:
@@ -66,22 +68,22 @@ def test_impression_and_skip_are_not_positive() -> None:
         ({"attributes": {str(number): "" for number in range(65)}}, "too_long"),
     ],
 )
-def test_unusable_event_is_refused_with_its_reason(changes: dict[str, Any], reason: str) -> None:
+def test_unusable_event_is_refused_with_a_reason(changes: dict[str, Any], reason: str) -> None:
     assert refusal(**changes) == reason
 
 
-def test_limits_themselves_are_allowed() -> None:
+def test_values_at_the_limits_are_allowed() -> None:
     at_the_limit = event(item_id="x" * 256, query="q" * 1024, occurred_at=START_MS + MAX_AHEAD_MS)
     assert CLEAN(message(0, encoded(at_the_limit), at=START_MS)).item_id == "x" * 256
 
 
 @pytest.mark.parametrize("key", [None, b"", b"u2"])
-def test_key_that_is_not_the_user_is_refused(key: bytes | None) -> None:
+def test_key_other_than_the_user_id_is_refused(key: bytes | None) -> None:
     with pytest.raises(PoisonError, match="wrong_key"):
         CLEAN(message(0, (key, encoded(event())[1])))
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc3\x01", b"{}", encoded(event())[1][:-1], encoded(event())[1] + b"\0"])
-def test_bytes_that_are_no_event_are_refused(value: bytes) -> None:
+def test_bytes_other_than_an_event_are_refused(value: bytes) -> None:
     with pytest.raises(PoisonError, match="undecodable"):
         CLEAN(message(0, (b"u1", value)))

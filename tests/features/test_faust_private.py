@@ -1,4 +1,4 @@
-"""What we use of Faust without being promised it. A test here that fails says that Faust changed: see docs/decisions/0006-faust.md."""
+"""The private members of Faust that Eddy relies on. A failure means that Faust changed: see docs/decisions/0006-faust.md."""
 
 import inspect
 from collections.abc import AsyncIterator
@@ -16,23 +16,25 @@ from eddy.kafka.login import Login
 from eddy_features.shell.faust_app import FaustApp, FaustOptions
 from eddy_features.shell.record_store import RecordStore
 
-CHANGED = "Faust changed: mend eddy_features/shell/faust_private.py and docs/decisions/0006-faust.md"
+CHANGED = "Faust changed: adapt eddy_features/shell/faust_private.py and docs/decisions/0006-faust.md"
 SOURCE, CHANGELOG = TP("user-events", 0), TP("user-features", 0)
 
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[FaustApp]:
     login = Login("PLAINTEXT", None, None, "", "")
-    made = FaustApp(FaustOptions("trial", "127.0.0.1:1", login, str(tmp_path), "http://trial", None, 10.0, 0.5, 100))
-    yield made
-    made.consumer._thread.thread_loop.close()
+    faust_app = FaustApp(
+        FaustOptions("trial", "127.0.0.1:1", login, str(tmp_path), "http://trial", None, 10.0, 0.5, 100)
+    )
+    yield faust_app
+    faust_app.consumer._thread.thread_loop.close()
 
 
 def source_of(member: Any) -> str:
     return inspect.getsource(member)
 
 
-async def test_next_fetch_is_what_faust_fetched_and_what_was_active(
+async def test_next_fetch_returns_fetched_records_and_active_partitions(
     app: FaustApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert inspect.iscoroutinefunction(Consumer._wait_next_records), CHANGED
@@ -48,39 +50,37 @@ async def test_next_fetch_is_what_faust_fetched_and_what_was_active(
     assert await consumer.next_fetch(1.0) == ({SOURCE: ["record"]}, {SOURCE}), CHANGED
 
 
-async def test_commit_offsets_goes_to_the_thread_of_the_client(app: FaustApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+async def test_commit_offsets_runs_in_the_thread_of_the_client(app: FaustApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = []
 
     async def commit(offsets: dict[TP, int]) -> bool:
-        asked.append(offsets)
+        commits.append(offsets)
         return True
 
     monkeypatch.setattr(app.consumer._thread, "commit", commit)
     assert await app.consumer.commit_offsets({SOURCE: 7}), CHANGED
-    assert asked == [{SOURCE: 7}], CHANGED
+    assert commits == [{SOURCE: 7}], CHANGED
 
 
-async def test_faust_commits_what_the_handler_finished_and_nothing_twice(
-    app: FaustApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Faust's own course of a commit calls the method that we bring."""
-    consumer, asked = app.consumer, []
+async def test_faust_commits_processed_offsets_once(app: FaustApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust's commit calls the overridden method."""
+    consumer, commits = app.consumer, []
 
     async def commit(offsets: dict[TP, int]) -> bool:
-        asked.append(offsets)
-        return len(asked) > 1
+        commits.append(offsets)
+        return len(commits) > 1
 
     monkeypatch.setattr(consumer._thread, "commit", commit)
     monkeypatch.setattr(consumer, "assignment", lambda: {SOURCE})
     monkeypatch.setattr(consumer, "_expected", {SOURCE: 9})
     consumer.mark_processed(SOURCE, 9)
-    assert not await consumer.commit(), CHANGED  # the group took none: again
+    assert not await consumer.commit(), CHANGED  # the group refused the first commit, so it is repeated
     assert await consumer.commit(), CHANGED
     assert not await consumer.commit(), CHANGED
-    assert asked == [{SOURCE: 9}] * 2, CHANGED
+    assert commits == [{SOURCE: 9}] * 2, CHANGED
 
 
-async def test_the_client_reads_what_is_committed_alone(app: FaustApp) -> None:
+async def test_the_client_reads_committed_records_only(app: FaustApp) -> None:
     assert ThreadDelegateConsumer._new_consumer_thread.__isabstractmethod__, CHANGED
     thread = app.consumer._thread
     client = thread._create_worker_consumer(app.consumer.transport)
@@ -90,7 +90,7 @@ async def test_the_client_reads_what_is_committed_alone(app: FaustApp) -> None:
     assert "isolation_level=self._isolation_level" in source_of(aiokafka.AIOKafkaConsumer.start), CHANGED
 
 
-async def test_what_ended_the_membership_is_raised(app: FaustApp) -> None:
+async def test_error_that_ended_the_membership_is_raised(app: FaustApp) -> None:
     class Coordinator:
         def check_errors(self) -> None:
             raise PermissionError("fenced")
@@ -111,8 +111,8 @@ async def test_what_ended_the_membership_is_raised(app: FaustApp) -> None:
     assert "self._consumer = " in source_of(driver.AIOKafkaConsumerThread), CHANGED
 
 
-def test_tables_recover_through_what_the_consumer_sets(app: FaustApp) -> None:
-    """Public by name, promised nowhere: the state of a recovery."""
+def test_tables_recover_through_attributes_that_the_consumer_sets(app: FaustApp) -> None:
+    """These attributes of the recovery are public by name but undocumented."""
     store = app.table(CHANGELOG.topic, lambda old, new: True)
     assert isinstance(store, RecordStore), CHANGED
     tables = app.consumer.app.tables

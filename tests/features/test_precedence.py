@@ -1,3 +1,5 @@
+"""Which of two records of a key is newer."""
+
 from eddy.contract.codec import Codec
 from eddy_features.core.item_state import ItemState
 from eddy_features.core.precedence import replaces_item, replaces_user
@@ -12,14 +14,14 @@ def item(applied: dict[int, int]) -> bytes:
     return ItemState(applied=applied).encode("item")
 
 
-def test_user_record_that_includes_less_does_not_replace() -> None:
+def test_user_record_that_includes_fewer_events_does_not_replace() -> None:
     assert replaces_user(user(300), user(301))
     assert replaces_user(user(300), user(300))
     assert not replaces_user(user(301), user(300))
     assert replaces_user(None, user(-1))
 
 
-def test_item_record_must_not_fall_behind_in_any_partition() -> None:
+def test_item_record_must_not_regress_in_any_partition() -> None:
     assert replaces_item(item({0: 10, 3: 2**40}), item({0: 10, 1: 0, 3: 2**40}))
     assert not replaces_item(item({0: 10, 3: 5}), item({0: 11, 3: 4}))
     assert not replaces_item(item({0: 10, 3: 5}), item({0: 11}))
@@ -33,7 +35,7 @@ def test_records_of_another_writer_compare_the_same() -> None:
     assert not replaces_item(item({0: 10}), items.encode(items.decode(item({0: 9}))))
 
 
-def test_bytes_that_are_no_record_never_replace() -> None:
+def test_bytes_other_than_a_record_never_replace() -> None:
     for junk in (b"", b"junk", user(5)[:11], b"\xc3\x01" + b"\xff" * 40):
         assert not replaces_user(user(1), junk)
         assert not replaces_user(None, junk)

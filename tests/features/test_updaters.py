@@ -1,4 +1,4 @@
-"""However a log is cut, read again or interrupted, the same states come out."""
+"""Splitting a log into batches, rereading it and crashing give the same states."""
 
 import pytest
 from hypothesis import given, settings
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.slow
 
 LOG = messages(stream(seed=3, count=2000, users=12, items=300))
 SMALL = ItemPolicy(covisited=40, slack=10)
-WHOLE = reference_features({0: LOG}, SMALL)
+EXPECTED = reference_features({0: LOG}, SMALL)
 
 
-def test_stream_exercises_what_it_should() -> None:
-    reasons = {reason for _, _, reason in WHOLE.dead}
+def test_stream_covers_the_cases_that_matter() -> None:
+    reasons = {reason for _, _, reason in EXPECTED.dead_letters}
     assert {"undecodable", "unknown_scenario", "unknown_action", "wrong_key"} <= reasons
-    assert any(len(record["seen"]) > 0 for record in WHOLE.user_features().values())
-    assert any(len(record["covisited"]) == 40 for record in WHOLE.item_features().values())
+    assert any(len(record["seen"]) > 0 for record in EXPECTED.user_features().values())
+    assert any(len(record["covisited"]) == 40 for record in EXPECTED.item_features().values())
 
 
 CUTS = st.lists(st.integers(1, len(LOG) - 1), max_size=12, unique=True).map(sorted)
@@ -30,44 +30,44 @@ CUTS = st.lists(st.integers(1, len(LOG) - 1), max_size=12, unique=True).map(sort
 
 @settings(max_examples=15, deadline=None)
 @given(CUTS, st.sampled_from([1, 5, 1000]))
-def test_any_split_into_batches_gives_the_same_states(cuts: list[int], decoded: int) -> None:
-    split = ReferenceFeatures(decoded=decoded, item_policy=SMALL)
+def test_any_split_into_batches_gives_the_same_states(cuts: list[int], capacity: int) -> None:
+    split = ReferenceFeatures(capacity=capacity, item_policy=SMALL)
     for start, end in zip([0, *cuts], [*cuts, len(LOG)], strict=True):
-        split.take(0, LOG[start:end])
-    assert split.user_records.records == WHOLE.user_records.records
-    assert split.item_records.records == WHOLE.item_records.records
-    assert split.dead == WHOLE.dead
+        split.process(0, LOG[start:end])
+    assert split.user_records.records == EXPECTED.user_records.records
+    assert split.item_records.records == EXPECTED.item_records.records
+    assert split.dead_letters == EXPECTED.dead_letters
 
 
 @settings(max_examples=15, deadline=None)
 @given(CUTS, st.data())
-def test_any_replay_from_an_earlier_offset_gives_the_same_states(cuts: list[int], data: st.DataObject) -> None:
-    replayed = ReferenceFeatures(decoded=5, item_policy=SMALL)
+def test_rereading_from_any_earlier_offset_gives_the_same_states(cuts: list[int], data: st.DataObject) -> None:
+    reread = ReferenceFeatures(capacity=5, item_policy=SMALL)
     done = 0
     for end in [*cuts, len(LOG)]:
-        replayed.take(0, LOG[data.draw(st.integers(0, done), label="start") : end])
+        reread.process(0, LOG[data.draw(st.integers(0, done), label="start") : end])
         done = end
-    assert replayed.user_records.records == WHOLE.user_records.records
-    assert replayed.item_records.records == WHOLE.item_records.records
+    assert reread.user_records.records == EXPECTED.user_records.records
+    assert reread.item_records.records == EXPECTED.item_records.records
 
 
 @settings(max_examples=15, deadline=None)
 @given(CUTS, st.randoms(use_true_random=False))
-def test_any_crash_between_writes_gives_the_same_states(cuts: list[int], chance: "object") -> None:
-    """Signals go out before users: a crash leaves some signals, then some users, and the whole batch is read again."""
-    crashed = ReferenceFeatures(decoded=5, item_policy=SMALL)
+def test_any_crash_between_writes_gives_the_same_states(cuts: list[int], rng: "object") -> None:
+    """Signals are written before users: a crash leaves some signals, then some users, and the whole batch is read again."""
+    crashed = ReferenceFeatures(capacity=5, item_policy=SMALL)
     for start, end in zip([0, *cuts], [*cuts, len(LOG)], strict=True):
         batch = crashed.users.apply(0, LOG[start:end])
-        signals = chance.sample(batch.signals, chance.randint(0, len(batch.signals)))  # type: ignore[attr-defined]
-        crashed.take_signals(signals)
+        signals = rng.sample(batch.signals, rng.randint(0, len(batch.signals)))  # type: ignore[attr-defined]
+        crashed.process_signals(signals)
         if len(signals) == len(batch.signals):
-            for key, value in batch.users[: chance.randint(0, len(batch.users))]:  # type: ignore[attr-defined]
+            for key, value in batch.users[: rng.randint(0, len(batch.users))]:  # type: ignore[attr-defined]
                 crashed.users.states.store(0, key, value)
         crashed.users.states.clear()
         crashed.items.states.clear()
-        crashed.take(0, LOG[start:end])
-    assert crashed.user_records.records == WHOLE.user_records.records
-    assert crashed.item_records.records == WHOLE.item_records.records
+        crashed.process(0, LOG[start:end])
+    assert crashed.user_records.records == EXPECTED.user_records.records
+    assert crashed.item_records.records == EXPECTED.item_records.records
 
 
 def test_one_write_per_user_and_item_in_a_batch() -> None:
@@ -75,7 +75,7 @@ def test_one_write_per_user_and_item_in_a_batch() -> None:
     assert len(batch.users) == len(batch.signals) == 1
 
 
-def test_item_learns_the_opinions_on_it() -> None:
+def test_item_sums_its_explicit_ratings() -> None:
     records = [
         encoded(event(1, item_id="m", action="rate", value=4.0)),
         encoded(event(2, item_id="m", action="rate", value=1.0)),
@@ -83,13 +83,13 @@ def test_item_learns_the_opinions_on_it() -> None:
         encoded(event(4, item_id="m", action="play", value=600.0)),
         encoded(event(5, item_id="m", action="rate", value=None)),
     ]
-    found = ReferenceFeatures()
-    found.take(0, messages(records))
-    (row,) = found.item_features()["m"]["counts"]
+    reference = ReferenceFeatures()
+    reference.process(0, messages(records))
+    (row,) = reference.item_features()["m"]["counts"]
     assert (row["total"], row["valued"], row["value_sum"]) == (5, 2, 0.75)
 
 
-def test_busy_item_with_long_names_signals_in_parts_that_add_up() -> None:
+def test_signals_of_a_busy_item_with_long_ids_are_split_without_loss() -> None:
     records = [encoded(event(number, item_id=f"{number % 2}{'x' * 250}")) for number in range(40)]
     records += [encoded(event(number, item_id=f"{number % 30}{'y' * 250}")) for number in range(40, 3000)]
     batch = user_updater(DictRecords()).apply(0, messages(records))
@@ -101,14 +101,14 @@ def test_busy_item_with_long_names_signals_in_parts_that_add_up() -> None:
     assert sorted(entries) == list(range(3000))
 
 
-def test_state_that_cannot_be_read_starts_anew() -> None:
+def test_undecodable_state_is_reset() -> None:
     records = DictRecords()
     records.write(0, b"u1", UserState(applied_offset=5).encode("u1") + b"more")
     batch = user_updater(records).apply(0, messages([encoded(event(0))]))
     assert UserState.decode(batch.users[0][1]).counts == {"video/click": 1}
 
 
-def test_event_without_item_signals_nothing_and_an_impression_has_no_previous() -> None:
+def test_event_without_item_gives_no_signal_and_an_impression_has_no_previous_items() -> None:
     records = [event(0), event(1, action="impression", item_id=None), event(2, action="impression", item_id="m9")]
     batch = user_updater(DictRecords()).apply(3, messages([encoded(record) for record in records]))
     signals = {key.decode(): Codec.of("item_signals").decode(value) for key, value in batch.signals}
@@ -123,18 +123,23 @@ def test_previous_items_are_those_before_the_event() -> None:
     assert [signals[f"m{number}"]["entries"][0]["previous"] for number in range(3)] == [[], ["m0"], ["m1", "m0"]]
 
 
-def test_poisoned_signals_are_refused_and_the_rest_goes_on() -> None:
+def test_unusable_signals_are_refused_and_the_others_applied() -> None:
     good = user_updater(DictRecords()).apply(0, messages([encoded(event(1))])).signals[0][1]
     unknown = Codec.of("item_signals").encode(
         {**Codec.of("item_signals").decode(good), "entries": [_entry(scenario="nowhere")]}
     )
-    endless = Codec.of("item_signals").encode(
+    too_long = Codec.of("item_signals").encode(
         {**Codec.of("item_signals").decode(good), "entries": [_entry(previous=["x"] * 1001)]}
     )
-    wild = Codec.of("item_signals").encode(
+    non_finite = Codec.of("item_signals").encode(
         {**Codec.of("item_signals").decode(good), "entries": [_entry(value=float("nan"))]}
     )
-    log = [(b"m1", b"junk"), (b"m2", good), (None, good), *((b"m1", one) for one in (unknown, endless, wild, good))]
+    log = [
+        (b"m1", b"junk"),
+        (b"m2", good),
+        (None, good),
+        *((b"m1", value) for value in (unknown, too_long, non_finite, good)),
+    ]
     batch = item_updater(DictRecords()).apply(0, [message(offset, record) for offset, record in enumerate(log)])
     assert [error.reason for _, error in batch.poison] == [
         "undecodable",
@@ -151,11 +156,11 @@ def _entry(**changes: object) -> dict[str, object]:
     return {"offset": 1, "at": 1, "scenario": "video", "action": "click", "previous": [], "value": None, **changes}
 
 
-def test_entries_that_hold_count_beside_one_that_does_not() -> None:
+def test_usable_entries_count_despite_an_unusable_one() -> None:
     good = user_updater(DictRecords()).apply(0, messages([encoded(event(1))])).signals[0][1]
     record = Codec.of("item_signals").decode(good)
     mixed = Codec.of("item_signals").encode({**record, "entries": [_entry(scenario="nowhere"), _entry()]})
     batch = item_updater(DictRecords()).apply(0, [message(0, (record["item_id"].encode(), mixed))])
     assert [error.reason for _, error in batch.poison] == ["unknown_scenario"]
-    ((_, written),) = batch.items
-    assert [row["total"] for row in Codec.of("item_features").decode(written)["counts"]] == [1]
+    ((_, record_bytes),) = batch.items
+    assert [row["total"] for row in Codec.of("item_features").decode(record_bytes)["counts"]] == [1]

@@ -1,3 +1,5 @@
+"""User states: history, counts, duplicates, and their records."""
+
 import zlib
 from typing import Any
 
@@ -34,10 +36,10 @@ def record(state: UserState) -> dict[str, Any]:
 
 
 def names(packed: list[bytes]) -> list[str]:
-    return [one[1:].decode() for one in packed]
+    return [name[1:].decode() for name in packed]
 
 
-def test_history_keeps_the_newest_and_the_rest_is_seen() -> None:
+def test_history_keeps_the_newest_items_and_hashes_the_others() -> None:
     state = state_after(6)
     history = record(state)["history"]
     assert history["item_ids"] == ["m3", "m4", "m5"]
@@ -49,7 +51,7 @@ def test_history_keeps_the_newest_and_the_rest_is_seen() -> None:
     assert np.frombuffer(record(state)["seen"], "<u4").tolist() == [zlib.crc32(b"m1"), zlib.crc32(b"m2")]
 
 
-def test_only_positive_actions_are_history_and_all_are_counted() -> None:
+def test_only_positive_actions_enter_the_history_and_all_are_counted() -> None:
     state = state_after(1)
     for offset, action in enumerate(["skip", "search", "impression", "rate"], 1):
         state.apply(clean(offset, action=action), SMALL)
@@ -59,7 +61,7 @@ def test_only_positive_actions_are_history_and_all_are_counted() -> None:
     )
 
 
-def test_history_says_with_which_interactions_a_value_was_given() -> None:
+def test_history_marks_the_interactions_that_have_a_value() -> None:
     default = SCENARIOS["video"].actions["click"].value
     assert default is not None
     state = UserState()
@@ -72,8 +74,8 @@ def test_history_says_with_which_interactions_a_value_was_given() -> None:
     assert record(state)["history"]["valued"] == [False, True, False]
 
 
-def test_history_of_before_goes_on_with_what_is_known_of_its_end() -> None:
-    """A record of version 1 does not say which values were given; what comes after does."""
+def test_history_of_version_1_is_continued() -> None:
+    """Version 1 has no `valued` column: only later interactions have an entry in it."""
     state = state_after(2)
     old = record(state)
     del old["history"]["valued"]
@@ -86,27 +88,27 @@ def test_history_of_before_goes_on_with_what_is_known_of_its_end() -> None:
         state = UserState.decode(state.encode("u1"))
 
 
-def test_event_read_again_changes_nothing() -> None:
+def test_applied_event_changes_nothing() -> None:
     state = state_after(3)
     before = state.encode("u1")
     assert state.apply(clean(2), SMALL) is UpdateResult.ALREADY_APPLIED
     assert state.encode("u1") == before
 
 
-def test_duplicate_moves_the_offset_and_nothing_else() -> None:
+def test_duplicate_advances_the_offset_only() -> None:
     state = state_after(2)
     before = record(state)
     assert state.apply(clean(9, event_id="e1"), SMALL) is UpdateResult.DUPLICATE
     assert record(state) == {**before, "applied_offset": 9}
 
 
-def test_duplicates_are_known_among_the_last_events_only() -> None:
+def test_duplicates_are_detected_among_the_last_events_only() -> None:
     state = state_after(5)
     assert state.apply(clean(9, event_id="e1"), SMALL) is UpdateResult.DUPLICATE
     assert state.apply(clean(10, event_id="e0"), SMALL) is UpdateResult.APPLIED
 
 
-def test_events_without_an_id_are_nobodys_duplicates() -> None:
+def test_events_without_an_id_are_never_duplicates() -> None:
     state = state_after(1)
     for offset in (1, 2):
         assert state.apply(clean(offset, event_id=""), SMALL) is UpdateResult.APPLIED
@@ -115,36 +117,36 @@ def test_events_without_an_id_are_nobodys_duplicates() -> None:
 
 def test_as_of_is_the_newest_event_time_whatever_the_order() -> None:
     state = UserState()
-    state.apply(clean(0)._replace(at=-5), SMALL)
+    state.apply(clean(0)._replace(occurred_at=-5), SMALL)
     assert state.as_of == -5
     state.apply(clean(1, occurred_at=100), SMALL)
     state.apply(clean(2, occurred_at=50), SMALL)
     assert state.as_of == 100
 
 
-def test_previous_are_distinct_others_newest_first() -> None:
+def test_previous_items_are_distinct_and_newest_first() -> None:
     state = UserState()
     for offset, item in enumerate(["a", "b", "a", "c", "c"]):
         state.apply(clean(offset, item_id=item), UserPolicy())
-    assert names(state.previous("c", 20)) == ["a", "b"]
-    assert names(state.previous("x", 2)) == ["c", "a"]
-    assert UserState().previous("x", 20) == []
+    assert names(state.previous_items("c", 20)) == ["a", "b"]
+    assert names(state.previous_items("x", 2)) == ["c", "a"]
+    assert UserState().previous_items("x", 20) == []
 
 
-def test_record_reads_back_as_the_same_state() -> None:
+def test_record_decodes_to_the_same_state() -> None:
     state = state_after(6)
     assert UserState.decode(state.encode("u1")) == state
 
 
-def test_record_of_another_writer_reads_as_the_same_state() -> None:
-    """Arrays in plain blocks, as fastavro writes them."""
+def test_record_of_another_encoder_decodes_to_the_same_state() -> None:
+    """fastavro writes arrays in plain blocks."""
     state = state_after(6)
     plain = Codec.of("user_features").encode(record(state))
     assert plain != state.encode("u1")
     assert UserState.decode(plain) == state
 
 
-def test_digest_counts_at_its_own_place_only() -> None:
+def test_digest_matches_at_its_alignment_only() -> None:
     state = state_after(2)
     shifted = state.recent[3:11]
     assert not state._includes(shifted)

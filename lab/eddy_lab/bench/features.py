@@ -1,8 +1,8 @@
-"""Features: events per second through the whole service, beside a bare consume-and-decode loop and a bare Faust agent.
+"""The features service: events per second, compared with a bare consume-and-decode loop and a bare Faust agent.
 
-All on one Kafka, on the same events, one after the other in one process; the latency is that of a process of its own. The events are
-sessions of many users at once over a catalogue in which some items are much more popular than others. `features_cpu_*` is the same run by
-the processor time that it used: what a worker with a core of its own does.
+All three read the same events from one Kafka, one after the other in one process; latency is measured on a separate process. The events are
+sessions of many concurrent users over a catalogue with a skewed popularity. `features_cpu_*` divides by the processor time of the same run:
+the rate of a worker with a core of its own.
 """
 
 import asyncio
@@ -31,17 +31,17 @@ from eddy_cli.broker import BOOTSTRAP, available_kafka
 from eddy_features.app import main
 from eddy_features.settings import FeaturesSettings
 
-EVENTS_IN_ALL = 60_000
+TOTAL_EVENTS = 60_000
 LATENCY_EVENTS = 1500
 LATENCY_PER_SEC = 300
 USERS = 5000
 ITEMS = 3000
-AT_ONCE = 100
+CONCURRENT_USERS = 100
 START_MS = 1_600_000_000_000
 
 
 def run() -> dict[str, float]:
-    """Figures by name, the unit at the end."""
+    """Return figures by name; each name ends with its unit."""
     with available_kafka() as servers, TemporaryDirectory() as folder:
         environment = {
             BOOTSTRAP: servers,
@@ -62,29 +62,29 @@ def run() -> dict[str, float]:
 async def _measure(settings: FeaturesSettings) -> dict[str, float]:
     bus = Bus(settings)
     await bus.create_topics()
-    events = list(_events(EVENTS_IN_ALL))
+    events = list(_events(TOTAL_EVENTS))
     async with bus.producer() as producer:
         await producer.send_all(USER_EVENTS, events)
     loop = await _bare_loop(bus)
     agent = await _bare_agent(bus, settings)
     service = await _service(bus, settings)
     return {
-        "bare_loop_events_per_second": EVENTS_IN_ALL / loop,
-        "bare_faust_agent_events_per_second": EVENTS_IN_ALL / agent,
+        "bare_loop_events_per_second": TOTAL_EVENTS / loop,
+        "bare_faust_agent_events_per_second": TOTAL_EVENTS / agent,
         **service,
     }
 
 
 def _events(count: int, first: int = 0) -> Iterator[tuple[str, bytes]]:
-    """Key and value of events: AT_ONCE users at a time, each about fifty events in a row; popular items more often."""
-    chance = random.Random(first)
+    """Yield key and value of events: CONCURRENT_USERS at a time, about fifty events each, popular items more often."""
+    rng = random.Random(first)
     codec = Codec.of(UserEvent)
-    active = [chance.randrange(USERS) for _ in range(AT_ONCE)]
+    active = [rng.randrange(USERS) for _ in range(CONCURRENT_USERS)]
     for number in range(first, first + count):
-        place = chance.randrange(AT_ONCE)
-        if chance.random() < 0.02:
-            active[place] = chance.randrange(USERS)
-        user = f"u{active[place]}"
+        slot = rng.randrange(CONCURRENT_USERS)
+        if rng.random() < 0.02:
+            active[slot] = rng.randrange(USERS)
+        user = f"u{active[slot]}"
         yield (
             user,
             codec.encode(
@@ -93,7 +93,7 @@ def _events(count: int, first: int = 0) -> Iterator[tuple[str, bytes]]:
                     "user_id": user,
                     "scenario": "video",
                     "action": "rate",
-                    "item_id": f"m{int(ITEMS * chance.random() ** 2)}",
+                    "item_id": f"m{int(ITEMS * rng.random() ** 2)}",
                     "value": 4.0,
                     "query": None,
                     "request_id": None,
@@ -106,12 +106,12 @@ def _events(count: int, first: int = 0) -> Iterator[tuple[str, bytes]]:
 
 
 async def _bare_loop(bus: Bus) -> float:
-    """Seconds from the first batch to the last."""
+    """Return the seconds from the first batch to the last."""
     codec = Codec.of(UserEvent)
     partitions = bus.topic_partitions(USER_EVENTS)
     async with bus.reader(partitions) as reader:
         done, started = 0, time.perf_counter()
-        while done < EVENTS_IN_ALL:
+        while done < TOTAL_EVENTS:
             for message in await reader.batch(max_records=1000):
                 codec.decode(message.value)
                 done += 1
@@ -119,7 +119,7 @@ async def _bare_loop(bus: Bus) -> float:
 
 
 async def _bare_agent(bus: Bus, settings: FeaturesSettings) -> float:
-    """Seconds from the first event to the last, in an agent that decodes each and does nothing with it."""
+    """Return the seconds from the first event to the last in an agent that only decodes."""
     app = faust.App(
         bus.full_name("bare"),
         broker=";".join(f"kafka://{server}" for server in bus.servers.split(",")),
@@ -140,9 +140,9 @@ async def _bare_agent(bus: Bus, settings: FeaturesSettings) -> float:
         async for value in stream:
             codec.decode(value)
             done += 1
-            if done in (1, EVENTS_IN_ALL):
+            if done in (1, TOTAL_EVENTS):
                 times.append(time.perf_counter())
-            if done == EVENTS_IN_ALL:
+            if done == TOTAL_EVENTS:
                 finished.set()
 
     await app.start()
@@ -152,29 +152,29 @@ async def _bare_agent(bus: Bus, settings: FeaturesSettings) -> float:
 
 
 async def _service(bus: Bus, settings: FeaturesSettings) -> dict[str, float]:
-    """The service itself, until all events and all signals they led to are handled."""
+    """Run the service until all events and their signals are processed."""
     health = Health()
     running = asyncio.create_task(main(settings, health))
     try:
         await _until(lambda: _applied() > 0)
         before, started, cpu = _applied(), time.perf_counter(), time.process_time()
-        await _until(lambda: _applied() >= EVENTS_IN_ALL)
+        await _until(lambda: _applied() >= TOTAL_EVENTS)
         ends = await _ends(bus, ITEM_SIGNALS)
         await _until(lambda: _handled(ITEM_SIGNALS) >= ends)
-        seconds, used = time.perf_counter() - started, time.process_time() - cpu
+        wall_sec, cpu_sec = time.perf_counter() - started, time.process_time() - cpu
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     return {
-        "features_events_per_second": (EVENTS_IN_ALL - before) / seconds,
-        "features_cpu_events_per_second": (EVENTS_IN_ALL - before) / used,
+        "features_events_per_second": (TOTAL_EVENTS - before) / wall_sec,
+        "features_cpu_events_per_second": (TOTAL_EVENTS - before) / cpu_sec,
     }
 
 
 async def _latency(bus: Bus) -> dict[str, float]:
-    """The same service as a process of its own, with little to do: LATENCY_PER_SEC events a second, the first round to warm up."""
-    await _latencies(bus, EVENTS_IN_ALL)
-    latencies = await _latencies(bus, EVENTS_IN_ALL + LATENCY_EVENTS)
+    """Measure the latency of a separate process at LATENCY_PER_SEC events a second, after a warm-up round."""
+    await _latencies(bus, TOTAL_EVENTS)
+    latencies = await _latencies(bus, TOTAL_EVENTS + LATENCY_EVENTS)
     return {
         "event_to_features_p50_ms": float(np.percentile(latencies, 50)),
         "event_to_features_p95_ms": float(np.percentile(latencies, 95)),
@@ -198,28 +198,28 @@ async def _ends(bus: Bus, topic: str) -> int:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # what is waited for is a counter of the service
+    while not condition():  # noqa: ASYNC110  # the condition reads a counter of the service
         await asyncio.sleep(0.01)
 
 
 async def _latencies(bus: Bus, first: int) -> list[float]:
-    """Milliseconds from an event's publication to its user's features being read by a consumer, at LATENCY_PER_SEC."""
+    """Return the milliseconds from publishing each event to reading its user's features, at LATENCY_PER_SEC."""
     sent: dict[str, float] = {}
-    found: list[float] = []
+    latencies: list[float] = []
     codec = Codec.of(UserFeatures)
     partitions = bus.topic_partitions(USER_FEATURES)
     async with bus.reader(partitions) as reader, bus.producer() as producer:
         await reader.seek_to_end()
         publishing = asyncio.create_task(_publish_slowly(producer, sent, first))
-        while len(found) < LATENCY_EVENTS:
+        while len(latencies) < LATENCY_EVENTS:
             messages = await reader.batch(timeout_ms=1000)
             now = time.perf_counter()
             for message in messages:
                 user = codec.decode(message.value)["user_id"]
                 if user in sent:
-                    found.append((now - sent.pop(user)) * 1000)
+                    latencies.append((now - sent.pop(user)) * 1000)
         await publishing
-    return found
+    return latencies
 
 
 async def _publish_slowly(producer: Any, sent: dict[str, float], first: int) -> None:

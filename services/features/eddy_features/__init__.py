@@ -1,1 +1,1 @@
-"""Features: cleans events, keeps user and item state, publishes both."""
+"""The features service: cleans events, maintains user and item state, and publishes both."""

@@ -1,4 +1,4 @@
-"""`python -m eddy_features`."""
+"""Entry point: `python -m eddy_features`."""
 
 from eddy.runtime import run_service
 from eddy_features.app import main

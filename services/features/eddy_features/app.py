@@ -1,4 +1,4 @@
-"""Wires the features service."""
+"""Wiring of the features service."""
 
 import asyncio
 import gc
@@ -22,31 +22,31 @@ from eddy_features.core.user_updater import UserUpdater
 from eddy_features.settings import FeaturesSettings
 from eddy_features.shell.faust_app import FaustApp, FaustOptions
 from eddy_features.shell.publisher import BATCH_BYTES, SERVICE, StatePublisher
-from eddy_features.shell.worker import FeaturesWorker, ItemShell, UserShell
+from eddy_features.shell.worker import FeaturesWorker, ItemPipeline, UserPipeline
 
 
 async def main(settings: FeaturesSettings, health: Health) -> None:
-    """Run until cancelled. Raises FatalError when recovery hangs or Kafka is away."""
-    # States are many and rarely in cycles: looking for those each few hundred objects costs more than they do.
+    """Run until cancelled. Raises FatalError when recovery hangs or Kafka cannot be reached."""
+    # Many states, few reference cycles: at the default thresholds the collector costs more than it frees.
     gc.set_threshold(200_000, 50, 1000)
     scenarios = load_scenarios(settings.scenarios_path)
     bus = Bus(settings)
     await bus.create_topics()
     app = FaustApp(_options(settings, bus))
-    user_records = app.table(bus.full_name(USER_FEATURES), replaces_user)
-    item_records = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
-    user_updater = UserUpdater(Cleaner(scenarios), UserPolicy(), user_records, settings.features_decoded_users)
-    item_updater = ItemUpdater(ItemRules(scenarios, ItemPolicy()), item_records, settings.features_decoded_items)
+    user_store = app.table(bus.full_name(USER_FEATURES), replaces_user)
+    item_store = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
+    user_updater = UserUpdater(Cleaner(scenarios), UserPolicy(), user_store, settings.features_decoded_users)
+    item_updater = ItemUpdater(ItemRules(scenarios, ItemPolicy()), item_store, settings.features_decoded_items)
     max_records = settings.features_batch_events
     async with AsyncExitStack() as stack:
         runs, clock = PoisonRuns(settings.poison_limit), SystemClock()
 
-        async def writers() -> tuple[StatePublisher, DeadLetters]:
+        async def publishers() -> tuple[StatePublisher, DeadLetters]:
             producer = await stack.enter_async_context(bus.producer(max_batch_size=BATCH_BYTES))
             return StatePublisher(producer, bus), DeadLetters(SERVICE, bus, producer, clock, runs)
 
-        users = UserShell(app, *await writers(), user_updater, user_records, max_records, clock)
-        items = ItemShell(app, *await writers(), item_updater, item_records)
+        users = UserPipeline(app, *await publishers(), user_updater, user_store, max_records, clock)
+        items = ItemPipeline(app, *await publishers(), item_updater, item_store)
         worker = FeaturesWorker(app, bus, health, users, items, max_records)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
@@ -74,16 +74,19 @@ def _options(settings: FeaturesSettings, bus: Bus) -> FaustOptions:
 
 
 async def _watch(app: FaustApp, health: Health, stall_sec: float) -> None:
-    """End the process when the group lost it, or when recovery hangs, as Faust's does now and then: a new process recovers."""
-    progress, since = (False, -1), time.monotonic()
+    """Raise FatalError when the member was removed from its group, or when recovery makes no progress.
+
+    Faust's recovery hangs now and then; a new process recovers.
+    """
+    progress, progressed_at = (False, -1), time.monotonic()
     while True:
         await asyncio.sleep(1)
         app.check()
-        now = (app.assigned, app.remaining())
-        health.details["recovery_remaining"] = now[1]
-        if app.recovered or now != progress:
-            progress, since = now, time.monotonic()
-        elif time.monotonic() - since > stall_sec:
+        remaining = app.remaining()
+        health.details["recovery_remaining"] = remaining
+        if app.recovered or (app.assigned, remaining) != progress:
+            progress, progressed_at = (app.assigned, remaining), time.monotonic()
+        elif time.monotonic() - progressed_at > stall_sec:
             raise FatalError(
-                f"recovery made no progress for {stall_sec:.0f} s ({now[1]} records to read): start the service again"
+                f"recovery made no progress for {stall_sec:.0f} s; {remaining} records remain to be read. Restart the service."
             )

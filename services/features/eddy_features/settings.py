@@ -1,4 +1,4 @@
-"""EDDY_FEATURES_*: settings of the features service alone."""
+"""Settings of the features service (EDDY_FEATURES_*)."""
 
 from pydantic import Field
 

@@ -1,1 +1,1 @@
-"""The pure core: user and item state. It imports nothing of the shell."""
+"""The pure core: user and item state, without Kafka."""

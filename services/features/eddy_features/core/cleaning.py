@@ -1,4 +1,4 @@
-"""What features keep of a usable event. What makes an event usable says eddy.contract.events."""
+"""Turns user events into the fields that features need. eddy.contract.events decides which events are usable."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ from eddy.contract.scenarios import Scenarios
 
 
 class CleanEvent(NamedTuple):
-    """A clean event. `value` is normalised to 0..1, `label` is `scenario/action`, `at` event time in milliseconds.
+    """A usable event: `value` is normalised to 0..1, `label` is `scenario/action`, `occurred_at` is event time in milliseconds.
 
-    `valued` says whether a value was given, `opinion` whether one was that says how much the user liked the item.
+    `has_value` tells a given value from the action's default; `is_rating` marks a given value that is an explicit rating.
     """
 
     offset: int
@@ -22,23 +22,25 @@ class CleanEvent(NamedTuple):
     label: str
     item_id: str | None
     value: float
-    at: int
+    occurred_at: int
     positive: bool
-    valued: bool
-    opinion: bool
+    has_value: bool
+    is_rating: bool
 
 
 class Cleaner:
-    """Turns messages of user-events into events."""
+    """Turns messages of `user-events` into clean events."""
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._codec = Codec.of(UserEvent)
         self._contract = EventContract(scenarios)
 
     def __call__(self, message: Message) -> CleanEvent:
-        """The event in `message`. Raises PoisonError with the reason when it cannot be used."""
+        """Return the event in `message`. Raises PoisonError with the reason if it is unusable."""
         record = self._codec.decode(message.value)
-        rule, event_id, _, item_id, value, _, at = self._contract.check(record, message.key, message.timestamp_ms)
+        rule, event_id, _, item_id, value, _, occurred_at = self._contract.check(
+            record, message.key, message.timestamp_ms
+        )
         return CleanEvent(
             message.offset,
             event_id,
@@ -47,7 +49,7 @@ class Cleaner:
             rule.label,
             item_id,
             rule.normalise(value),
-            at,
+            occurred_at,
             rule.positive,
             value is not None,
             rule.explicit_rating and value is not None,

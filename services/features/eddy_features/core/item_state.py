@@ -1,10 +1,10 @@
-"""What is known of an item: decayed counts per scenario and co-visited items, by event time.
+"""The state of an item: decayed counts per scenario and co-visited items, by event time.
 
-A decayed sum stated at `as_of` is sum of gain * 2^(-(as_of - at) / half-life) over all its events, in whatever order they came: an
-event newer than `as_of` moves `as_of` on and decays what is there; an older one adds its gain already decayed. All arithmetic is in
-the precision that is published and runs entry by entry, so a state read back goes on exactly as the one that wrote it, and it makes
-no difference how entries were cut into batches. Co-visitation weights are published in single precision, in which the decay of a
-second would be lost; for them time goes in steps of a 1,024th of the half-life, which states them at `as_of` to within 0.07 %.
+A decayed sum as of `as_of` is the sum of gain * 2^(-(as_of - at) / half-life) over all its events, in any order: an event newer than
+`as_of` advances `as_of` and decays the sum; an older one adds its gain already decayed. All arithmetic uses the published precision and
+runs entry by entry, so a decoded state continues exactly like the state that was encoded, and the division into batches makes no
+difference. Co-visitation weights are published in single precision, which would lose the decay of a second. Their time therefore
+advances in steps of 1/1024 of the half-life, which is exact to within 0.07 %.
 """
 
 import struct
@@ -26,25 +26,25 @@ from eddy.errors import DecodeError
 MS_PER_SEC = 1000.0
 STEPS_PER_HALF_LIFE = 1024
 CAPACITY_STEP = 64
-DEFAULT_COUNTS = HalfLives()
+DEFAULT_HALF_LIVES = HalfLives()
 _HEADER = frozen_header("item_features", 2)  # the field order of `encode`
 _DOUBLES = struct.Struct("<4d")
 _DOUBLE = struct.Struct("<d")
 
 
-def _step_ms(counts: HalfLives) -> float:
-    return counts.covisit_half_life_sec * MS_PER_SEC / STEPS_PER_HALF_LIFE
+def _step_ms(half_lives: HalfLives) -> float:
+    return half_lives.covisit_half_life_sec * MS_PER_SEC / STEPS_PER_HALF_LIFE
 
 
-DEFAULT_STEP_MS = _step_ms(DEFAULT_COUNTS)
+DEFAULT_STEP_MS = _step_ms(DEFAULT_HALF_LIVES)
 
 
 @dataclass(frozen=True)
 class ItemPolicy:
-    """How co-visitation is counted and how much of it is kept.
+    """How co-visitations are weighted and how many are kept.
 
-    The k-th item before (from 1) weighs `k ** -step_power`. When more than `covisited + slack` items are known, the weakest are dropped
-    down to `covisited`; the slack makes that rare.
+    The k-th previous item (from 1) weighs `k ** -step_power`. Above `covisited + slack` items, the weakest are dropped until `covisited`
+    remain; the slack makes that rare.
     """
 
     covisited: int = 200
@@ -53,8 +53,8 @@ class ItemPolicy:
 
 
 class Signal(NamedTuple):
-    """One event on an item: an entry of `item_signals`. `previous` are the user's items before it, newest first; `value` is None where
-    it is no opinion."""
+    """One event on an item: an entry of `item_signals`. `previous` are the user's earlier items, newest first; `value` is None unless it is
+    an explicit rating."""
 
     offset: int
     at: int
@@ -66,52 +66,52 @@ class Signal(NamedTuple):
 
 @dataclass(slots=True)
 class ScenarioCounts:
-    """Decayed counts of one scenario, stated at the item's `as_of`; `total` and the opinions never decay."""
+    """Decayed counts of one scenario, as of the item's `as_of`. `total`, `ratings` and `rating_sum` never decay."""
 
-    shown: float = 0.0
-    clicked: float = 0.0
-    acted: float = 0.0
-    acted_fast: float = 0.0
+    impressions: float = 0.0
+    clicks: float = 0.0
+    interactions: float = 0.0
+    interactions_fast: float = 0.0
     total: int = 0
-    valued: int = 0
-    value_sum: float = 0.0
+    ratings: int = 0
+    rating_sum: float = 0.0
 
     def pack(self, scenario: str) -> bytes:
-        """The record of these counts."""
+        """Pack an entry of the record's `counts`."""
         return (
             pack_name(scenario)
-            + _DOUBLES.pack(self.shown, self.clicked, self.acted, self.acted_fast)
+            + _DOUBLES.pack(self.impressions, self.clicks, self.interactions, self.interactions_fast)
             + pack_long(self.total)
-            + pack_long(self.valued)
-            + _DOUBLE.pack(self.value_sum)
+            + pack_long(self.ratings)
+            + _DOUBLE.pack(self.rating_sum)
         )
 
 
 class ItemRules:
-    """Policy and scenario rules as an item state needs them, looked up once."""
+    """Policy and scenario rules in the form that item states need."""
 
     def __init__(self, scenarios: Scenarios, policy: ItemPolicy) -> None:
         self.policy = policy
-        self._counts: dict[str, HalfLives] = {}
+        self._half_lives: dict[str, HalfLives] = {}
         self._steps_ms: dict[str, float] = {}
         self._positive: set[tuple[str, str]] = set()
         scenarios.subscribe(self._add)
         self.gains = np.arange(1, 1001, dtype=np.float32) ** np.float32(-policy.step_power)
 
     def _add(self, name: str, scenario: Scenario) -> None:
-        self._counts[name] = scenario.counts
+        self._half_lives[name] = scenario.counts
         self._steps_ms[name] = _step_ms(scenario.counts)
         self._positive |= {(name, action) for action, rule in scenario.actions.items() if rule.positive}
 
-    def knows(self, scenario: str) -> bool:
-        return scenario in self._counts
+    def has_scenario(self, scenario: str) -> bool:
+        return scenario in self._half_lives
 
-    def counts(self, scenario: str) -> HalfLives:
-        """Half-lives of a scenario; the defaults for one that scenarios.yaml no longer has."""
-        return self._counts.get(scenario, DEFAULT_COUNTS)
+    def half_lives(self, scenario: str) -> HalfLives:
+        """Return the half-lives of a scenario, the defaults for one that was removed from scenarios.yaml."""
+        return self._half_lives.get(scenario, DEFAULT_HALF_LIVES)
 
     def step_ms(self, scenario: str) -> float:
-        """A decay step of co-visitation."""
+        """Return the length of a decay step of co-visitations in milliseconds."""
         return self._steps_ms.get(scenario, DEFAULT_STEP_MS)
 
     def positive(self, scenario: str, action: str) -> bool:
@@ -122,8 +122,8 @@ class ItemRules:
 class ItemState:
     """The state of one item.
 
-    `rows` numbers the co-visited items as they came; `packed` (their ids as in the record), `ties` (hashes of their ids, which break
-    ties) and the columns of `weights`, float32 [2, room], are in that order. Weights are co-visitation and, within it, transitions.
+    `rows` maps each co-visited item to its row in `packed_ids`, `tie_breakers` (hashes of the ids) and the columns of `weights`, float32
+    [2, capacity]: co-visitations, and the transitions among them.
     """
 
     applied: dict[int, int] = field(default_factory=dict)
@@ -131,12 +131,12 @@ class ItemState:
     first_at: int = 0
     counts: dict[str, ScenarioCounts] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
-    packed: list[bytes] = field(default_factory=list)
-    ties: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(CAPACITY_STEP, np.int64))
+    packed_ids: list[bytes] = field(default_factory=list)
+    tie_breakers: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(CAPACITY_STEP, np.int64))
     weights: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, CAPACITY_STEP), np.float32))
 
     def apply(self, partition: int, signal: Signal, rules: ItemRules) -> bool:
-        """Include a signal of a source partition; False when the state has it already."""
+        """Include a signal of a source partition; returns False if the state already includes it."""
         if signal.offset <= self.applied.get(partition, -1):
             return False
         self._advance(signal.at, rules)
@@ -150,90 +150,89 @@ class ItemState:
         return True
 
     def _advance(self, at: int, rules: ItemRules) -> None:
-        """Make `at` part of the time that the state spans."""
+        """Decay the state to `at` if that is newer than `as_of`, and update `first_at`."""
         if not self.applied:
             self.as_of = self.first_at = at
             return
         self.first_at = min(self.first_at, at)
-        passed = (at - self.as_of) / MS_PER_SEC
-        if passed <= 0:
+        elapsed = (at - self.as_of) / MS_PER_SEC
+        if elapsed <= 0:
             return
         for name, counts in self.counts.items():
-            lives = rules.counts(name)
-            slow = decay(passed, lives.slow_half_life_sec)
-            counts.shown *= slow
-            counts.clicked *= slow
-            counts.acted *= slow
-            counts.acted_fast *= decay(passed, lives.fast_half_life_sec)
+            half_lives = rules.half_lives(name)
+            slow = decay(elapsed, half_lives.slow_half_life_sec)
+            counts.impressions *= slow
+            counts.clicks *= slow
+            counts.interactions *= slow
+            counts.interactions_fast *= decay(elapsed, half_lives.fast_half_life_sec)
         if self.rows and (steps := self._steps(self.as_of, at, rules)):
             self.weights *= step_decay(steps)
         self.as_of = at
 
     def _count(self, counts: ScenarioCounts, signal: Signal, rules: ItemRules) -> None:
-        late = (self.as_of - signal.at) / MS_PER_SEC
-        lives = rules.counts(signal.scenario)
-        gain = decay(late, lives.slow_half_life_sec)
+        age = (self.as_of - signal.at) / MS_PER_SEC
+        half_lives = rules.half_lives(signal.scenario)
+        gain = decay(age, half_lives.slow_half_life_sec)
         if signal.action == IMPRESSION:
-            counts.shown += gain
+            counts.impressions += gain
         if signal.action == CLICK:
-            counts.clicked += gain
+            counts.clicks += gain
         if rules.positive(signal.scenario, signal.action):
-            counts.acted += gain
-            counts.acted_fast += decay(late, lives.fast_half_life_sec)
+            counts.interactions += gain
+            counts.interactions_fast += decay(age, half_lives.fast_half_life_sec)
             counts.total += 1
         if signal.value is not None:
-            counts.valued += 1
-            counts.value_sum += signal.value
+            counts.ratings += 1
+            counts.rating_sum += signal.value
 
     def _add_covisits(self, signal: Signal, rules: ItemRules) -> None:
-        known = self.rows
-        new = {other: None for other in signal.previous if other not in known}
+        new = {other: None for other in signal.previous if other not in self.rows}
         if new:
             self._add(list(new))
-        rows = [known[other] for other in signal.previous]
+        rows = [self.rows[other] for other in signal.previous]
         steps = self._steps(signal.at, self.as_of, rules)
         gains = rules.gains[: len(rows)]
         if steps:
             gains = gains * np.float32(step_decay(steps))
         self.weights[0, rows] += gains
         self.weights[1, rows[0]] += gains[0]
-        if len(known) > rules.policy.covisited + rules.policy.slack:
+        if len(self.rows) > rules.policy.covisited + rules.policy.slack:
             self._keep(self._strongest()[: rules.policy.covisited])
 
     def _steps(self, start: int, end: int, rules: ItemRules) -> int:
-        """Decay steps from one time to another. An item of several scenarios remembers as long as the slowest of them."""
+        """Return the number of decay steps between two times, by the longest half-life among the item's scenarios."""
         step = max([rules.step_ms(name) for name in self.counts])
         return int(end // step) - int(start // step)
 
     def _add(self, others: list[str]) -> None:
-        """Give items that are not known a row each."""
-        identities = [_identity(other) for other in others]
-        first, last = len(self.packed), len(self.packed) + len(others)
-        if last > len(self.ties):
-            room = last - len(self.ties) + CAPACITY_STEP
-            self.ties = np.concatenate([self.ties, np.zeros(room, np.int64)])
-            self.weights = np.concatenate([self.weights, np.zeros((2, room), np.float32)], axis=1)
+        """Append a row for each of these items."""
+        packed_and_hashes = [_packed_and_hash(other) for other in others]
+        first, last = len(self.packed_ids), len(self.packed_ids) + len(others)
+        if last > len(self.tie_breakers):
+            added = last - len(self.tie_breakers) + CAPACITY_STEP
+            self.tie_breakers = np.concatenate([self.tie_breakers, np.zeros(added, np.int64)])
+            self.weights = np.concatenate([self.weights, np.zeros((2, added), np.float32)], axis=1)
         self.rows.update(zip(others, range(first, last), strict=True))
-        self.packed += [packed for packed, _ in identities]
-        self.ties[first:last] = [tie for _, tie in identities]
+        self.packed_ids += [packed for packed, _ in packed_and_hashes]
+        self.tie_breakers[first:last] = [tie for _, tie in packed_and_hashes]
 
     def _strongest(self) -> npt.NDArray[np.intp]:
-        """Rows, strongest first; ties in an order that depends on the items alone."""
+        """Return all rows, strongest first; the order of ties depends on the items alone."""
         count = len(self.rows)
-        # Weights are not negative, so their bits sort as they do.
+        # Weights are not negative, so they sort like their bits.
         bits = self.weights[0, :count].view(np.uint32).astype(np.int64)
-        return np.argsort((bits << 32) | self.ties[:count])[::-1]
+        return np.argsort((bits << 32) | self.tie_breakers[:count])[::-1]
 
     def _keep(self, rows: npt.NDArray[np.intp]) -> None:
         chosen = rows.tolist()
         names = list(self.rows)
         self.rows = dict(zip([names[row] for row in chosen], range(len(chosen)), strict=True))
-        self.packed = _picked(self.packed, chosen)
-        self.ties = self.ties[rows]
+        self.packed_ids = _select(self.packed_ids, chosen)
+        self.tie_breakers = self.tie_breakers[rows]
         self.weights = np.ascontiguousarray(self.weights[:, rows])
 
     def encode(self, item_id: str) -> bytes:
-        """The `item_features` record of this state, in the single-object encoding."""
+        """Return the `item_features` record of this state in the single-object encoding."""
         count = len(self.rows)
         order = self._strongest()
         weights = self.weights[:, order].astype("<f4", copy=False)
@@ -243,12 +242,14 @@ class ItemState:
                 pack_name(item_id),
                 pack_array(
                     len(self.applied),
-                    b"".join([pack_name(str(partition)) + pack_long(at) for partition, at in self.applied.items()]),
+                    b"".join(
+                        [pack_name(str(partition)) + pack_long(offset) for partition, offset in self.applied.items()]
+                    ),
                 ),
                 pack_long(self.as_of),
                 pack_long(self.first_at),
                 pack_array(len(self.counts), b"".join([row.pack(name) for name, row in self.counts.items()])),
-                pack_array(count, b"".join(_picked(self.packed, order.tolist()))),
+                pack_array(count, b"".join(_select(self.packed_ids, order.tolist()))),
                 pack_array(count, weights[0].tobytes()),
                 pack_array(count, weights[1].tobytes()),
             ]
@@ -256,22 +257,22 @@ class ItemState:
 
     @staticmethod
     def decode(record: bytes) -> "ItemState":
-        """The state that an `item_features` record states. Raises DecodeError when it is none."""
+        """Return the state of an `item_features` record. Raises DecodeError for other bytes."""
         fields = Codec.of(ItemFeatures).decode(record)
         names = fields["covisited"]
         if not len(names) == len(fields["covisit_weights"]) == len(fields["transition_weights"]):
-            raise DecodeError("columns of item_features of unequal length")
+            raise DecodeError("item_features: covisited, covisit_weights and transition_weights have different lengths")
         if not all(partition.isdecimal() for partition in fields["applied_offsets"]):
-            raise DecodeError("applied_offsets of item_features that are of no partition")
-        identities = [_identity(name) for name in names]
+            raise DecodeError("item_features: applied_offsets has a key that is not a partition number")
+        packed_and_hashes = [_packed_and_hash(name) for name in names]
         return ItemState(
             applied={int(partition): offset for partition, offset in fields["applied_offsets"].items()},
             as_of=fields["as_of"],
             first_at=fields["first_at"],
             counts={row["scenario"]: _counts(row) for row in fields["counts"]},
             rows={name: row for row, name in enumerate(names)},
-            packed=[packed for packed, _ in identities],
-            ties=np.array([tie for _, tie in identities], np.int64),
+            packed_ids=[packed for packed, _ in packed_and_hashes],
+            tie_breakers=np.array([tie for _, tie in packed_and_hashes], np.int64),
             weights=np.array([fields["covisit_weights"], fields["transition_weights"]], np.float32),
         )
 
@@ -289,21 +290,21 @@ def _counts(row: ItemCounts) -> ScenarioCounts:
 
 
 @lru_cache(maxsize=200_000)
-def _identity(name: str) -> tuple[bytes, int]:
-    """An item id as it is packed, and its hash; the same few thousand come again and again."""
+def _packed_and_hash(name: str) -> tuple[bytes, int]:
+    """Return the packed form of an item id and its CRC-32. Cached: a few thousand items make up most calls."""
     packed = pack_name(name)
     return packed, zlib.crc32(packed)
 
 
-def _picked(values: list[bytes], rows: list[int]) -> list[bytes]:
+def _select(values: list[bytes], rows: list[int]) -> list[bytes]:
     return [values[row] for row in rows]
 
 
 def decay(seconds: float, half_life_sec: float) -> float:
-    """What is left of 1 after `seconds`, 1 for no time or less."""
+    """Return the decay factor after `seconds`, 1 if they are not positive."""
     return float(2.0 ** (-max(seconds, 0.0) / half_life_sec))
 
 
 def step_decay(steps: int) -> float:
-    """What is left of 1 after `steps` of a half-life's STEPS_PER_HALF_LIFE."""
+    """Return the decay factor after `steps` of a 1 / STEPS_PER_HALF_LIFE half-life each."""
     return float(2.0 ** (-steps / STEPS_PER_HALF_LIFE))

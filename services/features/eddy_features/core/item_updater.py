@@ -1,4 +1,4 @@
-"""A batch of item signals: what it does to items' states. No Kafka, no clock."""
+"""Applies batches of item signals to item states. No Kafka, no clock."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ MAX_PREVIOUS = 1000
 
 @dataclass(slots=True)
 class ItemBatch:
-    """What a batch comes to: `items` (key, record) go out to `partition`, the partition of the signals."""
+    """Result of a batch. `items` (key, record) belong into `partition`, the partition of the signals."""
 
     partition: int
     items: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -25,23 +25,23 @@ class ItemBatch:
 class ItemUpdater:
     """Applies batches of item signals, one partition each, in offset order."""
 
-    def __init__(self, rules: ItemRules, encoded: StateRecords, decoded_items: int) -> None:
+    def __init__(self, rules: ItemRules, records: StateRecords, decoded_items: int) -> None:
         self._rules = rules
         self._signals_codec = Codec.of(ItemSignals)
-        self.states = StateCache(encoded, ItemState.decode, ItemState, decoded_items)
+        self.states = StateCache(records, ItemState.decode, ItemState, decoded_items)
 
     def apply(self, partition: int, messages: list[Message]) -> ItemBatch:
-        """Include `messages`. Entries that the states have already change nothing."""
+        """Include `messages`. Entries that the states already include change nothing."""
         batch = ItemBatch(partition)
         touched: dict[bytes, ItemState] = {}
         for message in messages:
             try:
-                source, signals, refused = self._signals(message)
+                source, signals, error_of_entry = self._signals(message)
             except PoisonError as error:
                 batch.poison.append((message, error))
                 continue
-            if refused:
-                batch.poison.append((message, refused))
+            if error_of_entry:
+                batch.poison.append((message, error_of_entry))
             key = message.key or b""
             state = self.states.take(partition, key)
             changed = [state.apply(source, signal, self._rules) for signal in signals]
@@ -51,23 +51,23 @@ class ItemUpdater:
         return batch
 
     def _signals(self, message: Message) -> tuple[int, list[Signal], PoisonError | None]:
-        """Source partition, the entries that hold, and why another one does not."""
+        """Return the source partition, the usable entries, and the error of the last unusable one."""
         record = self._signals_codec.decode(message.value)
         if message.key is None or message.key != record["item_id"].encode():
             raise PoisonError("wrong_key", "the message key is not the item_id")
-        signals, refused = [], None
+        signals, last_error = [], None
         for entry in record["entries"]:
             try:
                 signals.append(self._signal(entry))
             except PoisonError as error:
-                refused = error
-        return record["source_partition"], signals, refused
+                last_error = error
+        return record["source_partition"], signals, last_error
 
     def _signal(self, entry: ItemSignal) -> Signal:
-        if not self._rules.knows(entry["scenario"]):
+        if not self._rules.has_scenario(entry["scenario"]):
             raise PoisonError("unknown_scenario", entry["scenario"][:MAX_ID_CHARS])
         if len(entry["previous"]) > MAX_PREVIOUS:
-            raise PoisonError("too_long", f"{len(entry['previous'])} previous items of at most {MAX_PREVIOUS}")
+            raise PoisonError("too_long", f"{len(entry['previous'])} previous items; the maximum is {MAX_PREVIOUS}")
         if entry["value"] is not None and not 0 <= entry["value"] <= 1:
             raise PoisonError("bad_features", f"value {entry['value']} is not within 0..1")
         return Signal(

@@ -1,4 +1,4 @@
-"""Which of two records of a key includes more: read off the first fields of the encoded record, without decoding the rest."""
+"""Decides whether a record replaces another of its key, from the applied offsets at the beginning of the encoded records."""
 
 from eddy.contract.avro.arrays import read_block
 from eddy.contract.avro.values import read_bytes, read_long
@@ -6,12 +6,12 @@ from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header
 from eddy.contract.records import ItemFeatures, UserFeatures
 from eddy.errors import DecodeError
 
-# Both begin with their key, then what they include.
+# Both begin with their key, followed by their applied offsets.
 _USER_HEADER, _ITEM_HEADER = frozen_header("user_features", 2), frozen_header("item_features", 2)
 
 
 def replaces_user(old: bytes | None, new: bytes) -> bool:
-    """Whether `user_features` record `new` is one and includes all that `old` does."""
+    """Whether `new` is a `user_features` record that includes every event of `old`."""
     try:
         return _applied_offset(new) >= (-1 if old is None else _applied_offset(old))
     except (DecodeError, IndexError):
@@ -19,13 +19,13 @@ def replaces_user(old: bytes | None, new: bytes) -> bool:
 
 
 def replaces_item(old: bytes | None, new: bytes) -> bool:
-    """Whether `item_features` record `new` is one and includes all that `old` does, for every source partition."""
+    """Whether `new` is an `item_features` record that includes every signal of `old`, for each source partition."""
     try:
         applied = _applied_offsets(new)
-        before = {} if old is None else _applied_offsets(old)
+        former = {} if old is None else _applied_offsets(old)
     except (DecodeError, IndexError):
         return False
-    return all(applied.get(partition, -1) >= offset for partition, offset in before.items())
+    return all(applied.get(partition, -1) >= offset for partition, offset in former.items())
 
 
 def _applied_offset(record: bytes) -> int:
@@ -50,8 +50,8 @@ def _applied_offsets(record: bytes) -> dict[bytes, int]:
 
 def _offsets(packed: bytes) -> dict[bytes, int]:
     offsets: dict[bytes, int] = {}
-    at = 0
-    while at < len(packed):
-        partition, at = read_bytes(packed, at)
-        offsets[partition], at = read_long(packed, at)
+    position = 0
+    while position < len(packed):
+        partition, position = read_bytes(packed, position)
+        offsets[partition], position = read_long(packed, position)
     return offsets

@@ -1,4 +1,4 @@
-"""Decoded states over encoded ones: what is at hand is decoded once, what is not is a few hundred bytes."""
+"""A cache of decoded states over their encoded records: recently used states are decoded, all others are a few hundred bytes."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,7 +14,7 @@ S = TypeVar("S")
 
 
 class StateRecords(Protocol):
-    """Published records by partition and key: all that has been acknowledged, nothing else."""
+    """Acknowledged records by partition and key."""
 
     def read(self, partition: int, key: bytes) -> bytes | None: ...
 
@@ -22,7 +22,7 @@ class StateRecords(Protocol):
 
 
 class DictRecords:
-    """Published records in a plain dictionary, for computing without Kafka."""
+    """Records in a dictionary, for use without Kafka."""
 
     def __init__(self) -> None:
         self.records: dict[tuple[int, bytes], bytes] = {}
@@ -37,48 +37,49 @@ class DictRecords:
 class StateCache(Generic[S]):
     """States by partition and key.
 
-    A state taken out may be changed in place; once its record is acknowledged call `written`. When the writing fails, call
-    `forget`: every state then comes from the acknowledged records again.
+    `take` returns a state that may be changed in place. Call `store` when its record is acknowledged. If the write fails, call `clear`:
+    states are then decoded from the acknowledged records again.
     """
 
     def __init__(
-        self, encoded: StateRecords, decode: Callable[[bytes], S], new: Callable[[], S], capacity: int
+        self, records: StateRecords, decode: Callable[[bytes], S], new: Callable[[], S], capacity: int
     ) -> None:
-        self._encoded = encoded
+        self._records = records
         self._decode = decode
         self._new = new
         self._capacity = capacity
         self._decoded: OrderedDict[tuple[int, bytes], S] = OrderedDict()
 
     def take(self, partition: int, key: bytes) -> S:
-        """The state of `key`, a new one when nothing is known of it."""
-        place = (partition, key)
-        state = self._decoded.get(place)
+        """Return the state of `key`, a new one if it has no record."""
+        slot = (partition, key)
+        state = self._decoded.get(slot)
         if state is None:
-            state = self._decoded[place] = self._read(partition, key)
+            state = self._decoded[slot] = self._read(partition, key)
         else:
-            self._decoded.move_to_end(place)
+            self._decoded.move_to_end(slot)
         return state
 
     def _read(self, partition: int, key: bytes) -> S:
-        record = self._encoded.read(partition, key)
+        record = self._records.read(partition, key)
         if record is None:
             return self._new()
         try:
             return self._decode(record)
         except DecodeError as error:
-            # Somebody else wrote to our topic. One key starts anew, rather than all keys standing still.
+            # Another program wrote to the topic. Reset this one key rather than stop all of them.
             log.error("state_unreadable", partition=partition, key=key, detail=error.detail)
             return self._new()
 
     def store(self, partition: int, key: bytes, record: bytes) -> None:
-        self._encoded.write(partition, key, record)
+        """Keep an acknowledged record."""
+        self._records.write(partition, key, record)
 
     def evict(self) -> None:
-        """Drop the least recently used decoded states above the capacity; nothing may be taken and not yet written."""
+        """Drop the least recently used decoded states above the capacity. Every state that was taken must have been stored."""
         while len(self._decoded) > self._capacity:
             self._decoded.popitem(last=False)
 
     def clear(self) -> None:
-        """Drop everything decoded."""
+        """Drop all decoded states."""
         self._decoded.clear()

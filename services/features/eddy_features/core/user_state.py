@@ -1,6 +1,6 @@
-"""What is known of a user: the last interactions, counts, and which events it includes.
+"""The state of a user: last interactions, counts, and the events that it includes.
 
-The state is the `user_features` record itself, its columns kept packed (eddy.contract.avro).
+The state holds the columns of the `user_features` record in packed form (eddy.contract.avro).
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _HEADER = frozen_header("user_features", 2)  # the field order of `encode` and `
 
 @dataclass(frozen=True)
 class UserPolicy:
-    """How much of a user is kept."""
+    """Numbers of interactions, of older item hashes (`seen`), of event ids and of `previous` items per signal that are kept."""
 
     interactions: int = 100
     seen: int = 4000
@@ -31,7 +31,7 @@ class UserPolicy:
 
 
 class UpdateResult(Enum):
-    """What an event did to the state. REPLAYED: the state has it already, nothing changes."""
+    """Effect of an event on a state. ALREADY_APPLIED: its offset is included, so nothing changes."""
 
     APPLIED = 1
     DUPLICATE = 2
@@ -42,9 +42,8 @@ class UpdateResult(Enum):
 class UserState:
     """The state of one user.
 
-    `items` are the item ids of the history, each packed; `actions` to `offsets` are packed columns parallel to it, oldest first.
-    `valued`, a byte each, is parallel to the end of them: interactions from before it was kept have none. `seen` and `recent` are as in
-    the record.
+    `items` are the packed item ids of the history, oldest first; `actions` to `offsets` are packed columns parallel to it. `valued` has one
+    byte for each of the newest interactions, none for those that predate the column. `seen` and `recent` are as in the record.
     """
 
     applied_offset: int = -1
@@ -61,51 +60,51 @@ class UserState:
     recent: bytes = b""
 
     def apply(self, event: CleanEvent, policy: UserPolicy) -> UpdateResult:
-        """Include `event`. A duplicate moves `applied_offset` on and nothing else, so that readers see it is dealt with."""
+        """Include `event`. A duplicate only advances `applied_offset`, so that readers know it was processed."""
         if event.offset <= self.applied_offset:
             return UpdateResult.ALREADY_APPLIED
-        digest = digest_of(event.event_id) if event.event_id else b""
+        digest = event_digest(event.event_id) if event.event_id else b""
         if self._includes(digest):
             self.applied_offset = event.offset
             return UpdateResult.DUPLICATE
         self.recent = (self.recent + digest)[-DIGEST_BYTES * policy.recent_events :]
-        self.as_of = event.at if self.applied_offset < 0 else max(self.as_of, event.at)
+        self.as_of = event.occurred_at if self.applied_offset < 0 else max(self.as_of, event.occurred_at)
         self.applied_offset = event.offset
         self.counts[event.label] = self.counts.get(event.label, 0) + 1
         if event.positive and event.item_id is not None:
             self._append(event, event.item_id, policy)
         return UpdateResult.APPLIED
 
-    def previous(self, item_id: str, limit: int) -> list[bytes]:
-        """The last `limit` distinct items other than `item_id`, newest first, each packed."""
-        found: dict[bytes, None] = {}
-        this = pack_name(item_id)
+    def previous_items(self, item_id: str, limit: int) -> list[bytes]:
+        """Return the last `limit` distinct items other than `item_id`, packed, newest first."""
+        items: dict[bytes, None] = {}
+        current = pack_name(item_id)
         for other in reversed(self.items):
-            if other != this:
-                found[other] = None
-                if len(found) == limit:
+            if other != current:
+                items[other] = None
+                if len(items) == limit:
                     break
-        return list(found)
+        return list(items)
 
     def _includes(self, digest: bytes) -> bool:
-        """An event without an id has no digest, and nothing is its duplicate."""
-        at = self.recent.find(digest) if digest else -1
-        while at > 0 and at % DIGEST_BYTES:
-            at = self.recent.find(digest, at + 1)
-        return at >= 0
+        """Whether a recent event has this digest. False for an empty digest: events without an id are never duplicates."""
+        position = self.recent.find(digest) if digest else -1
+        while position > 0 and position % DIGEST_BYTES:
+            position = self.recent.find(digest, position + 1)
+        return position >= 0
 
     def _append(self, event: CleanEvent, item_id: str, policy: UserPolicy) -> None:
         self.items.append(pack_name(item_id))
         self.actions += pack_name(event.action)
         self.scenarios += pack_name(event.scenario)
         self.values += FLOAT.pack(event.value)
-        self.occurred_at += pack_long(event.at)
-        self.valued += TRUE if event.valued else FALSE
+        self.occurred_at += pack_long(event.occurred_at)
+        self.valued += TRUE if event.has_value else FALSE
         self.offsets += pack_long(event.offset)
         if len(self.items) > policy.interactions:
-            self._forget_oldest(policy)
+            self._drop_oldest(policy)
 
-    def _forget_oldest(self, policy: UserPolicy) -> None:
+    def _drop_oldest(self, policy: UserPolicy) -> None:
         oldest, _ = read_bytes(self.items.pop(0), 0)
         self.seen = (self.seen + zlib.crc32(oldest).to_bytes(SEEN_BYTES, "little"))[-SEEN_BYTES * policy.seen :]
         self.actions = self.actions[first_string(self.actions) :]
@@ -116,7 +115,7 @@ class UserState:
         self.valued = self.valued[-len(self.items) :]
 
     def encode(self, user_id: str) -> bytes:
-        """The `user_features` record of this state, in the single-object encoding."""
+        """Return the `user_features` record of this state in the single-object encoding."""
         count = len(self.items)
         counts = b"".join([pack_name(label) + pack_long(number) for label, number in self.counts.items()])
         return b"".join(
@@ -140,33 +139,33 @@ class UserState:
 
     @staticmethod
     def decode(record: bytes) -> "UserState":
-        """The state that a `user_features` record states. Raises DecodeError when it is none."""
+        """Return the state of a `user_features` record. Raises DecodeError for other bytes."""
         if record.startswith(_HEADER):
             try:
-                return _read(record)
+                return _from_packed(record)
             except (IndexError, ValueError):
                 pass
-        return _of(Codec.of(UserFeatures).decode(record))
+        return _from_fields(Codec.of(UserFeatures).decode(record))
 
 
-def digest_of(event_id: str) -> bytes:
+def event_digest(event_id: str) -> bytes:
     """8-byte BLAKE2b digest of an event id (RFC 7693)."""
     return hashlib.blake2b(event_id.encode(), digest_size=DIGEST_BYTES).digest()
 
 
-def _read(record: bytes) -> UserState:
-    _, at = read_bytes(record, HEADER_BYTES)
-    applied_offset, at = read_long(record, at)
-    as_of, at = read_long(record, at)
+def _from_packed(record: bytes) -> UserState:
+    _, position = read_bytes(record, HEADER_BYTES)
+    applied_offset, position = read_long(record, position)
+    as_of, position = read_long(record, position)
     columns: list[bytes] = []
     for _ in range(7):
-        _, column, at = read_block(record, at)
+        _, column, position = read_block(record, position)
         columns.append(column)
-    seen, at = read_bytes(record, at)
-    _, packed_counts, at = read_block(record, at)
-    recent, at = read_bytes(record, at)
-    if at != len(record):
-        raise ValueError("bytes left over")
+    seen, position = read_bytes(record, position)
+    _, packed_counts, position = read_block(record, position)
+    recent, position = read_bytes(record, position)
+    if position != len(record):
+        raise ValueError(f"{len(record) - position} bytes after the end of the record")
     items, actions, scenarios, values, occurred_at, valued, offsets = columns
     return UserState(
         applied_offset,
@@ -186,14 +185,14 @@ def _read(record: bytes) -> UserState:
 
 def _counts(packed: bytes) -> dict[str, int]:
     counts: dict[str, int] = {}
-    at = 0
-    while at < len(packed):
-        label, at = read_bytes(packed, at)
-        counts[label.decode()], at = read_long(packed, at)
+    position = 0
+    while position < len(packed):
+        label, position = read_bytes(packed, position)
+        counts[label.decode()], position = read_long(packed, position)
     return counts
 
 
-def _of(record: UserFeatures) -> UserState:
+def _from_fields(record: UserFeatures) -> UserState:
     history = record["history"]
     return UserState(
         applied_offset=record["applied_offset"],

@@ -1,4 +1,4 @@
-"""A batch of user events: what it does to users' states and what it means for items. No Kafka, no clock."""
+"""Applies batches of user events to user states, and derives the signals for items. No Kafka, no clock."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _HEADER = frozen_header("item_signals", 2)  # the field order of `_signals` and 
 
 @dataclass(slots=True)
 class UserBatch:
-    """What a batch comes to: `signals` (key, record) go out first, then `users` (key, record) to `partition`."""
+    """Result of a batch. Publish `signals` (key, record) first, then `users` (key, record) to `partition`."""
 
     partition: int
     signals: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -32,13 +32,13 @@ class UserBatch:
 class UserUpdater:
     """Applies batches of user events, one source partition each, in offset order."""
 
-    def __init__(self, cleaner: Cleaner, policy: UserPolicy, encoded: StateRecords, decoded_users: int) -> None:
+    def __init__(self, cleaner: Cleaner, policy: UserPolicy, records: StateRecords, decoded_users: int) -> None:
         self._clean = cleaner
         self._policy = policy
-        self.states = StateCache(encoded, UserState.decode, UserState, decoded_users)
+        self.states = StateCache(records, UserState.decode, UserState, decoded_users)
 
     def apply(self, partition: int, messages: list[Message]) -> UserBatch:
-        """Include `messages`. Events that the states have already change nothing and signal nothing."""
+        """Include `messages`. Events that the states already include change nothing and give no signal."""
         batch = UserBatch(partition)
         touched: dict[bytes, UserState] = {}
         entries: dict[str, list[bytes]] = {}
@@ -55,44 +55,44 @@ class UserUpdater:
             if self._include(event, state, batch, entries):
                 touched[key] = state
         batch.signals = [
-            (item_id.encode(), _signals(item_id, partition, some))
-            for item_id, rows in entries.items()
-            for some in _by_size(rows)
+            (item_id.encode(), _signals(item_id, partition, part))
+            for item_id, packed in entries.items()
+            for part in _split_by_size(packed)
         ]
         batch.users = [(key, state.encode(key.decode())) for key, state in touched.items()]
         return batch
 
     def _include(self, event: CleanEvent, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]) -> bool:
-        """Whether the state is another one now."""
+        """Apply one event; returns whether the state changed."""
         previous: list[bytes] = []
         if event.item_id is not None and event.positive and event.offset > state.applied_offset:
-            previous = state.previous(event.item_id, self._policy.previous)
-        outcome = state.apply(event, self._policy)
-        if outcome is UpdateResult.APPLIED:
+            previous = state.previous_items(event.item_id, self._policy.previous)
+        result = state.apply(event, self._policy)
+        if result is UpdateResult.APPLIED:
             batch.applied[event.label] += 1
             if event.item_id is not None:
                 entries.setdefault(event.item_id, []).append(_signal(event, previous))
-        elif outcome is UpdateResult.DUPLICATE:
+        elif result is UpdateResult.DUPLICATE:
             batch.duplicates += 1
-        return outcome is not UpdateResult.ALREADY_APPLIED
+        return result is not UpdateResult.ALREADY_APPLIED
 
 
 def _signal(event: CleanEvent, previous: list[bytes]) -> bytes:
-    """A packed entry of `item_signals`."""
+    """Pack an entry of `item_signals`."""
     return b"".join(
         [
             pack_long(event.offset),
-            pack_long(event.at),
+            pack_long(event.occurred_at),
             pack_name(event.scenario),
             pack_name(event.action),
             pack_array(len(previous), b"".join(previous)),
-            SOME + pack_float(event.value) if event.opinion else NULL,
+            SOME + pack_float(event.value) if event.is_rating else NULL,
         ]
     )
 
 
-def _by_size(entries: list[bytes]) -> Iterator[list[bytes]]:
-    """Entries in order, in parts of about SIGNALS_BYTES, so that a busy item's record stays below what a topic takes."""
+def _split_by_size(entries: list[bytes]) -> Iterator[list[bytes]]:
+    """Split entries, in order, into parts of about SIGNALS_BYTES, so that no record exceeds the maximum message size of the topic."""
     part: list[bytes] = []
     size = 0
     for entry in entries:
@@ -105,7 +105,7 @@ def _by_size(entries: list[bytes]) -> Iterator[list[bytes]]:
 
 
 def _signals(item_id: str, partition: int, entries: list[bytes]) -> bytes:
-    """An `item_signals` record in the single-object encoding."""
+    """Return an `item_signals` record in the single-object encoding."""
     return b"".join(
         [
             _HEADER,

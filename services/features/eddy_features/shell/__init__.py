@@ -1,1 +1,1 @@
-"""The shell: Faust and Kafka around it."""
+"""The shell: Faust and Kafka."""

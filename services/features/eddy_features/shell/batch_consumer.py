@@ -1,9 +1,9 @@
-"""Faust's consumer, but records go out by whole batches, and what is finished is said by who handles them.
+"""A Faust consumer that hands over whole batches; the handler reports which offsets are processed.
 
-An exact restart rests on these rules. A partition's finished offset moves only after the handler, which writes and waits for the
-acknowledgements, is done with everything before it. A revoked partition is given up only once what is being handled is finished. Records
-whose fetch overlapped a seek or a change of assignment are fetched again, and so are those that do not begin where the last ones ended: a
-record that overtakes others would make them look applied, in a source as in a changelog.
+Exactly-once rests on these rules. The processed offset of a partition advances only after the handler has written everything before it and
+received the acknowledgements. A revoked partition is released only after the current batch is handled. Records whose fetch overlapped a
+seek or a change of assignment are fetched again, and so are records that do not begin where the previous ones ended: a record that
+overtakes others would make them look applied, in a source as in a changelog.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -21,58 +21,61 @@ log = structlog.get_logger()
 
 
 class RecordHandler(Protocol):
-    """Takes what was fetched. `turn` is called on every turn of the loop, records or not."""
+    """Handles fetched records."""
 
-    def turn(self) -> None: ...
+    def on_poll(self) -> None:
+        """Called after every fetch, with or without records."""
 
     async def handle(self, batches: Records) -> None:
-        """Handle records of source topics, in order within a partition; call `finished` for what is done."""
+        """Handle records of source topics, in order within a partition, and call `mark_processed` for those that are done."""
 
-    async def settle(self) -> None:
-        """Return when nothing is being handled any more; drop what was not begun."""
+    async def discard(self) -> None:
+        """Drop queued records, and return when no batch is being handled."""
 
 
 class BatchConsumer(OpenConsumer):
-    """Hands source records to `handler` and changelog records to the stores of their tables, which have the changelog's name."""
+    """Hands source records to `handler`, and changelog records to the store of the table of that name."""
 
     handler: RecordHandler
     bus: Bus
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._finished: dict[TP, int] = {}
+        self._processed: dict[TP, int] = {}
         self._committed: dict[TP, int] = {}
         self._expected: dict[TP, int] = {}
         self._gaps: dict[TP, int] = {}
-        self._moves = 0
+        self._seeks = 0
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """Fetch once and hand everything over; nothing is left to yield."""
-        moves = self._moves
+        """Fetch once and hand over all records. Yields nothing."""
+        seeks = self._seeks
         records, active = await self.next_fetch(timeout)
         await self._unframe(records)
-        self.handler.turn()
+        self.handler.on_poll()
         if not self.should_stop and records:
-            good = self.flow_active and moves == self._moves
-            # Faust's set of active partitions may have emptied meanwhile, which means none to us and all to aiokafka.
-            taken = {tp: batch for tp, batch in records.items() if good and tp in active and self._follows(tp, batch)}
-            await self._hand_over(taken)
-            await self._fetch_again(records.keys() - taken.keys())
+            valid = self.flow_active and seeks == self._seeks
+            # Faust's set of active partitions may be empty by now. That means none of them, but aiokafka reads it as all.
+            accepted = {
+                tp: batch for tp, batch in records.items() if valid and tp in active and self._continues(tp, batch)
+            }
+            await self._hand_over(accepted)
+            await self._fetch_again(records.keys() - accepted.keys())
         return
-        yield  # makes this the generator that Faust iterates over
+        yield  # Faust iterates over the result, so this must be a generator
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """As Faust's; a fetch that overlaps it is fetched again."""
-        self._moves += 1
+        """Seek as Faust does; a fetch that overlaps the seek is repeated."""
+        self._seeks += 1
         self._expected.update(partitions)
         try:
             await super().seek_wait(partitions)
         finally:
-            self._moves += 1
+            self._seeks += 1
 
     async def perform_seek(self) -> None:
-        """Go back to what is committed, or to the beginning: aiokafka leaves a partition without a commit where it is."""
-        self._moves += 1
+        """Seek to the committed offsets, or to the beginning: aiokafka would not move a partition that has no commit."""
+        self._seeks += 1
         committed = {tp: offset for tp, offset in (await self.seek_to_committed()).items() if not self.is_changelog(tp)}
         fresh = [tp for tp, offset in committed.items() if not offset]
         if fresh:
@@ -81,18 +84,20 @@ class BatchConsumer(OpenConsumer):
             committed.update(beginnings)
         self._expected.update(committed)
         self._committed.update(committed)
-        self._moves += 1
+        self._seeks += 1
 
     def mark_processed(self, tp: TP, next_offset: int) -> None:
-        """Everything before `next_offset` is written and acknowledged: it may be committed."""
+        """Record that everything before `next_offset` is written and acknowledged, so that it may be committed."""
         if tp in self._expected:
-            self._finished[tp] = next_offset
+            self._processed[tp] = next_offset
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Commit what is finished: Faust calls it now and then, and we before partitions go. The arguments are Faust's: it asks for all."""
-        held = self.assignment()
+        """Commit processed offsets. Called by Faust at intervals and by `wait_empty`; the arguments, which are Faust's, are not used."""
+        assigned = self.assignment()
         offsets = {
-            tp: offset for tp, offset in self._finished.items() if tp in held and offset > self._committed.get(tp, -1)
+            tp: offset
+            for tp, offset in self._processed.items()
+            if tp in assigned and offset > self._committed.get(tp, -1)
         }
         if not offsets or not await self.commit_offsets(offsets):
             return False
@@ -100,23 +105,23 @@ class BatchConsumer(OpenConsumer):
         return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """As Faust's, which calls `wait_empty`; then these are forgotten."""
+        """Revoke as Faust does, which calls `wait_empty`, then drop the offsets of these partitions."""
         await super().on_partitions_revoked(revoked)
-        self._moves += 1
+        self._seeks += 1
         for tp in revoked:
-            for known in (self._finished, self._committed, self._expected, self._gaps):
-                known.pop(tp, None)
+            for offsets in (self._processed, self._committed, self._expected, self._gaps):
+                offsets.pop(tp, None)
 
     async def wait_empty(self) -> None:
-        """Called before partitions go and before the process ends."""
-        await self.handler.settle()
+        """Finish the current batch and commit it. Called before partitions are revoked and before the process ends."""
+        await self.handler.discard()
         await self.commit()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's check counts messages that agents took; ours is the handler's turn."""
+        """Disable Faust's check, which counts messages of agents. `RecordHandler.on_poll` reports liveness instead."""
 
     def is_changelog(self, tp: TP) -> bool:
-        """Whether the partition is a table's."""
+        """Whether the partition belongs to the changelog of a table."""
         return tp.topic in self.app.tables.changelog_topics
 
     async def _unframe(self, records: Records) -> None:
@@ -125,8 +130,8 @@ class BatchConsumer(OpenConsumer):
                 if is_framed(record.value):
                     record.value = await self.bus.framing.unframe(self.bus.short_name(tp.topic), record.value)
 
-    def _follows(self, tp: TP, batch: Sequence[Any]) -> bool:
-        """Whether `batch` may come next. A gap in a source is believed when fetching again shows the same (an aborted stretch)."""
+    def _continues(self, tp: TP, batch: Sequence[Any]) -> bool:
+        """Whether `batch` continues its partition. A gap in a source is accepted if a second fetch confirms it (an aborted transaction)."""
         expected, first = self._expected.get(tp), batch[0].offset
         if expected is None:
             return False
@@ -135,9 +140,9 @@ class BatchConsumer(OpenConsumer):
         self._gaps[tp] = expected
         return False
 
-    async def _hand_over(self, taken: Records) -> None:
+    async def _hand_over(self, accepted: Records) -> None:
         sources: dict[TP, Sequence[Any]] = {}
-        for tp, batch in taken.items():
+        for tp, batch in accepted.items():
             self._expected[tp] = batch[-1].offset + 1
             if self.is_changelog(tp):
                 self._recover(tp, batch)

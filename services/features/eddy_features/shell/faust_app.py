@@ -1,8 +1,8 @@
-"""A Faust application that takes whole batches: its group, its tables, its course.
+"""A Faust application that handles whole batches: its group, its tables, and its life cycle.
 
-Faust keeps membership, assignment, seeking, the course of recovery and when to commit. What is ours: `BatchConsumer` hands over all records
-that a fetch brought instead of one message at a time and says what is finished; `RecordStore` keeps a table's records by partition.
-docs/decisions/0006-faust.md says why.
+Faust manages membership, assignment, seeking, the order of recovery and the timing of commits. `BatchConsumer` hands over all records of
+a fetch instead of one message at a time and knows which offsets are processed; `RecordStore` keeps the records of a table by partition.
+Reasons: docs/decisions/0006-faust.md.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from eddy_features.shell.record_store import RecordStore
 class FaustOptions:
     """How the application joins its group and how it fetches and commits.
 
-    `url` names the member among the others. With an `instance_id` it must be the same after a restart, since the group hands the
-    restarted member the assignment that it had.
+    `url` identifies the member. With an `instance_id` it must be the same after a restart, because the group then gives the member its
+    former assignment.
     """
 
     group: str
@@ -71,7 +71,7 @@ class FaustApp:
         self._app.transport = self._app.producer_transport = _Transport(self._app.conf.broker_consumer, self._app)
 
     def table(self, topic: str, replaces: Callable[[bytes | None, bytes], bool]) -> RecordStore:
-        """Records of `topic` by key, recovered before any source record is handed over."""
+        """Return a store of the records of `topic`, which is recovered before any source record is handed over."""
         changelog = self._app.topic(topic, acks=False, internal=True, allow_empty=True)
         table = self._app.Table(
             topic, key_type=bytes, value_type=bytes, changelog_topic=changelog, use_partitioner=True
@@ -87,27 +87,27 @@ class FaustApp:
 
     @property
     def recovered(self) -> bool:
-        """Whether the tables hold all that was published, and records are being handed over."""
+        """Whether the tables are recovered and source records are being handed over."""
         return bool(self._app.tables.actives_ready)
 
     def remaining(self) -> int:
-        """Changelog records that recovery has yet to read."""
+        """Return the number of changelog records that recovery has yet to read."""
         return int(self._app.tables.recovery.active_remaining_total())
 
     def check(self) -> None:
-        """Raise what ended the membership in the group."""
+        """Raise the error that ended the group membership, if any."""
         self.consumer.check_membership()
 
     @property
     def assigned(self) -> bool:
-        """Whether the group gave this member partitions."""
+        """Whether this member has partitions."""
         try:
             return bool(self._app.consumer.assignment())
         except ConsumerNotStarted:
             return False
 
     async def run(self, handler: RecordHandler, bus: Bus, sources: Iterable[str]) -> None:
-        """Hand over the records of the topics `sources` until cancelled; raises what it crashed of."""
+        """Hand over the records of the topics `sources` until cancelled. Raises the error of a crash."""
         self.consumer.handler, self.consumer.bus = handler, bus
         for topic in sources:
             self._app.topics.add(self._app.topic(bus.full_name(topic)))
@@ -116,7 +116,7 @@ class FaustApp:
             await self._app.wait_until_stopped()
         finally:
             await asyncio.shield(self._app.stop())
-        raise self._app.crash_reason or RuntimeError("Faust stopped by itself")
+        raise self._app.crash_reason or RuntimeError("Faust stopped without an error; restart the service")
 
 
 def _credentials(login: Login) -> Any:

@@ -1,6 +1,6 @@
-"""Everything of Faust that is used and is private there; tests/features/test_faust_private.py says what breaks when Faust changes it.
+"""All uses of Faust's private members. tests/features/test_faust_private.py fails if Faust changes one of them.
 
-faust-streaming 0.15.3. Why each is needed, and what was tried instead: docs/decisions/0006-faust.md.
+For faust-streaming 0.15.3. The reason for each, and what was tried instead: docs/decisions/0006-faust.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ Records = Mapping[TP, Sequence[Any]]
 
 
 class OpenConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
-    """Faust's consumer with what it hides: whole fetches, commits of any offset, what ended the membership. It reads what is committed."""
+    """Faust's consumer with access to whole fetches, commits of any offset and membership errors. It reads committed records only."""
 
     async def next_fetch(self, timeout: float) -> tuple[Records, set[TP]]:
-        """What one fetch brought, and the partitions that were active then. Waits while Faust has stopped the flow."""
+        """Return the records of one fetch and the partitions that were active during it. Waits while Faust has paused the flow."""
         records, active = await self._wait_next_records(timeout)
         return records or {}, active or set()
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit next offsets; whether the group took them."""
+        """Commit next offsets; returns whether the group accepted them."""
         return bool(await self._commit(offsets))
 
     def check_membership(self) -> None:
-        """Raise what ended the membership in the group, as being fenced does: Faust fetches on without noticing."""
+        """Raise the error that ended the group membership, such as fencing. Faust itself keeps fetching without noticing."""
         client = self._thread._consumer
         if client is not None and client._coordinator is not None:
             client._coordinator.check_errors()
@@ -35,7 +35,7 @@ class OpenConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
 
 
 class _ReadCommitted(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped
-    """What a publisher took back, by aborting a transaction, did not happen. Faust reads so only where it writes transactions itself."""
+    """A consumer thread that skips records of aborted transactions. Faust does so only if it writes transactions itself."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         client = super()._create_worker_consumer(transport)

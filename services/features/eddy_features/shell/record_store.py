@@ -1,4 +1,4 @@
-"""A table's records by partition, as they were published: the store that Faust's tables recover into."""
+"""The published records of a table by partition: the store into which Faust recovers its tables."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -12,34 +12,34 @@ from faust.types import TP
 log = structlog.get_logger()
 
 URL = "records://"
-# How Faust lets others bring a store: a name for its class, which a table's `store` URL has as its scheme.
+# Faust's way to register a store class: a name that the `store` URL of a table uses as its scheme.
 stores.STORES.aliases["records"] = f"{__name__}:RecordStore"
 
 
 class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
     """Records by partition and key.
 
-    `replaces(old, new)` says whether a record read back takes the place of the one before it (None when there is none): a worker that
-    was paused and lost its partitions may still get a late write through, and must not take the state back.
+    `replaces(old, new)` decides whether a recovered record replaces its predecessor (None for the first one). A worker that was paused and
+    lost its partitions may still complete a late write, and that must not set the state back.
     """
 
     replaces: Callable[[bytes | None, bytes], bool]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.partitions: dict[int, dict[bytes, bytes]] = defaultdict(dict)
-        self._through: dict[TP, int] = {}
+        self._last_offsets: dict[TP, int] = {}
         super().__init__(*args, **kwargs)
 
     def read(self, partition: int, key: bytes) -> bytes | None:
-        """The record of a key."""
+        """Return the record of a key, or None."""
         return self.partitions[partition].get(key)
 
     def write(self, partition: int, key: bytes, value: bytes) -> None:
-        """Keep a record that is acknowledged."""
+        """Keep an acknowledged record."""
         self.partitions[partition][key] = value
 
     def recover(self, tp: TP, batch: Sequence[Any]) -> None:
-        """Take the next records of a changelog partition."""
+        """Apply the next records of a changelog partition."""
         records = self.partitions[tp.partition]
         for record in batch:
             if record.value is None:
@@ -47,32 +47,32 @@ class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
             elif record.key is not None and self.replaces(records.get(record.key), record.value):
                 records[record.key] = record.value
             else:
-                log.warning("record_not_taken", topic=tp.topic, partition=tp.partition, offset=record.offset)
+                log.warning("record_ignored", topic=tp.topic, partition=tp.partition, offset=record.offset)
         self.set_persisted_offset(tp, batch[-1].offset)
 
     def persisted_offset(self, tp: TP) -> int:
-        """Recovery goes on from here: what was read, or written by this process, need not be read again.
+        """Return the offset after which recovery continues: the last one that this process read or wrote, -1 for none.
 
-        Never None: Faust would go on from where it was when it last had the partition.
+        Never None: Faust would then continue where it was when it last owned the partition.
         """
-        return self._through.get(tp, -1)
+        return self._last_offsets.get(tp, -1)
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        """Note the last offset that is read or written."""
-        self._through[tp] = max(offset, self._through.get(tp, -1))
+        """Record the last offset that was read or written."""
+        self._last_offsets[tp] = max(offset, self._last_offsets.get(tp, -1))
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Drop the records of partitions that go, and what is left of those that come."""
+        """Drop the records of revoked partitions, and stale records of newly assigned ones."""
         for tp in revoked | newly_assigned:
             if tp.topic == self.table.changelog_topic_name:
                 self.partitions.pop(tp.partition, None)
-                self._through.pop(tp, None)
+                self._last_offsets.pop(tp, None)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Partitions that went were dropped when they went."""
+        """Nothing to do: `on_rebalance` dropped the revoked partitions."""
 
     def size(self) -> int:
-        """Records of all partitions."""
+        """Return the number of records in all partitions."""
         return sum(map(len, self.partitions.values()))

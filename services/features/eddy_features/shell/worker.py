@@ -1,7 +1,7 @@
-"""The shell around both sides: what was fetched goes through the cores, then out in the order that makes a restart exact.
+"""The pipelines around both updaters: fetched messages go through the core, and the results are written in the order of exactly-once.
 
-Events: signals and dead letters are acknowledged, then user records, then the batch is finished. Signals: item records are
-acknowledged, then the batch is finished. A failed write ends the process, which comes back with what was acknowledged.
+Events: signals and dead letters are acknowledged, then user records, then the batch may be committed. Signals: item records are
+acknowledged, then the batch may be committed. A failed write ends the process; its successor continues from the acknowledged records.
 """
 
 import time
@@ -38,21 +38,21 @@ _EVENT_TO_FEATURES = HOP_SECONDS.labels("event_to_features")
 
 SIGNALS_PER_BATCH = 5_000
 MAX_QUEUED = 10_000
-# Nobody waits for an item: gathered for so long, a busy one is written, and read by the scorers, once for many signals.
+# Minimum time between two batches of signals: a busy item is then written, and read by the scorers, once for many signals.
 ITEM_INTERVAL_SEC = 0.1
 
-Batches = Mapping[TopicPartition, list[Message]]
+PartitionMessages = Mapping[TopicPartition, list[Message]]
 
 
-class UserShell:
-    """Events into users' states and into signals for items."""
+class UserPipeline:
+    """Turns events into user records and into signals for items."""
 
     def __init__(
         self,
         app: FaustApp,
         publisher: StatePublisher,
         dead_letters: DeadLetters,
-        side: UserUpdater,
+        updater: UserUpdater,
         store: RecordStore,
         max_records: int,
         clock: Clock,
@@ -61,76 +61,83 @@ class UserShell:
         self._app = app
         self._clock = clock
         self._publisher = publisher
-        self._side = side
+        self._updater = updater
         self._store = store
         self.queue = BatchQueue(self._handle, max_records)
 
-    def forget(self) -> None:
-        self._side.states.clear()
+    def clear(self) -> None:
+        self._updater.states.clear()
 
-    async def _handle(self, taken: Batches) -> None:
+    async def _handle(self, batch: PartitionMessages) -> None:
         started = time.perf_counter()
-        batches = {tp: self._side.apply(tp.partition, messages) for tp, messages in taken.items()}
+        results = {tp: self._updater.apply(tp.partition, messages) for tp, messages in batch.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_events").observe(time.perf_counter() - started)
-        await _judge(self._dead_letters, taken, batches)
-        # Users only after signals: an event that a user's record includes is never signalled again.
-        await self._publisher.by_key(ITEM_SIGNALS, [signal for batch in batches.values() for signal in batch.signals])
-        await self._publisher.states(
-            USER_FEATURES, {tp.partition: batch.users for tp, batch in batches.items()}, self._store
+        await _refuse(self._dead_letters, batch, results)
+        # Users only after signals: no signal is sent again for an event that a user record includes.
+        await self._publisher.publish_by_key(
+            ITEM_SIGNALS, [signal for result in results.values() for signal in result.signals]
         )
-        self._side.states.evict()
-        for tp, batch in batches.items():
-            self._app.consumer.mark_processed(tp, taken[tp][-1].offset + 1)
-            _count(batch)
+        await self._publisher.publish_states(
+            USER_FEATURES, {tp.partition: result.users for tp, result in results.items()}, self._store
+        )
+        self._updater.states.evict()
+        for tp, result in results.items():
+            self._app.consumer.mark_processed(tp, batch[tp][-1].offset + 1)
+            _count(result)
         now = self._clock.now_ms()
-        for message in chain.from_iterable(taken.values()):
+        for message in chain.from_iterable(batch.values()):
             _EVENT_TO_FEATURES.observe((now - message.timestamp_ms) / 1000)
-        BATCH_RECORDS.labels(SERVICE).observe(sum(map(len, taken.values())))
+        BATCH_RECORDS.labels(SERVICE).observe(sum(map(len, batch.values())))
         STAGE_SECONDS.labels(SERVICE, "events").observe(time.perf_counter() - started)
         USERS.set(self._store.size())
 
 
-class ItemShell:
-    """Signals into items' states."""
+class ItemPipeline:
+    """Turns signals into item records."""
 
     def __init__(
-        self, app: FaustApp, publisher: StatePublisher, dead_letters: DeadLetters, side: ItemUpdater, store: RecordStore
+        self,
+        app: FaustApp,
+        publisher: StatePublisher,
+        dead_letters: DeadLetters,
+        updater: ItemUpdater,
+        store: RecordStore,
     ) -> None:
         self._dead_letters = dead_letters
         self._app = app
         self._publisher = publisher
-        self._side = side
+        self._updater = updater
         self._store = store
         self.events_behind = False
         self.queue = BatchQueue(self._handle, SIGNALS_PER_BATCH, self._may_start, ITEM_INTERVAL_SEC)
 
-    def forget(self) -> None:
-        self._side.states.clear()
+    def clear(self) -> None:
+        self._updater.states.clear()
 
-    def _may_start(self, waiting: int) -> bool:
-        """While events are behind, signals gather: an item is then written once for many of them."""
-        return not self.events_behind or waiting >= SIGNALS_PER_BATCH
+    def _may_start(self, queued: int) -> bool:
+        """While the worker lags behind with events, collect signals: an item is then written once for many of them."""
+        return not self.events_behind or queued >= SIGNALS_PER_BATCH
 
-    async def _handle(self, taken: Batches) -> None:
+    async def _handle(self, batch: PartitionMessages) -> None:
         started = time.perf_counter()
-        batches = {tp: self._side.apply(tp.partition, messages) for tp, messages in taken.items()}
+        results = {tp: self._updater.apply(tp.partition, messages) for tp, messages in batch.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_signals").observe(time.perf_counter() - started)
-        await _judge(self._dead_letters, taken, batches)
-        await self._publisher.states(
-            ITEM_FEATURES, {tp.partition: batch.items for tp, batch in batches.items()}, self._store
+        await _refuse(self._dead_letters, batch, results)
+        await self._publisher.publish_states(
+            ITEM_FEATURES, {tp.partition: result.items for tp, result in results.items()}, self._store
         )
-        self._side.states.evict()
-        for tp in batches:
-            self._app.consumer.mark_processed(tp, taken[tp][-1].offset + 1)
+        self._updater.states.evict()
+        for tp in results:
+            self._app.consumer.mark_processed(tp, batch[tp][-1].offset + 1)
         STAGE_SECONDS.labels(SERVICE, "signals").observe(time.perf_counter() - started)
         ITEMS_WITH_STATE.set(self._store.size())
 
 
 class FeaturesWorker:
-    """Puts what the application fetched into the lanes of both sides (eddy_features.shell.batch_consumer.Handler)."""
+    """Puts fetched records into the queues of both pipelines (implements eddy_features.shell.batch_consumer.RecordHandler)."""
 
     def __init__(
-        self, app: FaustApp, bus: Bus, health: Health, users: UserShell, items: ItemShell, batch_records: int
+        self, app: FaustApp, bus: Bus, health: Health, users: UserPipeline, items: ItemPipeline, batch_records: int
     ) -> None:
         self._app = app
         self._bus = bus
@@ -139,16 +146,16 @@ class FeaturesWorker:
         self._items = items
         self._batch_records = batch_records
 
-    def turn(self) -> None:
+    def on_poll(self) -> None:
         self._health.beat()
         self._health.ready = self._app.recovered
         self._items.events_behind = False
         self._items.queue.wake()
 
-    async def settle(self) -> None:
+    async def discard(self) -> None:
         await settle([self._users.queue.discard(), self._items.queue.discard()])
-        self._users.forget()
-        self._items.forget()
+        self._users.clear()
+        self._items.clear()
 
     async def handle(self, batches: Records) -> None:
         for tp, records in batches.items():
@@ -156,16 +163,18 @@ class FeaturesWorker:
             messages = [_message(topic, record) for record in records]
             RECORDS.labels(SERVICE, topic).inc(len(messages))
             LAG.labels(SERVICE, topic, tp.partition).set(self._app.consumer.highwater(tp) - messages[-1].offset - 1)
-            side = self._users if topic == USER_EVENTS else self._items
-            side.queue.add(tp, messages)
+            pipeline = self._users if topic == USER_EVENTS else self._items
+            pipeline.queue.add(tp, messages)
         self._items.events_behind = len(self._users.queue) >= self._batch_records
         await self._users.queue.wait_for_room(MAX_QUEUED)
         await self._items.queue.wait_for_room(MAX_QUEUED)
 
 
-async def _judge(dead_letters: DeadLetters, taken: Batches, batches: Mapping[Any, UserBatch | ItemBatch]) -> None:
-    refused = [refusal for batch in batches.values() for refusal in batch.poison]
-    await dead_letters.refuse_batch([message for messages in taken.values() for message in messages], refused)
+async def _refuse(
+    dead_letters: DeadLetters, batch: PartitionMessages, results: Mapping[Any, UserBatch | ItemBatch]
+) -> None:
+    refused = [refusal for result in results.values() for refusal in result.poison]
+    await dead_letters.refuse_batch([message for messages in batch.values() for message in messages], refused)
 
 
 def _message(topic: str, record: Any) -> Message:
