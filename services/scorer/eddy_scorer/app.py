@@ -55,7 +55,7 @@ async def main(settings: ScorerSettings, health: Health) -> None:
         await Scorer(settings, health, bus, producer, tasks).start()
 
 
-def spare_the_collector() -> None:
+def freeze_heap() -> None:
     """Leave what was loaded out of garbage collections, and have few: a walk over millions of rows' objects holds a batch up."""
     gc.collect()
     gc.freeze()
@@ -135,7 +135,7 @@ class Scorer:
         await self._recover_items()
         run(self._swapper.run())
         run(self._rebuild_loop())
-        run(self._note_exposure())
+        run(self._observe_exposure())
         run(self._users.run())
         run(self._serving.run(self._requests.done))
         run(self._requests.commit_loop())
@@ -151,7 +151,7 @@ class Scorer:
         await self._swapper.take_due()
         for build in self._state.rebuilds.all():
             await asyncio.to_thread(build)
-        spare_the_collector()
+        freeze_heap()
         log.info("items_recovered", items=len(self._state.catalogue) - 1, version=self.recommender.model_version)
 
     async def _rebuild_loop(self) -> None:
@@ -161,7 +161,7 @@ class Scorer:
                 await asyncio.to_thread(build)
             await asyncio.sleep(_REBUILD_POLL_SEC)
 
-    async def _note_exposure(self) -> None:
+    async def _observe_exposure(self) -> None:
         while True:
             await asyncio.sleep(_EXPOSURE_SEC)
             for name, (coverage, gini) in (await asyncio.to_thread(self._state.exposures)).items():
@@ -189,12 +189,12 @@ class Scorer:
             self._health.beat()
 
     def _user_changed(self, user_id: str, former: User, user: User) -> None:
-        self._queue.features_moved(user_id)
+        self._queue.features_changed(user_id)
         if user.partition in self._users.loaded:
             self._pushes.user_changed(user_id, former, user)
 
     def _partition_loaded(self, partition: int) -> None:
-        self._queue.loaded(partition)
+        self._queue.partition_loaded(partition)
         self._serving.wake()
 
     def _notify_swapper(self) -> None:

@@ -34,43 +34,45 @@ class ReleaseActivator:
         self._positions = positions
         self._dead_letters = dead_letters
         self._on_swap = on_swap
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def notify(self) -> None:
         """A release or rows arrived."""
-        self._news.set()
+        self._changed.set()
 
     async def run(self) -> None:
         """Take releases until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
             await self.take_due()
 
     async def take_due(self) -> None:
         """Take the newest release that is complete, if there is one."""
-        while offer := self._staging.due(self._positions):
+        while offer := self._staging.next_complete(self._positions):
             try:
                 model = await asyncio.to_thread(OnnxModel.load, offer.release, self._recommender.columns)
             except PoisonError as error:
                 await self._refuse(offer, error)
             else:
-                self._flip(model, offer)
+                self._activate(model, offer)
 
-    def _flip(self, model: OnnxModel, offer: StagedRelease) -> None:
+    def _activate(self, model: OnnxModel, offer: StagedRelease) -> None:
         """No await in here: a slate is scored by rows and graphs of exactly one version."""
         items = self._recommender.state.items
         first = self._recommender.model is None
         # At the start compaction may have left an item nothing but a row of a later version.
         also = self._staging.staged_items() if first else []
-        rows = self._staging.rows_for(offer.version, frozenset(item for item in also if not items.has_embedding(item)))
+        rows = self._staging.take_embeddings(
+            offer.version, frozenset(item for item in also if not items.has_embedding(item))
+        )
         if rows.item_ids:
             items.set_embeddings(rows.item_ids, rows.vectors, rows.bias)
         if rows.dropped:
             items.drop_embeddings(rows.dropped)
         self._recommender.model = model
-        self._staging.taken(offer)
-        self._freshness.taken(
+        self._staging.activated(offer)
+        self._freshness.release_activated(
             offer.version, offer.release["released_at"], int(offer.release["metrics"].get("acted_at", 0))
         )
         MODEL_VERSION.set(offer.version)
@@ -79,7 +81,7 @@ class ReleaseActivator:
         self._on_swap()
 
     async def _refuse(self, offer: StagedRelease, error: PoisonError) -> None:
-        self._staging.refused(offer)
+        self._staging.rejected(offer)
         REFUSED_RELEASES.labels(error.reason).inc()
         log.warning("release_refused", version=offer.version, reason=error.reason, detail=error.detail)
         await self._dead_letters.refuse(offer.message, error)

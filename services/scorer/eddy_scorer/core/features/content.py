@@ -6,7 +6,7 @@ import numpy as np
 
 from eddy_scorer.core.features.context import FeatureContext
 from eddy_scorer.core.features.feature import feature, once_per_batch
-from eddy_scorer.core.features.ratings import PRIOR_LIKE, explicit_ratings
+from eddy_scorer.core.features.ratings import PRIOR_SIMILARITY, history_ratings
 from eddy_scorer.core.state.arrays import F32, F64, I64
 
 
@@ -27,7 +27,7 @@ class _Categories:
 
 @once_per_batch
 def _categories(context: FeatureContext) -> _Categories:
-    used = context.catalogue.categories[:, : context.catalogue.most_categories]
+    used = context.catalogue.categories[:, : context.catalogue.max_categories_used]
     history, candidates = used[context.histories.rows], used[context.rows]
     size = context.catalogue.category_count + 1
     starts = (np.arange(len(history)) * size)[:, None, None]
@@ -59,12 +59,12 @@ def last_content_match(context: FeatureContext) -> F32:
 @feature
 def category_rating(context: FeatureContext) -> F32:
     """Explicit ratings of the history less the user's bias, weighted by similarity of categories."""
-    categories, ratings = _categories(context), explicit_ratings(context)
+    categories, ratings = _categories(context), history_ratings(context)
     similarity, rated = (
         _match(_profile(categories, categories.history, categories.history_weights * weights[:, :, None]), categories)
         for weights in (ratings.given, ratings.residuals)
     )
-    return np.asarray(rated / (similarity + PRIOR_LIKE))
+    return np.asarray(rated / (similarity + PRIOR_SIMILARITY))
 
 
 def _profile(categories: _Categories, indices: I64, weights: F64) -> F32:

@@ -13,7 +13,7 @@ def _covisitation(context: FeatureContext) -> F32:
     score = context.lookup(context.neighbours, context.rows)
     # The matrices are stated at their own time; all entries decay alike, and are kept as square roots.
     half_lives = context.counts.covisit_ms[batch.scenarios]
-    decay = np.exp2(-0.5 * np.maximum(batch.at - context.matrices.at, 0) / half_lives)
+    decay = np.exp2(-0.5 * np.maximum(batch.requested_at - context.matrices.at, 0) / half_lives)
     score *= decay[:, None].astype(np.float32)
     return score
 

@@ -8,8 +8,8 @@ from eddy_scorer.core.state.arrays import F32
 from eddy_scorer.core.state.counts import DecayedCounts
 
 # Pseudo-counts: an item without counts gets what is usual, one with few is drawn towards it.
-PRIOR_SHOWN = 20.0
-PRIOR_SHARE = 0.05
+PRIOR_IMPRESSIONS = 20.0
+PRIOR_CLICK_RATE = 0.05
 PRIOR_COUNT = 0.1
 
 
@@ -17,53 +17,53 @@ PRIOR_COUNT = 0.1
 def candidate_counts(context: FeatureContext) -> DecayedCounts:
     """Counts [B, C] of the candidates, decayed to each request's time."""
     batch, rows = context.batch, context.rows
-    return context.counts.gather(rows, batch.scenarios, batch.at, context.catalogue.published_at[rows])
+    return context.counts.gather(rows, batch.scenarios, batch.requested_at, context.catalogue.published_at[rows])
 
 
 @feature
 def popularity(context: FeatureContext) -> F32:
     """log1p of slow decayed actions."""
-    return np.log1p(candidate_counts(context).acted)
+    return np.log1p(candidate_counts(context).interactions)
 
 
 @rank_feature
 def popularity_rank(context: FeatureContext) -> F32:
     """By slow decayed actions."""
-    return candidate_counts(context).acted
+    return candidate_counts(context).interactions
 
 
 @feature
 def trend(context: FeatureContext) -> F32:
     """log1p of fast decayed actions."""
-    return np.log1p(candidate_counts(context).acted_fast)
+    return np.log1p(candidate_counts(context).recent_interactions)
 
 
 @rank_feature
 def trend_rank(context: FeatureContext) -> F32:
     """By fast decayed actions."""
-    return candidate_counts(context).acted_fast
+    return candidate_counts(context).recent_interactions
 
 
 @feature
 def velocity(context: FeatureContext) -> F32:
     """Log ratio of fast to slow counts."""
     counts = candidate_counts(context)
-    return np.asarray(np.log((counts.acted_fast + PRIOR_COUNT) / (counts.acted + PRIOR_COUNT)))
+    return np.asarray(np.log((counts.recent_interactions + PRIOR_COUNT) / (counts.interactions + PRIOR_COUNT)))
 
 
 @feature
 def click_share(context: FeatureContext) -> F32:
     """Smoothed clicks per impression, log odds."""
     counts = candidate_counts(context)
-    clicked = counts.clicked + PRIOR_SHARE * PRIOR_SHOWN
-    ignored = np.maximum(counts.shown - counts.clicked, 0) + (1 - PRIOR_SHARE) * PRIOR_SHOWN
+    clicked = counts.clicks + PRIOR_CLICK_RATE * PRIOR_IMPRESSIONS
+    ignored = np.maximum(counts.impressions - counts.clicks, 0) + (1 - PRIOR_CLICK_RATE) * PRIOR_IMPRESSIONS
     return np.asarray(np.log(clicked / ignored))
 
 
 @feature
 def impressions(context: FeatureContext) -> F32:
     """log1p of decayed impressions."""
-    return np.log1p(candidate_counts(context).shown)
+    return np.log1p(candidate_counts(context).impressions)
 
 
 @feature

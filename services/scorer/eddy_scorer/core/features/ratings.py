@@ -19,8 +19,8 @@ from eddy_scorer.core.state.users import UserHistories
 PRIOR_RATINGS = 3.0
 PRIOR_SLOPE_BY_VALUE = 0.3
 PRIOR_SLOPE_BY_TOTAL = 20.0
-PRIOR_LIKE = 1.0
-USUAL_DEVIATION = 0.25
+PRIOR_SIMILARITY = 1.0
+PRIOR_DEVIATION = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class Ratings:
     by_value: F32
     mean_rating: float
     by_total: F32
-    usual_total: F32
+    mean_total: F32
 
 
 @once_per_batch
-def explicit_ratings(context: FeatureContext) -> Ratings:
+def history_ratings(context: FeatureContext) -> Ratings:
     """Ratings in the histories, compared with what is known of their items."""
     return ratings_of(context.histories, context.counts)
 
@@ -56,8 +56,8 @@ def ratings_of(histories: UserHistories, counts: ItemCountTable) -> Ratings:
     differences = (histories.values - means) * given
     bias = differences.sum(axis=1) / (number + PRIOR_RATINGS)
     residuals = differences - bias[:, None] * given
-    squares = (residuals**2).sum(axis=1) + np.float32(PRIOR_RATINGS * USUAL_DEVIATION**2)
-    mean_rating, usual_total = counts.mean_rating, (totals * given).sum(axis=1) / np.maximum(number, 1)
+    squares = (residuals**2).sum(axis=1) + np.float32(PRIOR_RATINGS * PRIOR_DEVIATION**2)
+    mean_rating, mean_total = counts.mean_rating, (totals * given).sum(axis=1) / np.maximum(number, 1)
     return Ratings(
         given=given,
         residuals=residuals,
@@ -65,8 +65,8 @@ def ratings_of(histories: UserHistories, counts: ItemCountTable) -> Ratings:
         deviation=np.sqrt(squares / (number + PRIOR_RATINGS)),
         by_value=_slope(residuals, (means - np.float32(mean_rating)) * given, PRIOR_SLOPE_BY_VALUE),
         mean_rating=mean_rating,
-        by_total=_slope(residuals, (totals - usual_total[:, None]) * given, PRIOR_SLOPE_BY_TOTAL),
-        usual_total=usual_total,
+        by_total=_slope(residuals, (totals - mean_total[:, None]) * given, PRIOR_SLOPE_BY_TOTAL),
+        mean_total=mean_total,
     )
 
 
@@ -89,33 +89,33 @@ def item_value(context: FeatureContext) -> F32:
 @feature
 def user_bias(context: FeatureContext) -> F32:
     """The user's bias: mean of their ratings less what others gave each item, drawn towards 0."""
-    return explicit_ratings(context).bias[:, None]
+    return history_ratings(context).bias[:, None]
 
 
 @feature
 def user_rating_deviation(context: FeatureContext) -> F32:
     """Standard deviation of the ratings without the bias, drawn towards a quarter."""
-    return explicit_ratings(context).deviation[:, None]
+    return history_ratings(context).deviation[:, None]
 
 
 @feature
 def quality_affinity(context: FeatureContext) -> F32:
     """Slope of the ratings by the items' mean values, times how far this item's is from the usual one."""
-    ratings = explicit_ratings(context)
+    ratings = history_ratings(context)
     return ratings.by_value[:, None] * (_mean_ratings(context) - np.float32(ratings.mean_rating))
 
 
 @feature
 def popularity_affinity(context: FeatureContext) -> F32:
     """Slope of the ratings by the items' log counts, times how far this item's is from the history's mean."""
-    ratings, totals = explicit_ratings(context), np.log1p(candidate_counts(context).total)
-    return np.asarray(ratings.by_total[:, None] * (totals - ratings.usual_total[:, None]))
+    ratings, totals = history_ratings(context), np.log1p(candidate_counts(context).total)
+    return np.asarray(ratings.by_total[:, None] * (totals - ratings.mean_total[:, None]))
 
 
 @feature
 def neighbour_rating(context: FeatureContext) -> F32:
     """Mean of the residuals of the history, weighted by the cosine of item rows where that is above 0."""
-    ratings, vectors = explicit_ratings(context), context.table.vectors
+    ratings, vectors = history_ratings(context), context.table.vectors
     similarity = np.maximum(vectors[context.rows] @ vectors[context.histories.rows].transpose(0, 2, 1), 0)
     sums = similarity @ np.stack([ratings.residuals, ratings.given], axis=2)
-    return np.asarray(sums[..., 0] / (sums[..., 1] + PRIOR_LIKE), np.float32)
+    return np.asarray(sums[..., 0] / (sums[..., 1] + PRIOR_SIMILARITY), np.float32)

@@ -28,7 +28,7 @@ def _probabilities(context: FeatureContext) -> tuple[F32, F32]:
     counted = np.where(last < matrices.size, last, 0)
     shares = 1.0 / (matrices.transitions_from[counted] + PRIOR_TRANSITIONS)
     weights = np.concatenate([shares * _LAST_ALONE, shares * _WEIGHTS])
-    following = matrices.from_history(matrices.transitions, np.concatenate([counted, counted]), weights)
+    following = matrices.weighted_sum(matrices.transitions, np.concatenate([counted, counted]), weights)
     seen = context.lookup(following, np.concatenate([rows, rows]))
     prior = PRIOR_TRANSITIONS * weights.sum(axis=1)[:, None]
     smoothed = seen + np.concatenate([usual, usual]) * prior
@@ -37,7 +37,7 @@ def _probabilities(context: FeatureContext) -> tuple[F32, F32]:
 
 def _usual(context: FeatureContext) -> F32:
     """Each candidate's smoothed share of the actions in its scenario."""
-    acted = candidate_counts(context).acted
+    acted = candidate_counts(context).interactions
     sums = np.array(
         [context.orders[scenario].interaction_sum for scenario in context.batch.scenarios.tolist()], np.float32
     )

@@ -41,14 +41,14 @@ class OnnxModel:
         encode: bytes,
         rank: bytes,
         columns: Columns = CURRENT_COLUMNS,
-        given: Columns = CURRENT_COLUMNS,
+        scorer_columns: Columns = CURRENT_COLUMNS,
         missing: float = float("nan"),
     ) -> None:
         self.version = version
         self.columns = columns
         self._missing = missing
-        self._features = column_map(columns.features, given.features, FEATURE_ALIASES)
-        heads = column_map(given.actions, columns.actions, ACTION_ALIASES)
+        self._features = column_map(columns.features, scorer_columns.features, FEATURE_ALIASES)
+        heads = column_map(scorer_columns.actions, columns.actions, ACTION_ALIASES)
         self._actions = np.array([0, *(1 + head for head in heads)], np.int64)
         self._encode = _session(encode)
         self._rank = _session(rank)
@@ -56,21 +56,21 @@ class OnnxModel:
         _check_names(self._rank, RANK_INPUTS, RANK_OUTPUTS)
 
     @staticmethod
-    def load(release: ModelRelease, given: Columns = CURRENT_COLUMNS) -> "OnnxModel":
+    def load(release: ModelRelease, scorer_columns: Columns = CURRENT_COLUMNS) -> "OnnxModel":
         """Build and warm a `model_release` record; may run in another thread than the model that serves."""
         columns = Columns.of(release["features"], release["actions"])
         # Graphs from before features had names take everything for a number.
         missing = 0.0 if release["contract"] == LEGACY_CONTRACT else float("nan")
         try:
-            model = OnnxModel(release["version"], release["encode"], release["rank"], columns, given, missing)
-            _warm(model, given)
+            model = OnnxModel(release["version"], release["encode"], release["rank"], columns, scorer_columns, missing)
+            _warm(model, scorer_columns)
         except PoisonError:
             raise
         except Exception as error:  # onnxruntime raises whatever the bytes lead to
             raise PoisonError("bad_release", f"{type(error).__name__}: {error}") from error
         return model
 
-    def of_release(self, actions: I64) -> I64:
+    def release_actions(self, actions: I64) -> I64:
         """1 + indices into the actions of the scorer as those into the actions of the release; 0 is none."""
         heads: I64 = self._actions[actions]
         return heads
@@ -83,7 +83,7 @@ class OnnxModel:
             "table": table,
             "bias": bias,
             "history": histories.rows,
-            "actions": self.of_release(histories.actions),
+            "actions": self.release_actions(histories.actions),
             "values": histories.values,
             "gaps": histories.gaps,
             "scenarios": scenarios,
@@ -126,7 +126,7 @@ def _run(session: Any, inputs: dict[str, Any], outputs: tuple[str, ...]) -> list
     return answers
 
 
-def _warm(model: OnnxModel, given: Columns) -> None:
+def _warm(model: OnnxModel, scorer_columns: Columns) -> None:
     """Run both graphs once on little input and check the shapes that come out."""
     empty = np.zeros((2, HISTORY), np.int64)
     rows = empty.copy()
@@ -138,7 +138,7 @@ def _warm(model: OnnxModel, given: Columns) -> None:
     users, top_scores, top_rows = model.encode(
         table, table[:, 0].copy(), histories, scenarios, np.zeros((2, 1), np.int64)
     )
-    scores, predictions = model.rank(np.zeros((2, 3, len(given.features)), np.float32), scenarios)
+    scores, predictions = model.rank(np.zeros((2, 3, len(scorer_columns.features)), np.float32), scenarios)
     shapes = [array.shape for array in (users, top_scores, top_rows, scores, predictions)]
     if shapes != [(2, DIM), (2, TOP_K), (2, TOP_K), (2, 3), (2, 3, len(model.columns.actions))]:
         raise PoisonError("bad_release", f"shapes {shapes} differ from the model contract")

@@ -12,7 +12,7 @@ from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32
 
 CHAMPION = "champion"
-_KEPT_OFFERS = 3
+_MAX_STAGED_RELEASES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class ReleaseStaging:
 
     def __init__(self) -> None:
         self._staged: dict[str, list[StagedEmbedding]] = {}
-        self._offers: dict[int, StagedRelease] = {}
+        self._releases: dict[int, StagedRelease] = {}
         self._newest = 0
 
-    def stage(self, record: ItemEmbedding) -> None:
+    def stage_embedding(self, record: ItemEmbedding) -> None:
         """Keep an `item_embedding` record for its release. Raises PoisonError for one that is no row of the table."""
         vector = np.frombuffer(record["vector"], "<f4") if len(record["vector"]) == 4 * DIM else None
         if vector is None or not np.isfinite(vector).all() or not np.isfinite(record["bias"]):
@@ -76,11 +76,11 @@ class ReleaseStaging:
         """The item's row was deleted: the next release goes without it."""
         self._put(item_id, StagedEmbedding(self._newest, b"", 0.0))
 
-    def offer(self, release: ModelRelease, message: Message, serving: int) -> None:
+    def stage_release(self, release: ModelRelease, message: Message, serving: int) -> None:
         """Take in a `model_release` record, to wait for its rows. Raises PoisonError for one that must not serve."""
         if release["slot"] != CHAMPION:
             return
-        self._forget_before(min((*self._offers, release["version"])))
+        self._forget_before(min((*self._releases, release["version"])))
         if not is_compatible(release["contract"]):
             raise PoisonError(
                 "contract_mismatch",
@@ -91,25 +91,25 @@ class ReleaseStaging:
         if release["signature"] != signature or release["version"] < 1:
             raise PoisonError("bad_release", f"version {release['version']} does not match its signature")
         if release["version"] > serving:
-            self._offers[release["version"]] = StagedRelease(release, message)
+            self._releases[release["version"]] = StagedRelease(release, message)
             # Older ones stand in for a newest one that turns out not to run; they are large.
-            for version in sorted(self._offers)[:-_KEPT_OFFERS]:
-                del self._offers[version]
+            for version in sorted(self._releases)[:-_MAX_STAGED_RELEASES]:
+                del self._releases[version]
 
-    def due(self, positions: Mapping[int, int]) -> StagedRelease | None:
+    def next_complete(self, positions: Mapping[int, int]) -> StagedRelease | None:
         """The newest waiting release whose rows `positions` (next offset by partition of item-embeddings) have passed."""
-        complete = [offer for offer in self._offers.values() if offer.complete(positions)]
+        complete = [offer for offer in self._releases.values() if offer.complete(positions)]
         return max(complete, key=lambda offer: offer.version, default=None)
 
-    def taken(self, offer: StagedRelease) -> None:
+    def activated(self, offer: StagedRelease) -> None:
         """The release serves; older ones never will."""
-        self._offers = {version: each for version, each in self._offers.items() if version > offer.version}
+        self._releases = {version: each for version, each in self._releases.items() if version > offer.version}
 
-    def refused(self, offer: StagedRelease) -> None:
+    def rejected(self, offer: StagedRelease) -> None:
         """The release does not run."""
-        self._offers.pop(offer.version, None)
+        self._releases.pop(offer.version, None)
 
-    def rows_for(self, version: int, also: frozenset[str] = frozenset()) -> EmbeddingUpdate:
+    def take_embeddings(self, version: int, also: frozenset[str] = frozenset()) -> EmbeddingUpdate:
         """Hand over the rows up to `version`, the newest of each item; of the items in `also`, which have none, also a later one."""
         taken: dict[str, StagedEmbedding] = {}
         for item_id in list(self._staged):

@@ -23,11 +23,11 @@ class RequestBatch:
     users: Sequence[User]
     histories: UserHistories
     scenarios: I64
-    at: I64
+    requested_at: I64
     blocked: Bool
     excluded: I64
     pool_sizes: list[int]
-    kept: list[I64 | None]
+    query_rows: list[I64 | None]
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -55,8 +55,8 @@ class CandidateBatch:
     sources: I64
     filled: Bool
     proposed_by: dict[str, Bool]
-    draws: list[list[int]]
-    coins: list[float]
+    sampled: list[list[int]]
+    uniforms: list[float]
     merged_counts: list[int]
     unknown: dict[int, dict[int, str]] = field(default_factory=dict)
 

@@ -23,11 +23,11 @@ class CandidateAdditions:
 
     source: str
     rows: list[int]
-    draws: list[int] = field(default_factory=list)
+    sampled: list[int] = field(default_factory=list)
     unknown: dict[int, str] = field(default_factory=dict)
 
 
-def drawn(rows: Sequence[int], merged: I64, source: str) -> CandidateAdditions:
+def exploration_additions(rows: Sequence[int], merged: I64, source: str) -> CandidateAdditions:
     """Rows that were drawn for exploration, in order: those that are not `merged` [C] are added."""
     own = merged[merged > 0].tolist()
     extra = [row for row in rows if row not in own]
@@ -35,7 +35,7 @@ def drawn(rows: Sequence[int], merged: I64, source: str) -> CandidateAdditions:
     return CandidateAdditions(source, extra, [columns.index(row) for row in rows])
 
 
-def named(rows: Sequence[tuple[int, str]], source: str) -> CandidateAdditions:
+def given_additions(rows: Sequence[tuple[int, str]], source: str) -> CandidateAdditions:
     """(row, item id) of a request that names its candidates and has no others; row 0 is an unknown item."""
     unknown = {column: item_id for column, (row, item_id) in enumerate(rows) if not row}
     return CandidateAdditions(source, [row for row, _ in rows], unknown=unknown)
@@ -52,9 +52,9 @@ class CandidateAssembler:
         self,
         merged: I64,
         first: I64,
-        brought: Mapping[str, I64],
+        proposed: Mapping[str, I64],
         additions: Sequence[CandidateAdditions],
-        coins: list[float],
+        uniforms: list[float],
     ) -> CandidateBatch:
         """`merged` and `first` [B, C] as the merge answers them, `brought` by each source, `additions` and `coins` of each request."""
         kept = (merged > 0).sum(axis=1).tolist()
@@ -74,9 +74,9 @@ class CandidateAssembler:
             counts=counts,
             sources=sources,
             filled=filled,
-            proposed_by={name: contained(rows, brought[name]) & (rows > 0) for name in FLAGGED_SOURCES},
-            draws=[added.draws for added in additions],
-            coins=coins,
+            proposed_by={name: contained(rows, proposed[name]) & (rows > 0) for name in FLAGGED_SOURCES},
+            sampled=[added.sampled for added in additions],
+            uniforms=uniforms,
             merged_counts=kept,
             unknown={index: added.unknown for index, added in enumerate(additions) if added.unknown},
         )

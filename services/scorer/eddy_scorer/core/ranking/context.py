@@ -31,4 +31,4 @@ class BatchContext:
     def neighbours(self) -> Csr:
         """Co-visitation of every item with the last LAST_ITEMS of each request, weighted by recency: CSR [B, size]."""
         last = self.batch.histories.rows[:, -LAST_ITEMS:]
-        return self.matrices.from_history(self.matrices.covisitations, last, RECENCY_WEIGHTS)
+        return self.matrices.weighted_sum(self.matrices.covisitations, last, RECENCY_WEIGHTS)

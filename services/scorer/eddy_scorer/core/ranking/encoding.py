@@ -9,7 +9,7 @@ from eddy.contract.model import DIM, HISTORY, PADDING_BIAS, PADDING_ROW, TOP_K
 from eddy_scorer.core.model.model import ServingModel
 from eddy_scorer.core.ranking.batch import EncoderOutput, RequestBatch
 from eddy_scorer.core.state.arrays import FIRST_CAPACITY, I64
-from eddy_scorer.core.state.nearest import used_rows
+from eddy_scorer.core.state.nearest import compact_rows
 from eddy_scorer.core.state.scorer_state import ScorerState
 
 
@@ -25,7 +25,7 @@ def _by_table(model: ServingModel, state: ScorerState, batch: RequestBatch) -> E
     for scenario, indices in _by_scenario(batch):
         table, bias = state.table.view(size, scenario)
         users[indices], scores[indices], rows[indices] = model.encode(
-            table, bias, batch.histories.of(indices), batch.scenarios[indices], batch.excluded[indices]
+            table, bias, batch.histories.select(indices), batch.scenarios[indices], batch.excluded[indices]
         )
     # Rows beyond the catalogue are padding that the graph needs to have TOP_K of anything.
     real = (scores > PADDING_BIAS / 2) & (rows < size) & (rows != PADDING_ROW)
@@ -35,7 +35,7 @@ def _by_table(model: ServingModel, state: ScorerState, batch: RequestBatch) -> E
 def _by_index(model: ServingModel, state: ScorerState, batch: RequestBatch) -> EncoderOutput:
     """The graph reads the rows of the histories alone; the best of all rows come from the index, seen ones among them."""
     state.table.ensure(len(state.catalogue))
-    table, history = used_rows(batch.histories.rows, state.table.vectors, FIRST_CAPACITY)
+    table, history = compact_rows(batch.histories.rows, state.table.vectors, FIRST_CAPACITY)
     histories = replace(batch.histories, rows=history)
     bias, none = np.zeros(len(table), np.float32), np.zeros((len(batch), 1), np.int64)
     users, _, _ = model.encode(table, bias, histories, batch.scenarios, none)

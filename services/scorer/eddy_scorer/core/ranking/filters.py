@@ -54,14 +54,14 @@ class QueryFilter:
         self._catalogue = catalogue
         self._text_embeddings = text_embeddings
 
-    def kept(self, request: Request, eligible: Bool, blocked: I32) -> I64 | None:
+    def matches_of(self, request: Request, eligible: Bool, blocked: I32) -> I64 | None:
         """The rows that are left of those that are `eligible` [capacity] and not among `blocked`; None where nothing is to be filtered."""
         if not request.query or request.candidates is not None:
             return None
         hidden = set(blocked.tolist())
         matches = {
             row: words
-            for row, words in self._catalogue.matching(request.query).items()
+            for row, words in self._catalogue.word_matches(request.query).items()
             if eligible[row] and row not in hidden
         }
         most = max(matches.values(), default=0)
@@ -69,16 +69,18 @@ class QueryFilter:
         shared = 2 * most > len(words_of(request.query))
         if shared and len(best) >= request.limit:
             return np.array(best, np.int64)
-        near = self._text_embeddings.near(request.query, max(NEAR, request.limit), eligible, blocked).tolist()
+        near = self._text_embeddings.most_similar(request.query, max(NEAR, request.limit), eligible, blocked).tolist()
         if not shared and len(near) >= request.limit:
             return np.array(near, np.int64)
         kept = dict.fromkeys([*sorted(matches, key=lambda row: -matches[row]), *near])
         return np.array(list(kept), np.int64) if kept else None
 
-    def named(self, query: str) -> I64:
+    def full_matches(self, query: str) -> I64:
         """The rows that have every word of a query: whoever types a title means that one."""
         words = len(words_of(query))
-        return np.array([row for row, shared in self._catalogue.matching(query).items() if shared == words], np.int64)
+        return np.array(
+            [row for row, shared in self._catalogue.word_matches(query).items() if shared == words], np.int64
+        )
 
 
 class BlockedMatrix:
@@ -88,7 +90,7 @@ class BlockedMatrix:
         self._scratch: Bool = np.zeros((1, 256), bool)
 
     @contextmanager
-    def marked(self, blocked: Sequence[I32], kept: Sequence[I64 | None], size: int) -> Iterator[Bool]:
+    def mark(self, blocked: Sequence[I32], kept: Sequence[I64 | None], size: int) -> Iterator[Bool]:
         """The matrix [B, size] with `blocked[b]` marked, and all but `kept[b]` where that is given; cleared at the end."""
         matrix = self._matrix(len(blocked), size)
         indices = np.repeat(np.arange(len(blocked)), [len(rows) for rows in blocked])

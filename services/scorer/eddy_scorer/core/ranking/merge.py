@@ -36,15 +36,15 @@ class SourceMerger:
         """The largest quota of each source in any scenario."""
         return {name: int(quotas.max()) for name, quotas in self._quotas.items()}
 
-    def merge(self, brought: Mapping[str, I64], fill: I64, scenarios: I64, limits: I64) -> tuple[I64, I64]:
+    def merge(self, proposed: Mapping[str, I64], fill: I64, scenarios: I64, limits: I64) -> tuple[I64, I64]:
         """Rows [B, C] and the number of each one's first source [B, C] (len(sources) for `fill`), 0-padded on the right.
 
         `brought` has rows [B, Q] of every source, `fill` [B, F]; `limits` [B] is how many candidates each request has.
         """
-        widths = (*[brought[name].shape[1] for name in self._sources], fill.shape[1])
+        widths = (*[proposed[name].shape[1] for name in self._sources], fill.shape[1])
         orders, within, sources = self._interleaving(widths)
         order = orders[scenarios]
-        together = np.concatenate([*[brought[name] for name in self._sources], fill], axis=1)
+        together = np.concatenate([*[proposed[name] for name in self._sources], fill], axis=1)
         rows = together[np.arange(len(scenarios))[:, None], order] * within[scenarios]
         valid = (rows > 0) & _first_of_each(rows)
         valid &= np.cumsum(valid, axis=1) <= limits[:, None]

@@ -3,10 +3,15 @@
 import numpy as np
 
 from eddy_scorer.core.ranking.batch import CandidateBatch
-from eddy_scorer.core.ranking.candidates import CandidateAdditions, CandidateAssembler, drawn, named
+from eddy_scorer.core.ranking.candidates import (
+    CandidateAdditions,
+    CandidateAssembler,
+    exploration_additions,
+    given_additions,
+)
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.ranking.executor import SourceExecutor
-from eddy_scorer.core.ranking.fill import least_popular_too, popular
+from eddy_scorer.core.ranking.fill import popular_items, remaining_items
 from eddy_scorer.core.ranking.filters import ExcludedFilter
 from eddy_scorer.core.ranking.merge import SourceMerger
 from eddy_scorer.core.ranking.request import Request
@@ -31,24 +36,24 @@ class CandidatePipeline:
     def candidates(self, context: BatchContext) -> CandidateBatch:
         """Everything that is ranked for the batch."""
         batch = context.batch
-        brought = self._executor.find(context, self._merge.largest_quotas())
+        proposed = self._executor.find(context, self._merge.largest_quotas())
         limits = np.maximum(self._merge.candidates[batch.scenarios], [request.limit for request in batch.requests])
         limits[[request.candidates is not None for request in batch.requests]] = 0
-        fill = popular(context, limits)
-        rows, first = self._merge.merge(brought, fill, batch.scenarios, limits)
-        further = least_popular_too(context, rows, limits)
+        fill = popular_items(context, limits)
+        rows, first = self._merge.merge(proposed, fill, batch.scenarios, limits)
+        further = remaining_items(context, rows, limits)
         if further.any():
-            rows, first = self._merge.merge(brought, np.concatenate([fill, further], axis=1), batch.scenarios, limits)
+            rows, first = self._merge.merge(proposed, np.concatenate([fill, further], axis=1), batch.scenarios, limits)
         additions = self._additions(context, rows)
-        return self._assembly.candidates(rows, first, brought, additions, self._rng.random(len(batch)).tolist())
+        return self._assembly.candidates(rows, first, proposed, additions, self._rng.random(len(batch)).tolist())
 
     def _additions(self, context: BatchContext, merged: I64) -> list[CandidateAdditions]:
         requests = context.batch.requests
-        draws = self._random.draw(context, merged, [self._slots(request) for request in requests])
+        sampled = self._random.sample(context, merged, [self._slots(request) for request in requests])
         return [
-            drawn(draws[index], merged[index], self._random.name)
+            exploration_additions(sampled[index], merged[index], self._random.name)
             if request.candidates is None
-            else named(self._given.of_request(context, index, self._excluded(request)), self._given.name)
+            else given_additions(self._given.of_request(context, index, self._excluded(request)), self._given.name)
             for index, request in enumerate(requests)
         ]
 

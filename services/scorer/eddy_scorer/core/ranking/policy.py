@@ -20,12 +20,12 @@ class SlateChoice:
 
 def choose(
     ranking: Sequence[int],
-    draws: Sequence[int],
+    sampled: Sequence[int],
     pool: int,
     limit: int,
     random_slots: int,
     probability: float = 1.0,
-    coin: float = 0.0,
+    uniform: float = 0.0,
 ) -> SlateChoice:
     """Top of `ranking`, then, with `probability`, `random_slots` positions for the first of `draws` that are not in that top.
 
@@ -34,12 +34,12 @@ def choose(
     probability at each of those positions. `coin` is drawn uniformly from [0, 1): below `probability` the draws are taken, else the
     ranking goes on. A slate of one position never explores, and one that the ranking cannot fill always takes the draws.
     """
-    slots = min(random_slots, limit - 1) if draws else 0
+    slots = min(random_slots, limit - 1) if sampled else 0
     top = list(ranking[: limit - slots])
     usual = list(ranking[len(top) : len(top) + slots])
     share = probability if len(usual) == slots else 1.0
-    explored = slots > 0 and coin < share
-    last = [column for column in draws if column not in top][:slots] if explored else usual
+    explored = slots > 0 and uniform < share
+    last = [column for column in sampled if column not in top][:slots] if explored else usual
     each = share / max(pool - len(top), 1)
     stays = [1.0 - share if index < len(usual) and usual[index] == column else 0.0 for index, column in enumerate(last)]
     columns = top + last

@@ -119,7 +119,7 @@ class Recommender:
             features = self._features.compute(context, candidates, self.columns.features)
         with self._timer("rank"):
             scores, predictions = self._score(features.astype(np.float32), batch)
-            ranking = _ranking(scores, candidates, self._gather.named(batch, candidates))
+            ranking = _ranking(scores, candidates, self._gather.full_matches(batch, candidates))
         actions = self.model.columns.actions if self.model is not None else ()
         return context, RankedCandidates(candidates, features, scores, predictions, actions, ranking)
 

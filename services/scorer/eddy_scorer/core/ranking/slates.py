@@ -46,7 +46,7 @@ class SlateBuilder:
         reasons = self._reasons.of(context, ranked.candidates, chosen)
         for index, choice in enumerate(chosen):
             rows = ranked.candidates.rows[index, choice.columns]
-            self._state.exposure.recommended(int(batch.scenarios[index]), rows)
+            self._state.exposure.record(int(batch.scenarios[index]), rows)
         return [
             self._record(context, ranked, index, chosen[index], reasons[index], model_version, served_at)
             for index in range(len(batch))
@@ -86,13 +86,13 @@ class SlateBuilder:
 
     def _choose(self, context: BatchContext, ranked: RankedCandidates, index: int) -> SlateChoice:
         request, candidates = context.batch.requests[index], ranked.candidates
-        draws = candidates.draws[index]
+        sampled = candidates.sampled[index]
         # An item that is there for the draw alone cannot win a position by its score.
-        count = int(candidates.merged_counts[index]) if draws else int(candidates.counts[index])
+        count = int(candidates.merged_counts[index]) if sampled else int(candidates.counts[index])
         ranking = [column for column in ranked.ranking[index].tolist() if column < count]
         rule = self._state.scenarios[request.scenario].exploration
-        pool, coin = context.batch.pool_sizes[index], candidates.coins[index]
-        return choose(ranking, draws, pool, request.limit, rule.random_slots, rule.probability, coin)
+        pool, uniform = context.batch.pool_sizes[index], candidates.uniforms[index]
+        return choose(ranking, sampled, pool, request.limit, rule.random_slots, rule.probability, uniform)
 
     def _item_ids(self, candidates: CandidateBatch, index: int) -> list[str]:
         rows = candidates.rows[index, : candidates.counts[index]].tolist()

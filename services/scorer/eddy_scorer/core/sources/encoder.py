@@ -4,7 +4,7 @@ import numpy as np
 
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.sources.source import ExplainedSource
-from eddy_scorer.core.state.arrays import I64, first_of
+from eddy_scorer.core.state.arrays import I64, first_where
 
 MIN_SIMILARITY = 0.3  # cosine; item rows are unit vectors
 
@@ -20,7 +20,7 @@ class EncoderSource(ExplainedSource):
             return np.zeros((len(batch), 0), np.int64)
         rows = encoded.top_rows
         eligible = context.state.catalogue.eligible[batch.scenarios[:, None], rows]
-        return first_of(rows, eligible & ~batch.blocked[batch.indices, rows] & encoded.top_real, quota)
+        return first_where(rows, eligible & ~batch.blocked[batch.indices, rows] & encoded.top_real, quota)
 
     def causes(self, context: BatchContext, last: I64, rows: I64) -> I64:
         """The one most similar by item rows, where any is similar at all."""

@@ -18,7 +18,7 @@ class QuerySource(MergedSource):
 
     def find(self, context: BatchContext, quota: int) -> I64:
         batch = context.batch
-        matches = {index: kept for index, kept in enumerate(batch.kept) if kept is not None}
+        matches = {index: kept for index, kept in enumerate(batch.query_rows) if kept is not None}
         out = np.zeros((len(batch), quota if matches else 0), np.int64)
         for index, kept in matches.items():
             rows = _best(context, index, kept)[:quota]
@@ -30,7 +30,7 @@ def _best(context: BatchContext, index: int, kept: I64) -> I64:
     state, batch = context.state, context.batch
     scenario, query = int(batch.scenarios[index]), batch.requests[index].query or ""
     rows = kept[state.catalogue.eligible[scenario, kept] & ~batch.blocked[index, kept]]
-    shared = state.catalogue.matching(query)
+    shared = state.catalogue.word_matches(query)
     words = np.array([shared.get(row, 0) for row in rows.tolist()], np.int64)
     fit = words / max(1, len(words_of(query))) + state.text_embeddings.similarity(query, rows)
     order: I64 = np.lexsort((rows, -state.popularity_of(scenario, rows), -fit))

@@ -23,7 +23,7 @@ class RandomSource(BaseSource):
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
 
-    def draw(self, context: BatchContext, merged: I64, slots: list[int]) -> list[list[int]]:
+    def sample(self, context: BatchContext, merged: I64, slots: list[int]) -> list[list[int]]:
         """Rows for each request in the order of the draw; `merged` [B, C] are the rows of the merged candidates."""
         guesses, usable = self._guesses(context)
         inside = (guesses[:, :, None] == merged[:, None, :]).any(axis=2)
@@ -49,7 +49,7 @@ class RandomSource(BaseSource):
         given: set[int] = set()
         yield from _new(blind, given)
         # Nearly everything is blocked, merged or does not match the query: go through what is left.
-        kept = context.batch.kept[index]
+        kept = context.batch.query_rows[index]
         rows = context.orders[int(context.batch.scenarios[index])].eligible if kept is None else kept
         left = self._rng.permutation(rows[_open(context, index, rows)])
         yield from _new(zip(left.tolist(), np.isin(left, merged[index]).tolist(), strict=True), given)

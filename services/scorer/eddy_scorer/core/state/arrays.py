@@ -36,7 +36,7 @@ def grown_rows(array: A, size: int, fill: Any = 0) -> A:
     return np.ascontiguousarray(np.moveaxis(grown(np.moveaxis(array, 0, -1), size, fill), -1, 0))  # type: ignore[return-value]  # the same
 
 
-def first_of(rows: I64, wanted: Bool, limit: int) -> I64:
+def first_where(rows: I64, wanted: Bool, limit: int) -> I64:
     """The first `limit` entries of each row of `rows` [B, M] (or [M], the same for all) that are `wanted` [B, M], padded with 0."""
     numbers = np.cumsum(wanted, axis=1, dtype=np.int32)
     indices, columns = np.nonzero(wanted & (numbers <= limit))

@@ -29,7 +29,7 @@ class Catalogue:
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._scenario_ids = scenarios.ids
-        self._unfiltered: set[int] = set()
+        self._unfiltered_scenarios: set[int] = set()
         self.ids: list[str] = [""]
         self._rows: dict[str, int] = {}
         self._rows_of_hash: dict[int, int] = {}
@@ -37,10 +37,10 @@ class Catalogue:
         self.eligible_count = [0] * MAX_SCENARIOS
         self.published: Bool = np.zeros(FIRST_CAPACITY, bool)
         self._available: Bool = np.zeros(FIRST_CAPACITY, bool)
-        self._named: dict[int, list[str]] = {}  # published for these scenarios alone
+        self._named_scenarios: dict[int, list[str]] = {}  # published for these scenarios alone
         self.published_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.categories: I32 = np.zeros((FIRST_CAPACITY, MAX_CATEGORIES), np.int32)
-        self.most_categories = 1
+        self.max_categories_used = 1
         self._category_numbers: dict[str, int] = {}
         self._rows_of_word: dict[str, set[int]] = {}
         self._words: dict[int, frozenset[str]] = {}
@@ -58,7 +58,7 @@ class Catalogue:
         """The item's row, or PADDING_ROW for one that nothing has named yet."""
         return self._rows.get(item_id, PADDING_ROW)
 
-    def admit(self, item_id: str) -> int:
+    def ensure_row(self, item_id: str) -> int:
         """The item's row, a new one where it has none. Raises PoisonError for an empty name."""
         row = self._rows.get(item_id)
         return self._add(item_id) if row is None else row
@@ -73,7 +73,7 @@ class Catalogue:
 
     def apply(self, record: Item) -> int:
         """Take in an `item` record; its row."""
-        row = self.admit(record["item_id"])
+        row = self.ensure_row(record["item_id"])
         self.published[row] = True
         self.published_at[row] = record["published_at"] or 0
         self._allow_in(row, record["scenarios"], record["available"])
@@ -83,23 +83,23 @@ class Catalogue:
 
     def withdraw(self, item_id: str) -> None:
         """Take an item whose record was deleted out of every slate."""
-        row = self.admit(item_id)
+        row = self.ensure_row(item_id)
         self.published[row] = True
-        self._allow_in(row, self._named.get(row, []), False)
+        self._allow_in(row, self._named_scenarios.get(row, []), False)
 
-    def counted(self, row: int, scenarios: Iterable[int]) -> None:
+    def allow_counted(self, row: int, scenarios: Iterable[int]) -> None:
         """Let an item that was never published be recommended where it has counts."""
         if not self.published[row]:
             for scenario in scenarios:
                 self._allow(row, scenario, True)
 
-    def uncounted(self, row: int) -> None:
+    def disallow_uncounted(self, row: int) -> None:
         """An item that was never published has no counts any more."""
         if not self.published[row]:
             for scenario in self._scenario_ids.values():
                 self._allow(row, scenario, False)
 
-    def matching(self, query: str) -> dict[int, int]:
+    def word_matches(self, query: str) -> dict[int, int]:
         """Rows whose title or categories share words with `query`, and how many words each shares."""
         matches: dict[int, int] = {}
         for word in words_of(query):
@@ -124,20 +124,20 @@ class Catalogue:
     def _allow_in(self, row: int, names: list[str], available: bool) -> None:
         """The item is in the scenarios of these names, in all where there are none: where it is available, or that is not asked."""
         self._available[row] = available
-        self._named.pop(row, None)
+        self._named_scenarios.pop(row, None)
         if names:
-            self._named[row] = names
+            self._named_scenarios[row] = names
         for name, scenario in self._scenario_ids.items():
             inside = not names or name in names
-            self._allow(row, scenario, inside and (available or scenario in self._unfiltered))
+            self._allow(row, scenario, inside and (available or scenario in self._unfiltered_scenarios))
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         inside = self.published.copy()
-        inside[[row for row, names in self._named.items() if name not in names]] = False
+        inside[[row for row, names in self._named_scenarios.items() if name not in names]] = False
         if "unavailable" in scenario.filters:
             inside &= self._available
         else:
-            self._unfiltered.add(scenario.id)
+            self._unfiltered_scenarios.add(scenario.id)
         rows = np.flatnonzero(inside)
         self.eligible[scenario.id, rows] = True
         self.eligible_count[scenario.id] = len(rows)
@@ -152,7 +152,7 @@ class Catalogue:
         names = list(dict.fromkeys(categories))[:MAX_CATEGORIES]
         own = [numbers.setdefault(name, len(numbers) + 1) for name in names]
         self.categories[row] = own + [0] * (MAX_CATEGORIES - len(own))
-        self.most_categories = max(self.most_categories, len(own))
+        self.max_categories_used = max(self.max_categories_used, len(own))
 
     def _set_words(self, row: int, words: frozenset[str]) -> None:
         former = self._words.get(row, frozenset())

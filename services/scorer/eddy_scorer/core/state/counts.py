@@ -17,22 +17,22 @@ ORDER_LENGTH = 1000
 _MS = 1000.0
 _COLUMNS: tuple[Literal["shown", "clicked", "acted", "acted_fast"], ...] = ("shown", "clicked", "acted", "acted_fast")
 _SHOWN, _ACTED, _ACTED_FAST = 0, 2, 3
-_EVER: tuple[Literal["total", "valued", "value_sum"], ...] = ("total", "valued", "value_sum")
+_TOTAL_COLUMNS: tuple[Literal["total", "valued", "value_sum"], ...] = ("total", "valued", "value_sum")
 _TOTAL, _VALUED, _VALUE_SUM = range(3)
 
 # Pseudo-counts of explicit ratings: few of them are drawn towards what is usual, and what is usual towards the middle.
-PRIOR_VALUED = 5.0
-MIDDLE = 0.5
+PRIOR_RATING_COUNT = 5.0
+PRIOR_RATING = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class DecayedCounts:
     """Counts of candidates [B, C], decayed to each request's time."""
 
-    shown: F32
-    clicked: F32
-    acted: F32
-    acted_fast: F32
+    impressions: F32
+    clicks: F32
+    interactions: F32
+    recent_interactions: F32
     total: F32
     age_days: F32
 
@@ -47,9 +47,9 @@ class ItemCountTable:
         self._scenario_ids = scenarios.ids
         self._values: F32 = np.zeros((0, FIRST_CAPACITY, len(_COLUMNS)), np.float32)
         # What came of scenarios before they were known: they are on their way.
-        self._early: dict[str, dict[int, records.ItemCounts]] = {}
-        self.ever: F32 = np.zeros((FIRST_CAPACITY, len(_EVER)), np.float32)
-        self._ever_sum: F64 = np.zeros(len(_EVER))
+        self._pending_counts: dict[str, dict[int, records.ItemCounts]] = {}
+        self.totals: F32 = np.zeros((FIRST_CAPACITY, len(_TOTAL_COLUMNS)), np.float32)
+        self._totals_sum: F64 = np.zeros(len(_TOTAL_COLUMNS))
         self.as_of: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.first_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.slow_ms: F64 = np.ones(MAX_SCENARIOS)
@@ -65,20 +65,20 @@ class ItemCountTable:
         self.fast_ms[scenario.id] = scenario.counts.fast_half_life_sec * _MS
         missing = max(0, scenario.id + 1 - len(self._values))
         self._values = np.concatenate([self._values, np.zeros((missing, *self._values.shape[1:]), np.float32)])
-        for row, entry in self._early.pop(name, {}).items():
+        for row, entry in self._pending_counts.pop(name, {}).items():
             self._values[scenario.id, row] = [entry[column] for column in _COLUMNS]
-            self._set_ever(row, self.ever[row] + _ever_of(entry))
+            self._set_totals(row, self.totals[row] + _totals_of(entry))
 
     def ensure(self, size: int) -> None:
         """Make room for `size` rows."""
         if size > len(self.as_of):
             self._values = np.ascontiguousarray(grown(self._values.transpose(0, 2, 1), size).transpose(0, 2, 1))
-            self.ever = grown_rows(self.ever, size)
+            self.totals = grown_rows(self.totals, size)
             self.as_of = grown(self.as_of, size)
             self.first_at = grown(self.first_at, size)
             self._applied = grown(self._applied, size, -1)
 
-    def newer(self, row: int, record: records.ItemFeatures) -> bool:
+    def is_current(self, row: int, record: records.ItemFeatures) -> bool:
         """Whether an `item_features` record includes what is known: of two, the later includes at least as much of each partition."""
         self.ensure(row + 1)
         return int(sum(record["applied_offsets"].values())) >= int(self._applied[row])
@@ -91,42 +91,48 @@ class ItemCountTable:
         self.first_at[row] = record["first_at"]
         self.newest = max(self.newest, record["as_of"])
         counted = []
-        for early in self._early.values():
+        for early in self._pending_counts.values():
             early.pop(row, None)
         for entry in record["counts"]:
             scenario = self._scenario_ids.get(entry["scenario"])
             if scenario is None:
-                self._early.setdefault(entry["scenario"], {})[row] = entry
+                self._pending_counts.setdefault(entry["scenario"], {})[row] = entry
             else:
                 counted.append((scenario, entry))
         self._values[:, row] = 0.0
         for scenario, entry in counted:
             self._values[scenario, row] = [entry[name] for name in _COLUMNS]
-        self._set_ever(row, sum((_ever_of(entry) for _, entry in counted), np.zeros(len(_EVER), np.float32)))
+        self._set_totals(
+            row, sum((_totals_of(entry) for _, entry in counted), np.zeros(len(_TOTAL_COLUMNS), np.float32))
+        )
         return [scenario for scenario, _ in counted]
 
-    def _set_ever(self, row: int, values: F32) -> None:
-        self._ever_sum += values.astype(np.float64) - self.ever[row]
-        self.ever[row] = values
+    def _set_totals(self, row: int, values: F32) -> None:
+        self._totals_sum += values.astype(np.float64) - self.totals[row]
+        self.totals[row] = values
 
     @property
     def mean_rating(self) -> float:
         """Mean of all explicit ratings."""
-        seen = self._ever_sum[_VALUED] + PRIOR_VALUED
-        return float((self._ever_sum[_VALUE_SUM] + PRIOR_VALUED * MIDDLE) / seen)
+        seen = self._totals_sum[_VALUED] + PRIOR_RATING_COUNT
+        return float((self._totals_sum[_VALUE_SUM] + PRIOR_RATING_COUNT * PRIOR_RATING) / seen)
 
     def mean_ratings(self, rows: I64, without: F32 | float = 0.0, given: F32 | float = 0.0) -> F32:
         """Mean explicit rating of each of `rows` of any shape, few of them drawn towards the usual one.
 
         Where `given` is 1, the rating `without`, which the counts may not have yet, is left out.
         """
-        ever = self.ever[rows]
-        total = np.maximum(ever[..., _VALUE_SUM] - without * given, 0) + np.float32(PRIOR_VALUED * self.mean_rating)
-        return np.asarray(total / (np.maximum(ever[..., _VALUED] - given, 0) + np.float32(PRIOR_VALUED)), np.float32)
+        totals = self.totals[rows]
+        total = np.maximum(totals[..., _VALUE_SUM] - without * given, 0) + np.float32(
+            PRIOR_RATING_COUNT * self.mean_rating
+        )
+        return np.asarray(
+            total / (np.maximum(totals[..., _VALUED] - given, 0) + np.float32(PRIOR_RATING_COUNT)), np.float32
+        )
 
     def log_totals(self, rows: I64) -> F32:
         """log1p of the actions ever on each of `rows` of any shape."""
-        return np.asarray(np.log1p(self.ever[rows, _TOTAL]), np.float32)
+        return np.asarray(np.log1p(self.totals[rows, _TOTAL]), np.float32)
 
     def rows_in(self, scenario: int) -> list[int]:
         """The rows that have counts in a scenario."""
@@ -155,11 +161,11 @@ class ItemCountTable:
         born = _earliest(self.first_at[rows], published_at)
         age_days = np.where(born > 0, np.maximum(at[:, None] - born, 0) / 86_400_000.0, 0.0)
         return DecayedCounts(
-            shown=picked[..., 0] * slow,
-            clicked=picked[..., 1] * slow,
-            acted=picked[..., 2] * slow,
-            acted_fast=picked[..., 3] * fast,
-            total=self.ever[rows, _TOTAL],
+            impressions=picked[..., 0] * slow,
+            clicks=picked[..., 1] * slow,
+            interactions=picked[..., 2] * slow,
+            recent_interactions=picked[..., 3] * fast,
+            total=self.totals[rows, _TOTAL],
             age_days=age_days.astype(np.float32),
         )
 
@@ -189,7 +195,7 @@ class ItemCountTable:
             decayed += values[scenario, :size, _ACTED] * np.exp2(-age)
         return decayed
 
-    def acted(self, scenario: int, rows: I64) -> F32:
+    def interactions(self, scenario: int, rows: I64) -> F32:
         """Slow counts of rows, stated each at its own time."""
         counts: F32 = self._values[scenario, rows, _ACTED]
         return counts
@@ -207,8 +213,8 @@ class ItemCountTable:
         return _best(np.where(eligible & (counts > 0), scores, -np.inf))
 
 
-def _ever_of(entry: records.ItemCounts) -> F32:
-    return np.array([entry[name] for name in _EVER], np.float32)
+def _totals_of(entry: records.ItemCounts) -> F32:
+    return np.array([entry[name] for name in _TOTAL_COLUMNS], np.float32)
 
 
 def _earliest(first_at: I64, published_at: I64) -> I64:

@@ -45,7 +45,7 @@ class Matrices:
     at: float
     size: int
 
-    def from_history(self, matrix: Csr, rows: I64, weights: F32) -> Csr:
+    def weighted_sum(self, matrix: Csr, rows: I64, weights: F32) -> Csr:
         """sum_i weights[..., i] * matrix[rows[:, i]]: [B, size], from `rows` [B, L] (0 and rows that came later count as nothing)."""
         known = (rows > 0) & (rows < self.size) & (weights > 0)
         starts = np.concatenate([[0], np.cumsum(known.sum(axis=1))]).astype(np.int32)
@@ -106,7 +106,7 @@ class CoVisits:
         """Drop the edges into a row."""
         self._set(row, b"")
 
-    def edges(self, as_of: I64, popularity: F64) -> Edges:
+    def snapshot(self, as_of: I64, popularity: F64) -> Edges:
         """The edges as they are now; `as_of` and `popularity` [size] by row."""
         size = len(popularity)
         self.dirty = False
@@ -130,13 +130,15 @@ def matrices_of(edges: Edges) -> Matrices:
     fade = np.repeat(np.exp2((edges.as_of - at) / edges.half_life_ms).astype(np.float32), lengths)
     # Items that came after `size` was taken are left to the next time.
     known = flat["source"] < size
-    after = _turned(flat["weight"] * fade, flat["source"], lengths, known, size)
+    after = _transposed(flat["weight"] * fade, flat["source"], lengths, known, size)
     covisitations = (after + after.T.tocsr()).tocsr()
     scale = ((edges.popularity + SMOOTHING) ** -ALPHA).astype(np.float32)
     covisitations.data = (
         np.sqrt(covisitations.data) * scale[covisitations.indices] * np.repeat(scale, np.diff(covisitations.indptr))
     )
-    transitions = _turned(flat["transition"] * fade, flat["source"], lengths, known & (flat["transition"] > 0), size)
+    transitions = _transposed(
+        flat["transition"] * fade, flat["source"], lengths, known & (flat["transition"] > 0), size
+    )
     transitions_from = np.asarray(transitions.sum(axis=1), np.float32).ravel()
     return Matrices(strongest(covisitations), strongest(transitions), transitions_from, at, size)
 
@@ -158,7 +160,7 @@ def rows_of(matrix: Csr) -> Iterator[tuple[I32, F32]]:
         yield matrix.indices[start:end], matrix.data[start:end]
 
 
-def _turned(weights: F32, sources: I32, lengths: I64, kept: Bool, size: int) -> Csr:
+def _transposed(weights: F32, sources: I32, lengths: I64, kept: Bool, size: int) -> Csr:
     """CSR [size, size] of weight[source, target] from those edges that are `kept`; they come grouped by target, `lengths` of each."""
     before = np.concatenate([[0], np.cumsum(kept)])
     starts = before[np.concatenate([[0], np.cumsum(lengths)])]

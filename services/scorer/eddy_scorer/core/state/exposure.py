@@ -17,7 +17,7 @@ class Exposure:
         self._counts: F32 = np.zeros((MAX_SCENARIOS, 1), np.float32)
         self._fresh = [0] * MAX_SCENARIOS
 
-    def recommended(self, scenario: int, rows: I64) -> None:
+    def record(self, scenario: int, rows: I64) -> None:
         """A slate with the items of `rows` is served."""
         self._counts = grown(self._counts, int(rows.max(initial=0)) + 1)
         self._counts[scenario, rows] += 1.0
@@ -26,7 +26,7 @@ class Exposure:
             self._fresh[scenario] = 0
             self._counts[scenario] *= 0.5
 
-    def of(self, scenario: int, eligible: I64) -> tuple[float, float]:
+    def coverage_and_gini(self, scenario: int, eligible: I64) -> tuple[float, float]:
         """Share of the rows `eligible` that were recommended recently, and the Gini coefficient of how often; (0, 0) where none was."""
         recent = grown(self._counts, int(eligible.max(initial=0)) + 1)
         counts = np.sort(recent[scenario, eligible].astype(np.float64))
