@@ -56,9 +56,9 @@ def test_mean_value_may_leave_a_rating_out() -> None:
     table.apply(1, item_features("m", counts=[counts(9.0, valued=2, value_sum=1.25)]))
     usual = table.mean_rating
     given = np.array([1.0, 0.0], np.float32)
-    found = table.mean_ratings(np.array([1, 1]), without=np.array([1.0, 1.0], np.float32), given=given)
+    found = table.mean_ratings(np.array([1, 1]), without=np.array([1.0, 1.0], np.float32), mask=given)
     assert found == pytest.approx([(0.25 + 5 * usual) / 6, (1.25 + 5 * usual) / 7])
-    assert table.mean_ratings(np.array([0]), without=1.0, given=1.0) == pytest.approx([usual])
+    assert table.mean_ratings(np.array([0]), without=1.0, mask=1.0) == pytest.approx([usual])
 
 
 def test_values_of_all_scenarios_count() -> None:

@@ -107,7 +107,7 @@ def test_expired_row_goes_with_the_next_release() -> None:
     staging.stage_embedding(_row("b", 2, 1.0))
     staging.stage_expiry("a")
     assert staging.take_embeddings(1).item_ids == ["a"]
-    assert staging.take_embeddings(2).dropped == ["a"]
+    assert staging.take_embeddings(2).expired == ["a"]
 
 
 @pytest.mark.parametrize(

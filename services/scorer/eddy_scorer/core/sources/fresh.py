@@ -1,4 +1,4 @@
-"""What is new in the scenario."""
+"""New items of the scenario."""
 
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.ranking.orders import first_allowed
@@ -7,7 +7,7 @@ from eddy_scorer.core.state.arrays import I64
 
 
 class FreshSource(MergedSource):
-    """The scenario's items by publication or first action, newest first."""
+    """The scenario's items by publication or first interaction, newest first."""
 
     name = "fresh"
 

@@ -1,4 +1,4 @@
-"""What is acted on most of late in the scenario."""
+"""Items with the most recent interactions in the scenario."""
 
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.ranking.orders import first_allowed
@@ -7,7 +7,7 @@ from eddy_scorer.core.state.arrays import I64
 
 
 class TrendingSource(MergedSource):
-    """The scenario's items by fast decayed actions."""
+    """The scenario's items by fast decayed interactions."""
 
     name = "trending"
 
