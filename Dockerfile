@@ -19,7 +19,9 @@ RUN export VIRTUAL_ENV=/venv; \
     if [ "$TORCH_BACKEND" = cpu ]; then sed 's/ \\$//; /--hash/d' requirements/torch.txt >/tmp/torch.txt; else cp requirements/torch.txt /tmp/torch.txt; fi; \
     /venv/bin/uv pip install --quiet --compile-bytecode ${TORCH_BACKEND:+--torch-backend $TORCH_BACKEND} \
         ./shared "./services/$SERVICE" --constraints requirements/base.txt --constraints /tmp/torch.txt \
-    && /venv/bin/pip uninstall --quiet --yes uv
+    || { test "$TORCH_BACKEND" != cpu || echo "If PyTorch's index of CPU builds cannot be reached, build with TORCH_BACKEND= (several GB)." >&2; exit 1; }
+# The image installs nothing any more.
+RUN /venv/bin/pip uninstall --quiet --yes uv pip
 
 FROM docker.io/library/python:${PYTHON}
 ARG SERVICE
