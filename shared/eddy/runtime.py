@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from eddy.errors import ConfigError, FatalError
+from eddy.kafka.permissions import PERMISSION_ERRORS, describe_denial
 from eddy.logs import configure_logging
 from eddy.settings import Settings, load
 
@@ -104,8 +105,8 @@ async def serve_health(health: Health, host: str, port: int) -> None:
 def run_service(service: str, settings: type[S], main: Callable[[S, Health], Awaitable[None]]) -> None:
     """Run a service until it ends, SIGINT or SIGTERM comes, or it fails; then exit.
 
-    Exit code 0 after a signal, 1 with one line on stderr for ConfigError and FatalError (also inside an exception group), the
-    traceback for what nobody foresaw.
+    Exit code 0 after a signal, 1 with one line on stderr for ConfigError, FatalError and a permission that Kafka denies (also inside
+    an exception group), the traceback for what nobody foresaw.
     """
     try:
         loaded = load(settings)
@@ -113,6 +114,9 @@ def run_service(service: str, settings: type[S], main: Callable[[S, Health], Awa
         uvloop.run(_until_signal(main(loaded, Health())))
     except* (ConfigError, FatalError) as group:
         print(f"{service}: {_first(group)}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except* PERMISSION_ERRORS as group:
+        print(f"{service}: {describe_denial(_first(group))}", file=sys.stderr, flush=True)
         sys.exit(1)
 
 

@@ -52,6 +52,8 @@ def _topics(settings: Settings) -> Finding:
     missing = [problem for problem in problems if problem.what == "missing"]
     if missing:
         return wrong("topics", f"{len(missing)} missing, {missing[0].topic} first", "Create them: `eddy topics create`")
+    if problems[0].denied:
+        return wrong("topics", f"{problems[0].topic}: {problems[0].what}", problems[0].mend)
     named = ", ".join(dict.fromkeys(problem.topic for problem in problems))
     return wrong("topics", f"not as they must be: {named}", "`eddy topics check` says what to do about each")
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from eddy.contract.topics import topics
+from eddy.kafka.permissions import required_operations
 from eddy.settings import Settings
 from eddy_cli.services import SERVICES
 
@@ -51,18 +52,9 @@ def acls(settings: dict[str, Settings], principal: str = "User:eddy-{service}") 
 def _of_topics(service: str, prefix: str, principal: str) -> Iterator[Acl]:
     who = principal.format(service=service)
     for topic in topics().values():
-        operations = [
-            *(["Write"] if service in topic.producers else []),
-            *(["Read"] if service in topic.consumers else []),
-        ]
-        # Every service looks at all topics when it starts: whether they are there, with the right number of partitions.
-        if service in SERVICES and not operations:
-            operations = ["Describe"]
-        # Faust declares the changelogs of its tables, which it writes and reads, at each start, also where they exist.
-        if service == "features" and {"Write", "Read"} <= set(operations) and topic.cleanup == "compact":
-            operations.append("Create")
-        for operation in operations:
-            yield Acl(who, operation, TOPIC, prefix + topic.name, LITERAL)
+        if service in SERVICES or service in (*topic.producers, *topic.consumers):
+            for operation in required_operations(service, topic):
+                yield Acl(who, operation, TOPIC, prefix + topic.name, LITERAL)
 
 
 def _of_groups(service: str, settings: Settings, who: str) -> Iterator[Acl]:

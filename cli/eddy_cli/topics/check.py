@@ -12,15 +12,20 @@ from eddy.settings import Settings
 UNLIMITED = "-1"
 # For these more is as good: an operator may keep records longer, or allow larger ones.
 AT_LEAST = ("retention.ms", "max.message.bytes")
+DENIED_REMEDY = "Allow it by an ACL, or check as a Kafka user who has it"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a topic (by its full name), and how to mend it, in one line each."""
+    """What is wrong with a topic (by its full name), and how to mend it, in one line each.
+
+    `denied` is the permission that is missing to check the topic, empty where none is.
+    """
 
     topic: str
     what: str
     mend: str
+    denied: str = ""
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.what}. {self.mend}"
@@ -42,6 +47,9 @@ def problems(states: Mapping[str, TopicState], bus: Bus) -> Iterator[Problem]:
         name = bus.full_name(topic.name)
         if name not in states:
             yield Problem(name, "missing", "Create it: `eddy topics create`")
+            continue
+        if denied := states[name].denied:
+            yield Problem(name, f"{bus.user} lacks the permission {denied}", DENIED_REMEDY, denied)
             continue
         if (there := states[name].partitions) != bus.partitions:
             yield Problem(

@@ -31,7 +31,7 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     gc.set_threshold(200_000, 50, 1000)
     scenarios = load_scenarios(settings.scenarios_path)
     bus = Bus(settings)
-    await bus.create_topics()
+    await bus.create_topics("features")
     app = FaustApp(_options(settings, bus))
     user_store = app.table(bus.full_name(USER_FEATURES), replaces_user)
     item_store = app.table(bus.full_name(ITEM_FEATURES), replaces_item)

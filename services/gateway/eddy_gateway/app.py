@@ -26,7 +26,7 @@ async def main(settings: GatewaySettings, health: Health) -> None:
     scenarios = load_scenarios(settings.scenarios_path)
     rules = Rules(scenarios)
     bus = Bus(settings)
-    await bus.create_topics()
+    await bus.create_topics("gateway")
     answers = PendingRequests()
     async with AsyncExitStack() as stack:
 

@@ -25,7 +25,7 @@ async def main(settings: JoinerSettings, health: Health) -> None:
     scenarios = load_scenarios(settings.scenarios_path)
     policy = AttributionPolicy(scenarios, settings.joiner_lateness_sec)
     bus = Bus(settings)
-    await bus.create_topics()
+    await bus.create_topics("joiner")
     async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
         clock = SystemClock()
         poison_runs = PoisonRuns(settings.poison_limit)

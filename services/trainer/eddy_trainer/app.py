@@ -36,7 +36,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
     scenarios = load_scenarios(settings.scenarios_path)
     texts = await asyncio.to_thread(TextModel.load, settings.text_model)
     bus, clock = Bus(settings), SystemClock()
-    await bus.create_topics()
+    await bus.create_topics("trainer")
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
@@ -81,7 +81,7 @@ def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:
 
 def _loop_policy(settings: TrainerSettings) -> TrainingLoopPolicy:
     pace = PacePolicy(
-        settings.trainer_learn_within_sec, settings.trainer_shed_rehearsal_lag, settings.trainer_large_batch_lag
+        settings.trainer_learn_within_sec, settings.trainer_shed_replay_lag, settings.trainer_large_batch_lag
     )
     return TrainingLoopPolicy(
         checkpoint_path=settings.state_dir / f"trainer-{settings.topic_prefix or 'main'}.ckpt",

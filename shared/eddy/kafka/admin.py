@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import GroupCoordinatorNotAvailableError, NoError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    NoError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from eddy.contract.message import TopicPartition
 from eddy.contract.topics import topics
 from eddy.errors import FatalError
 from eddy.kafka.connection import Connection
 from eddy.kafka.partitions import raw
+from eddy.kafka.permissions import DESCRIBE, REMEDY, TopicAccess, missing_permissions, topic_access
 
 TRIES = 50
 
@@ -32,8 +39,11 @@ class Admin:
         async with self.connection.admin() as client:
             return await self._existing(client)
 
-    async def create_topics(self) -> None:
-        """Create what topics.yaml names and is not there. Raises FatalError where a topic has other partitions than it should."""
+    async def create_topics(self, service: str = "") -> None:
+        """Create the topics of topics.yaml that do not exist, and check partitions and the permissions of `service`, if given.
+
+        Raises FatalError for a topic with other partitions than expected, and for a missing permission.
+        """
         async with self.connection.admin() as client:
             existing = await self._existing(client)
             for topic in topics().values():
@@ -41,7 +51,9 @@ class Admin:
                 if name not in existing:
                     new = NewTopic(name, self.partitions, self.replication, topic_configs=topic.config())
                     self._check_created(await client.create_topics([new]))
-            await self._check_partitions(client)
+            access = await self._described(client)
+            self._check_permissions(access, service)
+            self._check_partitions(access)
 
     async def delete_topics(self) -> None:
         """Delete every topic below the prefix, whoever made it. Raises FatalError without a prefix: that would be everybody's."""
@@ -80,31 +92,41 @@ class Admin:
         return {name for name in await client.list_topics() if name.startswith(self.prefix)}
 
     def _check_created(self, response: Any) -> None:
-        """The client answers with codes and raises nothing."""
+        """The client returns error codes and raises nothing. Topics that this user may not see are reported by `_check_permissions`."""
         for name, code, *said in response.topic_errors:
             error = for_code(code)
-            if error not in (NoError, TopicAlreadyExistsError):
+            if error not in (NoError, TopicAlreadyExistsError, TopicAuthorizationFailedError):
                 raise FatalError(
                     f"cannot create topic {name} with {self.partitions} partitions and "
                     f"EDDY_TOPIC_REPLICATION={self.replication}: {(said and said[0]) or error.__name__}"
                 )
 
-    async def _check_partitions(self, client: AIOKafkaAdminClient) -> None:
-        for topic in await self._described(client):
-            if len(topic["partitions"]) != self.partitions:
+    def _check_permissions(self, access: Mapping[str, TopicAccess], service: str) -> None:
+        missing = (
+            missing_permissions(service, self.prefix, access)
+            if service
+            else [f"{DESCRIBE} on topic {name}" for name, topic in access.items() if topic.hidden]
+        )
+        if missing:
+            raise FatalError(f"{self.connection.user} lacks permissions (ACLs): {', '.join(missing)}. {REMEDY}")
+
+    def _check_partitions(self, access: Mapping[str, TopicAccess]) -> None:
+        for name, topic in access.items():
+            if topic.partitions != self.partitions:
                 raise FatalError(
-                    f"topic {topic['topic']} has {len(topic['partitions'])} partitions, Eddy expects {self.partitions}: "
+                    f"topic {name} has {topic.partitions} partitions, Eddy expects {self.partitions}: "
                     "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to start afresh"
                 )
 
-    async def _described(self, client: AIOKafkaAdminClient) -> list[dict[str, Any]]:
+    async def _described(self, client: AIOKafkaAdminClient) -> Mapping[str, TopicAccess]:
         """All topics, once the broker that answers knows of them, which may be a little after their creation."""
         for _ in range(TRIES):
-            described: list[dict[str, Any]] = await client.describe_topics([self.prefix + name for name in topics()])
-            unknown = [topic["topic"] for topic in described if topic["error_code"]]
+            access = await topic_access(client, [self.prefix + name for name in topics()])
+            unknown = [name for name, topic in access.items() if topic.error_code and not topic.hidden]
             if not unknown:
-                return described
+                return access
             await asyncio.sleep(0.2)
         raise FatalError(
-            f"{self.connection.servers} does not describe the topics {', '.join(unknown)}. Allow the user to describe them (ACL Describe)."
+            f"{self.connection.servers} does not have the topics {', '.join(unknown)}, and {self.connection.user} may not create "
+            "them. Run `eddy topics create` as an administrator."
         )

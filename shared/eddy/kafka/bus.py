@@ -43,6 +43,11 @@ class Bus:
         return self._connection.servers
 
     @property
+    def user(self) -> str:
+        """The Kafka user, in words."""
+        return self._connection.user
+
+    @property
     def login(self) -> Login:
         """How clients log in."""
         return self._connection.login
@@ -111,9 +116,12 @@ class Bus:
         """The topics below our prefix, as Kafka names them, ours or not."""
         return await self._admin.existing_topics()
 
-    async def create_topics(self) -> None:
-        """Create what topics.yaml names and is not there. Raises FatalError where a topic has other partitions than it should."""
-        await self._admin.create_topics()
+    async def create_topics(self, service: str = "") -> None:
+        """Create the topics of topics.yaml that do not exist, and check partitions and the permissions of `service`, if given.
+
+        Raises FatalError for a topic with other partitions than expected, and for a missing permission.
+        """
+        await self._admin.create_topics(service)
 
     async def delete_topics(self) -> None:
         """Delete every topic below the prefix, whoever made it. Raises FatalError without a prefix: that would be everybody's."""

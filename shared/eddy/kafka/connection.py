@@ -21,6 +21,11 @@ class Connection:
         self.login = Login.of(settings)
 
     @property
+    def user(self) -> str:
+        """The Kafka user, in words."""
+        return f"the Kafka user {self.login.username}" if self.login.username else "the Kafka user of this client"
+
+    @property
     def options(self) -> dict[str, Any]:
         """As aiokafka's clients take it."""
         return {"bootstrap_servers": self.servers, **self.login.options()}

@@ -9,6 +9,7 @@ import structlog
 
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, KafkaError, Member
+from eddy.kafka.permissions import PERMISSION_ERRORS, describe_denial
 
 log = structlog.get_logger()
 
@@ -70,6 +71,8 @@ class GroupMember:
             while True:
                 try:
                     await self._take_part()
+                except PERMISSION_ERRORS as error:
+                    raise FatalError(describe_denial(error)) from error
                 except KafkaError as error:
                     if "FENCED" in repr(error).upper():
                         raise FatalError(self._fenced()) from error

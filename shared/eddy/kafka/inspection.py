@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, NoError, for_code
+from aiokafka.errors import KafkaError, NoError, TopicAuthorizationFailedError, for_code
 
 from eddy.errors import FatalError
 from eddy.kafka.connection import Connection
+from eddy.kafka.permissions import DESCRIBE, DESCRIBE_CONFIGS, topic_access
 
 PROBE_RETENTION_MS = 60_000
 PROBES = 3
@@ -20,10 +21,14 @@ PROBES = 3
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as the broker has it: number of partitions, and every setting, whether its own or the broker's default."""
+    """A topic as the broker has it: number of partitions, and every setting, whether its own or the broker's default.
+
+    `denied` is the permission that this user would need to see them, empty where it has it.
+    """
 
     partitions: int
     config: Mapping[str, str]
+    denied: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +43,23 @@ class ClockProbe:
 
 
 async def topic_states(connection: Connection, names: Iterable[str]) -> dict[str, TopicState]:
-    """Those of the topics `names` (as Kafka names them) that exist. Raises FatalError where no broker answers, or refuses to."""
+    """Those of the topics `names` (as Kafka names them) that exist or are hidden from this user.
+
+    Raises FatalError where no broker answers, or where it refuses for another reason than a missing permission.
+    """
     async with connection.admin() as client:
-        existing = sorted(set(names) & set(await client.list_topics()))
-        if not existing:
-            return {}
-        described = {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics(existing)}
-        answers = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in existing])
-    configs: dict[str, Mapping[str, str]] = {}
+        access = await topic_access(client, names)
+        existing = sorted(name for name, topic in access.items() if not topic.error_code)
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in existing]
+        answers = await client.describe_configs(resources) if resources else []
+    states = {name: TopicState(0, {}, DESCRIBE) for name, topic in access.items() if topic.hidden}
     for answer in answers:
         for code, message, _, name, entries in answer.resources:
-            if for_code(code) is not NoError:
+            denied = DESCRIBE_CONFIGS if for_code(code) is TopicAuthorizationFailedError else ""
+            if not denied and for_code(code) is not NoError:
                 raise FatalError(f"{connection.servers} does not show the settings of {name}: {message}")
-            configs[name] = {entry[0]: entry[1] for entry in entries}
-    return {name: TopicState(described[name], configs[name]) for name in existing}
+            states[name] = TopicState(access[name].partitions, {entry[0]: entry[1] for entry in entries}, denied)
+    return states
 
 
 async def probe_clock(connection: Connection, prefix: str, replication: int) -> ClockProbe:

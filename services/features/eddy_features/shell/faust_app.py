@@ -59,6 +59,8 @@ class FaustApp:
             value_serializer="raw",
             web_enabled=False,
             topic_disable_leader=True,
+            # The changelogs exist: `Bus.create_topics` creates them. Declaring them again would need the ACL Create.
+            topic_allow_declare=False,
             stream_wait_empty=True,
             table_standby_replicas=0,
             consumer_group_instance_id=options.instance_id,

@@ -8,6 +8,7 @@ from eddy.contract.records import Item, RecommendationRequest, UserEvent
 from eddy.contract.topics import ITEMS, RECOMMENDATION_REQUESTS, USER_EVENTS, TopicName, topics
 from eddy.errors import RetriableError
 from eddy.kafka.bus import KafkaError, Producer, settle
+from eddy.kafka.permissions import PERMISSION_ERRORS, describe_denial
 
 
 class EventPublisher:
@@ -35,6 +36,8 @@ class EventPublisher:
             async with asyncio.timeout(self._timeout_sec):
                 sent = [await self._producer.send(topic, record[key], codec.encode(record)) for record in records]
                 return [stored.offset for stored in await settle(sent)]
+        except PERMISSION_ERRORS as error:
+            raise RetriableError(describe_denial(error)) from error
         except (KafkaError, TimeoutError) as error:
             reason = str(error) or f"no acknowledgement within {self._timeout_sec:g} s"
             raise RetriableError(

@@ -7,6 +7,7 @@ import structlog
 
 from eddy.errors import FatalError
 from eddy.kafka.bus import Member
+from eddy.kafka.permissions import PERMISSION_ERRORS
 from eddy.metrics import RESTARTS
 from eddy.runtime import STALLED_AFTER_SEC, Health
 from eddy_joiner.shell.impression_ledger import SERVICE
@@ -70,7 +71,7 @@ class Supervisor:
                 await asyncio.wait([task], timeout=_STOP_SEC)
             # A cancelled task counts as failed too: aiokafka passes on the cancellation of its own tasks.
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
-            if isinstance(error, FatalError):
+            if isinstance(error, (FatalError, *PERMISSION_ERRORS)):
                 raise error
             RESTARTS.labels(SERVICE).inc()
             failures = 0 if time.monotonic() - started > 60 else failures

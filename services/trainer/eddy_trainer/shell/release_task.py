@@ -3,6 +3,7 @@
 import asyncio
 
 from eddy.kafka.bus import KafkaError
+from eddy.kafka.permissions import PERMISSION_ERRORS
 from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.release import Capture, HeldRelease, Release
 from eddy_trainer.shell.observer import Observer
@@ -24,8 +25,8 @@ class ReleaseTask:
         return self._publisher.version
 
     async def advance(self, now: float) -> None:
-        """Take note of a release that is out, and start the next one when it is due. Raises what a release failed with: a KafkaError is
-        not raised, the release is tried again."""
+        """Take note of a release that is out, and start the next one when it is due. Raises what a release failed with: the release is
+        tried again after a KafkaError, unless a permission is missing."""
         if self._running is not None and self._running.done():
             released = await self._running
             self._running = None
@@ -49,6 +50,8 @@ class ReleaseTask:
                 published = await self._publisher.publish(
                     compared.weights, compared.graphs, capture.trained_through, compared.metrics()
                 )
+            except PERMISSION_ERRORS:
+                raise
             except KafkaError as error:
                 self._observer.release_failed(error)
                 self._turn.schedule.retry()

@@ -1,4 +1,4 @@
-"""The sources that proposed a candidate: one feature for each source that is `flagged` in `eddy.contract.sources`."""
+"""Which sources proposed a candidate: one feature for each source whose line in `eddy.contract.sources` says `flagged`."""
 
 from functools import partial
 

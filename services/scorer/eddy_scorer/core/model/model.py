@@ -1,4 +1,4 @@
-"""The interface of a model that serves, whatever runs it."""
+"""What the recommender asks of a model, whatever runs it."""
 
 from typing import Protocol
 
@@ -8,17 +8,17 @@ from eddy_scorer.core.state.users import UserHistories
 
 
 class ServingModel(Protocol):
-    """A release that serves: both graphs of eddy.contract.model. `version` is at least 1."""
+    """A release that serves: both graphs of eddy.contract.model. `version` is 1 or more."""
 
     version: int
-    columns: Columns  # the features it reads and the actions it predicts
+    columns: Columns  # what it reads and predicts
 
     def encode(
         self, table: F32, bias: F32, histories: UserHistories, scenarios: I64, excluded: I64
     ) -> tuple[F32, F32, I64]:
-        """Return users [B, DIM], top_scores [B, TOP_K] and top_rows [B, TOP_K]."""
+        """users [B, DIM], top_scores [B, TOP_K], top_rows [B, TOP_K]."""
         ...
 
     def rank(self, features: F32, scenarios: I64) -> tuple[F32, F32]:
-        """Return scores [B, C] and predictions [B, C, actions of the release] for `features` [B, C, F] of the scorer."""
+        """scores [B, C], predictions [B, C, actions of the release]; `features` [B, C, F] are those that the scorer computes."""
         ...

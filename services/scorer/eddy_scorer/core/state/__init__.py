@@ -1,1 +1,1 @@
-"""The scorer's state as arrays: items, counts, co-visitations, users."""
+"""What the scorer knows, as arrays: items, counts, co-visitations, users."""

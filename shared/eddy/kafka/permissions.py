@@ -1,0 +1,157 @@
+"""Permissions (ACLs) of the Kafka user: which ones a service has on its topics, and which one a refused request needed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.metadata import MetadataRequest_v5
+from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
+
+from eddy.contract.topics import Topic, topics
+
+READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS = "Read", "Write", "Describe", "DescribeConfigs"
+# Bits of `topic_authorized_operations`, by Kafka's AclOperation.
+_BITS = {READ: 3, WRITE: 4, DESCRIBE: 8}
+# The broker did not say, as brokers without an authorizer of Kafka's own may.
+_UNKNOWN_OPERATIONS = -(2**31)
+REMEDY = "`eddy topics acls` prints the ACLs that each service needs"
+
+PERMISSION_ERRORS = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAccess:
+    """A topic as the broker describes it to this user. `operations` are the allowed ones, None where the broker does not say."""
+
+    error_code: int
+    partitions: int
+    operations: frozenset[str] | None
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the user may not describe the topic, if it exists at all."""
+        return bool(self.error_code == TopicAuthorizationFailedError.errno)
+
+
+async def topic_access(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicAccess]:
+    """Describe the topics `names` (as Kafka names them), each with its number of partitions and the allowed operations."""
+    response = await client._send_request(_MetadataRequest(list(names)))
+    return {
+        name: TopicAccess(error_code, len(partitions), _operations(error_code, bits))
+        for error_code, name, _, partitions, bits in response.topics
+    }
+
+
+def required_operations(service: str, topic: Topic) -> list[str]:
+    """What a service does with a topic, by topics.yaml. Read and Write include Describe.
+
+    Every service describes all topics when it starts, to check their partitions.
+    """
+    operations = {WRITE: topic.producers, READ: topic.consumers}
+    return [operation for operation, services in operations.items() if service in services] or [DESCRIBE]
+
+
+def missing_permissions(service: str, prefix: str, access: Mapping[str, TopicAccess]) -> list[str]:
+    """The permissions that `service` needs and this user lacks, each as "Read on topic x"."""
+    return [
+        f"{operation} on topic {prefix + topic.name}"
+        for topic in topics().values()
+        for operation in required_operations(service, topic)
+        if (allowed := access[prefix + topic.name].operations) is not None and operation not in allowed
+    ]
+
+
+def describe_denial(error: BaseException) -> str:
+    """One line about an error out of PERMISSION_ERRORS: what was denied, and what to do."""
+    resource = ", ".join(sorted(map(str, _names(error)))) or "the resource"
+    match error:
+        case GroupAuthorizationFailedError():
+            denied = f"Read on group {resource}"
+        case TransactionalIdAuthorizationFailed():
+            denied = f"Write on transactional id {resource}"
+        case _:
+            denied = f"access to topic {resource}"
+    return f"Kafka denies {denied}: a permission (ACL) is missing. {REMEDY}"
+
+
+def _names(error: BaseException) -> Iterable[Any]:
+    """aiokafka gives one name or a set of names, or none."""
+    for argument in error.args:
+        yield from argument if isinstance(argument, set | frozenset) else [argument]
+
+
+def _operations(error_code: int, bits: int) -> frozenset[str] | None:
+    if error_code == TopicAuthorizationFailedError.errno:
+        return frozenset()
+    if bits == _UNKNOWN_OPERATIONS:
+        return None
+    return frozenset(name for name, bit in _BITS.items() if bits & (1 << bit))
+
+
+class _MetadataResponse(Response):  # type: ignore[misc]  # aiokafka has no types
+    API_KEY, API_VERSION = 3, 8
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            Array(("node_id", Int32), ("host", String("utf-8")), ("port", Int32), ("rack", String("utf-8"))),
+        ),
+        ("cluster_id", String("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            Array(
+                ("error_code", Int16),
+                ("topic", String("utf-8")),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    Array(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", Array(Int32)),
+                        ("isr", Array(Int32)),
+                        ("offline_replicas", Array(Int32)),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+    )
+
+
+class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc]
+    """Metadata in version 8 (Kafka 2.3): the first that names allowed operations, and newer than aiokafka's newest."""
+
+    API_KEY, API_VERSION = 3, 8
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        *zip(MetadataRequest_v5.SCHEMA.names, MetadataRequest_v5.SCHEMA.fields, strict=True),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+    )
+
+
+class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
+    API_KEY = 3
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def build(self, request_struct_class: type[_MetadataRequestStruct]) -> Any:
+        create_topics, cluster_operations, topic_operations = False, False, True
+        return request_struct_class(self._names, create_topics, cluster_operations, topic_operations)
