@@ -52,7 +52,7 @@ class InMemory(EventPublisher):
 
     async def request(self, record: Record) -> None:
         Codec.for_topic(RECOMMENDATION_REQUESTS).encode(record)
-        self._answers.take(message_of(RECOMMENDATIONS, answer(record, []), record["user_id"].encode()))
+        self._answers.resolve(message_of(RECOMMENDATIONS, answer(record, []), record["user_id"].encode()))
 
 
 class GatewayJudge:

@@ -1,4 +1,4 @@
-"""The gateway on a real broker, asked over ASGI."""
+"""The gateway on a real broker, called over ASGI."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,23 +26,23 @@ NOW_MS = 1_750_000_000_000
 
 
 @dataclass
-class Served:
-    """A running gateway: a client for it, and its Kafka."""
+class RunningGateway:
+    """A running gateway: its HTTP client and its Kafka."""
 
     http: httpx.AsyncClient
     bus: Bus
     health: Health
 
     async def read(self, topic: str) -> list[tuple[int, Record]]:
-        """Offset and record of everything in a topic."""
+        """Offset and record of every message in a topic."""
         async with self.bus.reader(self.bus.topic_partitions(topic)) as reader:
             ends = await reader.end_offsets()
-            found: list[tuple[int, Record]] = []
+            records: list[tuple[int, Record]] = []
             while not await reader.at_end(ends):
                 for message in await reader.batch():
                     assert message.key == _key(topic, message.value)
-                    found.append((message.offset, Codec.for_topic(topic).decode(message.value)))
-            return found
+                    records.append((message.offset, Codec.for_topic(topic).decode(message.value)))
+            return records
 
 
 def _key(topic: str, value: bytes) -> bytes:
@@ -52,28 +52,28 @@ def _key(topic: str, value: bytes) -> bytes:
 
 @pytest.fixture
 def settings(kafka: str, topic_prefix: str) -> GatewaySettings:
-    changed: dict[str, Any] = {"gateway_deadline_sec": 0.5, "gateway_grace_sec": 0.5}
-    return GatewaySettings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix, **changed)
+    overrides: dict[str, Any] = {"gateway_deadline_sec": 0.5, "gateway_grace_sec": 0.5}
+    return GatewaySettings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix, **overrides)
 
 
 @asynccontextmanager
-async def serving(settings: GatewaySettings) -> AsyncIterator[Served]:
-    """A gateway that follows its answers from now on."""
-    bus, health, answers = Bus(settings), Health(), PendingRequests()
+async def serving(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    """Run a gateway that reads answers from now on."""
+    bus, health, pending = Bus(settings), Health(), PendingRequests()
     await bus.create_topics()
     async with bus.producer() as producer, bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as reader:
         publisher = EventPublisher(producer, settings.gateway_publish_timeout_sec)
         rules = Rules(load_scenarios(settings.scenarios_path))
-        app = build_app(Gateway(rules, publisher, answers, ManualClock(NOW_MS), settings), health)
-        following = asyncio.create_task(answers.run(reader, health))
+        app = build_app(Gateway(rules, publisher, pending, ManualClock(NOW_MS), settings), health)
+        reading = asyncio.create_task(pending.run(reader, health))
         await poll_until(lambda: health.ready)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
-            yield Served(http, bus, health)
-        following.cancel()
-        await asyncio.wait([following])
+            yield RunningGateway(http, bus, health)
+        reading.cancel()
+        await asyncio.wait([reading])
 
 
 @pytest.fixture
-async def served(settings: GatewaySettings) -> AsyncIterator[Served]:
-    async with serving(settings) as running:
-        yield running
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    async with serving(settings) as gateway:
+        yield gateway

@@ -1,4 +1,4 @@
-"""POST /v1/events: what is accepted is in Kafka, what is refused names its field."""
+"""POST /v1/events and PUT /v1/items: accepted records are in Kafka, and refusals name their field."""
 
 import json
 from typing import Any
@@ -7,32 +7,32 @@ import pytest
 
 from eddy.contract.limits import MAX_BATCH_EVENTS, REMEMBERED_EVENTS
 from eddy.contract.topics import ITEMS, USER_EVENTS
-from tests.gateway.conftest import NOW_MS, Served
+from tests.gateway.conftest import NOW_MS, RunningGateway
 
 DAY_MS = 24 * 3600 * 1000
 
 
-def click(**changed: Any) -> dict[str, Any]:
-    return {"user_id": "u1", "scenario": "video", "action": "click", "item_id": "i1", **changed}
+def click(**overrides: Any) -> dict[str, Any]:
+    return {"user_id": "u1", "scenario": "video", "action": "click", "item_id": "i1", **overrides}
 
 
-async def test_one_event_is_stored_with_what_was_left_out(served: Served) -> None:
-    answer = await served.http.post("/v1/events", json=click(value=4.5))
+async def test_an_event_is_stored_with_defaults(gateway: RunningGateway) -> None:
+    answer = await gateway.http.post("/v1/events", json=click(value=4.5))
     assert answer.status_code == 202
-    ((offset, stored),) = await served.read(USER_EVENTS)
+    ((offset, stored),) = await gateway.read(USER_EVENTS)
     assert answer.json() == {"accepted": [{"event_id": stored["event_id"], "offset": offset}]}
     assert stored["occurred_at"] == NOW_MS
     assert (stored["item_id"], stored["value"], stored["query"]) == ("i1", 4.5, None)
 
 
-async def test_a_batch_is_stored_in_its_order_and_each_event_knows_its_offset(served: Served) -> None:
+async def test_a_batch_is_stored_in_its_order_and_answered_with_offsets(gateway: RunningGateway) -> None:
     events = [click(event_id=f"e{number}", user_id=f"u{number % 3}", occurred_at=number) for number in range(50)]
-    answer = await served.http.post("/v1/events", json=events)
+    answer = await gateway.http.post("/v1/events", json=events)
     accepted = answer.json()["accepted"]
-    assert [one["event_id"] for one in accepted] == [event["event_id"] for event in events]
-    stored = await served.read(USER_EVENTS)
+    assert [entry["event_id"] for entry in accepted] == [event["event_id"] for event in events]
+    stored = await gateway.read(USER_EVENTS)
     assert {record["event_id"]: offset for offset, record in stored} == {
-        one["event_id"]: one["offset"] for one in accepted
+        entry["event_id"]: entry["offset"] for entry in accepted
     }
     for user in ("u0", "u1", "u2"):
         times = [record["occurred_at"] for _, record in stored if record["user_id"] == user]
@@ -67,48 +67,48 @@ async def test_a_batch_is_stored_in_its_order_and_each_event_knows_its_offset(se
         (click(item_id="\ud800"), "item_id", "string_unicode"),
     ],
 )
-async def test_a_bad_event_is_refused_by_field_and_nothing_of_its_batch_is_stored(
-    served: Served, event: dict[str, Any], field: str, kind: str
+async def test_an_invalid_event_is_refused_by_field_and_its_batch_is_not_stored(
+    gateway: RunningGateway, event: dict[str, Any], field: str, kind: str
 ) -> None:
     for body in (event, [click(), event]):
-        answer = await served.http.post(
+        answer = await gateway.http.post(
             "/v1/events", content=json.dumps(body), headers={"content-type": "application/json"}
         )
         assert answer.status_code == 422
-        (complaint,) = answer.json()["detail"]
-        assert field in complaint["loc"]
-        assert complaint["type"] == kind
-    assert await served.read(USER_EVENTS) == []
+        (problem,) = answer.json()["detail"]
+        assert field in problem["loc"]
+        assert problem["type"] == kind
+    assert await gateway.read(USER_EVENTS) == []
 
 
 @pytest.mark.parametrize("body", ["", "{", "7", "[]7", "null", '{"user_id": "u1"}', "[[]]"])
-async def test_what_is_no_event_is_refused(served: Served, body: str) -> None:
-    answer = await served.http.post("/v1/events", content=body, headers={"content-type": "application/json"})
+async def test_a_body_that_is_no_event_is_refused(gateway: RunningGateway, body: str) -> None:
+    answer = await gateway.http.post("/v1/events", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
 
 
-async def test_an_oversized_batch_is_refused(served: Served) -> None:
-    answer = await served.http.post("/v1/events", json=[click()] * 1001)
+async def test_an_oversized_batch_is_refused(gateway: RunningGateway) -> None:
+    answer = await gateway.http.post("/v1/events", json=[click()] * 1001)
     assert answer.status_code == 422
-    said = "1001 events in this request; the maximum is 1000. Split the request."
-    assert answer.json()["detail"] == [{"loc": ["body"], "type": "too_long", "msg": said}]
+    message = "1001 events in this request; the maximum is 1000. Split the request."
+    assert answer.json()["detail"] == [{"loc": ["body"], "type": "too_long", "msg": message}]
 
 
-async def test_an_empty_batch_stores_nothing(served: Served) -> None:
-    answer = await served.http.post("/v1/events", json=[])
+async def test_an_empty_batch_stores_nothing(gateway: RunningGateway) -> None:
+    answer = await gateway.http.post("/v1/events", json=[])
     assert (answer.status_code, answer.json()) == (202, {"accepted": []})
 
 
-async def test_an_item_is_stored_under_its_id(served: Served) -> None:
+async def test_an_item_is_stored_under_its_id(gateway: RunningGateway) -> None:
     item = {"title": "Heat", "categories": ["crime"], "scenarios": ["video"], "attributes": {"year": "1995"}}
-    answer = await served.http.put("/v1/items/m1", json=item)
+    answer = await gateway.http.put("/v1/items/m1", json=item)
     assert (answer.status_code, answer.json()) == (200, {"item_id": "m1"})
-    ((_, stored),) = await served.read(ITEMS)
+    ((_, stored),) = await gateway.read(ITEMS)
     assert stored == {"item_id": "m1", "text": None, "available": True, "published_at": None, **item}
 
 
-async def test_an_item_of_an_unknown_scenario_is_refused(served: Served) -> None:
-    answer = await served.http.put("/v1/items/m1", json={"scenarios": ["video", "cinema"]})
+async def test_an_item_of_an_unknown_scenario_is_refused(gateway: RunningGateway) -> None:
+    answer = await gateway.http.put("/v1/items/m1", json={"scenarios": ["video", "cinema"]})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["body", "scenarios"]
 
@@ -124,53 +124,55 @@ async def test_an_item_of_an_unknown_scenario_is_refused(served: Served) -> None
         ({"published_at": 2**63}, "published_at", "out_of_range"),
     ],
 )
-async def test_a_bad_item_is_refused_by_field(served: Served, item: dict[str, Any], field: str, kind: str) -> None:
-    answer = await served.http.put("/v1/items/m1", json=item)
+async def test_an_invalid_item_is_refused_by_field(
+    gateway: RunningGateway, item: dict[str, Any], field: str, kind: str
+) -> None:
+    answer = await gateway.http.put("/v1/items/m1", json=item)
     assert answer.status_code == 422
-    (complaint,) = answer.json()["detail"]
-    assert (complaint["loc"], complaint["type"]) == (["body", field], kind)
-    assert await served.read(ITEMS) == []
+    (problem,) = answer.json()["detail"]
+    assert (problem["loc"], problem["type"]) == (["body", field], kind)
+    assert await gateway.read(ITEMS) == []
 
 
-async def test_an_item_may_be_older_than_1970(served: Served) -> None:
-    assert (await served.http.put("/v1/items/nosferatu", json={"published_at": -1_500_000_000_000})).status_code == 200
+async def test_an_item_may_be_older_than_1970(gateway: RunningGateway) -> None:
+    assert (await gateway.http.put("/v1/items/nosferatu", json={"published_at": -1_500_000_000_000})).status_code == 200
 
 
-async def test_a_refusal_says_what_was_expected_and_what_to_do(served: Served) -> None:
-    answer = await served.http.post("/v1/events", json=click(action="wishlist"))
+async def test_a_refusal_states_what_was_expected_and_what_to_do(gateway: RunningGateway) -> None:
+    answer = await gateway.http.post("/v1/events", json=click(action="wishlist"))
     assert answer.json()["detail"][0]["msg"] == (
         "unknown action 'wishlist' in scenario video. Supported: impression, search, skip, click, play, like, rate, comment, share."
         " Use the closest one, or add it to scenarios.yaml."
     )
 
 
-async def test_an_empty_event_id_is_none_given(served: Served) -> None:
-    answer = await served.http.post("/v1/events", json=[click(event_id=""), click(event_id="")])
-    made = [event["event_id"] for event in answer.json()["accepted"]]
+async def test_an_empty_event_id_is_replaced(gateway: RunningGateway) -> None:
+    answer = await gateway.http.post("/v1/events", json=[click(event_id=""), click(event_id="")])
+    event_ids = [event["event_id"] for event in answer.json()["accepted"]]
     assert answer.status_code == 202
-    assert all(made)
-    assert len(set(made)) == 2
+    assert all(event_ids)
+    assert len(set(event_ids)) == 2
 
 
-async def test_more_of_a_user_than_features_remembers_is_refused(served: Served) -> None:
-    """Sent again after a failure, the first of them would count twice."""
+async def test_more_events_of_a_user_than_features_remembers_are_refused(gateway: RunningGateway) -> None:
+    """If they were sent again after a failure, the first ones would count twice."""
     events = [click(event_id=f"e{number}") for number in range(REMEMBERED_EVENTS + 1)]
-    answer = await served.http.post("/v1/events", json=events)
+    answer = await gateway.http.post("/v1/events", json=events)
     assert answer.status_code == 422
-    said = "user u1 has 101 events in this request; the maximum is 100. Split the request."
-    assert answer.json()["detail"] == [{"loc": ["body", "user_id"], "type": "too_long", "msg": said}]
-    assert (await served.http.post("/v1/events", json=events[1:])).status_code == 202
+    message = "user u1 has 101 events in this request; the maximum is 100. Split the request."
+    assert answer.json()["detail"] == [{"loc": ["body", "user_id"], "type": "too_long", "msg": message}]
+    assert (await gateway.http.post("/v1/events", json=events[1:])).status_code == 202
 
 
-async def test_a_flood_of_nothing_is_refused_with_one_complaint(served: Served) -> None:
-    answer = await served.http.post("/v1/events", json=[{}] * (MAX_BATCH_EVENTS + 1))
+async def test_many_invalid_events_are_refused_with_one_problem(gateway: RunningGateway) -> None:
+    answer = await gateway.http.post("/v1/events", json=[{}] * (MAX_BATCH_EVENTS + 1))
     assert answer.status_code == 422
-    (complaint,) = answer.json()["detail"]
-    assert complaint["type"] == "too_long"
+    (problem,) = answer.json()["detail"]
+    assert problem["type"] == "too_long"
 
 
-async def test_ids_may_hold_a_slash(served: Served) -> None:
-    answer = await served.http.put("/v1/items/a%2Fb", json={"title": "Heat"})
+async def test_ids_may_contain_a_slash(gateway: RunningGateway) -> None:
+    answer = await gateway.http.put("/v1/items/a%2Fb", json={"title": "Heat"})
     assert (answer.status_code, answer.json()) == (200, {"item_id": "a/b"})
-    refused = await served.http.get("/v1/recommendations/a%2Fb", params={"scenario": "cinema"})
+    refused = await gateway.http.get("/v1/recommendations/a%2Fb", params={"scenario": "cinema"})
     assert refused.json()["detail"][0]["type"] == "unknown_scenario"

@@ -1,4 +1,4 @@
-"""What the gateway says when something behind it is away."""
+"""Answers of the gateway while Kafka is slow or unreachable."""
 
 import os
 import signal
@@ -22,33 +22,33 @@ EVENT = {"user_id": "u1", "scenario": "video", "action": "click", "item_id": "i1
 
 
 async def test_unacknowledged_events_are_503(settings: GatewaySettings) -> None:
-    hurried = settings.model_copy(update={"gateway_publish_timeout_sec": 1e-6})
-    async with serving(hurried) as served:
-        answer = await served.http.post("/v1/events", json=EVENT)
+    impatient = settings.model_copy(update={"gateway_publish_timeout_sec": 1e-6})
+    async with serving(impatient) as gateway:
+        answer = await gateway.http.post("/v1/events", json=EVENT)
         assert answer.status_code == 503
         assert "again" in answer.json()["detail"]
 
 
 @pytest.fixture
 def own_broker() -> Iterator[Broker]:
-    """A Kafka that nobody else uses, so that it may be stopped."""
+    """A Kafka of this test alone, which it may stop."""
     with running_broker() as broker:
         yield broker
 
 
-async def test_a_broker_that_goes_away_is_503_and_the_gateway_lives_on(
+async def test_an_unreachable_broker_is_503_and_the_gateway_recovers(
     own_broker: Broker, settings: GatewaySettings
 ) -> None:
-    changed = {"kafka_bootstrap_servers": own_broker.bootstrap_servers, "gateway_publish_timeout_sec": 1.0}
-    async with serving(settings.model_copy(update=changed)) as served:
-        assert (await served.http.post("/v1/events", json=EVENT)).status_code == 202
+    overrides = {"kafka_bootstrap_servers": own_broker.bootstrap_servers, "gateway_publish_timeout_sec": 1.0}
+    async with serving(settings.model_copy(update=overrides)) as gateway:
+        assert (await gateway.http.post("/v1/events", json=EVENT)).status_code == 202
         with paused(own_broker):
-            assert (await served.http.post("/v1/events", json=EVENT)).status_code == 503
-            assert (await served.http.get("/v1/recommendations/u1?scenario=video")).status_code == 503
-            assert (await served.http.get("/healthz")).status_code == 200
+            assert (await gateway.http.post("/v1/events", json=EVENT)).status_code == 503
+            assert (await gateway.http.get("/v1/recommendations/u1?scenario=video")).status_code == 503
+            assert (await gateway.http.get("/healthz")).status_code == 200
 
         async def accepted() -> bool:
-            return (await served.http.post("/v1/events", json=EVENT)).status_code == 202
+            return (await gateway.http.post("/v1/events", json=EVENT)).status_code == 202
 
         await poll_until(accepted)
 
@@ -56,14 +56,14 @@ async def test_a_broker_that_goes_away_is_503_and_the_gateway_lives_on(
 @contextmanager
 def paused(broker: Broker) -> Iterator[None]:
     broker.process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, broker.process.pid, os.WSTOPPED | os.WNOWAIT)  # the last of its threads stops a moment later
+    os.waitid(os.P_PID, broker.process.pid, os.WSTOPPED | os.WNOWAIT)  # all of its threads have stopped then
     try:
         yield
     finally:
         broker.process.send_signal(signal.SIGCONT)
 
 
-async def test_the_process_serves_and_ends_clean(kafka: str, topic_prefix: str) -> None:
+async def test_the_process_serves_and_ends_cleanly(kafka: str, topic_prefix: str) -> None:
     port = free_port()
     environment = {
         "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -86,7 +86,7 @@ async def test_the_process_serves_and_ends_clean(kafka: str, topic_prefix: str) 
         assert "Traceback" not in gateway.output
 
 
-def test_no_kafka_is_one_line() -> None:
+def test_an_unreachable_kafka_at_the_start_is_one_line() -> None:
     with command(["-m", "eddy_gateway"], {"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}) as gateway:
         assert gateway.finish() == 1
         (line,) = [line for line in gateway.output.splitlines() if line.startswith("gateway:")]

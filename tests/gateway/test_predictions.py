@@ -1,4 +1,4 @@
-"""Predictions are named by what the record says, whatever actions the gateway knows."""
+"""Predictions have the names in the record, whatever actions the gateway's own contract has."""
 
 import pytest
 
@@ -31,5 +31,5 @@ def test_predictions_have_the_names_of_the_record(
     (item,) = record["items"]
     item["predictions"] = predictions
     record["prediction_names"] = names
-    (found,) = RecommendationsOut.of(record).items  # type: ignore[arg-type]
-    assert found.predictions == expected
+    (recommended,) = RecommendationsOut.of(record).items  # type: ignore[arg-type]
+    assert recommended.predictions == expected

@@ -1,4 +1,4 @@
-"""The gateway with the scorer that answers it."""
+"""The gateway with a scorer."""
 
 import os
 
@@ -6,13 +6,15 @@ import pytest
 
 from eddy_cli.ports import free_port
 from tests.cli.processes import command
-from tests.gateway.conftest import Served
+from tests.gateway.conftest import RunningGateway
 from tests.poll import poll_until
 
 pytestmark = pytest.mark.stack
 
 
-async def test_items_put_over_http_come_back_as_recommendations(served: Served, kafka: str, topic_prefix: str) -> None:
+async def test_items_put_over_http_come_back_as_recommendations(
+    gateway: RunningGateway, kafka: str, topic_prefix: str
+) -> None:
     environment = {
         **os.environ,
         "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -21,16 +23,16 @@ async def test_items_put_over_http_come_back_as_recommendations(served: Served, 
     }
     for number in range(30):
         body = {"title": f"Film {number}", "available": number != 7, "published_at": 1_700_000_000_000 + number}
-        assert (await served.http.put(f"/v1/items/i{number}", json=body)).status_code == 200
+        assert (await gateway.http.put(f"/v1/items/i{number}", json=body)).status_code == 200
 
-    async def listed() -> list[dict[str, object]]:
-        asked = {"scenario": "video", "limit": 10, "exclude": ["i8", "i9"]}
-        answer = await served.http.get("/v1/recommendations/u1", params=asked)
+    async def recommended() -> list[dict[str, object]]:
+        parameters = {"scenario": "video", "limit": 10, "exclude": ["i8", "i9"]}
+        answer = await gateway.http.get("/v1/recommendations/u1", params=parameters)
         return list(answer.json()["items"]) if answer.status_code == 200 else []
 
     with command(["-m", "eddy_scorer"], environment):
-        items = await poll_until(listed, what="a list from the scorer")
+        items = await poll_until(recommended, what="recommendations of the scorer")
     assert [item["position"] for item in items] == list(range(10))
-    shown = {item["item_id"] for item in items}
-    assert len(shown) == 10
-    assert not shown & {"i7", "i8", "i9"}
+    item_ids = {item["item_id"] for item in items}
+    assert len(item_ids) == 10
+    assert not item_ids & {"i7", "i8", "i9"}

@@ -1,1 +1,1 @@
-"""HTTP in and out: events, items and requests go to Kafka, answers come back."""
+"""The HTTP API: events, items and requests go to Kafka, recommendations come back."""

@@ -1,1 +1,1 @@
-"""The live console at `/`: see a feed change by what one does, and the model learn. Static files and three routes of its own."""
+"""The live console at `/`: recommendations that change with each action, and charts of the loop. Static files and three routes."""

@@ -1,4 +1,4 @@
-"""The console's page and what it asks for beside the API."""
+"""The routes of the console: its page, and the data that the API does not give."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,8 +13,8 @@ from sse_starlette import EventSourceResponse
 
 from eddy.contract.limits import MAX_SLATE
 from eddy.contract.scenarios import Scenarios
-from eddy_gateway.console.pulse import Pulse
-from eddy_gateway.console.shelf import Shelf
+from eddy_gateway.console.loop_monitor import LoopMonitor
+from eddy_gateway.console.title_cache import TitleCache
 from eddy_gateway.core.models import Id
 
 STATIC = Path(__file__).with_name("static")
@@ -22,15 +22,15 @@ STATIC = Path(__file__).with_name("static")
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What the page shows beside lists."""
+    """The sources of the console's data."""
 
     scenarios: Scenarios
-    shelf: Shelf
-    pulse: Pulse
+    titles: TitleCache
+    monitor: LoopMonitor
 
 
 def add_console(app: FastAPI, console: Console) -> None:
-    """The page at `/`, its files and data below `/console`; none of it is part of the API."""
+    """Add the page at `/`, and its files and data below `/console`. None of them is part of the API."""
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -38,14 +38,14 @@ def add_console(app: FastAPI, console: Console) -> None:
 
     @app.get("/console/scenarios", include_in_schema=False)
     async def scenarios() -> list[dict[str, Any]]:
-        """Each with its actions, strongest last, and the range of their values."""
+        """The scenarios with their actions, strongest last, and the range of each action's values."""
         return [
             {
                 "name": name,
                 "searchable": "search" in scenario.actions,
                 "actions": [
                     {"name": action, "value": rule.value and rule.value.model_dump()}
-                    for action, rule in sorted(scenario.actions.items(), key=lambda each: each[1].weight)
+                    for action, rule in sorted(scenario.actions.items(), key=lambda entry: entry[1].weight)
                     if rule.weight
                 ],
             }
@@ -54,14 +54,14 @@ def add_console(app: FastAPI, console: Console) -> None:
 
     @app.get("/console/items", include_in_schema=False)
     async def items(item_id: Annotated[list[Id], Query(max_length=MAX_SLATE)]) -> dict[str, Any]:
-        return {"known": len(console.shelf), "items": console.shelf.find(item_id)}
+        return {"items": console.titles.find(item_id)}
 
-    @app.get("/console/pulse", include_in_schema=False)
-    async def pulse() -> EventSourceResponse:
-        """Server-sent events: a list of points each."""
+    @app.get("/console/loop", include_in_schema=False)
+    async def loop() -> EventSourceResponse:
+        """Server-sent events, each a list of points (LoopPoint)."""
 
         async def events() -> AsyncIterator[dict[str, str]]:
-            async for points in console.pulse.watch():
+            async for points in console.monitor.watch():
                 yield {"data": json.dumps(points)}
 
         return EventSourceResponse(events())

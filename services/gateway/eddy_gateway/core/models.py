@@ -1,7 +1,7 @@
-"""What goes over HTTP: the same names and meanings as the records in schemas/.
+"""The bodies of HTTP requests and answers, with the names and meanings of the records in schemas/.
 
-These models check types alone. Limits are shown in the description of the API; that they are kept is checked once, for every way in
-(eddy.contract, by way of Rules).
+These models check types only. They declare limits for the API reference; `Rules` checks them, by the contract that also holds for
+records from Kafka (eddy.contract).
 """
 
 import uuid
@@ -24,25 +24,25 @@ from eddy.contract.model import MAX_SCENARIOS
 from eddy.contract.records import Item, Recommendations, UserEvent
 
 
-def chars(most: int, least: int = 0) -> Any:
-    """Text, said to have `least` to `most` characters. `min_length=0` makes Pydantic refuse text that UTF-8 cannot carry."""
-    return Field(min_length=0, json_schema_extra={"minLength": least, "maxLength": most})
+def chars(maximum: int, minimum: int = 0) -> Any:
+    """Declare text of `minimum` to `maximum` characters. `min_length=0` makes Pydantic refuse text that is not encodable in UTF-8."""
+    return Field(min_length=0, json_schema_extra={"minLength": minimum, "maxLength": maximum})
 
 
-def at_most(entries: int, name: str = "maxItems") -> Any:
-    """A list, or with `maxProperties` a map, said to have so many entries at most."""
-    return Field(json_schema_extra={name: entries})
+def max_entries(maximum: int, keyword: str = "maxItems") -> Any:
+    """Declare a list, or with the keyword `maxProperties` a map, of at most `maximum` entries."""
+    return Field(json_schema_extra={keyword: maximum})
 
 
-def within(least: int, most: int) -> Any:
-    """A number, said to be within these."""
-    return Field(json_schema_extra={"minimum": least, "maximum": most})
+def number(minimum: int, maximum: int) -> Any:
+    """Declare a number of `minimum` to `maximum`."""
+    return Field(json_schema_extra={"minimum": minimum, "maximum": maximum})
 
 
 Id = Annotated[str, chars(MAX_ID_CHARS, 1)]
 Text = Annotated[str, chars(MAX_TEXT_CHARS)]
-Attributes = Annotated[dict[Id, Text], at_most(MAX_ATTRIBUTES, "maxProperties")]
-Milliseconds = Annotated[int, within(0, MAX_TIME_MS)]
+Attributes = Annotated[dict[Id, Text], max_entries(MAX_ATTRIBUTES, "maxProperties")]
+Milliseconds = Annotated[int, number(0, MAX_TIME_MS)]
 
 
 class _Body(BaseModel):
@@ -50,26 +50,27 @@ class _Body(BaseModel):
 
 
 class EventIn(_Body):
-    """Something a user did, or an impression."""
+    """An action of a user, or an impression."""
 
     event_id: Annotated[str, chars(MAX_ID_CHARS)] = Field(
-        "", description="Unique; send it again after a failure and it counts once. Empty or left out, it is made up."
+        "", description="Unique id. An event sent again with the same id counts once. Generated if empty or omitted."
     )
     user_id: Id
     scenario: Id
     action: Id
     item_id: Id | None = Field(
-        None, description="Needed by most actions; an impression without it is of the whole list."
+        None,
+        description="Required by most actions. An impression without it covers all recommendations of the request.",
     )
     value: float | None = Field(None, description="A rating, seconds played, a price.")
     query: Text | None = None
-    request_id: Id | None = Field(None, description="Request whose list the user was looking at.")
-    position: Annotated[int, within(0, MAX_POSITION)] | None = None
-    occurred_at: Milliseconds | None = Field(None, description="Milliseconds since the epoch; now when left out.")
+    request_id: Id | None = Field(None, description="Id of the request whose recommendations the user was looking at.")
+    position: Annotated[int, number(0, MAX_POSITION)] | None = None
+    occurred_at: Milliseconds | None = Field(None, description="Milliseconds since the epoch. Defaults to now.")
     attributes: Attributes = {}
 
     def record(self, now_ms: int) -> UserEvent:
-        """The `user_event` record, with what was left out."""
+        """The `user_event` record, with defaults filled in."""
         return {
             "event_id": self.event_id or uuid.uuid4().hex,
             "user_id": self.user_id,
@@ -86,30 +87,32 @@ class EventIn(_Body):
 
 
 class AcceptedEvent(BaseModel):
-    """An event that Kafka has stored."""
+    """A stored event."""
 
     event_id: str
-    offset: int = Field(description="Hand the last one back as `after_offset`, and the list knows the event.")
+    offset: int = Field(
+        description="Pass the last one as `after_offset`, and the recommendations take the event into account."
+    )
 
 
 class Accepted(BaseModel):
-    """All events of the POST, in its order."""
+    """All events of the POST, in the same order."""
 
     accepted: list[AcceptedEvent]
 
 
 class ItemIn(_Body):
-    """A thing that can be recommended; PUT again to change it."""
+    """An item that can be recommended. PUT it again to change it."""
 
-    scenarios: Annotated[list[Id], at_most(MAX_SCENARIOS)] = Field(
-        default=[], description="Scenarios it may be recommended in; empty means all."
+    scenarios: Annotated[list[Id], max_entries(MAX_SCENARIOS)] = Field(
+        default=[], description="Scenarios in which it may be recommended; empty means all."
     )
     title: Text = ""
     text: Annotated[str, chars(MAX_DESCRIPTION_CHARS)] | None = None
-    categories: Annotated[list[Id], at_most(MAX_CATEGORIES)] = []
+    categories: Annotated[list[Id], max_entries(MAX_CATEGORIES)] = []
     attributes: Attributes = {}
-    available: bool = Field(True, description="False takes it out of every list at once.")
-    published_at: Annotated[int, within(MIN_TIME_MS, MAX_TIME_MS)] | None = Field(
+    available: bool = Field(True, description="False removes it from all recommendations at once.")
+    published_at: Annotated[int, number(MIN_TIME_MS, MAX_TIME_MS)] | None = Field(
         None, description="Milliseconds since the epoch."
     )
 
@@ -128,34 +131,34 @@ class ItemIn(_Body):
 
 
 class StoredItem(BaseModel):
-    """An item that Kafka has stored."""
+    """A stored item."""
 
     item_id: str
 
 
-class RecommendedItem(BaseModel):
-    """One place of the list."""
+class RecommendedItemOut(BaseModel):
+    """One of the recommended items."""
 
     item_id: str
     position: int
     score: float
-    predictions: dict[str, float] = Field(description="Probability of each action; empty without a model.")
+    predictions: dict[str, float] = Field(description="Probability of each action; empty before the first release.")
     propensity: float
     source: str
     reason: str
 
 
 class RecommendationsOut(BaseModel):
-    """A list. Name its `request_id` in impressions and clicks, so that it is learned from."""
+    """Recommendations. Send impressions and clicks with their `request_id`: the model is trained on both."""
 
     request_id: str
     user_id: str
     scenario: str
     model_version: int
     policy: str
-    applied_offset: int = Field(description="Offset of the user's last event that the list knows; -1 when none.")
+    applied_offset: int = Field(description="Offset of the user's last event that is taken into account; -1 if none.")
     served_at: int
-    items: list[RecommendedItem]
+    items: list[RecommendedItemOut]
 
     @classmethod
     def of(cls, record: Recommendations) -> "RecommendationsOut":

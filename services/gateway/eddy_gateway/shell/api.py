@@ -27,13 +27,13 @@ from eddy_gateway.core.models import (
     ItemIn,
     RecommendationsOut,
     StoredItem,
-    at_most,
     chars,
-    within,
+    max_entries,
+    number,
 )
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
-from eddy_gateway.shell.door import Door, keys_of, rate_of
+from eddy_gateway.shell.access import AccessMiddleware, configured_keys, configured_rate
 from eddy_gateway.shell.metering import Metering
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
@@ -48,13 +48,13 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     401: {"description": "No API key, or a wrong one."},
     413: {"description": "The body is too large."},
     429: {"description": "Too many requests: try again after Retry-After seconds."},
-    503: {"description": "Not ready, or Kafka does not take it now: try again."},
+    503: {"description": "Not ready, or Kafka does not accept writes: try again."},
 }
 _NO_ANSWER: dict[int | str, dict[str, Any]] = {504: {"description": "No scorer answered in time."}}
 
 
 class _IdConvertor(PathConvertor):
-    """An id in the path: with slashes, and with line breaks, which Starlette's `path` cuts off in silence."""
+    """An id in the path. It may contain slashes and line breaks; Starlette's `path` silently cuts ids at line breaks."""
 
     regex = "(?s:.*)"
 
@@ -64,15 +64,16 @@ register_url_convertor("id", _IdConvertor())
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What the routes work with."""
+    """The operations of the API and the parts they need."""
 
     rules: Rules
     publisher: EventPublisher
-    answers: PendingRequests
+    pending: PendingRequests
     clock: Clock
     settings: GatewaySettings
 
     async def store_events(self, events: list[EventIn]) -> Accepted:
+        """Check and publish events. Raises RequestValidationError, and RetriableError when Kafka does not accept them."""
         now_ms = self.clock.now_ms()
         with _naming_fields("body"):
             self.rules.batch(events, self.settings.gateway_max_batch)
@@ -98,10 +99,13 @@ class Gateway:
         exclude: list[str],
         after_offset: int | None,
     ) -> RecommendationsOut | None:
-        """The scorer's answer; None when none came within deadline and grace. Gateway and scorer refuse the same requests with a 422."""
+        """The scorer's answer; None if there was none within deadline and grace period.
+
+        Raises RequestValidationError for a request that gateway or scorer refuses.
+        """
         now_ms = self.clock.now_ms()
         deadline_ms = round(self.settings.gateway_deadline_sec * 1000)
-        asked: RecommendationRequest = {
+        request: RecommendationRequest = {
             "request_id": uuid.uuid4().hex,
             "user_id": user_id,
             "scenario": scenario,
@@ -114,18 +118,19 @@ class Gateway:
             "requested_at": now_ms,
         }
         with _naming_fields("query", path="user_id"):
-            record = self.rules.request(asked, now_ms)
-            with self.answers.expected(record["request_id"]) as answer:
+            record = self.rules.request(request, now_ms)
+            with self.pending.expect(record["request_id"]) as future:
                 await self.publisher.request(record)
                 try:
                     async with asyncio.timeout(self.settings.gateway_deadline_sec + self.settings.gateway_grace_sec):
-                        answered = await answer
+                        answer = await future
                 except TimeoutError:
                     return None
-            raise_refusal(answered)
-            return RecommendationsOut.of(answered)
+            raise_refusal(answer)
+            return RecommendationsOut.of(answer)
 
     async def store_item(self, item_id: str, item: ItemIn) -> StoredItem:
+        """Check and publish an item. Raises RequestValidationError, and RetriableError when Kafka does not accept it."""
         with _naming_fields("body", path="item_id"):
             record = self.rules.item(item_id, item)
         await self.publisher.item(record)
@@ -133,10 +138,15 @@ class Gateway:
 
 
 def build_app(gateway: Gateway, health: Health) -> FastAPI:
-    """The application: the API under /v1, its page under /docs, and the health endpoints. Raises ConfigError for an open door."""
+    """Build the application: the API under /v1, its reference under /docs, and the health endpoints.
+
+    Raises ConfigError for a public address without API keys, and for an invalid rate limit.
+    """
     app = FastAPI(title="Eddy", description="Events in, recommendations out.", version="1")
-    keys, rate = keys_of(gateway.settings), rate_of(gateway.settings)
-    app.add_middleware(Door, health=health, keys=keys, rate=rate, max_body=gateway.settings.gateway_max_body_bytes)
+    settings = gateway.settings
+    keys, rate = configured_keys(settings), configured_rate(settings)
+    max_body_bytes = settings.gateway_max_body_bytes
+    app.add_middleware(AccessMiddleware, health=health, keys=keys, rate=rate, max_body_bytes=max_body_bytes)
     app.add_middleware(Metering)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(RetriableError, _unavailable)
@@ -153,22 +163,22 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
 
     @app.put("/v1/items/{item_id:id}", responses=_UNAVAILABLE)
     async def put_item(item_id: PathId, body: ItemIn) -> StoredItem:
-        """Store an item, in place of what was known of it."""
+        """Store an item. It replaces a former version as a whole."""
         return await gateway.store_item(item_id, body)
 
     @app.get("/v1/recommendations/{user_id:id}", responses={**_UNAVAILABLE, **_NO_ANSWER})
     async def get_recommendations(
         user_id: PathId,
         scenario: Id,
-        limit: Annotated[int, within(1, MAX_SLATE), Query()] = 10,
+        limit: Annotated[int, number(1, MAX_SLATE), Query()] = 10,
         query: Annotated[str, chars(MAX_QUERY_CHARS)] | None = None,
         after_offset: Annotated[
-            Annotated[int, within(0, MAX_OFFSET)] | None,
-            Query(description="Offset of an event that the list must know."),
+            Annotated[int, number(0, MAX_OFFSET)] | None,
+            Query(description="Offset of an event that the recommendations must take into account."),
         ] = None,
-        exclude: Annotated[list[Id], at_most(MAX_EXCLUDED), Query()] = [],  # noqa: B006 - FastAPI copies it
+        exclude: Annotated[list[Id], max_entries(MAX_EXCLUDED), Query()] = [],  # noqa: B006 - FastAPI copies it
     ) -> Any:
-        """A list for the user, of the newest model, with what the user did up to `after_offset`."""
+        """Recommendations for the user by the newest model, including the user's events up to `after_offset`."""
         answer = await gateway.recommend(
             user_id, scenario, limit=limit, query=query, exclude=exclude, after_offset=after_offset
         )
@@ -179,7 +189,7 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
 
 @contextmanager
 def _naming_fields(*where: str | int, path: str | None = None) -> Iterator[None]:
-    """Turns PoisonError into a 422 that names the field, below `where`, or below "path" for the field that is part of the URL's path."""
+    """Turn PoisonError into a 422 that names its field below `where`, or below "path" if it is the field `path` of the URL."""
     try:
         yield
     except PoisonError as error:
@@ -194,10 +204,10 @@ def _refusal(
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    """422 with each field that does not hold; what was sent is not echoed (it may not even be JSON: NaN)."""
+    """422 with each invalid field. Its value is not repeated: it may not be representable in JSON (NaN)."""
     assert isinstance(error, RequestValidationError)
-    shown = [{name: found[name] for name in ("loc", "type", "msg")} for found in error.errors()]
-    return JSONResponse({"detail": shown}, 422)
+    details = [{name: problem[name] for name in ("loc", "type", "msg")} for problem in error.errors()]
+    return JSONResponse({"detail": details}, 422)
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:

@@ -10,7 +10,7 @@ _NO_ROUTE = "none"
 
 
 class Metering:
-    """ASGI middleware. The route is its pattern, as the API names it, not the path, so that the label's values stay few."""
+    """ASGI middleware. The label `route` is the pattern of the route, not the path, so that it has few values."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -22,14 +22,14 @@ class Metering:
         started = time.perf_counter()
         status = 500
 
-        async def observed(message: Message) -> None:
+        async def send_and_note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, observed)
+            await self._app(scope, receive, send_and_note_status)
         finally:
             route = getattr(scope.get("route"), "path_format", _NO_ROUTE)
             HTTP_REQUESTS.labels(route, str(status)).inc()

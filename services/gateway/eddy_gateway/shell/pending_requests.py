@@ -1,4 +1,4 @@
-"""Brings each answer on `recommendations` to the HTTP request that waits for it."""
+"""Hands each answer on `recommendations` to the HTTP request that waits for it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,25 +22,25 @@ SERVICE = "gateway"
 
 
 class PendingRequests:
-    """Requests that wait, by request id. One consumer without a group serves them all: every gateway sees every list."""
+    """Waiting requests by request id. One consumer without a group serves them all, so every gateway reads every slate."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, asyncio.Future[Recommendations]] = {}
+        self._futures: dict[str, asyncio.Future[Recommendations]] = {}
         self._ids = PrefixDecoder(Recommendations, last="request_id")
         self._codec = Codec.of(Recommendations)
 
     @contextmanager
-    def expected(self, request_id: str) -> Iterator["asyncio.Future[Recommendations]"]:
-        """The future answer to a request; expect it before the request is published."""
+    def expect(self, request_id: str) -> Iterator["asyncio.Future[Recommendations]"]:
+        """The future answer to a request; enter the context before you publish the request."""
         future = asyncio.get_running_loop().create_future()
-        self._waiting[request_id] = future
+        self._futures[request_id] = future
         try:
             yield future
         finally:
-            del self._waiting[request_id]
+            del self._futures[request_id]
 
     async def run(self, reader: Reader, health: Health) -> None:
-        """Read what comes from now on, until cancelled."""
+        """Read the topic from its current end, until cancelled."""
         await reader.seek_to_end()
         health.ready = True
         while True:
@@ -48,14 +48,14 @@ class PendingRequests:
             health.beat()
             RECORDS.labels(SERVICE, RECOMMENDATIONS).inc(len(messages))
             for message in messages:
-                self.take(message)
+                self.resolve(message)
 
-    def take(self, message: Message) -> None:
-        """Hand a list to the request that waits for it. Lists of others are told by their first field alone."""
+    def resolve(self, message: Message) -> None:
+        """Hand a slate to its waiting request. For slates of other gateways only the first field is decoded."""
         try:
-            future = self._waiting.get(self._ids.decode(message.value)["request_id"])
+            future = self._futures.get(self._ids.decode(message.value)["request_id"])
             if future is not None and not future.done():
                 future.set_result(self._codec.decode(message.value))
         except DecodeError as error:
-            # The joiner, which owns the fate of lists, reads the same record and writes it to dead-letters.
-            log.warning("slate_refused", partition=message.partition, offset=message.offset, detail=error.detail)
+            # Not dead-lettered here: the joiner reads the same record and does so.
+            log.warning("slate_skipped", partition=message.partition, offset=message.offset, detail=error.detail)

@@ -1,4 +1,4 @@
-"""Writes what came over HTTP to Kafka, and says so only when Kafka has it."""
+"""Publishes to Kafka the content of HTTP requests, and returns once Kafka has stored it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,22 +12,25 @@ from eddy.kafka.permissions import PERMISSION_ERRORS, describe_denial
 
 
 class EventPublisher:
-    """Each call waits for all in-sync replicas, at most `timeout_sec`. Raises RetriableError when Kafka does not take it."""
+    """Publishes events, items and requests. Each call waits for all in-sync replicas, at most `timeout_sec`.
+
+    Raises RetriableError if Kafka does not acknowledge all records in time.
+    """
 
     def __init__(self, producer: Producer, timeout_sec: float) -> None:
         self._producer = producer
         self._timeout_sec = timeout_sec
 
     async def events(self, records: Sequence[UserEvent]) -> list[int]:
-        """Write user events, in this order; the offset of each in its partition of user-events."""
+        """Publish user events in this order; returns the offset of each in its partition of user-events."""
         return await self._publish(USER_EVENTS, records)
 
     async def item(self, record: Item) -> None:
-        """Write an item."""
+        """Publish an item."""
         await self._publish(ITEMS, [record])
 
     async def request(self, record: RecommendationRequest) -> None:
-        """Write a request for recommendations."""
+        """Publish a request for recommendations."""
         await self._publish(RECOMMENDATION_REQUESTS, [record])
 
     async def _publish(self, topic: TopicName[R], records: Sequence[R]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What items are called, by id: the console shows titles."""
+"""Titles of items by id, for the console."""
 
 from collections.abc import Iterable
 from typing import TypedDict
@@ -14,31 +14,28 @@ from eddy.kafka.bus import Reader
 log = structlog.get_logger()
 
 
-class KnownItem(TypedDict):
-    """What the console shows of an item."""
+class ItemTitle(TypedDict):
+    """The description of an item in the console."""
 
     title: str
     categories: tuple[str, ...]
 
 
-class Shelf:
-    """Title and categories of every item that was published; memory follows their number (some 300 bytes each)."""
+class TitleCache:
+    """Title and categories of every published item, about 300 bytes each."""
 
     def __init__(self) -> None:
         self._items: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._codec = Codec.for_topic(ITEMS)
 
-    def __len__(self) -> int:
-        return len(self._items)
-
     async def run(self, reader: Reader) -> None:
         """Follow the topic from its beginning, until cancelled."""
         while True:
             for message in await reader.batch(timeout_ms=500):
-                self.take(message)
+                self.apply(message)
 
-    def take(self, message: Message) -> None:
-        """Take an item in, or off the shelf where its record was deleted. One that cannot be read is the trainer's to dead-letter."""
+    def apply(self, message: Message) -> None:
+        """Add an item, or remove it if its record was deleted. Unreadable records are skipped: the trainer dead-letters them."""
         try:
             if message.value:
                 record = self._codec.decode(message.value)
@@ -46,12 +43,12 @@ class Shelf:
             elif message.key:
                 self._items.pop(message.key.decode(errors="replace"), None)
         except DecodeError as error:
-            log.warning("item_refused", partition=message.partition, offset=message.offset, detail=error.detail)
+            log.warning("item_skipped", partition=message.partition, offset=message.offset, detail=error.detail)
 
-    def find(self, item_ids: Iterable[str]) -> dict[str, KnownItem]:
-        """Those that are known."""
+    def find(self, item_ids: Iterable[str]) -> dict[str, ItemTitle]:
+        """The titles of those items that have been published."""
         return {
-            item_id: {"title": found[0], "categories": found[1]}
+            item_id: {"title": item[0], "categories": item[1]}
             for item_id in item_ids
-            if (found := self._items.get(item_id))
+            if (item := self._items.get(item_id))
         }
