@@ -12,13 +12,13 @@ class History(TypedDict):
     """
 
     item_ids: list[str]
-    """Items acted on, oldest first."""
+    """Items of the interactions, oldest first."""
 
     actions: list[str]
-    """Action on each item, as named in scenarios.yaml."""
+    """Action of each interaction, as named in scenarios.yaml."""
 
     scenarios: list[str]
-    """Scenario each interaction took place in."""
+    """Scenario of each interaction."""
 
     values: list[float]
     """Value of each interaction, normalised to 0..1 by the scenario's rule for the action."""
@@ -27,55 +27,55 @@ class History(TypedDict):
     """Event time of each interaction, milliseconds since the epoch."""
 
     valued: list[bool]
-    """Whether a value was given with each of the newest interactions, oldest first, parallel to the end of `values`.
-    Interactions before these, all where it is empty, were recorded without this field.
+    """Whether the event gave a value, for the newest interactions, oldest first, parallel to the end of `values`.
+    Earlier interactions (all of them if this is empty) were recorded without this field.
     """
 
 
 class DeadLetter(TypedDict):
-    """Input that could not be used, kept whole with the reason."""
+    """A message that a service could not use, kept whole with the reason."""
 
     source_topic: str
-    """Topic it came from."""
+    """Topic of the message."""
 
     source_partition: int
-    """Its partition."""
+    """Partition of the message."""
 
     source_offset: int
-    """Its offset."""
+    """Offset of the message."""
 
     key: bytes | None
-    """Its key."""
+    """Key of the message."""
 
     payload: bytes
-    """Its raw bytes; where a schema registry named its schema, the single-object header of that schema stands before
-    the body.
+    """Raw bytes of the message. A message in a schema registry's framing has the single-object header of its schema in
+    place of that framing.
     """
 
     reason: str
-    """Why, one of a closed set: the `reason` label of the metric."""
+    """Reason of the refusal, from a closed set: the label `reason` of the metric."""
 
     detail: str
-    """What exactly, for a person."""
+    """Explanation for people: what is wrong, what was expected, what to do."""
 
     service: str
-    """Service that refused it."""
+    """Service that refused the message."""
 
     at: int
-    """Wall clock, milliseconds since the epoch."""
+    """Wall clock time of the refusal, milliseconds since the epoch."""
 
 
 class Item(TypedDict):
-    """A thing that can be recommended."""
+    """An item that can be recommended."""
 
     item_id: str
     """Unique id; the key of the topic."""
 
     scenarios: list[str]
-    """Scenarios it may be recommended in; empty means all."""
+    """Scenarios in which the item may be recommended; empty means all."""
 
     title: str
-    """Short name, shown to people."""
+    """Short name, for display."""
 
     text: str | None
     """Longer description."""
@@ -84,29 +84,29 @@ class Item(TypedDict):
     """Categories, genres or tags."""
 
     attributes: dict[str, str]
-    """Anything else: brand, year, language."""
+    """Further properties: brand, year, language."""
 
     available: bool
-    """False takes it out of every list at once."""
+    """False removes the item from all recommendations at once."""
 
     published_at: int | None
-    """When it became available, milliseconds since the epoch."""
+    """Time at which the item became available, milliseconds since the epoch."""
 
 
 class ItemEmbedding(TypedDict):
-    """An item's row of the table that both graphs read."""
+    """An item's row of the embedding table that the ONNX graphs read."""
 
     item_id: str
     """The item; the key of the topic."""
 
     version: int
-    """Release that the row belongs to."""
+    """Version of the release that the row belongs to."""
 
     vector: bytes
     """Packed little-endian float32 [DIM of the model contract]."""
 
     bias: float
-    """Added to the dot product of user and item vector."""
+    """Bias, added to the dot product of user vector and item vector."""
 
 
 class ItemCounts(TypedDict):
@@ -116,25 +116,25 @@ class ItemCounts(TypedDict):
     """The scenario."""
 
     shown: float
-    """Impressions that named the item, slow half-life."""
+    """Impressions that named the item, decayed with the slow half-life."""
 
     clicked: float
-    """Clicks, slow half-life."""
+    """Clicks, decayed with the slow half-life."""
 
     acted: float
-    """Actions of positive weight (clicks among them), slow half-life."""
+    """Interactions of positive weight, clicks included, decayed with the slow half-life."""
 
     acted_fast: float
-    """The same with the fast half-life: what is trending."""
+    """Interactions of positive weight, decayed with the fast half-life."""
 
     total: int
-    """Actions of positive weight, never decayed."""
+    """Interactions of positive weight, not decayed."""
 
     valued: int
-    """Opinions: actions whose value was given and says how much the user liked the item. Never decayed."""
+    """Explicit ratings, not decayed."""
 
     value_sum: float
-    """Sum of their normalised values, 0..1 each."""
+    """Sum of the normalised explicit ratings, 0..1 each."""
 
 
 class ItemFeatures(TypedDict):
@@ -149,26 +149,26 @@ class ItemFeatures(TypedDict):
     """For each user-events partition (the key, in decimal) the offset that this state includes."""
 
     as_of: int
-    """Event time that the decayed values are stated at, milliseconds since the epoch."""
+    """Event time to which the decayed values refer, milliseconds since the epoch."""
 
     first_at: int
-    """Event time of the first action on the item, milliseconds since the epoch."""
+    """Event time of the first event on the item, milliseconds since the epoch."""
 
     counts: list[ItemCounts]
-    """Decayed counts per scenario, stated at `as_of`."""
+    """Decayed counts per scenario, as of `as_of`."""
 
     covisited: list[str]
-    """Items that users had before this one (the last 20 of each), strongest first."""
+    """Items among the last 20 of a user before this one, highest weight first."""
 
     covisit_weights: list[float]
-    """Decayed co-visitation weight of each, stated at `as_of`."""
+    """Decayed co-visitation weight of each item in `covisited`, as of `as_of`."""
 
     transition_weights: list[float]
-    """The part of it from users whose very last item it was."""
+    """The part of each weight that comes from users whose last item it was."""
 
 
 class ItemSignal(TypedDict):
-    """One event on the item."""
+    """An event on the item."""
 
     offset: int
     """Offset of the event in its user-events partition."""
@@ -183,34 +183,33 @@ class ItemSignal(TypedDict):
     """Action of the event."""
 
     previous: list[str]
-    """The user's items before this one, newest first, for co-visitation; empty when the action does not count for it.
-    """
+    """The user's previous items, newest first, for co-visitation; empty for actions that do not count for it."""
 
     value: float | None
-    """Normalised value, 0..1, where it was given and is an opinion (scenarios.yaml); null otherwise."""
+    """Normalised explicit rating, 0..1; null for other events."""
 
 
 class ItemSignals(TypedDict):
-    """What one batch of user events of one source partition means for an item (features to features)."""
+    """Updates of an item from one batch of user events of one partition, from the features service to itself."""
 
     item_id: str
     """The item; the key of the topic."""
 
     source_partition: int
-    """Partition of user-events that the batch came from."""
+    """Partition of user-events of the batch."""
 
     entries: list[ItemSignal]
-    """One per event, in offset order."""
+    """One entry per event, in offset order."""
 
 
 class ModelRelease(TypedDict):
-    """A model that passed the release gate, whole."""
+    """A complete model that passed the release gate."""
 
     slot: str
     """`champion` or `challenger`; the key of the topic."""
 
     version: int
-    """Rises by one with each release, across restarts too."""
+    """Version; rises by one with each release, also across restarts."""
 
     contract: str
     """Hash of the model contract; a scorer refuses a release whose hash is not its own."""
@@ -222,19 +221,19 @@ class ModelRelease(TypedDict):
     """ONNX graph `rank`."""
 
     embedding_offsets: list[int]
-    """For each partition of item-embeddings the end offset that holds all rows of this version."""
+    """For each partition of item-embeddings, an end offset: all rows of this version are before it."""
 
     trained_through: list[int]
-    """For each partition of training-examples the next offset not yet learned from."""
+    """For each partition of training-examples, the offset of the first example that is not trained on yet."""
 
     metrics: dict[str, float]
-    """Figures at release: progressive log-loss and so on."""
+    """Metrics at the time of release, such as progressive log-loss."""
 
     released_at: int
-    """Wall clock, milliseconds since the epoch."""
+    """Wall clock time of the release, milliseconds since the epoch."""
 
     signature: str
-    """SHA-256 over version, contract, both graphs and the names, hexadecimal."""
+    """SHA-256 of version, contract, both graphs and all names, hexadecimal."""
 
     features: list[str]
     """Names of the features that `rank` reads, in order; empty: LEGACY_FEATURES of shared/eddy/contract/legacy.py."""
@@ -246,86 +245,86 @@ class ModelRelease(TypedDict):
 
 
 class RecommendationRequest(TypedDict):
-    """A request for a list, or for the ranking of given candidates."""
+    """A request for recommendations, or for the ranking of given candidates."""
 
     request_id: str
-    """Unique id; the answer and the impression carry it."""
+    """Unique id; the answer and its impressions carry it."""
 
     user_id: str
-    """Who the list is for; the key of the topic."""
+    """The user; the key of the topic."""
 
     scenario: str
     """Scenario as named in scenarios.yaml."""
 
     limit: int
-    """Items wanted, 1 to 500."""
+    """Number of items, 1 to 500."""
 
     query: str | None
     """Search text."""
 
     candidates: list[str] | None
-    """Rank these and nothing else."""
+    """The only items to rank; null for no such restriction."""
 
     exclude: list[str]
-    """Items that must not be in the list."""
+    """Items to leave out."""
 
     after_offset: int | None
-    """Offset of the user's last event in user-events: answer once the user's features include it (read your writes), or
-    at the deadline.
+    """Offset of the user's last event in user-events. The answer waits until the user's features include it (read your
+    writes), or until the deadline.
     """
 
     deadline_at: int | None
-    """Wall clock, milliseconds since the epoch: answer by then with what is known."""
+    """Wall clock time by which to answer, with the features available then, milliseconds since the epoch."""
 
     requested_at: int
-    """Event time of the request, milliseconds since the epoch: decay and ages are computed at it."""
+    """Event time of the request, milliseconds since the epoch. Decay and ages are computed for it."""
 
 
 class RecommendedItem(TypedDict):
-    """One place of the list."""
+    """An item of the slate."""
 
     item_id: str
     """The item."""
 
     position: int
-    """Place in the list, from 0."""
+    """Position in the slate, from 0."""
 
     score: float
-    """Score it was ranked by."""
+    """Score that the item was ranked by."""
 
     predictions: list[float]
     """Probability of each action in `prediction_names`; empty without a model."""
 
     propensity: float
-    """Probability that the policy put this item at this place, given the ranking."""
+    """Probability that the policy puts this item at this position, given the ranking."""
 
     source: str
-    """Candidate source that brought it."""
+    """Source that proposed the candidate."""
 
     reason: str
-    """Why, in words a person can read, or empty; `covisited:<item id>` and `taste:<item id>` name the item it goes
-    with, or is like.
+    """Reason for the user, or empty: see shared/eddy/contract/reasons.py. `covisited:<item id>` and `similar_to:<item
+    id>` name an item of the user's history.
     """
 
 
 class Refusal(TypedDict):
-    """Why a request cannot be answered."""
+    """Why a request was refused."""
 
     reason: str
-    """One of the closed set of reasons, as in dead letters."""
+    """Reason from a closed set, as in dead letters."""
 
     field: str
-    """Field of the request that is wrong; empty where it is no single one."""
+    """Field of the request that is wrong; empty if no single field is."""
 
     detail: str
-    """What exactly, for a person."""
+    """Explanation for people: what is wrong, what was expected, what to do."""
 
 
 class Recommendations(TypedDict):
-    """A served list with all that is needed to learn from it."""
+    """A slate and everything needed to train on its outcome."""
 
     request_id: str
-    """The request answered; an id of the scorer's own for a pushed list."""
+    """Id of the request; for a pushed slate, an id that the scorer made."""
 
     user_id: str
     """The user; the key of the topic."""
@@ -337,47 +336,47 @@ class Recommendations(TypedDict):
     """Event time of the request, milliseconds since the epoch."""
 
     served_at: int
-    """Wall clock when it was published, milliseconds since the epoch."""
+    """Wall clock time of publication, milliseconds since the epoch."""
 
     model_version: int
-    """Version of the release that scored it; 0 is counts alone."""
+    """Version of the release that scored the slate; 0 is the popularity fallback."""
 
     policy: str
-    """Name of the policy that chose the list from the ranking."""
+    """Name of the policy that made the slate from the ranking."""
 
     trigger: str
     """`request`, or `push` after an update of the user's features."""
 
     applied_offset: int
-    """Offset in user-events that the user's features included; -1 when nothing was known."""
+    """Offset in user-events up to which the user's features included events; -1 without features."""
 
     items: list[RecommendedItem]
-    """The list in order."""
+    """The slate, in order."""
 
     considered: list[str]
-    """All candidates that were ranked, shown or not."""
+    """All candidates that were ranked, whether in the slate or not."""
 
     features: bytes
-    """Ranking features of `considered`: packed little-endian float16 [considered, feature_names], the very numbers that
-    were ranked with.
+    """Ranking features of `considered`: packed little-endian float16 [considered, feature_names], exactly as the ranker
+    read them.
     """
 
     feature_names: list[str]
     """Names of the columns of `features`, in order; empty: LEGACY_FEATURES of shared/eddy/contract/legacy.py."""
 
     prediction_names: list[str]
-    """Actions whose probabilities `predictions` are, in order: those of the release that scored it; empty:
-    LEGACY_ACTIONS of shared/eddy/contract/legacy.py, or no predictions.
+    """Actions of the release that scored the slate, in the order of `predictions`; empty: LEGACY_ACTIONS of
+    shared/eddy/contract/legacy.py, or no predictions.
     """
 
     contract: str
     """Hash of the model contract of the scorer."""
 
     refusal: Refusal | None
-    """Why the request was refused, null where it was answered. Items and candidates are empty then."""
+    """Why the request was refused; null for an answered request. A refusal has no items and no candidates."""
 
     history: History
-    """The history the list was scored with (the last 50 interactions)."""
+    """The history that the slate was scored with: the last 50 interactions."""
 
 
 class LabelledItem(TypedDict):
@@ -387,28 +386,28 @@ class LabelledItem(TypedDict):
     """The item."""
 
     position: int
-    """Place in the list it was shown in, from 0; -1 when it was not shown."""
+    """Position in the slate, from 0; -1 without an impression."""
 
     propensity: float
-    """Propensity it was shown with; 0 when it was not shown."""
+    """Propensity of the impression; 0 without one."""
 
     label: int
     """1 positive, 0 negative."""
 
     action: str
-    """Action that made the label; empty for a negative."""
+    """Action that made the label positive; empty for a negative label."""
 
     value: float
-    """Value of the action, normalised to 0..1; 0 for a negative."""
+    """Value of the action, normalised to 0..1; 0 for a negative label."""
 
 
 class TrainingExample(TypedDict):
-    """Something to learn from. `label`: shown items with their one label. `upgrade`: a later, stronger action on an
-    item labelled positive. `next_item`: a positive event, as the next item of its user's sequence.
+    """A training example. `label`: impressions with their label. `upgrade`: a later, stronger interaction with an item
+    that was labelled positive. `next_item`: a positive interaction, as the next item of its user's sequence.
     """
 
     example_id: str
-    """Derived from the request or event it comes from: the same input gives the same id."""
+    """Id derived from the request or the event: the same input gives the same id."""
 
     kind: str
     """`label`, `upgrade` or `next_item`."""
@@ -420,22 +419,22 @@ class TrainingExample(TypedDict):
     """The scenario."""
 
     request_id: str | None
-    """List it belongs to, null when organic."""
+    """Request of the slate; null for an unattributed interaction."""
 
     event_id: str | None
-    """Event that made it, null where the window closed."""
+    """Event that made the example; null if the attribution window closed."""
 
     items: list[LabelledItem]
-    """What it is about; exactly one for `next_item` and `upgrade`."""
+    """The items; exactly one for `next_item` and `upgrade`."""
 
     features: bytes
-    """Ranking features of `items`: packed float16 [items, feature_names]; empty where none are known."""
+    """Ranking features of `items`: packed float16 [items, feature_names]; empty if there are none."""
 
     considered: list[str]
-    """`next_item` only: the considered candidates of the list that holds the item; empty where there is none."""
+    """`next_item` only: the candidates of the slate's request that include the item; empty if there are none."""
 
     considered_features: bytes
-    """Their ranking features: packed float16 [considered, feature_names]."""
+    """Ranking features of `considered`: packed float16 [considered, feature_names]."""
 
     feature_names: list[str]
     """Names of the columns of `features` and `considered_features`, in order; empty: LEGACY_FEATURES of
@@ -443,74 +442,71 @@ class TrainingExample(TypedDict):
     """
 
     history: History | None
-    """History snapshot that the list was scored with; null where no list is involved (the trainer keeps the sequence).
-    """
+    """History that the slate was scored with; null without a slate (the trainer keeps the user's sequence)."""
 
     occurred_at: int
-    """Event time of the action, or of the window's close, milliseconds since the epoch."""
+    """Event time of the interaction, or of the end of the attribution window, milliseconds since the epoch."""
 
     shown_at: int | None
-    """Event time of the impression, null when not shown."""
+    """Event time of the impression; null without one."""
 
     labelled_at: int
-    """Wall clock when it was written, milliseconds since the epoch."""
+    """Wall clock time at which the example was written, milliseconds since the epoch."""
 
     model_version: int
-    """Version that scored the list; 0 is counts alone or no list."""
+    """Version of the release that scored the slate; 0 is the popularity fallback, or no slate."""
 
     contract: str
-    """Hash of the model contract of the scorer; empty without features."""
+    """Hash of the scorer's model contract; empty without features."""
 
     superseded: bool
-    """Whether the user of a next_item had gone on before the event, to a newer list of the scenario made for a longer
-    history: the considered are then not the candidates of that moment.
+    """`next_item` only: whether the user had already received a newer slate of the scenario, made for a longer history.
+    `considered` are then not the candidates of that moment.
     """
 
     acted_at: int | None
-    """When Kafka took in the action that it comes from, wall clock in milliseconds since the epoch; null where a window
-    closed.
-    """
+    """Append time of the interaction in Kafka, milliseconds since the epoch; null if the attribution window closed."""
 
 
 class UserEvent(TypedDict):
-    """Something a user did, or an impression: a list that was put before the user's eyes."""
+    """An interaction of a user, or an impression: recommendations that were shown to the user."""
 
     event_id: str
     """Unique id chosen by the publisher; a second event with it is a duplicate and is dropped."""
 
     user_id: str
-    """Who acted; the key of the topic."""
+    """The user; the key of the topic."""
 
     scenario: str
     """Scenario as named in scenarios.yaml."""
 
     action: str
-    """Action as named in scenarios.yaml for the scenario; `impression` says that a list was shown."""
+    """Action as named in scenarios.yaml for the scenario; `impression` reports that items were shown."""
 
     item_id: str | None
-    """Item acted on. An impression without it means the whole list of its request."""
+    """The item. An impression without it covers the whole slate of its request."""
 
     value: float | None
-    """Strength of the action where it has one: a rating, seconds played, a price."""
+    """Value of the action, if it has one: a rating, seconds played, a price."""
 
     query: str | None
-    """Search text, where the action is a search or follows one."""
+    """Search text, if the action is a search or follows one."""
 
     request_id: str | None
-    """Request whose list the user was looking at."""
+    """Request whose slate the user saw."""
 
     position: int | None
-    """Position of the item in that list, from 0."""
+    """Position of the item in that slate, from 0."""
 
     occurred_at: int
     """Event time, milliseconds since the epoch."""
 
     attributes: dict[str, str]
-    """Anything else worth keeping: device, page, experiment."""
+    """Further properties: device, page, experiment."""
 
 
 class UserFeatures(TypedDict):
-    """All that is known of a user: the state of the features service and what the scorer reads, in one record."""
+    """Features of a user: the state of the features service and the input of the scorer, in one record."""
 
     user_id: str
     """The user; the key of the topic."""
@@ -528,12 +524,12 @@ class UserFeatures(TypedDict):
     """Source offset of each interaction in `history`."""
 
     seen: bytes
-    """Items acted on that have left `history`: packed little-endian uint32, CRC-32 of the item id in UTF-8, oldest
-    first.
+    """Items of interactions that are no longer in `history`: packed little-endian uint32, CRC-32 of the item id in
+    UTF-8, oldest first.
     """
 
     counts: dict[str, int]
-    """Events so far, keyed `scenario/action`."""
+    """Number of events, by `scenario/action`."""
 
     recent_events: bytes
     """Last event ids for dropping duplicates: packed 8-byte BLAKE2b digests, oldest first."""
