@@ -1,4 +1,4 @@
-"""Wall time, injected, so that nothing in a core reads a clock."""
+"""The wall clock as a dependency, so that cores do not read the system's clock."""
 
 import time
 from typing import Protocol
@@ -18,7 +18,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves when told to; for tests and for runs on event time."""
+    """A clock that only `advance` moves; for tests and for runs on event time."""
 
     def __init__(self, now_ms: int = 0) -> None:
         self._now_ms = now_ms

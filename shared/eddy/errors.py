@@ -1,35 +1,35 @@
-"""The errors of Eddy, by what has to be done about them.
+"""The errors of Eddy, by how to handle them.
 
 EddyError
-|-- ConfigError        wrong settings or scenarios: fix them and start again
-|-- FatalError         cannot go on: the process exits non-zero with one line
-|-- RetriableError     a dependency is away: try again
-`-- PoisonError        this one input cannot be used: dead-letter it with the reason, go on
-    `-- DecodeError    ... because its bytes are not the record they should be
+|-- ConfigError        invalid settings or scenarios: correct them and start again
+|-- FatalError         the process exits non-zero with one line
+|-- RetriableError     a dependency is unavailable: try again
+`-- PoisonError        one unusable input: write it to dead-letters with the reason, continue
+    `-- DecodeError    its bytes are not a record of the expected kind
 """
 
 
 class EddyError(Exception):
-    """Root of all errors that Eddy raises on purpose."""
+    """Base class of all errors of Eddy."""
 
 
 class ConfigError(EddyError):
-    """Settings or scenarios do not hold; the message says which, where and what to do."""
+    """Invalid settings or scenarios; the message says what is wrong, where, and what to do."""
 
 
 class FatalError(EddyError):
-    """The process cannot go on; the message is one line that says what to do."""
+    """An error that ends the process; the message is one line that says what to do."""
 
 
 class RetriableError(EddyError):
-    """A dependency is away for now."""
+    """A dependency is temporarily unavailable."""
 
 
 class PoisonError(EddyError):
-    """An input that cannot be used.
+    """An unusable input.
 
-    `reason` is from the closed set that the dead-letter metric is labelled with (eddy.contract.reasons). `detail` is for a person: what is
-    wrong, what was expected, what to do. `field` is the field of the record that it is about, None where it is about all of it.
+    `reason` is from a closed set (eddy.contract.reasons), the label of the dead-letter metric. `detail` tells people what is wrong, what
+    was expected and what to do. `field` is the invalid field of the record; None if the record as a whole is invalid.
     """
 
     def __init__(self, reason: str, detail: str = "", field: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Logging of a service process: structured lines on stderr, our own and those of the libraries."""
+"""Logging of a service process: structured lines on stderr, also for the log records of libraries."""
 
 import logging
 import sys
@@ -7,8 +7,8 @@ import structlog
 
 log = structlog.get_logger()
 
-# What Kafka clients (aiokafka, and Faust on mode) log, as a warning or an error, about things they mend by themselves: at every start on a
-# new broker, at every rebalance, on a busy machine. Each begins with its message template in the library's source.
+# Warnings and errors of Kafka clients (aiokafka, and Faust on mode) about conditions that they recover from by themselves: at every start
+# on a new broker, at every rebalance, on a busy machine. Each entry is the beginning of a message template in the library's source.
 ROUTINE = (
     "Group Coordinator Request failed",
     "Marking the coordinator dead",
@@ -23,20 +23,20 @@ ROUTINE = (
 
 
 class LibraryLogHandler(logging.Handler):
-    """Writes warnings and errors of libraries as lines of ours: event `library`, with the logger's name and its message.
+    """Writes log records of libraries as structured lines: event `library`, with the logger's name and the message.
 
-    Routine trouble of the Kafka clients is written at level debug.
+    The messages in ROUTINE are written at level debug.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write a log record."""
         routine = record.levelno < logging.CRITICAL and str(record.msg).startswith(ROUTINE)
         level = "debug" if routine else record.levelname.lower()
         getattr(log, level)("library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
 
 
 def configure_logging(level: str, service: str) -> None:
-    """Structured lines on stderr from `level` up: constant event names plus fields. Libraries are heard from warning up."""
+    """Write structured lines of at least `level` to stderr: constant event names plus fields. Libraries log from warning up."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -6,8 +6,8 @@ a source one of SOURCES. Each process exposes all of them; those of other servic
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# The stages of one turn of the loop: event, features, slate, impression, label, training, publication of a release, first slate by it.
-# A slate is made on request, so its stage starts at the request; `slate_to_impression` is the time that people take.
+# The stages of the loop: event, features, slate, impression, label, training, publication of a release, first slate of that release.
+# The stage of the slate starts at the request; `slate_to_impression` is the time until the application reports the impression.
 HOPS = (
     "event_to_features",
     "request_to_slate",
@@ -18,7 +18,7 @@ HOPS = (
     "activation_delay",
 )
 
-# Former names of metrics, by their new ones. Boards and alerts query both, so that they work while services of both versions run.
+# Former names of metrics by present name. Boards and alerts query both, so that they also work while services of both versions run.
 FORMER_NAMES = {
     "eddy_scorer_slates_total": "eddy_scorer_lists_total",
     "eddy_scorer_slate_items_total": "eddy_scorer_shown_candidates_total",
@@ -43,7 +43,7 @@ _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 # Every service
 DEAD_LETTERS = Counter(
-    "eddy_dead_letters_total", "Messages refused and written to dead-letters.", ["service", "topic", "reason"]
+    "eddy_dead_letters_total", "Unusable messages written to dead-letters.", ["service", "topic", "reason"]
 )
 RECORDS = Counter("eddy_records_total", "Records consumed.", ["service", "topic"])
 LAG = Gauge(
@@ -55,21 +55,21 @@ BATCH_RECORDS = Histogram("eddy_batch_records", "Records per batch.", ["service"
 STAGE_SECONDS = Histogram(
     "eddy_stage_seconds", "Duration of a stage of one batch.", ["service", "stage"], buckets=_LATENCY
 )
-RESTARTS = Counter("eddy_worker_restarts_total", "Workers restarted after a failure of theirs.", ["service"])
+RESTARTS = Counter("eddy_worker_restarts_total", "Workers restarted after a failure.", ["service"])
 HOP_SECONDS = Histogram(
     "eddy_loop_hop_seconds", "Delay between two consecutive stages of the loop.", ["hop"], buckets=_FRESHNESS
 )
 LOOP_SECONDS = Histogram(
     "eddy_loop_seconds",
-    "End-to-end delay of the loop: from an action's arrival in Kafka to the first slate ranked by weights trained on it.",
+    "End-to-end delay of the loop: from the append time of an interaction to the first slate ranked by weights trained on it.",
     buckets=_FRESHNESS,
 )
 
 # features
 EVENTS = Counter("eddy_features_events_total", "Events applied to user features.", ["scenario", "action"])
 DUPLICATES = Counter("eddy_features_duplicates_total", "Events dropped because their event_id was already applied.")
-USERS = Gauge("eddy_features_users", "Users whose state this instance holds.")
-ITEMS_WITH_STATE = Gauge("eddy_features_items", "Items whose state this instance holds.")
+USERS = Gauge("eddy_features_users", "Users in the state of this instance.")
+ITEMS_WITH_STATE = Gauge("eddy_features_items", "Items in the state of this instance.")
 
 # scorer
 SLATES = Counter("eddy_scorer_slates_total", "Slates published.", ["scenario", "trigger"])
@@ -81,11 +81,11 @@ SOURCE_SECONDS = Histogram(
 )
 SOURCE_FAILURES = Counter(
     "eddy_scorer_source_failures_total",
-    "Batches that a candidate source failed for: their slates go without its candidates.",
+    "Batches in which a candidate source failed; their slates are made without its candidates.",
     ["source"],
 )
 MODEL_VERSION = Gauge(
-    "eddy_scorer_model_version", "Version of the release that serves; 0 is the popularity fallback, with no model yet."
+    "eddy_scorer_model_version", "Version of the serving release; 0 is the popularity fallback, with no model yet."
 )
 ACTIVATED_RELEASES = Counter("eddy_scorer_activated_releases_total", "Releases activated by this scorer.")
 REFUSED_RELEASES = Counter("eddy_scorer_refused_releases_total", "Releases refused by this scorer.", ["reason"])
@@ -96,12 +96,12 @@ COVERAGE = Gauge(
 )
 EXPOSURE_GINI = Gauge(
     "eddy_scorer_exposure_gini",
-    "Gini coefficient of how often this worker recommended each item of the scenario recently: 0 is all equally often.",
+    "Gini coefficient of this worker's recent recommendations per item of the scenario; 0 is an even distribution.",
     ["scenario"],
 )
 LATE_ANSWERS = Counter(
     "eddy_scorer_deadline_answers_total",
-    "Requests answered at their deadline without the user features they waited for.",
+    "Requests answered at their deadline, before the user features included the last event.",
 )
 
 # joiner
@@ -120,16 +120,16 @@ POSITION_INTERACTIONS = Counter(
 UPGRADES = Counter("eddy_joiner_upgrades_total", "Upgrade examples written.", ["scenario", "action"])
 NEXT_ITEMS = Counter("eddy_joiner_next_items_total", "Next-item examples written.", ["scenario", "origin"])
 SKIPPED = Counter(
-    "eddy_joiner_skipped_total", "User events skipped because the features service dead-letters them.", ["reason"]
+    "eddy_joiner_skipped_total", "Invalid user events; the features service writes them to dead-letters.", ["reason"]
 )
 OPEN_IMPRESSIONS = Gauge("eddy_joiner_open_impressions", "Impressions without a label yet.", ["partition"])
 HANDED_OVER = Counter(
     "eddy_joiner_handed_over_total",
-    "Open impressions handed over with their partition; the new instance counts them in eddy_joiner_impressions_total.",
+    "Open impressions handed over with their partition; the new instance adds them to eddy_joiner_impressions_total.",
 )
 WATERMARK = Gauge(
     "eddy_joiner_watermark_seconds",
-    "Watermark: event time that attribution windows close at, in seconds since the epoch.",
+    "Watermark in event time, seconds since the epoch. Attribution windows close when it passes their end.",
     ["partition"],
 )
 

@@ -1,7 +1,7 @@
-"""Where files are: those that the package carries, and those that runs leave behind.
+"""Paths of packaged files and of files that commands write.
 
-In a checkout everything stays below it, in folders that git ignores. Installed from wheels, Eddy uses the user's own folders as the
-platform names them (on Linux ~/.local/state/eddy, ~/.cache/eddy, ~/.local/share/eddy; XDG_*_HOME moves them).
+In a checkout all files are below it, in folders that git ignores. Installed from wheels, Eddy uses the user's folders of the platform
+ (on Linux ~/.local/state/eddy, ~/.cache/eddy, ~/.local/share/eddy; XDG_*_HOME moves them).
 """
 
 from pathlib import Path
@@ -18,13 +18,13 @@ SCENARIOS = _PACKAGE / "scenarios.yaml"
 REPO_ROOT = _PACKAGE.parent.parent
 IS_CHECKOUT = (REPO_ROOT / "docker-compose.yml").exists()
 
-# Local state, always safe to lose.
+# Local state. Safe to delete.
 STATE = REPO_ROOT / ".state" if IS_CHECKOUT else platformdirs.user_state_path("eddy")
-# Folders of single runs, gone when they end.
+# Folders of single runs, deleted at their end.
 RUNS = REPO_ROOT / ".cache" / "runs" if IS_CHECKOUT else platformdirs.user_cache_path("eddy") / "runs"
-# Data sets that were fetched.
+# Downloaded data sets.
 DATA = REPO_ROOT / ".data" if IS_CHECKOUT else platformdirs.user_data_path("eddy")
-# Downloads that all checkouts and installations share.
+# Downloads, shared by all checkouts and installations.
 DOWNLOADS = platformdirs.user_cache_path("eddy")
 
 

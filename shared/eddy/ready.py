@@ -1,4 +1,4 @@
-"""`python -m eddy.ready 8002`: whether the service on that port is ready, as the exit code. For health checks of containers."""
+"""`python -m eddy.ready 8002` exits with 0 if the service on that port is ready. For health checks of containers."""
 
 import sys
 import urllib.error
@@ -6,7 +6,7 @@ import urllib.request
 
 
 def is_ready(url: str) -> bool:
-    """Whether the service at `url` says so within two seconds."""
+    """Whether the service at `url` reports within two seconds that it is ready."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=2):
             return True

@@ -1,4 +1,4 @@
-"""How every service process runs: the health endpoints, signals, one line for a failure that a person can mend."""
+"""The runtime of every service process: health endpoints, signals, exit codes."""
 
 import asyncio
 import signal
@@ -34,9 +34,10 @@ STALLED_AFTER_SEC = 30.0
 
 @dataclass
 class Health:
-    """Liveness is progress of the loop: `beat()` on every turn. Readiness is state recovered: set `ready`.
+    """Liveness and readiness of a service.
 
-    `details` is shown by /readyz for people.
+    Liveness is progress: call `beat()` in every iteration of the main loop. Set `ready` once the state is recovered. /readyz also returns
+    `details`, for people.
     """
 
     stalled_after_sec: float = STALLED_AFTER_SEC
@@ -78,12 +79,12 @@ class _Server(uvicorn.Server):
 
 
 async def serve_http(app: ASGIApp, host: str, port: int, on_listening: Callable[[int], None] = lambda _: None) -> None:
-    """Serve until cancelled; `on_listening` gets the port, which port 0 leaves to the system. Raises FatalError when it is taken."""
+    """Serve until cancelled; port 0 lets the system choose the port, which `on_listening` gets. Raises FatalError for a port in use."""
     try:
         listener = socket.create_server((host, port))
     except OSError as error:
         raise FatalError(
-            f"cannot listen on {host}:{port} ({error.strerror}): free the port or set another one"
+            f"cannot listen on {host}:{port} ({error.strerror}): free the port or choose another one"
         ) from error
     on_listening(listener.getsockname()[1])
     server = _Server(

@@ -1,8 +1,8 @@
 """Settings from EDDY_* environment variables: frozen, typed, and strict about names.
 
-`EDDY_<NAME>` belongs to every service (Settings below), `EDDY_<SERVICE>_<NAME>` to one. A service's own settings subclass
-Settings and add fields called `<service>_<name>`, so that one class reads both. pydantic-settings ignores a misspelt
-variable; `load` refuses it.
+`EDDY_<NAME>` applies to every service (Settings below), `EDDY_<SERVICE>_<NAME>` to one service. The settings of a service subclass
+Settings and add fields called `<service>_<name>`, so that one class reads both. pydantic-settings ignores misspelt
+variables; `load` refuses them.
 """
 
 import os
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     poison_limit: int = Field(
         10_000,
         ge=0,
-        description="Unusable records in a row, of one partition, after which a service stops instead of passing over them; 0 is never.",
+        description="Consecutive unusable records of a partition after which a service stops instead of skipping them; 0 is no limit.",
     )
     state_dir: Path = Field(STATE, description="Folder for local state. Safe to delete while the service is stopped.")
     http_host: str = Field(
@@ -87,13 +87,13 @@ class Settings(BaseSettings):
 
     @field_validator("ranking_features_off")
     @classmethod
-    def _known_features(cls, value: str) -> str:
+    def _check_feature_names(cls, value: str) -> str:
         features_without(value.split(","))
         return value
 
     @property
     def columns(self) -> Columns:
-        """The ranking features that are on, and all actions."""
+        """The enabled ranking features, and all actions."""
         return Columns(features_without(self.ranking_features_off.split(",")))
 
 
@@ -106,11 +106,11 @@ def load(settings: type[S], environment: Mapping[str, str] | None = None) -> S:
     Raises ConfigError, naming the variable, for an invalid value and for an unknown EDDY_* variable.
     """
     names = os.environ if environment is None else environment
-    unknown = [name for name in names if name.startswith(PREFIX) and not _known(name, settings)]
+    unknown = [name for name in names if name.startswith(PREFIX) and not _is_setting(name, settings)]
     if unknown:
-        close = get_close_matches(unknown[0], sorted(_names(settings)), n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"unknown setting {unknown[0]}.{hint} docs/settings.md lists all of them.")
+        matches = get_close_matches(unknown[0], sorted(_names(settings)), n=1)
+        hint = f" Did you mean {matches[0]}?" if matches else ""
+        raise ConfigError(f"unknown setting {unknown[0]}.{hint} docs/settings.md lists all settings.")
     values = {name[len(PREFIX) :].lower(): value for name, value in names.items() if name in _names(settings)}
     try:
         return settings(**values)  # type: ignore[arg-type]  # pydantic parses the strings
@@ -123,7 +123,7 @@ def _names(settings: type[Settings]) -> set[str]:
     return {PREFIX + field.upper() for field in settings.model_fields}
 
 
-def _known(name: str, settings: type[Settings]) -> bool:
-    own = {field.split("_")[0] for field in set(settings.model_fields) - set(Settings.model_fields)}
-    others = tuple(f"{PREFIX}{service.upper()}_" for service in SERVICES if service not in own)
-    return name in _names(settings) or name.startswith(others)
+def _is_setting(name: str, settings: type[Settings]) -> bool:
+    own_services = {field.split("_")[0] for field in set(settings.model_fields) - set(Settings.model_fields)}
+    other_prefixes = tuple(f"{PREFIX}{service.upper()}_" for service in SERVICES if service not in own_services)
+    return name in _names(settings) or name.startswith(other_prefixes)

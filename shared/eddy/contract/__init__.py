@@ -1,1 +1,1 @@
-"""The contract below all services: records, topics, scenarios, limits and the model contract. No Kafka, HTTP, Prometheus or torch."""
+"""The contract between services: records, topics, scenarios, limits and the model contract. No Kafka, HTTP, Prometheus or torch."""

@@ -1,7 +1,7 @@
-"""Actions that the model predicts, one head each, by name.
+"""The actions that the model predicts, one head each.
 
-To add one, append a line here and use it in scenarios.yaml; a checkpoint or a release without it goes on. To rename one, put its former
-name among its aliases. To take one away, take it out of scenarios.yaml and delete its line.
+To add one, append a line here and use it in scenarios.yaml; checkpoints and releases without it stay usable. To rename one, add its former
+name to its aliases. To remove one, remove it from scenarios.yaml and delete its line.
 """
 
 from eddy.contract.columns import NamedColumn, aliases_of, names_of
@@ -13,11 +13,11 @@ DECLARED_ACTIONS = (
     NamedColumn("like", "Marked the item as liked."),
     NamedColumn("rate", "Rated the item, usually with a value."),
     NamedColumn("comment", "Wrote about the item."),
-    NamedColumn("share", "Passed the item on."),
+    NamedColumn("share", "Shared the item with others."),
     NamedColumn("add_to_cart", "Put the item into the shopping cart."),
     NamedColumn("purchase", "Bought the item."),
-    NamedColumn("follow", "Subscribed to what the item stands for."),
-    NamedColumn("save", "Kept the item for later: a wish list, a bookmark."),
+    NamedColumn("follow", "Subscribed to the creator or topic of the item."),
+    NamedColumn("save", "Saved the item for later: a wish list, a bookmark."),
     NamedColumn("complete", "Played or read the item to its end."),
 )
 

@@ -1,9 +1,9 @@
-"""Avro single-object encoding (Avro specification 1.11, "Single-object encoding") of the records in schemas/.
+"""Encodes and decodes the records of schemas/ in Avro's single-object encoding (Avro specification 1.11).
 
 A message is `C3 01`, the CRC-64-AVRO fingerprint of the writer's schema (8 bytes, little-endian), then the Avro body. A reader
 finds the writer's schema by its fingerprint among the current schemas and their former versions (schemas/versions), so bytes
 written by an older release stay readable. Encoding is strict: an unknown or missing field is an error. Messages in the framing of a
-schema registry are brought into this one before they come here (eddy.kafka.framing).
+schema registry are converted to this encoding first (eddy.kafka.framing).
 """
 
 import io
@@ -23,19 +23,19 @@ from eddy.contract.undecodable import describe_undecodable
 from eddy.errors import DecodeError
 from eddy.paths import SCHEMAS
 
-# A record whose kind is known at run time alone.
+# A record whose kind is only known at run time.
 Record = dict[str, Any]
 R = TypeVar("R", bound=Mapping[str, Any])
 
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
 
-# Named types that other schemas refer to; parsed first.
+# Named types that other schemas refer to, parsed first.
 _SHARED_TYPES = ("history",)
 
 
 class Codec(Generic[R]):
-    """Encodes and decodes the records of one kind: `Codec.of(UserEvent)`, or by the name of its file `Codec.of("user_event")`."""
+    """Encodes and decodes records of one kind: `Codec.of(UserEvent)`, or by the name of the schema file, `Codec.of("user_event")`."""
 
     def __init__(self, record: str, schema: dict[str, Any], former: list[dict[str, Any]]) -> None:
         self.record = record
@@ -58,7 +58,7 @@ class Codec(Generic[R]):
 
     @overload
     @staticmethod
-    def for_topic(topic: TopicName[R]) -> "Codec[R]": ...  # type: ignore[overload-overlap]  # a plain str says less of the same
+    def for_topic(topic: TopicName[R]) -> "Codec[R]": ...  # type: ignore[overload-overlap]  # a plain str overlaps with TopicName
 
     @overload
     @staticmethod
@@ -66,21 +66,21 @@ class Codec(Generic[R]):
 
     @staticmethod
     def for_topic(topic: str) -> "Codec[Any]":
-        """The codec of the record that `topic` carries."""
+        """The codec of the records of `topic`."""
         return _codec_of(topics()[topic].record)
 
     def writer_schema(self, header: bytes) -> dict[str, Any] | None:
-        """The schema of messages that begin with `header`, if it is known."""
+        """The schema of messages with this header; None for an unknown one."""
         return self._writers.get(header)
 
     def add_writer_schema(self, schema: Any) -> bytes:
-        """The header for messages that others wrote with `schema`: from now on they are read too, resolved against the current schema.
+        """Read messages of another writer's schema, resolved against the current schema; returns their header.
 
-        Raises ValueError for what is not the schema of a record.
+        Raises ValueError if it is not the schema of a record.
         """
         if not isinstance(schema, dict) or schema.get("type") != "record":
             raise ValueError(f"not a record: {str(schema)[:100]}")
-        # Its canonical form: what a logical type means to others is a plain number or string to the current schema.
+        # The canonical form drops logical types: the current schema has plain numbers and strings.
         plain = dict(
             fastavro.parse_schema(json.loads(to_parsing_canonical_form(fastavro.parse_schema(schema, _force=True))))
         )
@@ -89,14 +89,14 @@ class Codec(Generic[R]):
         return header
 
     def encode(self, record: R) -> bytes:
-        """Bytes of `record`. Raises ValueError when it does not match the schema exactly (fastavro strict mode)."""
+        """Bytes of `record`. Raises ValueError if it does not match the schema exactly (fastavro's strict mode)."""
         out = io.BytesIO()
         out.write(self.header)
         fastavro.schemaless_writer(out, self.schema, record, strict=True)
         return out.getvalue()
 
     def decode(self, payload: bytes) -> R:
-        """The record in `payload`. Raises DecodeError when it is not one: wrong marker, unknown schema, cut or surplus bytes."""
+        """The record in `payload`. Raises DecodeError for a wrong marker, an unknown schema, missing or surplus bytes."""
         writer = self._writers.get(payload[:HEADER_BYTES])
         if writer is None:
             raise DecodeError(describe_undecodable(self.record, payload, _owners().get(payload[:HEADER_BYTES])))
@@ -105,18 +105,18 @@ class Codec(Generic[R]):
         try:
             reader = None if writer is self.schema else self.schema
             record: R = fastavro.schemaless_reader(body, writer, reader)
-        except SchemaResolutionError as error:  # a schema that a registry named, of another kind of record
+        except SchemaResolutionError as error:  # the schema registry named the schema of another record
             owner = _owners().get(payload[:HEADER_BYTES], writer["name"])
             raise DecodeError(describe_undecodable(self.record, payload, owner)) from error
-        except Exception as error:  # fastavro raises whatever the bytes lead to
+        except Exception as error:  # fastavro raises errors of many types
             raise DecodeError(f"not a {self.record}: {type(error).__name__} {error}") from error
         if body.tell() != len(payload):
-            raise DecodeError(f"{len(payload) - body.tell()} bytes left over after a {self.record}")
+            raise DecodeError(f"{len(payload) - body.tell()} surplus bytes after a {self.record}")
         return record
 
 
 def schema_name(record: type[Any]) -> str:
-    """The name of the file that states a class of eddy.contract.records: `user_event` for UserEvent."""
+    """The name of the schema file of a class of eddy.contract.records: `user_event` for UserEvent."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", record.__name__).lower()
 
 
@@ -128,7 +128,7 @@ def _codec_of(record: str) -> Codec[Any]:
 
 
 def load_schema(path: Path) -> dict[str, Any]:
-    """The parsed schema in `path` with the shared types it refers to written out, so that it stands alone."""
+    """The parsed schema in `path`, with the shared types that it refers to included."""
     named: dict[str, Any] = {}
     if path.parent == SCHEMAS and path.stem not in _SHARED_TYPES:
         for name in _SHARED_TYPES:
@@ -137,28 +137,28 @@ def load_schema(path: Path) -> dict[str, Any]:
 
 
 def former_versions(record: str) -> list[Path]:
-    """Frozen versions of a record's schema, oldest first: schemas/versions/<record>.<n>.avsc, each standing alone."""
-    found = (SCHEMAS / "versions").glob(f"{record}.*.avsc")
-    return sorted(found, key=lambda path: int(path.stem.partition(".")[2]))
+    """Paths of the frozen versions of a record's schema, oldest first: schemas/versions/<record>.<n>.avsc."""
+    paths = (SCHEMAS / "versions").glob(f"{record}.*.avsc")
+    return sorted(paths, key=lambda path: int(path.stem.partition(".")[2]))
 
 
 @cache
 def _owners() -> dict[bytes, str]:
-    """The record that each header of a schema in schemas/versions belongs to."""
+    """Record name by header, for all schemas in schemas/versions."""
     versions = (SCHEMAS / "versions").glob("*.avsc")
     return {_header(load_schema(path)): path.stem.partition(".")[0] for path in versions}
 
 
 @cache
 def frozen_header(record: str, version: int) -> bytes:
-    """What messages of schemas/versions/<record>.<version>.avsc begin with: for code that packs or walks that version by hand.
+    """Header of messages of schemas/versions/<record>.<version>.avsc, for code that encodes or decodes that version by hand.
 
-    A test compares the versions named so with the newest ones: whoever changes a schema is told which code follows its field order.
+    A test compares these versions with the newest ones: it names the code to adapt when a schema changes.
     """
     return _header(load_schema(SCHEMAS / "versions" / f"{record}.{version}.avsc"))
 
 
 def _header(schema: dict[str, Any]) -> bytes:
     canonical = to_parsing_canonical_form(schema)
-    # fastavro prints the fingerprint's bytes in the order the specification puts them on the wire.
+    # fastavro's hexadecimal digits are in the byte order of the encoding.
     return MARKER + bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))

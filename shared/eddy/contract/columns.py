@@ -1,7 +1,7 @@
-"""Columns of arrays, by name: how the features and actions of one program become those of another.
+"""Columns of arrays by name, which map the features and actions of one program to those of another.
 
-Scorer, trainer, releases, checkpoints and records each name their columns. None of them relies on the order of another, so a feature or
-an action can be added, renamed or taken away while the others run.
+Scorer, trainer, releases, checkpoints and records name their columns. None depends on the order of another, so a feature or an action can
+be added, renamed or removed while the others run.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ ABSENT = -1
 
 
 class NamedColumn(NamedTuple):
-    """A ranking feature, or an action that has a head. `aliases` are its former names: what is written under them still counts."""
+    """A ranking feature, or an action with a head. `aliases` are its former names; data under these names is still read."""
 
     name: str
     meaning: str
@@ -22,37 +22,37 @@ class NamedColumn(NamedTuple):
 
 
 def names_of(declared: Iterable[NamedColumn]) -> tuple[str, ...]:
-    """The names in use, in order."""
-    return tuple(each.name for each in declared)
+    """The present names, in order."""
+    return tuple(column.name for column in declared)
 
 
 def aliases_of(declared: Iterable[NamedColumn]) -> dict[str, str]:
-    """Former name -> name in use. Raises ValueError for a name that stands for two things."""
+    """Present name by former name. Raises ValueError for a name that is declared twice."""
     declared = tuple(declared)
-    names = [name for each in declared for name in (each.name, *each.aliases)]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise ValueError(f"declared twice: {', '.join(sorted(twice))}")
-    return {alias: each.name for each in declared for alias in each.aliases}
+    names = [name for column in declared for name in (column.name, *column.aliases)]
+    duplicates = {name for name in names if names.count(name) > 1}
+    if duplicates:
+        raise ValueError(f"declared twice: {', '.join(sorted(duplicates))}")
+    return {alias: column.name for column in declared for alias in column.aliases}
 
 
 def resolve(names: Iterable[str], aliases: Mapping[str, str]) -> tuple[str, ...]:
-    """The names, each as it is called now."""
+    """The names, with former names replaced by present ones."""
     return tuple(aliases.get(name, name) for name in names)
 
 
-def column_map(wanted: Sequence[str], given: Sequence[str], aliases: Mapping[str, str]) -> tuple[int, ...]:
-    """For each wanted name the index of that name among the given ones, ABSENT where it is not there.
+def column_map(requested: Sequence[str], available: Sequence[str], aliases: Mapping[str, str]) -> tuple[int, ...]:
+    """For each requested name its index among the available names; ABSENT for a missing one.
 
-    Both sides may use former names. A name itself comes before another name of the same thing.
+    Both sides may use former names. An equal name has precedence over another name of the same column.
     """
-    exact = {name: index for index, name in reversed(tuple(enumerate(given)))}
-    current = {name: index for index, name in reversed(tuple(enumerate(resolve(given, aliases))))}
-    return tuple(exact.get(name, current.get(aliases.get(name, name), ABSENT)) for name in wanted)
+    exact = {name: index for index, name in reversed(tuple(enumerate(available)))}
+    current = {name: index for index, name in reversed(tuple(enumerate(resolve(available, aliases))))}
+    return tuple(exact.get(name, current.get(aliases.get(name, name), ABSENT)) for name in requested)
 
 
 def take_columns(matrix: "NDArray[Any]", columns: Sequence[int], missing: float = float("nan")) -> "NDArray[Any]":
-    """The columns [..., len(columns)] of a matrix [..., F] of floats; ABSENT ones are filled with `missing`."""
+    """The columns [..., len(columns)] of a matrix of floats [..., F]; ABSENT columns are filled with `missing`."""
     import numpy as np  # here: joiner and gateway have no arrays, and start in a tenth less time without it
 
     if list(columns) == list(range(matrix.shape[-1])):

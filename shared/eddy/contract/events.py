@@ -1,4 +1,4 @@
-"""What makes a `user_event` record usable: the one check of gateway, features and joiner."""
+"""Validation of `user_event` records, shared by gateway, features and joiner."""
 
 import sys
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ from eddy.errors import PoisonError
 
 
 class ActionRule:
-    """An action of a scenario with all that a service asks of it, looked up once.
+    """The rule of scenarios.yaml for an action of a scenario, prepared for fast look-up.
 
-    `label` is `scenario/action`. `needs_item`: where scenarios.yaml says so, and for every positive action, as it labels an item.
+    `label` is `scenario/action`. `needs_item` is also true for every positive action, because it labels an item.
     """
 
     __slots__ = ("action", "explicit_rating", "label", "needs_item", "normalise", "positive", "scenario", "weight")
@@ -39,7 +39,7 @@ class ActionRule:
 
 
 class UsableEvent(NamedTuple):
-    """An event that passed the check. `value` is as it was given; `event_id` is empty where the publisher gave none."""
+    """A valid event. `value` is as published, not normalised; `event_id` is empty if the publisher sets none."""
 
     rule: ActionRule
     event_id: str
@@ -51,16 +51,16 @@ class UsableEvent(NamedTuple):
 
 
 class EventContract:
-    """Checks events by scenarios.yaml; scenarios that are added later are taken up."""
+    """Validates events by scenarios.yaml, including scenarios that are added later."""
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._rules: dict[str, dict[str, ActionRule]] = {}
         scenarios.subscribe(self._add)
 
     def check(self, record: Mapping[str, Any], key: bytes | None, appended_ms: int) -> UsableEvent:
-        """The event in a decoded `user_event` with its message key and append time. Raises PoisonError: reason, field and mend.
+        """Validate a decoded `user_event` with its message key and append time. Raises PoisonError with reason, field and what to do.
 
-        Runs for every event: conditions stand here, and the checks that they call find the words. Neither is true without the other.
+        This runs for every event. For speed the conditions are repeated here, and a check is only called to raise its error.
         """
         user_id, event_id, item_id = record["user_id"], record["event_id"], record["item_id"]
         request_id, value, occurred_at = record["request_id"], record["value"], record["occurred_at"]
@@ -92,15 +92,17 @@ class EventContract:
             raise unknown_scenario(scenario, self._rules)
         rule = actions.get(action)
         if rule is None:
-            said = f"unknown action {quoted(action)} in scenario {scenario}. Supported: {', '.join(actions)}."
-            raise PoisonError("unknown_action", f"{said} Use the closest one, or add it to scenarios.yaml.", "action")
+            message = f"unknown action {quoted(action)} in scenario {scenario}. Supported: {', '.join(actions)}."
+            raise PoisonError(
+                "unknown_action", f"{message} Use the closest one, or add it to scenarios.yaml.", "action"
+            )
         return rule
 
 
 def _check_without_item(item_id: str | None, rule: ActionRule) -> None:
     if rule.needs_item:
-        said = f"action {rule.action} of scenario {rule.scenario} needs an item_id. Name the item."
-        raise PoisonError("missing_item", said, "item_id")
+        message = f"action {rule.action} of scenario {rule.scenario} needs an item_id. Name the item."
+        raise PoisonError("missing_item", message, "item_id")
     if item_id is not None:
         raise PoisonError("missing_item", "item_id is empty. Name the item, or leave item_id out.", "item_id")
 
@@ -112,7 +114,7 @@ def _refuse_request_id(request_id: str) -> None:
 
 
 def _check_details(record: Mapping[str, Any]) -> None:
-    """What nothing is computed from, kept within its limits."""
+    """Check the limits of fields that are stored but not used in computations."""
     position, query = record["position"], record["query"]
     if position is not None:
         check_range("position", position, 0, MAX_POSITION)

@@ -1,4 +1,4 @@
-"""Ranking features of a candidate: the scorer computes them, logs them with the slate under these names, and the trainer learns from them.
+"""Ranking features of a candidate: the scorer computes and logs them by name, and the trainer trains on the logged values.
 
 To add one, append a line here and compute it in the scorer; a checkpoint or a release without it goes on, with weight zero for it. To
 rename one, put its former name among its aliases. To take one away, delete its line.

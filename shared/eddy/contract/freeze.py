@@ -1,4 +1,4 @@
-"""Freezes changed schemas as a new version: `python -m eddy.contract.freeze`."""
+"""Saves changed schemas as new frozen versions: `python -m eddy.contract.freeze`."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Writes eddy/contract/records.py, the records of schemas/ as typed dictionaries: `python -m eddy.contract.generate`."""
+"""Generates eddy/contract/records.py, the records of schemas/ as typed dictionaries: `python -m eddy.contract.generate`."""
 
 import json
 import textwrap
@@ -11,9 +11,9 @@ TARGET = Path(__file__).with_name("records.py")
 WIDTH = 120
 INDENT = "    "
 
-_HEAD = '''"""The records of schemas/ as typed dictionaries, one class a record: what codecs encode and decode.
+_HEAD = '''"""The records of schemas/ as typed dictionaries, one class per record, which codecs encode and decode.
 
-Generated from the .avsc files: change those, then run `python -m eddy.contract.generate` (`make docs` does too).
+Generated from the .avsc files. Edit those, then run `python -m eddy.contract.generate` (`make docs` does too).
 """
 
 from typing import TypedDict
@@ -30,7 +30,7 @@ _PLAIN = {
 
 
 def generated() -> str:
-    """The text of records.py. A record stands after those that it holds."""
+    """The text of records.py. A record comes after the records that it contains."""
     classes: dict[str, str] = {}
     for path in sorted(SCHEMAS.glob("*.avsc"), key=lambda path: (path.stem != "history", path.stem)):
         _add(json.loads(path.read_text()), classes)
@@ -38,7 +38,7 @@ def generated() -> str:
 
 
 def _add(schema: dict[str, Any], classes: dict[str, str]) -> str:
-    """The name of a record's class, which is among `classes` from now on."""
+    """Add a record's class to `classes`; returns its name."""
     lines = [f"class {schema['name']}(TypedDict):", *_doc(schema["doc"])]
     for field in schema["fields"]:
         lines += ["", f"{INDENT}{field['name']}: {_annotation(field['type'], classes)}", *_doc(field["doc"])]
@@ -47,9 +47,9 @@ def _add(schema: dict[str, Any], classes: dict[str, str]) -> str:
 
 
 def _annotation(kind: Any, classes: dict[str, str]) -> str:
-    """What fastavro makes of an Avro type."""
+    """The Python type that fastavro decodes an Avro type to."""
     if isinstance(kind, list):
-        null, (some,) = "null" in kind, [each for each in kind if each != "null"]
+        null, (some,) = "null" in kind, [branch for branch in kind if branch != "null"]
         return _annotation(some, classes) + (" | None" if null else "")
     if isinstance(kind, str):
         return _PLAIN.get(kind) or kind.removeprefix("eddy.")

@@ -1,4 +1,4 @@
-"""What makes an `item` record usable: the one check of gateway, scorer and trainer."""
+"""Validation of `item` records, shared by gateway, scorer and trainer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,13 +19,13 @@ from eddy.errors import PoisonError
 
 
 def check_item(record: Mapping[str, Any], key: bytes | None) -> None:
-    """A decoded `item` with its message key. Raises PoisonError: reason, field and mend.
+    """Validate a decoded `item` with its message key. Raises PoisonError with reason, field and what to do.
 
-    A scenario that it names may be missing from scenarios.yaml: the item waits until the scenario is added.
+    A scenario of the item may be missing from scenarios.yaml: the item is recommended there once the scenario is added.
     """
     item_id = record["item_id"]
     if not item_id:
-        raise PoisonError("missing_item", "item_id is empty. Every item has an id.", "item_id")
+        raise PoisonError("missing_item", "item_id is empty. Every item needs an id.", "item_id")
     check_key("item_id", item_id, key)
     check_length("item_id", item_id)
     check_count("scenarios", record["scenarios"], MAX_SCENARIOS)
@@ -40,7 +40,7 @@ def check_item(record: Mapping[str, Any], key: bytes | None) -> None:
 
 
 def check_published_item(record: Mapping[str, Any], key: bytes | None, scenarios: Scenarios) -> None:
-    """The same where the publisher waits for an answer and can mend a misspelt name: every scenario has to be in scenarios.yaml."""
+    """As `check_item`, for publishers that receive the error and can correct it: all scenarios must be in scenarios.yaml."""
     check_item(record, key)
     for name in record["scenarios"]:
         if name not in scenarios.scenarios:

@@ -1,4 +1,4 @@
-"""The last model contract that said columns by position: how records, releases and checkpoints without names are read."""
+"""The last model contract with columns by position, for reading records, releases and checkpoints without names."""
 
 LEGACY_CONTRACT = "09258c5d8aebb765"
 

@@ -1,4 +1,4 @@
-"""A record as it was read from a topic, and the partition it came from, whatever read it."""
+"""Consumed records and partitions, independent of the Kafka client."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Message:
 
 
 class TopicPartition(NamedTuple):
-    """A partition of a topic; `topic` is the name as Kafka has it, with prefix."""
+    """A partition of a topic; `topic` is the full name, with prefix."""
 
     topic: str
     partition: int

@@ -1,26 +1,26 @@
 """The contract between the trainer that exports the model and the scorer that runs it.
 
-A model is a table of item rows and two ONNX graphs. The table lives outside the graphs (it is a bound input), so that a changed
-row is a row assignment. Row 0 is padding: a zero vector with bias PADDING_BIAS, never recommended; so are rows not in use.
+A model is a table of item embeddings and two ONNX graphs. The table is an input of the graphs, so that changing an embedding is a row
+assignment. Row 0 is padding: a zero vector with bias PADDING_BIAS, never recommended. So are unused rows.
 
-`encode` reads histories and answers users and their best items:
+`encode` maps histories to user vectors and their best items:
     table [N, DIM] f32, bias [N] f32       the item rows; score of an item = user vector . row + bias
     history [B, HISTORY] i64               rows of the last interactions, oldest first, padded on the left with 0
     actions [B, HISTORY] i64               1 + index into the release's actions, 0 for padding and for an action without a head
     values [B, HISTORY] f32                normalised value of each interaction, 0..1
     gaps [B, HISTORY] f32                  seconds from each interaction to the next one; for the last, to the request
     scenarios [B] i64                      scenario id
-    excluded [B, S] i64                    rows that must not be among the top (seen items), padded with 0
+    excluded [B, S] i64                    rows to leave out of the top (seen items), padded with 0
  -> users [B, DIM] f32, top_scores [B, TOP_K] f32, top_rows [B, TOP_K] i64
 
-`rank` reads the features of considered candidates and answers how good each is:
-    features [B, C, F] f32                 one column for each feature that the release names; not a number where it is missing
+`rank` maps the features of candidates to scores and predictions:
+    features [B, C, F] f32                 one column per feature of the release; NaN for a missing value
     scenarios [B] i64
- -> scores [B, C] f32                      the order to rank by (list-wise logits)
-    predictions [B, C, A] f32              probability of each action that the release names, were the item shown in the first place
+ -> scores [B, C] f32                      scores to rank by (list-wise logits)
+    predictions [B, C, A] f32              probability of each action of the release, for the item at the first position
 
-All batch sizes (B), candidate counts (C), table sizes (N) and excluded counts (S) are dynamic. Features (F) and actions (A) are those that
-a release names (`Columns`): whoever feeds it looks them up by name. `hash_of_contract`, the hash of everything else, is in every release.
+All batch sizes (B), candidate counts (C), table sizes (N) and excluded counts (S) are dynamic. Features (F) and actions (A) are those of
+the release (`Columns`), looked up by name. `hash_of_contract`, the hash of everything else, is in every release.
 """
 
 import hashlib
@@ -44,14 +44,14 @@ PARITY_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What one model reads and predicts, in the order of its own tensors: the features of `rank`, the actions that have a head."""
+    """The features that a model reads and the actions that it predicts, in the order of its tensors."""
 
     features: tuple[str, ...] = FEATURES
     actions: tuple[str, ...] = ACTIONS
 
     @staticmethod
     def of(features: Iterable[str], actions: Iterable[str]) -> "Columns":
-        """As a record says them: none are the columns of the last contract without names."""
+        """The columns named in a record; without names, those of the last contract by position."""
         return Columns(tuple(features) or LEGACY_FEATURES, tuple(actions) or LEGACY_ACTIONS)
 
 
@@ -59,7 +59,7 @@ CURRENT_COLUMNS = Columns()
 
 
 def is_compatible(contract: str) -> bool:
-    """Whether graphs of that contract can be run, and a checkpoint of it continued."""
+    """Whether graphs and checkpoints of that contract are usable."""
     return contract in (hash_of_contract(), LEGACY_CONTRACT)
 
 
@@ -90,9 +90,9 @@ RANK_OUTPUTS = tuple(_RANK["outputs"])
 
 
 def hash_of_contract() -> str:
-    """SHA-256 (16 hexadecimal digits) over what trainer and scorer must agree on: names and shapes of the graphs, opset, scenarios.
+    """SHA-256 (16 hexadecimal digits) of what trainer and scorer must agree on: names and shapes of the tensors, opset, scenarios.
 
-    Which features and actions a model has is not part of it: these are looked up by name.
+    The features and actions of a model are not part of it, because they are looked up by name.
     """
     document = {"encode": _ENCODE, "rank": _RANK, "opset": OPSET, "scenarios": MAX_SCENARIOS}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
@@ -101,7 +101,7 @@ def hash_of_contract() -> str:
 def sign_release(
     version: int, contract: str, encode: bytes, rank: bytes, features: Iterable[str] = (), actions: Iterable[str] = ()
 ) -> str:
-    """SHA-256 (hexadecimal) over version (decimal), contract, both graphs and all names: tells a release that arrived whole."""
+    """SHA-256 (hexadecimal) of version (decimal), contract, both graphs and all names, to detect damaged releases."""
     digest = hashlib.sha256(f"{version}{contract}".encode())
     digest.update(encode)
     digest.update(rank)

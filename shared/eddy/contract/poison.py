@@ -1,8 +1,7 @@
-"""A limit of unusable records in a row, past which passing over them does more harm than stopping.
+"""A limit of consecutive unusable records, after which a service stops instead of skipping them.
 
-One bad record in a thousand is the publisher's affair. Thousands in a row are a wrong schema, a wrong topic or a wrong setting of ours:
-passing over them would commit past data that can be read once that is mended. (The habit is arroyo's DlqLimit, getsentry/arroyo,
-`arroyo/dlq.py`.)
+A single bad record is a defect of its publisher. Thousands in a row mean a wrong schema, topic or setting: skipping them would commit past
+data that can be read after the correction. (As DlqLimit of getsentry/arroyo, `arroyo/dlq.py`.)
 """
 
 from collections import Counter
@@ -15,25 +14,25 @@ from eddy.errors import FatalError
 
 @dataclass(slots=True)
 class _Run:
-    """Unusable records of one partition, one after the other."""
+    """Consecutive unusable records of a partition."""
 
     first: int
     last: int
     reasons: Counter[str] = field(default_factory=Counter)
 
 
-Place = tuple[str, int, int]
+Position = tuple[str, int, int]
 
 
-def position_of(message: Message) -> Place:
+def position_of(message: Message) -> Position:
     """Topic, partition and offset."""
     return message.topic, message.partition, message.offset
 
 
 class PoisonRuns:
-    """Counts the unusable records in a row of each partition that a process reads. `limit` 0 is no limit.
+    """Counts consecutive unusable records of each partition. `limit` 0 is no limit.
 
-    A record that is read again, after a restart of a worker, say, counts once.
+    A record that is read again, for example after the restart of a worker, counts once.
     """
 
     def __init__(self, limit: int) -> None:
@@ -42,7 +41,7 @@ class PoisonRuns:
         self._reached: FatalError | None = None
 
     def note_usable(self, message: Message) -> None:
-        """Note a usable record: its partition's run is over."""
+        """Note a usable record, which ends the run of its partition."""
         if self._runs:
             self._runs.pop((message.topic, message.partition), None)
 
@@ -54,10 +53,10 @@ class PoisonRuns:
         run.last = message.offset
         run.reasons[reason] += 1
         if self._limit and run.reasons.total() == self._limit:
-            self._reached = FatalError(_complaint(message, run, self._limit))
+            self._reached = FatalError(_limit_message(message, run, self._limit))
 
-    def note_batch(self, messages: Iterable[Message], poison: Mapping[Place, str]) -> None:
-        """Note messages, in order within each partition: the reasons of the unusable ones, all others usable."""
+    def note_batch(self, messages: Iterable[Message], poison: Mapping[Position, str]) -> None:
+        """Note messages, in order within each partition: `poison` has the reasons of the unusable ones; all others are usable."""
         if not poison and not self._runs:
             return
         for message in messages:
@@ -68,15 +67,15 @@ class PoisonRuns:
                 self.note_unusable(message, reason)
 
     def check(self) -> None:
-        """Raise FatalError where a run reached the limit. Call it once what was noted is written and acknowledged."""
+        """Raise FatalError if a run reached the limit. Call it after the dead letters are acknowledged."""
         if self._reached is not None:
             raise self._reached
 
 
-def _complaint(message: Message, run: _Run, limit: int) -> str:
+def _limit_message(message: Message, run: _Run, limit: int) -> str:
     reason, _ = run.reasons.most_common(1)[0]
     return (
         f"{limit} records in a row of topic {message.topic}, partition {message.partition}, offsets {run.first} to {run.last}, "
-        f"cannot be used, most of them because of {reason}: see dead-letters for each, mend their publisher or these settings, "
-        "then start again; set EDDY_POISON_LIMIT=0 to pass over them"
+        f"cannot be used, most of them because of {reason}. See dead-letters for the details, correct the publisher or the "
+        "settings, and start again. EDDY_POISON_LIMIT=0 skips all unusable records."
     )

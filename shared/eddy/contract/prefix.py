@@ -1,4 +1,4 @@
-"""Reading only the first fields of a record: an Avro body is its fields in order, so a reader may stop where it has what it needs."""
+"""Decodes only the first fields of a record. The Avro body has the fields in order, so a reader can stop early."""
 
 import io
 from typing import Generic
@@ -10,7 +10,7 @@ from eddy.errors import DecodeError
 
 
 class PrefixDecoder(Generic[R]):
-    """Decodes the fields of `record` up to and including `last`: what readers of every list or example need is in front."""
+    """Decodes the fields of `record` up to and including `last`."""
 
     def __init__(self, record: type[R], last: str) -> None:
         self._codec = Codec.of(record)
@@ -20,9 +20,9 @@ class PrefixDecoder(Generic[R]):
         self._schema = fastavro.parse_schema(plain)
 
     def decode(self, payload: bytes) -> R:
-        """The leading fields; all of them where an older version of the schema wrote the bytes. Raises DecodeError.
+        """The leading fields; all fields of a record in an older version of the schema. Raises DecodeError.
 
-        What comes after is not looked at: bytes that are broken there pass.
+        Errors in the remaining bytes are not detected.
         """
         if payload[:HEADER_BYTES] != self._codec.header:
             return self._codec.decode(payload)
@@ -30,6 +30,6 @@ class PrefixDecoder(Generic[R]):
         body.seek(HEADER_BYTES)
         try:
             record: R = fastavro.schemaless_reader(body, self._schema, None)
-        except Exception as error:  # fastavro raises whatever the bytes lead to
+        except Exception as error:  # fastavro raises errors of many types
             raise DecodeError(f"not a {self._codec.record}: {type(error).__name__} {error}") from error
         return record

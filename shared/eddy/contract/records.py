@@ -1,6 +1,6 @@
-"""The records of schemas/ as typed dictionaries, one class a record: what codecs encode and decode.
+"""The records of schemas/ as typed dictionaries, one class per record, which codecs encode and decode.
 
-Generated from the .avsc files: change those, then run `python -m eddy.contract.generate` (`make docs` does too).
+Generated from the .avsc files. Edit those, then run `python -m eddy.contract.generate` (`make docs` does too).
 """
 
 from typing import TypedDict

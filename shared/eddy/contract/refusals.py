@@ -1,4 +1,4 @@
-"""Refusals on `recommendations`: the scorer's answer to a request that it cannot use, so that its caller knows at once."""
+"""Refusals in `recommendations`: the scorer's answer to an invalid request, so that the caller need not wait."""
 
 from eddy.contract.limits import MAX_ECHO_CHARS
 from eddy.contract.records import History, RecommendationRequest, Recommendations
@@ -15,9 +15,9 @@ _NO_HISTORY: History = {
 
 
 def refusal_of(request: RecommendationRequest, error: PoisonError, served_at: int) -> Recommendations | None:
-    """The `recommendations` record that refuses a decoded `recommendation_request`; None for one without an id, as nobody waits for it.
+    """The `recommendations` record that refuses a decoded `recommendation_request`; None for a request without an id.
 
-    `served_at` is wall clock, milliseconds. Ids are echoed up to MAX_ECHO_CHARS.
+    `served_at` is wall clock time in milliseconds. Ids are cut to MAX_ECHO_CHARS.
     """
     if not request["request_id"]:
         return None
@@ -43,7 +43,7 @@ def refusal_of(request: RecommendationRequest, error: PoisonError, served_at: in
 
 
 def raise_refusal(recommendations: Recommendations) -> None:
-    """Raises the PoisonError that a decoded `recommendations` record states, where it is a refusal."""
+    """Raise the PoisonError of a decoded `recommendations` record that is a refusal."""
     refusal = recommendations["refusal"]
     if refusal is not None:
         raise PoisonError(refusal["reason"], refusal["detail"], refusal["field"] or None)

@@ -1,4 +1,4 @@
-"""What makes a `recommendation_request` record answerable: the one check of gateway and scorer."""
+"""Validation of `recommendation_request` records, shared by gateway and scorer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,16 +18,19 @@ from eddy.errors import PoisonError
 
 
 class RequestContract:
-    """Checks requests by scenarios.yaml."""
+    """Validates requests by scenarios.yaml."""
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._scenarios = scenarios
 
     def check(self, record: Mapping[str, Any], key: bytes | None, appended_ms: int) -> None:
-        """A decoded `recommendation_request` with its message key and append time. Raises PoisonError: reason, field and mend."""
+        """Validate a decoded `recommendation_request` with its message key and append time.
+
+        Raises PoisonError with reason, field and what to do.
+        """
         check_user(record["user_id"], key)
         if not record["request_id"]:
-            raise PoisonError("unknown_request", "request_id is empty. The answer is found by it.", "request_id")
+            raise PoisonError("unknown_request", "request_id is empty. The answer needs it.", "request_id")
         check_length("request_id", record["request_id"])
         if record["scenario"] not in self._scenarios.scenarios:
             raise unknown_scenario(record["scenario"], self._scenarios.scenarios)

@@ -1,4 +1,4 @@
-"""scenarios.yaml as typed, checked values. A bad file is refused with the line that is wrong; a live service takes new entries up."""
+"""scenarios.yaml as typed, validated values. A running service adopts new entries of the file."""
 
 import asyncio
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class _Frozen(BaseModel):
 
 
 class ValueRange(_Frozen):
-    """Range a raw value is clipped to and scaled from, to 0..1; `default` stands in for a missing value.
+    """Range to which a value is clipped and from which it is scaled to 0..1; `default` replaces a missing value.
 
     An `explicit_rating` says how much the user liked the item, as stars do and seconds or prices do not. Such values are averaged by item
     and by user.
@@ -57,9 +57,9 @@ class ValueRange(_Frozen):
     explicit_rating: Annotated[bool, Field(validation_alias=_either_name("explicit_rating"))] = False
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_range(self) -> Self:
         if not self.min <= self.default <= self.max or self.min == self.max:
-            raise ValueError("min <= default <= max and min < max must hold")
+            raise ValueError("min <= default <= max and min < max are required")
         return self
 
     def normalise(self, value: float | None) -> float:
@@ -68,7 +68,7 @@ class ValueRange(_Frozen):
 
 
 class Action(_Frozen):
-    """What an action means in a scenario. Weight above 0 is positive feedback, 0 none, below 0 negative."""
+    """An action of a scenario. A weight above 0 is positive feedback, 0 is no feedback, below 0 negative feedback."""
 
     weight: float
     value: ValueRange | None = None
@@ -83,7 +83,7 @@ class Action(_Frozen):
         return self.value is not None and self.value.explicit_rating
 
     def normalise(self, value: float | None) -> float:
-        """The value in 0..1; 1 for an action that has no value range."""
+        """The value in 0..1; 1 for an action without a value range."""
         return 1.0 if self.value is None else self.value.normalise(value)
 
 
@@ -93,7 +93,7 @@ class _CandidatesBase(_Frozen):
     ranked: Annotated[int, Field(ge=1, le=500, validation_alias=_either_name("ranked"))] = 60
 
     def quota(self, source: str) -> int:
-        """How many candidates the source may bring: all of them for one that has no quota."""
+        """Maximum number of candidates from a source; that of all candidates for a source without a quota."""
         return int(getattr(self, source, self.ranked))
 
 
@@ -105,12 +105,12 @@ _QUOTAS = {
 if TYPE_CHECKING:
     CandidateQuotas = _CandidatesBase
 else:
-    # One field for each source with a quota, from its line in eddy.contract.sources.
+    # One field per source with a quota in eddy.contract.sources.
     CandidateQuotas = create_model("CandidateQuotas", __base__=_CandidatesBase, __module__=__name__, **_QUOTAS)
 
 
 class Exploration(_Frozen):
-    """Last places of the list that uniformly random eligible items take, and the share of lists in which they do."""
+    """In `probability` of the slates, uniformly random eligible items take the last `random_slots` positions."""
 
     random_slots: Annotated[int, Field(ge=0, le=10)] = 1
     probability: Annotated[float, Field(gt=0, le=1)] = 0.2
@@ -125,7 +125,7 @@ class HalfLives(_Frozen):
 
 
 class Scenario(_Frozen):
-    """One scenario. `id` is its index in the model and must never be used for another."""
+    """One scenario. `id` is its index in the model and must not be reused for another scenario."""
 
     id: Annotated[int, Field(ge=0, lt=MAX_SCENARIOS)]
     actions: dict[str, Action]
@@ -137,31 +137,31 @@ class Scenario(_Frozen):
     push: bool = False
 
     @model_validator(mode="after")
-    def _actions_known(self) -> Self:
+    def _check_actions(self) -> Self:
         for name, action in self.actions.items():
             if action.positive and name not in ACTIONS:
                 raise ValueError(
                     f"unknown action {name!r}. Supported: {', '.join(ACTIONS)}. Map it to the closest one, e.g. `save`."
                 )
         if IMPRESSION not in self.actions:
-            raise ValueError("an `impression` action is needed")
+            raise ValueError("the action `impression` is missing. Add `impression: {weight: 0, needs_item: false}`.")
         if not any(action.positive for action in self.actions.values()):
-            raise ValueError("at least one action of positive weight is needed")
+            raise ValueError("no action has a positive weight. Give one a weight above 0.")
         return self
 
 
-Follower: TypeAlias = Callable[[str, Scenario], None]
+Subscriber: TypeAlias = Callable[[str, Scenario], None]
 
 
 class Scenarios(_Frozen):
-    """The whole file. A service that runs may get further scenarios, never others in the place of those it has."""
+    """All scenarios of the file. A running service can get further ones; those it has do not change."""
 
     version: Literal[1]
     scenarios: Annotated[dict[str, Scenario], Field(min_length=1)]
-    _followers: list[Callable[[], Follower | None]] = PrivateAttr(default_factory=list)
+    _subscribers: list[Callable[[], Subscriber | None]] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="after")
-    def _ids_unique(self) -> Self:
+    def _check_ids(self) -> Self:
         owners: dict[int, str] = {}
         for name, scenario in self.scenarios.items():
             if scenario.id in owners:
@@ -180,23 +180,23 @@ class Scenarios(_Frozen):
         """Index of each scenario in the model."""
         return {name: scenario.id for name, scenario in self.scenarios.items()}
 
-    def subscribe(self, follower: Follower) -> None:
-        """Call `follower(name, scenario)` for every scenario there is, and for each that comes later.
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call `subscriber(name, scenario)` for every present scenario, and for each one that is added later.
 
-        Whose method it is need not live on for that.
+        Bound methods are held by weak reference.
         """
         for name, scenario in self.scenarios.items():
-            follower(name, scenario)
-        self._followers.append(WeakMethod(follower) if isinstance(follower, MethodType) else lambda: follower)
+            subscriber(name, scenario)
+        self._subscribers.append(WeakMethod(subscriber) if isinstance(subscriber, MethodType) else lambda: subscriber)
 
     def adopt(self, newer: "Scenarios") -> tuple[list[str], list[str]]:
-        """Add the scenarios that are new in `newer`; their names, and those of scenarios that it changes or lacks: these stay as they are.
+        """Add the new scenarios of `newer`. Returns their names, and the names of present scenarios that `newer` changes or lacks.
 
-        Raises ConfigError where a new one has the id of one that stays.
+        Present scenarios stay unchanged. Raises ConfigError for a new scenario with the id of a present one.
         """
         added = {name: scenario for name, scenario in newer.scenarios.items() if name not in self.scenarios}
         for name, scenario in added.items():
-            owner = next((own for own, number in self.ids.items() if number == scenario.id), None)
+            owner = next((present for present, number in self.ids.items() if number == scenario.id), None)
             if owner is not None:
                 raise ConfigError(
                     f"scenario {name} has the id {scenario.id}, which {owner} uses. Give it an unused id."
@@ -204,17 +204,17 @@ class Scenarios(_Frozen):
         for name, scenario in added.items():
             self.scenarios[name] = scenario
             self.ids[name] = scenario.id
-            for follower in [found for reference in self._followers if (found := reference())]:
-                follower(name, scenario)
+            for subscriber in [alive for reference in self._subscribers if (alive := reference())]:
+                subscriber(name, scenario)
         return list(added), [name for name, scenario in self.scenarios.items() if newer.get(name) != scenario]
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Whoever follows stays behind: another process has followers of its own."""
-        return {**super().__getstate__(), "__pydantic_private__": {"_followers": []}}
+        """Leave the subscribers out: they belong to this process."""
+        return {**super().__getstate__(), "__pydantic_private__": {"_subscribers": []}}
 
 
 def load_scenarios(path: Path) -> Scenarios:
-    """Read and check a scenarios file. Raises ConfigError `path:line: what is wrong`."""
+    """Read and validate a scenarios file. Raises ConfigError `path:line: what is wrong`."""
     try:
         text = path.read_text()
     except OSError as error:
@@ -253,7 +253,7 @@ def _warn_of_former_keys(path: Path, scenarios: dict[str, Any]) -> None:
 
 
 def _modified_at(path: Path) -> int:
-    """In nanoseconds; 0 for a file that is not there."""
+    """Modification time in nanoseconds; 0 for a missing file."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -261,14 +261,14 @@ def _modified_at(path: Path) -> int:
 
 
 async def watch_scenarios(path: Path, scenarios: Scenarios) -> None:
-    """Take up what is added to the file at `path`, within a second or so, until cancelled. A file that does not hold changes nothing."""
-    known = await asyncio.to_thread(_modified_at, path)
+    """Adopt scenarios that are added to the file at `path`, within about a second, until cancelled. Invalid files change nothing."""
+    last_modified = await asyncio.to_thread(_modified_at, path)
     while True:
         await asyncio.sleep(_POLL_SEC)
         modified = await asyncio.to_thread(_modified_at, path)
-        if modified == known:
+        if modified == last_modified:
             continue
-        known = modified
+        last_modified = modified
         try:
             added, changed = scenarios.adopt(await asyncio.to_thread(load_scenarios, path))
         except ConfigError as error:
@@ -281,15 +281,15 @@ async def watch_scenarios(path: Path, scenarios: Scenarios) -> None:
 
 
 def _line_of(text: str, loc: tuple[int | str, ...]) -> int:
-    """Line of the deepest part of `loc` that the document has."""
+    """Line of the deepest part of `loc` that is in the document."""
     node: Any = yaml.compose(text)
     line = 1
     for part in loc:
         if not isinstance(node, yaml.MappingNode):
             break
-        found = [(key, value) for key, value in node.value if key.value == str(part)]
-        if not found:
+        matches = [(key, value) for key, value in node.value if key.value == str(part)]
+        if not matches:
             break
-        line = found[0][0].start_mark.line + 1
-        node = found[0][1]
+        key, node = matches[0]
+        line = key.start_mark.line + 1
     return line

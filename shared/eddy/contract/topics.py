@@ -1,4 +1,4 @@
-"""Topics as schemas/topics.yaml states them, and their creation."""
+"""The topics of schemas/topics.yaml."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -28,12 +28,12 @@ R = TypeVar("R")
 if TYPE_CHECKING:
 
     class TopicName(str, Generic[R]):
-        """The name of a topic without prefix; its type says what record the topic carries."""
+        """The name of a topic without prefix, with the type of its records."""
 
 else:
 
     class TopicName:
-        """For the type checker alone: at run time a name is the plain str that every serialiser takes."""
+        """Only the type checker knows it as a class: at run time a name is a plain str, which every serialiser accepts."""
 
         __class_getitem__ = classmethod(GenericAlias)
 
@@ -56,7 +56,7 @@ DEAD_LETTERS: TopicName[DeadLetter] = TopicName("dead-letters")
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic: `record` is the schema's name, `key` the field of the record that is the message key."""
+    """A topic. `record` is the name of the schema, `key` the field of the record that is also the message key."""
 
     name: str
     record: str
@@ -69,7 +69,7 @@ class Topic:
     consumers: tuple[str, ...]
 
     def config(self) -> dict[str, str]:
-        """Topic configuration for the broker. All use LogAppendTime: the broker's clock says when a record arrived."""
+        """Configuration of the topic on the broker. LogAppendTime makes timestamps comparable: all are of the broker's clock."""
         config = {
             "cleanup.policy": self.cleanup,
             "message.timestamp.type": "LogAppendTime",

@@ -1,4 +1,4 @@
-"""Creates, checks and deletes the topics of topics.yaml, and reads what a group has committed."""
+"""Creates, checks and deletes the topics of topics.yaml, and reads committed offsets."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ TRIES = 50
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """Topics below one prefix, each with so many partitions and replicas."""
+    """Administers the topics with one prefix; `partitions` and `replication` are those of new topics."""
 
     connection: Connection
     prefix: str
@@ -35,7 +35,7 @@ class Admin:
     replication: int
 
     async def existing_topics(self) -> set[str]:
-        """The topics below the prefix, as Kafka names them."""
+        """Full names of the topics with the prefix."""
         async with self.connection.admin() as client:
             return await self._existing(client)
 
@@ -51,16 +51,16 @@ class Admin:
                 if name not in existing:
                     new = NewTopic(name, self.partitions, self.replication, topic_configs=topic.config())
                     self._check_created(await client.create_topics([new]))
-            access = await self._described(client)
+            access = await self._describe(client)
             self._check_permissions(access, service)
             self._check_partitions(access)
 
     async def delete_topics(self) -> None:
-        """Delete every topic below the prefix, whoever made it. Raises FatalError without a prefix: that would be everybody's."""
+        """Delete every topic with the prefix. Raises FatalError for an empty prefix, which all topics have."""
         if not self.prefix:
-            raise FatalError("only topics below a prefix can be deleted: set EDDY_TOPIC_PREFIX")
+            raise FatalError("only topics with a prefix can be deleted: set EDDY_TOPIC_PREFIX")
         async with self.connection.admin() as client:
-            for _ in range(TRIES):  # the broker that answers may learn of a deletion a little later
+            for _ in range(TRIES):  # brokers learn of a deletion with a delay
                 existing = await self._existing(client)
                 if not existing:
                     return
@@ -70,10 +70,10 @@ class Admin:
     async def commits(
         self, group: str, partitions: Sequence[TopicPartition]
     ) -> Mapping[TopicPartition, tuple[int, str]]:
-        """The next offset and the metadata of each partition that the group (full name) has committed at all.
+        """The next offset and the metadata of each partition with a commit of the group (full name).
 
-        Raises GroupCoordinatorNotAvailableError when no coordinator answers. One that is only just loading the group answers nothing
-        about partitions that it is asked about by name, and is asked again: that is not to be taken for nothing committed.
+        Raises GroupCoordinatorNotAvailableError if no coordinator answers. A coordinator that is still loading the group leaves requested
+        partitions out of its answer, unlike one without a commit; the request is then repeated.
         """
         async with self.connection.admin() as client:
             for _ in range(TRIES):
@@ -81,24 +81,24 @@ class Admin:
                     committed = await client.list_consumer_group_offsets(group, partitions=list(map(raw, partitions)))
                     if committed.keys() >= set(partitions):
                         return {
-                            TopicPartition(*partition): (known.offset, known.metadata)
-                            for partition, known in committed.items()
-                            if known.offset >= 0
+                            TopicPartition(*partition): (commit.offset, commit.metadata)
+                            for partition, commit in committed.items()
+                            if commit.offset >= 0
                         }
                 await asyncio.sleep(0.2)
-        raise GroupCoordinatorNotAvailableError(f"no coordinator knows what group {group} has committed")
+        raise GroupCoordinatorNotAvailableError(f"no coordinator returns the committed offsets of group {group}")
 
     async def _existing(self, client: AIOKafkaAdminClient) -> set[str]:
         return {name for name in await client.list_topics() if name.startswith(self.prefix)}
 
     def _check_created(self, response: Any) -> None:
         """The client returns error codes and raises nothing. Topics that this user may not see are reported by `_check_permissions`."""
-        for name, code, *said in response.topic_errors:
+        for name, code, *messages in response.topic_errors:
             error = for_code(code)
             if error not in (NoError, TopicAlreadyExistsError, TopicAuthorizationFailedError):
                 raise FatalError(
                     f"cannot create topic {name} with {self.partitions} partitions and "
-                    f"EDDY_TOPIC_REPLICATION={self.replication}: {(said and said[0]) or error.__name__}"
+                    f"EDDY_TOPIC_REPLICATION={self.replication}: {(messages and messages[0]) or error.__name__}"
                 )
 
     def _check_permissions(self, access: Mapping[str, TopicAccess], service: str) -> None:
@@ -115,11 +115,11 @@ class Admin:
             if topic.partitions != self.partitions:
                 raise FatalError(
                     f"topic {name} has {topic.partitions} partitions, Eddy expects {self.partitions}: "
-                    "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to start afresh"
+                    "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to use new topics"
                 )
 
-    async def _described(self, client: AIOKafkaAdminClient) -> Mapping[str, TopicAccess]:
-        """All topics, once the broker that answers knows of them, which may be a little after their creation."""
+    async def _describe(self, client: AIOKafkaAdminClient) -> Mapping[str, TopicAccess]:
+        """Descriptions of all topics. Brokers learn of new topics with a delay, so the request is repeated until all are described."""
         for _ in range(TRIES):
             access = await topic_access(client, [self.prefix + name for name in topics()])
             unknown = [name for name, topic in access.items() if topic.error_code and not topic.hidden]

@@ -1,6 +1,6 @@
-"""Kafka as a service sees it: producers, readers, group members and topics, by their names in topics.yaml alone.
+"""The services' interface to Kafka: producers, readers, group members and topics, by their names in topics.yaml.
 
-`eddy.kafka` is the one place that touches aiokafka, which has no type stubs; no class of aiokafka leaves it.
+Only `eddy.kafka` uses aiokafka, which has no type stubs; it exposes no class of aiokafka.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from eddy.settings import Settings
 
 
 class Bus:
-    """The brokers, the prefix and the partition count of the settings."""
+    """Connects to the brokers of the settings, with their topic prefix and partition count."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ConfigError for a certificate or key that cannot be read."""
+        """Raise ConfigError for an unreadable certificate or key."""
         self._connection = Connection(settings)
         self._prefix = settings.topic_prefix
         self._compression = None if settings.kafka_compression == "none" else settings.kafka_compression
@@ -49,11 +49,11 @@ class Bus:
 
     @property
     def login(self) -> Login:
-        """How clients log in."""
+        """The login of clients."""
         return self._connection.login
 
     def full_name(self, name: str) -> str:
-        """A topic, group or transactional id as Kafka knows it."""
+        """The name of a topic, group or transactional id in Kafka, with prefix."""
         return self._prefix + name
 
     def short_name(self, full: str) -> str:
@@ -61,7 +61,7 @@ class Bus:
         return full.removeprefix(self._prefix)
 
     def partition_of(self, key: str) -> int:
-        """Partition that a record with this key goes to, in every keyed topic."""
+        """Partition of records with this key, the same in every keyed topic."""
         return partition_of(key.encode(), self.partitions)
 
     def topic_partitions(self, topic: str, partitions: Iterable[int] | None = None) -> list[TopicPartition]:
@@ -72,23 +72,23 @@ class Bus:
     @asynccontextmanager
     async def producer(self, **options: Any) -> AsyncIterator[Producer]:
         """A started producer (acks=all, idempotent), flushed and stopped at the end."""
-        async with self._producing(options) as client:
+        async with self._producer_client(options) as client:
             yield Producer(client, self.framing, self._prefix)
 
     @asynccontextmanager
     async def transactional_producer(
         self, transactional_id: str, **options: Any
     ) -> AsyncIterator[TransactionalProducer]:
-        """As `producer`. Its start fences the former one with its id (short name) and ends that one's transaction."""
-        async with self._producing({"transactional_id": self.full_name(transactional_id), **options}) as client:
+        """As `producer`. Its start fences the former producer with its id (short name) and aborts that one's transaction."""
+        async with self._producer_client({"transactional_id": self.full_name(transactional_id), **options}) as client:
             yield TransactionalProducer(client, self.framing, self._prefix)
 
     @asynccontextmanager
     async def reader(self, partitions: Sequence[TopicPartition], **options: Any) -> AsyncIterator[Reader]:
-        """A started consumer without a group, on exactly these partitions, at their beginning."""
+        """A started consumer of exactly these partitions, from their beginning, without a group."""
         client = AIOKafkaConsumer(**self._connection.options, group_id=None, **{**OPTIONS, **options})
         await self._connection.start(client)
-        # aiokafka's tasks must have had a turn: stopped before that, they end its `stop` with CancelledError.
+        # Let aiokafka's tasks start: `stop` would raise CancelledError for tasks that did not run yet.
         await asyncio.sleep(0)
         try:
             client.assign(list(map(raw, partitions)))
@@ -102,7 +102,7 @@ class Bus:
     async def member(
         self, topic: str, group: str, listener: Listener | None = None, **options: Any
     ) -> AsyncIterator[Member]:
-        """A started member of a consumer group on `topic`. It never commits by itself."""
+        """A started member of a consumer group on `topic`, without automatic commits."""
         client = AIOKafkaConsumer(**self._connection.options, group_id=self.full_name(group), **{**OPTIONS, **options})
         await self._connection.start(client)
         try:
@@ -113,7 +113,7 @@ class Bus:
             await client.stop()
 
     async def existing_topics(self) -> set[str]:
-        """The topics below our prefix, as Kafka names them, ours or not."""
+        """Full names of the topics with the prefix, whether in topics.yaml or not."""
         return await self._admin.existing_topics()
 
     async def create_topics(self, service: str = "") -> None:
@@ -124,19 +124,19 @@ class Bus:
         await self._admin.create_topics(service)
 
     async def delete_topics(self) -> None:
-        """Delete every topic below the prefix, whoever made it. Raises FatalError without a prefix: that would be everybody's."""
+        """Delete every topic with the prefix. Raises FatalError for an empty prefix."""
         await self._admin.delete_topics()
 
     async def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
-        """What a group has committed of a topic: the next offset of each partition that it has committed at all."""
+        """The next offset of each partition of a topic with a commit of the group."""
         return {partition: offset for partition, (offset, _) in (await self.commits(group, topic)).items()}
 
     async def commits(self, group: str, topic: str) -> Mapping[TopicPartition, tuple[int, str]]:
-        """As `committed`, each offset with the metadata that was committed with it. Raises KafkaError when no coordinator answers."""
+        """As `committed`, each offset with the metadata of its commit. Raises KafkaError if no coordinator answers."""
         return await self._admin.commits(self.full_name(group), self.topic_partitions(topic))
 
     @asynccontextmanager
-    async def _producing(self, options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaProducer]:
+    async def _producer_client(self, options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaProducer]:
         client = AIOKafkaProducer(
             **self._connection.options,
             **{

@@ -1,4 +1,4 @@
-"""Where the brokers are, and how a client of aiokafka is started and stopped there."""
+"""Starts and stops clients of aiokafka on the brokers of the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,10 +13,10 @@ from eddy.settings import Settings
 
 
 class Connection:
-    """The brokers and the login of the settings."""
+    """Addresses of the brokers, and the login."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ConfigError for a certificate or key that cannot be read."""
+        """Raise ConfigError for an unreadable certificate or key."""
         self.servers = settings.kafka_bootstrap_servers
         self.login = Login.of(settings)
 
@@ -27,23 +27,23 @@ class Connection:
 
     @property
     def options(self) -> dict[str, Any]:
-        """As aiokafka's clients take it."""
+        """Options of aiokafka's clients."""
         return {"bootstrap_servers": self.servers, **self.login.options()}
 
     async def start(self, client: Any, start: str = "start", stop: str = "stop") -> None:
-        """Start a client; one that cannot start is stopped. Raises FatalError when no broker answers."""
+        """Start a client, and stop it if that fails. Raises FatalError if no broker answers."""
         try:
             await getattr(client, start)()
         except (KafkaConnectionError, OSError) as error:
             await getattr(client, stop)()
-            raise FatalError(self._complaint(error)) from error
+            raise FatalError(self._unreachable(error)) from error
         except BaseException:
             await getattr(client, stop)()
             raise
 
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        """A started admin client. Raises FatalError when no broker answers."""
+        """A started admin client. Raises FatalError if no broker answers."""
         client = AIOKafkaAdminClient(**self.options)
         await self.start(client, "start", "close")
         try:
@@ -51,10 +51,10 @@ class Connection:
         finally:
             await client.close()
 
-    def _complaint(self, error: Exception) -> str:
-        secured = (
+    def _unreachable(self, error: Exception) -> str:
+        login_hint = (
             ""
             if self.login.protocol == "PLAINTEXT"
-            else f". If one runs, it refused the login ({error}): check EDDY_KAFKA_SECURITY, _CA, _USERNAME and _PASSWORD"
+            else f". If a broker runs there, it refused the login ({error}): check EDDY_KAFKA_SECURITY, _CA, _USERNAME and _PASSWORD"
         )
-        return f"no Kafka at {self.servers}: start one (`make broker`) or set EDDY_KAFKA_BOOTSTRAP_SERVERS{secured}"
+        return f"no Kafka at {self.servers}: start one (`make broker`) or set EDDY_KAFKA_BOOTSTRAP_SERVERS{login_hint}"

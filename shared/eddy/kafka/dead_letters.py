@@ -1,4 +1,4 @@
-"""The one writer of `dead-letters`: keeps what a service cannot use, counts it, logs it, and stops the service where it is too much."""
+"""Writes unusable records to `dead-letters`, counts and logs them, and stops the service after too many in a row."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ Refusal = tuple[Message, PoisonError]
 
 
 class DeadLetters:
-    """Dead letters of one service, and how many records in a row (`runs`) it could not use.
+    """Writer of the dead letters of a service; `runs` counts consecutive unusable records.
 
-    A consumer that goes from record to record calls `good` or `refuse` for each, one that handles batches `judge` for each batch. Who
-    writes in a transaction calls `post` in it, and `count` and `runs.check` once it is committed.
+    A consumer of single records calls `note_usable` or `refuse` for each, a consumer of batches calls `refuse_batch` for each batch. A
+    transactional consumer calls `write` in the transaction, and `count` and `runs.check` after the commit.
     """
 
     def __init__(self, service: str, bus: Bus, producer: Producer, clock: Clock, runs: PoisonRuns) -> None:
@@ -43,17 +43,17 @@ class DeadLetters:
         self.runs.note_usable(message)
 
     async def refuse(self, message: Message, error: PoisonError) -> "asyncio.Future[Any]":
-        """Queue the letter of an unusable record; the future ends when it is kept. Raises FatalError for one too many in a row."""
+        """Queue the dead letter of an unusable record; the future ends when it is stored. Raises FatalError for too many in a row."""
         self.runs.note_unusable(message, error.reason)
         self.count(message, error)
-        kept = await self.write(message, error)
+        stored = await self.write(message, error)
         self.runs.check()
-        return kept
+        return stored
 
     async def refuse_batch(self, messages: Sequence[Message], refusals: Sequence[Refusal]) -> None:
-        """Write the letters of a batch's unusable records and wait until they are kept; all others of the batch are usable.
+        """Write the dead letters of a batch's unusable records and wait until they are stored; all other messages count as usable.
 
-        `messages` are in order within each partition. Raises FatalError where there are too many unusable ones in a row.
+        `messages` are in order within each partition. Raises FatalError for too many unusable records in a row.
         """
         self.runs.note_batch(messages, {position_of(message): error.reason for message, error in refusals})
         for message, error in refusals:
@@ -62,7 +62,7 @@ class DeadLetters:
         self.runs.check()
 
     async def write(self, message: Message, error: PoisonError) -> "asyncio.Future[Any]":
-        """Queue a letter, which is not counted; the future ends when it is kept."""
+        """Queue a dead letter without counting it; the future ends when it is stored."""
         source = self._bus.full_name(message.topic)
         letter = dead_letter_of(message, error, self._service, source, self._clock.now_ms())
         return await self._producer.send(DEAD_LETTERS, source, _CODEC.encode(letter))

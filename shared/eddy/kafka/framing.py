@@ -1,8 +1,8 @@
-"""Confluent's wire format: how the clients of a schema registry frame a record (docs.confluent.io, "Wire format").
+"""Confluent's wire format, in which clients of a schema registry frame a record (docs.confluent.io, "Wire format").
 
-A message is a zero byte, the number that the registry gave the schema (4 bytes, big-endian), then the Avro body. Inside Eddy a record
-keeps the single-object encoding of eddy.contract.codec: what precedes the body is exchanged when it is read from Kafka and, where a
-registry is set, when it is written.
+A message is a zero byte, the registry's id of the schema (4 bytes, big-endian), then the Avro body. Inside Eddy records are in the
+single-object encoding of eddy.contract.codec: the bytes before the body are exchanged when a record is read from Kafka and, if a registry
+is set, when it is written.
 """
 
 import json
@@ -19,24 +19,25 @@ if TYPE_CHECKING:
 
 MAGIC = b"\x00"
 HEAD_BYTES = 5
-ASKED_AGAIN_SEC, REMEMBERED = 10.0, 1000  # about numbers that the registry does not know
+UNKNOWN_RETRY_SEC = 10.0
+MAX_UNKNOWN = 1000  # schema ids that are remembered as unknown
 
 log = structlog.get_logger()
 
 
 class Framing:
-    """Exchanges what precedes a record's body; what is neither framing is left as it is. Without `url` records are written as they are."""
+    """Exchanges the header of records; values in neither framing stay unchanged. Without `url` records are written unchanged."""
 
     def __init__(self, url: str | None) -> None:
         self._registry = _registry(url) if url else None
         self._heads: dict[tuple[str, bytes], bytes] = {}  # full topic and single-object header -> Confluent head
         self._headers: dict[tuple[str, bytes], bytes] = {}  # topic and Confluent head -> single-object header
-        self._unknown: dict[tuple[str, bytes], float] = {}  # topic and Confluent head -> when to ask again
+        self._unknown: dict[tuple[str, bytes], float] = {}  # topic and Confluent head -> time of the next request
 
     async def frame(self, topic: str, full_topic: str, value: bytes | None) -> bytes | None:
-        """`value` as it goes to Kafka. Its schema is registered when it is first met, for the subject `<full topic>-value`.
+        """`value` as it is written to Kafka. A schema is registered at its first use, for the subject `<full topic>-value`.
 
-        Raises FatalError where the registry does not answer or does not take the schema.
+        Raises FatalError if the registry does not answer or rejects the schema.
         """
         if self._registry is None or value is None or value[:2] != MARKER:
             return value
@@ -46,16 +47,16 @@ class Framing:
             schema = Codec.for_topic(topic).writer_schema(header)
             if schema is None:
                 return value
-            # In an order of its own a process would write the same schema as another text, which is another schema to a registry.
+            # Sorted, so that all processes register the same text: a registry compares schemas as text.
             text = json.dumps(_plain(schema), sort_keys=True)
             head = MAGIC + (await self._registry.register(f"{full_topic}-value", text)).to_bytes(4)
             self._heads[full_topic, header] = head
         return head + value[HEADER_BYTES:]
 
     async def unframe(self, topic: str, value: bytes) -> bytes:
-        """`value`, which `is_framed`, in the single-object encoding: as it is where nobody knows its schema, or it is none of a record.
+        """Convert a `value` in Confluent's framing to the single-object encoding; unchanged if its schema is unknown or not a record's.
 
-        Raises FatalError where the registry does not answer.
+        Raises FatalError if the registry does not answer.
         """
         head = value[:HEAD_BYTES]
         header = self._headers.get((topic, head))
@@ -76,25 +77,25 @@ class Framing:
                 return Codec.for_topic(topic).add_writer_schema(schema)
         except (ValueError, KeyError, TypeError, SchemaParseException) as error:
             log.warning("schema_not_usable", topic=topic, number=int.from_bytes(head[1:]), error=repr(error)[:200])
-        if len(self._unknown) >= REMEMBERED:
+        if len(self._unknown) >= MAX_UNKNOWN:
             self._unknown.clear()
-        self._unknown[topic, head] = time.monotonic() + ASKED_AGAIN_SEC
+        self._unknown[topic, head] = time.monotonic() + UNKNOWN_RETRY_SEC
         return None
 
 
 def _registry(url: str) -> "Registry":
-    from eddy.kafka.registry import Registry  # seconds to import, and needed by nobody without a registry
+    from eddy.kafka.registry import Registry  # takes seconds to import, and is only needed with a registry
 
     return Registry(url)
 
 
 def _plain(schema: Any) -> Any:
-    """The schema without what fastavro notes in it for itself."""
+    """The schema without the entries that fastavro adds for itself."""
     if isinstance(schema, dict):
         return {name: _plain(value) for name, value in schema.items() if not name.startswith("__")}
     return [_plain(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def is_framed(value: bytes | None) -> bool:
-    """Whether a message looks like one in Confluent's wire format."""
+    """Whether a message looks like Confluent's wire format."""
     return value is not None and value[:1] == MAGIC and len(value) >= HEAD_BYTES

@@ -1,4 +1,4 @@
-"""The life of a member of a consumer group: it joins, hears of rebalances, commits what is done, and joins again when it was dropped."""
+"""A member of a consumer group: joins, handles rebalances, commits, and joins again after it was removed."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ REJOIN_SEC = 1.0
 class Membership:
     """A group on a topic, by short names.
 
-    With an `instance_id`, which `instance_setting` sets, the member is static: restarted under it, it has its partitions back at once.
-    Without one the group waits until the session of a member that died is over.
+    With an `instance_id`, set by the setting `instance_setting`, the member is static: restarted with the same id, it gets its partitions
+    back at once. Without one, the partitions of a killed member are reassigned after its session timed out.
     """
 
     topic: str
@@ -31,7 +31,7 @@ class Membership:
     session_timeout_sec: float
 
     def options(self) -> dict[str, Any]:
-        """As the client takes it."""
+        """Options of the client."""
         session_ms = round(self.session_timeout_sec * 1000)
         return {
             "group_instance_id": self.instance_id,
@@ -41,36 +41,38 @@ class Membership:
 
 
 class PartitionWork(Protocol):
-    """What a member does with its partitions. What is not committed is done again, by whoever has the partition then."""
+    """The work of a member on its partitions. Work that is not committed is repeated by the next owner of the partition."""
 
     async def poll(self, member: Member) -> None:
-        """Read, or take part in the group without reading (`member.look`); called again and again."""
+        """Read, or stay in the group without reading (`member.poll_paused`). Called in a loop."""
 
     async def revoke(self, partitions: set[int]) -> None:
-        """A rebalance begins, or membership ends: once this returns, another member may work on these. Nothing of them may be under
-        way then that must not be done twice; what is done can be committed until then."""
+        """Give up partitions: a rebalance begins, or membership ends. When this returns, other members may work on them.
+
+        Finish or drop all work on them that must not happen twice. Finished work can be committed until this returns.
+        """
 
     async def assign(self, partitions: set[int]) -> None:
-        """A rebalance is over: these are ours, all others are not. Called between two turns; with nothing at the end."""
+        """Own exactly these partitions after a rebalance. Called between two polls, and with an empty set at the end."""
 
 
 class GroupMember:
-    """Does `work` for the partitions that the group assigns."""
+    """Runs `work` on the partitions that the group assigns."""
 
     def __init__(self, bus: Bus, membership: Membership, work: PartitionWork) -> None:
         self._bus = bus
         self._membership = membership
         self._work = work
         self._member: Member | None = None
-        self._held: set[int] = set()
-        self._news = False
+        self._assigned: set[int] = set()
+        self._reassigned = False
 
     async def run(self) -> None:
-        """Take part until cancelled. Raises FatalError where another member runs under our instance id, and what the work raises."""
+        """Run until cancelled. Raises FatalError if another member uses the same instance id, and any error of the work."""
         try:
             while True:
                 try:
-                    await self._take_part()
+                    await self._run_member()
                 except PERMISSION_ERRORS as error:
                     raise FatalError(describe_denial(error)) from error
                 except KafkaError as error:
@@ -82,7 +84,7 @@ class GroupMember:
             await self._work.assign(set())
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
-        """Commit the next offsets of partitions; whether the group took them. While it rebalances it takes none."""
+        """Commit the next offsets of partitions; whether that succeeded. It fails during a rebalance."""
         if self._member is None:
             return False
         partitions = self._bus.topic_partitions(self._membership.topic, offsets)
@@ -94,26 +96,26 @@ class GroupMember:
         return True
 
     async def revoked(self, partitions: set[int]) -> None:
-        """The client's call at the beginning of a rebalance."""
+        """Called by the client at the beginning of a rebalance."""
         await self._work.revoke(partitions)
 
     async def assigned(self, partitions: set[int]) -> None:
-        """The client's call at its end. The client is not kept waiting: it sends no heartbeat meanwhile."""
-        self._held, self._news = partitions, True
+        """Called by the client at the end of a rebalance. Returns at once, as the client sends no heartbeats meanwhile."""
+        self._assigned, self._reassigned = partitions, True
 
-    async def _take_part(self) -> None:
+    async def _run_member(self) -> None:
         topic, group = self._membership.topic, self._membership.group
         async with self._bus.member(topic, group, self, **self._membership.options()) as member:
             self._member = member
             try:
                 while True:
                     await self._work.poll(member)
-                    if self._news:
-                        self._news = False
-                        log.info("partitions_assigned", group=group, partitions=sorted(self._held))
-                        await self._work.assign(set(self._held))
+                    if self._reassigned:
+                        self._reassigned = False
+                        log.info("partitions_assigned", group=group, partitions=sorted(self._assigned))
+                        await self._work.assign(set(self._assigned))
             finally:
-                await self._work.revoke(set(self._held))
+                await self._work.revoke(set(self._assigned))
                 self._member = None
 
     def _fenced(self) -> str:

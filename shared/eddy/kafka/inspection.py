@@ -1,4 +1,4 @@
-"""What a broker says about itself: its topics with their settings, and its clock."""
+"""Reads the topics with their settings, and the clock, of a broker."""
 
 import asyncio
 import time
@@ -33,9 +33,9 @@ class TopicState:
 
 @dataclass(frozen=True, slots=True)
 class ClockProbe:
-    """This machine's clock beside the broker's. The broker took its time somewhere within the round trip.
+    """This machine's clock compared with the broker's. The broker read its clock at some time within the round trip.
 
-    `skew_ms` is how far this clock is ahead of the broker's (negative: behind), 0 where the round trip explains it.
+    `skew_ms` is the lead of this clock over the broker's (negative: behind), 0 if the round trip explains the difference.
     """
 
     skew_ms: float
@@ -57,7 +57,7 @@ async def topic_states(connection: Connection, names: Iterable[str]) -> dict[str
         for code, message, _, name, entries in answer.resources:
             denied = DESCRIBE_CONFIGS if for_code(code) is TopicAuthorizationFailedError else ""
             if not denied and for_code(code) is not NoError:
-                raise FatalError(f"{connection.servers} does not show the settings of {name}: {message}")
+                raise FatalError(f"{connection.servers} does not return the settings of {name}: {message}")
             states[name] = TopicState(access[name].partitions, {entry[0]: entry[1] for entry in entries}, denied)
     return states
 
@@ -65,8 +65,8 @@ async def topic_states(connection: Connection, names: Iterable[str]) -> dict[str
 async def probe_clock(connection: Connection, prefix: str, replication: int) -> ClockProbe:
     """Compare clocks by the append time of records.
 
-    Kafka has no request for the time. So a topic of its own below `prefix`, with one partition and LogAppendTime, gets a few empty
-    records and is deleted again; the shortest round trip counts. Raises FatalError where the login may not do that.
+    Kafka has no request for the time. A temporary topic with `prefix`, one partition and LogAppendTime gets a few empty records and is
+    deleted; the probe with the shortest round trip is returned. Raises FatalError if the login lacks the permissions.
     """
     topic = f"{prefix}eddy-doctor-{uuid.uuid4().hex[:8]}"
     config = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(PROBE_RETENTION_MS)}
@@ -87,7 +87,7 @@ async def _probes(connection: Connection, topic: str) -> list[ClockProbe]:
     producer = AIOKafkaProducer(**connection.options, acks="all", linger_ms=0)
     await connection.start(producer)
     try:
-        await producer.send_and_wait(topic, b"")  # metadata and connection are there after the first one
+        await producer.send_and_wait(topic, b"")  # the first one also connects and fetches metadata
         return [await _probe(producer, topic) for _ in range(PROBES)]
     except KafkaError as error:
         raise FatalError(f"cannot write to a topic to compare clocks with: {error}") from error

@@ -1,4 +1,4 @@
-"""How a client logs in to the brokers: TLS, SASL, both or neither, as the settings say."""
+"""The login of clients to the brokers: TLS, SASL, both or neither."""
 
 import ssl
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from eddy.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """TLS where there is a context, SASL where there is a mechanism."""
+    """TLS if `tls` is set, SASL if `mechanism` is set."""
 
     protocol: str
     tls: ssl.SSLContext | None
@@ -22,7 +22,7 @@ class Login:
 
     @staticmethod
     def of(settings: Settings) -> "Login":
-        """Raises ConfigError for files that cannot be read, and for SASL without a user name."""
+        """The login of the settings. Raises ConfigError for unreadable files, and for SASL without a user name."""
         protocol = settings.kafka_security
         tls = _tls(settings) if protocol.endswith("SSL") else None
         mechanism = settings.kafka_sasl_mechanism if protocol.startswith("SASL") else None
@@ -31,7 +31,7 @@ class Login:
         return Login(protocol, tls, mechanism, settings.kafka_username, settings.kafka_password.get_secret_value())
 
     def options(self) -> dict[str, Any]:
-        """As aiokafka's clients take it."""
+        """Options of aiokafka's clients."""
         options: dict[str, Any] = {"security_protocol": self.protocol, "ssl_context": self.tls}
         if self.mechanism:
             options |= {

@@ -1,4 +1,4 @@
-"""A member of a consumer group: which partitions are ours, and how far they are done."""
+"""A reader that is a member of a consumer group."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -11,28 +11,28 @@ from eddy.kafka.reader import Reader
 
 
 class Listener(Protocol):
-    """Hears of each rebalance, between two batches at the earliest."""
+    """Receives the rebalances of a member, between two batches at the earliest."""
 
     async def revoked(self, partitions: set[int]) -> None:
-        """These may be another member's once this returns: finish and commit what is theirs. Reading goes on meanwhile."""
+        """Finish and commit the work on these partitions: another member may own them when this returns. Reading continues."""
 
     async def assigned(self, partitions: set[int]) -> None:
-        """All that are ours from now on."""
+        """`partitions` are all partitions that the member owns from now on."""
 
 
 class Member(Reader):
-    """Reads what its group assigns to it."""
+    """Reads the partitions that its group assigns."""
 
     def subscribe(self, topic: str, listener: Listener | None) -> None:
         """Join the group for a topic (full name)."""
         self._client.subscribe([topic], listener=listener and _Rebalances(listener))
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit next offsets. Raises KafkaError where a rebalance is under way."""
+        """Commit next offsets. Raises KafkaError during a rebalance."""
         await self._client.commit({raw(partition): offset for partition, offset in offsets.items()})
 
     async def poll_paused(self, timeout_ms: int) -> frozenset[TopicPartition]:
-        """Take part in the group without reading; the partitions that are ours."""
+        """Stay in the group without reading; returns the assigned partitions."""
         self._client.pause(*self._client.assignment())
         await self._client.getmany(timeout_ms=timeout_ms)
         return self.assignment()

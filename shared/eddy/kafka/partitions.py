@@ -1,4 +1,4 @@
-"""Which partition a key goes to, and a partition as aiokafka wants it."""
+"""The partition of a key, and conversion of partitions for aiokafka."""
 
 from functools import lru_cache
 from typing import Any
@@ -11,10 +11,10 @@ from eddy.contract.message import TopicPartition
 
 @lru_cache(maxsize=200_000)
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that Kafka's default partitioner gives a key: murmur2, which is slow in Python, hence the cache."""
+    """The partition of a key by Kafka's default partitioner. Cached, because murmur2 is slow in Python."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 def raw(partition: TopicPartition) -> Any:
-    """aiokafka takes no other class than its own, though ours equals it."""
+    """The partition as aiokafka's own class, which it requires."""
     return aiokafka.TopicPartition(*partition)

@@ -1,4 +1,4 @@
-"""Reads batches of messages, at positions that are the reader's own business or a group's."""
+"""Reads batches of messages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ OPTIONS: Mapping[str, Any] = {
 
 
 class Reader:
-    """Reads the partitions that are assigned to it. Messages carry short topic names, partitions full ones."""
+    """Reads its assigned partitions. Messages have short topic names, partitions full ones."""
 
     def __init__(self, client: AIOKafkaConsumer, framing: Framing, prefix: str) -> None:
         self._client = client
@@ -28,47 +28,47 @@ class Reader:
         self._prefix = prefix
 
     async def batch(self, timeout_ms: int = 200, max_records: int = 1000, *partitions: TopicPartition) -> list[Message]:
-        """Up to `max_records` messages that are there, waiting at most `timeout_ms` for the first; in order within a partition."""
+        """Up to `max_records` messages, in order within a partition. Waits at most `timeout_ms` for the first one."""
         fetched = await self._client.getmany(*map(raw, partitions), timeout_ms=timeout_ms, max_records=max_records)
         return [await self._message(record) for records in fetched.values() for record in records]
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions that are read."""
+        """The assigned partitions."""
         return frozenset(TopicPartition(*partition) for partition in self._client.assignment())
 
     async def position(self, partition: TopicPartition) -> int:
-        """Offset of the next record to be read."""
+        """Offset of the next record to read."""
         return int(await self._client.position(raw(partition)))
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Go on at `offset`."""
+        """Continue at `offset`."""
         self._client.seek(raw(partition), offset)
 
     async def seek_to_end(self) -> None:
-        """Go on with what comes from now on."""
+        """Continue at the present end of all assigned partitions."""
         for partition, end in (await self.end_offsets()).items():
             self.seek(partition, end)
 
     async def end_offsets(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, int]:
-        """The offset after the last record of each partition (last stable one when reading committed)."""
-        return _ours(await self._client.end_offsets(self._these(partitions)))
+        """The offset after the last committed record of each partition."""
+        return _with_own_class(await self._client.end_offsets(self._raw_partitions(partitions)))
 
     async def beginning_offsets(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, int]:
-        """The offset of the first record that each partition still has."""
-        return _ours(await self._client.beginning_offsets(self._these(partitions)))
+        """The offset of the first retained record of each partition."""
+        return _with_own_class(await self._client.beginning_offsets(self._raw_partitions(partitions)))
 
     async def at_end(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Whether every position has reached `ends`."""
+        """Whether all positions have reached `ends`."""
         return all([await self.position(partition) >= end for partition, end in ends.items()])
 
     def cached_end(self, partition: TopicPartition) -> int | None:
-        """The end of a partition as of the last fetch, without asking; None before that, and where it is not read any more."""
+        """The end of a partition as of the last fetch, without a request; None before the first fetch and for unassigned partitions."""
         if partition not in self._client.assignment():
             return None
         end: int | None = self._client.highwater(raw(partition))
         return end
 
-    def _these(self, partitions: Sequence[TopicPartition] | None) -> list[Any]:
+    def _raw_partitions(self, partitions: Sequence[TopicPartition] | None) -> list[Any]:
         return list(map(raw, partitions or self.assignment()))
 
     async def _message(self, record: Any) -> Message:
@@ -78,5 +78,5 @@ class Reader:
         return Message(topic, record.partition, record.offset, record.key, value, record.timestamp)
 
 
-def _ours(offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
+def _with_own_class(offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
     return {TopicPartition(*partition): offset for partition, offset in offsets.items()}

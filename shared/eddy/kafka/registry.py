@@ -1,4 +1,4 @@
-"""The one place that speaks to a schema registry (Confluent's API). Its client takes seconds to import: only with a registry set."""
+"""Client of a schema registry with Confluent's API. Import it only with a registry set: the library takes seconds to import."""
 
 import asyncio
 import json
@@ -14,53 +14,53 @@ from schema_registry.client.schema import AvroSchema
 
 from eddy.errors import FatalError
 
-TRIES_EVERY_SEC = 0.5
-PATIENCE_SEC = 30.0
+RETRY_SEC = 0.5
+TIMEOUT_SEC = 30.0
 
 T = TypeVar("T")
 
 
 class Registry:
-    """Asks a registry; one that does not answer, or whatever stands before it, is asked again for PATIENCE_SEC.
+    """Registers and reads schemas. Requests without an answer, or with one of a proxy in between, are repeated for TIMEOUT_SEC.
 
-    Every method raises FatalError when the registry does not answer, or refuses.
+    Every method raises FatalError if the registry does not answer or rejects the request.
     """
 
     def __init__(self, url: str) -> None:
         self._host = urlsplit(url).hostname
         self._client = AsyncSchemaRegistryClient(url, timeout=httpx.Timeout(5.0))
-        # One for all requests: each would make its own, a tenth of a second in which nothing else happens.
+        # Shared by all requests. Otherwise each creates its own, which blocks the event loop for a tenth of a second.
         self._client.client_kwargs["verify"] = httpx.create_ssl_context()
 
     async def register(self, subject: str, schema: str) -> int:
-        """The number of a schema, given as JSON; it is registered for `subject` if it is new."""
+        """The id of a schema, given as JSON; a new schema is registered for `subject`."""
         try:
-            return int(await self._patiently(lambda: self._client.register(subject, AvroSchema(schema))))
+            return int(await self._with_retries(lambda: self._client.register(subject, AvroSchema(schema))))
         except ClientError as error:
             raise FatalError(
                 f"the schema registry at {self._host} rejects the schema of {subject}: {error.message}"
             ) from error
 
     async def schema(self, number: int) -> Any:
-        """The Avro schema with this number; None where there is none. Raises ValueError and the like for one that does not parse."""
+        """The schema with this id; None if it is not an Avro schema. Raises ValueError or similar for one that does not parse."""
         try:
-            schema = await self._patiently(lambda: self._client.get_by_id(number))
+            schema = await self._with_retries(lambda: self._client.get_by_id(number))
         except ClientError as error:
             raise FatalError(
                 f"the schema registry at {self._host} refuses to return a schema: {error.message}"
             ) from error
         return schema.raw_schema if isinstance(schema, AvroSchema) else None
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        until = time.monotonic() + PATIENCE_SEC
+    async def _with_retries(self, request: Callable[[], Awaitable[T]]) -> T:
+        deadline = time.monotonic() + TIMEOUT_SEC
         while True:
             try:
-                return await ask()
+                return await request()
             except (httpx.TransportError, json.JSONDecodeError, ClientError) as error:
                 if isinstance(error, ClientError) and (error.http_code or 0) < 500:
                     raise
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise FatalError(
-                        f"no schema registry at {self._host}: start it, or leave EDDY_SCHEMA_REGISTRY_URL unset"
+                        f"no schema registry at {self._host}: start it or unset EDDY_SCHEMA_REGISTRY_URL"
                     ) from error
-            await asyncio.sleep(TRIES_EVERY_SEC)
+            await asyncio.sleep(RETRY_SEC)

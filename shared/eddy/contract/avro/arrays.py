@@ -1,8 +1,8 @@
-"""Whole arrays: packed from packed elements, read, passed over, cut into their elements.
+"""Avro arrays: pack, read, skip and split them.
 
-An array is written as one block with its size in bytes, which every Avro reader understands and which lets `read_block` take a column
-without looking at its elements. What others wrote may be in plain blocks or in several: all but `read_block` read those too. Conventions
-and errors are as in `values`.
+Arrays are written as one block with its size in bytes, which every Avro reader understands and which lets `read_block` copy a column
+without parsing its elements. Other writers may use blocks without size, or several blocks: all functions but `read_block` read these too.
+Conventions and errors are as in `values`.
 """
 
 import re
@@ -12,18 +12,18 @@ from eddy.contract.avro.values import EMPTY, FLOAT, pack_long, pack_string, read
 
 
 class NotOneBlockError(ValueError):
-    """An array in other blocks than ours: decode the record as a whole instead."""
+    """The array is not one block with a size. Decode the whole record with fastavro instead."""
 
 
 def pack_array(count: int, packed: bytes) -> bytes:
-    """An array or map of `count` elements that are packed already."""
+    """Pack an array or map of `count` packed elements."""
     if count == 0:
         return EMPTY
     return pack_long(-count) + pack_long(len(packed)) + packed + EMPTY
 
 
 def read_block(data: bytes, at: int) -> tuple[int, bytes, int]:
-    """Count and packed elements of an array (or map), and the position behind it. Raises NotOneBlockError unless it is one sized block."""
+    """Count and packed elements of an array (or map), and the position after it. Raises NotOneBlockError unless it is one sized block."""
     count, at = read_long(data, at)
     if count == 0:
         return 0, b"", at
@@ -37,7 +37,7 @@ def read_block(data: bytes, at: int) -> tuple[int, bytes, int]:
 
 
 def read_count(data: bytes, at: int) -> tuple[int, int]:
-    """Elements of the next block; 0 ends the array. A negative count is followed by the block's size, which is passed over."""
+    """Number of elements in the next block; 0 ends the array. A negative count is followed by the block's size, which is skipped."""
     count, at = read_long(data, at)
     if count < 0:
         _, at = read_long(data, at)
@@ -46,7 +46,7 @@ def read_count(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_strings(data: bytes, at: int) -> tuple[list[str], int]:
-    """An array of strings."""
+    """Read an array of strings."""
     texts: list[str] = []
     count, at = read_count(data, at)
     while count:
@@ -65,7 +65,7 @@ def read_strings(data: bytes, at: int) -> tuple[list[str], int]:
 
 
 def skip_strings(data: bytes, at: int) -> tuple[int, int]:
-    """An array of strings: how many, and the position behind them. Raises ValueError when one is not UTF-8."""
+    """Skip an array of strings; returns their number and the position after it. Raises ValueError for invalid UTF-8."""
     start, total, short = at, 0, True
     count, at = read_count(data, at)
     while count:
@@ -81,17 +81,17 @@ def skip_strings(data: bytes, at: int) -> tuple[int, int]:
     if at > len(data):
         raise ValueError("bytes end within an array")
     try:
-        data[start:at].decode()  # lengths below 64 are ASCII: all strings at one go
+        data[start:at].decode()  # lengths below 64 are ASCII, so that all strings can be checked at once
     except UnicodeDecodeError:
         short = False
-    if not short:  # a longer length could be the end of a character that the string before it began
+    if not short:  # a longer length could complete a truncated character of the string before it
         read_strings(data, start)
     return total, at
 
 
-def find_string(data: bytes, at: int, wanted: str) -> int | None:
-    """Index of a string in an array of strings that was passed over before, None when it is not there."""
-    target, index = pack_string(wanted), 0
+def find_string(data: bytes, at: int, text: str) -> int | None:
+    """Index of a string in an array of strings that `skip_strings` has checked; None for a missing one."""
+    target, index = pack_string(text), 0
     count, at = read_count(data, at)
     while count:
         for _ in range(count):
@@ -108,7 +108,7 @@ def find_string(data: bytes, at: int, wanted: str) -> int | None:
 
 
 def skip_floats(data: bytes, at: int) -> int:
-    """An array of 32-bit floats; whether the bytes reach that far shows in what is read next."""
+    """Skip an array of 32-bit floats. Truncated bytes are only detected by the next read."""
     count, at = read_count(data, at)
     while count:
         at += FLOAT.size * count
@@ -117,7 +117,7 @@ def skip_floats(data: bytes, at: int) -> int:
 
 
 def skip_booleans(data: bytes, at: int) -> int:
-    """An array of booleans. Raises ValueError where one is neither true nor false."""
+    """Skip an array of booleans. Raises ValueError for other bytes."""
     count, at = read_count(data, at)
     while count:
         end = at + count
@@ -128,7 +128,7 @@ def skip_booleans(data: bytes, at: int) -> int:
 
 
 def skip_longs(data: bytes, at: int) -> int:
-    """An array of longs. Raises ValueError where there are fewer than it says."""
+    """Skip an array of longs. Raises ValueError for a truncated one."""
     count, at = read_count(data, at)
     while count:
         block = _longs(count).match(data, at) if count <= len(data) - at else None
@@ -139,7 +139,7 @@ def skip_longs(data: bytes, at: int) -> int:
 
 
 def split_strings(packed: bytes) -> list[bytes]:
-    """Packed strings one by one, each still packed."""
+    """Split packed strings into single packed strings."""
     parts: list[bytes] = []
     at, end = 0, len(packed)
     while at < end:
@@ -153,13 +153,13 @@ def split_strings(packed: bytes) -> list[bytes]:
 
 
 def first_string(packed: bytes) -> int:
-    """Bytes that the first of packed strings takes."""
+    """Length in bytes of the first packed string."""
     size, start = read_long(packed, 0)
     return start + size
 
 
 def first_long(packed: bytes) -> int:
-    """Bytes that the first of packed longs takes."""
+    """Length in bytes of the first packed long."""
     at = 0
     while packed[at] >= 0x80:
         at += 1
@@ -168,5 +168,5 @@ def first_long(packed: bytes) -> int:
 
 @lru_cache(maxsize=256)
 def _longs(count: int) -> "re.Pattern[bytes]":
-    """So many variable-length integers, counted by the regular expression engine instead of a loop in Python."""
+    """Matches `count` variable-length integers: faster than a loop in Python."""
     return re.compile(rb"(?:[\x80-\xff]{0,9}[\x00-\x7f]){%d}" % count)

@@ -1,7 +1,7 @@
-"""Single values: packed to bytes, read from bytes.
+"""Avro values: pack, read and skip them.
 
-`read_*` take a buffer and a position and return the value and the position behind it, `skip_*` the position alone. They raise ValueError or
-IndexError on bytes that end early or are no such value.
+`read_*` take a buffer and a position and return the value and the position after it, `skip_*` only the position. They raise ValueError or
+IndexError for truncated or invalid bytes.
 """
 
 import struct
@@ -14,7 +14,7 @@ EMPTY = b"\0"  # bytes, string, array or map without content
 
 FLOAT = struct.Struct("<f")
 _MOST_BITS = 63
-_TABLE = 8192  # integers from -_TABLE up to this are packed once and for all
+_TABLE = 8192  # integers from -_TABLE to below _TABLE are packed in advance
 
 
 def pack_long(value: int) -> bytes:
@@ -25,7 +25,7 @@ def pack_long(value: int) -> bytes:
 
 
 def pack_bytes(data: bytes) -> bytes:
-    """Bytes: their number, then themselves."""
+    """Bytes: length, then content."""
     return pack_long(len(data)) + data
 
 
@@ -37,7 +37,7 @@ def pack_string(text: str) -> bytes:
 
 @lru_cache(maxsize=50_000)
 def pack_name(text: str) -> bytes:
-    """As `pack_string`, remembered: for strings that come again and again, such as item ids and actions."""
+    """As `pack_string`, cached: for repeated strings such as item ids and actions."""
     return pack_string(text)
 
 
@@ -73,13 +73,13 @@ def read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def read_string(data: bytes, at: int) -> tuple[str, int]:
-    """A string. Raises ValueError when it is not UTF-8."""
+    """A string. Raises ValueError for invalid UTF-8."""
     raw, at = read_bytes(data, at)
     return raw.decode(), at
 
 
 def skip_string(data: bytes, at: int) -> int:
-    """A string. Raises ValueError when it is not UTF-8."""
+    """A string. Raises ValueError for invalid UTF-8."""
     length, at = read_long(data, at)
     end = at + length
     if length < 0 or end > len(data):
@@ -95,7 +95,7 @@ def read_float(data: bytes, at: int) -> tuple[float, int]:
     return FLOAT.unpack_from(data, at)[0], at + FLOAT.size
 
 
-@lru_cache(maxsize=4096)  # the times and offsets of a batch are packed several times each
+@lru_cache(maxsize=4096)  # each time and offset of a batch is packed several times
 def _pack_long(value: int) -> bytes:
     rest = (value << 1) ^ (value >> _MOST_BITS)
     out = bytearray()
@@ -106,5 +106,5 @@ def _pack_long(value: int) -> bytes:
     return bytes(out)
 
 
-# Index -1 is the last one: negative values index from the end.
+# Negative values index from the end of the list.
 _LONGS = [_pack_long.__wrapped__(value) for value in [*range(_TABLE), *range(-_TABLE, 0)]]
