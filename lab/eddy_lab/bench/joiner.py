@@ -1,6 +1,6 @@
-"""The joiner on one partition: events a second beside a bare loop that only consumes and decodes, latency, restart.
+"""The joiner on one partition: events per second, compared with a bare consume-and-decode loop; latency; duration of a restart.
 
-Seconds of this process's processor are given beside wall clock, since the broker and whoever else shares the machine.
+Rates are given per second of wall clock and per second of this process's CPU time: the broker and other processes share the machine.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ from eddy_cli.broker import available_kafka
 from eddy_joiner.app import main
 from eddy_joiner.settings import JoinerSettings
 
-LISTS = 8_000
+SLATES = 8_000
 CLICKS = 60
 USERS = 500
 ITEMS = 3_000
-SHOWN = 10
-CONSIDERED = 60
+SLATE_ITEMS = 10
+CANDIDATES = 60
 HISTORY = 50
-T0 = 1_700_000_000_000
+START_MS = 1_700_000_000_000
 STEP_MS = 400
-WITHIN_SEC = 300
+TIMEOUT_SEC = 300
 
 
 def run() -> dict[str, float]:
@@ -76,87 +76,89 @@ async def _measure(servers: str) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Spent:
-    """Seconds by the clock and of the processor."""
+class Duration:
+    """Seconds of wall clock and of CPU time."""
 
     wall: float
     cpu: float
 
     @staticmethod
-    def since(wall: float, cpu: float) -> "Spent":
-        return Spent(time.perf_counter() - wall, time.process_time() - cpu)
+    def since(wall: float, cpu: float) -> "Duration":
+        return Duration(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 async def _fill(bus: Bus) -> int:
-    """Lists and what users did with them; how many events."""
+    """Publish slates and the events of their users; returns the number of events."""
     rng = random.Random(1)
-    lists, events = Codec.of(Recommendations), Codec.of(UserEvent)
+    slate_codec, event_codec = Codec.of(Recommendations), Codec.of(UserEvent)
     count = 0
     async with bus.producer(linger_ms=5) as producer:
-        for first in range(0, LISTS, 500):
-            served = [_list(number, rng) for number in range(first, first + 500)]
-            await producer.send_all(RECOMMENDATIONS, [(each["user_id"], lists.encode(each)) for each in served])
-            acts = [act for each in served for act in _acts(each, rng)]
-            await producer.send_all(USER_EVENTS, [(each["user_id"], events.encode(each)) for each in acts])
-            count += len(acts)
+        for first in range(0, SLATES, 500):
+            slates = [random_slate(number, rng) for number in range(first, first + 500)]
+            await producer.send_all(
+                RECOMMENDATIONS, [(slate["user_id"], slate_codec.encode(slate)) for slate in slates]
+            )
+            events = [event for slate in slates for event in random_events(slate, rng)]
+            await producer.send_all(USER_EVENTS, [(event["user_id"], event_codec.encode(event)) for event in events])
+            count += len(events)
     return count
 
 
-async def _decode_loop(bus: Bus) -> Spent:
-    """What any Python consumer of both topics pays: fetch and decode every record."""
+async def _decode_loop(bus: Bus) -> Duration:
+    """The minimum for any Python consumer of both topics: fetch and decode every record."""
     codecs: dict[str, Codec[Any]] = {topic: Codec.for_topic(topic) for topic in (RECOMMENDATIONS, USER_EVENTS)}
-    partitions = [place for topic in codecs for place in bus.topic_partitions(topic)]
+    partitions = [partition for topic in codecs for partition in bus.topic_partitions(topic)]
     async with bus.reader(partitions) as reader:
         ends = await reader.end_offsets()
         started = time.perf_counter(), time.process_time()
         while not await reader.at_end(ends):
             for message in await reader.batch():
                 codecs[message.topic].decode(message.value)
-        return Spent.since(*started)
+        return Duration.since(*started)
 
 
-async def _join(bus: Bus, settings: JoinerSettings, events: int) -> tuple[Spent, Spent]:
-    """From the first event to the commit of the last; then a restart up to readiness."""
+async def _join(bus: Bus, settings: JoinerSettings, events: int) -> tuple[Duration, Duration]:
+    """The time from start to the commit of the last event, and the time of a restart up to readiness."""
     started = time.perf_counter(), time.process_time()
     async with _joiner(settings):
         await _committed(bus, events)
-        joined = Spent.since(*started)
+        joined = Duration.since(*started)
     started = time.perf_counter(), time.process_time()
     async with _joiner(settings):
-        return joined, Spent.since(*started)
+        return joined, Duration.since(*started)
 
 
 async def _click_latencies(bus: Bus, settings: JoinerSettings) -> list[float]:
-    """Seconds from sending a click to reading its label, with nothing else going on."""
-    lists, events = Codec.of(Recommendations), Codec.of(UserEvent)
+    """Seconds from sending a click to reading its label, without other load."""
+    slate_codec, event_codec = Codec.of(Recommendations), Codec.of(UserEvent)
     rng = random.Random(2)
-    waited = []
+    latencies = []
     async with (
         _joiner(settings),
         bus.producer() as producer,
         bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)) as reader,
     ):
         await reader.seek_to_end()
-        for number in range(LISTS, LISTS + CLICKS):
-            served = _list(number, rng)
-            impression = _event(f"i{number}", served, "impression", None)
-            await producer.send_all(RECOMMENDATIONS, [(served["user_id"], lists.encode(served))])
-            await producer.send_all(USER_EVENTS, [(served["user_id"], events.encode(impression))])
+        for number in range(SLATES, SLATES + CLICKS):
+            slate = random_slate(number, rng)
+            impression = _event(f"i{number}", slate, "impression", None)
+            await producer.send_all(RECOMMENDATIONS, [(slate["user_id"], slate_codec.encode(slate))])
+            await producer.send_all(USER_EVENTS, [(slate["user_id"], event_codec.encode(impression))])
             await asyncio.sleep(0.1)
             while await reader.batch(timeout_ms=50):
                 pass
-            click = events.encode(_event(f"c{number}", served, "click", served["items"][0]["item_id"]))
-            began = time.perf_counter()
-            await producer.send_all(USER_EVENTS, [(served["user_id"], click)])
+            click = event_codec.encode(_event(f"c{number}", slate, "click", slate["items"][0]["item_id"]))
+            started = time.perf_counter()
+            await producer.send_all(USER_EVENTS, [(slate["user_id"], click)])
             while not await reader.batch(timeout_ms=1000):
                 pass
-            waited.append(time.perf_counter() - began)
-    return waited
+            latencies.append(time.perf_counter() - started)
+    return latencies
 
 
 @asynccontextmanager
 async def _joiner(settings: JoinerSettings) -> AsyncIterator[None]:
-    """A joiner in this process, ready."""
+    """Run a joiner in this process; enter when it is ready."""
     health = Health()
     task = asyncio.create_task(main(settings, health))
     try:
@@ -172,16 +174,16 @@ async def _joiner(settings: JoinerSettings) -> AsyncIterator[None]:
 
 
 async def _committed(bus: Bus, offset: int) -> None:
-    async with asyncio.timeout(WITHIN_SEC):
+    async with asyncio.timeout(TIMEOUT_SEC):
         while True:
             if sum((await bus.committed("joiner", USER_EVENTS)).values()) >= offset:
                 return
             await asyncio.sleep(0.1)
 
 
-def _list(number: int, rng: random.Random) -> Recommendations:
-    considered = [f"i{item}" for item in rng.sample(range(ITEMS), CONSIDERED)]
-    at = T0 + number * STEP_MS
+def random_slate(number: int, rng: random.Random) -> Recommendations:
+    candidates = [f"i{item}" for item in rng.sample(range(ITEMS), CANDIDATES)]
+    at = START_MS + number * STEP_MS
     return {
         "request_id": f"request-{number:08d}",
         "user_id": f"user-{rng.randrange(USERS)}",
@@ -195,17 +197,17 @@ def _list(number: int, rng: random.Random) -> Recommendations:
         "items": [
             {
                 "item_id": item,
-                "position": place,
+                "position": position,
                 "score": 0.5,
                 "predictions": [0.1] * len(ACTIONS),
                 "propensity": 1.0,
                 "source": "encoder",
                 "reason": "",
             }
-            for place, item in enumerate(considered[:SHOWN])
+            for position, item in enumerate(candidates[:SLATE_ITEMS])
         ],
-        "considered": considered,
-        "features": rng.randbytes(2 * CONSIDERED * len(FEATURES)),
+        "considered": candidates,
+        "features": rng.randbytes(2 * CANDIDATES * len(FEATURES)),
         "feature_names": list(FEATURES),
         "prediction_names": list(ACTIONS),
         "contract": "0123456789abcdef",
@@ -215,35 +217,35 @@ def _list(number: int, rng: random.Random) -> Recommendations:
             "actions": ["rate"] * HISTORY,
             "scenarios": ["video"] * HISTORY,
             "values": [0.5] * HISTORY,
-            "occurred_at": [at - 1000 * ago for ago in range(HISTORY, 0, -1)],
+            "occurred_at": [at - 1000 * age for age in range(HISTORY, 0, -1)],
             "valued": [True] * HISTORY,
         },
     }
 
 
-def _acts(served: Recommendations, rng: random.Random) -> list[UserEvent]:
-    """The impression, and on average 1.65 actions: on the list, on it without saying so, or on something else."""
-    name = served["request_id"]
-    found = [_event(f"{name}-shown", served, "impression", None)]
+def random_events(slate: Recommendations, rng: random.Random) -> list[UserEvent]:
+    """The impression, and on average 1.65 interactions: with the slate, with its items but no request id, or with other items."""
+    request_id = slate["request_id"]
+    events = [_event(f"{request_id}-impression", slate, "impression", None)]
     for number in range(rng.choice((0, 1, 1, 2, 2, 4))):
-        listed = rng.choice(served["items"])["item_id"]
-        item, request = rng.choice(((listed, True), (listed, False), (f"i{rng.randrange(ITEMS)}", False)))
-        act = _event(f"{name}-{number}", served, rng.choice(("click", "rate", "play")), item)
-        found.append(act if request else {**act, "request_id": None})
-    return found
+        in_slate = rng.choice(slate["items"])["item_id"]
+        item_id, has_request = rng.choice(((in_slate, True), (in_slate, False), (f"i{rng.randrange(ITEMS)}", False)))
+        event = _event(f"{request_id}-{number}", slate, rng.choice(("click", "rate", "play")), item_id)
+        events.append(event if has_request else {**event, "request_id": None})
+    return events
 
 
-def _event(event_id: str, served: Recommendations, action: str, item_id: str | None) -> UserEvent:
+def _event(event_id: str, slate: Recommendations, action: str, item_id: str | None) -> UserEvent:
     return {
         "event_id": event_id,
-        "user_id": served["user_id"],
-        "scenario": served["scenario"],
+        "user_id": slate["user_id"],
+        "scenario": slate["scenario"],
         "action": action,
         "item_id": item_id,
         "value": None,
         "query": None,
-        "request_id": served["request_id"],
+        "request_id": slate["request_id"],
         "position": None,
-        "occurred_at": served["requested_at"] + 100,
+        "occurred_at": slate["requested_at"] + 100,
         "attributes": {},
     }

@@ -1,8 +1,8 @@
-"""Two workers of a service beside one: what a heap of work takes them, each worker a process, all on one Kafka.
+"""Throughput of two workers of a service compared with one, on the same backlog. Each worker is a process; all use one Kafka.
 
-The work is written in one transaction while the workers wait for it, so that all of it appears at once and the writer costs them nothing.
-Two workers, Kafka and this process need more than two cores to show all that the second one gives: the processor time of the workers is
-told beside the time that passed.
+The backlog is written in one transaction while the workers wait, so that all of it appears at once and writing it does not slow them.
+Two workers, Kafka and this process need more than two cores for the full speed-up, so rates per second of the workers' CPU time are given
+as well.
 """
 
 import asyncio
@@ -52,25 +52,25 @@ EVENTS = 60_000
 REQUESTS = 6_000
 CATALOGUE = 20_000
 WORKERS = (1, 2)
-WITHIN_SEC = 300
-SETTLED_SEC = 4.0  # after the last one is ready: the group has divided the partitions
+TIMEOUT_SEC = 300
+SETTLE_SEC = 4.0  # for the group to divide the partitions, after the last worker is ready
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What a service has to do: `before` is there when the workers start, the `heap` of records in `topic` is counted."""
+class _Workload:
+    """The work of a service: `prepare` publishes what must exist before the start; `publish` the backlog in `topic` that is measured."""
 
     service: str
-    before: Callable[[Bus, Producer], Awaitable[None]]
-    heap: Callable[[Producer], Awaitable[int]]
+    prepare: Callable[[Bus, Producer], Awaitable[None]]
+    publish: Callable[[Producer], Awaitable[int]]
     topic: str
 
 
 @dataclass(frozen=True)
-class _Spent:
-    count: int
+class _Run:
+    records: int
     seconds: float
-    cpu: float
+    cpu_seconds: float
 
 
 def run() -> dict[str, float]:
@@ -78,38 +78,40 @@ def run() -> dict[str, float]:
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
     with available_kafka() as servers:
-        for work in (
-            _Work("features", _nothing, _events, USER_EVENTS),
-            _Work("scorer", _catalogue, _requests, RECOMMENDATION_REQUESTS),
-            _Work("joiner", _nothing, _lists_and_acts, USER_EVENTS),
+        for workload in (
+            _Workload("features", _nothing, _events, USER_EVENTS),
+            _Workload("scorer", _catalogue, _requests, RECOMMENDATION_REQUESTS),
+            _Workload("joiner", _nothing, _slates_and_events, USER_EVENTS),
         ):
-            spent = {workers: asyncio.run(_measure(work, servers, workers)) for workers in WORKERS}
-            for workers, each in spent.items():
-                figures[f"{work.service}, {workers} worker(s), records/s"] = each.count / each.seconds
-                figures[f"{work.service}, {workers} worker(s), records per CPU second"] = each.count / each.cpu
-            figures[f"{work.service}, 2 beside 1"] = spent[1].seconds / spent[2].seconds
+            runs = {workers: asyncio.run(_measure(workload, servers, workers)) for workers in WORKERS}
+            for workers, run in runs.items():
+                figures[f"{workload.service}, {workers} worker(s), records/s"] = run.records / run.seconds
+                figures[f"{workload.service}, {workers} worker(s), records per CPU second"] = (
+                    run.records / run.cpu_seconds
+                )
+            figures[f"{workload.service}, speed-up of 2 workers"] = runs[1].seconds / runs[2].seconds
     return figures
 
 
-async def _measure(work: _Work, servers: str, workers: int) -> _Spent:
+async def _measure(workload: _Workload, servers: str, workers: int) -> _Run:
     environment = {"EDDY_KAFKA_BOOTSTRAP_SERVERS": servers, "EDDY_TOPIC_PREFIX": f"bench-{uuid.uuid4().hex[:8]}."}
     bus = Bus(load(Settings, environment))
     await bus.create_topics()
     try:
         async with bus.producer(linger_ms=5) as producer:
-            await work.before(bus, producer)
-        async with _running(work.service, workers, environment) as processes:
-            before = _cpu(processes)
-            async with bus.transactional_producer(f"{work.service}-bench", linger_ms=5) as producer:
+            await workload.prepare(bus, producer)
+        async with _running(workload.service, workers, environment) as processes:
+            cpu_before = _cpu_seconds(processes)
+            async with bus.transactional_producer(f"{workload.service}-bench", linger_ms=5) as producer:
                 await producer.begin()
-                count = await work.heap(producer)
+                records = await workload.publish(producer)
                 await producer.flush()
                 await producer.commit()
             started = time.perf_counter()
-            await _read(bus, work.service, work.topic, count)
-            if work.service == "features":
-                await _read(bus, work.service, ITEM_SIGNALS, await _signals(bus))
-            return _Spent(count, time.perf_counter() - started, _cpu(processes) - before)
+            await _wait_committed(bus, workload.service, workload.topic, records)
+            if workload.service == "features":
+                await _wait_committed(bus, workload.service, ITEM_SIGNALS, await _signals(bus))
+            return _Run(records, time.perf_counter() - started, _cpu_seconds(processes) - cpu_before)
     finally:
         await bus.delete_topics()
 
@@ -118,24 +120,26 @@ async def _measure(work: _Work, servers: str, workers: int) -> _Spent:
 async def _running(
     service: str, workers: int, environment: dict[str, str]
 ) -> AsyncIterator[list["subprocess.Popen[bytes]"]]:
-    """Workers of a service, ready, with the partitions divided among them."""
+    """Start workers of a service; enter when they are ready and have divided the partitions."""
     with TemporaryDirectory() as folder:
         processes, ports = [], []
         for number in range(workers):
             ports.append(free_port())
-            own = {
+            overrides = {
                 "EDDY_STATE_DIR": f"{folder}/{number}",
                 "EDDY_LOG_LEVEL": "warning",
                 f"EDDY_{service.upper()}_HTTP_PORT": str(ports[-1]),
             }
-            processes.append(_start(service, {**os.environ, **environment, **own}, Path(f"{folder}/{number}.log")))
+            processes.append(
+                _start(service, {**os.environ, **environment, **overrides}, Path(f"{folder}/{number}.log"))
+            )
         try:
-            async with asyncio.timeout(WITHIN_SEC):
+            async with asyncio.timeout(TIMEOUT_SEC):
                 while not all(is_ready(f"http://{HOST}:{port}") for port in ports):
                     if any(process.poll() is not None for process in processes):
-                        raise FatalError(f"a worker of {service} ended before it was ready")
+                        raise FatalError(f"a worker of {service} exited before it was ready")
                     await asyncio.sleep(0.2)
-            await asyncio.sleep(SETTLED_SEC)
+            await asyncio.sleep(SETTLE_SEC)
             yield processes
         finally:
             for process in processes:
@@ -149,25 +153,25 @@ def _start(service: str, environment: dict[str, str], log: Path) -> "subprocess.
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
 
-def _cpu(processes: Sequence["subprocess.Popen[bytes]"]) -> float:
+def _cpu_seconds(processes: Sequence["subprocess.Popen[bytes]"]) -> float:
     return sum(sum(psutil.Process(process.pid).cpu_times()[:2]) for process in processes)
 
 
-async def _read(bus: Bus, group: str, topic: str, records: int) -> None:
-    """Return once the group has committed so many records of a topic."""
-    async with asyncio.timeout(WITHIN_SEC):
+async def _wait_committed(bus: Bus, group: str, topic: str, records: int) -> None:
+    """Wait until the group has committed this many records of a topic."""
+    async with asyncio.timeout(TIMEOUT_SEC):
         while sum((await bus.committed(group, topic)).values()) < records:  # noqa: ASYNC110  # only Kafka knows
             await asyncio.sleep(0.1)
 
 
 async def _signals(bus: Bus) -> int:
-    """How many there are: all of them, once all events are read."""
+    """Number of item signals. It is final once all events have been committed."""
     async with bus.reader(bus.topic_partitions(ITEM_SIGNALS)) as reader:
         return sum((await reader.end_offsets()).values())
 
 
 async def _nothing(bus: Bus, producer: Producer) -> None:
-    """The service needs to know nothing."""
+    """Nothing to prepare."""
 
 
 async def _events(producer: Producer) -> int:
@@ -176,7 +180,7 @@ async def _events(producer: Producer) -> int:
 
 
 async def _catalogue(bus: Bus, producer: Producer) -> None:
-    """Items, their counts, users, and a release of a random model."""
+    """Publish items, their features, users, and a release with random weights."""
     rng = np.random.default_rng(1)
     names = [f"item-{number}" for number in range(CATALOGUE)]
     items, item_features = Codec.for_topic(ITEMS), Codec.for_topic(ITEM_FEATURES)
@@ -185,11 +189,14 @@ async def _catalogue(bus: Bus, producer: Producer) -> None:
         ITEMS,
         [(name, items.encode(scorer._item(name, number))) for number, name in enumerate(names)],
     )
-    near = rng.integers(0, CATALOGUE, (CATALOGUE, scorer.NEIGHBOURS[CATALOGUE]))
+    neighbours = rng.integers(0, CATALOGUE, (CATALOGUE, scorer.NEIGHBOURS[CATALOGUE]))
     await producer.send_all(
         ITEM_FEATURES,
         [
-            (name, item_features.encode(scorer._item_features(name, 30.0, [names[other] for other in near[number]])))
+            (
+                name,
+                item_features.encode(scorer._item_features(name, 30.0, [names[other] for other in neighbours[number]])),
+            )
             for number, name in enumerate(names)
         ],
     )
@@ -197,12 +204,12 @@ async def _catalogue(bus: Bus, producer: Producer) -> None:
         history = [names[item] for item in rng.integers(0, CATALOGUE, scorer.HISTORY + scorer.SEEN)]
         await producer.send(USER_FEATURES, f"u{number}", users.encode(scorer._user(number, history)))
     vectors = rng.standard_normal((CATALOGUE + 1, DIM)).astype(np.float32)
-    kinds, columns = MODELS[DEFAULT_MODEL], Columns()
+    model, columns = MODELS[DEFAULT_MODEL], Columns()
     weights = Weights(
         DEFAULT_MODEL,
         columns,
-        kinds.encoder(columns).state_dict(),
-        kinds.ranker(columns).state_dict(),
+        model.encoder(columns).state_dict(),
+        model.ranker(columns).state_dict(),
         ["", *names],
         vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
     )
@@ -214,10 +221,10 @@ async def _catalogue(bus: Bus, producer: Producer) -> None:
 
 async def _requests(producer: Producer) -> int:
     codec = Codec.for_topic(RECOMMENDATION_REQUESTS)
-    chance = random.Random(1)
+    rng = random.Random(1)
     requests = []
     for number in range(REQUESTS):
-        user = f"u{chance.randrange(scorer.USERS)}"
+        user = f"u{rng.randrange(scorer.USERS)}"
         record: RecommendationRequest = {
             "request_id": f"r{number}",
             "user_id": user,
@@ -235,11 +242,11 @@ async def _requests(producer: Producer) -> int:
     return REQUESTS
 
 
-async def _lists_and_acts(producer: Producer) -> int:
+async def _slates_and_events(producer: Producer) -> int:
     rng = random.Random(1)
-    lists, events = Codec.for_topic(RECOMMENDATIONS), Codec.for_topic(USER_EVENTS)
-    served = [joiner._list(number, rng) for number in range(joiner.LISTS)]
-    acts = [act for each in served for act in joiner._acts(each, rng)]
-    await producer.send_all(RECOMMENDATIONS, [(each["user_id"], lists.encode(each)) for each in served])
-    await producer.send_all(USER_EVENTS, [(each["user_id"], events.encode(each)) for each in acts])
-    return len(acts)
+    slate_codec, event_codec = Codec.for_topic(RECOMMENDATIONS), Codec.for_topic(USER_EVENTS)
+    slates = [joiner.random_slate(number, rng) for number in range(joiner.SLATES)]
+    events = [event for slate in slates for event in joiner.random_events(slate, rng)]
+    await producer.send_all(RECOMMENDATIONS, [(slate["user_id"], slate_codec.encode(slate)) for slate in slates])
+    await producer.send_all(USER_EVENTS, [(event["user_id"], event_codec.encode(event)) for event in events])
+    return len(events)
