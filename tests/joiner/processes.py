@@ -89,9 +89,9 @@ async def feed(bus: Bus, activities: dict[int, Activity], part: int, parts: int)
                 for record, before in zip(activity.slates, activity.events_before, strict=True)
                 if first <= before < last or (part == parts - 1 and before >= last)
             ]
-            await producer.send_all(RECOMMENDATIONS, [(each["user_id"], SLATES.encode(each)) for each in slates])
+            await producer.send_all(RECOMMENDATIONS, [(slate["user_id"], SLATES.encode(slate)) for slate in slates])
             events = activity.events[first:last]
-            await producer.send_all(USER_EVENTS, [(each["user_id"], EVENTS.encode(each)) for each in events])
+            await producer.send_all(USER_EVENTS, [(event["user_id"], EVENTS.encode(event)) for event in events])
 
 
 async def written(bus: Bus) -> int:

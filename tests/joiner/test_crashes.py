@@ -103,3 +103,7 @@ async def test_a_restart_reads_one_window_of_the_logs() -> None:
 def test_a_restart_point_survives_encoding() -> None:
     restart = RestartPoint(1, 2, 3, -(2**63), 5, 6, 7, 8)
     assert RestartPoint.decode(restart.encode()) == restart
+    # Committed by former versions as well: a new version must read it.
+    assert restart.encode() == "1:1:2:3:-9223372036854775808:5:6:7:8"
+    with pytest.raises(ValueError, match="is not the joiner's"):
+        RestartPoint.decode("")

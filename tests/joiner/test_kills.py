@@ -49,7 +49,7 @@ async def test_labels_survive_kills_of_two_joiners(kafka: str, topic_prefix: str
         await all_joined(bus)
         (last,) = running.values()
         details = await last.ready()
-        assert {each["open"] for each in details["partitions"].values()} == {0}
+        assert {partition["open"] for partition in details["partitions"].values()} == {0}
         assert last.metric("eddy_joiner_impressions_total") == last.metric("eddy_joiner_labels_total") > 0
     examples = examples_of(await read_all(bus, TRAINING_EXAMPLES), bus)
     expected = await expected_examples(activities)

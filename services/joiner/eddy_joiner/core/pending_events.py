@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from eddy_joiner.core.event_batches import EventBatch
 from eddy_joiner.core.events import JoinerEvent
+from eddy_joiner.core.join_batches import JoinBatch
 from eddy_joiner.core.retained_slates import RetainedSlate
 
 
@@ -18,7 +18,7 @@ class PendingEvent:
     event: JoinerEvent
     clock: int
     due: int
-    batch: EventBatch
+    batch: JoinBatch
     candidate_slate: RetainedSlate | None = None
     resolved: bool = True
 

@@ -9,7 +9,7 @@ _FORMAT = "1"
 
 @dataclass(frozen=True, slots=True)
 class RestartPoint:
-    """Commit metadata beside the offset of user-events, about 120 bytes of Kafka's 4,096. All times in ms.
+    """The metadata of a committed user-events offset, about 120 bytes of Kafka's 4,096. All times in ms.
 
     `watermark` is the event time that windows close at, `newest_event_time` that of the log. A restart reads user-events, recommendations
     and the worker's own output from `events_offset`, `slates_offset` and `output_offset`; `clock` and `slate_clock` are the newest event

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from eddy_joiner.core.event_batches import EventBatch
 from eddy_joiner.core.events import JoinerEvent
+from eddy_joiner.core.join_batches import JoinBatch
 from eddy_joiner.core.outcomes import Impression
 from eddy_joiner.core.slates import ServedSlate, SlateItem
 
@@ -43,7 +43,7 @@ class RetainedSlate:
     slate_clock: int
     admit_until: int
     keep_until: int
-    batch: EventBatch | None = None
+    batch: JoinBatch | None = None
     impressions: dict[str, ImpressionState] = field(default_factory=dict)
     dropped: bool = False
     _items: dict[str, SlateItem] | None = None

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from eddy_joiner.core.event_batches import EventBatch, EventBatches
 from eddy_joiner.core.events import JoinerEvent
+from eddy_joiner.core.join_batches import JoinBatch, JoinBatches
 from eddy_joiner.core.outcomes import (
     Impression,
     ImpressionOutcome,
@@ -59,7 +59,7 @@ class JoinState:
     open_impressions: int = 0
     _idle_clock: int = NEVER
     _slates: RetainedSlates = field(default_factory=RetainedSlates)
-    _batches: EventBatches = field(default_factory=EventBatches)
+    _batches: JoinBatches = field(default_factory=JoinBatches)
     _pending: PendingEvents = field(default_factory=PendingEvents)
     _deadlines: list[tuple[int, int, ImpressionGroup | PendingEvent]] = field(default_factory=list)
     _sequence: Iterator[int] = field(default_factory=count)
@@ -74,7 +74,7 @@ class JoinState:
         """Whether the passing of time can still lead to outcomes."""
         return len(self._slates) > 0 or (self.clock != NEVER and bool(self._deadlines))
 
-    def oldest_batch(self) -> EventBatch | None:
+    def oldest_batch(self) -> JoinBatch | None:
         """The first batch of events that a restart has to read."""
         return self._batches.oldest(self.clock)
 
@@ -90,7 +90,7 @@ class JoinState:
 
     def begin_batch(self, events_offset: int, output_offset: int) -> None:
         """Begin a batch of events at `events_offset`, with the worker's own output at `output_offset`."""
-        self._batches.begin(EventBatch(events_offset, output_offset, self.clock))
+        self._batches.begin(JoinBatch(events_offset, output_offset, self.clock))
 
     def add_slate(self, slate: ServedSlate) -> list[Outcome]:
         """Add a slate and resolve the events that wait for it."""

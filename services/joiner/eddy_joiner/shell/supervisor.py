@@ -36,7 +36,7 @@ class Supervisor:
         health.details["partitions"] = context.ledger.partitions
 
     async def poll(self, member: Member) -> None:
-        """Take part in the group. Raises the FatalError of a worker that cannot be replaced."""
+        """Take part in the group. Raises the error of a worker that cannot be replaced: FatalError, or a missing permission."""
         await member.poll_paused(_POLL_MS)
         for task in self._tasks.values():
             if task.done():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True, eq=False)
-class EventBatch:
+class JoinBatch:
     """The state of the logs before a batch of events.
 
     `events_offset` is the offset of the batch's first event, `output_offset` the end of the worker's own output and `clock` the event
@@ -25,22 +25,22 @@ class EventBatch:
             self.keep_until = until
 
 
-class EventBatches:
+class JoinBatches:
     """The batches that a restart has to read, oldest first, and the ids of their events."""
 
     def __init__(self) -> None:
-        self._batches: deque[EventBatch] = deque()
-        self._by_event_id: dict[str, EventBatch] = {}
+        self._batches: deque[JoinBatch] = deque()
+        self._by_event_id: dict[str, JoinBatch] = {}
 
-    def begin(self, batch: EventBatch) -> None:
+    def begin(self, batch: JoinBatch) -> None:
         self._batches.append(batch)
 
     @property
-    def current(self) -> EventBatch:
+    def current(self) -> JoinBatch:
         """The batch that is being applied."""
         return self._batches[-1]
 
-    def register(self, event_id: str) -> EventBatch | None:
+    def register(self, event_id: str) -> JoinBatch | None:
         """Register the id with the current batch; return the batch that has registered it before, or None."""
         batch = self._by_event_id.get(event_id)
         if batch is None:
@@ -48,7 +48,7 @@ class EventBatches:
             self._batches[-1].event_ids.append(event_id)
         return batch
 
-    def oldest(self, clock: int) -> EventBatch | None:
+    def oldest(self, clock: int) -> JoinBatch | None:
         """Drop the batches that the clock has passed, and return the oldest remaining one."""
         while self._batches and self._batches[0].keep_until < clock:
             for event_id in self._batches.popleft().event_ids:
