@@ -18,7 +18,7 @@ def test_item_keeps_its_row_while_the_catalogue_grows() -> None:
     catalogue = Catalogue(scenarios())
     rows = catalogue.ensure_rows([f"m{number}" for number in range(1000)])
     assert rows == list(range(1, 1001))
-    assert catalogue.admit("m999") == 1000
+    assert catalogue.ensure_row("m999") == 1000
     assert catalogue.find("m7") == 8
     assert catalogue.find("nobody") == 0
     assert catalogue.eligible.shape[1] >= len(catalogue) == 1001
@@ -45,28 +45,28 @@ def test_item_is_taken_off_and_put_back() -> None:
 
 def test_unpublished_item_is_eligible_where_it_has_counts() -> None:
     catalogue = Catalogue(scenarios())
-    row = catalogue.admit("seen-in-events")
+    row = catalogue.ensure_row("seen-in-events")
     assert not catalogue.eligible[VIDEO, row]
-    catalogue.counted(row, [VIDEO])
+    catalogue.allow_counted(row, [VIDEO])
     assert catalogue.eligible[VIDEO, row]
     assert not catalogue.eligible[SHOP, row]
     catalogue.apply(item("seen-in-events", available=False))
-    catalogue.counted(row, [VIDEO])
+    catalogue.allow_counted(row, [VIDEO])
     assert not catalogue.eligible[VIDEO, row]
 
 
 def test_words_follow_the_newest_record() -> None:
     catalogue = Catalogue(scenarios())
     row = catalogue.apply(item("m", title="Toy Story (1995)", categories=["Animation"]))
-    assert catalogue.matching("story ANIMATION dogs") == {row: 2}
+    assert catalogue.word_matches("story ANIMATION dogs") == {row: 2}
     catalogue.apply(item("m", title="Heat"))
-    assert catalogue.matching("story animation") == {}
-    assert catalogue.matching("heat") == {row: 1}
+    assert catalogue.word_matches("story animation") == {}
+    assert catalogue.word_matches("heat") == {row: 1}
 
 
 def test_nameless_item_is_refused() -> None:
     with pytest.raises(PoisonError, match="missing_item"):
-        Catalogue(scenarios()).admit("")
+        Catalogue(scenarios()).ensure_row("")
 
 
 def test_words_are_lower_case_and_different() -> None:
@@ -91,8 +91,8 @@ def test_where_availability_is_not_asked_items_are_still_in_their_scenarios_alon
 
 def test_an_unpublished_item_without_counts_is_eligible_nowhere() -> None:
     catalogue = Catalogue(scenarios())
-    row = catalogue.admit("seen-in-events")
-    catalogue.counted(row, [VIDEO])
-    catalogue.uncounted(row)
+    row = catalogue.ensure_row("seen-in-events")
+    catalogue.allow_counted(row, [VIDEO])
+    catalogue.disallow_uncounted(row)
     assert _eligible(catalogue, VIDEO) == []
     assert catalogue.eligible_count[VIDEO] == 0

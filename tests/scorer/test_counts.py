@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eddy_scorer.core.state.counts import MIDDLE, ORDER_LENGTH, ItemCountTable
+from eddy_scorer.core.state.counts import ORDER_LENGTH, PRIOR_RATING, ItemCountTable
 from tests.scorer.factories import DAY, HOUR, NOW, counts, item_features, scenarios
 
 VIDEO, SOCIAL = 0, 2
@@ -27,8 +27,8 @@ def test_counts_decay_at_the_time_of_the_request() -> None:
     lives = scenarios()["video"].counts
     at = np.array([NOW + round(lives.fast_half_life_sec * 1000)])
     found = table.gather(np.array([[1]]), np.array([VIDEO]), at, np.zeros((1, 1), np.int64))
-    assert found.acted_fast[0, 0] == pytest.approx(4.0)
-    assert found.acted[0, 0] == pytest.approx(8.0 * 2 ** -(lives.fast_half_life_sec / lives.slow_half_life_sec))
+    assert found.recent_interactions[0, 0] == pytest.approx(4.0)
+    assert found.interactions[0, 0] == pytest.approx(8.0 * 2 ** -(lives.fast_half_life_sec / lives.slow_half_life_sec))
     assert found.total[0, 0] == 8
 
 
@@ -38,17 +38,17 @@ def test_counts_of_another_scenario_do_not_count() -> None:
     found = table.gather(
         np.array([[1], [1]]), np.array([VIDEO, SOCIAL]), np.array([NOW, NOW]), np.zeros((2, 1), np.int64)
     )
-    assert found.acted[:, 0].tolist() == [0.0, 3.0]
+    assert found.interactions[:, 0].tolist() == [0.0, 3.0]
 
 
 def test_few_values_are_drawn_towards_the_usual_one() -> None:
     table = ItemCountTable(scenarios())
-    assert table.mean_rating == table.mean_ratings(np.array([0]))[0] == MIDDLE
+    assert table.mean_rating == table.mean_ratings(np.array([0]))[0] == PRIOR_RATING
     table.apply(1, item_features("m", counts=[counts(9.0, valued=15, value_sum=15.0)]))
-    assert table.mean_rating == pytest.approx((15 + 5 * MIDDLE) / 20)
+    assert table.mean_rating == pytest.approx((15 + 5 * PRIOR_RATING) / 20)
     assert table.mean_ratings(np.array([[1, 0]]))[0] == pytest.approx([(15 + 5 * 0.875) / 20, 0.875])
     table.apply(1, item_features("m", counts=[counts(9.0, valued=5, value_sum=0.0)]))
-    assert table.mean_rating == pytest.approx(5 * MIDDLE / 10)
+    assert table.mean_rating == pytest.approx(5 * PRIOR_RATING / 10)
 
 
 def test_mean_value_may_leave_a_rating_out() -> None:
@@ -56,9 +56,9 @@ def test_mean_value_may_leave_a_rating_out() -> None:
     table.apply(1, item_features("m", counts=[counts(9.0, valued=2, value_sum=1.25)]))
     usual = table.mean_rating
     given = np.array([1.0, 0.0], np.float32)
-    found = table.mean_ratings(np.array([1, 1]), without=np.array([1.0, 1.0], np.float32), given=given)
+    found = table.mean_ratings(np.array([1, 1]), without=np.array([1.0, 1.0], np.float32), mask=given)
     assert found == pytest.approx([(0.25 + 5 * usual) / 6, (1.25 + 5 * usual) / 7])
-    assert table.mean_ratings(np.array([0]), without=1.0, given=1.0) == pytest.approx([usual])
+    assert table.mean_ratings(np.array([0]), without=1.0, mask=1.0) == pytest.approx([usual])
 
 
 def test_values_of_all_scenarios_count() -> None:
@@ -111,12 +111,12 @@ def test_orders_are_cut_and_leave_out_what_is_not_eligible() -> None:
 def test_older_record_is_known_as_such() -> None:
     table = ItemCountTable(scenarios())
     table.apply(1, item_features("m", applied_offsets={"0": 5, "1": 2}))
-    assert not table.newer(1, item_features("m", applied_offsets={"0": 5, "1": 1}))
-    assert table.newer(1, item_features("m", applied_offsets={"0": 5, "1": 2}))
+    assert not table.is_current(1, item_features("m", applied_offsets={"0": 5, "1": 1}))
+    assert table.is_current(1, item_features("m", applied_offsets={"0": 5, "1": 2}))
 
 
 def test_forgotten_row_counts_nothing() -> None:
     table = _counts(3.0)
     table.forget(1)
     assert table.trending(VIDEO, _all(2)).tolist() == []
-    assert table.newer(1, item_features("m", applied_offsets={"0": 0}))
+    assert table.is_current(1, item_features("m", applied_offsets={"0": 0}))

@@ -17,7 +17,7 @@ def _matrices(popularity: list[float], as_of: list[int], **before: dict[str, flo
     catalogue.ensure_rows(before)
     for name, edges in before.items():
         covisits.apply(catalogue.find(name), item_features(name, edges), catalogue)
-    found = covisits.edges(np.array([0, *as_of], np.int64), np.array([0.0, *popularity]))
+    found = covisits.snapshot(np.array([0, *as_of], np.int64), np.array([0.0, *popularity]))
     return matrices_of(found), catalogue
 
 
@@ -53,7 +53,7 @@ def test_item_of_several_scenarios_remembers_as_long_as_the_slowest() -> None:
     for name, of in (("b", ["shop"]), ("c", ["shop", "video"])):
         record = item_features(name, {"a": 8.0}, counts=[counts(1.0, scenario) for scenario in of])
         covisits.apply(catalogue.find(name), record, catalogue)
-    matrices = matrices_of(covisits.edges(np.array([0, NOW, old, old]), np.zeros(4)))
+    matrices = matrices_of(covisits.snapshot(np.array([0, NOW, old, old]), np.zeros(4)))
     moves = matrices.transitions[catalogue.find("a")].toarray().ravel()
     assert moves.tolist() == pytest.approx([0.0, 0.0, 1.0, 2.0])
 
@@ -65,7 +65,7 @@ def test_sum_over_a_history_is_the_sum_by_hand() -> None:
     matrices, _ = _matrices([1.0] * 30, [NOW] * 30, **before)
     rows = np.array([[0, 3, 7], [5, 5, 999]])
     weights = np.array([0.25, 0.5, 1.0], np.float32)
-    found = matrices.from_history(matrices.covisitations, rows, weights).toarray()
+    found = matrices.weighted_sum(matrices.covisitations, rows, weights).toarray()
     dense = matrices.covisitations.toarray()
     assert found[0] == pytest.approx(0.5 * dense[3] + dense[7])
     assert found[1] == pytest.approx(0.75 * dense[5])

@@ -11,27 +11,27 @@ VIDEO, SHOP = (scenarios()[name].id for name in ("video", "shop"))
 
 def test_items_that_are_listed_alike_are_all_covered_and_equal() -> None:
     known = Exposure()
-    known.recommended(VIDEO, np.arange(1, 5))
-    assert known.of(VIDEO, np.arange(1, 5)) == pytest.approx((1.0, 0.0))
-    assert known.of(VIDEO, np.arange(1, 9)) == pytest.approx((0.5, 0.5))
-    assert known.of(SHOP, np.arange(1, 5)) == (0.0, 0.0)
+    known.record(VIDEO, np.arange(1, 5))
+    assert known.coverage_and_gini(VIDEO, np.arange(1, 5)) == pytest.approx((1.0, 0.0))
+    assert known.coverage_and_gini(VIDEO, np.arange(1, 9)) == pytest.approx((0.5, 0.5))
+    assert known.coverage_and_gini(SHOP, np.arange(1, 5)) == (0.0, 0.0)
 
 
 def test_one_item_in_all_lists_is_as_unequal_as_can_be() -> None:
     known = Exposure()
     for _ in range(10):
-        known.recommended(VIDEO, np.array([700]))
-    assert known.of(VIDEO, np.array([1, 2, 3, 700])) == pytest.approx((0.25, 0.75))
+        known.record(VIDEO, np.array([700]))
+    assert known.coverage_and_gini(VIDEO, np.array([1, 2, 3, 700])) == pytest.approx((0.25, 0.75))
 
 
 def test_what_was_listed_long_ago_is_forgotten() -> None:
     known = Exposure()
-    known.recommended(VIDEO, np.array([1]))
+    known.record(VIDEO, np.array([1]))
     for _ in range(2 * POSITIONS // 1000):
-        known.recommended(VIDEO, np.full(1000, 2))
-        known.recommended(SHOP, np.array([3]))
-    assert known.of(VIDEO, np.array([1, 2]))[0] == 0.5
-    assert known.of(SHOP, np.array([3]))[0] == 1.0
+        known.record(VIDEO, np.full(1000, 2))
+        known.record(SHOP, np.array([3]))
+    assert known.coverage_and_gini(VIDEO, np.array([1, 2]))[0] == 0.5
+    assert known.coverage_and_gini(SHOP, np.array([3]))[0] == 1.0
 
 
 def test_lists_that_go_out_are_counted() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from eddy.contract.model import DIM, FEATURES
 from eddy_scorer.core.features.popularity import PRIOR_COUNT
-from eddy_scorer.core.features.ratings import PRIOR_LIKE, PRIOR_RATINGS, PRIOR_SLOPE_BY_TOTAL, USUAL_DEVIATION
+from eddy_scorer.core.features.ratings import PRIOR_DEVIATION, PRIOR_RATINGS, PRIOR_SIMILARITY, PRIOR_SLOPE_BY_TOTAL
 from eddy_scorer.core.features.transitions import PRIOR_TRANSITIONS
 from eddy_scorer.core.ranking.recommender import Recommender
 from tests.scorer.factories import (
@@ -142,14 +142,14 @@ def test_level_of_a_user_is_how_much_they_value_above_others() -> None:
     features = _features(_raters({"liked": 1.0, "hated": 0.75}), "as liked")
     assert features["user_bias"] == pytest.approx((0.5 + 0.25) / (2 + PRIOR_RATINGS), rel=1e-3)
     centred = np.array([0.5, 0.25]) - 0.15
-    spread = np.sqrt(((centred**2).sum() + PRIOR_RATINGS * USUAL_DEVIATION**2) / (2 + PRIOR_RATINGS))
+    spread = np.sqrt(((centred**2).sum() + PRIOR_RATINGS * PRIOR_DEVIATION**2) / (2 + PRIOR_RATINGS))
     assert features["user_rating_deviation"] == pytest.approx(spread, rel=2e-3)
 
 
 def test_opinions_on_like_categories_are_told_apart() -> None:
     engine = _raters({"liked": 1.0, "hated": 0.0})
     liked, hated = (_features(engine, name)["category_rating"] for name in ("as liked", "as hated"))
-    assert liked == pytest.approx(0.5 / (1 + PRIOR_LIKE), rel=1e-3)
+    assert liked == pytest.approx(0.5 / (1 + PRIOR_SIMILARITY), rel=1e-3)
     assert hated == pytest.approx(-liked, rel=1e-3)
 
 
@@ -159,7 +159,7 @@ def test_opinions_on_neighbours_are_told_apart() -> None:
     vectors[[0, 2], 0] = vectors[[1, 3], 1] = 1.0
     engine.set_embeddings(["liked", "hated", "as liked", "as hated"], vectors, np.zeros(4, np.float32))
     liked, hated = (_features(engine, name)["neighbour_rating"] for name in ("as liked", "as hated"))
-    assert liked == pytest.approx(0.5 / (1 + PRIOR_LIKE), rel=1e-3)
+    assert liked == pytest.approx(0.5 / (1 + PRIOR_SIMILARITY), rel=1e-3)
     assert hated == pytest.approx(-liked, rel=1e-3)
 
 
@@ -210,4 +210,4 @@ def test_actions_without_a_value_are_no_opinions() -> None:
     engine.apply_user_features(user_features("v", ["liked", "hated"]))
     features = _features(engine, "as liked", "v")
     assert features["user_bias"] == features["category_rating"] == features["neighbour_rating"] == 0.0
-    assert features["user_rating_deviation"] == pytest.approx(USUAL_DEVIATION, rel=1e-3)
+    assert features["user_rating_deviation"] == pytest.approx(PRIOR_DEVIATION, rel=1e-3)

@@ -97,9 +97,9 @@ def test_a_release_without_names_serves_whatever_is_switched_off() -> None:
 
 
 def test_actions_of_histories_are_those_of_the_release() -> None:
-    given = Columns(FEATURES, ("click", "like", "purchase"))
-    model = OnnxModel(1, encode_graph(1), rank_graph(), Columns(FEATURES, ("purchase", "click")), given)
-    assert model.of_release(np.array([[0, 1, 2, 3]])).tolist() == [[0, 2, 0, 1]]
+    scorer_columns = Columns(FEATURES, ("click", "like", "purchase"))
+    model = OnnxModel(1, encode_graph(1), rank_graph(), Columns(FEATURES, ("purchase", "click")), scorer_columns)
+    assert model.release_actions(np.array([[0, 1, 2, 3]])).tolist() == [[0, 2, 0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.state import nearest
 from eddy_scorer.core.state.arrays import I64
 from eddy_scorer.core.state.embedding_table import EmbeddingTable
-from eddy_scorer.core.state.nearest import NearestItems, used_rows
+from eddy_scorer.core.state.nearest import NearestItems, compact_rows
 from tests.scorer.factories import item, recommend, request, scenarios, user_features
 from tests.scorer.graphs import encode_graph, rank_graph
 
@@ -38,7 +38,7 @@ def a_table(seed: int = 0) -> EmbeddingTable:
 def recall(index: NearestItems, table: EmbeddingTable, most: int = 40) -> float:
     users = unit(50, 9)
     rows, scores = index.search(users, VIDEO, most, table)
-    exact = np.argsort(-(users @ table.vectors[:ROWS].T + table.bound_bias[VIDEO, :ROWS]), axis=1)[:, :most]
+    exact = np.argsort(-(users @ table.vectors[:ROWS].T + table.scenario_bias[VIDEO, :ROWS]), axis=1)[:, :most]
     assert (np.diff(scores, axis=1) <= 0).all()
     return float(
         np.mean([len(set(one) & set(other)) / most for one, other in zip(rows.tolist(), exact.tolist(), strict=True)])
@@ -48,26 +48,26 @@ def recall(index: NearestItems, table: EmbeddingTable, most: int = 40) -> float:
 def test_most_of_the_nearest_rows_are_found() -> None:
     table, index = a_table(), NearestItems()
     assert not index.ready
-    assert index.follow(table, ROWS) == ROWS - 1
+    assert index.update(table, ROWS) == ROWS - 1
     assert index.ready
     assert recall(index, table) > 0.9
 
 
 def test_rows_that_moved_are_found_where_they_are_and_those_that_hardly_did_stay() -> None:
     table, index = a_table(), NearestItems()
-    index.follow(table, ROWS)
+    index.update(table, ROWS)
     table.vectors[1:1000] = unit(999, 5)
     table.vectors[1000:1100] += np.float32(0.001)
-    assert index.follow(table, ROWS) == 999
+    assert index.update(table, ROWS) == 999
     assert recall(index, table) > 0.9
 
 
 def test_rows_that_no_scenario_may_recommend_are_not_found() -> None:
     table, index = a_table(), NearestItems()
-    index.follow(table, ROWS)
+    index.update(table, ROWS)
     for row in range(1, 1500):
         table.set_eligible(row, np.zeros(MAX_SCENARIOS, bool))
-    assert index.follow(table, ROWS) == 0
+    assert index.update(table, ROWS) == 0
     rows, _ = index.search(unit(20, 3), VIDEO, 50, table)
     assert rows.min() >= 1500
 
@@ -79,7 +79,7 @@ def test_rows_are_found_in_their_scenarios_alone_also_when_these_change() -> Non
         table.set_eligible(row, in_music)
     for row in range(1000, 2000):
         table.set_eligible(row, ~in_music)
-    assert index.follow(table, ROWS) == ROWS - 1
+    assert index.update(table, ROWS) == ROWS - 1
     users = unit(20, 3)
     found = {scenario: index.search(users, scenario, 400, table)[0] for scenario in (VIDEO, MUSIC)}
     assert found[VIDEO].min() >= 1000
@@ -88,7 +88,7 @@ def test_rows_are_found_in_their_scenarios_alone_also_when_these_change() -> Non
     assert (found[MUSIC] < 1000).any()
     for row in range(1, 1000):
         table.set_eligible(row, ~in_music)
-    assert index.follow(table, ROWS) == 999
+    assert index.update(table, ROWS) == 999
     assert index.search(users, MUSIC, 400, table)[0].min() >= 2000
     assert (index.search(users, VIDEO, 400, table)[0] < 1000).any()
 
@@ -99,21 +99,21 @@ def test_nothing_vanishes_while_items_change_their_scenarios(monkeypatch: pytest
     not_yet = np.arange(MAX_SCENARIOS) != MUSIC
     for row in range(1, ROWS):
         table.set_eligible(row, not_yet)
-    index.follow(table, ROWS)
+    index.update(table, ROWS)
     users, found = unit(20, 3), list[int]()
-    portions = nearest._portions
+    chunks = nearest._chunks
 
     def watched(rows: I64) -> Iterator[I64]:
-        for portion in portions(rows):
-            yield portion
+        for chunk in chunks(rows):
+            yield chunk
             lists, _ = index.search(users, VIDEO, 40, table)
             assert all(len(set(line)) == 40 for line in lists.tolist())
             found.append(int((lists != PADDING_ROW).sum()))
 
-    monkeypatch.setattr(nearest, "_portions", watched)
+    monkeypatch.setattr(nearest, "_chunks", watched)
     for row in range(1, ROWS):
         table.set_eligible(row, np.ones(MAX_SCENARIOS, bool))
-    assert index.follow(table, ROWS) == ROWS - 1
+    assert index.update(table, ROWS) == ROWS - 1
     assert len(found) > 50
     assert min(found) == 20 * 40
 
@@ -121,7 +121,7 @@ def test_nothing_vanishes_while_items_change_their_scenarios(monkeypatch: pytest
 def test_where_there_are_few_rows_the_rest_is_padding() -> None:
     table, index = EmbeddingTable(), NearestItems()
     table.assign(np.array([3, 4]), unit(2, 0), np.zeros(2, np.float32), eligible(2))
-    index.follow(table, 10)
+    index.update(table, 10)
     rows, _ = index.search(unit(2, 1), VIDEO, 5, table)
     assert [sorted(line) for line in rows.tolist()] == [[PADDING_ROW] * 3 + [3, 4]] * 2
 
@@ -130,7 +130,7 @@ def test_used_rows_say_the_same_in_fewer_rows() -> None:
     vectors = unit(500, 0)
     vectors[PADDING_ROW] = 0
     history = np.array([[0, 0, 7, 400], [0, 7, 7, 9]])
-    table, renamed = used_rows(history, vectors, 256)
+    table, renamed = compact_rows(history, vectors, 256)
     assert len(table) == 256
     assert np.array_equal(table[renamed], vectors[history])
     assert (renamed[history == 0] == 0).all()

@@ -50,8 +50,8 @@ def test_stated_propensity_is_the_frequency_when_chance_is_asked_now_and_then() 
     last: Counter[int] = Counter()
     stated: dict[int, float] = {}
     for _ in range(rounds):
-        draws = rng.permutation(pool).tolist()
-        choice = choose(list(range(pool)), draws, pool, 4, random_slots=1, probability=0.5, coin=rng.random())
+        sampled = rng.permutation(pool).tolist()
+        choice = choose(list(range(pool)), sampled, pool, 4, random_slots=1, probability=0.5, uniform=rng.random())
         last[choice.columns[-1]] += 1
         stated[choice.columns[-1]] = choice.propensities[-1]
     assert stated == {3: pytest.approx(0.6), **{item: pytest.approx(0.1) for item in (4, 5, 6, 7)}}
@@ -59,12 +59,12 @@ def test_stated_propensity_is_the_frequency_when_chance_is_asked_now_and_then() 
 
 
 def test_the_ranking_goes_on_where_chance_is_not_asked() -> None:
-    choice = choose([0, 1, 2, 3], [7, 3], pool=12, limit=3, random_slots=1, probability=0.2, coin=0.9)
+    choice = choose([0, 1, 2, 3], [7, 3], pool=12, limit=3, random_slots=1, probability=0.2, uniform=0.9)
     assert (choice.columns, choice.ranked) == ([0, 1, 2], 3)
     assert choice.propensities == [1.0, 1.0, pytest.approx(0.8 + 0.2 / 10)]
 
 
 def test_a_ranking_too_short_always_takes_the_draws() -> None:
-    choice = choose([0, 1], [7], pool=3, limit=3, random_slots=1, probability=0.2, coin=0.9)
+    choice = choose([0, 1], [7], pool=3, limit=3, random_slots=1, probability=0.2, uniform=0.9)
     assert choice.columns == [0, 1, 7]
     assert choice.propensities[-1] == 1.0

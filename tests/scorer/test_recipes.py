@@ -67,7 +67,7 @@ from eddy_scorer.shell.slate_publisher import _count
 from prometheus_client import generate_latest
 from tests.scorer.factories import features_of, item, item_features, recommend, request, scenarios
 
-engine = Recommender(scenarios(), np.random.default_rng(0), watch=SourceMetrics())
+engine = Recommender(scenarios(), np.random.default_rng(0), monitor=SourceMetrics())
 for number in range(90):
     engine.apply_item_features(item_features(f"m{number}", acted=9.0 + number))
 for name in ("x1", "x2", "x3"):

@@ -361,9 +361,9 @@ def test_features_that_are_switched_off_are_neither_logged_nor_ranked_with(off: 
         engine.apply_item(item(f"m{number}"))
         engine.apply_item_features(item_features(f"m{number}", acted=float(number)))
     (counted,) = recommend(engine, request("u", limit=3))
-    of_release = Columns(("popularity", *off), ("like",))
-    rank = rank_graph({"popularity": -1.0} | dict.fromkeys(off, 1.0), columns=of_release)
-    engine.model = OnnxModel(1, encode_graph(1), rank, of_release, columns, 0.0)
+    release_actions = Columns(("popularity", *off), ("like",))
+    rank = rank_graph({"popularity": -1.0} | dict.fromkeys(off, 1.0), columns=release_actions)
+    engine.model = OnnxModel(1, encode_graph(1), rank, release_actions, columns, 0.0)
     (ranked,) = recommend(engine, request("u", limit=3))
     assert item_ids_of(counted) == ["m29", "m28", "m27"]
     assert item_ids_of(ranked)[0] != "m29"

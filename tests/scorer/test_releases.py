@@ -22,28 +22,28 @@ def _row(item_id: str, version: int, value: float) -> dict[str, Any]:
 def _offer(
     staging: ReleaseStaging, version: int, offsets: list[int] | None = None, serving: int = 0, **changes: Any
 ) -> None:
-    staging.offer(release(version, offsets, encode=b"e", rank=b"r", **changes), MESSAGE, serving)
+    staging.stage_release(release(version, offsets, encode=b"e", rank=b"r", **changes), MESSAGE, serving)
 
 
 def test_release_waits_until_its_rows_are_read() -> None:
     staging = ReleaseStaging()
     _offer(staging, 1, [5, 3])
-    assert staging.due({0: 5, 1: 2}) is None
-    offer = staging.due({0: 5, 1: 3})
+    assert staging.next_complete({0: 5, 1: 2}) is None
+    offer = staging.next_complete({0: 5, 1: 3})
     assert offer and offer.version == 1
-    staging.taken(offer)
-    assert staging.due({0: 9, 1: 9}) is None
+    staging.activated(offer)
+    assert staging.next_complete({0: 9, 1: 9}) is None
 
 
 def test_newest_complete_release_is_taken_first() -> None:
     staging = ReleaseStaging()
     for version, end in ((1, 1), (2, 2), (3, 9)):
         _offer(staging, version, [end])
-    offer = staging.due({0: 4})
+    offer = staging.next_complete({0: 4})
     assert offer and offer.version == 2
-    staging.taken(offer)
-    assert staging.due({0: 4}) is None
-    later = staging.due({0: 9})
+    staging.activated(offer)
+    assert staging.next_complete({0: 4}) is None
+    later = staging.next_complete({0: 9})
     assert later and later.version == 3
 
 
@@ -51,10 +51,10 @@ def test_older_release_stands_in_for_one_that_does_not_run() -> None:
     staging = ReleaseStaging()
     _offer(staging, 1)
     _offer(staging, 2)
-    broken = staging.due({})
+    broken = staging.next_complete({})
     assert broken and broken.version == 2
-    staging.refused(broken)
-    offer = staging.due({})
+    staging.rejected(broken)
+    offer = staging.next_complete({})
     assert offer and offer.version == 1
 
 
@@ -62,7 +62,7 @@ def test_release_that_serves_already_is_no_news() -> None:
     staging = ReleaseStaging()
     _offer(staging, 4, serving=4)
     _offer(staging, 5, slot="challenger")
-    assert staging.due({}) is None
+    assert staging.next_complete({}) is None
 
 
 @pytest.mark.parametrize(
@@ -76,38 +76,38 @@ def test_release_that_serves_already_is_no_news() -> None:
 def test_release_that_must_not_serve_is_refused(changes: dict[str, Any], reason: str) -> None:
     staging = ReleaseStaging()
     with pytest.raises(PoisonError) as refused:
-        staging.offer(release(changes.pop("version", 1), encode=b"e", rank=b"r", **changes), MESSAGE, 0)
+        staging.stage_release(release(changes.pop("version", 1), encode=b"e", rank=b"r", **changes), MESSAGE, 0)
     assert refused.value.reason == reason
-    assert staging.due({}) is None
+    assert staging.next_complete({}) is None
 
 
 def test_rows_go_with_their_version_and_the_newest_wins() -> None:
     staging = ReleaseStaging()
     for record in (_row("a", 1, 1.0), _row("a", 2, 2.0), _row("a", 3, 3.0), _row("b", 1, 1.5), _row("c", 3, 3.5)):
-        staging.stage(record)
-    rows = staging.rows_for(2)
+        staging.stage_embedding(record)
+    rows = staging.take_embeddings(2)
     assert dict(zip(rows.item_ids, rows.bias.tolist(), strict=True)) == {"a": 2.0, "b": 1.5}
     assert rows.vectors.tolist() == [[2.0] * DIM, [1.5] * DIM]
-    rest = staging.rows_for(3)
+    rest = staging.take_embeddings(3)
     assert dict(zip(rest.item_ids, rest.bias.tolist(), strict=True)) == {"a": 3.0, "c": 3.5}
     assert staging.staged_items() == []
 
 
 def test_item_without_any_row_takes_a_later_one() -> None:
     staging = ReleaseStaging()
-    staging.stage(_row("a", 5, 5.0))
-    staging.stage(_row("b", 5, 5.0))
-    assert staging.rows_for(4, frozenset({"a"})).item_ids == ["a"]
+    staging.stage_embedding(_row("a", 5, 5.0))
+    staging.stage_embedding(_row("b", 5, 5.0))
+    assert staging.take_embeddings(4, frozenset({"a"})).item_ids == ["a"]
     assert staging.staged_items() == ["b"]
 
 
 def test_expired_row_goes_with_the_next_release() -> None:
     staging = ReleaseStaging()
-    staging.stage(_row("a", 1, 1.0))
-    staging.stage(_row("b", 2, 1.0))
+    staging.stage_embedding(_row("a", 1, 1.0))
+    staging.stage_embedding(_row("b", 2, 1.0))
     staging.stage_expiry("a")
-    assert staging.rows_for(1).item_ids == ["a"]
-    assert staging.rows_for(2).dropped == ["a"]
+    assert staging.take_embeddings(1).item_ids == ["a"]
+    assert staging.take_embeddings(2).expired == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -121,32 +121,32 @@ def test_expired_row_goes_with_the_next_release() -> None:
 )
 def test_row_that_is_none_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(PoisonError):
-        ReleaseStaging().stage(_row("a", 1, 1.0) | broken)
+        ReleaseStaging().stage_embedding(_row("a", 1, 1.0) | broken)
 
 
 def test_refused_releases_pile_no_rows_up() -> None:
     staging = ReleaseStaging()
     for version in range(1, 50):
-        staging.stage(_row("m", version, float(version)))
+        staging.stage_embedding(_row("m", version, float(version)))
         with pytest.raises(PoisonError):
             _offer(staging, version, contract="of another code")
     assert len(staging._staged["m"]) == 1
     _offer(staging, 50)
     _offer(staging, 51)
-    staging.stage(_row("m", 51, 51.0))
-    assert staging.rows_for(50).bias.tolist() == [49.0]
-    assert staging.rows_for(51).bias.tolist() == [51.0]
+    staging.stage_embedding(_row("m", 51, 51.0))
+    assert staging.take_embeddings(50).bias.tolist() == [49.0]
+    assert staging.take_embeddings(51).bias.tolist() == [51.0]
 
 
 def test_a_release_with_other_features_and_actions_is_taken() -> None:
     staging = ReleaseStaging()
     _offer(staging, 1, features=["popularity", "another"], actions=["like"])
     _offer(staging, 2, contract=LEGACY_CONTRACT, features=[], actions=[])
-    assert staging.due({})
+    assert staging.next_complete({})
 
 
 def test_names_are_part_of_what_is_signed() -> None:
     staging = ReleaseStaging()
     record = release(1, encode=b"e", rank=b"r")
     with pytest.raises(PoisonError, match="bad_release"):
-        staging.offer(record | {"features": record["features"][::-1]}, MESSAGE, 0)
+        staging.stage_release(record | {"features": record["features"][::-1]}, MESSAGE, 0)

@@ -9,7 +9,7 @@ from eddy_scorer.shell.request_ledger import RequestLedger
 def test_commit_stops_at_the_oldest_open_offset() -> None:
     ledger = RequestLedger()
     for offset in (5, 6, 7):
-        ledger.take(0, offset)
+        ledger.add(0, offset)
     ledger.done(0, 6)
     assert ledger.committable() == {0: 5}
     ledger.done(0, 5)
@@ -22,8 +22,8 @@ def test_commit_stops_at_the_oldest_open_offset() -> None:
 
 def test_given_up_partition_is_forgotten() -> None:
     ledger = RequestLedger()
-    ledger.take(1, 0)
-    ledger.forget({1})
+    ledger.add(1, 0)
+    ledger.drop_partitions({1})
     ledger.done(1, 0)
     ledger.committed({1: 1})
     assert ledger.committable() == {}
@@ -33,7 +33,7 @@ def test_given_up_partition_is_forgotten() -> None:
 def test_everything_below_a_commit_is_done(order: list[int], answered: int) -> None:
     ledger = RequestLedger()
     for offset in range(8):
-        ledger.take(0, offset)
+        ledger.add(0, offset)
     for offset in order[:answered]:
         ledger.done(0, offset)
     committable = ledger.committable()[0]

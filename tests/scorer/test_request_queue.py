@@ -15,14 +15,14 @@ def _ticket(user: str, offset: int, after: int | None = None, by: int = 100, par
 
 def _loaded_queue(applied: _Applied | None = None) -> RequestQueue:
     queue = RequestQueue(_Applied() if applied is None else applied)
-    queue.loaded(0)
+    queue.partition_loaded(0)
     return queue
 
 
 def test_requests_pass_in_order() -> None:
     queue = _loaded_queue()
     for offset in range(3):
-        queue.admit(_ticket("u", offset))
+        queue.add(_ticket("u", offset))
     assert [ticket.offset for ticket in queue.take(2)] == [0, 1]
     assert [ticket.offset for ticket in queue.take(2)] == [2]
     assert not queue.ready
@@ -31,32 +31,32 @@ def test_requests_pass_in_order() -> None:
 def test_request_waits_for_its_own_user_alone() -> None:
     applied = _Applied()
     queue = _loaded_queue(applied)
-    queue.admit(_ticket("slow", 0, after=7))
-    queue.admit(_ticket("other", 1))
+    queue.add(_ticket("slow", 0, after=7))
+    queue.add(_ticket("other", 1))
     assert [ticket.offset for ticket in queue.take(9)] == [1]
     applied["slow"] = 6
-    queue.features_moved("slow")
+    queue.features_changed("slow")
     assert not queue.ready
     applied["slow"] = 7
-    queue.features_moved("slow")
+    queue.features_changed("slow")
     assert [ticket.offset for ticket in queue.take(9)] == [0]
 
 
 def test_features_that_are_there_already_are_not_waited_for() -> None:
     queue = _loaded_queue(_Applied(u=9))
-    queue.admit(_ticket("u", 0, after=9))
+    queue.add(_ticket("u", 0, after=9))
     assert queue.ready
 
 
 def test_deadline_ends_the_wait_once() -> None:
     queue = _loaded_queue()
-    queue.admit(_ticket("u", 0, after=5, by=50))
-    queue.admit(_ticket("u", 1, after=5, by=70))
+    queue.add(_ticket("u", 0, after=5, by=50))
+    queue.add(_ticket("u", 1, after=5, by=70))
     assert queue.next_deadline() == 50
     assert queue.expire(49) == 0
     assert queue.expire(60) == 1
     assert [ticket.offset for ticket in queue.take(9)] == [0]
-    queue.features_moved("u")
+    queue.features_changed("u")
     assert queue.expire(100) == 1
     assert [ticket.offset for ticket in queue.take(9)] == [1]
     assert len(queue) == 0
@@ -65,32 +65,32 @@ def test_deadline_ends_the_wait_once() -> None:
 def test_answered_in_time_is_not_late() -> None:
     applied = _Applied()
     queue = _loaded_queue(applied)
-    queue.admit(_ticket("u", 0, after=5))
+    queue.add(_ticket("u", 0, after=5))
     applied["u"] = 5
-    queue.features_moved("u")
+    queue.features_changed("u")
     assert queue.expire(1000) == 0
     assert len(queue.take(9)) == 1
 
 
 def test_nobody_is_answered_before_the_users_are_loaded() -> None:
     queue = RequestQueue(_Applied())
-    queue.admit(_ticket("u", 0, by=0))
+    queue.add(_ticket("u", 0, by=0))
     assert queue.expire(10) == 0
     assert not queue.ready
-    queue.loaded(0)
+    queue.partition_loaded(0)
     assert queue.ready
 
 
 def test_given_up_partition_takes_its_requests_along() -> None:
     queue = _loaded_queue()
-    queue.loaded(1)
-    queue.admit(_ticket("u", 0))
-    queue.admit(_ticket("u", 1, after=5))
-    queue.admit(_ticket("v", 0, partition=1))
-    queue.forget({0})
+    queue.partition_loaded(1)
+    queue.add(_ticket("u", 0))
+    queue.add(_ticket("u", 1, after=5))
+    queue.add(_ticket("v", 0, partition=1))
+    queue.drop_partitions({0})
     assert [ticket.partition for ticket in queue.take(9)] == [1]
     assert queue.next_deadline() is None
-    queue.admit(_ticket("u", 2))
+    queue.add(_ticket("u", 2))
     assert not queue.ready
 
 
@@ -98,7 +98,7 @@ def test_one_push_per_user_after_the_requests() -> None:
     queue = _loaded_queue()
     queue.push(QueuedRequest(request("u", request_id="old")))
     queue.push(QueuedRequest(request("u", request_id="new")))
-    queue.admit(_ticket("v", 0))
+    queue.add(_ticket("v", 0))
     taken = queue.take(9)
     assert [ticket.request.request_id for ticket in taken] == ["r", "new"]
     assert not queue.ready
@@ -107,7 +107,7 @@ def test_one_push_per_user_after_the_requests() -> None:
 def test_full_room_says_so_until_there_is_room() -> None:
     queue = _loaded_queue()
     for offset in range(MAX_WAITING + 1):
-        queue.admit(_ticket("u", offset))
+        queue.add(_ticket("u", offset))
     assert not queue.has_room.is_set()
     queue.take(1)
     assert queue.has_room.is_set()

@@ -9,7 +9,7 @@ import pytest
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import REPO_ROOT
 from eddy_scorer.core.ranking.recommender import Recommender
-from eddy_scorer.core.state.pace import RebuildPace
+from eddy_scorer.core.state.rebuild_pace import RebuildPace
 from eddy_scorer.core.state.scorer_state import ScorerState
 from tests.scorer.factories import counts, item, item_features, item_ids_of, recommend, recommender, request, scenarios
 
@@ -26,11 +26,11 @@ class _Clock:
 
 def test_pace_keeps_to_its_share() -> None:
     clock = _Clock()
-    pace = RebuildPace(clock, duty=0.05, least_sec=0.3)
+    pace = RebuildPace(clock, duty=0.05, min_interval_sec=0.3)
     assert pace.due()
     started = pace.start()
     clock.now += 0.1
-    pace.took(started)
+    pace.finish(started)
     assert pace.seconds_left() == pytest.approx(1.9)
     clock.now += 1.8
     assert not pace.due()
@@ -40,8 +40,8 @@ def test_pace_keeps_to_its_share() -> None:
 
 def test_quick_work_still_waits_a_little() -> None:
     clock = _Clock()
-    pace = RebuildPace(clock, duty=0.05, least_sec=0.3)
-    pace.took(pace.start())
+    pace = RebuildPace(clock, duty=0.05, min_interval_sec=0.3)
+    pace.finish(pace.start())
     assert pace.seconds_left() == pytest.approx(0.3)
 
 
@@ -112,4 +112,4 @@ def test_a_scenario_that_comes_later_is_as_if_it_had_always_been_there(tmp_path:
     assert lists[0] == lists[1]
     assert set(item_ids_of(lists[0][0])) == {"a", "b", "e", "never published"}
     assert engines[0].state.counts.mean_rating == engines[1].state.counts.mean_rating
-    assert engines[0].state.counts.ever.tolist() == engines[1].state.counts.ever.tolist()
+    assert engines[0].state.counts.totals.tolist() == engines[1].state.counts.totals.tolist()

@@ -23,7 +23,7 @@ from eddy_scorer.shell.source_metrics import SourceMetrics
 from tests.scorer.factories import item_features, item_ids_of, recommend, request, scenarios, user_features
 
 
-class _Watch:
+class _Monitor:
     """Notes what is measured and what fails."""
 
     def __init__(self) -> None:
@@ -42,8 +42,8 @@ class _Watch:
         self.failures.append((source, str(error)))
 
 
-def _engine(watch: SourceMonitor | None) -> Recommender:
-    engine = Recommender(scenarios(), np.random.default_rng(0), watch=watch)
+def _engine(monitor: SourceMonitor | None) -> Recommender:
+    engine = Recommender(scenarios(), np.random.default_rng(0), monitor=monitor)
     for number in range(1, 30):
         engine.apply_item_features(item_features(f"m{number}", {"m30": float(number)}, acted=float(number)))
     engine.apply_user_features(user_features("u", ["m30"]))
@@ -72,30 +72,30 @@ def test_registry_names_what_differs_from_the_contract() -> None:
         registry_of([], [trending])
     with pytest.raises(ValueError, match=r"does not list \['trending'\]"):
         registry_of([TrendingSource], [])
-    with pytest.raises(ValueError, match="'given': `merged` is True"):
+    with pytest.raises(ValueError, match="'given' has merged=True"):
         registry_of([GivenSource], [CandidateSource("given", "")])
-    with pytest.raises(ValueError, match="'trending': one class"):
+    with pytest.raises(ValueError, match="'trending': define exactly one class"):
         registry_of([TrendingSource, type("Again", (TrendingSource,), {})], [trending])
-    with pytest.raises(ValueError, match="'unfinished': one class"):
+    with pytest.raises(ValueError, match="'unfinished': define exactly one class"):
         registry_of([type("Unfinished", (MergedSource,), {"name": "unfinished"})], [])
 
 
 def test_every_merged_source_is_timed_once_a_batch() -> None:
-    watch = _Watch()
-    recommend(_engine(watch), request("u"), request("v"))
-    assert watch.timed_sources == [source.name for source in merged_sources()]
+    monitor = _Monitor()
+    recommend(_engine(monitor), request("u"), request("v"))
+    assert monitor.timed_sources == [source.name for source in merged_sources()]
 
 
 def test_source_that_fails_is_reported_and_the_others_fill_its_positions(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = _Watch()
-    engine = _engine(watch)
+    monitor = _Monitor()
+    engine = _engine(monitor)
     (whole,) = recommend(engine, request("u", limit=8))
     _break(monkeypatch)
     (rest,) = recommend(engine, request("u", limit=8))
     assert "covisited" in _first_sources(whole)
     assert len(item_ids_of(rest)) == 8
     assert "covisited" not in _first_sources(rest)
-    assert watch.failures == [("covisited", "out of order")]
+    assert monitor.failures == [("covisited", "out of order")]
 
 
 def test_source_that_answers_another_shape_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,19 +103,19 @@ def test_source_that_answers_another_shape_fails(monkeypatch: pytest.MonkeyPatch
         return np.ones((len(context.batch), quota + 1), np.int64)
 
     monkeypatch.setattr(CovisitedSource, "find", too_wide)
-    watch = _Watch()
-    (record,) = recommend(_engine(watch), request("u"))
+    monitor = _Monitor()
+    (record,) = recommend(_engine(monitor), request("u"))
     assert len(item_ids_of(record)) == 5
-    assert watch.failures == [("covisited", "a source answers int64 rows [1, 30 or less], not int64 (1, 31)")]
+    assert monitor.failures == [("covisited", "a source must return int64 rows [1, at most 30], not int64 (1, 31)")]
 
 
 def test_reason_whose_cause_fails_is_the_word_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     _break(monkeypatch, "causes")
-    watch = _Watch()
-    (record,) = recommend(_engine(watch), request("u"))
+    monitor = _Monitor()
+    (record,) = recommend(_engine(monitor), request("u"))
     reasons = {entry["reason"] for entry in record["items"] if entry["source"] == "covisited"}
     assert reasons == {"covisited"}
-    assert watch.failures == [("covisited", "out of order")]
+    assert monitor.failures == [("covisited", "out of order")]
 
 
 def test_evaluation_fails_with_its_source(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,10 +75,10 @@ def test_seen_covers_history_and_hashes() -> None:
 def test_hash_of_an_item_that_comes_later_is_found_then() -> None:
     users, catalogue = _users()
     users.apply(user_features("u", ["a"], seen=hashes("late", "known")), 0)
-    catalogue.admit("known")
+    catalogue.ensure_row("known")
     user = users.get("u")
     assert _names(catalogue, user.seen_rows(catalogue)) == {"a", "known"}
-    catalogue.admit("late")
+    catalogue.ensure_row("late")
     assert _names(catalogue, user.seen_rows(catalogue)) == {"a", "known", "late"}
     assert user.seen_rows(catalogue) is user.seen_rows(catalogue)
 
@@ -96,9 +96,9 @@ def test_next_record_takes_resolved_hashes_over() -> None:
 
 def test_older_record_changes_nothing() -> None:
     users, _ = _users()
-    newer = users.apply(user_features("u", ["a", "b"]), 0)
-    assert users.apply(user_features("u", ["a"]), 0) is newer
-    assert users.get("u") is newer
+    is_current = users.apply(user_features("u", ["a", "b"]), 0)
+    assert users.apply(user_features("u", ["a"]), 0) is is_current
+    assert users.get("u") is is_current
 
 
 def test_bad_columns_are_refused_and_the_former_state_stays() -> None:
@@ -120,7 +120,7 @@ def test_partitions_that_go_take_their_users() -> None:
     users, _ = _users()
     users.apply(user_features("here"), 0)
     users.apply(user_features("there"), 1)
-    users.drop({1}.__contains__)
+    users.drop_partitions({1}.__contains__)
     assert users.get("there") is UNKNOWN_USER
     assert len(users) == 1
     users.forget("here")

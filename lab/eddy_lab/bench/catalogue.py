@@ -41,7 +41,7 @@ def _measure(vectors: F32, random: np.random.Generator) -> dict[str, float]:
     table.assign(np.arange(1, size), vectors, np.zeros(len(vectors), np.float32), eligible)
     index = NearestItems()
     started = time.process_time()
-    index.follow(table, size)
+    index.update(table, size)
     build_sec = time.process_time() - started
     # Users near to what they liked.
     users = _unit(vectors[random.integers(0, len(vectors), USERS)] + 0.1 * random.normal(size=(USERS, DIM)))
@@ -66,7 +66,7 @@ def _measure(vectors: F32, random: np.random.Generator) -> dict[str, float]:
 
 def _exact(users: F32, table: EmbeddingTable, size: int) -> I64:
     """Rows [B, BEST], after the scores of every row were ordered as far as they are looked for."""
-    scores = torch.from_numpy(users @ table.vectors[:size].T + table.bound_bias[0, :size])
+    scores = torch.from_numpy(users @ table.vectors[:size].T + table.scenario_bias[0, :size])
     return torch.topk(scores, LOOKED_FOR).indices[:, :BEST].numpy()
 
 

@@ -1,1 +1,1 @@
-"""scorer: answers requests with ranked lists, from features and item rows that it holds in memory."""
+"""scorer: answers recommendation requests with ranked slates, from features and item embeddings in memory."""

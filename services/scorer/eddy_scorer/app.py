@@ -48,22 +48,22 @@ log = structlog.get_logger()
 
 
 async def main(settings: ScorerSettings, health: Health) -> None:
-    """Run until cancelled. Raises FatalError when Kafka is away or a slate cannot be published."""
+    """Run until cancelled. Raises FatalError when Kafka is unreachable or a slate cannot be published."""
     bus = Bus(settings)
     await bus.create_topics("scorer")
     async with bus.producer() as producer, asyncio.TaskGroup() as tasks:
         await Scorer(settings, health, bus, producer, tasks).start()
 
 
-def spare_the_collector() -> None:
-    """Leave what was loaded out of garbage collections, and have few: a walk over millions of rows' objects holds a batch up."""
+def freeze_heap() -> None:
+    """Exempt the loaded state from garbage collection and collect rarely: a pass over millions of objects delays a batch."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 50, 1000)
 
 
 class Scorer:
-    """The parts of the service and how they hear of each other."""
+    """The parts of the service, connected by callbacks."""
 
     def __init__(
         self, settings: ScorerSettings, health: Health, bus: Bus, producer: Producer, tasks: asyncio.TaskGroup
@@ -80,32 +80,32 @@ class Scorer:
             timer=lambda stage: stages(stage).time(),
             approximate_from=settings.scorer_approximate_from,
             texts=TextModel.load(settings.text_model),
-            watch=SourceMetrics(),
+            monitor=SourceMetrics(),
             columns=settings.columns,
         )
         self._state = self.recommender.state
         self._dead_letters = DeadLetters(SERVICE, bus, producer, clock, PoisonRuns(settings.poison_limit))
         self._staging = ReleaseStaging()
         self._queue = RequestQueue(lambda user_id: self._state.users.get(user_id).applied_offset)
-        self._pushes = SlatePusher(self.recommender, self._queue, settings.scorer_push_limit)
+        self._pusher = SlatePusher(self.recommender, self._queue, settings.scorer_push_limit)
         freshness = Freshness()
         self._publisher = SlatePublisher(producer, clock, tasks, freshness)
         self._serving = ServingLoop(
             self.recommender, self._queue, self._publisher, clock, health, settings.scorer_max_batch
         )
-        apply = StateUpdater(self.recommender, self._staging, self._user_changed).apply
+        updater = StateUpdater(self.recommender, self._staging, self._user_changed)
 
         def follower(topic: str, on_batch: Callable[[], None] = lambda: None) -> Follower:
-            return Follower(bus, topic, apply, self._dead_letters, on_batch, self._recovering)
+            return Follower(bus, topic, updater.apply, self._dead_letters, on_batch, self._report_recovery)
 
         self._users = UserPartitions(
             follower(USER_FEATURES, self._serving.wake), self._state.users, self._partition_loaded
         )
-        embeddings = follower(ITEM_EMBEDDINGS, self._notify_swapper)
-        self._swapper = ReleaseActivator(
+        embeddings = follower(ITEM_EMBEDDINGS, self._notify_activator)
+        self._activator = ReleaseActivator(
             self.recommender, self._staging, embeddings.positions, self._dead_letters, freshness, self._serving.wake
         )
-        releases = follower(MODEL_RELEASES, self._notify_swapper)
+        releases = follower(MODEL_RELEASES, self._notify_activator)
         self._item_followers = [follower(ITEMS), follower(ITEM_FEATURES), embeddings, releases]
         self._partitions = set(range(bus.partitions))
         self._requests = RequestsReader(
@@ -127,15 +127,15 @@ class Scorer:
         )
 
     async def start(self) -> None:
-        """Recover what is known of items, then answer; everything runs in the task group from here on."""
+        """Recover the item topics, then start all loops in the task group."""
         settings, run = self._settings, self._tasks.create_task
         run(watch_scenarios(settings.scenarios_path, self._scenarios))
         run(serve_health(self._health, settings.http_host, settings.scorer_http_port))
-        run(self._watch())
+        run(self._update_health())
         await self._recover_items()
-        run(self._swapper.run())
+        run(self._activator.run())
         run(self._rebuild_loop())
-        run(self._note_exposure())
+        run(self._observe_exposure())
         run(self._users.run())
         run(self._serving.run(self._requests.done))
         run(self._requests.commit_loop())
@@ -148,28 +148,28 @@ class Scorer:
             self._tasks.create_task(follower.follow(self._partitions, event.set))
         for event in recovered:
             await event.wait()
-        await self._swapper.take_due()
+        await self._activator.activate_next()
         for build in self._state.rebuilds.all():
             await asyncio.to_thread(build)
-        spare_the_collector()
+        freeze_heap()
         log.info("items_recovered", items=len(self._state.catalogue) - 1, version=self.recommender.model_version)
 
     async def _rebuild_loop(self) -> None:
-        """Keep what is derived up with counts and rows, in another thread."""
+        """Rebuild derived state (orders, matrices, index) in another thread when it is due."""
         while True:
             for build in self._state.rebuilds.due():
                 await asyncio.to_thread(build)
             await asyncio.sleep(_REBUILD_POLL_SEC)
 
-    async def _note_exposure(self) -> None:
+    async def _observe_exposure(self) -> None:
         while True:
             await asyncio.sleep(_EXPOSURE_SEC)
             for name, (coverage, gini) in (await asyncio.to_thread(self._state.exposures)).items():
                 COVERAGE.labels(name).set(coverage)
                 EXPOSURE_GINI.labels(name).set(gini)
 
-    async def _watch(self) -> None:
-        """What /readyz shows."""
+    async def _update_health(self) -> None:
+        """Keep readiness and the details of /readyz up to date."""
         MODEL_VERSION.set(0)
         while True:
             self._health.ready = self._requests.joined and self._users.all_loaded
@@ -183,19 +183,19 @@ class Scorer:
             )
             await asyncio.sleep(0.1)
 
-    def _recovering(self) -> None:
-        """Until slates are served, reading is the progress; after that the serving loop is."""
+    def _report_recovery(self) -> None:
+        """Report progress while topics are read for the first time; later the serving loop reports it."""
         if not self._health.ready:
             self._health.beat()
 
     def _user_changed(self, user_id: str, former: User, user: User) -> None:
-        self._queue.features_moved(user_id)
+        self._queue.features_changed(user_id)
         if user.partition in self._users.loaded:
-            self._pushes.user_changed(user_id, former, user)
+            self._pusher.user_changed(user_id, former, user)
 
     def _partition_loaded(self, partition: int) -> None:
-        self._queue.loaded(partition)
+        self._queue.partition_loaded(partition)
         self._serving.wake()
 
-    def _notify_swapper(self) -> None:
-        self._swapper.notify()
+    def _notify_activator(self) -> None:
+        self._activator.notify()

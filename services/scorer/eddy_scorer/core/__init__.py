@@ -1,1 +1,1 @@
-"""The pure core: state, candidates, ranking. It imports nothing of the shell."""
+"""The pure core: state, candidates, ranking. It does not import the shell."""

@@ -15,11 +15,11 @@ class Freshness:
         self._published_acted_at = 0
         self._waiting = False
 
-    def taken(self, version: int, released_at: int, acted_at: int) -> None:
+    def release_activated(self, version: int, released_at: int, acted_at: int) -> None:
         """A release serves from now on; `acted_at` is 0 where it learned from no action."""
         self._version, self._released_at, self._acted_at, self._waiting = version, released_at, acted_at, True
 
-    def published(self, version: int, now: int) -> None:
+    def slate_published(self, version: int, now: int) -> None:
         """A slate ranked by `version` is published."""
         if not self._waiting or version != self._version:
             return

@@ -1,4 +1,4 @@
-"""Takes releases live: built and warmed in another thread, then rows and graphs change between two batches."""
+"""Activates releases: the model is built in another thread, then embeddings and graphs change between two batches."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class ReleaseActivator:
-    """Waits for releases whose rows are complete and makes them serve; one that does not run is refused, the old one goes on."""
+    """Activates the newest complete release. A release whose graphs do not run is refused, and the former one continues to serve."""
 
     def __init__(
         self,
@@ -26,60 +26,64 @@ class ReleaseActivator:
         positions: Mapping[int, int],
         dead_letters: DeadLetters,
         freshness: Freshness,
-        on_swap: Callable[[], None] = lambda: None,
+        on_activated: Callable[[], None] = lambda: None,
     ) -> None:
         self._freshness = freshness
         self._recommender = recommender
         self._staging = staging
         self._positions = positions
         self._dead_letters = dead_letters
-        self._on_swap = on_swap
-        self._news = asyncio.Event()
+        self._on_activated = on_activated
+        self._changed = asyncio.Event()
 
     def notify(self) -> None:
-        """A release or rows arrived."""
-        self._news.set()
+        """Check for complete releases: a release or embeddings were read."""
+        self._changed.set()
 
     async def run(self) -> None:
-        """Take releases until cancelled."""
+        """Activate releases until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
-            await self.take_due()
+            await self._changed.wait()
+            self._changed.clear()
+            await self.activate_next()
 
-    async def take_due(self) -> None:
-        """Take the newest release that is complete, if there is one."""
-        while offer := self._staging.due(self._positions):
+    async def activate_next(self) -> None:
+        """Activate the newest complete release, if there is one."""
+        while staged := self._staging.next_complete(self._positions):
             try:
-                model = await asyncio.to_thread(OnnxModel.load, offer.release, self._recommender.columns)
+                model = await asyncio.to_thread(OnnxModel.load, staged.release, self._recommender.columns)
             except PoisonError as error:
-                await self._refuse(offer, error)
+                await self._refuse(staged, error)
             else:
-                self._flip(model, offer)
+                self._activate(model, staged)
 
-    def _flip(self, model: OnnxModel, offer: StagedRelease) -> None:
-        """No await in here: a slate is scored by rows and graphs of exactly one version."""
+    def _activate(self, model: OnnxModel, staged: StagedRelease) -> None:
+        """Replace embeddings and graphs without an await, so that each slate is scored by exactly one version."""
         items = self._recommender.state.items
         first = self._recommender.model is None
-        # At the start compaction may have left an item nothing but a row of a later version.
-        also = self._staging.staged_items() if first else []
-        rows = self._staging.rows_for(offer.version, frozenset(item for item in also if not items.has_embedding(item)))
-        if rows.item_ids:
-            items.set_embeddings(rows.item_ids, rows.vectors, rows.bias)
-        if rows.dropped:
-            items.drop_embeddings(rows.dropped)
-        self._recommender.model = model
-        self._staging.taken(offer)
-        self._freshness.taken(
-            offer.version, offer.release["released_at"], int(offer.release["metrics"].get("acted_at", 0))
+        # At the start, compaction may have left an item only an embedding of a later version.
+        candidates = self._staging.staged_items() if first else []
+        update = self._staging.take_embeddings(
+            staged.version, frozenset(item for item in candidates if not items.has_embedding(item))
         )
-        MODEL_VERSION.set(offer.version)
+        if update.item_ids:
+            items.set_embeddings(update.item_ids, update.vectors, update.bias)
+        if update.expired:
+            items.drop_embeddings(update.expired)
+        self._recommender.model = model
+        self._staging.activated(staged)
+        self._freshness.release_activated(
+            staged.version, staged.release["released_at"], int(staged.release["metrics"].get("acted_at", 0))
+        )
+        MODEL_VERSION.set(staged.version)
         ACTIVATED_RELEASES.inc()
-        log.info("release_activated", version=offer.version, rows=len(rows.item_ids), dropped=len(rows.dropped))
-        self._on_swap()
+        log.info(
+            "release_activated", version=staged.version, embeddings=len(update.item_ids), expired=len(update.expired)
+        )
+        self._on_activated()
 
-    async def _refuse(self, offer: StagedRelease, error: PoisonError) -> None:
-        self._staging.refused(offer)
+    async def _refuse(self, staged: StagedRelease, error: PoisonError) -> None:
+        self._staging.rejected(staged)
         REFUSED_RELEASES.labels(error.reason).inc()
-        log.warning("release_refused", version=offer.version, reason=error.reason, detail=error.detail)
-        await self._dead_letters.refuse(offer.message, error)
+        log.warning("release_refused", version=staged.version, reason=error.reason, detail=error.detail)
+        await self._dead_letters.refuse(staged.message, error)

@@ -9,7 +9,7 @@ class RequestLedger:
         self._next: dict[int, int] = {}
         self._committed: dict[int, int] = {}
 
-    def take(self, partition: int, offset: int) -> None:
+    def add(self, partition: int, offset: int) -> None:
         """Note a message that was read; offsets of a partition come in order."""
         self._open.setdefault(partition, {})[offset] = None
         self._next[partition] = offset + 1
@@ -31,7 +31,7 @@ class RequestLedger:
         """Note what was committed."""
         self._committed.update({partition: offset for partition, offset in offsets.items() if partition in self._next})
 
-    def forget(self, partitions: set[int]) -> None:
+    def drop_partitions(self, partitions: set[int]) -> None:
         """Give partitions up."""
         for partition in partitions:
             for kept in (self._open, self._next, self._committed):

@@ -56,7 +56,7 @@ class RequestQueue:
         """When the next one that waits must be answered."""
         return self._deadlines[0][0] if self._deadlines else None
 
-    def admit(self, ticket: QueuedRequest) -> None:
+    def add(self, ticket: QueuedRequest) -> None:
         """Take a request in."""
         if ticket.partition not in self._loaded:
             self._unloaded.setdefault(ticket.partition, []).append(ticket)
@@ -72,7 +72,7 @@ class RequestQueue:
         """Take a push in; only the newest of a user is kept."""
         self._pushes[ticket.request.user_id] = ticket
 
-    def features_moved(self, user_id: str) -> None:
+    def features_changed(self, user_id: str) -> None:
         """Let those go that waited for this user's features, as far as these are now."""
         waiting = self._by_user.pop(user_id, None)
         if waiting:
@@ -102,13 +102,13 @@ class RequestQueue:
         self._make_room()
         return taken + [self._pushes.pop(user_id) for user_id in pushed]
 
-    def loaded(self, partition: int) -> None:
+    def partition_loaded(self, partition: int) -> None:
         """The users of a partition are all there: take in who waited for that."""
         self._loaded.add(partition)
         for ticket in self._unloaded.pop(partition, []):
-            self.admit(ticket)
+            self.add(ticket)
 
-    def forget(self, partitions: set[int]) -> None:
+    def drop_partitions(self, partitions: set[int]) -> None:
         """Send away the requests of partitions that others answer now."""
 
         def stays(ticket: QueuedRequest) -> bool:

@@ -124,16 +124,16 @@ class RequestsReader:
     async def revoke(self, partitions: set[int]) -> None:
         """Others may answer these now: let go of what is not being published."""
         self._revocations += 1
-        self._queue.forget(partitions)
+        self._queue.drop_partitions(partitions)
         await self._finish()
         await self._commit()
-        self.ledger.forget(partitions)
+        self.ledger.drop_partitions(partitions)
 
     async def assign(self, partitions: set[int]) -> None:
         """Answer these from now on, each once its users are loaded."""
         self._users.assign(partitions)
         for partition in sorted(partitions & self._users.loaded):
-            self._queue.loaded(partition)
+            self._queue.partition_loaded(partition)
         self.joined = True
 
     async def _take(self, messages: list[Message]) -> None:
@@ -141,9 +141,9 @@ class RequestsReader:
         for message in messages:
             if self._revocations != revocations:
                 return  # while one was refused: what is left is read again, by whoever has its partition
-            self.ledger.take(message.partition, message.offset)
+            self.ledger.add(message.partition, message.offset)
             try:
-                self._queue.admit(self._decoder.decode(message))
+                self._queue.add(self._decoder.decode(message))
             except PoisonError as error:
                 await self._refuse(message, error)
             else:

@@ -34,11 +34,11 @@ class ServingLoop:
         self._clock = clock
         self._health = health
         self._max_batch = max_batch
-        self._somebody = asyncio.Event()
+        self._work_available = asyncio.Event()
 
     def wake(self) -> None:
         """Look who can be answered."""
-        self._somebody.set()
+        self._work_available.set()
 
     async def run(self, on_done: Callable[[Iterable[QueuedRequest]], None]) -> None:
         """Score until cancelled; `on_done(tickets)` when their slates are published."""
@@ -68,10 +68,10 @@ class ServingLoop:
         left = _BEAT_SEC if deadline is None else (deadline - self._clock.now_ms()) / 1000
         try:
             async with asyncio.timeout(min(max(left, 0.0), _BEAT_SEC)):
-                await self._somebody.wait()
+                await self._work_available.wait()
         except TimeoutError:
             pass
-        self._somebody.clear()
+        self._work_available.clear()
 
 
 class SlatePusher:

@@ -65,7 +65,7 @@ class SlatePublisher:
         await settle(sent)
         on_done(tickets)
         now = self._clock.now_ms()
-        self._freshness.published(version, now)
+        self._freshness.slate_published(version, now)
         for ticket in tickets:
             if ticket.arrived_at:
                 _REQUEST_TO_SLATE.observe((now - ticket.arrived_at) / 1000)

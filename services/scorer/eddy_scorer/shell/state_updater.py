@@ -65,7 +65,7 @@ class StateUpdater:
     def _row(self, message: Message) -> None:
         record = self._rows.decode(message.value)
         _check_key(message.key, "item_id", record["item_id"], "missing_item")
-        self._staging.stage(record)
+        self._staging.stage_embedding(record)
 
     def _user(self, message: Message) -> None:
         record = self._users.decode(message.value)
@@ -79,7 +79,7 @@ class StateUpdater:
         if not message.value:
             return
         try:
-            self._staging.offer(self._releases.decode(message.value), message, self._recommender.model_version)
+            self._staging.stage_release(self._releases.decode(message.value), message, self._recommender.model_version)
         except PoisonError as error:
             REFUSED_RELEASES.labels(error.reason).inc()
             raise

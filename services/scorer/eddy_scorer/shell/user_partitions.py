@@ -62,7 +62,7 @@ class UserPartitions:
                 raise outcome
 
     def _forget(self, partitions: set[int]) -> None:
-        self._users.drop(partitions.__contains__)
+        self._users.drop_partitions(partitions.__contains__)
         self._follower.forget(partitions)
         self.loaded -= partitions
 

@@ -1,4 +1,4 @@
-"""What ranking features read."""
+"""The input of ranking features."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,29 +12,29 @@ from eddy_scorer.core.state.covisits import Csr, rows_of
 
 
 class SparseLookup:
-    """Reads the values of sparse rows at given columns without sorting, by way of a dense row that is zero between uses."""
+    """Looks up columns of sparse rows without sorting: each row is scattered into a dense scratch row, which is zeroed afterwards."""
 
     def __init__(self) -> None:
         self._values: F32 = np.zeros(256, np.float32)
 
     def lookup(self, sparse_rows: Iterable[tuple[I32, F32]], columns: I64, size: int) -> F32:
-        """For each sparse row (column indices below `size`, values) the values at `columns` [B, C], 0 where there is none."""
+        """Values [B, C] of each sparse row (column indices below `size`, values) at `columns` [B, C]; 0 for a column without an entry."""
         if size > len(self._values):
             self._values = grown(self._values, size)
         dense = self._values
         values = np.empty(columns.shape, np.float32)
-        for index, (occupied, entries) in enumerate(sparse_rows):
-            dense[occupied] = entries
+        for index, (row_columns, row_values) in enumerate(sparse_rows):
+            dense[row_columns] = row_values
             dense.take(columns[index], out=values[index], mode="clip")
-            dense[occupied] = 0.0
+            dense[row_columns] = 0.0
         return values
 
 
 class FeatureContext:
     """One batch of B requests with up to C candidates each, and the state that features read.
 
-    `rows` [B, C] are the candidates' catalogue rows, 0 for an unknown item and for columns that hold no candidate. `results` holds
-    what `once_per_batch` shares.
+    `rows` [B, C] are the candidates' catalogue rows, 0 for an unknown item and for columns without a candidate. `results` caches the
+    functions decorated with `once_per_batch`.
     """
 
     def __init__(self, context: BatchContext, candidates: CandidateBatch, sparse: SparseLookup) -> None:

@@ -11,9 +11,9 @@ from eddy_scorer.core.state.arrays import F32
 def _covisitation(context: FeatureContext) -> F32:
     batch = context.batch
     score = context.lookup(context.neighbours, context.rows)
-    # The matrices are stated at their own time; all entries decay alike, and are kept as square roots.
+    # The matrices are as of their own time. All entries decay alike and are square roots, hence half the exponent.
     half_lives = context.counts.covisit_ms[batch.scenarios]
-    decay = np.exp2(-0.5 * np.maximum(batch.at - context.matrices.at, 0) / half_lives)
+    decay = np.exp2(-0.5 * np.maximum(batch.requested_at - context.matrices.at, 0) / half_lives)
     score *= decay[:, None].astype(np.float32)
     return score
 
@@ -26,5 +26,5 @@ def covisit_score(context: FeatureContext) -> F32:
 
 @rank_feature
 def covisit_rank(context: FeatureContext) -> F32:
-    """By that co-visitation."""
+    """Rank by co-visitation."""
     return _covisitation(context)

@@ -1,4 +1,4 @@
-"""What the encoder says of a candidate."""
+"""The encoder's score of a candidate."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from eddy_scorer.core.state.arrays import F32, Bool
 
 
 @once_per_batch
-def _has_row(context: FeatureContext) -> Bool:
+def _has_embedding(context: FeatureContext) -> Bool:
     return context.table.has_vector[context.rows]
 
 
@@ -18,19 +18,19 @@ def _scores(context: FeatureContext) -> F32:
     if context.encoded is None:
         return np.zeros(rows.shape, np.float32)
     dots = (table.vectors[rows] @ context.encoded.users[:, :, None])[..., 0]
-    return np.where(_has_row(context), dots + table.bias[rows], np.float32(0))
+    return np.where(_has_embedding(context), dots + table.bias[rows], np.float32(0))
 
 
 @feature
 def encoder_score(context: FeatureContext) -> F32:
-    """User vector . item row + bias; 0 without a model and for an item without a row."""
+    """User vector . item embedding + bias; 0 without a model and for an item without an embedding."""
     return _scores(context)
 
 
 @rank_feature
 def encoder_rank(context: FeatureContext) -> F32:
-    """By that score; items without a row come last."""
-    return np.where(_has_row(context), _scores(context), np.float32(-np.inf))
+    """Rank by the encoder's score; items without an embedding come last."""
+    return np.where(_has_embedding(context), _scores(context), np.float32(-np.inf))
 
 
 @feature

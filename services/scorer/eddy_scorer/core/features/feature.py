@@ -2,11 +2,11 @@
 
     @feature
     def popularity(context: FeatureContext) -> F32:
-        \"\"\"log1p of slow decayed actions in the scenario.\"\"\"
-        return np.log1p(candidate_counts(context).acted)
+        \"\"\"log1p of slowly decayed interactions in the scenario.\"\"\"
+        return np.log1p(candidate_counts(context).interactions)
 
-The function's name is the feature's name. It computes a whole batch at once and answers [B, C], or [B, 1] for what is the same for
-all candidates of a request. What it answers for columns that hold no candidate does not matter, as long as it is finite.
+The function's name is the feature's name. It computes a whole batch at once and returns [B, C], or [B, 1] for a value that all
+candidates of a request share. Columns without a candidate may have any finite value.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Compute: TypeAlias = Callable[[FeatureContext], F32]
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A named column of the feature matrix; where `by_rank`, the column is the rank of what `compute` answers."""
+    """A named column of the feature matrix. With `by_rank`, the column is the rank of what `compute` returns."""
 
     name: str
     compute: Compute
@@ -31,20 +31,20 @@ class Feature:
 
 
 def feature(compute: Compute) -> Feature:
-    """Declare a feature: the decorated function computes its values."""
+    """Declare a feature whose values the decorated function computes."""
     return Feature(compute.__name__, compute)
 
 
 def rank_feature(compute: Compute) -> Feature:
-    """Declare a rank: the decorated function computes what candidates are ranked by, -inf for those that come last.
+    """Declare a rank feature: the decorated function computes the scores to rank by, -inf for candidates that come last.
 
-    The feature is log1p of the rank (0 is best) among the candidates of the request. All ranks of a batch share one sort.
+    The feature's value is log1p of the rank (0 is best) among the candidates of the request. All ranks of a batch share one sort.
     """
     return Feature(compute.__name__, compute, by_rank=True)
 
 
 def once_per_batch(compute: Callable[[FeatureContext], T]) -> Callable[[FeatureContext], T]:
-    """Share an intermediate result between features: computed when the first of them asks for it."""
+    """Share an intermediate result between features: it is computed once per batch, at first use."""
 
     @wraps(compute)
     def shared(context: FeatureContext) -> T:

@@ -9,7 +9,7 @@ from eddy_scorer.core.state.arrays import F32
 
 @feature
 def history_length(context: FeatureContext) -> F32:
-    """log1p of interactions in the history."""
+    """log1p of the number of interactions in the history."""
     return np.asarray(np.log1p(context.histories.length)[:, None])
 
 

@@ -1,4 +1,4 @@
-"""Which sources proposed a candidate: one feature for each source whose line in `eddy.contract.sources` says `flagged`."""
+"""The sources that proposed a candidate: one feature for each source that is `flagged` in `eddy.contract.sources`."""
 
 from functools import partial
 

@@ -1,6 +1,6 @@
-"""What a user's explicit ratings say of candidates: residuals, in the manner of bias and neighbourhood models.
+"""Features from a user's explicit ratings: residuals, as in bias and neighbourhood models.
 
-A residual is a rating less the mean that others gave the item, as of now, less the user's bias, which is the mean of those differences
+A residual is a rating less the mean rating that others gave the item, as of now, less the user bias, which is the mean of those differences
 (Koren 2010, baseline predictors).
 """
 
@@ -15,63 +15,63 @@ from eddy_scorer.core.state.arrays import F32
 from eddy_scorer.core.state.counts import ItemCountTable
 from eddy_scorer.core.state.users import UserHistories
 
-# Pseudo-counts: few ratings are drawn towards none.
+# Pseudo-counts: with few ratings, estimates are shrunk towards 0 (the deviation towards PRIOR_DEVIATION).
 PRIOR_RATINGS = 3.0
-PRIOR_SLOPE_BY_VALUE = 0.3
+PRIOR_SLOPE_BY_MEAN = 0.3
 PRIOR_SLOPE_BY_TOTAL = 20.0
-PRIOR_LIKE = 1.0
-USUAL_DEVIATION = 0.25
+PRIOR_SIMILARITY = 1.0
+PRIOR_DEVIATION = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """Ratings of B users: which interactions have one (`given` [B, HISTORY], 1 or 0), their `residuals`, the user's `bias` and standard
-    `deviation` [B], and how residuals depend on the items.
+    """Explicit ratings of B users.
 
-    `by_value` is the slope by the item's mean value less `usual_value`, `by_total` that by log1p of its actions less their mean
-    `usual_total` [B].
+    `mask` [B, HISTORY] is 1 for interactions with a rating, else 0; `residuals` [B, HISTORY] are 0 where it is 0. `bias` [B] is the user
+    bias, `deviation` [B] the standard deviation of the residuals. `slope_by_mean` [B] is the slope of the residuals by the item's mean
+    rating less `mean_rating`, and `slope_by_total` [B] by log1p of its interactions less their mean `mean_total` [B].
     """
 
-    given: F32
+    mask: F32
     residuals: F32
     bias: F32
     deviation: F32
-    by_value: F32
+    slope_by_mean: F32
     mean_rating: float
-    by_total: F32
-    usual_total: F32
+    slope_by_total: F32
+    mean_total: F32
 
 
 @once_per_batch
-def explicit_ratings(context: FeatureContext) -> Ratings:
-    """Ratings in the histories, compared with what is known of their items."""
+def history_ratings(context: FeatureContext) -> Ratings:
+    """Ratings in the histories of the batch, compared with the mean ratings of their items."""
     return ratings_of(context.histories, context.counts)
 
 
 def ratings_of(histories: UserHistories, counts: ItemCountTable) -> Ratings:
-    given = histories.rated.astype(np.float32)
-    number = given.sum(axis=1)
-    means = counts.mean_ratings(histories.rows, without=histories.values, given=given)
+    mask = histories.rated.astype(np.float32)
+    number = mask.sum(axis=1)
+    means = counts.mean_ratings(histories.rows, without=histories.values, mask=mask)
     totals = counts.log_totals(histories.rows)
-    differences = (histories.values - means) * given
+    differences = (histories.values - means) * mask
     bias = differences.sum(axis=1) / (number + PRIOR_RATINGS)
-    residuals = differences - bias[:, None] * given
-    squares = (residuals**2).sum(axis=1) + np.float32(PRIOR_RATINGS * USUAL_DEVIATION**2)
-    mean_rating, usual_total = counts.mean_rating, (totals * given).sum(axis=1) / np.maximum(number, 1)
+    residuals = differences - bias[:, None] * mask
+    squares = (residuals**2).sum(axis=1) + np.float32(PRIOR_RATINGS * PRIOR_DEVIATION**2)
+    mean_rating, mean_total = counts.mean_rating, (totals * mask).sum(axis=1) / np.maximum(number, 1)
     return Ratings(
-        given=given,
+        mask=mask,
         residuals=residuals,
         bias=bias,
         deviation=np.sqrt(squares / (number + PRIOR_RATINGS)),
-        by_value=_slope(residuals, (means - np.float32(mean_rating)) * given, PRIOR_SLOPE_BY_VALUE),
+        slope_by_mean=_slope(residuals, (means - np.float32(mean_rating)) * mask, PRIOR_SLOPE_BY_MEAN),
         mean_rating=mean_rating,
-        by_total=_slope(residuals, (totals - usual_total[:, None]) * given, PRIOR_SLOPE_BY_TOTAL),
-        usual_total=usual_total,
+        slope_by_total=_slope(residuals, (totals - mean_total[:, None]) * mask, PRIOR_SLOPE_BY_TOTAL),
+        mean_total=mean_total,
     )
 
 
 def _slope(residuals: F32, by: F32, prior: float) -> F32:
-    """Of the regression of `residuals` on `by` [B, HISTORY], drawn towards 0."""
+    """Slope [B] of the regression of `residuals` on `by` [B, HISTORY], shrunk towards 0."""
     return np.asarray((residuals * by).sum(axis=1) / ((by**2).sum(axis=1) + np.float32(prior)), np.float32)
 
 
@@ -82,40 +82,40 @@ def _mean_ratings(context: FeatureContext) -> F32:
 
 @feature
 def item_value(context: FeatureContext) -> F32:
-    """Mean of the ratings (normalised values) of the item, all scenarios, drawn towards the usual one."""
+    """Mean explicit rating (normalised) of the item in all scenarios, shrunk towards the overall mean."""
     return _mean_ratings(context)
 
 
 @feature
 def user_bias(context: FeatureContext) -> F32:
-    """The user's bias: mean of their ratings less what others gave each item, drawn towards 0."""
-    return explicit_ratings(context).bias[:, None]
+    """User bias: mean of the user's ratings less those of others on the same items, shrunk towards 0."""
+    return history_ratings(context).bias[:, None]
 
 
 @feature
 def user_rating_deviation(context: FeatureContext) -> F32:
-    """Standard deviation of the ratings without the bias, drawn towards a quarter."""
-    return explicit_ratings(context).deviation[:, None]
+    """Standard deviation of the user's ratings less the user bias, shrunk towards a quarter."""
+    return history_ratings(context).deviation[:, None]
 
 
 @feature
 def quality_affinity(context: FeatureContext) -> F32:
-    """Slope of the ratings by the items' mean values, times how far this item's is from the usual one."""
-    ratings = explicit_ratings(context)
-    return ratings.by_value[:, None] * (_mean_ratings(context) - np.float32(ratings.mean_rating))
+    """Slope of the user's ratings by the items' mean ratings, times this item's mean less the overall mean."""
+    ratings = history_ratings(context)
+    return ratings.slope_by_mean[:, None] * (_mean_ratings(context) - np.float32(ratings.mean_rating))
 
 
 @feature
 def popularity_affinity(context: FeatureContext) -> F32:
-    """Slope of the ratings by the items' log counts, times how far this item's is from the history's mean."""
-    ratings, totals = explicit_ratings(context), np.log1p(candidate_counts(context).total)
-    return np.asarray(ratings.by_total[:, None] * (totals - ratings.usual_total[:, None]))
+    """Slope of the user's ratings by the items' `total_interactions`, times this item's less the mean of the history."""
+    ratings, totals = history_ratings(context), np.log1p(candidate_counts(context).total)
+    return np.asarray(ratings.slope_by_total[:, None] * (totals - ratings.mean_total[:, None]))
 
 
 @feature
 def neighbour_rating(context: FeatureContext) -> F32:
-    """Mean of the residuals of the history, weighted by the cosine of item rows where that is above 0."""
-    ratings, vectors = explicit_ratings(context), context.table.vectors
+    """Mean residual of the user's ratings, weighted by the cosine of item embeddings where that is above 0."""
+    ratings, vectors = history_ratings(context), context.table.vectors
     similarity = np.maximum(vectors[context.rows] @ vectors[context.histories.rows].transpose(0, 2, 1), 0)
-    sums = similarity @ np.stack([ratings.residuals, ratings.given], axis=2)
-    return np.asarray(sums[..., 0] / (sums[..., 1] + PRIOR_LIKE), np.float32)
+    sums = similarity @ np.stack([ratings.residuals, ratings.mask], axis=2)
+    return np.asarray(sums[..., 0] / (sums[..., 1] + PRIOR_SIMILARITY), np.float32)

@@ -1,4 +1,4 @@
-"""How probable it is that a candidate follows the user's last items."""
+"""Probability that a candidate follows the user's last items."""
 
 import numpy as np
 
@@ -11,56 +11,56 @@ LAST_ITEMS = 5
 DECAY = 0.6
 _WEIGHTS: F32 = np.float32(DECAY) ** np.arange(LAST_ITEMS - 1, -1, -1, dtype=np.float32)
 _WEIGHTS /= _WEIGHTS.sum()
-_LAST_ALONE: F32 = np.eye(1, LAST_ITEMS, LAST_ITEMS - 1, dtype=np.float32)
+_LAST_ONLY: F32 = np.eye(1, LAST_ITEMS, LAST_ITEMS - 1, dtype=np.float32)
 
-# Pseudo-count: an item with few transitions is followed by what is popular.
+# Pseudo-count: after an item with few transitions, popular items are the most probable.
 PRIOR_TRANSITIONS = 5.0
 
 
 @once_per_batch
 def _probabilities(context: FeatureContext) -> tuple[F32, F32]:
-    """Smoothed probability [B, C] of following the very last item, and its weighted mean over the last LAST_ITEMS.
+    """Smoothed probability [B, C] of following the last item, and its weighted mean over the last LAST_ITEMS.
 
-    p(b | a) = (transitions(a, b) + PRIOR usual(b)) / (transitions(a) + PRIOR): the first part by sparse product, the second by sums.
+    p(b | a) = (transitions(a, b) + PRIOR * share(b)) / (transitions(a) + PRIOR): the first term by a sparse product, the second by sums.
     """
-    matrices, rows, usual = context.matrices, context.rows, _usual(context)
+    matrices, rows, share = context.matrices, context.rows, _interaction_share(context)
     last = context.histories.rows[:, -LAST_ITEMS:]
-    counted = np.where(last < matrices.size, last, 0)
-    shares = 1.0 / (matrices.transitions_from[counted] + PRIOR_TRANSITIONS)
-    weights = np.concatenate([shares * _LAST_ALONE, shares * _WEIGHTS])
-    following = matrices.from_history(matrices.transitions, np.concatenate([counted, counted]), weights)
-    seen = context.lookup(following, np.concatenate([rows, rows]))
+    last = np.where(last < matrices.size, last, 0)
+    scale = 1.0 / (matrices.transitions_from[last] + PRIOR_TRANSITIONS)
+    weights = np.concatenate([scale * _LAST_ONLY, scale * _WEIGHTS])
+    transitions = matrices.weighted_sum(matrices.transitions, np.concatenate([last, last]), weights)
+    observed = context.lookup(transitions, np.concatenate([rows, rows]))
     prior = PRIOR_TRANSITIONS * weights.sum(axis=1)[:, None]
-    smoothed = seen + np.concatenate([usual, usual]) * prior
+    smoothed = observed + np.concatenate([share, share]) * prior
     return smoothed[: len(rows)], smoothed[len(rows) :]
 
 
-def _usual(context: FeatureContext) -> F32:
-    """Each candidate's smoothed share of the actions in its scenario."""
-    acted = candidate_counts(context).acted
+def _interaction_share(context: FeatureContext) -> F32:
+    """Each candidate's smoothed share of the interactions in its scenario."""
+    interactions = candidate_counts(context).interactions
     sums = np.array(
         [context.orders[scenario].interaction_sum for scenario in context.batch.scenarios.tolist()], np.float32
     )
     total = sums[:, None] + PRIOR_COUNT * len(context.catalogue)
-    share: F32 = (acted + PRIOR_COUNT) / np.maximum(total, acted + PRIOR_COUNT)
+    share: F32 = (interactions + PRIOR_COUNT) / np.maximum(total, interactions + PRIOR_COUNT)
     return share
 
 
 @feature
 def transition_last_1(context: FeatureContext) -> F32:
-    """Log odds, smoothed, that the item follows the very last item."""
+    """Smoothed log odds that the item follows the last item of the history."""
     return _log_odds(_probabilities(context)[0])
 
 
 @feature
 def transition_last_5(context: FeatureContext) -> F32:
-    """The same over the last five, decayed by recency."""
+    """Smoothed log odds over the last five items, decayed by position."""
     return _log_odds(_probabilities(context)[1])
 
 
 @rank_feature
 def transition_rank(context: FeatureContext) -> F32:
-    """By the probability over the last five."""
+    """Rank by the probability over the last five items."""
     return _probabilities(context)[1]
 
 

@@ -1,1 +1,1 @@
-"""The released model: its records, its graphs."""
+"""The released model: its records and its graphs."""

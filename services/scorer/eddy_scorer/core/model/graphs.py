@@ -1,4 +1,4 @@
-"""The one file that touches onnxruntime (it has no type stubs): both graphs of a release as a Model."""
+"""Both graphs of a release as a ServingModel. The only file that uses onnxruntime directly, which has no type stubs."""
 
 from typing import Any
 
@@ -29,10 +29,10 @@ _WARM_ROWS = 256
 
 
 class OnnxModel:
-    """A release on onnxruntime, one thread. Raises PoisonError from `load` when the graphs do not run as the contract says.
+    """A release on onnxruntime, in one thread. `load` raises PoisonError when the graphs do not keep the model contract.
 
-    `columns` are those of the release, `given` those of the scorer that runs it: features and actions are matched by name. A feature that
-    the scorer does not have is `missing`.
+    `columns` are the features and actions of the release, `scorer_columns` those of the scorer: they are matched by name. `missing` is the
+    value of a feature that the scorer does not have.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class OnnxModel:
         encode: bytes,
         rank: bytes,
         columns: Columns = CURRENT_COLUMNS,
-        given: Columns = CURRENT_COLUMNS,
+        scorer_columns: Columns = CURRENT_COLUMNS,
         missing: float = float("nan"),
     ) -> None:
         self.version = version
         self.columns = columns
         self._missing = missing
-        self._features = column_map(columns.features, given.features, FEATURE_ALIASES)
-        heads = column_map(given.actions, columns.actions, ACTION_ALIASES)
+        self._features = column_map(columns.features, scorer_columns.features, FEATURE_ALIASES)
+        heads = column_map(scorer_columns.actions, columns.actions, ACTION_ALIASES)
         self._actions = np.array([0, *(1 + head for head in heads)], np.int64)
         self._encode = _session(encode)
         self._rank = _session(rank)
@@ -56,34 +56,34 @@ class OnnxModel:
         _check_names(self._rank, RANK_INPUTS, RANK_OUTPUTS)
 
     @staticmethod
-    def load(release: ModelRelease, given: Columns = CURRENT_COLUMNS) -> "OnnxModel":
-        """Build and warm a `model_release` record; may run in another thread than the model that serves."""
+    def load(release: ModelRelease, scorer_columns: Columns = CURRENT_COLUMNS) -> "OnnxModel":
+        """Build and warm up the model of a `model_release` record. May run in another thread while a model serves."""
         columns = Columns.of(release["features"], release["actions"])
-        # Graphs from before features had names take everything for a number.
+        # Graphs of the contract without names do not know NaN.
         missing = 0.0 if release["contract"] == LEGACY_CONTRACT else float("nan")
         try:
-            model = OnnxModel(release["version"], release["encode"], release["rank"], columns, given, missing)
-            _warm(model, given)
+            model = OnnxModel(release["version"], release["encode"], release["rank"], columns, scorer_columns, missing)
+            _warm(model, scorer_columns)
         except PoisonError:
             raise
-        except Exception as error:  # onnxruntime raises whatever the bytes lead to
+        except Exception as error:  # onnxruntime raises many types for invalid bytes
             raise PoisonError("bad_release", f"{type(error).__name__}: {error}") from error
         return model
 
-    def of_release(self, actions: I64) -> I64:
-        """1 + indices into the actions of the scorer as those into the actions of the release; 0 is none."""
+    def release_actions(self, actions: I64) -> I64:
+        """Translate 1 + indices of the scorer's actions to those of the release; 0 stands for no action."""
         heads: I64 = self._actions[actions]
         return heads
 
     def encode(
         self, table: F32, bias: F32, histories: UserHistories, scenarios: I64, excluded: I64
     ) -> tuple[F32, F32, I64]:
-        """users [B, DIM], top_scores [B, TOP_K], top_rows [B, TOP_K]; `table` and `bias` are read where they lie, never copied."""
+        """Return users [B, DIM], top_scores [B, TOP_K] and top_rows [B, TOP_K]. `table` and `bias` are read in place, without a copy."""
         inputs = {
             "table": table,
             "bias": bias,
             "history": histories.rows,
-            "actions": self.of_release(histories.actions),
+            "actions": self.release_actions(histories.actions),
             "values": histories.values,
             "gaps": histories.gaps,
             "scenarios": scenarios,
@@ -93,7 +93,7 @@ class OnnxModel:
         return users, scores, rows
 
     def rank(self, features: F32, scenarios: I64) -> tuple[F32, F32]:
-        """scores [B, C], predictions [B, C, actions of the release]; `features` are [B, C, features of the scorer]."""
+        """Return scores [B, C] and predictions [B, C, actions of the release] for `features` [B, C, features of the scorer]."""
         inputs = {"features": take_columns(features, self._features, self._missing), "scenarios": scenarios}
         scores, predictions = _run(self._rank, inputs, RANK_OUTPUTS)
         return scores, predictions
@@ -111,23 +111,27 @@ def _session(graph: bytes) -> Any:
 def _check_names(session: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
     names = {entry.name for entry in session.get_inputs()}, {entry.name for entry in session.get_outputs()}
     if names != (set(inputs), set(outputs)):
-        raise PoisonError("bad_release", f"the graph has {sorted(names[0])} -> {sorted(names[1])}")
+        raise PoisonError(
+            "bad_release",
+            f"a graph has inputs {sorted(names[0])} and outputs {sorted(names[1])}; "
+            f"the model contract says {sorted(inputs)} and {sorted(outputs)}",
+        )
 
 
 def _run(session: Any, inputs: dict[str, Any], outputs: tuple[str, ...]) -> list[Any]:
     binding = session.io_binding()
     for name, array in inputs.items():
-        # An OrtValue over numpy's memory: the table is not copied.
+        # An OrtValue over numpy's memory, so that the table is not copied.
         binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
     for name in outputs:
         binding.bind_output(name)
     session.run_with_iobinding(binding)
-    answers: list[Any] = binding.copy_outputs_to_cpu()
-    return answers
+    results: list[Any] = binding.copy_outputs_to_cpu()
+    return results
 
 
-def _warm(model: OnnxModel, given: Columns) -> None:
-    """Run both graphs once on little input and check the shapes that come out."""
+def _warm(model: OnnxModel, scorer_columns: Columns) -> None:
+    """Run both graphs once on a small input and check the shapes and values of their outputs."""
     empty = np.zeros((2, HISTORY), np.int64)
     rows = empty.copy()
     rows[1, -1] = 1
@@ -138,9 +142,9 @@ def _warm(model: OnnxModel, given: Columns) -> None:
     users, top_scores, top_rows = model.encode(
         table, table[:, 0].copy(), histories, scenarios, np.zeros((2, 1), np.int64)
     )
-    scores, predictions = model.rank(np.zeros((2, 3, len(given.features)), np.float32), scenarios)
+    scores, predictions = model.rank(np.zeros((2, 3, len(scorer_columns.features)), np.float32), scenarios)
     shapes = [array.shape for array in (users, top_scores, top_rows, scores, predictions)]
     if shapes != [(2, DIM), (2, TOP_K), (2, TOP_K), (2, 3), (2, 3, len(model.columns.actions))]:
-        raise PoisonError("bad_release", f"shapes {shapes} differ from the model contract")
+        raise PoisonError("bad_release", f"the graphs return shapes {shapes}, which differ from the model contract")
     if not all(np.isfinite(array).all() for array in (users, scores, predictions)):
         raise PoisonError("bad_release", "the graphs return values that are not finite")

@@ -1,4 +1,4 @@
-"""What the recommender asks of a model, whatever runs it."""
+"""The interface of a model that serves, whatever runs it."""
 
 from typing import Protocol
 
@@ -8,17 +8,17 @@ from eddy_scorer.core.state.users import UserHistories
 
 
 class ServingModel(Protocol):
-    """A release that serves: both graphs of eddy.contract.model. `version` is 1 or more."""
+    """A release that serves: both graphs of eddy.contract.model. `version` is at least 1."""
 
     version: int
-    columns: Columns  # what it reads and predicts
+    columns: Columns  # the features it reads and the actions it predicts
 
     def encode(
         self, table: F32, bias: F32, histories: UserHistories, scenarios: I64, excluded: I64
     ) -> tuple[F32, F32, I64]:
-        """users [B, DIM], top_scores [B, TOP_K], top_rows [B, TOP_K]."""
+        """Return users [B, DIM], top_scores [B, TOP_K] and top_rows [B, TOP_K]."""
         ...
 
     def rank(self, features: F32, scenarios: I64) -> tuple[F32, F32]:
-        """scores [B, C], predictions [B, C, actions of the release]; `features` [B, C, F] are those that the scorer computes."""
+        """Return scores [B, C] and predictions [B, C, actions of the release] for `features` [B, C, F] of the scorer."""
         ...

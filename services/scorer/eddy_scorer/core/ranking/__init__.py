@@ -1,1 +1,1 @@
-"""From a batch of requests to recommendations."""
+"""From a batch of requests to slates."""

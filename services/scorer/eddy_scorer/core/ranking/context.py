@@ -1,4 +1,4 @@
-"""What the stages of one batch read: the batch, its encoding, and the state as it was when the batch began."""
+"""The input of the stages of one batch: the batch, its encoding, and the state at its beginning."""
 
 from functools import cached_property
 
@@ -10,14 +10,14 @@ from eddy_scorer.core.state.covisits import Csr
 from eddy_scorer.core.state.scorer_state import ScorerState
 
 LAST_ITEMS = 20
-# Oldest first: one over the distance from the end of the history. Tuned on ML-1M as a stream.
+# Oldest first: 1 / distance from the end of the history. Tuned on ML-1M as a stream.
 RECENCY_WEIGHTS: F32 = 1.0 / np.arange(LAST_ITEMS, 0, -1, dtype=np.float32)
 
 
 class BatchContext:
     """Shared by sources, features and reasons of one batch.
 
-    `matrices` and `orders` are taken once: another thread may replace those of `knowledge` while the batch runs.
+    `matrices` and `orders` are read once, because another thread may replace those of `state` while the batch runs.
     """
 
     def __init__(self, state: ScorerState, batch: RequestBatch, encoded: EncoderOutput | None) -> None:
@@ -31,4 +31,4 @@ class BatchContext:
     def neighbours(self) -> Csr:
         """Co-visitation of every item with the last LAST_ITEMS of each request, weighted by recency: CSR [B, size]."""
         last = self.batch.histories.rows[:, -LAST_ITEMS:]
-        return self.matrices.from_history(self.matrices.covisitations, last, RECENCY_WEIGHTS)
+        return self.matrices.weighted_sum(self.matrices.covisitations, last, RECENCY_WEIGHTS)

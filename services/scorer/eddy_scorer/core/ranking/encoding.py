@@ -1,4 +1,4 @@
-"""The encoder's run for a batch: users, and their best items."""
+"""Runs the encoder for a batch: user vectors, and the best items of each user."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,36 +9,36 @@ from eddy.contract.model import DIM, HISTORY, PADDING_BIAS, PADDING_ROW, TOP_K
 from eddy_scorer.core.model.model import ServingModel
 from eddy_scorer.core.ranking.batch import EncoderOutput, RequestBatch
 from eddy_scorer.core.state.arrays import FIRST_CAPACITY, I64
-from eddy_scorer.core.state.nearest import used_rows
+from eddy_scorer.core.state.nearest import compact_rows
 from eddy_scorer.core.state.scorer_state import ScorerState
 
 
 def encode(model: ServingModel, state: ScorerState, batch: RequestBatch) -> EncoderOutput:
-    """By the index of nearest items where there is one, else by the graph over the whole table."""
-    return (_by_index if state.nearest.ready else _by_table)(model, state, batch)
+    """Encode the batch; the best items come from the approximate index if it is ready, else from the graph over all embeddings."""
+    return (_encode_with_index if state.nearest.ready else _encode_all)(model, state, batch)
 
 
-def _by_table(model: ServingModel, state: ScorerState, batch: RequestBatch) -> EncoderOutput:
+def _encode_all(model: ServingModel, state: ScorerState, batch: RequestBatch) -> EncoderOutput:
     size = len(state.catalogue)
     users, scores = np.empty((len(batch), DIM), np.float32), np.empty((len(batch), TOP_K), np.float32)
     rows = np.empty((len(batch), TOP_K), np.int64)
     for scenario, indices in _by_scenario(batch):
         table, bias = state.table.view(size, scenario)
         users[indices], scores[indices], rows[indices] = model.encode(
-            table, bias, batch.histories.of(indices), batch.scenarios[indices], batch.excluded[indices]
+            table, bias, batch.histories.select(indices), batch.scenarios[indices], batch.excluded[indices]
         )
-    # Rows beyond the catalogue are padding that the graph needs to have TOP_K of anything.
-    real = (scores > PADDING_BIAS / 2) & (rows < size) & (rows != PADDING_ROW)
-    return EncoderOutput(users, np.where(real, rows, PADDING_ROW), real)
+    # Rows beyond the catalogue are padding, because the graph needs at least TOP_K rows.
+    valid = (scores > PADDING_BIAS / 2) & (rows < size) & (rows != PADDING_ROW)
+    return EncoderOutput(users, np.where(valid, rows, PADDING_ROW), valid)
 
 
-def _by_index(model: ServingModel, state: ScorerState, batch: RequestBatch) -> EncoderOutput:
-    """The graph reads the rows of the histories alone; the best of all rows come from the index, seen ones among them."""
+def _encode_with_index(model: ServingModel, state: ScorerState, batch: RequestBatch) -> EncoderOutput:
+    """Run the graph over the embeddings of the histories only; the best rows come from the index, seen items included."""
     state.table.ensure(len(state.catalogue))
-    table, history = used_rows(batch.histories.rows, state.table.vectors, FIRST_CAPACITY)
+    table, history = compact_rows(batch.histories.rows, state.table.vectors, FIRST_CAPACITY)
     histories = replace(batch.histories, rows=history)
-    bias, none = np.zeros(len(table), np.float32), np.zeros((len(batch), 1), np.int64)
-    users, _, _ = model.encode(table, bias, histories, batch.scenarios, none)
+    bias, excluded = np.zeros(len(table), np.float32), np.zeros((len(batch), 1), np.int64)
+    users, _, _ = model.encode(table, bias, histories, batch.scenarios, excluded)
     rows = np.empty((len(batch), TOP_K + HISTORY), np.int64)
     scores = np.empty(rows.shape, np.float32)
     for scenario, indices in _by_scenario(batch):
@@ -47,6 +47,6 @@ def _by_index(model: ServingModel, state: ScorerState, batch: RequestBatch) -> E
 
 
 def _by_scenario(batch: RequestBatch) -> Iterator[tuple[int, I64]]:
-    """The scenarios of a batch, and the indices of the requests of each."""
+    """Each scenario of a batch with the indices of its requests."""
     for scenario in np.unique(batch.scenarios).tolist():
         yield scenario, np.flatnonzero(batch.scenarios == scenario)

@@ -1,4 +1,4 @@
-"""The feature matrix of a batch: what is ranked and logged."""
+"""The feature matrix of a batch, which is ranked and logged."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,7 +19,7 @@ _LIMIT = 60000.0
 
 
 class FeatureMatrix:
-    """Computes feature matrices; holds scratch memory alone."""
+    """Computes feature matrices. Its only state is scratch memory."""
 
     def __init__(self) -> None:
         self._sparse = SparseLookup()
@@ -27,7 +27,7 @@ class FeatureMatrix:
     def compute(
         self, context: BatchContext, candidates: CandidateBatch, names: Sequence[str] = FEATURES
     ) -> NDArray[np.float16]:
-        """[B, C, len(names)] rounded to float16: features `names`, any of the contract's, in that order.
+        """Compute the features `names` in that order: [B, C, len(names)], rounded to float16.
 
         Raises KeyError for a name that is not in the contract.
         """
@@ -47,13 +47,13 @@ class FeatureMatrix:
 
 @lru_cache
 def _columns(names: tuple[str, ...]) -> tuple[list[tuple[int, Feature]], list[tuple[int, Feature]]]:
-    """Column and feature of each name: those that are values, those that are ranks."""
+    """Column and feature of each name, first the values, then the ranks."""
     columns = [(column, REGISTRY[name]) for column, name in enumerate(names)]
     return [each for each in columns if not each[1].by_rank], [each for each in columns if each[1].by_rank]
 
 
 def ranks(scores: F32) -> F32:
-    """log1p of each score's rank in its row, best first, ties in order; `scores` are [R, C]."""
+    """log1p of each score's rank in its row of `scores` [R, C], 0 for the best; ties keep their order."""
     order = np.argsort(-scores, axis=1, kind="stable")
     out = np.empty(scores.shape, np.float32)
     out[np.arange(len(scores))[:, None], order] = np.log1p(np.arange(scores.shape[1], dtype=np.float32))
@@ -61,6 +61,6 @@ def ranks(scores: F32) -> F32:
 
 
 def _ranks(scores: F32, valid: Bool) -> F32:
-    """Ranks [B, C, S] by each of S scores [S, B, C]; what is not valid [B, C] comes last. One sort for all."""
+    """Ranks [B, C, S] by S scores [S, B, C] with one sort; columns that are not `valid` [B, C] come last."""
     stacked = np.where(valid, scores, np.float32(-np.inf))
     return np.moveaxis(ranks(stacked.reshape(-1, valid.shape[1])).reshape(stacked.shape), 0, -1)

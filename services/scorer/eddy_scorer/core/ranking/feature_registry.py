@@ -1,4 +1,4 @@
-"""All ranking features, found in the files of `eddy_scorer.core.features` and checked against the contract when this is imported."""
+"""All ranking features of `eddy_scorer.core.features`, discovered and checked against the contract on import."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -10,14 +10,14 @@ from eddy_scorer.core.features.feature import Feature
 
 
 def discovered() -> Iterator[Feature]:
-    """Every Feature, or tuple of them, that a module of `eddy_scorer.core.features` names."""
+    """Every Feature, alone or in a tuple, in a module of `eddy_scorer.core.features`."""
     for module in iter_modules(features.__path__, f"{features.__name__}."):
         for value in vars(import_module(module.name)).values():
             yield from (each for each in _as_sequence(value) if isinstance(each, Feature))
 
 
 def registry_of(declared: Iterable[Feature], contract: Sequence[str]) -> Mapping[str, Feature]:
-    """Features by name. Raises ValueError where they are not those of the contract, each declared once."""
+    """Features by name. Raises ValueError unless each feature of the contract is declared once, and no other."""
     by_name: dict[str, Feature] = {}
     for each in declared:
         if by_name.setdefault(each.name, each) is not each:

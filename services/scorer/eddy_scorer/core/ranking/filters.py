@@ -1,6 +1,6 @@
-"""What must not be in a slate. Each filter names rows to block; which of them a scenario uses stands in scenarios.yaml.
+"""Filters: each returns the rows that must not be in a slate. scenarios.yaml lists the filters of a scenario.
 
-The third filter, `unavailable`, is the catalogue's `eligible` matrix: it does not depend on the user.
+The third filter, `unavailable`, is the catalogue's `eligible` matrix, because it does not depend on the user.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,11 @@ from eddy_scorer.core.state.text_embeddings import TextEmbeddings
 from eddy_scorer.core.state.users import User
 
 _NONE: I32 = np.zeros(0, np.int32)
-NEAR = 50
+SIMILAR_ITEMS = 50
 
 
 class SeenFilter:
-    """Items that the user acted on, ever."""
+    """Blocks items that the user has ever interacted with."""
 
     name = "seen"
 
@@ -31,7 +31,7 @@ class SeenFilter:
 
 
 class ExcludedFilter:
-    """Items that the request names."""
+    """Blocks items that the request excludes."""
 
     name = "excluded"
 
@@ -44,66 +44,70 @@ class ExcludedFilter:
 
 
 class QueryFilter:
-    """Rows that a query leaves; all of them without a query, and where nothing matches.
+    """Reduces the catalogue to the rows that match a query.
 
-    These are the rows that share most of its words, if that is a majority of them and there are enough rows for the slate. Where only a
-    minority is shared, such as "and" and "the", those most alike in meaning are left, if there are enough; otherwise both kinds.
+    These are the rows that share most of its words, if that is a majority of its words and they fill the slate. If only a minority is
+    shared, such as "and" and "the", they are the rows most similar in meaning, if those fill the slate. Otherwise they are both.
     """
 
     def __init__(self, catalogue: Catalogue, text_embeddings: TextEmbeddings) -> None:
         self._catalogue = catalogue
         self._text_embeddings = text_embeddings
 
-    def kept(self, request: Request, eligible: Bool, blocked: I32) -> I64 | None:
-        """The rows that are left of those that are `eligible` [capacity] and not among `blocked`; None where nothing is to be filtered."""
+    def matches_of(self, request: Request, eligible: Bool, blocked: I32) -> I64 | None:
+        """The matching rows that are `eligible` [capacity] and not in `blocked`; None without a query and for a query without a match."""
         if not request.query or request.candidates is not None:
             return None
-        hidden = set(blocked.tolist())
+        blocked_rows = set(blocked.tolist())
         matches = {
             row: words
-            for row, words in self._catalogue.matching(request.query).items()
-            if eligible[row] and row not in hidden
+            for row, words in self._catalogue.word_matches(request.query).items()
+            if eligible[row] and row not in blocked_rows
         }
         most = max(matches.values(), default=0)
         best = [row for row, words in matches.items() if words == most]
         shared = 2 * most > len(words_of(request.query))
         if shared and len(best) >= request.limit:
             return np.array(best, np.int64)
-        near = self._text_embeddings.near(request.query, max(NEAR, request.limit), eligible, blocked).tolist()
-        if not shared and len(near) >= request.limit:
-            return np.array(near, np.int64)
-        kept = dict.fromkeys([*sorted(matches, key=lambda row: -matches[row]), *near])
-        return np.array(list(kept), np.int64) if kept else None
+        similar = self._text_embeddings.most_similar(
+            request.query, max(SIMILAR_ITEMS, request.limit), eligible, blocked
+        ).tolist()
+        if not shared and len(similar) >= request.limit:
+            return np.array(similar, np.int64)
+        both = dict.fromkeys([*sorted(matches, key=lambda row: -matches[row]), *similar])
+        return np.array(list(both), np.int64) if both else None
 
-    def named(self, query: str) -> I64:
-        """The rows that have every word of a query: whoever types a title means that one."""
+    def full_matches(self, query: str) -> I64:
+        """The rows that have every word of a query, as when a user types a title."""
         words = len(words_of(query))
-        return np.array([row for row, shared in self._catalogue.matching(query).items() if shared == words], np.int64)
+        return np.array(
+            [row for row, shared in self._catalogue.word_matches(query).items() if shared == words], np.int64
+        )
 
 
 class BlockedMatrix:
-    """Scratch matrix [B, N] of what is blocked, clean between batches."""
+    """Scratch matrix [B, N] of blocked rows, all False between batches."""
 
     def __init__(self) -> None:
         self._scratch: Bool = np.zeros((1, 256), bool)
 
     @contextmanager
-    def marked(self, blocked: Sequence[I32], kept: Sequence[I64 | None], size: int) -> Iterator[Bool]:
-        """The matrix [B, size] with `blocked[b]` marked, and all but `kept[b]` where that is given; cleared at the end."""
+    def mark(self, blocked: Sequence[I32], query_rows: Sequence[I64 | None], size: int) -> Iterator[Bool]:
+        """The matrix [B, size] with `blocked[b]` True, and everything outside `query_rows[b]` unless that is None; cleared at the end."""
         matrix = self._matrix(len(blocked), size)
         indices = np.repeat(np.arange(len(blocked)), [len(rows) for rows in blocked])
         rows = np.concatenate(blocked) if len(blocked) else _NONE
-        for index, keep in enumerate(kept):
-            if keep is not None:
+        for index, matches in enumerate(query_rows):
+            if matches is not None:
                 matrix[index] = True
-                matrix[index, keep] = False
+                matrix[index, matches] = False
         matrix[indices, rows] = True
         try:
             yield matrix
         finally:
             matrix[indices, rows] = False
-            for index, keep in enumerate(kept):
-                if keep is not None:
+            for index, matches in enumerate(query_rows):
+                if matches is not None:
                     matrix[index] = False
 
     def _matrix(self, requests: int, size: int) -> Bool:

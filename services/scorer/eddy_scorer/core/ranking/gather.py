@@ -1,4 +1,4 @@
-"""From requests to a batch: histories, and what each slate must not hold."""
+"""From requests to a batch: histories, and the rows that each slate must not contain."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from eddy_scorer.core.state.users import User
 
 
 class BatchGatherer:
-    """Applies the filters and the query of each request."""
+    """Gathers histories and applies the filters and the query of each request."""
 
     def __init__(self, state: ScorerState) -> None:
         self._state = state
@@ -28,52 +28,52 @@ class BatchGatherer:
     def batch(self, requests: Sequence[Request], users: Sequence[User]) -> Iterator[RequestBatch]:
         """The batch; its matrix of blocked rows is cleared at the end."""
         blocked = [self._blocked_rows(request, user) for request, user in zip(requests, users, strict=True)]
-        kept = [self._kept(request, rows) for request, rows in zip(requests, blocked, strict=True)]
-        with self._blocked.marked(blocked, kept, len(self._state.catalogue)) as matrix:
-            at = np.array([request.requested_at for request in requests], np.int64)
+        query_rows = [self._query_rows(request, rows) for request, rows in zip(requests, blocked, strict=True)]
+        with self._blocked.mark(blocked, query_rows, len(self._state.catalogue)) as matrix:
+            requested_at = np.array([request.requested_at for request in requests], np.int64)
             scenarios = np.array([self._scenarios[request.scenario].id for request in requests], np.int64)
-            parts = zip(scenarios.tolist(), blocked, kept, strict=True)
+            parts = zip(scenarios.tolist(), blocked, query_rows, strict=True)
             yield RequestBatch(
                 requests=requests,
                 users=users,
-                histories=self._state.users.gather(users, at),
+                histories=self._state.users.gather(users, requested_at),
                 scenarios=scenarios,
-                at=at,
+                requested_at=requested_at,
                 blocked=matrix,
                 excluded=_padded(blocked),
                 pool_sizes=[self._pool_size(*each) for each in parts],
-                kept=kept,
+                query_rows=query_rows,
             )
 
-    def named(self, batch: RequestBatch, candidates: CandidateBatch) -> Bool:
-        """[B, C]: which candidates have every word of their request's query."""
-        named = np.zeros(candidates.rows.shape, bool)
+    def full_matches(self, batch: RequestBatch, candidates: CandidateBatch) -> Bool:
+        """[B, C]: whether a candidate has every word of its request's query."""
+        matches = np.zeros(candidates.rows.shape, bool)
         for index, request in enumerate(batch.requests):
             if request.query and request.candidates is None:
-                named[index] = np.isin(candidates.rows[index], self._query.named(request.query))
-        return named
+                matches[index] = np.isin(candidates.rows[index], self._query.full_matches(request.query))
+        return matches
 
-    def _kept(self, request: Request, blocked: I32) -> I64 | None:
+    def _query_rows(self, request: Request, blocked: I32) -> I64 | None:
         eligible = self._state.catalogue.eligible[self._scenarios[request.scenario].id]
-        return self._query.kept(request, eligible, blocked)
+        return self._query.matches_of(request, eligible, blocked)
 
     def _blocked_rows(self, request: Request, user: User) -> I32:
-        wanted = self._scenarios[request.scenario].filters
-        blocked = [rows for each in self._filters if each.name in wanted and len(rows := each.rows(request, user))]
+        names = self._scenarios[request.scenario].filters
+        blocked = [rows for each in self._filters if each.name in names and len(rows := each.rows(request, user))]
         if len(blocked) == 1:
             return blocked[0]
         return np.unique(np.concatenate(blocked)) if blocked else np.zeros(0, np.int32)
 
-    def _pool_size(self, scenario: int, blocked: I32, kept: I64 | None) -> int:
-        """How many items may be in the slate."""
+    def _pool_size(self, scenario: int, blocked: I32, query_rows: I64 | None) -> int:
+        """Number of items that may be in the slate."""
         eligible = self._state.catalogue.eligible[scenario]
-        if kept is not None:
-            return int(eligible[kept].sum() - eligible[np.intersect1d(kept, blocked)].sum())
+        if query_rows is not None:
+            return int(eligible[query_rows].sum() - eligible[np.intersect1d(query_rows, blocked)].sum())
         return self._state.catalogue.eligible_count[scenario] - int(eligible[blocked].sum())
 
 
 def _padded(blocked: Sequence[I32]) -> I64:
-    """Rows of each request as a matrix [B, S], padded with PADDING_ROW; S is at least 1."""
+    """The rows of each request as a matrix [B, S], padded with PADDING_ROW; S is at least 1."""
     width = max(1, *(len(rows) for rows in blocked))
     out = np.full((len(blocked), width), PADDING_ROW, np.int64)
     for index, rows in enumerate(blocked):

@@ -1,4 +1,4 @@
-"""One row of candidates for each request out of what the sources brought."""
+"""Merges the proposals of all sources into one row of candidates per request."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,18 +8,18 @@ from eddy.contract.model import MAX_SCENARIOS
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy_scorer.core.state.arrays import F64, I64, Bool
 
-# Fill comes after every position that a quota gives.
+# Fill comes after all positions within quotas.
 _FILL = 1000.0
 
 
 class SourceMerger:
-    """Interleaves the sources in proportion to their quotas, drops duplicates, cuts at the scenario's number of candidates.
+    """Interleaves the sources in proportion to their quotas, drops duplicates, and cuts at the scenario's number of candidates.
 
-    Each source brings up to its largest quota of any scenario; here each scenario's own holds.
+    Sources propose up to their largest quota of any scenario; the merge applies the quota of each request's scenario.
     """
 
     def __init__(self, scenarios: Scenarios, sources: Sequence[str]) -> None:
-        """`sources` in the order that decides a tie; one without a quota in scenarios.yaml may bring all candidates."""
+        """`sources` are in the order that breaks ties; a source without a quota in scenarios.yaml may propose all candidates."""
         self._sources = tuple(sources)
         self._interleavings: dict[tuple[int, ...], tuple[I64, Bool, I64]] = {}
         self._quotas = {name: np.zeros(MAX_SCENARIOS, np.int64) for name in sources}
@@ -36,19 +36,19 @@ class SourceMerger:
         """The largest quota of each source in any scenario."""
         return {name: int(quotas.max()) for name, quotas in self._quotas.items()}
 
-    def merge(self, brought: Mapping[str, I64], fill: I64, scenarios: I64, limits: I64) -> tuple[I64, I64]:
-        """Rows [B, C] and the number of each one's first source [B, C] (len(sources) for `fill`), 0-padded on the right.
+    def merge(self, proposed: Mapping[str, I64], fill: I64, scenarios: I64, limits: I64) -> tuple[I64, I64]:
+        """Rows [B, C] and the index of the first source of each [B, C] (len(sources) for `fill`), padded with 0 on the right.
 
-        `brought` has rows [B, Q] of every source, `fill` [B, F]; `limits` [B] is how many candidates each request has.
+        `proposed` has rows [B, Q] of every source, `fill` has rows [B, F]; `limits` [B] is the number of candidates of each request.
         """
-        widths = (*[brought[name].shape[1] for name in self._sources], fill.shape[1])
+        widths = (*[proposed[name].shape[1] for name in self._sources], fill.shape[1])
         orders, within, sources = self._interleaving(widths)
         order = orders[scenarios]
-        together = np.concatenate([*[brought[name] for name in self._sources], fill], axis=1)
-        rows = together[np.arange(len(scenarios))[:, None], order] * within[scenarios]
+        all_rows = np.concatenate([*[proposed[name] for name in self._sources], fill], axis=1)
+        rows = all_rows[np.arange(len(scenarios))[:, None], order] * within[scenarios]
         valid = (rows > 0) & _first_of_each(rows)
         valid &= np.cumsum(valid, axis=1) <= limits[:, None]
-        # What is valid moves to the front, in order; what is not becomes 0.
+        # Valid entries move to the front, in order; the others become 0.
         index, column = np.nonzero(valid)
         counts = valid.sum(axis=1)
         position = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -57,7 +57,7 @@ class SourceMerger:
         return merged[0], merged[1]
 
     def _interleaving(self, widths: tuple[int, ...]) -> tuple[I64, Bool, I64]:
-        """For each scenario the order of columns and which of them are within its quotas; for each column its source."""
+        """For each scenario, the order of columns and which of them are within its quotas; for each column, its source."""
         interleaving = self._interleavings.get(widths)
         if interleaving is None:
             positions, sources = self._positions(widths)
@@ -67,7 +67,7 @@ class SourceMerger:
         return interleaving
 
     def _positions(self, widths: tuple[int, ...]) -> tuple[F64, I64]:
-        """For each scenario and column the position in the interleaving (infinite beyond the quota), and each column's source."""
+        """For each scenario and column, the position in the interleaving (infinite beyond the quota); for each column, its source."""
         fills = widths[-1]
         positions, sources = [], []
         for number, name in enumerate(self._sources):
@@ -80,13 +80,13 @@ class SourceMerger:
 
 
 def contained(rows: I64, among: I64) -> Bool:
-    """[B, C]: which of `rows` [B, C] are in the same row of `among` [B, M]."""
+    """[B, C]: whether an entry of `rows` [B, C] is in the same row of `among` [B, M]."""
     inside: Bool = (rows[:, :, None] == among[:, None, :]).any(axis=2)
     return inside
 
 
 def _first_of_each(rows: I64) -> Bool:
-    """[B, Q]: true where a value occurs for the first time in its row."""
+    """[B, Q]: whether a value occurs for the first time in its row."""
     indices = np.arange(len(rows))[:, None]
     order = np.argsort(rows, axis=1, kind="stable")
     ordered = rows[indices, order]

@@ -1,4 +1,4 @@
-"""From a ranking to a slate: the best first, the last positions sometimes explore."""
+"""From a ranking to a slate: the best items first, then exploration slots."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ POLICY = "top_k_random_slot"
 
 @dataclass(frozen=True, slots=True)
 class SlateChoice:
-    """A slate: candidate columns in order, and the probability that the policy puts each at its position, given the ranking.
+    """A slate: candidate columns in order, and the propensity of each at its position, given the ranking.
 
-    The first `ranked` positions follow the ranking, the others were drawn.
+    The first `ranked` positions follow the ranking, the others are random.
     """
 
     columns: list[int]
@@ -20,28 +20,31 @@ class SlateChoice:
 
 def choose(
     ranking: Sequence[int],
-    draws: Sequence[int],
+    sampled: Sequence[int],
     pool: int,
     limit: int,
     random_slots: int,
     probability: float = 1.0,
-    coin: float = 0.0,
+    uniform: float = 0.0,
 ) -> SlateChoice:
-    """Top of `ranking`, then, with `probability`, `random_slots` positions for the first of `draws` that are not in that top.
+    """Choose the top of `ranking`, then with `probability` the first of `sampled` outside that top for `random_slots` positions.
 
-    `ranking` holds candidate columns, best first. `draws` are columns in an order drawn uniformly, without replacement and without
-    regard to the ranking, from `pool` eligible items that include all of `ranking`: so each item outside the top has the same
-    probability at each of those positions. `coin` is drawn uniformly from [0, 1): below `probability` the draws are taken, else the
-    ranking goes on. A slate of one position never explores, and one that the ranking cannot fill always takes the draws.
+    `ranking` has candidate columns, best first. `sampled` are columns sampled uniformly, without replacement and independently of the
+    ranking, from `pool` eligible items that include all of `ranking`; so each item outside the top has the same probability at each
+    exploration slot. `uniform` is a uniform random number in [0, 1): the slate explores if it is below `probability`, else the ranking
+    continues. A slate with one position never explores; a slate that the ranking cannot fill always does.
     """
-    slots = min(random_slots, limit - 1) if draws else 0
+    slots = min(random_slots, limit - 1) if sampled else 0
     top = list(ranking[: limit - slots])
-    usual = list(ranking[len(top) : len(top) + slots])
-    share = probability if len(usual) == slots else 1.0
-    explored = slots > 0 and coin < share
-    last = [column for column in draws if column not in top][:slots] if explored else usual
-    each = share / max(pool - len(top), 1)
-    stays = [1.0 - share if index < len(usual) and usual[index] == column else 0.0 for index, column in enumerate(last)]
+    ranked_rest = list(ranking[len(top) : len(top) + slots])
+    share = probability if len(ranked_rest) == slots else 1.0
+    explored = slots > 0 and uniform < share
+    last = [column for column in sampled if column not in top][:slots] if explored else ranked_rest
+    random_share = share / max(pool - len(top), 1)
+    ranked_shares = [
+        1.0 - share if index < len(ranked_rest) and ranked_rest[index] == column else 0.0
+        for index, column in enumerate(last)
+    ]
     columns = top + last
-    propensities = [1.0] * len(top) + [each + stay for stay in stays]
+    propensities = [1.0] * len(top) + [random_share + ranked_share for ranked_share in ranked_shares]
     return SlateChoice(columns, propensities, len(top) if explored else len(columns))

@@ -1,4 +1,4 @@
-"""Why an item is in a slate, in words."""
+"""The reason of each item in a slate."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from eddy_scorer.core.ranking.context import LAST_ITEMS, BatchContext
 from eddy_scorer.core.ranking.executor import SourceExecutor
 from eddy_scorer.core.ranking.policy import SlateChoice
 
-# By source number; the one after the last is for popular items that fill up.
+# By index of the source; the last reason is that of popular items that fill up.
 _NAMES = [source.name for source in CANDIDATE_SOURCES]
-_WORDS = [*(source.reason for source in CANDIDATE_SOURCES), POPULAR]
-_ITEM_WORDS = [source.item_reason for source in CANDIDATE_SOURCES]
+_REASONS = [*(source.reason for source in CANDIDATE_SOURCES), POPULAR]
+_ITEM_REASONS = [source.item_reason for source in CANDIDATE_SOURCES]
 _FILLED = len(CANDIDATE_SOURCES)
 
 # Index of the request, position in its slate, column of the candidate.
@@ -22,7 +22,7 @@ _Position = tuple[int, int, int]
 
 
 class Reasons:
-    """A source's word; of an ExplainedSource with the item that is the cause, `covisited:<item id>`, where there is one."""
+    """The source's reason; that of an ExplainedSource names the item that caused it, if there is one: `covisited:<item id>`."""
 
     def __init__(self, executor: SourceExecutor) -> None:
         self._executor = executor
@@ -31,18 +31,18 @@ class Reasons:
     def of(self, context: BatchContext, candidates: CandidateBatch, chosen: Sequence[SlateChoice]) -> list[list[str]]:
         """The reason of each position of each slate."""
         codes = np.where(candidates.filled, _FILLED, candidates.sources).tolist()
-        words: list[list[str]] = []
+        reasons: list[list[str]] = []
         explained: dict[int, list[_Position]] = {}
         for index, choice in enumerate(chosen):
-            own = [codes[index][column] for column in choice.columns]
-            words.append([_WORDS[code] for code in own])
-            words[index][choice.ranked :] = [EXPLORATION] * (len(own) - choice.ranked)
-            for position, code in enumerate(own[: choice.ranked]):
+            slate_codes = [codes[index][column] for column in choice.columns]
+            reasons.append([_REASONS[code] for code in slate_codes])
+            reasons[index][choice.ranked :] = [EXPLORATION] * (len(slate_codes) - choice.ranked)
+            for position, code in enumerate(slate_codes[: choice.ranked]):
                 if code in self._explained:
                     explained.setdefault(code, []).append((index, position, choice.columns[position]))
         for code, positions in explained.items():
-            self._name_causes(context, candidates, code, positions, words)
-        return words
+            self._name_causes(context, candidates, code, positions, reasons)
+        return reasons
 
     def _name_causes(
         self,
@@ -50,11 +50,11 @@ class Reasons:
         candidates: CandidateBatch,
         code: int,
         positions: list[_Position],
-        words: list[list[str]],
+        reasons: list[list[str]],
     ) -> None:
         indices, _, columns = np.array(positions).T
         last, rows = context.batch.histories.rows[indices, -LAST_ITEMS:], candidates.rows[indices, columns]
         causes = self._executor.causes(_NAMES[code], context, last, rows)
         for (index, position, _), row in zip(positions, causes.tolist(), strict=True):
             if row:
-                words[index][position] = f"{_ITEM_WORDS[code]}:{context.state.catalogue.ids[row]}"
+                reasons[index][position] = f"{_ITEM_REASONS[code]}:{context.state.catalogue.ids[row]}"

@@ -35,11 +35,11 @@ def _untimed(_: str) -> AbstractContextManager[object]:
 
 
 class Recommender:
-    """State from records, slates from state. One thread at a time.
+    """Keeps the state up to date with records and makes slates from it. Use it from one thread at a time.
 
-    `rng` draws for exploration. `monotonic` paces the rebuilds of derived state; `timer(stage)` may measure the stages of a batch, and
-    `watch` its candidate sources. For `approximate_from` see Knowledge; `texts` embeds items and queries; `columns` says
-    which features are on.
+    `rng` randomises exploration. `monotonic`, a clock in seconds, paces the rebuilds of derived state. `timer(stage)` measures the stages
+    of a batch, and `monitor` its candidate sources. From `approximate_from` items on, an approximate index serves the encoder (0: never).
+    `texts` embeds items and queries. `columns` has the features that are switched on.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Recommender:
         timer: Timer = _untimed,
         approximate_from: int = 0,
         texts: TextModel | None = None,
-        watch: SourceMonitor | None = None,
+        monitor: SourceMonitor | None = None,
         columns: Columns = CURRENT_COLUMNS,
     ) -> None:
         self.columns = columns
         self.state = ScorerState(scenarios, monotonic, approximate_from, texts)
         self.model: ServingModel | None = None
         self._timer = timer
-        executor = SourceExecutor(merged_sources(), watch or StrictMonitor())
+        executor = SourceExecutor(merged_sources(), monitor or StrictMonitor())
         self._gather = BatchGatherer(self.state)
         self._pipeline = CandidatePipeline(self.state, rng, executor)
         self._features = FeatureMatrix()
@@ -65,29 +65,29 @@ class Recommender:
 
     @property
     def model_version(self) -> int:
-        """Version of the release that serves; 0 is the popularity fallback."""
+        """Version of the release that serves, or 0 for the popularity fallback."""
         return self.model.version if self.model else 0
 
     def apply_user_features(self, record: UserFeatures, partition: int = 0) -> User:
-        """Take in a `user_features` record. Raises PoisonError for a malformed one."""
+        """Apply a `user_features` record. Raises PoisonError for a malformed one."""
         return self.state.users.apply(record, partition)
 
     def apply_item_features(self, record: ItemFeatures) -> None:
-        """Take in an `item_features` record. Raises PoisonError for a malformed one."""
+        """Apply an `item_features` record. Raises PoisonError for a malformed one."""
         self.state.items.apply_features(record)
 
     def apply_item(self, record: Item) -> None:
-        """Take in an `item` record."""
+        """Apply an `item` record."""
         self.state.items.publish(record)
 
     def set_embeddings(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
-        """Set item rows of the table: `vectors` [R, DIM], `bias` [R]; the next slate is scored with them."""
+        """Set item embeddings: `vectors` [R, DIM], `bias` [R]. The next slate uses them."""
         self.state.items.set_embeddings(item_ids, vectors, bias)
 
     def recommend(self, requests: Sequence[Request], served_at: int) -> list[Recommendations]:
         """A `recommendations` record for each request, in order; `served_at` is wall time in milliseconds.
 
-        Orders and matrices are as of the last `knowledge.refresh()`.
+        Orders and matrices are as of the last `state.refresh()`.
         """
         if not requests:
             return []
@@ -96,7 +96,7 @@ class Recommender:
             return self._slates.build(context, ranked, self.model_version, served_at)
 
     def rank(self, requests: Sequence[Request], users: Sequence[User]) -> RankedCandidates:
-        """The candidates in order, before any policy, for users as they are given: what evaluation looks at."""
+        """The ranked candidates before any policy, for the given states of users. For evaluation."""
         with self._ranked(requests, users) as (_, ranked):
             return ranked
 
@@ -119,7 +119,7 @@ class Recommender:
             features = self._features.compute(context, candidates, self.columns.features)
         with self._timer("rank"):
             scores, predictions = self._score(features.astype(np.float32), batch)
-            ranking = _ranking(scores, candidates, self._gather.named(batch, candidates))
+            ranking = _ranking(scores, candidates, self._gather.full_matches(batch, candidates))
         actions = self.model.columns.actions if self.model is not None else ()
         return context, RankedCandidates(candidates, features, scores, predictions, actions, ranking)
 
@@ -129,7 +129,7 @@ class Recommender:
         return self.model.rank(features, batch.scenarios)
 
 
-def _ranking(scores: F32, candidates: CandidateBatch, named: Bool) -> I64:
-    """Columns of each request: those that it names first, best first; columns that hold no candidate come last."""
-    order: I64 = np.lexsort((-scores, np.where(candidates.valid, ~named, 2)), axis=1)
+def _ranking(scores: F32, candidates: CandidateBatch, full_matches: Bool) -> I64:
+    """Columns of each request, best first: full matches of its query, then others; columns without a candidate come last."""
+    order: I64 = np.lexsort((-scores, np.where(candidates.valid, ~full_matches, 2)), axis=1)
     return order

@@ -1,4 +1,4 @@
-"""What the scorer keeps of a usable request. What makes a request usable says eddy.contract.requests."""
+"""The fields of a request that the scorer keeps. eddy.contract.requests checks them."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ PUSHED = "push"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `Recommender.recommend` answers. `requested_at` is event time in milliseconds; `trigger` is `request` or `push`."""
+    """A request for a slate. `requested_at` is event time in milliseconds; `trigger` is `request` or `push`."""
 
     request_id: str
     user_id: str
@@ -24,7 +24,7 @@ class Request:
 
 
 def request_of(record: RecommendationRequest) -> Request:
-    """The request in a `recommendation_request` record that passed the check."""
+    """The Request of a valid `recommendation_request` record."""
     candidates = record["candidates"]
     return Request(
         request_id=record["request_id"],

@@ -1,4 +1,4 @@
-"""Slates out of rankings: the policy, the reasons, the record."""
+"""From rankings to slates: policy, reasons, record."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,8 @@ from eddy_scorer.core.state.scorer_state import ScorerState
 
 @dataclass(frozen=True, slots=True)
 class RankedCandidates:
-    """Candidates with features [B, C, F], scores [B, C], predictions [B, C, actions] (None without a model), ranking [B, C] best first."""
+    """Candidates with features [B, C, F], scores [B, C], predictions [B, C, actions] (None without a model), and ranking [B, C], best
+    first."""
 
     candidates: CandidateBatch
     features: np.ndarray[tuple[int, int, int], np.dtype[np.float16]]
@@ -46,7 +47,7 @@ class SlateBuilder:
         reasons = self._reasons.of(context, ranked.candidates, chosen)
         for index, choice in enumerate(chosen):
             rows = ranked.candidates.rows[index, choice.columns]
-            self._state.exposure.recommended(int(batch.scenarios[index]), rows)
+            self._state.exposure.record(int(batch.scenarios[index]), rows)
         return [
             self._record(context, ranked, index, chosen[index], reasons[index], model_version, served_at)
             for index in range(len(batch))
@@ -86,13 +87,13 @@ class SlateBuilder:
 
     def _choose(self, context: BatchContext, ranked: RankedCandidates, index: int) -> SlateChoice:
         request, candidates = context.batch.requests[index], ranked.candidates
-        draws = candidates.draws[index]
-        # An item that is there for the draw alone cannot win a position by its score.
-        count = int(candidates.merged_counts[index]) if draws else int(candidates.counts[index])
+        sampled = candidates.sampled[index]
+        # An item that was added for exploration cannot win a position by its score.
+        count = int(candidates.merged_counts[index]) if sampled else int(candidates.counts[index])
         ranking = [column for column in ranked.ranking[index].tolist() if column < count]
         rule = self._state.scenarios[request.scenario].exploration
-        pool, coin = context.batch.pool_sizes[index], candidates.coins[index]
-        return choose(ranking, draws, pool, request.limit, rule.random_slots, rule.probability, coin)
+        pool, uniform = context.batch.pool_sizes[index], candidates.uniforms[index]
+        return choose(ranking, sampled, pool, request.limit, rule.random_slots, rule.probability, uniform)
 
     def _item_ids(self, candidates: CandidateBatch, index: int) -> list[str]:
         rows = candidates.rows[index, : candidates.counts[index]].tolist()
@@ -109,7 +110,7 @@ def _items(
     scores = ranked.scores[index, columns].tolist()
     predictions = [[]] * len(columns) if ranked.predictions is None else ranked.predictions[index, columns].tolist()
     sources = [SOURCES[number] for number in ranked.candidates.sources[index, columns].tolist()]
-    # A drawn item may be among the merged candidates too.
+    # A random item may be among the merged candidates too.
     sources[choice.ranked :] = [RandomSource.name] * (len(columns) - choice.ranked)
     parts = zip(columns, scores, predictions, choice.propensities, sources, reasons, strict=True)
     return [

@@ -1,4 +1,4 @@
-"""All candidate sources, found in the files of `eddy_scorer.core.sources` and checked against the contract when this is imported."""
+"""All candidate sources of `eddy_scorer.core.sources`, discovered and checked against the contract on import."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -11,7 +11,7 @@ from eddy_scorer.core.sources.source import BaseSource, MergedSource
 
 
 def discovered() -> Iterator[type[BaseSource]]:
-    """Every source class that a module of `eddy_scorer.core.sources` defines."""
+    """Every source class in a module of `eddy_scorer.core.sources`."""
     for module in iter_modules(sources.__path__, f"{sources.__name__}."):
         for value in vars(import_module(module.name)).values():
             if isinstance(value, type) and issubclass(value, BaseSource) and hasattr(value, "name"):
@@ -21,11 +21,11 @@ def discovered() -> Iterator[type[BaseSource]]:
 def registry_of(
     defined: Iterable[type[BaseSource]], contract: Sequence[CandidateSource]
 ) -> Mapping[str, type[BaseSource]]:
-    """Source classes by name. Raises ValueError where they are not those of the contract, each defined once."""
+    """Source classes by name. Raises ValueError unless each source of the contract is defined once, and no other."""
     by_name: dict[str, type[BaseSource]] = {}
     for each in defined:
         if isabstract(each) or by_name.setdefault(each.name, each) is not each:
-            raise ValueError(f"candidate source {each.name!r}: one class that defines all methods is needed")
+            raise ValueError(f"candidate source {each.name!r}: define exactly one class, with all abstract methods")
     listed = {source.name: source for source in contract}
     if missing := set(listed) - set(by_name):
         raise ValueError(f"no file of eddy_scorer.core.sources defines {sorted(missing)} of CANDIDATE_SOURCES")
@@ -33,7 +33,10 @@ def registry_of(
         raise ValueError(f"CANDIDATE_SOURCES in eddy.contract.sources does not list {sorted(unlisted)}")
     for name, source in listed.items():
         if source.merged != issubclass(by_name[name], MergedSource):
-            raise ValueError(f"candidate source {name!r}: `merged` is {source.merged}, its class says otherwise")
+            raise ValueError(
+                f"candidate source {name!r} has merged={source.merged} in eddy.contract.sources, but its class "
+                f"{'is not' if source.merged else 'is'} a MergedSource"
+            )
     return by_name
 
 
@@ -41,6 +44,6 @@ REGISTRY = registry_of(discovered(), CANDIDATE_SOURCES)
 
 
 def merged_sources() -> list[MergedSource]:
-    """One of each source that is interleaved, in the order of the contract."""
+    """An instance of each source that is interleaved, in the order of the contract."""
     classes = [REGISTRY[source.name] for source in CANDIDATE_SOURCES if source.merged]
     return [each() for each in classes if issubclass(each, MergedSource)]

@@ -1,4 +1,4 @@
-"""Items that go together with a user's last ones."""
+"""Items often interacted with by the users who interacted with the user's last items."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from eddy_scorer.core.state.covisits import rows_of
 
 
 class CovisitedSource(ExplainedSource):
-    """Symmetric co-visitation with the last items, weighted by recency, popularity normalised."""
+    """Items by symmetric co-visitation with the last items, weighted by recency and normalised by popularity."""
 
     name = "covisited"
 
@@ -23,20 +23,20 @@ class CovisitedSource(ExplainedSource):
         return out
 
     def causes(self, context: BatchContext, last: I64, rows: I64) -> I64:
-        """The one with the strongest co-visitation, weighted by recency."""
+        """The last item with the strongest co-visitation, weighted by recency."""
         matrices = context.matrices
-        usable = np.where(last < matrices.size, last, 0)
-        each = np.broadcast_to(rows[:, None], usable.shape)
-        strength = np.asarray(matrices.covisitations[usable.ravel(), each.ravel()]).reshape(usable.shape)
-        best = np.argmax(strength * RECENCY_WEIGHTS * (usable > 0), axis=1)
-        return np.asarray(usable[np.arange(len(usable)), best])
+        known = np.where(last < matrices.size, last, 0)
+        targets = np.broadcast_to(rows[:, None], known.shape)
+        strength = np.asarray(matrices.covisitations[known.ravel(), targets.ravel()]).reshape(known.shape)
+        best = np.argmax(strength * RECENCY_WEIGHTS * (known > 0), axis=1)
+        return np.asarray(known[np.arange(len(known)), best])
 
 
 def _top(rows: I32, scores: F32, quota: int) -> I32:
-    """Rows of the `quota` best scores above 0, best first; equal scores go by row, so that the same state gives the same slate."""
+    """Rows of the `quota` best scores above 0, best first. Ties are ordered by row, so that the same state gives the same slate."""
     if len(scores) > quota > 0:
-        least = np.partition(scores, len(scores) - quota)[len(scores) - quota]
-        better = np.flatnonzero(scores >= max(least, np.finfo(np.float32).tiny))
+        threshold = np.partition(scores, len(scores) - quota)[len(scores) - quota]
+        better = np.flatnonzero(scores >= max(threshold, np.finfo(np.float32).tiny))
     else:
         better = np.flatnonzero(scores > 0)
     order = np.lexsort((rows[better], -scores[better]))[:quota]

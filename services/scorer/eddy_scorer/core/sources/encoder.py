@@ -1,16 +1,16 @@
-"""The encoder's own best items."""
+"""The encoder's best items."""
 
 import numpy as np
 
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.sources.source import ExplainedSource
-from eddy_scorer.core.state.arrays import I64, first_of
+from eddy_scorer.core.state.arrays import I64, first_where
 
-MIN_SIMILARITY = 0.3  # cosine; item rows are unit vectors
+MIN_SIMILARITY = 0.3  # cosine; embeddings are unit vectors
 
 
 class EncoderSource(ExplainedSource):
-    """Top-k of the model over the whole table. Nothing without a model."""
+    """The encoder's top items of the catalogue. No candidates without a model."""
 
     name = "encoder"
 
@@ -20,13 +20,13 @@ class EncoderSource(ExplainedSource):
             return np.zeros((len(batch), 0), np.int64)
         rows = encoded.top_rows
         eligible = context.state.catalogue.eligible[batch.scenarios[:, None], rows]
-        return first_of(rows, eligible & ~batch.blocked[batch.indices, rows] & encoded.top_real, quota)
+        return first_where(rows, eligible & ~batch.blocked[batch.indices, rows] & encoded.top_valid, quota)
 
     def causes(self, context: BatchContext, last: I64, rows: I64) -> I64:
-        """The one most similar by item rows, where any is similar at all."""
+        """The last item with the most similar embedding, if any reaches MIN_SIMILARITY."""
         vectors = context.state.table.vectors
-        usable = np.where(last < len(vectors), last, 0)
-        similarity = np.where(usable > 0, np.einsum("rld,rd->rl", vectors[usable], vectors[rows]), -1.0)
+        known = np.where(last < len(vectors), last, 0)
+        similarity = np.where(known > 0, np.einsum("rld,rd->rl", vectors[known], vectors[rows]), -1.0)
         best = np.argmax(similarity, axis=1)
-        each = np.arange(len(usable))
-        return np.where(similarity[each, best] >= MIN_SIMILARITY, usable[each, best], 0)
+        indices = np.arange(len(known))
+        return np.where(similarity[indices, best] >= MIN_SIMILARITY, known[indices, best], 0)

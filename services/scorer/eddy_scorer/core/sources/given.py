@@ -1,4 +1,4 @@
-"""The candidates that a request names itself."""
+"""The candidates that a request names."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ from eddy_scorer.core.sources.source import BaseSource
 
 
 class GivenSource(BaseSource):
-    """A request's own candidates, less those that the scenario's filters remove. They take the place of all other sources."""
+    """The candidates of a request, less those that the scenario's filters remove. They replace those of all other sources."""
 
     name = "given"
 

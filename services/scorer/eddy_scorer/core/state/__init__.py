@@ -1,1 +1,1 @@
-"""What the scorer knows, as arrays: items, counts, co-visitations, users."""
+"""The scorer's state as arrays: items, counts, co-visitations, users."""

@@ -1,4 +1,4 @@
-"""Array types of the scorer, and how its columns grow."""
+"""Array types of the scorer, and growing arrays."""
 
 from typing import Any, TypeVar
 
@@ -13,12 +13,12 @@ Bool = NDArray[np.bool_]
 
 A = TypeVar("A", bound=NDArray[Any])
 
-# The encoder's top-k needs at least this many rows; most of them padding in an empty catalogue.
+# Initial capacity. The encoder's top-k needs at least this many rows, padding included.
 FIRST_CAPACITY = 256
 
 
 def grown(array: A, size: int, fill: Any = 0) -> A:
-    """`array` when its last axis holds `size` columns, else a copy of doubled capacity whose new columns hold `fill`."""
+    """`array` if its last axis has at least `size` columns, else a copy of doubled capacity with new columns filled with `fill`."""
     capacity = array.shape[-1]
     if size <= capacity:
         return array
@@ -30,16 +30,16 @@ def grown(array: A, size: int, fill: Any = 0) -> A:
 
 
 def grown_rows(array: A, size: int, fill: Any = 0) -> A:
-    """As `grown`, for an array [rows, ...] that grows along its first axis."""
+    """Like `grown`, along the first axis of an array [rows, ...]."""
     if size <= len(array):
         return array
     return np.ascontiguousarray(np.moveaxis(grown(np.moveaxis(array, 0, -1), size, fill), -1, 0))  # type: ignore[return-value]  # the same
 
 
-def first_of(rows: I64, wanted: Bool, limit: int) -> I64:
-    """The first `limit` entries of each row of `rows` [B, M] (or [M], the same for all) that are `wanted` [B, M], padded with 0."""
-    numbers = np.cumsum(wanted, axis=1, dtype=np.int32)
-    indices, columns = np.nonzero(wanted & (numbers <= limit))
-    first = np.zeros((len(wanted), limit), np.int64)
+def first_where(rows: I64, mask: Bool, limit: int) -> I64:
+    """The first `limit` entries of each row of `rows` [B, M] (or [M], shared by all) where `mask` [B, M] is True, padded with 0."""
+    numbers = np.cumsum(mask, axis=1, dtype=np.int32)
+    indices, columns = np.nonzero(mask & (numbers <= limit))
+    first = np.zeros((len(mask), limit), np.int64)
     first[indices, numbers[indices, columns] - 1] = rows[columns] if rows.ndim == 1 else rows[indices, columns]
     return first

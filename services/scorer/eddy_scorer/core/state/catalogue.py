@@ -1,4 +1,4 @@
-"""Items by row: names, availability, categories. Row 0 is nobody."""
+"""Items by row: ids, availability, categories, words. Row 0 is padding."""
 
 import re
 import zlib
@@ -12,24 +12,24 @@ from eddy.contract.scenarios import Scenario, Scenarios
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import FIRST_CAPACITY, I32, I64, Bool, grown, grown_rows
 
-# An item's further categories are left out of the content match.
+# Further categories of an item are ignored.
 MAX_CATEGORIES = 8
 
 _WORD = re.compile(r"\w+")
 
 
 class Catalogue:
-    """Item id <-> row. An item gets its row when anything first names it, and keeps it.
+    """Maps item ids to rows. An item gets a row when a record first names it, and keeps it.
 
-    `categories` [capacity, MAX_CATEGORIES] are numbers from 1, padded with 0; no item has more than `most_categories`.
+    `categories` [capacity, MAX_CATEGORIES] are numbers from 1, padded with 0; no item has more than `max_categories_used`.
 
-    `eligible` [MAX_SCENARIOS, capacity] says which rows may be recommended in a scenario: published and available there, or never
+    `eligible` [MAX_SCENARIOS, capacity] marks the rows may be recommended in a scenario: published and available there, or never
     published but with counts there.
     """
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._scenario_ids = scenarios.ids
-        self._unfiltered: set[int] = set()
+        self._unfiltered_scenarios: set[int] = set()
         self.ids: list[str] = [""]
         self._rows: dict[str, int] = {}
         self._rows_of_hash: dict[int, int] = {}
@@ -37,10 +37,10 @@ class Catalogue:
         self.eligible_count = [0] * MAX_SCENARIOS
         self.published: Bool = np.zeros(FIRST_CAPACITY, bool)
         self._available: Bool = np.zeros(FIRST_CAPACITY, bool)
-        self._named: dict[int, list[str]] = {}  # published for these scenarios alone
+        self._named_scenarios: dict[int, list[str]] = {}  # row -> the scenarios it is published for, if not all
         self.published_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
         self.categories: I32 = np.zeros((FIRST_CAPACITY, MAX_CATEGORIES), np.int32)
-        self.most_categories = 1
+        self.max_categories_used = 1
         self._category_numbers: dict[str, int] = {}
         self._rows_of_word: dict[str, set[int]] = {}
         self._words: dict[int, frozenset[str]] = {}
@@ -55,11 +55,11 @@ class Catalogue:
         return len(self._category_numbers)
 
     def find(self, item_id: str) -> int:
-        """The item's row, or PADDING_ROW for one that nothing has named yet."""
+        """The item's row, or PADDING_ROW for an unknown item."""
         return self._rows.get(item_id, PADDING_ROW)
 
-    def admit(self, item_id: str) -> int:
-        """The item's row, a new one where it has none. Raises PoisonError for an empty name."""
+    def ensure_row(self, item_id: str) -> int:
+        """The item's row, new if it has none. Raises PoisonError for an empty id."""
         row = self._rows.get(item_id)
         return self._add(item_id) if row is None else row
 
@@ -68,12 +68,12 @@ class Catalogue:
         return [rows[item_id] if item_id in rows else add(item_id) for item_id in item_ids]
 
     def row_of_hash(self, crc32: int) -> int | None:
-        """The row of the item whose id has this CRC-32, or None while it is not known."""
+        """The row of the item whose id has this CRC-32, or None for an unknown item."""
         return self._rows_of_hash.get(crc32)
 
     def apply(self, record: Item) -> int:
-        """Take in an `item` record; its row."""
-        row = self.admit(record["item_id"])
+        """Apply an `item` record and return its row."""
+        row = self.ensure_row(record["item_id"])
         self.published[row] = True
         self.published_at[row] = record["published_at"] or 0
         self._allow_in(row, record["scenarios"], record["available"])
@@ -82,25 +82,25 @@ class Catalogue:
         return row
 
     def withdraw(self, item_id: str) -> None:
-        """Take an item whose record was deleted out of every slate."""
-        row = self.admit(item_id)
+        """Make a deleted item unavailable in all scenarios that filter by availability."""
+        row = self.ensure_row(item_id)
         self.published[row] = True
-        self._allow_in(row, self._named.get(row, []), False)
+        self._allow_in(row, self._named_scenarios.get(row, []), False)
 
-    def counted(self, row: int, scenarios: Iterable[int]) -> None:
-        """Let an item that was never published be recommended where it has counts."""
+    def allow_counted(self, row: int, scenarios: Iterable[int]) -> None:
+        """Make an item that was never published eligible in the scenarios in which it has counts."""
         if not self.published[row]:
             for scenario in scenarios:
                 self._allow(row, scenario, True)
 
-    def uncounted(self, row: int) -> None:
-        """An item that was never published has no counts any more."""
+    def disallow_uncounted(self, row: int) -> None:
+        """Make an item that was never published ineligible everywhere: its counts were deleted."""
         if not self.published[row]:
             for scenario in self._scenario_ids.values():
                 self._allow(row, scenario, False)
 
-    def matching(self, query: str) -> dict[int, int]:
-        """Rows whose title or categories share words with `query`, and how many words each shares."""
+    def word_matches(self, query: str) -> dict[int, int]:
+        """Rows whose title or categories share words with `query`, and the number of shared words."""
         matches: dict[int, int] = {}
         for word in words_of(query):
             for row in self._rows_of_word.get(word, ()):
@@ -122,22 +122,22 @@ class Catalogue:
         return row
 
     def _allow_in(self, row: int, names: list[str], available: bool) -> None:
-        """The item is in the scenarios of these names, in all where there are none: where it is available, or that is not asked."""
+        """Set the scenarios of an item, all if `names` is empty. It is eligible if available, or if the scenario does not filter that."""
         self._available[row] = available
-        self._named.pop(row, None)
+        self._named_scenarios.pop(row, None)
         if names:
-            self._named[row] = names
+            self._named_scenarios[row] = names
         for name, scenario in self._scenario_ids.items():
             inside = not names or name in names
-            self._allow(row, scenario, inside and (available or scenario in self._unfiltered))
+            self._allow(row, scenario, inside and (available or scenario in self._unfiltered_scenarios))
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         inside = self.published.copy()
-        inside[[row for row, names in self._named.items() if name not in names]] = False
+        inside[[row for row, names in self._named_scenarios.items() if name not in names]] = False
         if "unavailable" in scenario.filters:
             inside &= self._available
         else:
-            self._unfiltered.add(scenario.id)
+            self._unfiltered_scenarios.add(scenario.id)
         rows = np.flatnonzero(inside)
         self.eligible[scenario.id, rows] = True
         self.eligible_count[scenario.id] = len(rows)
@@ -150,9 +150,9 @@ class Catalogue:
         numbers = self._category_numbers
         # Number 0 means no category.
         names = list(dict.fromkeys(categories))[:MAX_CATEGORIES]
-        own = [numbers.setdefault(name, len(numbers) + 1) for name in names]
-        self.categories[row] = own + [0] * (MAX_CATEGORIES - len(own))
-        self.most_categories = max(self.most_categories, len(own))
+        kept = [numbers.setdefault(name, len(numbers) + 1) for name in names]
+        self.categories[row] = kept + [0] * (MAX_CATEGORIES - len(kept))
+        self.max_categories_used = max(self.max_categories_used, len(kept))
 
     def _set_words(self, row: int, words: frozenset[str]) -> None:
         former = self._words.get(row, frozenset())
@@ -164,5 +164,5 @@ class Catalogue:
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The different words of a text, in lower case."""
+    """The distinct words of a text, in lower case."""
     return frozenset(_WORD.findall(text.lower()))

@@ -1,4 +1,4 @@
-"""Everything that is kept of items, as columns by catalogue row."""
+"""The state of items, as columns by catalogue row."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from eddy_scorer.core.state.text_embeddings import TextEmbeddings
 
 @dataclass(frozen=True, slots=True)
 class ItemColumns:
-    """The parts of an item's state. One thread writes them; others may read up to the rows that `ensure` answered."""
+    """The columns of all items. One thread writes them; others may read up to the number of rows that `ensure` returned."""
 
     catalogue: Catalogue
     counts: ItemCountTable
@@ -20,7 +20,7 @@ class ItemColumns:
     text_embeddings: TextEmbeddings
 
     def ensure(self) -> int:
-        """The number of rows in use, with room for them in every column."""
+        """Make room for all rows in every column, and return their number."""
         size = len(self.catalogue)
         self.counts.ensure(size)
         self.table.ensure(size)

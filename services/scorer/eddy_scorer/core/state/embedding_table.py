@@ -17,7 +17,7 @@ class EmbeddingTable:
     def __init__(self) -> None:
         self.vectors: F32 = np.zeros((FIRST_CAPACITY, DIM), np.float32)
         self.bias: F32 = np.zeros(FIRST_CAPACITY, np.float32)
-        self.bound_bias: F32 = np.full((MAX_SCENARIOS, FIRST_CAPACITY), PADDING_BIAS, np.float32)
+        self.scenario_bias: F32 = np.full((MAX_SCENARIOS, FIRST_CAPACITY), PADDING_BIAS, np.float32)
         self.has_vector: Bool = np.zeros(FIRST_CAPACITY, bool)
         self.dirty = False
 
@@ -26,7 +26,7 @@ class EmbeddingTable:
         if size > len(self.bias):
             self.vectors = grown_rows(self.vectors, size)
             self.bias = grown(self.bias, size)
-            self.bound_bias = grown(self.bound_bias, size, PADDING_BIAS)
+            self.scenario_bias = grown(self.scenario_bias, size, PADDING_BIAS)
             self.has_vector = grown(self.has_vector, size, False)
 
     def assign(self, rows: I64, vectors: F32, bias: F32, eligible: Bool) -> None:
@@ -35,7 +35,7 @@ class EmbeddingTable:
         self.vectors[rows] = vectors
         self.bias[rows] = bias
         self.has_vector[rows] = True
-        self.bound_bias[:, rows] = np.where(eligible, bias, np.float32(PADDING_BIAS))
+        self.scenario_bias[:, rows] = np.where(eligible, bias, np.float32(PADDING_BIAS))
         self.dirty = True
 
     def drop(self, rows: I64) -> None:
@@ -44,19 +44,19 @@ class EmbeddingTable:
         self.vectors[rows] = 0.0
         self.bias[rows] = 0.0
         self.has_vector[rows] = False
-        self.bound_bias[:, rows] = PADDING_BIAS
+        self.scenario_bias[:, rows] = PADDING_BIAS
         self.dirty = True
 
     def set_eligible(self, row: int, eligible: Bool) -> None:
         """Let the encoder's top hold the row in the scenarios that are `eligible` [MAX_SCENARIOS]."""
         self.ensure(row + 1)
-        former = self.bound_bias[:, row].copy()
-        self.bound_bias[:, row] = np.where(eligible & self.has_vector[row], self.bias[row], np.float32(PADDING_BIAS))
-        self.dirty |= bool((self.bound_bias[:, row] != former).any())
+        former = self.scenario_bias[:, row].copy()
+        self.scenario_bias[:, row] = np.where(eligible & self.has_vector[row], self.bias[row], np.float32(PADDING_BIAS))
+        self.dirty |= bool((self.scenario_bias[:, row] != former).any())
 
     def view(self, size: int, scenario: int) -> tuple[F32, F32]:
         """The first `size` rows as the graph's `table` and `bias` for requests of a scenario, over the same memory, padded to a multiple
         of FIRST_CAPACITY."""
         self.ensure(size)
         used = -(-size // FIRST_CAPACITY) * FIRST_CAPACITY
-        return self.vectors[:used], self.bound_bias[scenario, :used]
+        return self.vectors[:used], self.scenario_bias[scenario, :used]

@@ -24,7 +24,7 @@ class ItemUpdater:
         """Take in an `item` record."""
         row = self._columns.catalogue.apply(record)
         words = item_text(record["title"], record.get("text"), record["categories"], record.get("attributes", {}))
-        self._columns.text_embeddings.describe(row, words)
+        self._columns.text_embeddings.set_text(row, words)
         self._eligibility_changed(row)
         self._orders.mark_all()
 
@@ -38,22 +38,22 @@ class ItemUpdater:
         """Take in an `item_features` record, unless a newer one was applied. Raises PoisonError for a malformed one; the former stays."""
         _check_counts(record)
         columns = self._columns
-        row = columns.catalogue.admit(record["item_id"])
-        if not columns.counts.newer(row, record):
+        row = columns.catalogue.ensure_row(record["item_id"])
+        if not columns.counts.is_current(row, record):
             return
         columns.covisits.apply(row, record, columns.catalogue)
         scenarios = columns.counts.apply(row, record)
-        columns.catalogue.counted(row, scenarios)
+        columns.catalogue.allow_counted(row, scenarios)
         self._eligibility_changed(row)
         self._orders.mark(scenarios)
 
     def forget_features(self, item_id: str) -> None:
         """The item's counts were deleted."""
         columns = self._columns
-        row = columns.catalogue.admit(item_id)
+        row = columns.catalogue.ensure_row(item_id)
         columns.counts.forget(row)
         columns.covisits.forget(row)
-        columns.catalogue.uncounted(row)
+        columns.catalogue.disallow_uncounted(row)
         self._eligibility_changed(row)
         self._orders.mark_all()
 
@@ -78,7 +78,7 @@ class ItemUpdater:
         """Let items that came before the scenario be recommended in it."""
         columns = self._columns
         for row in columns.counts.rows_in(scenario):
-            columns.catalogue.counted(row, [scenario])
+            columns.catalogue.allow_counted(row, [scenario])
         rows = np.flatnonzero(columns.catalogue.eligible[scenario, : columns.ensure()])
         for row in rows.tolist():
             self._eligibility_changed(row)

@@ -16,8 +16,8 @@ from eddy_scorer.core.state.embedding_table import EmbeddingTable
 
 CONNECTIVITY = 16
 EXPANSION = 128
-MOVED = 0.1  # Euclidean, of unit vectors
-PORTION = 32  # rows put in at once: a search waits for them
+MAX_DRIFT = 0.1  # Euclidean, of unit vectors
+CHUNK_ROWS = 32  # rows put in at once: a search waits for them
 BITS = 1 << np.arange(MAX_SCENARIOS)
 
 
@@ -30,28 +30,28 @@ class NearestItems:
     def __init__(self) -> None:
         self._indexes: dict[int, Any] = {}  # by their scenarios, a bit for each
         self._indexed: F32 = np.zeros((1, DIM), np.float32)
-        self._inside: I64 = np.zeros(1, np.int64)  # the scenarios of the index that holds the row; 0 for none
+        self._row_groups: I64 = np.zeros(1, np.int64)  # the scenarios of the index that holds the row; 0 for none
         self.ready = False
 
-    def follow(self, table: EmbeddingTable, size: int) -> int:
+    def update(self, table: EmbeddingTable, size: int) -> int:
         """Bring the indexes up to the first `size` rows of the table; how many rows were put in."""
         self._ensure(size)
-        vectors, inside = table.vectors[:size].copy(), self._inside[:size].copy()
-        wanted = BITS @ (table.bound_bias[:, :size] > PADDING_BIAS / 2)
+        vectors, inside = table.vectors[:size].copy(), self._row_groups[:size].copy()
+        wanted = BITS @ (table.scenario_bias[:, :size] > PADDING_BIAS / 2)
         wanted[PADDING_ROW] = 0
-        far = np.linalg.norm(vectors - self._indexed[:size], axis=1) > MOVED
+        far = np.linalg.norm(vectors - self._indexed[:size], axis=1) > MAX_DRIFT
         new = (wanted > 0) & (far | (inside != wanted))
         stale = (inside > 0) & (far | (inside != wanted))
         for scenarios in np.unique(wanted[new]).tolist():
             index = self._index_of(scenarios)
-            for rows in _portions(np.flatnonzero(new & (wanted == scenarios))):
+            for rows in _chunks(np.flatnonzero(new & (wanted == scenarios))):
                 # Put in where it goes before it is taken out where it was: twice is no harm to a search, nowhere would be.
                 self._remove(rows[inside[rows] == scenarios])
                 index.add(rows.astype(np.uint64), vectors[rows], threads=1)
                 moved = rows[(inside[rows] > 0) & (inside[rows] != scenarios)]
                 self._remove(moved)
-                self._inside[rows], self._indexed[rows] = scenarios, vectors[rows]
-        for rows in _portions(np.flatnonzero(stale & (wanted == 0))):
+                self._row_groups[rows], self._indexed[rows] = scenarios, vectors[rows]
+        for rows in _chunks(np.flatnonzero(stale & (wanted == 0))):
             self._remove(rows)
         self._indexes = {scenarios: index for scenarios, index in self._indexes.items() if len(index)}
         self.ready = bool(self._indexes)
@@ -64,7 +64,7 @@ class NearestItems:
         ]
         rows = np.sort(np.concatenate([*matches, np.full((len(users), count), PADDING_ROW, np.int64)], axis=1), axis=1)
         rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = PADDING_ROW
-        scores = (table.vectors[rows] @ users[:, :, None])[..., 0] + table.bound_bias[scenario, rows]
+        scores = (table.vectors[rows] @ users[:, :, None])[..., 0] + table.scenario_bias[scenario, rows]
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
         return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
 
@@ -74,13 +74,13 @@ class NearestItems:
         return self._indexes[scenarios]
 
     def _remove(self, rows: I64) -> None:
-        for scenarios in np.unique(self._inside[rows]).tolist():
-            self._indexes[scenarios].remove(rows[self._inside[rows] == scenarios].astype(np.uint64))
-        self._inside[rows] = 0
+        for scenarios in np.unique(self._row_groups[rows]).tolist():
+            self._indexes[scenarios].remove(rows[self._row_groups[rows] == scenarios].astype(np.uint64))
+        self._row_groups[rows] = 0
 
     def _ensure(self, size: int) -> None:
         self._indexed = grown_rows(self._indexed, size)
-        self._inside = grown(self._inside, size)
+        self._row_groups = grown(self._row_groups, size)
 
 
 def _new_index() -> Any:
@@ -106,11 +106,11 @@ def _search(index: Any, users: F32, count: int) -> I64:
     return rows
 
 
-def _portions(rows: I64) -> list[I64]:
-    return [rows[start : start + PORTION] for start in range(0, len(rows), PORTION)]
+def _chunks(rows: I64) -> list[I64]:
+    return [rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS)]
 
 
-def used_rows(history: I64, vectors: F32, least: int) -> tuple[F32, I64]:
+def compact_rows(history: I64, vectors: F32, least: int) -> tuple[F32, I64]:
     """The rows of `vectors` that `history` [B, L] mentions, padded to a multiple of `least`, and the history in their numbers."""
     mentioned, numbers = np.unique(np.append(history.ravel(), PADDING_ROW), return_inverse=True)
     size = -(-len(mentioned) // least) * least

@@ -8,7 +8,7 @@ from eddy_scorer.core.state.columns import ItemColumns
 from eddy_scorer.core.state.covisits import Matrices, matrices_of
 from eddy_scorer.core.state.nearest import NearestItems
 from eddy_scorer.core.state.orders import ScenarioOrders
-from eddy_scorer.core.state.pace import RebuildPace
+from eddy_scorer.core.state.rebuild_pace import RebuildPace
 
 Build: TypeAlias = Callable[[], None]
 
@@ -25,9 +25,9 @@ class Rebuilds:
         self._columns = columns
         self._orders = orders
         self._approximate_from = approximate_from
-        self._order_pace = RebuildPace(monotonic, least_sec=0.05)
-        self._matrix_pace = RebuildPace(monotonic, least_sec=0.3)
-        self._nearest_pace = RebuildPace(monotonic, duty=0.2, least_sec=0.5)
+        self._order_pace = RebuildPace(monotonic, min_interval_sec=0.05)
+        self._matrix_pace = RebuildPace(monotonic, min_interval_sec=0.3)
+        self._nearest_pace = RebuildPace(monotonic, duty=0.2, min_interval_sec=0.5)
         self.nearest = NearestItems()
         self.matrices: Matrices
         size = columns.ensure()
@@ -42,7 +42,7 @@ class Rebuilds:
             partial(self._build_orders, self._orders.take_stale(), size),
             partial(self._build_matrices, size),
         ]
-        return [*builds, partial(self._follow_rows, size)] if self._approximate(size) else builds
+        return [*builds, partial(self._update_index, size)] if self._approximate(size) else builds
 
     def due(self) -> list[Build]:
         """Builds of what is out of date, where it is time."""
@@ -67,7 +67,7 @@ class Rebuilds:
         if not (self._columns.table.dirty and self._approximate(size) and self._nearest_pace.due()):
             return None
         self._columns.table.dirty = False
-        return partial(self._follow_rows, size)
+        return partial(self._update_index, size)
 
     def _approximate(self, size: int) -> bool:
         return 0 < self._approximate_from < size
@@ -75,16 +75,16 @@ class Rebuilds:
     def _build_orders(self, scenarios: Iterable[int], size: int) -> None:
         started = self._order_pace.start()
         self._orders.build(scenarios, size)
-        self._order_pace.took(started)
+        self._order_pace.finish(started)
 
     def _build_matrices(self, size: int) -> None:
         started = self._matrix_pace.start()
         counts = self._columns.counts
-        edges = self._columns.covisits.edges(counts.as_of, counts.popularity(size))
+        edges = self._columns.covisits.snapshot(counts.as_of, counts.popularity(size))
         self.matrices = matrices_of(edges)
-        self._matrix_pace.took(started)
+        self._matrix_pace.finish(started)
 
-    def _follow_rows(self, size: int) -> None:
+    def _update_index(self, size: int) -> None:
         started = self._nearest_pace.start()
-        self.nearest.follow(self._columns.table, size)
-        self._nearest_pace.took(started)
+        self.nearest.update(self._columns.table, size)
+        self._nearest_pace.finish(started)

@@ -83,7 +83,7 @@ class ScorerState:
         """Coverage and Gini coefficient of each scenario, over the items it may recommend; it may run in another thread."""
         orders = self.orders
         return {
-            name: self.exposure.of(scenario, orders[scenario].eligible)
+            name: self.exposure.coverage_and_gini(scenario, orders[scenario].eligible)
             for name, scenario in list(self.scenarios.ids.items())
             if scenario in orders
         }
@@ -91,4 +91,4 @@ class ScorerState:
     def popularity_of(self, scenario: int, rows: I64) -> F32:
         """Slow counts of rows in a scenario, stated each at its own time: to order a few rows by."""
         self.counts.ensure(len(self.catalogue))
-        return self.counts.acted(scenario, rows)
+        return self.counts.interactions(scenario, rows)

@@ -25,27 +25,27 @@ class TextEmbeddings:
         self._texts = texts
         self._vectors = np.zeros((FIRST_CAPACITY, TEXT_DIM), np.float16)
         self._known: Bool = np.zeros(FIRST_CAPACITY, bool)
-        self._unread: dict[int, str] = {}
+        self._pending: dict[int, str] = {}
         self._queries: OrderedDict[str, F32] = OrderedDict()
-        self._asked = False
+        self._enabled = False
 
-    def describe(self, row: int, words: str) -> None:
+    def set_text(self, row: int, words: str) -> None:
         """What an item says about itself; read later."""
         if self._texts is not None:
-            self._unread[row] = words
+            self._pending[row] = words
 
     def enable(self) -> None:
         """Somebody searches: from now on items are read."""
-        self._asked = True
+        self._enabled = True
 
     def due(self, most: int = TEXTS_PER_BATCH) -> Callable[[], None] | None:
         """What reads up to `most` items that queries ask for, some 8 ms each; it may run in another thread than everything else."""
-        if self._texts is None or not self._asked or not self._unread:
+        if self._texts is None or not self._enabled or not self._pending:
             return None
-        rows = list(islice(self._unread, most))
-        return partial(self._read, self._texts, rows, [self._unread.pop(row) for row in rows])
+        rows = list(islice(self._pending, most))
+        return partial(self._read, self._texts, rows, [self._pending.pop(row) for row in rows])
 
-    def near(self, query: str, count: int, eligible: Bool, blocked: I32) -> I64:
+    def most_similar(self, query: str, count: int, eligible: Bool, blocked: I32) -> I64:
         """The rows most alike to `query`, best first: at most `count` of those `eligible` and not `blocked`, none that are hardly alike."""
         self.enable()
         size = min(len(self._known), len(eligible))

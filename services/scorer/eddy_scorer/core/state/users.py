@@ -58,7 +58,7 @@ class User:
         self.partition = partition
         self._seen: _Seen | None = None
 
-    def keep_resolved(self, former: "User") -> None:
+    def inherit_resolved(self, former: "User") -> None:
         """Take over the hashes that `former` already looked up: `hashes` only ever grows at its end, or loses its beginning."""
         seen = former._seen
         if seen and seen.resolved and self.hashes.startswith(former.hashes[: seen.resolved]):
@@ -104,7 +104,7 @@ class UserHistories:
     rated: Bool
     length: I64
 
-    def of(self, indices: I64) -> "UserHistories":
+    def select(self, indices: I64) -> "UserHistories":
         """Those of the requests at `indices`."""
         return UserHistories(*(getattr(self, each.name)[indices] for each in fields(self)))
 
@@ -138,7 +138,7 @@ class UserStore:
         self._heads: I64 = np.zeros(MAX_NAMES, np.int64)
         self._heads[: len(heads)] = 1 + np.array(heads)
         self._ratings: Bool = np.zeros((MAX_NAMES, MAX_NAMES), bool)  # by numbers of scenario and action
-        self._not_given: F32 = np.full((MAX_NAMES, MAX_NAMES), np.nan, np.float32)
+        self._default_values: F32 = np.full((MAX_NAMES, MAX_NAMES), np.nan, np.float32)
         self._users: dict[str, User] = {}
         scenarios.subscribe(self._add_scenario)
 
@@ -146,7 +146,7 @@ class UserStore:
         number = self._scenarios.number(name)
         for action, rule in scenario.actions.items():
             key = number, self._actions.number(action)
-            self._ratings[key], self._not_given[key] = rule.explicit_rating, rule.normalise(None)
+            self._ratings[key], self._default_values[key] = rule.explicit_rating, rule.normalise(None)
 
     def __len__(self) -> int:
         return len(self._users)
@@ -168,7 +168,7 @@ class UserStore:
             raise PoisonError("bad_features", "`seen` is not an array of uint32")
         user = User(packed, older, record["seen"], record["applied_offset"], partition)
         if former is not None:
-            user.keep_resolved(former)
+            user.inherit_resolved(former)
         self._users[record["user_id"]] = user
         return user
 
@@ -176,7 +176,7 @@ class UserStore:
         """Erase a user."""
         self._users.pop(user_id, None)
 
-    def drop(self, lost: Callable[[int], bool]) -> None:
+    def drop_partitions(self, lost: Callable[[int], bool]) -> None:
         """Forget the users of the partitions that `lost` says."""
         self._users = {name: user for name, user in self._users.items() if not lost(user.partition)}
 
@@ -189,7 +189,7 @@ class UserStore:
         values, rated = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
         named, valued = (flat["scenario"], flat["action"]), flat["valued"]
         # Where it is not recorded whether a value was given, one on the default is taken for none.
-        given = np.where(valued == _UNRECORDED, flat["value"] != self._not_given[named], valued == 1)
+        given = np.where(valued == _UNRECORDED, flat["value"] != self._default_values[named], valued == 1)
         rated[filled] = self._ratings[named] & given
         rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
         # An action that has no head in the model reads as padding does: 0.
