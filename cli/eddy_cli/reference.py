@@ -14,7 +14,7 @@ from eddy import metrics
 from eddy.contract.reasons import REASONS
 from eddy.contract.sources import SOURCES
 from eddy.paths import checkout
-from eddy.settings import PREFIX, Settings
+from eddy.settings import FORMER_NAMES, PREFIX, Settings
 from eddy_cli.replay.settings import ReplaySettings
 from eddy_cli.services import SERVICES
 
@@ -70,6 +70,9 @@ def _settings() -> Iterator[str]:
     others: dict[str, type[Settings]] = {**SERVICES, "lab": ReplaySettings}
     for name, settings in others.items():
         yield from _table(name.capitalize(), settings, Settings.model_fields)
+    yield from ("", "## Former names", "", "Former names are accepted.", "", "| variable | former name |", "|---|---|")
+    for present, former in FORMER_NAMES.items():
+        yield f"| `{present}` | `{former}` |"
 
 
 def _table(title: str, settings: type[Settings], known: dict[str, FieldInfo]) -> Iterator[str]:

@@ -21,6 +21,8 @@ from eddy.paths import SCENARIOS, STATE
 
 PREFIX = "EDDY_"
 SERVICES = ("features", "scorer", "joiner", "trainer", "gateway", "lab")
+# Former names of settings, by their present ones. `load` accepts both.
+FORMER_NAMES = {"EDDY_TRAINER_SHED_REHEARSAL_LAG": "EDDY_TRAINER_SHED_REPLAY_LAG"}
 
 
 class Settings(BaseSettings):
@@ -103,9 +105,10 @@ S = TypeVar("S", bound=Settings)
 def load(settings: type[S], environment: Mapping[str, str] | None = None) -> S:
     """Read `settings` from the environment.
 
-    Raises ConfigError, naming the variable, for an invalid value and for an unknown EDDY_* variable.
+    Former names are accepted. Raises ConfigError, naming the variable, for an invalid value, for an unknown EDDY_* variable, and for one
+    that is set under both its names.
     """
-    names = os.environ if environment is None else environment
+    names = _with_present_names(os.environ if environment is None else environment)
     unknown = [name for name in names if name.startswith(PREFIX) and not _is_setting(name, settings)]
     if unknown:
         matches = get_close_matches(unknown[0], sorted(_names(settings)), n=1)
@@ -117,6 +120,16 @@ def load(settings: type[S], environment: Mapping[str, str] | None = None) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}") from error
+
+
+def _with_present_names(environment: Mapping[str, str]) -> dict[str, str]:
+    names = dict(environment)
+    for present, former in FORMER_NAMES.items():
+        if former in names:
+            if present in names:
+                raise ConfigError(f"{present} and {former}, its former name, are both set. Remove {former}.")
+            names[present] = names.pop(former)
+    return names
 
 
 def _names(settings: type[Settings]) -> set[str]:

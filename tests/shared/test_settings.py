@@ -4,7 +4,8 @@ import pytest
 from pydantic import Field, ValidationError
 
 from eddy.errors import ConfigError
-from eddy.settings import Settings, load
+from eddy.settings import FORMER_NAMES, Settings, load
+from eddy_cli.services import SERVICES
 
 
 class JoinerLike(Settings):
@@ -34,6 +35,21 @@ def test_bad_value_names_the_variable() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         load(JoinerLike, {}).topic_prefix = "b"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("present", "former"), FORMER_NAMES.items())
+def test_a_former_name_sets_the_renamed_setting(present: str, former: str) -> None:
+    field = present.removeprefix("EDDY_").lower()
+    settings = next(settings for settings in (Settings, *SERVICES.values()) if field in settings.model_fields)
+    loaded = load(settings, {former: "17"})
+    assert loaded == load(settings, {present: "17"})
+    assert loaded.model_fields_set == {field}
+
+
+def test_a_setting_under_both_its_names_is_refused() -> None:
+    present, former = next(iter(FORMER_NAMES.items()))
+    with pytest.raises(ConfigError, match=f"{present} and {former}"):
+        load(Settings, {present: "1", former: "2"})
 
 
 def test_a_misspelt_name_is_answered_with_the_closest_one() -> None:

@@ -81,7 +81,7 @@ def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:
 
 def _loop_policy(settings: TrainerSettings) -> TrainingLoopPolicy:
     pace = PacePolicy(
-        settings.trainer_learn_within_sec, settings.trainer_shed_replay_lag, settings.trainer_large_batch_lag
+        settings.trainer_learn_within_sec, settings.trainer_shed_rehearsal_lag, settings.trainer_large_batch_lag
     )
     return TrainingLoopPolicy(
         checkpoint_path=settings.state_dir / f"trainer-{settings.topic_prefix or 'main'}.ckpt",

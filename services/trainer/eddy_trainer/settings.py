@@ -30,7 +30,7 @@ class TrainerSettings(Settings):
     trainer_learn_within_sec: float = Field(
         0.15, gt=0, description="Maximum seconds that an example waits for its batch to fill."
     )
-    trainer_shed_replay_lag: int = Field(1000, ge=1, description="Lag in examples above which rehearsal is skipped.")
+    trainer_shed_rehearsal_lag: int = Field(1000, ge=1, description="Lag in examples above which rehearsal is skipped.")
     trainer_large_batch_lag: int = Field(
         4000, ge=1, description="Lag in examples above which batches are four times as large."
     )
