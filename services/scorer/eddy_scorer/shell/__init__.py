@@ -1,1 +1,1 @@
-"""The shell: Kafka around it."""
+"""The shell: Kafka, metrics and the event loop around the core."""

@@ -1,4 +1,4 @@
-"""Follows topics from the beginning into the state, for as long as it runs."""
+"""Reads a topic from the beginning into the state, and keeps following it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -11,18 +11,18 @@ from eddy.metrics import RECORDS
 from eddy_scorer.shell.lag import observe_lag
 from eddy_scorer.shell.service import SERVICE
 
-# Idle readers ask again this often; a record that arrives is handed over at once.
+# Maximum wait of an idle fetch; the broker answers at once when a record arrives.
 _FETCH_WAIT_MS = 500
 _BATCH_RECORDS = 500
-# Records applied before others get their turn on the event loop.
+# Records applied before other tasks of the event loop run.
 _SLICE = 32
 
 
 class Follower:
-    """Reads partitions of one topic and applies each message; what cannot be used is refused and passed over.
+    """Reads partitions of one topic and applies each message. Unusable messages go to the dead letters.
 
-    `positions` are next offsets, by partition; they survive `follow`, which goes on where it was. `on_batch` is called when a
-    batch was applied, `on_turn` after every look, also when there was nothing.
+    `positions` are the next offsets by partition; another `follow` continues from them. `on_batch` is called after each applied batch,
+    `on_poll` after every poll, with or without messages.
     """
 
     def __init__(
@@ -32,41 +32,41 @@ class Follower:
         apply: Callable[[Message], None],
         dead_letters: DeadLetters,
         on_batch: Callable[[], None] = lambda: None,
-        on_turn: Callable[[], None] = lambda: None,
+        on_poll: Callable[[], None] = lambda: None,
     ) -> None:
         self._bus = bus
         self._topic = topic
         self._apply = apply
         self._dead_letters = dead_letters
         self._on_batch = on_batch
-        self._on_turn = on_turn
+        self._on_poll = on_poll
         self.positions: dict[int, int] = {}
 
     async def follow(self, partitions: set[int], at_end: Callable[[], None]) -> None:
-        """Read `partitions` until cancelled; `at_end` is called once when all that was there at the start is applied."""
-        chosen = self._bus.topic_partitions(self._topic, sorted(partitions))
-        async with self._bus.reader(chosen, fetch_max_wait_ms=_FETCH_WAIT_MS) as reader:
-            for partition in chosen:
+        """Read `partitions` until cancelled. `at_end` is called once, when all messages that existed at the start are applied."""
+        topic_partitions = self._bus.topic_partitions(self._topic, sorted(partitions))
+        async with self._bus.reader(topic_partitions, fetch_max_wait_ms=_FETCH_WAIT_MS) as reader:
+            for partition in topic_partitions:
                 if partition.partition in self.positions:
                     reader.seek(partition, self.positions[partition.partition])
-            ends = await reader.end_offsets(chosen)
-            reached = False
+            ends = await reader.end_offsets(topic_partitions)
+            at_end_called = False
             while True:
-                if not reached and await reader.at_end(ends):
-                    reached = True
-                    await self._note(reader, ends)
+                if not at_end_called and await reader.at_end(ends):
+                    at_end_called = True
+                    await self._record_positions(reader, ends)
                     at_end()
                 messages = await reader.batch(_FETCH_WAIT_MS, _BATCH_RECORDS)
-                await self._take(messages)
+                await self._apply_batch(messages)
                 observe_lag(self._bus, reader, messages)
-                self._on_turn()
+                self._on_poll()
 
     def forget(self, partitions: set[int]) -> None:
-        """Start from the beginning the next time these are followed."""
+        """Follow these partitions from the beginning the next time."""
         for partition in partitions:
             self.positions.pop(partition, None)
 
-    async def _take(self, messages: list[Message]) -> None:
+    async def _apply_batch(self, messages: list[Message]) -> None:
         for number, message in enumerate(messages, 1):
             try:
                 self._apply(message)
@@ -81,7 +81,7 @@ class Follower:
             RECORDS.labels(SERVICE, self._topic).inc(len(messages))
             self._on_batch()
 
-    async def _note(self, reader: Reader, ends: Mapping[TopicPartition, int]) -> None:
-        """Positions of partitions that end in something else than records."""
+    async def _record_positions(self, reader: Reader, ends: Mapping[TopicPartition, int]) -> None:
+        """Record the positions of partitions that end in transaction markers or are empty."""
         for partition in ends:
             self.positions[partition.partition] = await reader.position(partition)

@@ -1,4 +1,4 @@
-"""How far behind a reader is."""
+"""Measures the lag of a reader."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,10 @@ from eddy_scorer.shell.service import SERVICE
 
 
 def observe_lag(bus: Bus, reader: Reader, messages: Iterable[Message]) -> None:
-    """Set the lag of the partitions of a batch that was taken; their ends are as of the last fetch."""
+    """Set the lag of the partitions of a batch that was read. The ends of partitions are as of the last fetch."""
     newest = {(message.topic, message.partition): message.offset for message in messages}
     for (topic, partition), offset in newest.items():
-        (place,) = bus.topic_partitions(topic, [partition])
-        end = reader.cached_end(place)  # none where the partition is gone since
+        (topic_partition,) = bus.topic_partitions(topic, [partition])
+        end = reader.cached_end(topic_partition)  # None if the partition was revoked since
         if end is not None:
             LAG.labels(SERVICE, topic, partition).set(max(end - offset - 1, 0))

@@ -1,4 +1,4 @@
-"""Requests between their arrival and their batch."""
+"""Holds requests between their arrival and their batch."""
 
 import asyncio
 import heapq
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from eddy_scorer.core.ranking.request import Request
 
-# Requests that may wait before reading pauses.
+# Reading pauses while more requests wait.
 MAX_WAITING = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRequest:
-    """A request with where it came from (partition -1: nowhere, it is a push) and when it arrived (append time, milliseconds)."""
+    """A request with its partition and offset (-1 for a push) and its arrival time (append time, milliseconds)."""
 
     request: Request
     partition: int = -1
@@ -25,10 +25,10 @@ class QueuedRequest:
 
 
 class RequestQueue:
-    """Holds requests whose user's features are not far enough until they are, or until `answer_by` (wall clock, milliseconds).
+    """Holds requests until their user's features include `after_offset`, or until `answer_by` (wall clock, milliseconds).
 
-    Requests of partitions whose users are still being loaded wait for that, whatever their deadline: nothing true could be said.
-    Everybody else passes at once, in order.
+    Requests of partitions whose users are still loading wait for that, whatever their deadline, because their answer would be wrong. All
+    other requests pass at once, in order.
     """
 
     def __init__(self, applied_offset: Callable[[str], int]) -> None:
@@ -43,84 +43,84 @@ class RequestQueue:
         self.has_room.set()
 
     def __len__(self) -> int:
-        """Requests waiting for whatever reason."""
-        waiting = sum(len(tickets) for tickets in self._by_user.values())
-        return len(self._ready) + waiting + sum(len(tickets) for tickets in self._unloaded.values())
+        """Number of requests that wait, for any reason."""
+        waiting = sum(len(requests) for requests in self._by_user.values())
+        return len(self._ready) + waiting + sum(len(requests) for requests in self._unloaded.values())
 
     @property
     def ready(self) -> bool:
-        """Whether somebody can be answered."""
+        """Whether any request can be answered."""
         return bool(self._ready or self._pushes)
 
     def next_deadline(self) -> int | None:
-        """When the next one that waits must be answered."""
+        """The earliest deadline of the waiting requests."""
         return self._deadlines[0][0] if self._deadlines else None
 
-    def add(self, ticket: QueuedRequest) -> None:
-        """Take a request in."""
-        if ticket.partition not in self._loaded:
-            self._unloaded.setdefault(ticket.partition, []).append(ticket)
-        elif self._too_early(ticket):
-            self._by_user.setdefault(ticket.request.user_id, []).append(ticket)
-            heapq.heappush(self._deadlines, (ticket.answer_by, ticket.partition, ticket.offset, ticket))
+    def add(self, queued: QueuedRequest) -> None:
+        """Add a request."""
+        if queued.partition not in self._loaded:
+            self._unloaded.setdefault(queued.partition, []).append(queued)
+        elif self._must_wait(queued):
+            self._by_user.setdefault(queued.request.user_id, []).append(queued)
+            heapq.heappush(self._deadlines, (queued.answer_by, queued.partition, queued.offset, queued))
         else:
-            self._ready.append(ticket)
+            self._ready.append(queued)
         if len(self) > MAX_WAITING:
             self.has_room.clear()
 
-    def push(self, ticket: QueuedRequest) -> None:
-        """Take a push in; only the newest of a user is kept."""
-        self._pushes[ticket.request.user_id] = ticket
+    def push(self, queued: QueuedRequest) -> None:
+        """Add a push. Only the newest push of a user is kept."""
+        self._pushes[queued.request.user_id] = queued
 
     def features_changed(self, user_id: str) -> None:
-        """Let those go that waited for this user's features, as far as these are now."""
+        """Release requests that waited for this user's features, if the features include their offset now."""
         waiting = self._by_user.pop(user_id, None)
         if waiting:
-            still = [ticket for ticket in waiting if self._too_early(ticket)]
-            self._ready.extend(ticket for ticket in waiting if not self._too_early(ticket))
-            if still:
-                self._by_user[user_id] = still
+            remaining = [queued for queued in waiting if self._must_wait(queued)]
+            self._ready.extend(queued for queued in waiting if not self._must_wait(queued))
+            if remaining:
+                self._by_user[user_id] = remaining
 
     def expire(self, now: int) -> int:
-        """Let those go whose time is up; how many."""
-        late = 0
+        """Release requests whose deadline has passed. Returns their number."""
+        expired = 0
         while self._deadlines and self._deadlines[0][0] <= now:
-            ticket = heapq.heappop(self._deadlines)[3]
-            waiting = self._by_user.get(ticket.request.user_id, [])
-            if ticket in waiting:
-                waiting.remove(ticket)
+            queued = heapq.heappop(self._deadlines)[3]
+            waiting = self._by_user.get(queued.request.user_id, [])
+            if queued in waiting:
+                waiting.remove(queued)
                 if not waiting:
-                    del self._by_user[ticket.request.user_id]
-                self._ready.append(ticket)
-                late += 1
-        return late
+                    del self._by_user[queued.request.user_id]
+                self._ready.append(queued)
+                expired += 1
+        return expired
 
     def take(self, limit: int) -> list[QueuedRequest]:
-        """Up to `limit` tickets, requests before pushes."""
+        """Remove and return up to `limit` requests, pushes last."""
         taken = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
         pushed = list(self._pushes)[: limit - len(taken)]
         self._make_room()
         return taken + [self._pushes.pop(user_id) for user_id in pushed]
 
     def partition_loaded(self, partition: int) -> None:
-        """The users of a partition are all there: take in who waited for that."""
+        """Release the requests of a partition whose users are loaded now."""
         self._loaded.add(partition)
-        for ticket in self._unloaded.pop(partition, []):
-            self.add(ticket)
+        for queued in self._unloaded.pop(partition, []):
+            self.add(queued)
 
     def drop_partitions(self, partitions: set[int]) -> None:
-        """Send away the requests of partitions that others answer now."""
+        """Drop the requests of revoked partitions, which other instances answer."""
 
-        def stays(ticket: QueuedRequest) -> bool:
-            return ticket.partition not in partitions
+        def is_kept(queued: QueuedRequest) -> bool:
+            return queued.partition not in partitions
 
         self._loaded -= partitions
-        self._ready = deque(filter(stays, self._ready))
-        self._deadlines = [entry for entry in self._deadlines if stays(entry[3])]
+        self._ready = deque(filter(is_kept, self._ready))
+        self._deadlines = [entry for entry in self._deadlines if is_kept(entry[3])]
         heapq.heapify(self._deadlines)
-        kept = {user: list(filter(stays, tickets)) for user, tickets in self._by_user.items()}
-        self._by_user = {user: tickets for user, tickets in kept.items() if tickets}
-        self._unloaded = {number: tickets for number, tickets in self._unloaded.items() if number not in partitions}
+        kept = {user: list(filter(is_kept, requests)) for user, requests in self._by_user.items()}
+        self._by_user = {user: requests for user, requests in kept.items() if requests}
+        self._unloaded = {number: requests for number, requests in self._unloaded.items() if number not in partitions}
 
         self._make_room()
 
@@ -128,5 +128,5 @@ class RequestQueue:
         if not self.has_room.is_set() and len(self) <= MAX_WAITING:
             self.has_room.set()
 
-    def _too_early(self, ticket: QueuedRequest) -> bool:
-        return ticket.after_offset is not None and self._applied_offset(ticket.request.user_id) < ticket.after_offset
+    def _must_wait(self, queued: QueuedRequest) -> bool:
+        return queued.after_offset is not None and self._applied_offset(queued.request.user_id) < queued.after_offset

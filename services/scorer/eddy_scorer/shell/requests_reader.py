@@ -1,4 +1,4 @@
-"""recommendation-requests as a member of the consumer group: into the request queue, and committed once answered."""
+"""Reads recommendation-requests as a member of the consumer group, and commits them once answered."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -26,14 +26,14 @@ from eddy_scorer.shell.user_partitions import UserPartitions
 
 _BATCH_RECORDS = 500
 _POLL_MS = 200
-# Commits are at most this often: what a crash repeats, every request being answered at least once.
+# Minimum interval of commits. A crash repeats the answers since the last one.
 _COMMIT_SEC = 0.1
-# However far a deadline is: a request that waits is kept, and keeps its partition from being committed.
+# Maximum wait, whatever the deadline, because a waiting request holds back the commits of its partition.
 MAX_WAIT_MS = 600_000
 
 
 class RequestDecoder:
-    """Turns messages into tickets. Raises PoisonError for those that nobody can answer."""
+    """Decodes and checks requests. `decode` raises PoisonError for an unusable request."""
 
     def __init__(self, scenarios: Scenarios, clock: Clock, max_wait_ms: int) -> None:
         self._contract = RequestContract(scenarios)
@@ -56,7 +56,7 @@ class RequestDecoder:
         )
 
     def refusal(self, message: Message, error: PoisonError) -> Recommendations | None:
-        """The answer to a request that `of` refused with `error`; None for one that cannot be decoded or has no id."""
+        """The answer to a request that `decode` refused with `error`; None if it cannot be decoded or has no id."""
         try:
             return refusal_of(self._codec.decode(message.value), error, self._clock.now_ms())
         except DecodeError:
@@ -64,9 +64,9 @@ class RequestDecoder:
 
 
 class RequestsReader:
-    """Reads requests of the assigned partitions (eddy.kafka.group.PartitionWork), and commits below the oldest that is unanswered.
+    """Reads the requests of the assigned partitions (eddy.kafka.group.PartitionWork), and commits below the oldest unanswered one.
 
-    `finish` waits until what is being published is out: called before partitions are given up. `answer` queues a refusal.
+    `finish` waits for the acknowledgement of all sent slates; it is called before partitions are released. `answer` sends a refusal.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RequestsReader:
         self._wake = wake
         self._finish = finish
         self._answer = answer
-        self._moved = asyncio.Event()
+        self._progress = asyncio.Event()
         self._revocations = 0
         self.ledger = RequestLedger()
         self.joined = False
@@ -100,29 +100,29 @@ class RequestsReader:
         await self._group.run()
 
     async def poll(self, member: Member) -> None:
-        """Take what is there, once the queue has room."""
+        """Read the next messages, once the queue has room."""
         await self._queue.has_room.wait()
         messages = await member.batch(_POLL_MS, _BATCH_RECORDS)
         await self._take(messages)
         observe_lag(self._bus, member, messages)
 
     async def commit_loop(self) -> None:
-        """Commit what is answered, until cancelled."""
+        """Commit answered requests until cancelled."""
         while True:
-            await self._moved.wait()
-            self._moved.clear()
+            await self._progress.wait()
+            self._progress.clear()
             await self._commit()
             await asyncio.sleep(_COMMIT_SEC)
 
-    def done(self, tickets: Iterable[QueuedRequest]) -> None:
-        """The slates of these are published."""
-        for ticket in tickets:
-            if ticket.partition >= 0:
-                self.ledger.done(ticket.partition, ticket.offset)
-        self._moved.set()
+    def done(self, requests: Iterable[QueuedRequest]) -> None:
+        """Mark requests as answered: their slates are published."""
+        for request in requests:
+            if request.partition >= 0:
+                self.ledger.done(request.partition, request.offset)
+        self._progress.set()
 
     async def revoke(self, partitions: set[int]) -> None:
-        """Others may answer these now: let go of what is not being published."""
+        """Drop the requests of revoked partitions, and wait for those that are being published."""
         self._revocations += 1
         self._queue.drop_partitions(partitions)
         await self._finish()
@@ -130,7 +130,7 @@ class RequestsReader:
         self.ledger.drop_partitions(partitions)
 
     async def assign(self, partitions: set[int]) -> None:
-        """Answer these from now on, each once its users are loaded."""
+        """Answer the requests of these partitions, each partition once its users are loaded."""
         self._users.assign(partitions)
         for partition in sorted(partitions & self._users.loaded):
             self._queue.partition_loaded(partition)
@@ -140,7 +140,7 @@ class RequestsReader:
         revocations = self._revocations
         for message in messages:
             if self._revocations != revocations:
-                return  # while one was refused: what is left is read again, by whoever has its partition
+                return  # revoked during a refusal: the new owner of the partition reads the remaining messages again
             self.ledger.add(message.partition, message.offset)
             try:
                 self._queue.add(self._decoder.decode(message))
@@ -153,16 +153,16 @@ class RequestsReader:
             self._wake()
 
     async def _refuse(self, message: Message, error: PoisonError) -> None:
-        """Answer the caller with the reason, and keep the request as a dead letter."""
+        """Send the caller a refusal with the reason, and the request to the dead letters."""
         refusal = self._decoder.refusal(message, error)
         sent = [] if refusal is None else [await self._answer(refusal)]
         sent.append(await self._dead_letters.refuse(message, error))
         await settle(sent)
         self.ledger.done(message.partition, message.offset)
-        self._moved.set()
+        self._progress.set()
 
     async def _commit(self) -> None:
         offsets = self.ledger.committable()
-        # Where the group takes none, the next owner answers again what is uncommitted.
+        # If the group rejects the commit, the next owner answers the uncommitted requests again.
         if offsets and await self._group.commit(offsets):
             self.ledger.committed(offsets)

@@ -1,3 +1,3 @@
-"""What this service is called in metrics and in dead-letters."""
+"""The name of this service in metrics and dead letters."""
 
 SERVICE = "scorer"

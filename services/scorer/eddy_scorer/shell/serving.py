@@ -1,4 +1,4 @@
-"""The scoring loop: everybody who can be answered, in batches."""
+"""The serving loop: ranks waiting requests in batches."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ _BEAT_SEC = 1.0
 
 
 class ServingLoop:
-    """Scores who waits, as soon as somebody does; `wake` says that somebody may."""
+    """Answers waiting requests in batches. `wake` signals that a request may be ready."""
 
     def __init__(
         self,
@@ -37,37 +37,37 @@ class ServingLoop:
         self._work_available = asyncio.Event()
 
     def wake(self) -> None:
-        """Look who can be answered."""
+        """Check for requests that can be answered."""
         self._work_available.set()
 
     async def run(self, on_done: Callable[[Iterable[QueuedRequest]], None]) -> None:
-        """Score until cancelled; `on_done(tickets)` when their slates are published."""
+        """Serve until cancelled. `on_done(requests)` is called when their slates are published."""
         while True:
             await self._wait()
             self._expire()
             while self._queue.ready:
-                await self._turn(on_done)
+                await self._serve_batch(on_done)
                 self._expire()
             self._health.beat()
 
     def _expire(self) -> None:
-        """However many are ready: whose time is up is answered with what there is."""
+        """Release requests whose deadline has passed, however many others are ready."""
         LATE_ANSWERS.inc(self._queue.expire(self._clock.now_ms()))
 
-    async def _turn(self, on_done: Callable[[Iterable[QueuedRequest]], None]) -> None:
-        tickets = self._queue.take(self._max_batch)
-        BATCH_RECORDS.labels(SERVICE).observe(len(tickets))
-        records = self._recommender.recommend([ticket.request for ticket in tickets], self._clock.now_ms())
-        await self._publisher.publish(tickets, records, on_done)
+    async def _serve_batch(self, on_done: Callable[[Iterable[QueuedRequest]], None]) -> None:
+        requests = self._queue.take(self._max_batch)
+        BATCH_RECORDS.labels(SERVICE).observe(len(requests))
+        records = self._recommender.recommend([queued.request for queued in requests], self._clock.now_ms())
+        await self._publisher.publish(requests, records, on_done)
         self._health.beat()
-        # Readers get their turn before the next batch.
+        # Let readers run before the next batch.
         await asyncio.sleep(0)
 
     async def _wait(self) -> None:
         deadline = self._queue.next_deadline()
-        left = _BEAT_SEC if deadline is None else (deadline - self._clock.now_ms()) / 1000
+        timeout_sec = _BEAT_SEC if deadline is None else (deadline - self._clock.now_ms()) / 1000
         try:
-            async with asyncio.timeout(min(max(left, 0.0), _BEAT_SEC)):
+            async with asyncio.timeout(min(max(timeout_sec, 0.0), _BEAT_SEC)):
                 await self._work_available.wait()
         except TimeoutError:
             pass
@@ -75,7 +75,7 @@ class ServingLoop:
 
 
 class SlatePusher:
-    """Pushes a slate when a user's history grew, where the scenario of its newest interaction asks for that."""
+    """Pushes a slate when a user's history changes, if the scenario of the newest interaction has `push: true`."""
 
     def __init__(self, recommender: Recommender, queue: RequestQueue, limit: int) -> None:
         self._recommender = recommender
@@ -83,18 +83,18 @@ class SlatePusher:
         self._limit = limit
 
     def user_changed(self, user_id: str, former: User, user: User) -> None:
-        """An impression alone changes no history, so showing a pushed slate does not push the next one."""
+        """Queue a push if the history changed. An impression changes no history, so showing a pushed slate triggers no other."""
         state = self._recommender.state
         newest = None if user.packed == former.packed else state.users.newest(user)
         if newest is None:
             return
         scenario, at = newest
-        found = state.scenarios.get(scenario)
-        if found and found.push:
+        rules = state.scenarios.get(scenario)
+        if rules and rules.push:
             self._queue.push(QueuedRequest(self._request(user_id, user, scenario, at)))
 
     def _request(self, user_id: str, user: User, scenario: str, at: int) -> Request:
-        # The offset of the event makes the id: a push that is repeated after a crash has the same one.
+        # The id contains the event's offset, so that a push repeated after a crash has the same id.
         return Request(
             request_id=f"push-{user.partition}-{user.applied_offset}",
             user_id=user_id,

@@ -1,4 +1,4 @@
-"""Lists to recommendations, many at once, without waiting for one batch before scoring the next."""
+"""Publishes slates to recommendations, without waiting for one batch before the next is scored."""
 
 import asyncio
 from collections import Counter
@@ -19,7 +19,7 @@ _REQUEST_TO_SLATE = HOP_SECONDS.labels("request_to_slate")
 
 
 class SlatePublisher:
-    """Sends records; `on_done(tickets)` once every in-sync replica has them. A failed write ends the task group, and so the process."""
+    """Publishes records and calls `on_done(requests)` once all in-sync replicas have them. A failed write ends the process."""
 
     def __init__(self, producer: Producer, clock: Clock, tasks: asyncio.TaskGroup, freshness: Freshness) -> None:
         self._freshness = freshness
@@ -27,48 +27,48 @@ class SlatePublisher:
         self._clock = clock
         self._tasks = tasks
         self._codec = Codec.for_topic(RECOMMENDATIONS)
-        self._open: set[asyncio.Task[None]] = set()
+        self._unacknowledged: set[asyncio.Task[None]] = set()
 
     async def publish(
         self,
-        tickets: Sequence[QueuedRequest],
+        requests: Sequence[QueuedRequest],
         records: Sequence[Recommendations],
         on_done: Callable[[Iterable[QueuedRequest]], None],
     ) -> None:
-        """Queue the records; back-pressure of the producer is waited for, acknowledgements are not."""
+        """Send the records. Waits for room in the producer, not for acknowledgements."""
         with STAGE_SECONDS.labels(SERVICE, "publish").time():
             sent = [
                 await self._producer.send(RECOMMENDATIONS, record["user_id"], self._codec.encode(record))
                 for record in records
             ]
-        task = self._tasks.create_task(self._complete(sent, tickets, records[-1]["model_version"], on_done))
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)
+        task = self._tasks.create_task(self._complete(sent, requests, records[-1]["model_version"], on_done))
+        self._unacknowledged.add(task)
+        task.add_done_callback(self._unacknowledged.discard)
         _count(records)
 
     async def refuse(self, refusal: Recommendations) -> "asyncio.Future[Any]":
-        """Queue a refusal (eddy.contract.refusals); the future ends when every in-sync replica has it."""
+        """Send a refusal (eddy.contract.refusals). The future completes when all in-sync replicas have it."""
         return await self._producer.send(RECOMMENDATIONS, refusal["user_id"], self._codec.encode(refusal))
 
     async def finish(self) -> None:
-        """Wait for everything that was queued."""
-        if self._open:
-            await asyncio.wait(self._open)
+        """Wait until all sent records are acknowledged."""
+        if self._unacknowledged:
+            await asyncio.wait(self._unacknowledged)
 
     async def _complete(
         self,
         sent: "Sequence[asyncio.Future[object]]",
-        tickets: Sequence[QueuedRequest],
+        requests: Sequence[QueuedRequest],
         version: int,
         on_done: Callable[[Iterable[QueuedRequest]], None],
     ) -> None:
         await settle(sent)
-        on_done(tickets)
+        on_done(requests)
         now = self._clock.now_ms()
         self._freshness.slate_published(version, now)
-        for ticket in tickets:
-            if ticket.arrived_at:
-                _REQUEST_TO_SLATE.observe((now - ticket.arrived_at) / 1000)
+        for request in requests:
+            if request.arrived_at:
+                _REQUEST_TO_SLATE.observe((now - request.arrived_at) / 1000)
 
 
 def _count(records: Sequence[Recommendations]) -> None:

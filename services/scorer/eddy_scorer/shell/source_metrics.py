@@ -1,4 +1,4 @@
-"""Candidate sources as metrics and log events."""
+"""Metrics and log events of candidate sources."""
 
 from contextlib import AbstractContextManager
 
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 class SourceMetrics:
-    """A SourceWatch that times every source, and counts and logs those that fail. The batch goes on without them."""
+    """A SourceMonitor that times every source, and counts and logs failures. The batch continues without the failed source."""
 
     def __init__(self) -> None:
         self._seconds = {

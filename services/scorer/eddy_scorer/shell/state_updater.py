@@ -1,4 +1,4 @@
-"""Messages of the state topics into the recommender's state."""
+"""Applies messages of the state topics to the recommender's state."""
 
 from collections.abc import Callable
 
@@ -16,10 +16,9 @@ OnUser = Callable[[str, User, User], None]
 
 
 class StateUpdater:
-    """Applies messages by topic. `on_user(user_id, former, user)` hears of every user that changed.
+    """Applies messages by topic. `on_user(user_id, former, user)` is called for every user that changed.
 
-    An empty value is a deleted key on a compacted topic. `apply` raises PoisonError for a message that cannot be used; the state stays
-    as it was.
+    An empty value deletes the key. `apply` raises PoisonError for an unusable message and leaves the state unchanged.
     """
 
     def __init__(self, recommender: Recommender, staging: ReleaseStaging, on_user: OnUser) -> None:
@@ -27,16 +26,16 @@ class StateUpdater:
         self._staging = staging
         self._on_user = on_user
         state = recommender.state
-        self._users, self._item_counts = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
-        self._items, self._rows = Codec.for_topic(ITEMS), Codec.for_topic(ITEM_EMBEDDINGS)
+        self._users, self._item_feature_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
+        self._items, self._embeddings = Codec.for_topic(ITEMS), Codec.for_topic(ITEM_EMBEDDINGS)
         self._releases = Codec.for_topic(MODEL_RELEASES)
-        self._taken: dict[str, Callable[[Message], None]] = {
+        self._on_record: dict[str, Callable[[Message], None]] = {
             USER_FEATURES: self._user,
             ITEM_FEATURES: self._item_features,
             ITEMS: self._item,
-            ITEM_EMBEDDINGS: self._row,
+            ITEM_EMBEDDINGS: self._embedding,
         }
-        self._deleted: dict[str, Callable[[str], None]] = {
+        self._on_delete: dict[str, Callable[[str], None]] = {
             USER_FEATURES: state.users.forget,
             ITEM_FEATURES: state.items.forget_features,
             ITEMS: state.items.withdraw,
@@ -44,13 +43,13 @@ class StateUpdater:
         }
 
     def apply(self, message: Message) -> None:
-        """Take a message in."""
+        """Apply a message."""
         if message.topic == MODEL_RELEASES:
             self._release(message)
         elif not message.value and message.key:
-            self._deleted[message.topic](message.key.decode(errors="replace"))
+            self._on_delete[message.topic](message.key.decode(errors="replace"))
         else:
-            self._taken[message.topic](message)
+            self._on_record[message.topic](message)
 
     def _item(self, message: Message) -> None:
         record = self._items.decode(message.value)
@@ -58,12 +57,12 @@ class StateUpdater:
         self._recommender.apply_item(record)
 
     def _item_features(self, message: Message) -> None:
-        record = self._item_counts.decode(message.value)
+        record = self._item_feature_codec.decode(message.value)
         _check_key(message.key, "item_id", record["item_id"], "missing_item")
         self._recommender.apply_item_features(record)
 
-    def _row(self, message: Message) -> None:
-        record = self._rows.decode(message.value)
+    def _embedding(self, message: Message) -> None:
+        record = self._embeddings.decode(message.value)
         _check_key(message.key, "item_id", record["item_id"], "missing_item")
         self._staging.stage_embedding(record)
 
@@ -85,9 +84,9 @@ class StateUpdater:
             raise
 
 
-def _check_key(key: bytes | None, field: str, value: str, missing: str) -> None:
-    """Raises PoisonError unless `key` is the record's `field`, which has a value."""
+def _check_key(key: bytes | None, field: str, value: str, missing_reason: str) -> None:
+    """Raise PoisonError unless `key` equals the record's `field`, which must not be empty."""
     if key != value.encode():
-        raise PoisonError("wrong_key", f"{field} {value[:100]} under another key")
+        raise PoisonError("wrong_key", f"the message key must be the {field}, {value[:100]!r}")
     if not value:
-        raise PoisonError(missing)
+        raise PoisonError(missing_reason, f"{field} is empty")

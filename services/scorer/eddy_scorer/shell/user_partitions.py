@@ -1,4 +1,4 @@
-"""user-features of the partitions that this instance answers for, as the group assigns them."""
+"""Follows user-features of the partitions that the group assigns to this instance."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,9 +12,9 @@ log = structlog.get_logger()
 
 
 class UserPartitions:
-    """Follows user-features of the assigned partitions; `on_loaded(partition)` when one was read to its end.
+    """Follows user-features of the assigned partitions, and calls `on_loaded(partition)` when one was read to its end.
 
-    A partition that stays keeps its users and its position; users of one that goes are forgotten.
+    A partition that stays assigned keeps its users and its position. Users of a revoked partition are dropped.
     """
 
     def __init__(self, follower: Follower, users: UserStore, on_loaded: Callable[[int], None]) -> None:
@@ -23,8 +23,8 @@ class UserPartitions:
         self._on_loaded = on_loaded
         self._assigned: set[int] = set()
         self._changed = asyncio.Event()
-        # Since the follower that runs was started: it may go on with these for some turns.
-        self._let_go: set[int] = set()
+        # Revoked since the current follower started: it may still apply records of these for some turns.
+        self._revoked: set[int] = set()
         self.loaded: set[int] = set()
 
     @property
@@ -36,18 +36,18 @@ class UserPartitions:
         return self._assigned
 
     def assign(self, partitions: set[int]) -> set[int]:
-        """Answer for these from now on; those that are answered no more."""
-        lost = self._assigned - partitions
-        if lost:
-            self._let_go |= lost
-            self._forget(lost)
+        """Set the assigned partitions. Returns the revoked ones."""
+        revoked = self._assigned - partitions
+        if revoked:
+            self._revoked |= revoked
+            self._forget(revoked)
         if partitions != self._assigned:
             self._assigned = set(partitions)
             self._changed.set()
-        return lost
+        return revoked
 
     async def run(self) -> None:
-        """Follow until cancelled, anew after each change of the assignment."""
+        """Follow until cancelled, and restart after each change of the assignment."""
         while True:
             self._changed.clear()
             following = asyncio.create_task(self._follow())
@@ -57,9 +57,9 @@ class UserPartitions:
             finally:
                 changed.cancel()
                 following.cancel()
-                outcome = (await asyncio.gather(following, return_exceptions=True))[0]
-            if isinstance(outcome, Exception):
-                raise outcome
+                result = (await asyncio.gather(following, return_exceptions=True))[0]
+            if isinstance(result, Exception):
+                raise result
 
     def _forget(self, partitions: set[int]) -> None:
         self._users.drop_partitions(partitions.__contains__)
@@ -67,15 +67,15 @@ class UserPartitions:
         self.loaded -= partitions
 
     async def _follow(self) -> None:
-        self._forget(self._let_go)
-        self._let_go = set()
+        self._forget(self._revoked)
+        self._revoked = set()
         partitions = set(self._assigned)
         if not partitions:
             await asyncio.Event().wait()
-        await self._follower.follow(partitions, lambda: self._arrived(partitions))
+        await self._follower.follow(partitions, lambda: self._at_end(partitions))
 
-    def _arrived(self, partitions: set[int]) -> None:
-        for partition in sorted((partitions & self._assigned) - self.loaded - self._let_go):
+    def _at_end(self, partitions: set[int]) -> None:
+        for partition in sorted((partitions & self._assigned) - self.loaded - self._revoked):
             self.loaded.add(partition)
             self._on_loaded(partition)
         log.info("users_loaded", partitions=sorted(partitions), users=len(self._users))

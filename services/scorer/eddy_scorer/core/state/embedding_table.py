@@ -1,4 +1,4 @@
-"""The table that the model's graphs read: a vector and a bias for each item row, the bias by scenario."""
+"""The item embeddings that the model's graphs read: a vector and a bias for each catalogue row."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from eddy_scorer.core.state.arrays import F32, FIRST_CAPACITY, I64, Bool, grown,
 
 
 class EmbeddingTable:
-    """Vectors [capacity, DIM] and biases by item row.
+    """Vectors [capacity, DIM] and biases by catalogue row.
 
-    `bound_bias` [MAX_SCENARIOS, capacity] is what `encode` reads for requests of a scenario: PADDING_BIAS for rows that have no vector
-    or may not be recommended there, so that they never are among the encoder's top. `bias` is the model's own for each row, 0 where it has
-    none. Who follows the table sets `dirty` back; it says that a row or its eligibility changed.
+    `bias` is the model's bias of each row, 0 without an embedding. `scenario_bias` [MAX_SCENARIOS, capacity] is the bias that `encode`
+    reads for requests of a scenario: PADDING_BIAS for rows without an embedding or not eligible there, so that they are never among the
+    encoder's top. `dirty` is set when an embedding or an eligibility changes; the reader of the changes resets it.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class EmbeddingTable:
             self.has_vector = grown(self.has_vector, size, False)
 
     def assign(self, rows: I64, vectors: F32, bias: F32, eligible: Bool) -> None:
-        """Set rows in place: `vectors` [R, DIM], `bias` [R]; `eligible` [MAX_SCENARIOS, R] says which may be recommended where."""
+        """Set rows in place: `vectors` [R, DIM], `bias` [R], and the scenarios in which they are `eligible` [MAX_SCENARIOS, R]."""
         self.ensure(int(rows.max(initial=0)) + 1)
         self.vectors[rows] = vectors
         self.bias[rows] = bias
@@ -39,7 +39,7 @@ class EmbeddingTable:
         self.dirty = True
 
     def drop(self, rows: I64) -> None:
-        """Forget the vectors of rows that the trainer expired."""
+        """Drop the embeddings of rows that the trainer expired."""
         self.ensure(int(rows.max(initial=0)) + 1)
         self.vectors[rows] = 0.0
         self.bias[rows] = 0.0
@@ -48,15 +48,15 @@ class EmbeddingTable:
         self.dirty = True
 
     def set_eligible(self, row: int, eligible: Bool) -> None:
-        """Let the encoder's top hold the row in the scenarios that are `eligible` [MAX_SCENARIOS]."""
+        """Let the encoder propose the row in the `eligible` [MAX_SCENARIOS] scenarios only."""
         self.ensure(row + 1)
         former = self.scenario_bias[:, row].copy()
         self.scenario_bias[:, row] = np.where(eligible & self.has_vector[row], self.bias[row], np.float32(PADDING_BIAS))
         self.dirty |= bool((self.scenario_bias[:, row] != former).any())
 
     def view(self, size: int, scenario: int) -> tuple[F32, F32]:
-        """The first `size` rows as the graph's `table` and `bias` for requests of a scenario, over the same memory, padded to a multiple
-        of FIRST_CAPACITY."""
+        """The graph's `table` and `bias` for requests of a scenario: views of the first `size` rows, padded to a multiple of
+        FIRST_CAPACITY."""
         self.ensure(size)
-        used = -(-size // FIRST_CAPACITY) * FIRST_CAPACITY
-        return self.vectors[:used], self.scenario_bias[scenario, :used]
+        padded = -(-size // FIRST_CAPACITY) * FIRST_CAPACITY
+        return self.vectors[:padded], self.scenario_bias[scenario, :padded]

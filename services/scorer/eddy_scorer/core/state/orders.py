@@ -1,4 +1,4 @@
-"""Orders of items that are the same for everybody in a scenario: trending, popular, fresh."""
+"""Orders of items that all users of a scenario share: trending, popular, fresh."""
 
 import threading
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from eddy_scorer.core.state.columns import ItemColumns
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Rows of one scenario, best first; its eligible rows; the sum of its slow counts, decayed to the newest event."""
+    """The rows of one scenario, best first, its eligible rows, and the sum of its slow counts, decayed to the newest event."""
 
     trending: I64
     popular: I64
@@ -22,36 +22,36 @@ class Orders:
 
 
 class ScenarioOrders:
-    """The orders of each scenario id, and which of them are out of date. `build` may run in another thread than everything else."""
+    """The orders of each scenario id, and which of them are stale. `build` may run in another thread."""
 
     def __init__(self, columns: ItemColumns, scenarios: Iterable[int]) -> None:
         self._columns = columns
         self._stale = set(scenarios)
-        self._swap = threading.Lock()
+        self._lock = threading.Lock()
         self.by_scenario: dict[int, Orders] = {}
 
     @property
     def stale(self) -> bool:
-        """Whether any scenario's orders are out of date."""
+        """Whether the orders of any scenario are stale."""
         return bool(self._stale)
 
     def mark(self, scenarios: Iterable[int]) -> None:
-        """The orders of these scenarios are out of date."""
+        """Mark the orders of these scenarios as stale."""
         self._stale.update(scenarios)
 
     def mark_all(self) -> None:
-        """All orders are out of date."""
+        """Mark all orders as stale."""
         self._stale.update(self.by_scenario)
 
     def take_stale(self) -> set[int]:
-        """The scenarios to build next; what changes while they are built makes them stale again."""
+        """Return the stale scenarios and reset them. A change during the build makes a scenario stale again."""
         stale, self._stale = self._stale, set()
         return stale
 
     def build(self, scenarios: Iterable[int], size: int) -> None:
-        """Replace the orders of `scenarios` by those of the first `size` rows."""
+        """Rebuild the orders of `scenarios` from the first `size` rows."""
         built = {scenario: self._orders(scenario, size) for scenario in scenarios}
-        with self._swap:  # the orders of a new scenario may be built in the meantime
+        with self._lock:  # another thread may build the orders of a new scenario at the same time
             self.by_scenario = self.by_scenario | built
 
     def _orders(self, scenario: int, size: int) -> Orders:

@@ -1,4 +1,4 @@
-"""Derived state follows the records at a bounded share of the time: orders, co-visitation matrices, the index of item rows."""
+"""Rebuilds derived state within a bounded share of the time: orders, co-visitation matrices, the index of embeddings."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -14,9 +14,9 @@ Build: TypeAlias = Callable[[], None]
 
 
 class Rebuilds:
-    """Answers builds that are due. Each may run in another thread than everything else, one build at a time.
+    """Returns the builds that are due. They may run in another thread, one at a time.
 
-    From `approximate_from` items on the encoder's best ones are looked up in the index `nearest`; 0 is never.
+    From `approximate_from` items on, the encoder's best items come from the approximate index `nearest`; 0 disables the index.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Rebuilds:
         self._build_matrices(size)
 
     def all(self) -> list[Build]:
-        """Builds of everything, due or not."""
+        """The builds of all derived state, due or not."""
         self._orders.mark_all()
         size = self._columns.ensure()
         builds: list[Build] = [
@@ -45,24 +45,24 @@ class Rebuilds:
         return [*builds, partial(self._update_index, size)] if self._approximate(size) else builds
 
     def due(self) -> list[Build]:
-        """Builds of what is out of date, where it is time."""
+        """The builds of stale state whose interval has passed."""
         builds = (self.due_orders(), self.due_matrices(), self.due_nearest(), self._columns.text_embeddings.due())
         return [build for build in builds if build]
 
     def due_orders(self) -> Build | None:
-        """The build of stale orders, when it is time."""
+        """The build of stale orders, if it is due."""
         if not (self._orders.stale and self._order_pace.due()):
             return None
         return partial(self._build_orders, self._orders.take_stale(), self._columns.ensure())
 
     def due_matrices(self) -> Build | None:
-        """The build of stale matrices, when it is time."""
+        """The build of stale matrices, if it is due."""
         if not (self._columns.covisits.dirty and self._matrix_pace.due()):
             return None
         return partial(self._build_matrices, self._columns.ensure())
 
     def due_nearest(self) -> Build | None:
-        """The update of the index of item rows, when it is time."""
+        """The update of the index of embeddings, if it is due."""
         size = self._columns.ensure()
         if not (self._columns.table.dirty and self._approximate(size) and self._nearest_pace.due()):
             return None

@@ -1,4 +1,4 @@
-"""All that the scorer keeps of items and users, and what is derived from it."""
+"""The scorer's state of items and users, and the state derived from it."""
 
 from collections.abc import Callable, Mapping
 
@@ -20,7 +20,7 @@ from eddy_scorer.core.state.users import UserStore
 
 
 class ScorerState:
-    """The parts of the state, put together. Records go in by `users` and `items`, derived state follows by `rebuilds`.
+    """The whole state. `users` and `items` apply records; `rebuilds` updates the derived state.
 
     For `approximate_from` see Rebuilds; `monotonic` is a clock in seconds.
     """
@@ -48,7 +48,7 @@ class ScorerState:
         scenarios.subscribe(self._add_scenario)
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
-        """Catalogue, counts and users have added it already: they follow the scenarios too, and were first."""
+        """Add a scenario. Catalogue, counts and users have added it already, because they subscribed to the scenarios earlier."""
         self._covisits.add_scenario(name, scenario.counts.covisit_half_life_sec)
         if scenario.id not in self.orders:
             self.items.add_scenario(scenario.id)
@@ -66,21 +66,21 @@ class ScorerState:
 
     @property
     def nearest(self) -> NearestItems:
-        """The index of item rows; not `ready` where the whole table is searched."""
+        """The approximate index of item embeddings; not `ready` when all embeddings are searched."""
         return self.rebuilds.nearest
 
     def refresh(self) -> None:
-        """Rebuild what is out of date and due, in place."""
+        """Run all due rebuilds in this thread."""
         for build in self.rebuilds.due():
             build()
 
     def rebuild(self) -> None:
-        """Rebuild everything now."""
+        """Rebuild all derived state in this thread, due or not."""
         for build in self.rebuilds.all():
             build()
 
     def exposures(self) -> dict[str, tuple[float, float]]:
-        """Coverage and Gini coefficient of each scenario, over the items it may recommend; it may run in another thread."""
+        """Coverage and Gini coefficient of each scenario, over its eligible items. May run in another thread."""
         orders = self.orders
         return {
             name: self.exposure.coverage_and_gini(scenario, orders[scenario].eligible)
@@ -89,6 +89,6 @@ class ScorerState:
         }
 
     def popularity_of(self, scenario: int, rows: I64) -> F32:
-        """Slow counts of rows in a scenario, stated each at its own time: to order a few rows by."""
+        """Slow counts of rows in a scenario, each as of its own time; precise enough to order a few rows."""
         self.counts.ensure(len(self.catalogue))
         return self.counts.interactions(scenario, rows)

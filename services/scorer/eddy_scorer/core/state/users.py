@@ -1,4 +1,4 @@
-"""Users as their histories: compact bytes per user, gathered into matrices for a batch."""
+"""User histories: compact bytes per user, gathered into matrices for a batch."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -24,18 +24,18 @@ _COLUMNS: tuple[Literal["actions", "scenarios", "values", "occurred_at"], ...] =
     "values",
     "occurred_at",
 )
-_UNRECORDED = 2  # `valued` of an interaction from before histories said it; otherwise 1 or 0
-_NONE: I32 = np.zeros(0, np.int32)
+_UNRECORDED = 2  # `valued` of an interaction without a record of it; otherwise 1 or 0
+_NO_ROWS: I32 = np.zeros(0, np.int32)
 _MS = 1000.0
 MAX_NAMES = 256
 
 
-class _Seen:
-    """What is kept of looking a user's seen items up: rows of the first `resolved` bytes of hashes, and all rows as of `known_items`."""
+class _SeenRows:
+    """Cached rows of a user's seen items: `hash_rows` of the first `resolved` bytes of hashes, and all `rows` as of `known_items`."""
 
     __slots__ = ("hash_rows", "known_items", "resolved", "rows")
 
-    def __init__(self, hash_rows: I32 = _NONE, resolved: int = 0) -> None:
+    def __init__(self, hash_rows: I32 = _NO_ROWS, resolved: int = 0) -> None:
         self.hash_rows = hash_rows
         self.resolved = resolved
         self.known_items = 0
@@ -43,9 +43,9 @@ class _Seen:
 
 
 class User:
-    """One user: the last HISTORY interactions, what was acted on before those, and how far their events are included.
+    """One user: the last HISTORY interactions, the items before those, and the offset up to which events are included.
 
-    There may be millions: few fields, and what only requests need is made when they come.
+    There may be millions of users, so the object has few fields, and the seen rows are computed at the first request.
     """
 
     __slots__ = ("_seen", "applied_offset", "hashes", "older", "packed", "partition")
@@ -56,34 +56,34 @@ class User:
         self.hashes = hashes
         self.applied_offset = applied_offset
         self.partition = partition
-        self._seen: _Seen | None = None
+        self._seen: _SeenRows | None = None
 
     def inherit_resolved(self, former: "User") -> None:
-        """Take over the hashes that `former` already looked up: `hashes` only ever grows at its end, or loses its beginning."""
+        """Keep the rows of hashes that `former` has resolved, if `hashes` starts with them."""
         seen = former._seen
         if seen and seen.resolved and self.hashes.startswith(former.hashes[: seen.resolved]):
-            self._seen = _Seen(seen.hash_rows, seen.resolved)
+            self._seen = _SeenRows(seen.hash_rows, seen.resolved)
 
     def seen_rows(self, catalogue: Catalogue) -> I32:
-        """Rows of every item acted on, each once."""
-        seen = self._seen = self._seen or _Seen()
+        """The rows of all items that the user interacted with, each once."""
+        seen = self._seen = self._seen or _SeenRows()
         new_items = seen.resolved < len(self.hashes) and seen.known_items != len(catalogue)
         if seen.rows is None or new_items:
-            later = self._resolve(seen, catalogue)
+            uncached = self._resolve(seen, catalogue)
             recent = np.frombuffer(self.packed, _ENTRY)["row"]
             older = np.frombuffer(self.older, np.int32)
-            seen.rows = np.unique(np.concatenate([recent, older, seen.hash_rows, later]))
+            seen.rows = np.unique(np.concatenate([recent, older, seen.hash_rows, uncached]))
             seen.known_items = len(catalogue)
         return seen.rows
 
-    def _resolve(self, seen: _Seen, catalogue: Catalogue) -> I32:
-        """Look hashes up, for good as far as all are known; rows of those after the first unknown one are returned."""
+    def _resolve(self, seen: _SeenRows, catalogue: Catalogue) -> I32:
+        """Resolve hashes to rows. Caches those before the first unknown item, and returns the known ones after it."""
         hashes = np.frombuffer(self.hashes, "<u4", offset=seen.resolved).tolist() if self.hashes else []
         rows = [catalogue.row_of_hash(value) for value in hashes]
-        known = rows.index(None) if None in rows else len(rows)
-        seen.hash_rows = np.concatenate([seen.hash_rows, np.array(rows[:known], np.int32)])
-        seen.resolved += 4 * known
-        return np.array([row for row in rows[known:] if row is not None], np.int32)
+        resolved = rows.index(None) if None in rows else len(rows)
+        seen.hash_rows = np.concatenate([seen.hash_rows, np.array(rows[:resolved], np.int32)])
+        seen.resolved += 4 * resolved
+        return np.array([row for row in rows[resolved:] if row is not None], np.int32)
 
 
 UNKNOWN_USER = User(b"", b"", b"", -1, -1)
@@ -93,51 +93,55 @@ UNKNOWN_USER = User(b"", b"", b"", -1, -1)
 class UserHistories:
     """Histories of a batch, oldest first, padded on the left: each [B, HISTORY]; `length` [B] counts the interactions.
 
-    `rated` is True where the value was given and says how much the user liked the item.
+    `occurred_at` is event time in milliseconds, `gaps` are seconds to the next interaction or the request. `rated` is True where the
+    value is an explicit rating.
     """
 
     rows: I64
     actions: I64
     values: F32
-    at: I64
+    occurred_at: I64
     gaps: F32
     rated: Bool
     length: I64
 
     def select(self, indices: I64) -> "UserHistories":
-        """Those of the requests at `indices`."""
-        return UserHistories(*(getattr(self, each.name)[indices] for each in fields(self)))
+        """The histories of the requests at `indices`."""
+        return UserHistories(*(getattr(self, field.name)[indices] for field in fields(self)))
 
 
 class NameTable:
-    """At most MOST_NAMES names as small numbers."""
+    """Maps at most MAX_NAMES names to small numbers."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = list(names)
         self._numbers = {name: number for number, name in enumerate(self.names)}
 
     def number(self, name: str) -> int:
-        """The number of `name`, a new one where needed. Raises PoisonError when there are too many names."""
+        """The number of `name`, new if it has none. Raises PoisonError for more than MAX_NAMES names."""
         number = self._numbers.get(name)
         if number is None:
             if len(self.names) >= MAX_NAMES:
-                raise PoisonError("bad_features", f"too many different actions or scenarios: {name[:100]}")
+                raise PoisonError(
+                    "bad_features",
+                    f"more than {MAX_NAMES} different actions or scenarios; the next one is {name[:100]!r}",
+                )
             number = self._numbers[name] = len(self.names)
             self.names.append(name)
         return number
 
 
 class UserStore:
-    """All users of the partitions that this instance answers for."""
+    """All users of the partitions assigned to this instance."""
 
     def __init__(self, catalogue: Catalogue, scenarios: Scenarios) -> None:
         self._catalogue = catalogue
-        # Former names of an action have its head too.
+        # A former name of an action has the same head.
         self._actions, self._scenarios = NameTable((*ACTIONS, *ACTION_ALIASES)), NameTable(())
         heads = column_map(self._actions.names, ACTIONS, ACTION_ALIASES)
         self._heads: I64 = np.zeros(MAX_NAMES, np.int64)
         self._heads[: len(heads)] = 1 + np.array(heads)
-        self._ratings: Bool = np.zeros((MAX_NAMES, MAX_NAMES), bool)  # by numbers of scenario and action
+        self._is_rating: Bool = np.zeros((MAX_NAMES, MAX_NAMES), bool)  # by numbers of scenario and action
         self._default_values: F32 = np.full((MAX_NAMES, MAX_NAMES), np.nan, np.float32)
         self._users: dict[str, User] = {}
         scenarios.subscribe(self._add_scenario)
@@ -146,26 +150,29 @@ class UserStore:
         number = self._scenarios.number(name)
         for action, rule in scenario.actions.items():
             key = number, self._actions.number(action)
-            self._ratings[key], self._default_values[key] = rule.explicit_rating, rule.normalise(None)
+            self._is_rating[key], self._default_values[key] = rule.explicit_rating, rule.normalise(None)
 
     def __len__(self) -> int:
         return len(self._users)
 
     def get(self, user_id: str) -> User:
-        """The user, or NOBODY."""
+        """The user, or UNKNOWN_USER."""
         return self._users.get(user_id, UNKNOWN_USER)
 
     def apply(self, record: UserFeatures, partition: int) -> User:
-        """Take in a `user_features` record, unless a newer one is there; the user as known then.
+        """Apply a `user_features` record, unless a newer one was applied, and return the user.
 
-        Raises PoisonError when the record's columns do not fit together; the former state stays.
+        Raises PoisonError for a malformed record, and keeps the former state.
         """
         former = self._users.get(record["user_id"])
         if former is not None and former.partition == partition and former.applied_offset > record["applied_offset"]:
             return former
         packed, older = self._pack(record["history"])
         if len(record["seen"]) % 4:
-            raise PoisonError("bad_features", "`seen` is not an array of uint32")
+            raise PoisonError(
+                "bad_features",
+                f"`seen` has {len(record['seen'])} bytes, but must be an array of uint32",
+            )
         user = User(packed, older, record["seen"], record["applied_offset"], partition)
         if former is not None:
             user.inherit_resolved(former)
@@ -173,30 +180,30 @@ class UserStore:
         return user
 
     def forget(self, user_id: str) -> None:
-        """Erase a user."""
+        """Delete a user."""
         self._users.pop(user_id, None)
 
-    def drop_partitions(self, lost: Callable[[int], bool]) -> None:
-        """Forget the users of the partitions that `lost` says."""
-        self._users = {name: user for name, user in self._users.items() if not lost(user.partition)}
+    def drop_partitions(self, is_dropped: Callable[[int], bool]) -> None:
+        """Delete the users of the partitions for which `is_dropped` returns True."""
+        self._users = {name: user for name, user in self._users.items() if not is_dropped(user.partition)}
 
     def gather(self, users: Sequence[User], requested_at: I64) -> UserHistories:
-        """Histories of `users` as matrices; the gap of the last interaction runs to `requested_at` [B]."""
+        """The histories of `users` as matrices; the gap of the last interaction is the time to `requested_at` [B]."""
         flat = np.frombuffer(b"".join([user.packed for user in users]), _ENTRY)
         length = np.array([len(user.packed) // _ENTRY.itemsize for user in users], np.int64)
         filled = np.arange(HISTORY) >= HISTORY - length[:, None]
-        rows, actions, at = (np.zeros(filled.shape, np.int64) for _ in range(3))
+        rows, actions, occurred_at = (np.zeros(filled.shape, np.int64) for _ in range(3))
         values, rated = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, bool)
-        named, valued = (flat["scenario"], flat["action"]), flat["valued"]
-        # Where it is not recorded whether a value was given, one on the default is taken for none.
-        given = np.where(valued == _UNRECORDED, flat["value"] != self._default_values[named], valued == 1)
-        rated[filled] = self._ratings[named] & given
-        rows[filled], values[filled], at[filled] = flat["row"], flat["value"], flat["at"]
-        # An action that has no head in the model reads as padding does: 0.
+        rule, valued = (flat["scenario"], flat["action"]), flat["valued"]
+        # Without a record of whether the event had a value, the action's default value counts as none.
+        has_value = np.where(valued == _UNRECORDED, flat["value"] != self._default_values[rule], valued == 1)
+        rated[filled] = self._is_rating[rule] & has_value
+        rows[filled], values[filled], occurred_at[filled] = flat["row"], flat["value"], flat["at"]
+        # An action without a head in the model is 0, as is padding.
         actions[filled] = self._heads[flat["action"]]
-        following = np.concatenate([at[:, 1:], requested_at[:, None]], axis=1)
-        gaps = np.where(filled, np.maximum(following - at, 0) / _MS, 0.0).astype(np.float32)
-        return UserHistories(rows, actions, values, at, gaps, rated, length)
+        following = np.concatenate([occurred_at[:, 1:], requested_at[:, None]], axis=1)
+        gaps = np.where(filled, np.maximum(following - occurred_at, 0) / _MS, 0.0).astype(np.float32)
+        return UserHistories(rows, actions, values, occurred_at, gaps, rated, length)
 
     def snapshot(self, user: User) -> History:
         """The user's last HISTORY interactions as a `history` record."""
@@ -219,14 +226,19 @@ class UserStore:
         return self._scenarios.names[int(entries["scenario"][-1])], int(entries["at"][-1])
 
     def _pack(self, history: History) -> tuple[bytes, bytes]:
-        """The last HISTORY interactions as entries, and the rows of those before them."""
+        """The last HISTORY interactions as packed entries, and the rows of those before them."""
         count = len(history["item_ids"])
         lengths = [len(history[name]) for name in _COLUMNS]
         if any(length != count for length in lengths):
-            raise PoisonError("bad_features", "the columns of `history` differ in length")
+            raise PoisonError(
+                "bad_features",
+                f"the columns of `history` differ in length: {[count, *lengths]}",
+            )
         valued = history["valued"][-HISTORY:]
         if len(history["valued"]) > count:
-            raise PoisonError("bad_features", "`valued` of `history` is longer than the other columns")
+            raise PoisonError(
+                "bad_features", f"`valued` of `history` has {len(history['valued'])} entries for {count} interactions"
+            )
         rows = np.array(self._catalogue.ensure_rows(history["item_ids"]), np.int32)
         entries = np.empty(min(count, HISTORY), _ENTRY)
         entries["row"] = rows[-HISTORY:]
