@@ -1,4 +1,4 @@
-"""`eddy evaluate` and `eddy bench`: what this package adds to the command line (entry point group `eddy.commands`)."""
+"""The commands `eddy evaluate` and `eddy bench` (entry point group `eddy.commands`)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,21 +11,25 @@ from eddy_cli.replay.options import ReplayOptions
 DEFAULTS = ReplayOptions()
 
 
-def protocols() -> list[str]:
-    """Names of what `evaluate` can measure."""
-    return sorted(path.stem for path in (Path(__file__).parent / "evaluate" / "benchmarks").glob("[a-z]*.py"))
-
-
 def benchmarks() -> list[str]:
-    """Names of what `bench` can measure."""
-    return sorted(path.stem for path in (Path(__file__).parent / "bench").glob("[a-z]*.py"))
+    """Names of the benchmarks of `eddy evaluate`."""
+    return _modules("evaluate/benchmarks")
+
+
+def speed_benchmarks() -> list[str]:
+    """Names of the benchmarks of `eddy bench`."""
+    return _modules("bench")
+
+
+def _modules(folder: str) -> list[str]:
+    return sorted(path.stem for path in (Path(__file__).parent / folder).glob("[a-z]*.py"))
 
 
 def evaluate(
     context: typer.Context,
-    protocol: Annotated[
+    benchmark: Annotated[
         str,
-        typer.Argument(help=f"{', '.join(protocols())}: lab/eddy_lab/evaluate/README.md.", autocompletion=protocols),
+        typer.Argument(help=f"{', '.join(benchmarks())}: lab/eddy_lab/evaluate/README.md.", autocompletion=benchmarks),
     ],
     dataset: Dataset = DEFAULTS.dataset,
     data: Data = None,
@@ -40,25 +44,26 @@ def evaluate(
     """Run a benchmark of the model in one process, without Kafka."""
     from eddy_lab.evaluate.command import Arguments, evaluate
 
-    if protocol not in protocols():
-        raise typer.BadParameter(f"there is no protocol {protocol}: choose one of {', '.join(protocols())}")
-    given = {name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
+    if benchmark not in benchmarks():
+        raise typer.BadParameter(f"unknown benchmark {benchmark}. Choose one of {', '.join(benchmarks())}")
+    named = {name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     evaluate(
-        Arguments(protocol, dataset, data, scenario, action, limit or None, seed, model, text, frozenset(given)), output
+        Arguments(benchmark, dataset, data, scenario, action, limit or None, seed, model, text, frozenset(named)),
+        output,
     )
 
 
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help=f"{', '.join(benchmarks())}; all when left out.", autocompletion=benchmarks),
+        typer.Argument(help=f"{', '.join(speed_benchmarks())}. Default: all.", autocompletion=speed_benchmarks),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("reports/bench.json"),
+    output: Annotated[Path, typer.Option(help="JSON file of the figures.")] = Path("reports/bench.json"),
 ) -> None:
     """Run speed benchmarks, compared with references."""
     from eddy_lab.run_benchmarks import run_benchmarks
 
     for name in names or ():
-        if name not in benchmarks():
-            raise typer.BadParameter(f"there is no benchmark {name}: choose one of {', '.join(benchmarks())}")
-    run_benchmarks(names or benchmarks(), output)
+        if name not in speed_benchmarks():
+            raise typer.BadParameter(f"unknown benchmark {name}. Choose one of {', '.join(speed_benchmarks())}")
+    run_benchmarks(names or speed_benchmarks(), output)

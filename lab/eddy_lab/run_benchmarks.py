@@ -1,6 +1,6 @@
-"""What `eddy bench` does: run benchmarks, print a table of each, write all figures as JSON.
+"""`eddy bench`: run speed benchmarks, print a table of each and write all figures as JSON.
 
-A benchmark is a module of `eddy_lab.bench` with `run() -> dict[str, float]`: names of figures end with their unit.
+A speed benchmark is a module of `eddy_lab.bench` with `run() -> dict[str, float]`. The names of its figures end with their unit.
 """
 
 import importlib

@@ -29,9 +29,9 @@ from tests.trainer.factories import SCENARIOS, a_stream, features
 pytestmark = pytest.mark.slow
 
 MODEL = "mlp"
-ADDED, TAKEN_AWAY = "transition_last_1", "trend"
+ADDED, REMOVED = "transition_last_1", "trend"
 BEFORE = Columns(tuple(name for name in FEATURES if name != ADDED))
-AFTER = Columns(tuple(name for name in FEATURES if name != TAKEN_AWAY))
+AFTER = Columns(tuple(name for name in FEATURES if name != REMOVED))
 # All features, by the names that they had before any was renamed.
 FORMER_NAMES = Columns(LEGACY_FEATURES)
 
@@ -48,8 +48,8 @@ def a_learner(columns: Columns) -> Learner:
     return Learner(SCENARIOS, LearnerPolicy(0, MODEL, columns=columns))
 
 
-def released(learner: Learner, folder: Path, given: Columns) -> OnnxModel:
-    """A release of the learner, as a scorer with the columns `given` loads it."""
+def released(learner: Learner, folder: Path, columns: Columns) -> OnnxModel:
+    """A release of the learner, as a scorer with `columns` loads it."""
     weights = learner.snapshot()
     graphs = GraphExporter.cached(folder, MODEL, weights.columns).export(weights)
     release = {
@@ -60,7 +60,7 @@ def released(learner: Learner, folder: Path, given: Columns) -> OnnxModel:
         "features": list(weights.columns.features),
         "actions": list(weights.columns.actions),
     }
-    return OnnxModel.load(release, given)  # type: ignore[arg-type]  # the rest of a release is not read
+    return OnnxModel.load(release, columns)  # type: ignore[arg-type]  # the rest of a release is not read
 
 
 def _example_of(slate: Recommendations) -> TrainingExample:
@@ -71,7 +71,7 @@ def _example_of(slate: Recommendations) -> TrainingExample:
     return Codec.of(TrainingExample).decode(payload)
 
 
-def test_an_example_of_a_slate_in_flight_is_read_by_the_trainer_of_after() -> None:
+def test_a_trainer_with_other_features_reads_the_example_of_an_earlier_slate() -> None:
     (slate,) = recommend(a_scorer(BEFORE), request("u", limit=3))
     item_id = slate["items"][1]["item_id"]
     example = ExampleParser(SCENARIOS, AFTER).parse(_example_of(slate))
@@ -80,7 +80,7 @@ def test_an_example_of_a_slate_in_flight_is_read_by_the_trainer_of_after() -> No
     logged = dict(zip(BEFORE.features, row.tolist(), strict=True))
     read = dict(zip(AFTER.features, example.features[0].tolist(), strict=True))
     assert np.isnan(read.pop(ADDED))
-    assert logged.pop(TAKEN_AWAY) > 0
+    assert logged.pop(REMOVED) > 0
     assert read == logged
 
 
@@ -95,19 +95,19 @@ def test_a_release_of_either_side_serves_the_other(tmp_path: Path) -> None:
     after.restore(saved.learner)
     assert after.examples == before.examples == 80
     matrix = features(12).astype(np.float32)[None]
-    known = Columns(tuple(name for name in FEATURES if name not in (ADDED, TAKEN_AWAY)))
+    common = Columns(tuple(name for name in FEATURES if name not in (ADDED, REMOVED)))
     scores = []
     for learner in (before, after):
-        for given in (BEFORE, AFTER, known, CURRENT_COLUMNS):
-            columns = [FEATURES.index(name) for name in given.features]
-            model = released(learner, tmp_path, given)
-            found, predictions = model.rank(np.ascontiguousarray(matrix[..., columns]), np.zeros(1, np.int64))
+        for served in (BEFORE, AFTER, common, CURRENT_COLUMNS):
+            columns = [FEATURES.index(name) for name in served.features]
+            model = released(learner, tmp_path, served)
+            ranked, predictions = model.rank(np.ascontiguousarray(matrix[..., columns]), np.zeros(1, np.int64))
             assert np.isfinite(predictions).all()
-            scores.append(found)
-    # Without the feature that went, both say the same, whoever asks: the one that came has no weight yet.
+            scores.append(ranked)
+    # Without the removed feature all scores are equal: the added feature has no weight yet.
     of_before, of_after = scores[:4], scores[4:]
-    for found in (of_before[1], of_before[2], *of_after):
-        np.testing.assert_allclose(found, of_before[1], atol=1e-4)
+    for others in (of_before[1], of_before[2], *of_after):
+        np.testing.assert_allclose(others, of_before[1], atol=1e-4)
     assert np.abs(of_before[0] - of_before[1]).max() > 1e-3
 
 

@@ -1,1 +1,1 @@
-"""Measures what is learned without Kafka: the cores of the services in one process, on event time, decided by seed and inputs."""
+"""Benchmarks of learning without Kafka: the cores of the services in one process, in event time, determined by data and seed."""

@@ -1,4 +1,4 @@
-"""The core of the features service in process: events become user and item features of a recommender."""
+"""The core of the features service in process: applies events to the user and item features of a recommender."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,24 +16,24 @@ from eddy_scorer.core.ranking.recommender import Recommender
 
 Signals = Sequence[tuple[bytes, bytes]]
 PARTITION = 0
-_DECODED = 10_000
+_DECODED_RECORDS = 10_000
 
 
 class EventFeatures:
-    """`carry(topic, key, value)` makes a message of each record that Kafka would carry, numbered by topic."""
+    """`carry(topic, key, value)` returns the message that Kafka would carry for a record, with offsets per topic."""
 
     def __init__(
         self, scenarios: Scenarios, recommender: Recommender, carry: Callable[[str, bytes, bytes], Message]
     ) -> None:
         self._recommender = recommender
         self._carry = carry
-        self._users = UserUpdater(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED)
-        self._items = ItemUpdater(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED)
+        self._users = UserUpdater(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED_RECORDS)
+        self._items = ItemUpdater(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED_RECORDS)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self.refused = 0
 
-    def follow(self, messages: list[Message]) -> Signals:
-        """`user_event` messages into the histories of their users; returns what they mean for items, for `count`."""
+    def apply(self, messages: list[Message]) -> Signals:
+        """Apply `user_event` messages to the histories of their users; returns the item signals, for `count`."""
         batch = self._users.apply(PARTITION, messages)
         self.refused += len(batch.poison)
         for key, value in batch.users:
@@ -44,7 +44,7 @@ class EventFeatures:
         return batch.signals
 
     def count(self, signals: Signals) -> None:
-        """What events mean for items into their counts."""
+        """Apply item signals to the counts of items."""
         batch = self._items.apply(PARTITION, [self._carry(ITEM_SIGNALS, key, value) for key, value in signals])
         self.refused += len(batch.poison)
         for key, value in batch.items:

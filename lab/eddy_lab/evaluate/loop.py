@@ -1,7 +1,7 @@
-"""The live loop in one process: the cores of features, scorer, joiner and trainer, handing each other the bytes that Kafka would carry.
+"""The live loop in one process: the cores of features, scorer, joiner and trainer exchange the bytes that Kafka would carry.
 
-No Kafka, no wall clock, no thread: the same inputs and seed give the same slates, labels and weights. What is a matter of time in the live
-loop is a number of events here (`EvaluationLoopPolicy`).
+There is no Kafka, wall clock or thread, so the same data and seed give the same slates, labels and weights. Where the live loop acts by
+time, this one acts by number of events (`EvaluationLoopPolicy`).
 """
 
 from collections import Counter
@@ -37,9 +37,9 @@ from eddy_trainer.core.release_schedule import ReleaseSchedule
 
 @dataclass(frozen=True, slots=True)
 class EvaluationLoopPolicy:
-    """Events between two steps of learning, between two releases, and in a second of the clock that paces rebuilds of derived state.
+    """Events per training step, per release, and per second of the clock that paces rebuilds of derived state.
 
-    The defaults are what the live loop comes to at some 300 events a second on two cores.
+    The defaults are those that the live loop reaches at about 300 events per second on two cores.
     """
 
     events_per_step: int = 128
@@ -50,10 +50,10 @@ class EvaluationLoopPolicy:
 
 
 class EvaluationLoop:
-    """Publish items, serve requests, take events in; learning and releases happen on the way.
+    """Publish items, serve requests and apply events; training and releases follow from the number of events.
 
-    `examples` counts what was learned from, by kind, `releases` what the release gate let through. `tap` sees every message that Kafka
-    would carry but for items and rows.
+    `examples` counts training examples by kind, `releases` the decisions of the release gate. `tap` receives every message that Kafka
+    would carry, except items and item embeddings.
     """
 
     def __init__(
@@ -69,16 +69,16 @@ class EvaluationLoop:
         self._seconds = 0.0
         self.recommender = Recommender(scenarios, np.random.default_rng(policy.learning.seed), lambda: self._seconds)
         self._features = EventFeatures(scenarios, self.recommender, self._message)
-        self._joining = AttributionPolicy(scenarios, policy.lateness_sec)
-        self._join = JoinState(self._joining)
+        self._attribution = AttributionPolicy(scenarios, policy.lateness_sec)
+        self._join = JoinState(self._attribution)
         self._parser = ExampleParser(scenarios, policy.learning.columns)
         schedule = ReleaseSchedule(policy.events_per_release)
-        self._turn = OnlineTrainer(lambda: Learner(scenarios, policy.learning, texts), exporter, schedule)
+        self._trainer = OnlineTrainer(lambda: Learner(scenarios, policy.learning, texts), exporter, schedule)
         self._slate_codec, self._example_codec = Codec.for_topic(RECOMMENDATIONS), Codec.for_topic(TRAINING_EXAMPLES)
         self._event_codec = Codec.for_topic(USER_EVENTS)
         self._offsets: Counter[str] = Counter()
         self._clock_ms = 0
-        self._waiting: list[Example] = []
+        self._pending: list[Example] = []
         self._events = 0
         self._since_step = 0
         self._ledger: Counter[str] = Counter()
@@ -86,14 +86,14 @@ class EvaluationLoop:
         self.releases = ReleaseCounts()
 
     def ledger(self) -> dict[str, int]:
-        """Impressions, what became of them, and records that were refused."""
-        counted = {name: self._ledger[name] for name in ("shown", "positive", "negative")}
+        """Number of impressions, of those positive, negative and open, and of refused records."""
+        counts = {name: self._ledger[name] for name in ("impressions", "positive", "negative")}
         refused = self._ledger["refused"] + self._features.refused
-        return {**counted, "open": self._join.open_impressions, "refused": refused}
+        return {**counts, "open": self._join.open_impressions, "refused": refused}
 
     def publish(self, items: Iterable[Item]) -> None:
-        """Take `item` records in."""
-        learner = self._turn.learner
+        """Apply `item` records."""
+        learner = self._trainer.learner
         for item in items:
             self.recommender.apply_item(item)
             learner.admit([ItemContent.of(item)])
@@ -102,28 +102,28 @@ class EvaluationLoop:
         self.recommender.state.rebuild()
 
     def serve(self, requests: Sequence[Request]) -> list[Recommendations]:
-        """The slates of requests that wait together, in order."""
+        """The slates of requests that are served in one batch, in order."""
         self.recommender.state.refresh()
         slates = self.recommender.recommend(requests, max(request.requested_at for request in requests))
         for slate in slates:
             self._clock_ms = max(self._clock_ms, slate["requested_at"])
             payload = self._slate_codec.encode(slate)
-            served = accept_slate(self._message(RECOMMENDATIONS, slate["user_id"].encode(), payload), self._joining)
+            served = accept_slate(self._message(RECOMMENDATIONS, slate["user_id"].encode(), payload), self._attribution)
             if served is not None:
                 self._label(self._join.add_slate(served) if isinstance(served, ServedSlate) else [served])
         return slates
 
-    def act(self, events: Sequence[tuple[str, bytes]]) -> None:
-        """Take `user_event` records in, as (user id, bytes), in the order of the log."""
+    def apply(self, events: Sequence[tuple[str, bytes]]) -> None:
+        """Apply `user_event` records, as (user id, bytes), in the order of the log."""
         for _, payload in events:
             self._clock_ms = max(self._clock_ms, self._event_codec.decode(payload)["occurred_at"])
         messages = [self._message(USER_EVENTS, user_id.encode(), payload) for user_id, payload in events]
-        self._features.count(self._features.follow(messages))
+        self._features.count(self._features.apply(messages))
         self._join.begin_batch(messages[0].offset, self._offsets[TRAINING_EXAMPLES])
         for message in messages:
-            taken = accept_event(message, self._joining)
-            if not isinstance(taken, SkippedEvent):
-                self._label(self._join.apply(taken) if isinstance(taken, JoinerEvent) else [taken])
+            event = accept_event(message, self._attribution)
+            if not isinstance(event, SkippedEvent):
+                self._label(self._join.apply(event) if isinstance(event, JoinerEvent) else [event])
         self._seconds += len(events) / self._policy.events_per_second
         self._events += len(events)
         self._since_step += len(events)
@@ -131,11 +131,11 @@ class EvaluationLoop:
             self._learn()
 
     def _label(self, outcomes: Iterable[Outcome]) -> None:
-        """Outcomes into the ledger and into examples, by way of their bytes."""
+        """Count outcomes in the ledger, and encode and decode them as training examples."""
         for outcome in outcomes:
             match outcome:
                 case ImpressionOutcome():
-                    self._ledger["shown"] += len(outcome.items)
+                    self._ledger["impressions"] += len(outcome.items)
                     continue
                 case Refused():
                     self._ledger["refused"] += 1
@@ -147,22 +147,22 @@ class EvaluationLoop:
             message = self._message(TRAINING_EXAMPLES, user_of(outcome).encode(), encode_example(outcome, 0))
             example = self._parser.parse(self._example_codec.decode(message.value))
             self.examples[example.kind] += 1
-            self._waiting.append(example)
+            self._pending.append(example)
 
     def _learn(self) -> None:
-        """One turn of the trainer; what passes its gate serves from the next request on."""
-        self.releases.note_rollback(self._turn.observe(self._waiting))
-        self._waiting, self._since_step = [], 0
-        if self._turn.learner.untrained:
-            self._turn.step()
-        prepared = self._turn.prepare(self._events)
+        """Train, and release if due; a release that passes the gate serves from the next request on."""
+        self.releases.note_rollback(self._trainer.observe(self._pending))
+        self._pending, self._since_step = [], 0
+        if self._trainer.learner.untrained:
+            self._trainer.step()
+        prepared = self._trainer.prepare(self._events)
         self.releases.note(prepared)
         if isinstance(prepared, Release):
-            ServedRelease.of(prepared).to(self.recommender, self.releases.released)
-            self._turn.served(prepared, self.releases.released)
+            ServedRelease.of(prepared).serve_by(self.recommender, self.releases.released)
+            self._trainer.served(prepared, self.releases.released)
 
     def _message(self, topic: str, key: bytes, value: bytes) -> Message:
-        """As the broker would append it, at the newest event time so far."""
+        """The message as the broker would append it, at the newest event time so far."""
         offset = self._offsets[topic]
         self._offsets[topic] += 1
         message = Message(topic, PARTITION, offset, key, value, self._clock_ms)

@@ -1,4 +1,4 @@
-"""The trainer's encoder on a fixed data set: many passes over all sequences, and whole rankings of what was held out."""
+"""The trainer's encoder on a fixed data set: many passes over all sequences, and rankings of held-out interactions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ OUTSIDE = -1
 
 @dataclass(frozen=True, slots=True)
 class TrainingHistories:
-    """All that U users did, oldest first, one after another: user u has places `starts[u]` to `starts[u + 1]`.
+    """The interactions of U users, oldest first, concatenated: those of user u have the indices `starts[u]` to `starts[u + 1]`.
 
     `rows` are item rows from 1; `actions`, `values` and `scenarios` as in the model contract, `at` in seconds.
     """
@@ -44,15 +44,15 @@ class TrainingHistories:
         return np.diff(self.starts)
 
     def windows(self, users: Rows, ends: Rows, length: int = HISTORY, seen_before: int = SEEN_BEFORE) -> Sequences:
-        """Up to `length` predictions of each user that end with the interaction before `ends` [U], counted from the user's first.
+        """Up to `length` predictions of each user, the last of which is the interaction before index `ends` [U] of the user's history.
 
-        As the trainer's own store cuts them: the place before a user's first interaction is padding with a target.
+        They are cut as in the trainer's store: the step before a user's first interaction is padding with a target.
         """
-        places = ends[:, None] + np.arange(-length - 1, 0)[None, :]
-        exists = places >= 0
-        where = np.where(exists, self.starts[users][:, None] + places, 0)
+        steps = ends[:, None] + np.arange(-length - 1, 0)[None, :]
+        exists = steps >= 0
+        indices = np.where(exists, self.starts[users][:, None] + steps, 0)
         column = {
-            name: getattr(self, name)[where] * exists for name in ("rows", "actions", "values", "scenarios", "at")
+            name: getattr(self, name)[indices] * exists for name in ("rows", "actions", "values", "scenarios", "at")
         }
         inputs, targets = slice(0, length), slice(1, length + 1)
         gaps = np.maximum(column["at"][:, targets] - column["at"][:, inputs], 0) * exists[:, inputs]
@@ -71,7 +71,7 @@ class TrainingHistories:
 
 @dataclass(frozen=True, slots=True)
 class OfflinePolicy:
-    """How often and how fast: `epochs` passes, `users` windows a step, the rate rising over a twentieth and falling as a cosine."""
+    """Number of passes, windows per step, and learning rate, which rises over the first twentieth and falls as a cosine."""
 
     epochs: int = 40
     users: int = 128
@@ -92,9 +92,9 @@ def train(
     after_epoch: Callable[[int, EncoderTrainer], bool] = lambda *_: True,
     start: Mapping[str, torch.Tensor] | None = None,
 ) -> EncoderTrainer:
-    """An encoder of `items` items trained on each user's first `ends` interactions, from the weights `start` where given.
+    """Train an encoder of `items` items on each user's first `ends` interactions, from the weights `start` if given.
 
-    `after_epoch(epoch, trainer)` may stop it by False.
+    `unseen_only` are the scenarios that recommend an item once. `after_epoch(epoch, trainer)` stops the training by returning False.
     """
     encoder = EncoderPolicy(
         rate=policy.rate,
@@ -111,9 +111,9 @@ def train(
     trainer.table.rows([str(row) for row in range(1, items + 1)])
     trained = np.arange(len(histories.rows)) < np.repeat(histories.starts[:-1] + ends, histories.lengths())
     for scenario in np.unique(histories.scenarios).tolist():
-        here = histories.scenarios == scenario
-        trainer.table.add_to_scenario(np.unique(histories.rows[here]), scenario)
-        trainer.count(histories.rows[here & trained], scenario)
+        own = histories.scenarios == scenario
+        trainer.table.add_to_scenario(np.unique(histories.rows[own]), scenario)
+        trainer.count(histories.rows[own & trained], scenario)
     random = np.random.default_rng(seed)
     done, total = 0, policy.epochs * _steps(ends, policy.users)
     for epoch in range(policy.epochs):
@@ -129,41 +129,41 @@ def train(
 def ranks_of(
     score: Score, histories: TrainingHistories, users: Rows, ends: Rows, items: slice = slice(1, None)
 ) -> Rows:
-    """Place of the interaction of `users` [U] at `ends` (of everybody) among the item rows `items` that the user has not seen before.
+    """Rank [U] of the interaction at index `ends` (of all users) among the item rows `items` that its user has not seen before.
 
-    `score(users, ends)` answers scores [U, rows]; an equal score counts against it. OUTSIDE for what the user had before: seen items are
-    left out, so that nobody can find it.
+    `score(users, ends)` returns scores [U, rows]; ties count against the interaction. OUTSIDE if the user has seen its item before, because
+    seen items are not ranked.
     """
-    places = np.empty(len(users), np.int64)
+    ranks = np.empty(len(users), np.int64)
     by_length = np.argsort(ends[users], kind="stable")
-    for lines in np.array_split(by_length, max(1, len(users) // 256)):
-        part = users[lines]
+    for batch in np.array_split(by_length, max(1, len(users) // 256)):
+        part = users[batch]
         scores = score(part, ends[part])
         others = np.ones(scores.shape[1], bool)
         others[items] = False
         scores[:, others] = -np.inf
         scores[:, PADDING_ROW] = -np.inf
-        for line, user in enumerate(part.tolist()):
+        for row, user in enumerate(part.tolist()):
             start, end = int(histories.starts[user]), int(histories.starts[user] + ends[user])
-            wanted = scores[line, histories.rows[end]]
-            scores[line, histories.rows[start:end]] = -np.inf
-            repeated = scores[line, histories.rows[end]] < wanted
-            places[lines[line]] = OUTSIDE if repeated else int(np.count_nonzero(scores[line] >= wanted)) - 1
-    return places
+            target = scores[row, histories.rows[end]]
+            scores[row, histories.rows[start:end]] = -np.inf
+            repeated = scores[row, histories.rows[end]] < target
+            ranks[batch[row]] = OUTSIDE if repeated else int(np.count_nonzero(scores[row] >= target)) - 1
+    return ranks
 
 
 @torch.no_grad()
 def encoder_scores(
     trainer: EncoderTrainer, histories: TrainingHistories, users: Rows, ends: Rows
 ) -> NDArray[np.float32]:
-    """Scores [U, rows] of all items for each user's interaction at `ends`, from those before it; row 0 is nobody."""
+    """Scores [U, rows] of all items for each user's interaction at `ends`, from the interactions before it; row 0 is padding."""
     trainer.encoder.eval()
     windows = histories.windows(users, ends + 1, min(HISTORY, int(ends.max()) + 1), seen_before=0)
     table = trainer.table.all_vectors()
-    seen = encoder_inputs(windows, functional.embedding(torch.from_numpy(windows.rows), table))
-    found = trainer.encoder(seen, torch.from_numpy(windows.scenarios))[:, -1] @ table.T
+    history = encoder_inputs(windows, functional.embedding(torch.from_numpy(windows.rows), table))
+    scores = trainer.encoder(history, torch.from_numpy(windows.scenarios))[:, -1] @ table.T
     trainer.encoder.train()
-    return np.asarray(found.numpy(), np.float32)
+    return np.asarray(scores.numpy(), np.float32)
 
 
 def _steps(ends: Rows, users: int) -> int:
@@ -171,7 +171,7 @@ def _steps(ends: Rows, users: int) -> int:
 
 
 def _batches(ends: Rows, policy: OfflinePolicy, random: np.random.Generator) -> list[tuple[Rows, Rows]]:
-    """Every sequence in windows of HISTORY, from an offset of its own, in random order."""
+    """All sequences in windows of HISTORY, each from a random offset, in random order."""
     pairs = []
     for user, end in enumerate(ends.tolist()):
         stop = end

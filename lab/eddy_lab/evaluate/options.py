@@ -1,4 +1,4 @@
-"""What every protocol is asked."""
+"""The options of a benchmark."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,10 @@ from eddy_cli.replay.stream import Stream
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The command line, checked. None for `limit` is the whole data set; only streams are played as an `action` of a `scenario`."""
+    """Checked options. `limit` None is the whole data set; `scenario` and `action` apply to streams only.
+
+    `scenarios` is the path of scenarios.yaml, `graphs` the folder of traced graphs, `text_model` as in the settings.
+    """
 
     dataset: str
     data: Path | None
@@ -27,6 +30,6 @@ class Options:
 
 
 def whole_stream(options: Options) -> Stream:
-    """The data set as it is played, before `limit`. Raises ConfigError where it, or what it is played as, cannot be had."""
+    """The whole data set as a stream. Raises ConfigError if the data cannot be read or the scenario or action does not exist."""
     event_kind = event_kind_of(load_scenarios(options.scenarios), options.scenario, options.action)
     return stream_of(load(options.dataset, options.data), event_kind)

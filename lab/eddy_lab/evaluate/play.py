@@ -1,4 +1,4 @@
-"""A stream played through the loop in one process, turn by turn as `eddy_cli.replay` plays it through Kafka."""
+"""Plays a stream through the loop in one process, in the order in which `eddy_cli.replay` plays it through Kafka."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.loop import EvaluationLoop
 from eddy_scorer.core.ranking.request import Request
 
-# Users whose lists are scored together, and whose events come together: what is in flight in the live replay.
-TOGETHER = 16
+# Requests served in one batch, whose events are then applied in one batch: as many as the live replay has in flight.
+CONCURRENT_REQUESTS = 16
 
 
 def play(
@@ -19,21 +19,21 @@ def play(
     loop: EvaluationLoop,
     records: ReplayRecords,
     evaluator: ReplayEvaluator,
-    places: list[int],
+    positions: list[int],
     window: int,
     max_skew_ms: int,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Play all of `stream`: for each event a list, its impression, and a click where it holds the item, else the organic event.
+    """Play `stream`: for each event a slate, its impression, and a click if it contains the item, otherwise the unattributed event.
 
-    `places` (one for each event, eddy_cli.replay.player.NOT_SERVED at first) is filled for `evaluator`; `progress(events played)`.
+    `positions` [events] starts as eddy_cli.replay.player.NOT_SERVED and is filled for `evaluator`; `progress(events played)`.
     """
     loop.publish(stream.catalogue)
     schedule = Schedule(stream.users, stream.times_ms, window, max_skew_ms)
     ready: deque[int] = deque()
     while not schedule.finished:
         ready.extend(schedule.admit())
-        turn = [ready.popleft() for _ in range(min(TOGETHER, len(ready)))]
+        batch = [ready.popleft() for _ in range(min(CONCURRENT_REQUESTS, len(ready)))]
         requests = [
             Request(
                 records.request_id(index),
@@ -42,13 +42,13 @@ def play(
                 records.limit,
                 stream.times_ms[index],
             )
-            for index in turn
+            for index in batch
         ]
         events: list[tuple[str, bytes]] = []
-        for index, served in zip(turn, loop.serve(requests), strict=True):
-            events += _events(stream, records, index, [item["item_id"] for item in served["items"]], places)
-        loop.act(events)
-        for index in turn:
+        for index, slate in zip(batch, loop.serve(requests), strict=True):
+            events += _events(stream, records, index, [item["item_id"] for item in slate["items"]], positions)
+        loop.apply(events)
+        for index in batch:
             evaluator.evaluate(index)
             following = schedule.finish(index)
             if following is not None:
@@ -57,13 +57,13 @@ def play(
 
 
 def _events(
-    stream: Stream, records: ReplayRecords, index: int, shown: list[str], places: list[int]
+    stream: Stream, records: ReplayRecords, index: int, item_ids: list[str], positions: list[int]
 ) -> list[tuple[str, bytes]]:
-    """What a user publishes who sees this list."""
+    """The events that a user publishes after seeing a slate of `item_ids`."""
     user_id, item_id = stream.user_ids[stream.users[index]], stream.item_ids[stream.items[index]]
     at_ms, value = stream.times_ms[index], stream.values[index]
-    seen = [(user_id, records.impression(index, user_id, at_ms)[1])] if shown else []
-    (_, action), place = records.action(index, user_id, item_id, value, at_ms, shown)
-    if place is not None:
-        places[index] = place
-    return [*seen, (user_id, action)]
+    impressions = [(user_id, records.impression(index, user_id, at_ms)[1])] if item_ids else []
+    (_, interaction), position = records.action(index, user_id, item_id, value, at_ms, item_ids)
+    if position is not None:
+        positions[index] = position
+    return [*impressions, (user_id, interaction)]

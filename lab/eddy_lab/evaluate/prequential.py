@@ -1,7 +1,7 @@
-"""A stream, event by event: asked about, then learned.
+"""Prequential evaluation of a stream: predict each event, then learn it.
 
-The cores are those of the live services, less what only slates need: no impressions, no joiner. A user's history is always as of the event;
-counts and weights are those before its micro-batch. The model that answers is a release that passed the trainer's gate.
+It runs the cores of the live services, except what only slates need: there are no impressions and no joiner. A user's history is exact at
+each event; counts and weights are those before its micro-batch. The model that predicts is a release that passed the trainer's gate.
 """
 
 from collections import Counter
@@ -26,9 +26,9 @@ from eddy_trainer.core.learner import ItemContent, LearnerPolicy
 
 @dataclass(frozen=True, slots=True)
 class PrequentialPolicy:
-    """How a stream is learned: a release is due after every `micro_batch` events.
+    """A release is due after every `micro_batch` events.
 
-    From event `learned_until` on weights stand still, while histories and counts move on. `approximate_from`: see StreamRanker.
+    From event `learned_until` on, weights are fixed while histories and counts are updated. `approximate_from`: see StreamRanker.
     """
 
     micro_batch: int = 256
@@ -38,22 +38,22 @@ class PrequentialPolicy:
 
 
 class Prequential:
-    """Ask, then learn, a micro-batch at a time. `graphs` is a folder for traced graphs; `text_model` as in the settings."""
+    """Predicts, then learns, a micro-batch at a time. `graphs` is the folder of traced graphs; `text_model` as in the settings."""
 
     def __init__(
         self,
         stream: Stream,
         scenarios: Scenarios,
         policy: PrequentialPolicy,
-        questions: Sequence[PredictionTask],
+        tasks: Sequence[PredictionTask],
         graphs: Path,
         text_model: str = "",
     ) -> None:
         self._stream = stream
         self.policy = policy
-        self._questions = questions
+        self._tasks = tasks
         self._records = ReplayRecords("run", stream.event_kind, LIMIT, 0)
-        texts = TextModel.load(text_model) if any(question.embeds_text for question in questions) else None
+        texts = TextModel.load(text_model) if any(task.embeds_text for task in tasks) else None
         self._ranker = StreamRanker(
             stream, scenarios, self._records, policy.learning.seed, policy.approximate_from, texts
         )
@@ -62,21 +62,21 @@ class Prequential:
         self._offsets: Counter[str] = Counter()
         self._now_ms = 0
         contents = [ItemContent.of(item) for item in stream.catalogue]
-        self._task = TrainerSetup(scenarios, policy.learning, contents, graphs, text_model)
+        self._setup = TrainerSetup(scenarios, policy.learning, contents, graphs, text_model)
         self.releases = ReleaseCounts()
-        self.train_sec = 0.0  # of processor time
+        self.train_sec = 0.0  # CPU time
 
     def play(self, progress: Callable[[int], None] = lambda _: None) -> None:
-        """Play the whole stream; `progress(events played)`. The questions hold the answers."""
+        """Play the whole stream; `progress(events played)`. The tasks hold the predictions."""
         until = len(self._stream) if self.policy.learned_until is None else self.policy.learned_until
         learning = False
-        with trainer_process(self._task) as trainer:
+        with trainer_process(self._setup) as trainer:
             for indices in self._micro_batches(until):
-                users, signals = self._follow(indices)
+                users, signals = self._apply(indices)
                 if learning:
                     self._serve(trainer.answer())
                 batch = EventBatch(indices, users)
-                examples = [example for question in self._questions for example in question.ask(batch, self._ranker)]
+                examples = [example for task in self._tasks for example in task.predict(batch, self._ranker)]
                 learning = indices.stop <= until
                 if learning:
                     trainer.learn(examples)
@@ -85,15 +85,15 @@ class Prequential:
                 progress(indices.stop)
 
     def _micro_batches(self, until: int) -> Iterator[range]:
-        """All events in order; none of the batches has events on both sides of `until`."""
+        """Indices of all events in order; no micro-batch has events on both sides of `until`."""
         start, end = 0, len(self._stream)
         while start < end:
             stop = min(start + self.policy.micro_batch, until if start < until else end)
             yield range(start, stop)
             start = stop
 
-    def _follow(self, indices: Sequence[int]) -> tuple[list[User], list[tuple[bytes, bytes]]]:
-        """Each event's user as of the moment before it, and what the events mean for items."""
+    def _apply(self, indices: Sequence[int]) -> tuple[list[User], list[tuple[bytes, bytes]]]:
+        """Apply events; returns the state of each event's user before the event, and the item signals of all events."""
         stream = self._stream
         users: list[User] = []
         signals: list[tuple[bytes, bytes]] = []
@@ -102,17 +102,17 @@ class Prequential:
             self._now_ms = stream.times_ms[index]
             users.append(self.recommender.state.users.get(user_id))
             _, event = self._records.unattributed(index, user_id, item_id, stream.values[index], self._now_ms)
-            signals += self._features.follow([self._carry(USER_EVENTS, user_id.encode(), event)])
+            signals += self._features.apply([self._carry(USER_EVENTS, user_id.encode(), event)])
         return users, signals
 
     def _carry(self, topic: str, key: bytes, value: bytes) -> Message:
-        """As the broker would append it, at the time of the event."""
+        """The message as the broker would append it, at the time of the event."""
         offset = self._offsets[topic]
         self._offsets[topic] += 1
         return Message(topic, PARTITION, offset, key, value, self._now_ms)
 
     def _serve(self, answer: TrainerAnswer) -> None:
-        """Take the release that learned from the last micro-batch; where it was held, the one before it goes on answering."""
+        """Serve the release that includes the last micro-batch; if it was held back, keep the one before it."""
         self.releases, self.train_sec = answer.counts, answer.train_sec
         if answer.served is not None:
-            answer.served.to(self.recommender, self.releases.released)
+            answer.served.serve_by(self.recommender, self.releases.released)

@@ -1,4 +1,4 @@
-"""How far a protocol is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a benchmark: a bar on a terminal, otherwise a line every ten seconds."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ _LINE_EVERY_SEC = 10.0
 
 @contextmanager
 def bar(console: Console, label: str, total: int, unit: str = "events") -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with how many are done, as often as one likes."""
+    """Yields a function that takes the number of `unit` done so far. Calling it is cheap."""
     if not console.is_terminal:
         yield _lines(console, label, total, unit)
         return
@@ -42,6 +42,6 @@ def _lines(console: Console, label: str, total: int, unit: str) -> Callable[[int
     return show
 
 
-def further(show: Callable[[int], None], before: int, done: int) -> None:
-    """Show that `done` are done after `before`: for one of several parts under the same bar."""
-    show(before + done)
+def offset(show: Callable[[int], None], before: int) -> Callable[[int], None]:
+    """The progress function of a part of the work, after `before` units of other parts."""
+    return lambda done: show(before + done)

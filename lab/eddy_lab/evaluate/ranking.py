@@ -1,4 +1,4 @@
-"""How well places in rankings answer for what came next."""
+"""Figures of rankings with one relevant item."""
 
 from typing import Any
 
@@ -9,41 +9,40 @@ CUT = 10
 TENTHS = 10
 
 
-def ranking_figures(places: NDArray[np.int64], counted: NDArray[np.bool_]) -> dict[str, Any]:
-    """HR, NDCG and MRR at 10 of `places` (of the one relevant item, from 0; below 0 where it was not ranked), over the events that are
-    `counted` and by tenth of the whole stream."""
-    found = _found(places)
+def ranking_figures(ranks: NDArray[np.int64], scored: NDArray[np.bool_]) -> dict[str, Any]:
+    """HR, NDCG and MRR at 10 over the `scored` [events], and by tenth of the whole stream.
+
+    `ranks` [events] of the relevant item are from 0, and below 0 if it was not ranked.
+    """
+    hits = _hits(ranks)
     measures = {
-        "ndcg_at_10": gains_at_10(places),
-        "hr_at_10": found.astype(np.float64),
-        "mrr_at_10": np.where(found, 1 / (np.maximum(places, 0) + 1), 0.0),
+        "ndcg_at_10": gains_at_10(ranks),
+        "hr_at_10": hits.astype(np.float64),
+        "mrr_at_10": np.where(hits, 1 / (np.maximum(ranks, 0) + 1), 0.0),
     }
-    tenth = np.arange(len(places)) * TENTHS // max(len(places), 1)
-    sizes = np.bincount(tenth, counted, TENTHS)
-    figures: dict[str, Any] = {name: float(values[counted].mean()) for name, values in measures.items()}
+    tenth = np.arange(len(ranks)) * TENTHS // max(len(ranks), 1)
+    sizes = np.bincount(tenth, scored, TENTHS)
+    figures: dict[str, Any] = {name: float(values[scored].mean()) for name, values in measures.items()}
     for name, values in measures.items():
-        sums = np.bincount(tenth, values * counted, TENTHS)
-        figures[f"{name}_by_tenth"] = [float(one) for one in sums / np.maximum(sizes, 1)]
+        sums = np.bincount(tenth, values * scored, TENTHS)
+        figures[f"{name}_by_tenth"] = (sums / np.maximum(sizes, 1)).tolist()
     return figures
 
 
-def gains_at_10(places: NDArray[np.int64]) -> NDArray[np.float64]:
-    """NDCG@10 of each ranking with one relevant item at `places`."""
-    return np.where(_found(places), 1 / np.log2(np.maximum(places, 0) + 2), 0.0)
+def gains_at_10(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """NDCG@10 of each ranking, by the rank of its relevant item."""
+    return np.where(_hits(ranks), 1 / np.log2(np.maximum(ranks, 0) + 2), 0.0)
 
 
-def _found(places: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return (places >= 0) & (places < CUT)
+def _hits(ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return (ranks >= 0) & (ranks < CUT)
 
 
 def ratio_interval(
-    model: NDArray[np.float64], other: NDArray[np.float64], blocks: int = 200, draws: int = 1000, seed: int = 0
+    model: NDArray[np.float64], other: NDArray[np.float64], blocks: int = 200, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % interval of mean(model) / mean(other), by a bootstrap over stretches of the stream: events nearby are not independent."""
-    pairs = [
-        (one.sum(), two.sum()) for one, two in zip(*(np.array_split(x, blocks) for x in (model, other)), strict=True)
-    ]
-    sums = np.array(pairs)
-    drawn = sums[np.random.default_rng(seed).integers(0, blocks, (draws, blocks))].sum(axis=1)
-    low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-12), [2.5, 97.5])
+    """95 % interval of mean(model) / mean(other), by a bootstrap over blocks of the stream, because nearby events are not independent."""
+    sums = np.array([[block.sum() for block in np.array_split(gains, blocks)] for gains in (model, other)]).T
+    samples = sums[np.random.default_rng(seed).integers(0, blocks, (resamples, blocks))].sum(axis=1)
+    low, high = np.percentile(samples[:, 0] / np.maximum(samples[:, 1], 1e-12), [2.5, 97.5])
     return float(low), float(high)

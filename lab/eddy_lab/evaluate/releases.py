@@ -1,4 +1,4 @@
-"""What the release gate of a benchmark let through, and how it comes to serve."""
+"""The releases of a benchmark: counts, and what the recommender needs to serve one."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from eddy_trainer.core.release import HeldRelease, Release
 
 @dataclass(slots=True)
 class ReleaseCounts:
-    """Releases so far, and those that were not: `held` and `rolled_back` by reason."""
+    """Number of releases, and of held and rolled-back ones by reason."""
 
     released: int = 0
     held: Counter[str] = field(default_factory=Counter)
     rolled_back: Counter[str] = field(default_factory=Counter)
 
     def note(self, prepared: Release | HeldRelease | None) -> None:
-        """A release was prepared, or none was due. One that is held for two reasons counts for both."""
+        """Count a prepared release; None if none was due. A release held for two reasons counts for both."""
         match prepared:
             case Release():
                 self.released += 1
@@ -35,13 +35,13 @@ class ReleaseCounts:
             self.rolled_back[back.reason] += 1
 
     def as_dict(self) -> dict[str, Any]:
-        """As a protocol's outcome says it."""
+        """As in the details of a benchmark result."""
         return {"releases": self.released, "held": dict(self.held), "rolled_back": dict(self.rolled_back)}
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRelease:
-    """What a recommender needs of a release: item ids and vectors [rows, DIM] by row (row 0 is padding), and both graphs."""
+    """The parts of a release that a recommender needs: item ids and vectors [rows, DIM] by row (row 0 is padding), and both graphs."""
 
     item_ids: list[str]
     vectors: NDArray[np.float32]
@@ -51,8 +51,8 @@ class ServedRelease:
     def of(release: Release) -> "ServedRelease":
         return ServedRelease(release.weights.item_ids, release.weights.vectors, release.graphs)
 
-    def to(self, recommender: Recommender, version: int) -> None:
-        """Let it answer from now on."""
+    def serve_by(self, recommender: Recommender, version: int) -> None:
+        """Make `recommender` serve this release."""
         vectors = self.vectors[1:]
         recommender.set_embeddings(self.item_ids[1:], vectors, np.zeros(len(vectors), np.float32))
         recommender.model = OnnxModel(version, self.graphs.encode, self.graphs.rank)
@@ -60,7 +60,7 @@ class ServedRelease:
 
 @dataclass(frozen=True, slots=True)
 class TrainerAnswer:
-    """What became of a micro-batch: `served` is None where the gate held the release. `train_sec` is processor time since the start."""
+    """The result of a micro-batch: `served` is None if the gate held the release back. `train_sec` is CPU time since the start."""
 
     served: ServedRelease | None
     counts: ReleaseCounts

@@ -1,4 +1,4 @@
-"""The scorer's whole ranking for events of a stream, without policy or slates."""
+"""The scorer's ranking for the events of a stream, without policy and slates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ OUTSIDE = -1  # rank of an item that is not among the candidates
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """A micro-batch of a stream, by the indices of its events, and each event's user as of the moment before it."""
+    """A micro-batch of a stream: the indices of its events, and the state of each event's user before the event."""
 
     indices: range
     users: Sequence[User]
@@ -29,8 +29,8 @@ class EventBatch:
 class StreamRanker:
     """Ranks items for the users of a stream. Items that a user has interacted with are left out in every scenario.
 
-    `approximate_from` is the number of items from which on the encoder's best ones are looked up in an index; `texts` embeds items and
-    queries, where queries are asked.
+    `approximate_from` is the catalogue size from which the encoder searches an approximate index; `texts` embeds items and queries, and is
+    None if there are no queries.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class StreamRanker:
         queries: Sequence[str] | None = None,
         candidates: Sequence[tuple[str, ...]] | None = None,
     ) -> RankedCandidates:
-        """For each event of the batch all candidates, or those of `candidates` [B] alone; for `queries` [B] where there are any."""
+        """Rank all candidates for each event of the batch, or only those of `candidates` [B]; for `queries` [B] if given."""
         requests = [
             self._request(index, queries[row] if queries else None, candidates[row] if candidates else None)
             for row, index in enumerate(batch.indices)
@@ -71,7 +71,7 @@ class StreamRanker:
         return self.recommender.rank(requests, batch.users)
 
     def catalogue_rows(self, batch: EventBatch) -> list[int]:
-        """The row in the catalogue of each event's item."""
+        """The catalogue row of each event's item."""
         stream, find = self._stream, self.recommender.state.catalogue.find
         return [find(stream.item_ids[stream.items[index]]) for index in batch.indices]
 
@@ -84,7 +84,7 @@ class StreamRanker:
         )
 
     def _embed_items(self) -> None:
-        """Embed the words of all items, as the scorer does in the background from the first query on."""
+        """Embed the words of all items; the scorer does so in the background after its first query."""
         text_embeddings = self.recommender.state.text_embeddings
         text_embeddings.enable()
         while embed := text_embeddings.due():
@@ -92,7 +92,7 @@ class StreamRanker:
 
 
 def rank_of(ranked: RankedCandidates, row: int, item: int) -> int:
-    """Rank, from 0, of catalogue row `item` in batch row `row`: OUTSIDE where it is not a candidate; a tie counts against it."""
+    """Rank, from 0, of catalogue row `item` in batch row `row`; OUTSIDE if it is not a candidate. Ties count against it."""
     candidates = ranked.candidates
     count = candidates.merged_counts[row]
     matches = np.flatnonzero(candidates.rows[row, :count] == item)
@@ -103,7 +103,7 @@ def rank_of(ranked: RankedCandidates, row: int, item: int) -> int:
 
 
 def _new_items_only(scenarios: Scenarios, name: str) -> Scenarios:
-    """The same, but nothing is recommended twice in the scenario of that name."""
+    """The same scenarios, with the filter `seen` added to the scenario `name`."""
     rules = scenarios[name]
     filters = tuple(dict.fromkeys(("seen", *rules.filters)))
     return scenarios.model_copy(

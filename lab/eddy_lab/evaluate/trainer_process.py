@@ -1,7 +1,7 @@
-"""The trainer of a stream in a process of its own: it learns from one micro-batch while the recommender takes the same events in.
+"""The trainer of a stream in a process of its own: it learns from a micro-batch while the recommender applies the same events.
 
-It runs the trainer's turn, so that what it hands over has passed the release gate. The two share nothing and meet after each micro-batch:
-figures do not depend on which of them is faster.
+It runs the code of the live trainer, so every release has passed the release gate. The two processes share nothing and synchronise after
+each micro-batch, so figures do not depend on which of them is faster.
 """
 
 import time
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 
 from eddy.contract.scenarios import Scenarios
 from eddy.text import TextModel
+from eddy_lab.evaluate.child_process import CONTEXT
 from eddy_lab.evaluate.releases import ReleaseCounts, ServedRelease, TrainerAnswer
 from eddy_trainer.core.examples import Example
 from eddy_trainer.core.graphs import GraphExporter
@@ -29,7 +29,7 @@ from eddy_trainer.core.release_schedule import ReleaseSchedule
 
 @dataclass(frozen=True, slots=True)
 class TrainerSetup:
-    """Everything that a trainer starts from. `graphs` is the folder of traced graphs, `text_model` as in the settings."""
+    """The state that a trainer starts from. `graphs` is the folder of traced graphs, `text_model` as in the settings."""
 
     scenarios: Scenarios
     policy: LearnerPolicy
@@ -39,7 +39,7 @@ class TrainerSetup:
 
 
 class TrainerProcess:
-    """Hand examples over, take what became of them: in turns."""
+    """Call `learn` and `answer` in turn, once per micro-batch."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -48,12 +48,12 @@ class TrainerProcess:
         self._connection.send(examples)
 
     def answer(self) -> TrainerAnswer:
-        """What became of the last `learn`. Raises what the trainer failed with, and EOFError when its process is gone."""
+        """The result of the last `learn`. Raises the trainer's error if it failed, and EOFError if its process has ended."""
         answer: TrainerAnswer = self._receive()
         return answer
 
     def wait_until_ready(self) -> None:
-        """Wait until it has embedded the words of all items. Raises as `answer` does."""
+        """Wait until the trainer has embedded the words of all items. Raises as `answer` does."""
         self._receive()
 
     def _receive(self) -> Any:
@@ -64,64 +64,63 @@ class TrainerProcess:
 
 
 @contextmanager
-def trainer_process(task: TrainerSetup) -> Iterator[TrainerProcess]:
+def trainer_process(setup: TrainerSetup) -> Iterator[TrainerProcess]:
     """A trainer that has embedded the words of all items; it ends with the block."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_run, args=(theirs, task), daemon=True)
+    parent, child = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_run, args=(child, setup), daemon=True)
     process.start()
-    theirs.close()
+    child.close()
     try:
-        trainer = TrainerProcess(ours)
+        trainer = TrainerProcess(parent)
         trainer.wait_until_ready()
         yield trainer
     finally:
-        ours.close()
+        parent.close()
         process.join()
 
 
-def _run(connection: Connection, task: TrainerSetup) -> None:
+def _run(connection: Connection, setup: TrainerSetup) -> None:
     try:
-        _answer_all(connection, task)
+        _answer_all(connection, setup)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the other side may end at any moment, as after the last batch, whose answer nobody takes
-    except Exception as error:  # noqa: BLE001  # of whatever kind, it is raised on the other side
+        pass  # the parent may close the connection at any time, as it does after the last batch
+    except Exception as error:  # noqa: BLE001  # the parent raises the error, whatever its type
         with suppress(OSError):
             connection.send(error)
 
 
-def _answer_all(connection: Connection, task: TrainerSetup) -> None:
+def _answer_all(connection: Connection, setup: TrainerSetup) -> None:
     torch.set_num_threads(1)
-    turn = turn_of(task)
-    while turn.learner.pending_texts:
-        turn.learner.embed_texts()
+    trainer = make_trainer(setup)
+    while trainer.learner.pending_texts:
+        trainer.learner.embed_texts()
     connection.send(None)
     started, counts = time.process_time(), ReleaseCounts()
     for batch in count(1):
-        release = learn(turn, connection.recv(), batch, counts)
+        release = learn(trainer, connection.recv(), batch, counts)
         served = ServedRelease.of(release) if release is not None else None
         connection.send(TrainerAnswer(served, counts, time.process_time() - started))
 
 
-def turn_of(task: TrainerSetup) -> OnlineTrainer:
-    """A turn with all items, which releases after every micro-batch."""
-    exporter = GraphExporter.cached(task.graphs, task.policy.model, task.policy.columns)
+def make_trainer(setup: TrainerSetup) -> OnlineTrainer:
+    """A trainer with all items, which releases after every micro-batch."""
+    exporter = GraphExporter.cached(setup.graphs, setup.policy.model, setup.policy.columns)
 
     def make_learner() -> Learner:
-        return Learner(task.scenarios, task.policy, TextModel.load(task.text_model))
+        return Learner(setup.scenarios, setup.policy, TextModel.load(setup.text_model))
 
-    turn = OnlineTrainer(make_learner, exporter, ReleaseSchedule(interval=1))
-    turn.learner.admit(task.items)
-    return turn
+    trainer = OnlineTrainer(make_learner, exporter, ReleaseSchedule(interval=1))
+    trainer.learner.admit(setup.items)
+    return trainer
 
 
-def learn(turn: OnlineTrainer, examples: Sequence[Example], batch: int, counts: ReleaseCounts) -> Release | None:
-    """One whole turn; the release that serves from now on, None where it was held. `counts` take note of either."""
-    counts.note_rollback(turn.observe(examples))
-    turn.step()
-    prepared = turn.prepare(batch)
+def learn(trainer: OnlineTrainer, examples: Sequence[Example], batch: int, counts: ReleaseCounts) -> Release | None:
+    """Learn a micro-batch and prepare a release. Returns it, or None if the gate held it back; updates `counts`."""
+    counts.note_rollback(trainer.observe(examples))
+    trainer.step()
+    prepared = trainer.prepare(batch)
     counts.note(prepared)
     if not isinstance(prepared, Release):
         return None
-    turn.served(prepared, counts.released)
+    trainer.served(prepared, counts.released)
     return prepared

@@ -1,1 +1,1 @@
-"""What is measured, one protocol a file: each has `run(options, console) -> BenchmarkResult`."""
+"""The benchmarks, one per file: each has `run(options, console) -> BenchmarkResult`, and `UNUSED_OPTIONS` without effect on it."""

@@ -1,6 +1,6 @@
-"""`ablations`: what each part of the recipe is worth, and what each shortcut for large catalogues loses, on the same stream.
+"""`ablations`: the effect of each part of the recipe, and of each approximation for large catalogues, on the same stream.
 
-`as served` samples its softmax, looks at every item and reads what items say in words; each other variant changes one thing.
+`as served` has a sampled softmax, exact search and embeds the words of items; every other variant changes one of these.
 """
 
 from rich.console import Console
@@ -11,11 +11,11 @@ from eddy_lab.evaluate.variants import Variant, compare
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.learner import LearnerPolicy
 
-EVERY_ITEM = 10**9
+ALL_ITEMS = 10**9
 
 
 def run(options: Options, console: Console) -> BenchmarkResult:
-    """All of the data set, or the first `limit` events of it, once for each variant."""
+    """Play the whole data set, or its first `limit` events, once for each variant."""
     seed, model = options.seed, options.model
 
     def learning(encoder: EncoderPolicy) -> LearnerPolicy:
@@ -25,9 +25,9 @@ def run(options: Options, console: Console) -> BenchmarkResult:
     variants = {
         "as served": Variant(served),
         "no words": Variant(served, text=False),
-        "full softmax": Variant(learning(EncoderPolicy(full_softmax_items=EVERY_ITEM))),
+        "full softmax": Variant(learning(EncoderPolicy(full_softmax_items=ALL_ITEMS))),
         "approximate index": Variant(served, approximate_from=1),
-        "masked beside": Variant(learning(EncoderPolicy(objective="masked"))),
-        "contrastive beside": Variant(learning(EncoderPolicy(objective="contrastive"))),
+        "masked, auxiliary": Variant(learning(EncoderPolicy(objective="masked"))),
+        "contrastive, auxiliary": Variant(learning(EncoderPolicy(objective="contrastive"))),
     }
     return compare("ablations", variants, options, console)

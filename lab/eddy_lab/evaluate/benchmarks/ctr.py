@@ -1,78 +1,68 @@
-"""`ctr`: whether a rating will be at least 4. The first 80 % in time train, the next 10 % choose the epoch, the last 10 % are asked.
+"""`ctr`: whether a rating is at least 4, predicted by the rating model. Split by time: 80 % train, 10 % choose the epoch, 10 % test.
 
-What is known of users and items moves on with every event, as in a live recommender; weights are those of the training part. `frozen` is
-the same with nothing known of what came after that part.
+State of users and items is updated by every event, as in a live recommender; weights are fitted to the training part only. In the method
+`model, frozen`, state too stops at the end of the training part.
 """
-
-import time
 
 import numpy as np
 from rich.console import Console
 
 from eddy_cli.datasets import load
-from eddy_lab.evaluate.labels import auc, intervals, log_losses, separable_labels
+from eddy_lab.evaluate.labels import binary_figures, intervals, separable_labels
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.progress import bar
+from eddy_lab.evaluate.progress import bar, offset
 from eddy_lab.evaluate.rating_model.factors import fit_factors
 from eddy_lab.evaluate.rating_model.features import NAMES, features
 from eddy_lab.evaluate.rating_model.model import FitPolicy, RatedEvents, fit
 from eddy_lab.evaluate.rating_model.state import F32, I64
 from eddy_lab.evaluate.result import MODEL, BenchmarkResult
 
-TRAIN, VALID = 0.8, 0.9
-BIASES = ("level", "item mean")
-ANCHORS = {
+TRAIN_END, VALID_END = 0.8, 0.9
+BIASES = ("user bias", "item mean")
+PUBLISHED = {
     "ml-1m": {
         "best published": {"auc": 0.7919},
-        "logistic MF, measured before": {"auc": 0.7944},
+        "logistic MF, measured earlier": {"auc": 0.7944},
     }
 }
-WITHOUT = ("scenario", "action", "model", "text")  # options that say nothing here
+UNUSED_OPTIONS = ("scenario", "action", "model", "text")
 
 
 def run(options: Options, console: Console) -> BenchmarkResult:
-    """The whole data set, or the first `limit` events of it."""
+    """Run on the whole data set, or on its first `limit` events."""
     data = load(options.dataset, options.data).cut(options.limit)
-    started = time.monotonic()
-    train, valid, asked = split_by_time(len(data))
-    liked = separable_labels(data, (train, valid, asked))
-    items, users = len(data.item_ids), data.users.astype(np.int64)
-    item, alone = data.items.astype(np.int64), np.zeros(len(data), np.int64)
-    found: dict[str, F32] = {}
+    parts = split_by_time(len(data))
+    train, valid, test = parts
+    liked = separable_labels(data, parts)
+    items, users = data.items.astype(np.int64), data.users.astype(np.int64)
+    one_scenario = np.zeros(len(data), np.int64)
+    recorded = {MODEL: np.ones(len(data), bool), "model, frozen": np.arange(len(data)) < len(train)}
+    logits: dict[str, F32] = {}
     with bar(console, "ctr", 2 * len(data)) as show:
-        for name, known in {
-            MODEL: np.ones(len(data), bool),
-            "model, frozen": np.arange(len(data)) < len(train),
-        }.items():
-            x = features(data, known, show if name == MODEL else lambda done: show(len(data) + done))
-            found[name] = fit(
-                RatedEvents(x, item, alone, data.values), items, train, valid, asked, 0, FitPolicy(), options.seed
-            )
+        for number, (name, mask) in enumerate(recorded.items()):
+            x = features(data, mask, offset(show, number * len(data)))
+            events = RatedEvents(x, items, one_scenario, data.values)
+            logits[name] = fit(events, len(data.item_ids), *parts, 0, FitPolicy(), options.seed)
             if name == MODEL:
-                biases = RatedEvents(x[:, [NAMES.index(one) for one in BIASES]], item * 0, alone, data.values)
-                found["biases"] = fit(biases, 1, train, valid, asked, 0, FitPolicy(hidden=()), options.seed)
-    found["logistic MF"] = fit_factors(users, item, liked, train, valid, asked, options.seed)
-    labels = liked[asked]
+                columns = [NAMES.index(column) for column in BIASES]
+                biases = RatedEvents(x[:, columns], items * 0, one_scenario, data.values)
+                logits["biases"] = fit(biases, 1, *parts, 0, FitPolicy(hidden=()), options.seed)
+    logits["logistic MF"] = fit_factors(users, items, liked, train, valid, test, options.seed)
+    labels = liked[test]
     return BenchmarkResult(
-        protocol="ctr",
         dataset=data.name,
         events=len(data),
-        seconds=time.monotonic() - started,
-        seed=options.seed,
-        methods={
-            name: {"auc": auc(each, labels), "log_loss": float(log_losses(each, labels).mean())}
-            for name, each in found.items()
-        },
-        anchors=ANCHORS.get(data.name, {}),
-        also={
+        methods={name: binary_figures(values, labels) for name, values in logits.items()},
+        published=PUBLISHED.get(data.name, {}),
+        details={
             "95 % by users": {
-                name: intervals(each, labels, data.users[asked], options.seed) for name, each in found.items()
+                name: intervals(values, labels, data.users[test], options.seed) for name, values in logits.items()
             }
         },
     )
 
 
 def split_by_time(events: int) -> tuple[I64, I64, I64]:
-    """Training, choosing, asked: places in the stream."""
-    one, two = int(TRAIN * events), int(VALID * events)
-    return np.arange(one), np.arange(one, two), np.arange(two, events)
+    """Indices of the training, validation and test events."""
+    train_end, valid_end = int(TRAIN_END * events), int(VALID_END * events)
+    return np.arange(train_end), np.arange(train_end, valid_end), np.arange(valid_end, events)

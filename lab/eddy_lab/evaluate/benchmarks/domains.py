@@ -1,11 +1,11 @@
-"""`domains`: MovieLens users of three ages as three scenarios, and whether one model serves them as well as a model of each.
+"""`domains`: three age groups of MovieLens users as three scenarios: does one model serve them as well as a model per group?
 
-`joint` is one model whose gates know the scenario, `pooled` the same without, `solo` one model for each scenario: with what is known of
-everybody, and with what its own users did alone. By time (what counts) and at random 8:1:1, where only training events leave a trace.
+`joint` is one model with gates per scenario, `pooled` the same without gates, `solo` one model per scenario: once on state from all users,
+once on state from its own users. Split by time (the result that counts) and at random 8:1:1; in the random split, only training events
+update state.
 """
 
-import time
-from functools import partial
+from collections.abc import Iterator
 
 import numpy as np
 from rich.console import Console
@@ -15,104 +15,108 @@ from eddy_cli.datasets import Dataset, load
 from eddy_lab.evaluate.benchmarks.ctr import split_by_time
 from eddy_lab.evaluate.labels import auc, separable_labels
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.progress import bar, further
+from eddy_lab.evaluate.progress import bar, offset
 from eddy_lab.evaluate.rating_model.features import features
 from eddy_lab.evaluate.rating_model.model import FitPolicy, RatedEvents, fit
-from eddy_lab.evaluate.rating_model.state import F32, I64, LIKED
+from eddy_lab.evaluate.rating_model.state import F32, I64, LIKED, Bool
 from eddy_lab.evaluate.result import BenchmarkResult
 
 AGES = (25, 35)
 SCENARIOS = ("1-24", "25-34", "35+")
 SOLO = FitPolicy(epochs=6)
-ANCHORS = {"ml-1m": {"random: HAMUR (Li et al. 2023)": {"auc": 0.8133}}}
-WITHOUT = ("scenario", "action", "model", "text")  # options that say nothing here
+PUBLISHED = {"ml-1m": {"random: HAMUR (Li et al. 2023)": {"auc": 0.8133}}}
+UNUSED_OPTIONS = ("scenario", "action", "model", "text")
+
+Parts = tuple[I64, I64, I64]  # indices of the training, validation and test events
 
 
 def run(options: Options, console: Console) -> BenchmarkResult:
-    """The whole data set, or the first `limit` events of it. Raises ConfigError for one without ages."""
+    """Run on the whole data set, or on its first `limit` events. Raises ConfigError if a user's age is missing."""
     data = load(options.dataset, options.data).cut(options.limit)
-    if not data.ages:
-        raise ConfigError(f"{data.name} does not say how old its users are: `domains` needs ml-1m or ml-100k")
-    ageless = next((user for user in data.user_ids if user not in data.ages), None)
-    if ageless is not None:
-        raise ConfigError(f"{data.name} does not say how old user {ageless} is")
-    started = time.monotonic()
-    ages = np.array([data.ages[user] for user in data.user_ids])
-    scenarios = np.digitize(ages, AGES).astype(np.int64)[data.users]
-    order = np.random.default_rng(options.seed).permutation(len(data))
-    splits = {"time": split_by_time(len(data))}
-    splits["random"] = tuple(np.sort(order[part]) for part in splits["time"])  # type: ignore[assignment]  # three again
+    scenarios = _scenarios(data)
+    splits = dict(_splits(len(data), options.seed))
     for scenario, name in enumerate(SCENARIOS):
         for parts in splits.values():
             separable_labels(data, [part[scenarios[part] == scenario] for part in parts], f"{data.name}, {name},")
     methods = {}
     with bar(console, "domains", 4 * len(data)) as show:
         for number, (split, parts) in enumerate(splits.items()):
-            known = np.ones(len(data), bool)
+            recorded = np.ones(len(data), bool)
             if split == "random":
-                known = np.isin(np.arange(len(data)), parts[0])
-            shared = features(data, known, partial(further, show, 2 * number * len(data)))
-            own = _own(data, known, scenarios)
+                recorded = np.isin(np.arange(len(data)), parts[0])
+            shared = features(data, recorded, offset(show, 2 * number * len(data)))
+            own = _own_features(data, recorded, scenarios)
             show(2 * (number + 1) * len(data))
-            for name, answers in _answers(data, scenarios, shared, own, parts, options.seed).items():
-                methods[f"{split}: {name}"] = _figures(answers, data.values[parts[2]] >= LIKED, scenarios[parts[2]])
+            for name, logits in _predict(data, scenarios, shared, own, parts, options.seed).items():
+                methods[f"{split}: {name}"] = _figures(logits, data.values[parts[2]] >= LIKED, scenarios[parts[2]])
     return BenchmarkResult(
-        protocol="domains",
         dataset=data.name,
         events=len(data),
-        seconds=time.monotonic() - started,
-        seed=options.seed,
         methods=methods,
-        anchors=ANCHORS.get(data.name, {}),
-        also={"joint at least solo": {split: _holds(methods, split) for split in ("time", "random")}},
+        published=PUBLISHED.get(data.name, {}),
+        details={"joint at least solo": {split: _joint_at_least_solo(methods, split) for split in splits}},
     )
 
 
-def _answers(
-    data: Dataset, scenarios: I64, shared: F32, own: F32, parts: tuple[I64, I64, I64], seed: int
-) -> dict[str, F32]:
+def _scenarios(data: Dataset) -> I64:
+    """The scenario of each event, by the age of its user."""
+    if not data.ages:
+        raise ConfigError(f"{data.name} has no ages of users. Use ml-1m or ml-100k")
+    missing = next((user for user in data.user_ids if user not in data.ages), None)
+    if missing is not None:
+        raise ConfigError(f"{data.name} has no age of user {missing}. `domains` needs one for each user")
+    ages = np.array([data.ages[user] for user in data.user_ids])
+    groups: I64 = np.digitize(ages, AGES).astype(np.int64)
+    return groups[data.users]
+
+
+def _splits(events: int, seed: int) -> Iterator[tuple[str, Parts]]:
+    train, valid, test = split_by_time(events)
+    yield "time", (train, valid, test)
+    order = np.random.default_rng(seed).permutation(events)
+    yield "random", (np.sort(order[train]), np.sort(order[valid]), np.sort(order[test]))
+
+
+def _predict(data: Dataset, scenarios: I64, shared: F32, own: F32, parts: Parts, seed: int) -> dict[str, F32]:
+    """Logits of the test events by each method."""
     items, item = len(data.item_ids), data.items.astype(np.int64)
-    train, valid, asked = parts
+    test = parts[2]
 
     def solo(x: F32) -> F32:
-        answers = np.zeros(len(asked), np.float32)
+        logits = np.zeros(len(test), np.float32)
+        events = RatedEvents(x, item, scenarios, data.values)
         for scenario in range(len(SCENARIOS)):
-            mine = [part[scenarios[part] == scenario] for part in parts]
-            events = RatedEvents(x, item, scenarios, data.values)
-            answers[scenarios[asked] == scenario] = fit(events, items, mine[0], mine[1], mine[2], 0, SOLO, seed)
-        return answers
+            train, valid, own_test = (part[scenarios[part] == scenario] for part in parts)
+            logits[scenarios[test] == scenario] = fit(events, items, train, valid, own_test, 0, SOLO, seed)
+        return logits
 
     events = RatedEvents(shared, item, scenarios, data.values)
     return {
-        "joint": fit(events, items, train, valid, asked, len(SCENARIOS), FitPolicy(), seed),
-        "pooled": fit(events, items, train, valid, asked, 0, FitPolicy(), seed),
-        "solo, all known": solo(shared),
+        "joint": fit(events, items, *parts, len(SCENARIOS), FitPolicy(), seed),
+        "pooled": fit(events, items, *parts, 0, FitPolicy(), seed),
+        "solo, shared state": solo(shared),
         "solo": solo(own),
     }
 
 
-def _own(data: Dataset, known: "np.ndarray[tuple[int], np.dtype[np.bool_]]", scenarios: I64) -> F32:
-    """Features of each scenario's events from its own events alone."""
-    found: list[F32] = []
-    places = []
-    for scenario in range(len(SCENARIOS)):
-        mine = np.flatnonzero(scenarios == scenario)
-        found.append(features(data.at(mine), known[mine]))
-        places.append(mine)
-    together = np.concatenate(found)
-    together[np.concatenate(places)] = together.copy()
-    return together
+def _own_features(data: Dataset, recorded: Bool, scenarios: I64) -> F32:
+    """Features of each scenario's events from the events of that scenario alone."""
+    indices = [np.flatnonzero(scenarios == scenario) for scenario in range(len(SCENARIOS))]
+    grouped = np.concatenate([features(data.at(own), recorded[own]) for own in indices])
+    ungrouped = np.empty_like(grouped)
+    ungrouped[np.concatenate(indices)] = grouped
+    return ungrouped
 
 
-def _figures(answers: F32, labels: "np.ndarray[tuple[int], np.dtype[np.bool_]]", scenarios: I64) -> dict[str, float]:
-    figures = {"auc": auc(answers, labels)}
+def _figures(logits: F32, labels: Bool, scenarios: I64) -> dict[str, float]:
+    figures = {"auc": auc(logits, labels)}
     for number, name in enumerate(SCENARIOS):
-        mine = scenarios == number
-        figures[f"auc {name}"] = auc(answers[mine], labels[mine])
+        own = scenarios == number
+        figures[f"auc {name}"] = auc(logits[own], labels[own])
     return figures
 
 
-def _holds(methods: dict[str, dict[str, float]], split: str) -> dict[str, bool]:
+def _joint_at_least_solo(methods: dict[str, dict[str, float]], split: str) -> dict[str, bool]:
+    """By scenario, as point estimates; `transfer` computes the interval that decides what serves."""
     joint, solo = methods[f"{split}: joint"], methods[f"{split}: solo"]
-    # As points: `transfer` has the interval that decides what serves.
     return {name: joint[f"auc {name}"] >= solo[f"auc {name}"] for name in SCENARIOS}

@@ -1,11 +1,9 @@
-"""`loo`: leave one out. The last item of each user is to be found, the last but one chooses the epoch, everything before trains.
+"""`loo`: leave one out. The last item of each user is the test, the last but one chooses the epoch, all earlier ones train.
 
-All items are ranked, those that the user has seen are left out, a tie counts against the model; popularity orders what a counter knows
-nothing of. Beside the encoder stands what the product
-serves: the encoder's scores and those of item-to-item counts, weighed on the items that also choose the epoch.
+All items that the user has not seen are ranked; ties count against the model. The method `model` combines the encoder with item-to-item
+counts, as the product does; the weights are chosen on the same items as the epoch. Popularity breaks the ties of a count.
 """
 
-import time
 from copy import deepcopy
 from typing import Any
 
@@ -27,12 +25,12 @@ from eddy_trainer.core.migration import Moves
 
 _DENSE = OfflinePolicy(epochs=16, users=64, rate=4e-3, dropout=0.2)
 _SPARSE = OfflinePolicy(epochs=24, users=128, rate=2e-3, dropout=0.4, full_softmax_items=0)
-JUDGED_EVERY, JUDGED_USERS, PATIENCE = 4, 4000, 12
-WEIGHED_ON = 3000
+VALIDATION_EPOCHS, VALIDATION_USERS, PATIENCE = 4, 4000, 12
+WEIGHTING_USERS = 3000
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-UNKNOWN = 1e-6  # of popularity, beside what a counter counted
-DENSE_FROM = 50.0  # interactions a user, on average
-ANCHORS = {
+POPULARITY_WEIGHT = 1e-6  # added to the scores of a count
+DENSE_FROM = 50.0  # interactions per user, on average
+PUBLISHED = {
     "ml-1m": {
         "SASRec+": {"hr_at_10": 0.3159, "ndcg_at_10": 0.1857},
         "HSTU-large (Zhai et al. 2024)": {"hr_at_10": 0.3294, "ndcg_at_10": 0.1893},
@@ -43,50 +41,46 @@ ANCHORS = {
     "Yelp": {"S3-Rec (Zhou et al. 2020)": {"hr_at_10": 0.0341, "ndcg_at_10": 0.0168}},
     "LastFM": {"S3-Rec (Zhou et al. 2020)": {"hr_at_10": 0.0743, "ndcg_at_10": 0.0427}},
 }
-WITHOUT = ("scenario", "action", "text")  # options that say nothing here
+UNUSED_OPTIONS = ("scenario", "action", "text")
 
 
 def run(options: Options, console: Console) -> BenchmarkResult:
-    """The whole data set, or the first `limit` events of it."""
-    started = time.monotonic()
+    """Run on the whole data set, or on its first `limit` events."""
     dataset = load(options.dataset, options.data)
     histories = histories_of(dataset, options.limit)
     items, last = len(dataset.item_ids), histories.lengths() - 1
-    kept = np.flatnonzero(last >= 2)
-    if not len(kept):
+    users = np.flatnonzero(last >= 2)
+    if not len(users):
         raise ConfigError(
-            f"{dataset.name} has no user with three events: one to learn from, one to choose by, one to find"
+            f"{dataset.name} has no user with three events: one each to train, to validate and to test. Use more events"
         )
     policy = _DENSE if len(histories.rows) >= DENSE_FROM * np.count_nonzero(last >= 0) else _SPARSE
-    best = _Best(histories, kept, last - 1)
+    best = _BestEpoch(histories, users, last - 1)
     with bar(console, f"loo {dataset.name}", policy.epochs, "epochs") as show:
 
-        def judge(epoch: int, trainer: EncoderTrainer) -> bool:
+        def validate(epoch: int, trainer: EncoderTrainer) -> bool:
             show(epoch + 1)
-            if (epoch + 1) % JUDGED_EVERY == 0 or epoch + 1 == policy.epochs:
-                best.judge(epoch + 1, trainer)
+            if (epoch + 1) % VALIDATION_EPOCHS == 0 or epoch + 1 == policy.epochs:
+                best.validate(epoch + 1, trainer)
             return epoch + 1 - best.epoch <= PATIENCE
 
-        trainer = train(options.model, items, histories, np.maximum(last - 1, 0), [0], policy, options.seed, judge)
+        trainer = train(options.model, items, histories, np.maximum(last - 1, 0), [0], policy, options.seed, validate)
     trainer.restore(best.state, Moves(Columns(), Columns()))
     counts = PairCounts(histories, np.maximum(last - 1, 0), items)
-    weights = _weigh(trainer, counts, histories, kept[:WEIGHED_ON], last - 1)
-    found = {
-        MODEL: _places(trainer, counts, weights, histories, kept, last),
-        f"{options.model} alone": _places(trainer, counts, (1.0, 0.0, 0.0), histories, kept, last),
-        "covisitation": _counted_places(counts, 0, histories, kept, last),
-        "transitions of the last 5": _counted_places(counts, 1, histories, kept, last),
+    weights = _choose_weights(trainer, counts, histories, users[:WEIGHTING_USERS], last - 1)
+    ranks = {
+        MODEL: _ranks(trainer, counts, weights, histories, users, last),
+        f"{options.model} alone": _ranks(trainer, counts, (1.0, 0.0, 0.0), histories, users, last),
+        "covisitation": _count_ranks(counts, 0, histories, users, last),
+        "transitions of the last 5": _count_ranks(counts, 1, histories, users, last),
     }
     return BenchmarkResult(
-        protocol="loo",
         dataset=dataset.name,
         events=len(histories.rows),
-        seconds=time.monotonic() - started,
-        seed=options.seed,
-        methods={name: figures_of(places) for name, places in found.items()},
-        anchors=ANCHORS.get(dataset.name, {}),
-        also={
-            "users": len(kept),
+        methods={name: figures_of(each) for name, each in ranks.items()},
+        published=PUBLISHED.get(dataset.name, {}),
+        details={
+            "users": len(users),
             "items": items,
             "model": options.model,
             "epoch": best.epoch,
@@ -95,14 +89,14 @@ def run(options: Options, console: Console) -> BenchmarkResult:
     )
 
 
-def figures_of(places: Rows) -> dict[str, float]:
+def figures_of(ranks: Rows) -> dict[str, float]:
     """HR, NDCG and MRR at 10."""
-    found = ranking_figures(places, np.ones(len(places), bool))
-    return {metric: value for metric, value in found.items() if not metric.endswith(BY_TENTH)}
+    figures = ranking_figures(ranks, np.ones(len(ranks), bool))
+    return {metric: value for metric, value in figures.items() if not metric.endswith(BY_TENTH)}
 
 
 def histories_of(dataset: Dataset, limit: int | None = None, scenario: int = 0) -> TrainingHistories:
-    """What each user did, in order of time; a rating as the trainer reads one."""
+    """The interactions of each user in order of time, with ratings scaled as the trainer reads them."""
     order = np.argsort(dataset.users[:limit], kind="stable")
     users = dataset.users[:limit][order]
     return TrainingHistories(
@@ -115,36 +109,36 @@ def histories_of(dataset: Dataset, limit: int | None = None, scenario: int = 0) 
     )
 
 
-class _Best:
-    """The epoch that found most of the items that were held out for choosing."""
+class _BestEpoch:
+    """The epoch with the best NDCG@10 on the validation items."""
 
     def __init__(self, histories: TrainingHistories, users: Rows, ends: Rows) -> None:
-        self._histories, self._users, self._ends = histories, users[:JUDGED_USERS], ends
+        self._histories, self._users, self._ends = histories, users[:VALIDATION_USERS], ends
         self.epoch = 0
         self.quality = -1.0
         self.state: dict[str, Any] = {}
 
-    def judge(self, epoch: int, trainer: EncoderTrainer) -> None:
-        places = _places(trainer, None, (1.0, 0.0, 0.0), self._histories, self._users, self._ends)
-        quality = float(gains_at_10(places).mean())
+    def validate(self, epoch: int, trainer: EncoderTrainer) -> None:
+        ranks = _ranks(trainer, None, (1.0, 0.0, 0.0), self._histories, self._users, self._ends)
+        quality = float(gains_at_10(ranks).mean())
         if quality > self.quality:
             self.epoch, self.quality, self.state = epoch, quality, deepcopy(trainer.state())
 
 
-def _weigh(
+def _choose_weights(
     trainer: EncoderTrainer, counts: PairCounts, histories: TrainingHistories, users: Rows, ends: Rows
 ) -> tuple[float, float, float]:
-    """The weights of both counts beside the encoder that find most of what was held out for choosing."""
+    """The weights of encoder, co-visitations and transitions with the best NDCG@10 on the validation items."""
 
     def quality(weights: tuple[float, float, float]) -> float:
-        return float(gains_at_10(_places(trainer, counts, weights, histories, users, ends)).mean())
+        return float(gains_at_10(_ranks(trainer, counts, weights, histories, users, ends)).mean())
 
-    together = max(WEIGHTS, key=lambda weight: quality((1.0, weight, 0.0)))
-    moves = max(WEIGHTS, key=lambda weight: quality((1.0, together, weight)))
-    return 1.0, together, moves
+    covisitation = max(WEIGHTS, key=lambda weight: quality((1.0, weight, 0.0)))
+    transitions = max(WEIGHTS, key=lambda weight: quality((1.0, covisitation, weight)))
+    return 1.0, covisitation, transitions
 
 
-def _places(
+def _ranks(
     trainer: EncoderTrainer,
     counts: PairCounts | None,
     weights: tuple[float, float, float],
@@ -152,25 +146,25 @@ def _places(
     users: Rows,
     ends: Rows,
 ) -> Rows:
-    """Places by the weighed sum of encoder and counts."""
+    """Ranks by the weighted sum of encoder and counts."""
 
-    def score(some: Rows, at: Rows) -> NDArray[np.float32]:
-        scores = np.zeros((len(some), len(trainer.table)), np.float32)
+    def score(batch: Rows, positions: Rows) -> NDArray[np.float32]:
+        scores = np.zeros((len(batch), len(trainer.table)), np.float32)
         if weights[0]:
-            scores += weights[0] * encoder_scores(trainer, histories, some, at)
+            scores += weights[0] * encoder_scores(trainer, histories, batch, positions)
         if counts is not None and any(weights[1:]):
-            for weight, found in zip(weights[1:], counts.scores(some, at), strict=True):
-                scores += np.float32(weight) * found
+            for weight, count_scores in zip(weights[1:], counts.scores(batch, positions), strict=True):
+                scores += np.float32(weight) * count_scores
         return scores
 
     return ranks_of(score, histories, users, ends)
 
 
-def _counted_places(counts: PairCounts, which: int, histories: TrainingHistories, users: Rows, ends: Rows) -> Rows:
-    """Places by one of the counts."""
-    usual = UNKNOWN * counts.popularity / counts.popularity.max()
+def _count_ranks(counts: PairCounts, which: int, histories: TrainingHistories, users: Rows, ends: Rows) -> Rows:
+    """Ranks by one of the counts: 0 is co-visitation, 1 transitions."""
+    popularity = POPULARITY_WEIGHT * counts.popularity / counts.popularity.max()
 
-    def score(some: Rows, at: Rows) -> NDArray[np.float32]:
-        return np.asarray(counts.scores(some, at)[which] + usual, np.float32)
+    def score(batch: Rows, positions: Rows) -> NDArray[np.float32]:
+        return np.asarray(counts.scores(batch, positions)[which] + popularity, np.float32)
 
     return ranks_of(score, histories, users, ends)

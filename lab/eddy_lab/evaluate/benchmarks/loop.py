@@ -1,9 +1,7 @@
-"""`loop`: the whole live loop in one process, slates, impressions and labels included, as `make demo` plays it through Kafka.
+"""`loop`: the whole live loop in one process, with slates, impressions and labels, as `make demo` plays it through Kafka.
 
-Slates that are pushed without a request, where a scenario says so, are left out.
+Pushed slates are left out.
 """
-
-import time
 
 from rich.console import Console
 
@@ -27,7 +25,7 @@ from eddy_trainer.core.learner import LearnerPolicy
 
 
 def run(options: Options, console: Console) -> BenchmarkResult:
-    """All of the data set, or the first `limit` events of it."""
+    """Play the whole data set, or its first `limit` events."""
     stream = whole_stream(options).cut(options.limit)
     exporter = GraphExporter.cached(options.graphs, options.model, Columns())
     learning, scenarios = LearnerPolicy(options.seed, options.model), load_scenarios(options.scenarios)
@@ -42,25 +40,21 @@ def run_loop(
     console: Console,
     texts: TextModel | None = None,
 ) -> BenchmarkResult:
-    """Play `stream` and score it against the counting baselines."""
+    """Play `stream` and score it against counting baselines."""
     policy = EvaluationLoopPolicy(lateness_sec=MAX_SKEW_SEC, learning=learning)
     loop = EvaluationLoop(scenarios, exporter, policy, texts)
     baselines: dict[str, Baseline] = {
         "popularity": Popularity(len(stream.item_ids)),
         "covisitation": Covisitation(len(stream.item_ids)),
     }
-    places = [NOT_SERVED] * len(stream)
-    evaluator = ReplayEvaluator(stream, places, baselines)
+    positions = [NOT_SERVED] * len(stream)
+    evaluator = ReplayEvaluator(stream, positions, baselines)
     records = ReplayRecords("run", stream.event_kind, SLATE_LENGTH, 0)
-    started = time.monotonic()
     with bar(console, "loop", len(stream)) as show:
-        play(stream, loop, records, evaluator, places, WINDOW, round(MAX_SKEW_SEC * 1000), show)
+        play(stream, loop, records, evaluator, positions, WINDOW, round(MAX_SKEW_SEC * 1000), show)
     return BenchmarkResult(
-        protocol="loop",
         dataset=stream.dataset,
         events=len(stream),
-        seconds=time.monotonic() - started,
-        seed=learning.seed,
         methods={name: score.as_dict() for name, score in evaluator.scores.items()},
-        also={"ledger": loop.ledger(), **loop.releases.as_dict()},
+        details={"ledger": loop.ledger(), **loop.releases.as_dict()},
     )

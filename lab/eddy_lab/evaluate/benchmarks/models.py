@@ -1,4 +1,4 @@
-"""`models`: every kind of model on the same stream: quality, predictions, parameters, and what it costs to train and to serve."""
+"""`models`: every kind of model on the same stream: quality, parameters, and costs of training and serving."""
 
 from rich.console import Console
 
@@ -8,10 +8,10 @@ from eddy_lab.evaluate.variants import Variant, compare
 from eddy_trainer.core.learner import LearnerPolicy
 from eddy_trainer.core.models import MODELS
 
-WITHOUT = ("model",)  # options that say nothing here
+UNUSED_OPTIONS = ("model",)
 
 
 def run(options: Options, console: Console) -> BenchmarkResult:
-    """All of the data set, or the first `limit` events of it, once for each model."""
+    """Play the whole data set, or its first `limit` events, once for each model."""
     variants = {name: Variant(LearnerPolicy(options.seed, name)) for name in MODELS}
     return compare("models", variants, options, console)

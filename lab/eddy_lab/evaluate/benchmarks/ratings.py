@@ -1,108 +1,107 @@
-"""`ratings`: every rating predicted, then learned, in order of time and once, as River validates its factorisation on MovieLens-100K.
+"""`ratings`: predict every rating, then learn it, in one pass in order of time, as River evaluates its factorisation on MovieLens-100K.
 
-State moves with every event, weights after every micro-batch of 64. Out of the predicted chances of the five ratings comes the one answer
-that is best for a loss between both metrics: absolute error plus squared error.
+State is updated by every event, weights after every micro-batch of 64. The predicted rating minimises expected absolute plus squared error,
+a compromise between both metrics.
 """
 
-import time
 from collections.abc import Callable
 from math import log
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 from eddy_cli.datasets import Dataset, load
-from eddy_lab.evaluate.labels import rated
+from eddy_lab.evaluate.labels import rated_data
 from eddy_lab.evaluate.options import Options
-from eddy_lab.evaluate.progress import bar
+from eddy_lab.evaluate.progress import bar, offset
 from eddy_lab.evaluate.rating_model.features import NAMES, features
 from eddy_lab.evaluate.rating_model.model import AT_LEAST, CLIP, RatingModel, at_least, rating_loss
-from eddy_lab.evaluate.rating_model.state import F32
+from eddy_lab.evaluate.rating_model.state import F32, I64
 from eddy_lab.evaluate.result import MODEL, BenchmarkResult
 
 MICRO_BATCH = 64
-REPLAYED = 512
+STEP_EVENTS = 512  # of a training step: the micro-batch and a sample of earlier events
 STEPS = 4
 RATE = 1e-3
 ITEM_DECAY = 0.1
 HIDDEN = (32,)
-EVEN_LOGITS = tuple(
-    log(chance / (1 - chance)) for chance in (0.4, 0.2, 0.6, 0.8)
-)  # of AT_LEAST, each rating as likely as any other
+INITIAL_LOGITS = tuple(
+    log(probability / (1 - probability)) for probability in (0.4, 0.2, 0.6, 0.8)
+)  # of AT_LEAST, when all ratings are equally likely
 RATINGS = np.arange(1.0, 6.0)
-ANSWERS = np.arange(1.0, 5.001, 0.05)
-ANCHORS = {"ml-100k": {"River's BiasedMF": {"mae": 0.7486, "rmse": 0.9479}}}
-WITHOUT = ("scenario", "action", "model", "text")  # options that say nothing here
+PREDICTED_RATINGS = np.arange(1.0, 5.001, 0.05)
+PUBLISHED = {"ml-100k": {"River's BiasedMF": {"mae": 0.7486, "rmse": 0.9479}}}
+UNUSED_OPTIONS = ("scenario", "action", "model", "text")
+
+Vector = NDArray[np.float64]
 
 
 def run(options: Options, console: Console) -> BenchmarkResult:
-    """The whole data set, or the first `limit` events of it."""
-    data = rated(load(options.dataset, options.data).cut(options.limit))
-    started = time.monotonic()
+    """Run on the whole data set, or on its first `limit` events."""
+    data = rated_data(load(options.dataset, options.data).cut(options.limit))
     with bar(console, "ratings", 2 * len(data)) as show:
         x = features(data, np.ones(len(data), bool), show)
-        chances = validate(data, x, options.seed, lambda done: show(len(data) + done))
-    answers = {
-        MODEL: decide(chances, 1.0),
-        "model, mean": chances @ RATINGS,
-        "model, median": decide(chances, 0.0),
+        probabilities = validate(data, x, options.seed, offset(show, len(data)))
+    predictions = {
+        MODEL: decide(probabilities, 1.0),
+        "model, mean": probabilities @ RATINGS,
+        "model, median": decide(probabilities, 0.0),
         "mean of the item": x[:, NAMES.index("item mean")],
-        "mean of all before": _running_mean(data.values),
+        "mean of all ratings": _running_mean(data.values),
     }
     return BenchmarkResult(
-        protocol="ratings",
         dataset=data.name,
         events=len(data),
-        seconds=time.monotonic() - started,
-        seed=options.seed,
-        methods={name: _errors(answer, data.values) for name, answer in answers.items()},
-        anchors=ANCHORS.get(data.name, {}),
+        methods={name: _errors(ratings, data.values) for name, ratings in predictions.items()},
+        published=PUBLISHED.get(data.name, {}),
     )
 
 
 def validate(data: Dataset, x: F32, seed: int, progress: Callable[[int], None] = lambda _: None) -> F32:
-    """Chances [N, 5] of the ratings 1 to 5, each by weights that had seen earlier micro-batches alone."""
+    """Probabilities [N, 5] of the ratings 1 to 5, each by weights trained on earlier micro-batches only."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     model = RatingModel(x.shape[1], len(data.item_ids), HIDDEN)
-    model.last.bias.data = torch.tensor(EVEN_LOGITS)
-    optimiser, scale = model.optimiser(RATE, ITEM_DECAY), _Scale(x.shape[1])
-    wanted, items, importance = at_least(data.values), torch.from_numpy(data.items.astype(np.int64)), torch.ones(4)
-    none = torch.zeros(len(data), dtype=torch.int64)
+    model.last.bias.data = torch.tensor(INITIAL_LOGITS)
+    optimiser, scaler = model.optimiser(RATE, ITEM_DECAY), _Scaler(x.shape[1])
+    targets, items, importance = at_least(data.values), torch.from_numpy(data.items.astype(np.int64)), torch.ones(4)
+    one_scenario = torch.zeros(len(data), dtype=torch.int64)
     reached = np.zeros((len(data), len(AT_LEAST)), np.float32)
 
-    def logits(events: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> torch.Tensor:
-        found: torch.Tensor = model(torch.from_numpy(scale(x[events])), items[events], none[events])
-        return found
+    def logits(events: I64) -> torch.Tensor:
+        batch: torch.Tensor = model(torch.from_numpy(scaler(x[events])), items[events], one_scenario[events])
+        return batch
 
     for start in range(0, len(data), MICRO_BATCH):
         fresh = np.arange(start, min(start + MICRO_BATCH, len(data)))
         with torch.no_grad():
             reached[fresh] = torch.sigmoid(logits(fresh)).numpy()
-        scale.add(x[fresh])
-        seen = start + len(fresh)
+        scaler.add(x[fresh])
+        end = start + len(fresh)
         for _ in range(STEPS):
-            replayed = random.integers(0, seen, REPLAYED - len(fresh))
-            events = np.concatenate([fresh, replayed]) if seen > REPLAYED else np.arange(seen)
+            rehearsed = random.integers(0, end, STEP_EVENTS - len(fresh))
+            events = np.concatenate([fresh, rehearsed]) if end > STEP_EVENTS else np.arange(end)
             optimiser.zero_grad()
-            rating_loss(logits(events), wanted[events], importance).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            rating_loss(logits(events), targets[events], importance).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()
-        progress(seen)
-    # A higher rating is never likelier to be reached than a lower one.
+        progress(end)
+    # The probability of reaching a rating must not rise with the rating.
     falling = np.minimum.accumulate(reached[:, [3, 2, 0, 1]], axis=1)
-    ones, nothing = np.ones((len(data), 1), np.float32), np.zeros((len(data), 1), np.float32)
-    return np.asarray(-np.diff(np.concatenate([ones, falling, nothing], axis=1), axis=1), np.float32)
+    ones, zeros = np.ones((len(data), 1), np.float32), np.zeros((len(data), 1), np.float32)
+    return np.asarray(-np.diff(np.concatenate([ones, falling, zeros], axis=1), axis=1), np.float32)
 
 
-def decide(chances: F32, squared: float) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """The answer [N] with the least expected absolute error plus `squared` times the squared one; 0 is the median."""
-    error = np.abs(ANSWERS[:, None] - RATINGS)
-    return np.asarray(ANSWERS[(chances @ (error + squared * error**2).T).argmin(axis=1)], np.float64)
+def decide(probabilities: F32, squared: float) -> Vector:
+    """Ratings [N] that minimise the expected absolute error plus `squared` times the squared error; 0 gives the median."""
+    error = np.abs(PREDICTED_RATINGS[:, None] - RATINGS)
+    loss = probabilities @ (error + squared * error**2).T
+    return np.asarray(PREDICTED_RATINGS[loss.argmin(axis=1)], np.float64)
 
 
-class _Scale:
-    """Mean and deviation of what came so far."""
+class _Scaler:
+    """Standardises features by the mean and deviation of all rows added so far."""
 
     def __init__(self, width: int) -> None:
         self._count = 0
@@ -120,11 +119,12 @@ class _Scale:
         return np.clip((x - self._mean) / self._deviation, -CLIP, CLIP).astype(np.float32)
 
 
-def _running_mean(values: F32) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _running_mean(values: F32) -> Vector:
+    """The mean of all ratings before each event."""
     sums = np.cumsum(values, dtype=np.float64) - values
     return np.asarray((sums + 3.5) / np.arange(1, len(values) + 1), np.float64)
 
 
-def _errors(answers: "np.ndarray[tuple[int], np.dtype[np.float64]] | F32", values: F32) -> dict[str, float]:
-    error = answers - values
+def _errors(predictions: Vector | F32, values: F32) -> dict[str, float]:
+    error = predictions - values
     return {"mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean()))}

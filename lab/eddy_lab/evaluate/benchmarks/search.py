@@ -1,29 +1,27 @@
-"""`search`: whether a query finds the item that its user takes next, as a stream: ranked, then learned.
+"""`search`: whether a query finds the item that its user interacts with next, prequentially.
 
-A query says up to two of the item's categories: as they are called, or, for genres of films, in other words, which only a language model
-can lead to it. Both are asked with `words and meaning` as sources, and with `words` alone; `no query` is the list without asking.
+A query consists of up to two of the item's categories: by name or, for genres of films, paraphrased, so that only a language model can
+match them. Both are searched with `words and meaning` as sources, and with `words` alone; `no query` is the ranking without a query.
 """
-
-import time
-from functools import partial
 
 from rich.console import Console
 
 from eddy.contract.scenarios import load_scenarios
 from eddy.errors import ConfigError
+from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.options import Options, whole_stream
 from eddy_lab.evaluate.prequential import Prequential, PrequentialPolicy
-from eddy_lab.evaluate.progress import bar, further
+from eddy_lab.evaluate.progress import bar, offset
 from eddy_lab.evaluate.ranking import ranking_figures
 from eddy_lab.evaluate.result import BenchmarkResult
 from eddy_lab.evaluate.tasks.next_item import NextItemTask
 from eddy_lab.evaluate.tasks.search import SearchTask
 from eddy_trainer.core.learner import LearnerPolicy
 
-SAID = 2
+QUERY_CATEGORIES = 2
 
-# Chosen once, before anything was measured; none of them is a genre of MovieLens or a part of one.
-OTHERWISE = {
+# Chosen before any measurement. None of them is a genre of MovieLens or part of one.
+PARAPHRASES = {
     "Action": "fights, explosions and car chases",
     "Adventure": "heroes on a dangerous journey",
     "Animation": "cartoons",
@@ -46,35 +44,37 @@ OTHERWISE = {
 
 
 def run(options: Options, console: Console) -> BenchmarkResult:
-    """All of the data set, or the first `limit` events of it. Raises ConfigError where items have no categories."""
+    """Play the whole data set, or its first `limit` events. Raises ConfigError if items have no categories."""
     stream = whole_stream(options).cut(options.limit)
-    said = [stream.catalogue[item]["categories"][:SAID] for item in stream.items]
-    if not any(said):
-        raise ConfigError(f"search needs items with categories, which {stream.dataset} does not have")
-    queries = {"categories": [" ".join(each) for each in said]}
-    if any(OTHERWISE.keys() & each for each in said):
-        queries["other words"] = [" ".join(OTHERWISE.get(one, one) for one in each) for each in said]
-    started = time.monotonic()
-    counted = stream.scored()
+    queries = _queries(stream)
+    scored = stream.scored()
     methods, releases = {}, {}
-    variants = {"words and meaning": options.text_model, "words": ""} if options.text_model else {"words": ""}
-    with bar(console, "search", len(variants) * len(stream)) as show:
-        for number, (name, text_model) in enumerate(variants.items()):
+    text_models = {"words and meaning": options.text_model, "words": ""} if options.text_model else {"words": ""}
+    with bar(console, "search", len(text_models) * len(stream)) as show:
+        for number, (name, text_model) in enumerate(text_models.items()):
             scenarios = load_scenarios(options.scenarios)
-            next_items, search = NextItemTask(stream, scenarios), SearchTask(queries)
+            next_item, search = NextItemTask(stream, scenarios), SearchTask(queries)
             policy = PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model))
-            played = Prequential(stream, scenarios, policy, [next_items, search], options.graphs, text_model)
-            played.play(partial(further, show, number * len(stream)))
-            releases[name] = played.releases.as_dict()
+            prequential = Prequential(stream, scenarios, policy, [next_item, search], options.graphs, text_model)
+            prequential.play(offset(show, number * len(stream)))
+            releases[name] = prequential.releases.as_dict()
             for kind, ranks in search.ranks.items():
-                methods[f"{kind}: {name}"] = ranking_figures(ranks, counted)
-            methods.setdefault("no query", ranking_figures(next_items.ranks, counted))
+                methods[f"{kind}: {name}"] = ranking_figures(ranks, scored)
+            methods.setdefault("no query", ranking_figures(next_item.ranks, scored))
     return BenchmarkResult(
-        protocol="search",
         dataset=stream.dataset,
         events=len(stream),
-        seconds=time.monotonic() - started,
-        seed=options.seed,
         methods=methods,
-        also={"releases": releases},
+        details={"releases": releases},
     )
+
+
+def _queries(stream: Stream) -> dict[str, list[str]]:
+    """By kind, a query for each event."""
+    categories = [stream.catalogue[item]["categories"][:QUERY_CATEGORIES] for item in stream.items]
+    if not any(categories):
+        raise ConfigError(f"{stream.dataset} has no categories of items, which `search` needs. Choose another data set")
+    queries = {"categories": [" ".join(names) for names in categories]}
+    if any(PARAPHRASES.keys() & names for names in categories):
+        queries["other words"] = [" ".join(PARAPHRASES.get(name, name) for name in names) for names in categories]
+    return queries

@@ -1,8 +1,8 @@
-"""`stream`: prequential next item. For every event whose user has a history rank the unseen items, then learn it.
+"""`stream`: the next item, prequentially. For every event of a user with a history, rank the items new to the user, then learn the event.
 
-Progressive validation (Gama, Sebastiao and Rodrigues 2013) in micro-batches of 256: histories are as of each event, counts and weights as
-before its batch, a tie counts against the model. The baselines learn after every event, and a tie counts for them. The model that answers
-is the newest release that passed the gate; `held` says how many did not, and why.
+Progressive validation (Gama, Sebastiao and Rodrigues 2013) in micro-batches of 256: histories are exact at each event, counts and weights
+are those before its batch, and ties count against the model. The baselines learn after every event, and ties count for them. The model
+that predicts is the newest release that passed the gate; `held` counts the others by reason.
 """
 
 import time
@@ -26,56 +26,54 @@ from eddy_trainer.core.learner import LearnerPolicy
 
 
 def run(options: Options, console: Console) -> BenchmarkResult:
-    """All of the data set, or the first `limit` events of it."""
+    """Play the whole data set, or its first `limit` events."""
     stream = whole_stream(options).cut(options.limit)
-    return prequential("stream", stream, stream.scored(), options, console)
+    return play_stream("stream", stream, stream.scored(), options, console)
 
 
-def prequential(
-    protocol: str,
+def play_stream(
+    label: str,
     stream: Stream,
-    counted: NDArray[np.bool_],
+    scored: NDArray[np.bool_],
     options: Options,
     console: Console,
-    anchors: Mapping[str, Figures] | None = None,
+    published: Mapping[str, Figures] | None = None,
 ) -> BenchmarkResult:
-    """Play `stream` through the model, and through the baselines in a process of their own; the events that are `counted` decide."""
-    if not counted.any():
+    """Play `stream` through the model and, in another process, through the baselines; figures are over the `scored` [events]."""
+    if not scored.any():
         raise ConfigError(
-            f"{stream.dataset} has no event to judge: one that is not its user's first, on an item new to the user"
+            f"{stream.dataset} has no event to score: each is its user's first, or on an item that its user already had"
         )
     started = time.monotonic()
-    with baseline_process(stream, options.seed) as others:
+    with baseline_process(stream, options.seed) as baselines:
         scenarios = load_scenarios(options.scenarios)
-        next_items = NextItemTask(stream, scenarios)
+        next_item = NextItemTask(stream, scenarios)
         policy = PrequentialPolicy(learning=LearnerPolicy(options.seed, options.model))
-        played = Prequential(stream, scenarios, policy, [next_items], options.graphs, options.text_model)
-        with bar(console, protocol, len(stream)) as show:
+        prequential = Prequential(stream, scenarios, policy, [next_item], options.graphs, options.text_model)
+        with bar(console, label, len(stream)) as show:
 
             def progress(done: int) -> None:
                 show(done)
-                if others.done():
-                    others.result()  # a failure is not to wait for the end
+                if baselines.done():
+                    baselines.result()  # raises the error of a failed baseline at once
 
-            played.play(progress)
-        alone = time.monotonic() - started
-        ranks = {MODEL: next_items.ranks, **others.result()}
-    methods = {name: ranking_figures(each, counted) for name, each in ranks.items()}
+            prequential.play(progress)
+        model_sec = time.monotonic() - started
+        ranks = {MODEL: next_item.ranks, **baselines.result()}
+    methods = {name: ranking_figures(each, scored) for name, each in ranks.items()}
     best = max((name for name in methods if name != MODEL), key=lambda name: methods[name]["ndcg_at_10"])
-    gains = {name: gains_at_10(ranks[name])[counted] for name in (MODEL, best)}
+    gains = {name: gains_at_10(ranks[name])[scored] for name in (MODEL, best)}
+    low, high = ratio_interval(gains[MODEL], gains[best])
     return BenchmarkResult(
-        protocol=protocol,
         dataset=stream.dataset,
         events=len(stream),
-        seconds=time.monotonic() - started,
-        seed=options.seed,
         methods=methods,
-        anchors=anchors or {},
-        also={
+        published=published or {},
+        details={
             "best_baseline": best,
             "ratio": round(methods[MODEL]["ndcg_at_10"] / max(methods[best]["ndcg_at_10"], 1e-12), 4),
-            "ratio_interval": [round(one, 4) for one in ratio_interval(gains[MODEL], gains[best])],
-            "model_events_per_second": round(len(stream) / alone, 1),
-            **played.releases.as_dict(),
+            "ratio_interval": [round(low, 4), round(high, 4)],
+            "model_events_per_second": round(len(stream) / model_sec, 1),
+            **prequential.releases.as_dict(),
         },
     )

@@ -1,1 +1,1 @@
-"""How much a user will like an item: features as of the moment from ratings alone, and a small model of them. No parameters of a user."""
+"""The rating model: predicts ratings from features of earlier ratings, with no parameters per user."""

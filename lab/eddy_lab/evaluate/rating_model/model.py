@@ -1,7 +1,7 @@
-"""The chance of each rating from an event's features: an item bias, a linear part and a small perceptron with cumulative logits.
+"""The rating model: item bias, linear part and a small perceptron give cumulative logits of a rating.
 
-Of an ordinal scale (McCullagh 1980) the four logits say value >= 4, >= 5, >= 3 and >= 2. With scenarios it is gated as PEPNet is (Chang et
-al. 2023): a gate in (0, 2) on what comes in and on every hidden unit, all beginning at 1.
+The four logits are those of value >= 4, >= 5, >= 3 and >= 2 on an ordinal scale (McCullagh 1980). With scenarios it has gates as in PEPNet
+(Chang et al. 2023): a gate in (0, 2) on each input and each hidden unit, all initialised to 1.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from eddy_lab.evaluate.labels import auc
 from eddy_lab.evaluate.rating_model.state import F32, I64
 
 CLIP = 4.0
-AT_LEAST = (4.0, 5.0, 3.0, 2.0)  # the first one answers whether an item is liked
+AT_LEAST = (4.0, 5.0, 3.0, 2.0)  # the first one predicts whether an item is liked
 IMPORTANCE = (1.0, 0.3, 0.3, 0.15)
-READ = 20_000
-LEAST_BATCH = 64
+PREDICTION_BATCH = 20_000
+MIN_BATCH = 64
 
 
 class RatingModel(nn.Module):
-    """Standardised features [n, F], items [n], scenarios [n] -> logits [n, 4] of AT_LEAST. `scenarios` 0 has no gates."""
+    """Standardised features [n, F], items [n], scenarios [n] -> logits [n, 4] of AT_LEAST. No gates if `scenarios` is 0."""
 
     def __init__(self, width: int, items: int, hidden: Sequence[int], scenarios: int = 0) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class RatingModel(nn.Module):
         return logits
 
     def optimiser(self, rate: float, item_decay: float) -> torch.optim.AdamW:
-        """AdamW; what stands for single items and scenarios is drawn to nothing more strongly."""
+        """AdamW, with a larger weight decay on the parameters of single items and scenarios."""
         decays = {"item": item_decay, "scenario_item": item_decay, "scenario": 1e-2, "input_gate": 1e-2, "gates": 1e-2}
         groups = [
             {"params": [parameter], "weight_decay": decays.get(name.split(".")[0], 1e-3)}
@@ -68,7 +68,7 @@ class RatingModel(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class RatedEvents:
-    """What the model reads of N events: features [N, F], items, scenarios and ratings [N]."""
+    """N events as the model reads them: features [N, F], items, scenarios and ratings [N]."""
 
     features: F32
     items: I64
@@ -78,9 +78,9 @@ class RatedEvents:
 
 @dataclass(frozen=True, slots=True)
 class FitPolicy:
-    """Passes over the training events; the rate falls to nothing in a straight line.
+    """Passes over the training events. The learning rate falls linearly to 0.
 
-    A pass has `steps` steps, or more where a batch would be larger than `batch`: few events are no reason to learn less.
+    A pass has `steps` steps, or more if a batch would be larger than `batch`; small data sets therefore get as many steps as large ones.
     """
 
     epochs: int = 4
@@ -92,24 +92,24 @@ class FitPolicy:
 
 
 def fit(
-    events: RatedEvents, items: int, train: I64, valid: I64, asked: I64, scenarios: int, policy: FitPolicy, seed: int
+    events: RatedEvents, items: int, train: I64, valid: I64, test: I64, scenarios: int, policy: FitPolicy, seed: int
 ) -> F32:
-    """Logits of value >= 4 of the events `asked`, by the weights of the epoch that answers best for `valid`."""
+    """Logits of value >= 4 of the events `test`, by the weights of the epoch with the best AUC on `valid`."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     mean, deviation = events.features[train].mean(axis=0), events.features[train].std(axis=0) + 1e-6
     x = torch.from_numpy(np.clip((events.features - mean) / deviation, -CLIP, CLIP).astype(np.float32))
     item, scenario = torch.from_numpy(events.items), torch.from_numpy(events.scenarios)
-    wanted = at_least(events.values)
+    targets = at_least(events.values)
     model = RatingModel(x.shape[1], items, policy.hidden, scenarios)
     optimiser = model.optimiser(policy.rate, policy.item_decay)
-    batch = max(LEAST_BATCH, min(policy.batch, len(train) // policy.steps))
+    batch = max(MIN_BATCH, min(policy.batch, len(train) // policy.steps))
     done, total = 0, policy.epochs * (len(train) // batch)
-    best, answers = -1.0, np.zeros(len(asked), np.float32)
+    best, test_logits = -1.0, np.zeros(len(test), np.float32)
 
     @torch.no_grad()
-    def answer(some: I64) -> F32:
-        parts = torch.split(torch.from_numpy(some), READ)
+    def predict(indices: I64) -> F32:
+        parts = torch.split(torch.from_numpy(indices), PREDICTION_BATCH)
         return torch.cat([model(x[part], item[part], scenario[part])[:, 0] for part in parts]).numpy()
 
     for _ in range(policy.epochs):
@@ -119,23 +119,23 @@ def fit(
                 group["lr"] = policy.rate * (1 - done / (total + 1))
             part = torch.from_numpy(order[start : start + batch])
             optimiser.zero_grad()
-            rating_loss(model(x[part], item[part], scenario[part]), wanted[part], torch.tensor(IMPORTANCE)).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            rating_loss(model(x[part], item[part], scenario[part]), targets[part], torch.tensor(IMPORTANCE)).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()
             done += 1
-        quality = auc(answer(valid), events.values[valid] >= AT_LEAST[0])
+        quality = auc(predict(valid), events.values[valid] >= AT_LEAST[0])
         if quality > best:
-            best, answers = quality, answer(asked)
-    return answers
+            best, test_logits = quality, predict(test)
+    return test_logits
 
 
 def at_least(values: F32) -> Tensor:
-    """[N, 4] of 0 and 1: which of AT_LEAST each rating reaches."""
-    return torch.from_numpy(np.stack([values >= least for least in AT_LEAST], axis=1).astype(np.float32))
+    """[N, 4] of 0 and 1: whether each rating reaches each of AT_LEAST."""
+    return torch.from_numpy(np.stack([values >= threshold for threshold in AT_LEAST], axis=1).astype(np.float32))
 
 
-def rating_loss(logits: Tensor, wanted: Tensor, importance: Tensor) -> Tensor:
-    """Mean over events of the weighted log-losses of the four answers."""
-    losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+def rating_loss(logits: Tensor, targets: Tensor, importance: Tensor) -> Tensor:
+    """Mean over events of the weighted log-losses of the four logits."""
+    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (losses * importance).sum(dim=1).mean()
 
 

@@ -1,1 +1,1 @@
-"""What is asked about each event of a stream before it is learned, one question a file: `question.py` says what they have in common."""
+"""Prediction tasks on the events of a stream, one per file: each predicts, keeps its predictions and returns training examples."""

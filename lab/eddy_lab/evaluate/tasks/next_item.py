@@ -1,4 +1,4 @@
-"""Which item comes next: each event's item among all that are new to its user."""
+"""The next item: each event's item among all items new to its user."""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _NO_FEATURES: Features = np.zeros((0, len(FEATURES)), np.float16)
 
 
 class UnrankedTask:
-    """Events as next items of their users' sequences: nothing is asked, and the ranker learns no lists from them."""
+    """Predicts nothing; the encoder learns each event as the next item of its user's sequence, and the ranker learns nothing."""
 
     embeds_text: ClassVar[bool] = False
 
@@ -25,7 +25,7 @@ class UnrankedTask:
         self._stream = stream
         self._rules = scenarios[stream.event_kind.scenario]
 
-    def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
+    def predict(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
         return [self._example(index, _NO_FEATURES, -1) for index in batch.indices]
 
     def _example(self, index: int, features: Features, target: int) -> NextItemExample:
@@ -41,14 +41,14 @@ class UnrankedTask:
 
 
 class NextItemTask(UnrankedTask):
-    """Rank all candidates, and learn which of them was chosen. `ranks` of each event's item from 0, OUTSIDE where it was no candidate."""
+    """Ranks all candidates, and learns which one was chosen. `ranks` [events] of each event's item from 0; OUTSIDE if not a candidate."""
 
     def __init__(self, stream: Stream, scenarios: Scenarios) -> None:
         super().__init__(stream, scenarios)
         self.ranks = np.full(len(stream), OUTSIDE, np.int64)
-        self.seconds = 0.0  # of processor time
+        self.seconds = 0.0  # CPU time
 
-    def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
+    def predict(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
         started = time.process_time()
         ranked = ranker.rank(batch)
         self.seconds += time.process_time() - started

@@ -1,4 +1,4 @@
-"""A question about the events of a stream."""
+"""A prediction task on the events of a stream."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
@@ -8,10 +8,10 @@ from eddy_trainer.core.examples import Example
 
 
 class PredictionTask(Protocol):
-    """Asked of every micro-batch in order, before anything is learned from it; keeps the answers."""
+    """Predicts every micro-batch in order, before it is learned, and keeps the predictions."""
 
     embeds_text: ClassVar[bool]  # whether the ranker must embed items and queries
 
-    def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
-        """Ask about each event of the batch; returns what is learned from the events, in order."""
+    def predict(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
+        """Predict each event of the batch; returns the examples to learn from the events, in order."""
         ...

@@ -1,4 +1,4 @@
-"""Whether a user will like an item: each rated event as an impression of its item alone, clicked where the rating is high enough."""
+"""Whether a user will like an item: each rated event is an impression of its item alone, clicked if the rating is high enough."""
 
 import time
 from collections.abc import Sequence
@@ -13,29 +13,29 @@ from eddy_lab.evaluate.stream_ranker import EventBatch, StreamRanker
 from eddy_trainer.core.examples import Example, ImpressionExample
 
 _CLICK = ACTIONS.index("click")
-NOT_ASKED = 0.5  # the prediction where an event is not rated, its user has had the item, or no model serves yet
+NOT_PREDICTED = 0.5  # for an event without rating, one on an item its user has had, and before the first release
 
 
 class RatingTask:
-    """Predict, then learn. `predictions` [events]: the probability that each event's rating is at least `least`."""
+    """`predictions` [events]: the probability that each event's rating is at least `threshold`."""
 
     embeds_text: ClassVar[bool] = False
 
-    def __init__(self, stream: Stream, scenarios: Scenarios, least: float) -> None:
+    def __init__(self, stream: Stream, scenarios: Scenarios, threshold: float) -> None:
         self._stream = stream
         self._scenario = scenarios[stream.event_kind.scenario].id
-        self._asked, self._liked = stream.rated(), stream.at_least(least)
-        self.predictions = np.full(len(stream), NOT_ASKED, np.float32)
-        self.seconds = 0.0  # of processor time
+        self._rated, self._liked = stream.rated(), stream.at_least(threshold)
+        self.predictions = np.full(len(stream), NOT_PREDICTED, np.float32)
+        self.seconds = 0.0  # CPU time
 
-    def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
+    def predict(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
         items = [(self._stream.item_ids[self._stream.items[index]],) for index in batch.indices]
         started = time.process_time()
         ranked = ranker.rank(batch, candidates=items)
         self.seconds += time.process_time() - started
         examples = []
         for row, index in enumerate(batch.indices):
-            if not self._asked[index]:
+            if not self._rated[index]:
                 continue
             if ranked.predictions is not None:
                 self.predictions[index] = ranked.predictions[row, 0, _CLICK]

@@ -1,4 +1,4 @@
-"""Whether a query finds an item: what each event's user might have typed, answered and not learned from."""
+"""Search: ranks each event's item for a query that its user might have typed. Nothing is learned from queries."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -10,18 +10,18 @@ from eddy_trainer.core.examples import Example
 
 
 class SearchTask:
-    """`queries[kind][index]` is asked for each event; `ranks[kind]` of its item are from 0, OUTSIDE where it was no candidate."""
+    """`queries[kind]` [events] are searched; `ranks[kind]` [events] of the events' items are from 0, OUTSIDE if not a candidate."""
 
     embeds_text: ClassVar[bool] = True
 
     def __init__(self, queries: Mapping[str, Sequence[str]]) -> None:
         self._queries = queries
-        self.ranks = {kind: np.full(len(typed), OUTSIDE, np.int64) for kind, typed in queries.items()}
+        self.ranks = {kind: np.full(len(texts), OUTSIDE, np.int64) for kind, texts in queries.items()}
 
-    def ask(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
+    def predict(self, batch: EventBatch, ranker: StreamRanker) -> Sequence[Example]:
         items = ranker.catalogue_rows(batch)
-        for kind, typed in self._queries.items():
-            ranked = ranker.rank(batch, queries=[typed[index] for index in batch.indices])
+        for kind, texts in self._queries.items():
+            ranked = ranker.rank(batch, queries=[texts[index] for index in batch.indices])
             for row, (index, item) in enumerate(zip(batch.indices, items, strict=True)):
                 self.ranks[kind][index] = rank_of(ranked, row, item)
         return ()
