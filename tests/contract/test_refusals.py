@@ -53,7 +53,7 @@ async def test_bad_requests_over_kafka_get_their_refusal_and_their_dead_letter(
     assert _refusal(echoed)["reason"] == "too_long"
     assert _refusal(refused["long"])["detail"] == "query has 257 characters; the maximum is 256. Shorten it."
     assert all(record["items"] == record["considered"] == [] for record in refused.values())
-    assert set(answers.lists) == {*refused, "good", long_id[:MAX_ECHO_CHARS]}
+    assert set(answers.by_request_id) == {*refused, "good", long_id[:MAX_ECHO_CHARS]}
     letters = [letter["reason"] for letter in await harness.dead_letters()]
     assert sorted(letters) == sorted(
         [reason for reason, _ in said.values()] + ["unknown_request", "too_long", "undecodable"]

@@ -10,6 +10,6 @@ from tests.scorer.running import ScorerHarness
 @pytest.fixture
 async def harness(kafka: str, topic_prefix: str, tmp_path: Path) -> ScorerHarness:
     """Topics of two partitions on a real broker."""
-    found = ScorerHarness(kafka, topic_prefix, tmp_path)
-    await found.bus.create_topics()
-    return found
+    created = ScorerHarness(kafka, topic_prefix, tmp_path)
+    await created.bus.create_topics()
+    return created

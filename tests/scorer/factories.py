@@ -55,7 +55,7 @@ def counts(acted: float, scenario: str = "video", **changes: Any) -> Record:
 
 
 def item_features(item_id: str, before: dict[str, float] | None = None, acted: float = 1.0, **changes: Any) -> Record:
-    """`before` names the items that users had before, with weights; transitions have half of each."""
+    """`before` has the co-visitation weights of the items that users interacted with before; transition weights are half of them."""
     edges = before or {}
     return {
         "item_id": item_id,
@@ -129,7 +129,7 @@ def request_record(user_id: str = "u", **changes: Any) -> Record:
 
 
 def recommend(engine: Recommender, *requests: Request) -> list[Record]:
-    """Lists from freshly rebuilt orders and matrices."""
+    """Slates from freshly rebuilt orders and matrices."""
     engine.state.rebuild()
     return engine.recommend(requests, served_at=1)
 
@@ -139,7 +139,7 @@ def item_ids_of(record: Record) -> list[str]:
 
 
 def features_of(record: Record, item_id: str) -> dict[str, float]:
-    """Logged features of a considered item, by name."""
+    """Logged features of a candidate, by name."""
     matrix = np.frombuffer(record["features"], "<f2").reshape(-1, len(FEATURES))
     values = matrix[record["considered"].index(item_id)].tolist()
     return dict(zip(FEATURES, values, strict=True))

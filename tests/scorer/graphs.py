@@ -1,4 +1,4 @@
-"""Small graphs that keep the model contract, and releases of them."""
+"""Small graphs of the model contract, and releases of them."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ _Tensors = dict[str, tuple[Any, list[Any]]]
 
 
 def encode_graph(seed: int = 0) -> bytes:
-    """User vector: the sum of the rows of the history, plus a vector that the seed chooses, which a user without history has alone."""
+    """User vector: the sum of the embeddings of the history, plus a random vector that depends on the seed."""
     base = np.random.default_rng(seed).standard_normal((1, DIM)).astype(np.float32) * 0.1
     constants = {
         "base": base,
@@ -39,8 +39,8 @@ def encode_graph(seed: int = 0) -> bytes:
         _node("Gather", ["table", "history"], ["rows"], axis=0),
         _node("ReduceSum", ["rows", "last_axis"], ["summed"], keepdims=0),
         _node("Add", ["summed", "base"], ["users"]),
-        _node("Transpose", ["table"], ["turned"], perm=[1, 0]),
-        _node("MatMul", ["users", "turned"], ["dots"]),
+        _node("Transpose", ["table"], ["transposed"], perm=[1, 0]),
+        _node("MatMul", ["users", "transposed"], ["dots"]),
         _node("Add", ["dots", "bias"], ["scores"]),
         _node("Shape", ["excluded"], ["shape"]),
         _node("Expand", ["masked", "shape"], ["masks"]),
@@ -71,7 +71,7 @@ def rank_graph(
     bias: float = 0.0,
     columns: Columns = CURRENT_COLUMNS,
 ) -> bytes:
-    """Score: weighted sum of features (the encoder's score alone unless said otherwise) plus `bias`; every prediction is `constant`."""
+    """Score: weighted sum of features (default: the encoder's score) plus `bias`; every prediction is `constant`."""
     column = np.zeros((len(columns.features), 1), np.float32)
     for name, weight in (weights or {"encoder_score": 1.0}).items():
         column[columns.features.index(name)] = weight
@@ -101,7 +101,7 @@ def rank_graph(
 
 
 def release(version: int, offsets: list[int] | None = None, **changes: Any) -> Record:
-    """A signed `model_release`; changes of the graphs, of names and of the contract are signed, of anything else not."""
+    """A signed `model_release`. The signature covers changes of graphs, names and contract, but no others."""
     encode, rank = changes.pop("encode", encode_graph(version)), changes.pop("rank", rank_graph())
     contract = changes.get("contract", hash_of_contract())
     features, actions = changes.get("features", list(FEATURES)), changes.get("actions", list(ACTIONS))

@@ -1,4 +1,4 @@
-"""Scorers as processes of their own, and what goes in and comes out of them."""
+"""Runs scorers as processes, with their input and output."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -17,26 +17,26 @@ from tests.service import Service, logs_in, own_settings, read_all, running
 
 @dataclass
 class CollectedSlates:
-    """Lists as they come, by request id."""
+    """Slates by request id, collected as they are published."""
 
     lists: dict[str, list[Record]] = field(default_factory=dict)
 
     async def to(self, request_id: str, timeout_sec: float = 20.0) -> Record:
-        """The first list for a request."""
-        await poll_until(lambda: request_id in self.lists, timeout_sec, 0.002, what=f"a list for {request_id}")
-        return self.lists[request_id][0]
+        """Wait for the first slate of a request."""
+        await poll_until(lambda: request_id in self.by_request_id, timeout_sec, 0.002, what=f"a slate for {request_id}")
+        return self.by_request_id[request_id][0]
 
     async def to_all(self, request_ids: Sequence[str], timeout_sec: float = 60.0) -> None:
-        """Wait until each has a list."""
+        """Wait until each request has a slate."""
 
         def missing() -> list[str]:
-            return [each for each in request_ids if each not in self.lists]
+            return [each for each in request_ids if each not in self.by_request_id]
 
-        await poll_until(lambda: not missing(), timeout_sec, what="lists for all requests")
+        await poll_until(lambda: not missing(), timeout_sec, what="slates for all requests")
 
 
 class ScorerHarness:
-    """One Eddy of a test: brokers, prefix, partitions, and logs of each process that is started."""
+    """The environment of a test: broker, topic prefix, partitions, and the logs of each started process."""
 
     def __init__(
         self, kafka: str, topic_prefix: str, folder: Path, partitions: int = 2, scenarios: Path | None = None
@@ -66,12 +66,12 @@ class ScorerHarness:
         return logs_in(self._folder)
 
     async def publish(self, topic: str, *records: Record) -> list[int]:
-        """Write records under their keys; the end offset of each partition that they went to, 0 for others."""
+        """Publish records under their keys. Returns the end offset of each partition, 0 for partitions without records."""
         codec, key = Codec.for_topic(topic), topics()[topic].key
         return await self.publish_raw(topic, *[(record[key].encode(), codec.encode(record)) for record in records])
 
     async def publish_raw(self, topic: str, *records: tuple[bytes | None, bytes | None]) -> list[int]:
-        """Write bytes under keys."""
+        """Publish bytes under keys. Returns end offsets as `publish` does."""
         async with self.bus.producer() as producer:
             written = await settle([await producer.send(topic, key, value) for key, value in records])
         ends = [0] * self.bus.partitions
@@ -84,11 +84,11 @@ class ScorerHarness:
 
     @asynccontextmanager
     async def answers(self) -> AsyncIterator[CollectedSlates]:
-        """Collect lists from the beginning of the topic until the block ends."""
-        found = CollectedSlates()
-        collecting = asyncio.create_task(self._collect(found))
+        """Collect slates from the beginning of the topic until the block ends."""
+        slates = CollectedSlates()
+        collecting = asyncio.create_task(self._collect(slates))
         try:
-            yield found
+            yield slates
         finally:
             collecting.cancel()
             await asyncio.gather(collecting, return_exceptions=True)
@@ -97,10 +97,10 @@ class ScorerHarness:
         codec = Codec.for_topic(DEAD_LETTERS)
         return [codec.decode(message.value) for message in await read_all(self.bus, DEAD_LETTERS)]
 
-    async def _collect(self, found: CollectedSlates) -> None:
+    async def _collect(self, slates: CollectedSlates) -> None:
         codec = Codec.for_topic(RECOMMENDATIONS)
         async with self.bus.reader(self.bus.topic_partitions(RECOMMENDATIONS)) as reader:
             while True:
                 for message in await reader.batch():
                     record = codec.decode(message.value)
-                    found.lists.setdefault(record["request_id"], []).append(record)
+                    slates.by_request_id.setdefault(record["request_id"], []).append(record)

@@ -34,7 +34,7 @@ def test_published_item_is_eligible_where_its_publisher_says() -> None:
     assert catalogue.eligible_count[SHOP] == 2
 
 
-def test_item_is_taken_off_and_put_back() -> None:
+def test_item_follows_its_availability() -> None:
     catalogue = Catalogue(scenarios())
     for available in (True, False, False, True):
         catalogue.apply(item("m", available=available))
@@ -64,22 +64,22 @@ def test_words_follow_the_newest_record() -> None:
     assert catalogue.word_matches("heat") == {row: 1}
 
 
-def test_nameless_item_is_refused() -> None:
+def test_item_without_an_id_is_refused() -> None:
     with pytest.raises(PoisonError, match="missing_item"):
         Catalogue(scenarios()).ensure_row("")
 
 
-def test_words_are_lower_case_and_different() -> None:
+def test_words_are_lower_case_and_distinct() -> None:
     assert words_of("The Cat, the-cat!") == {"the", "cat"}
 
 
-def test_categories_that_are_not_kept_are_not_numbered() -> None:
+def test_categories_above_the_limit_get_no_number() -> None:
     catalogue = Catalogue(scenarios())
     catalogue.apply(item("m", categories=[f"tag{number}" for number in range(1000)]))
     assert catalogue.category_count == MAX_CATEGORIES
 
 
-def test_where_availability_is_not_asked_items_are_still_in_their_scenarios_alone() -> None:
+def test_without_the_availability_filter_items_stay_in_their_scenarios() -> None:
     every = scenarios()
     shop = every["shop"].model_copy(update={"filters": ("seen",)})
     catalogue = Catalogue(every.model_copy(update={"scenarios": {**every.scenarios, "shop": shop}}))

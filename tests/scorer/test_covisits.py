@@ -1,4 +1,4 @@
-"""Co-visitation matrices against the sums that they stand for."""
+"""Co-visitation matrices, compared with sums by definition."""
 
 import numpy as np
 import pytest
@@ -17,18 +17,18 @@ def _matrices(popularity: list[float], as_of: list[int], **before: dict[str, flo
     catalogue.ensure_rows(before)
     for name, edges in before.items():
         covisits.apply(catalogue.find(name), item_features(name, edges), catalogue)
-    found = covisits.snapshot(np.array([0, *as_of], np.int64), np.array([0.0, *popularity]))
-    return matrices_of(found), catalogue
+    result = covisits.snapshot(np.array([0, *as_of], np.int64), np.array([0.0, *popularity]))
+    return matrices_of(result), catalogue
 
 
-def test_together_is_both_ways_and_normalised_by_the_target() -> None:
+def test_covisitation_is_symmetric_and_normalised_by_popularity() -> None:
     matrices, catalogue = _matrices([1.0, 13.0], [NOW, NOW], a={"b": 4.0}, b={"a": 2.0})
     a, b = catalogue.find("a"), catalogue.find("b")
     assert matrices.covisitations[a, b] == pytest.approx(6.0**0.5 / ((13.0 + SMOOTHING) * (1.0 + SMOOTHING)) ** ALPHA)
     assert matrices.covisitations[b, a] == matrices.covisitations[a, b]
 
 
-def test_moves_are_one_way() -> None:
+def test_transitions_are_one_way() -> None:
     matrices, catalogue = _matrices([1.0, 1.0], [NOW, NOW], a={}, b={"a": 2.0})
     a, b = catalogue.find("a"), catalogue.find("b")
     assert matrices.transitions[a, b] == pytest.approx(1.0)
@@ -36,16 +36,16 @@ def test_moves_are_one_way() -> None:
     assert matrices.transitions_from[[a, b]].tolist() == [1.0, 0.0]
 
 
-def test_weights_decay_from_their_own_time_to_the_newest() -> None:
+def test_weights_decay_to_the_newest_time() -> None:
     old = NOW - round(HALF_LIFE_SEC * 1000)
     matrices, catalogue = _matrices([0.0, 0.0, 0.0], [NOW, old, NOW], a={}, b={"a": 4.0}, c={"a": 4.0})
-    moves = matrices.transitions[catalogue.find("a")].toarray().ravel()
-    assert moves[catalogue.find("b")] == pytest.approx(1.0)
-    assert moves[catalogue.find("c")] == pytest.approx(2.0)
+    transitions = matrices.transitions[catalogue.find("a")].toarray().ravel()
+    assert transitions[catalogue.find("b")] == pytest.approx(1.0)
+    assert transitions[catalogue.find("c")] == pytest.approx(2.0)
     assert matrices.at == NOW
 
 
-def test_item_of_several_scenarios_remembers_as_long_as_the_slowest() -> None:
+def test_item_of_several_scenarios_has_the_longest_half_life() -> None:
     catalogue = Catalogue(scenarios())
     covisits = CoVisits({"video": HALF_LIFE_SEC, "shop": HALF_LIFE_SEC / 2})
     old = NOW - round(HALF_LIFE_SEC * 1000)
@@ -54,21 +54,21 @@ def test_item_of_several_scenarios_remembers_as_long_as_the_slowest() -> None:
         record = item_features(name, {"a": 8.0}, counts=[counts(1.0, scenario) for scenario in of])
         covisits.apply(catalogue.find(name), record, catalogue)
     matrices = matrices_of(covisits.snapshot(np.array([0, NOW, old, old]), np.zeros(4)))
-    moves = matrices.transitions[catalogue.find("a")].toarray().ravel()
-    assert moves.tolist() == pytest.approx([0.0, 0.0, 1.0, 2.0])
+    transitions = matrices.transitions[catalogue.find("a")].toarray().ravel()
+    assert transitions.tolist() == pytest.approx([0.0, 0.0, 1.0, 2.0])
 
 
-def test_sum_over_a_history_is_the_sum_by_hand() -> None:
+def test_weighted_sum_over_a_history_matches_the_dense_sum() -> None:
     rng = np.random.default_rng(3)
     names = [f"m{number}" for number in range(30)]
     before = {name: {str(other): float(rng.integers(1, 9)) for other in rng.choice(names, 5)} for name in names}
     matrices, _ = _matrices([1.0] * 30, [NOW] * 30, **before)
     rows = np.array([[0, 3, 7], [5, 5, 999]])
     weights = np.array([0.25, 0.5, 1.0], np.float32)
-    found = matrices.weighted_sum(matrices.covisitations, rows, weights).toarray()
+    result = matrices.weighted_sum(matrices.covisitations, rows, weights).toarray()
     dense = matrices.covisitations.toarray()
-    assert found[0] == pytest.approx(0.5 * dense[3] + dense[7])
-    assert found[1] == pytest.approx(0.75 * dense[5])
+    assert result[0] == pytest.approx(0.5 * dense[3] + dense[7])
+    assert result[1] == pytest.approx(0.75 * dense[5])
 
 
 def test_only_the_strongest_neighbours_are_kept() -> None:
@@ -79,12 +79,12 @@ def test_only_the_strongest_neighbours_are_kept() -> None:
     assert kept[catalogue.find("b")].nnz == 1
 
 
-def test_item_does_not_go_with_itself() -> None:
+def test_item_is_no_neighbour_of_itself() -> None:
     matrices, _ = _matrices([1.0], [NOW], a={"a": 3.0})
     assert matrices.covisitations.nnz == 0
 
 
-def test_bad_columns_are_refused() -> None:
+def test_malformed_columns_are_refused() -> None:
     covisits, catalogue = CoVisits({"video": HALF_LIFE_SEC, "shop": HALF_LIFE_SEC / 2}), Catalogue(scenarios())
     for record in (
         item_features("a", {"b": 1.0}, transition_weights=[]),

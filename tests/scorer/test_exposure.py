@@ -1,4 +1,4 @@
-"""Coverage and inequality of what lists hold."""
+"""Coverage of the catalogue and inequality of exposure."""
 
 import numpy as np
 import pytest
@@ -9,32 +9,32 @@ from tests.scorer.factories import item, recommend, recommender, request, scenar
 VIDEO, SHOP = (scenarios()[name].id for name in ("video", "shop"))
 
 
-def test_items_that_are_listed_alike_are_all_covered_and_equal() -> None:
-    known = Exposure()
-    known.record(VIDEO, np.arange(1, 5))
-    assert known.coverage_and_gini(VIDEO, np.arange(1, 5)) == pytest.approx((1.0, 0.0))
-    assert known.coverage_and_gini(VIDEO, np.arange(1, 9)) == pytest.approx((0.5, 0.5))
-    assert known.coverage_and_gini(SHOP, np.arange(1, 5)) == (0.0, 0.0)
+def test_equally_recommended_items_have_full_coverage_and_no_inequality() -> None:
+    exposure = Exposure()
+    exposure.record(VIDEO, np.arange(1, 5))
+    assert exposure.coverage_and_gini(VIDEO, np.arange(1, 5)) == pytest.approx((1.0, 0.0))
+    assert exposure.coverage_and_gini(VIDEO, np.arange(1, 9)) == pytest.approx((0.5, 0.5))
+    assert exposure.coverage_and_gini(SHOP, np.arange(1, 5)) == (0.0, 0.0)
 
 
-def test_one_item_in_all_lists_is_as_unequal_as_can_be() -> None:
-    known = Exposure()
+def test_one_item_in_all_slates_has_the_largest_inequality() -> None:
+    exposure = Exposure()
     for _ in range(10):
-        known.record(VIDEO, np.array([700]))
-    assert known.coverage_and_gini(VIDEO, np.array([1, 2, 3, 700])) == pytest.approx((0.25, 0.75))
+        exposure.record(VIDEO, np.array([700]))
+    assert exposure.coverage_and_gini(VIDEO, np.array([1, 2, 3, 700])) == pytest.approx((0.25, 0.75))
 
 
-def test_what_was_listed_long_ago_is_forgotten() -> None:
-    known = Exposure()
-    known.record(VIDEO, np.array([1]))
+def test_old_slates_are_forgotten() -> None:
+    exposure = Exposure()
+    exposure.record(VIDEO, np.array([1]))
     for _ in range(2 * POSITIONS // 1000):
-        known.record(VIDEO, np.full(1000, 2))
-        known.record(SHOP, np.array([3]))
-    assert known.coverage_and_gini(VIDEO, np.array([1, 2]))[0] == 0.5
-    assert known.coverage_and_gini(SHOP, np.array([3]))[0] == 1.0
+        exposure.record(VIDEO, np.full(1000, 2))
+        exposure.record(SHOP, np.array([3]))
+    assert exposure.coverage_and_gini(VIDEO, np.array([1, 2]))[0] == 0.5
+    assert exposure.coverage_and_gini(SHOP, np.array([3]))[0] == 1.0
 
 
-def test_lists_that_go_out_are_counted() -> None:
+def test_served_slates_are_counted() -> None:
     engine = recommender()
     for number in range(30):
         engine.apply_item(item(f"m{number}"))

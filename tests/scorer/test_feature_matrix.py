@@ -1,4 +1,4 @@
-"""The registry of ranking features, and the matrix of any of them."""
+"""The registry of ranking features, and the feature matrix."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def test_registry_has_the_features_of_the_contract() -> None:
     assert set(REGISTRY) == set(FEATURES)
 
 
-def test_every_feature_says_what_it_is() -> None:
+def test_every_feature_has_a_docstring() -> None:
     undocumented = [
         name
         for name, each in REGISTRY.items()
@@ -35,7 +35,7 @@ def _one(_: FeatureContext) -> F32:
     return np.ones((1, 1), np.float32)
 
 
-def test_registry_names_what_differs_from_the_contract() -> None:
+def test_registry_names_differences_from_the_contract() -> None:
     with pytest.raises(ValueError, match=r"declares \['other'\] of DECLARED_FEATURES"):
         registry_of([_one], ["_one", "other"])
     with pytest.raises(ValueError, match=r"does not list \['_one'\]"):
@@ -44,13 +44,13 @@ def test_registry_names_what_differs_from_the_contract() -> None:
         registry_of([_one, rank_feature(_one.compute)], ["_one"])
 
 
-def _matrices(monkeypatch: pytest.MonkeyPatch, *wanted: Sequence[str]) -> list[NDArray[np.float16]]:
-    """The same batch's matrices of each of `wanted` names."""
+def _matrices(monkeypatch: pytest.MonkeyPatch, *name_lists: Sequence[str]) -> list[NDArray[np.float16]]:
+    """The feature matrices of the same batch for each of `name_lists`."""
     matrices: list[NDArray[np.float16]] = []
 
     class Several(FeatureMatrix):
         def compute(self, *of_batch: object, **_: object) -> NDArray[np.float16]:
-            matrices.extend(super(Several, self).compute(*of_batch[:2], names) for names in wanted)  # type: ignore[arg-type]  # as given
+            matrices.extend(super(Several, self).compute(*of_batch[:2], names) for names in name_lists)  # type: ignore[arg-type]  # as given
             return matrices[0]
 
     monkeypatch.setattr(recommender_module, "FeatureMatrix", Several)
@@ -59,7 +59,7 @@ def _matrices(monkeypatch: pytest.MonkeyPatch, *wanted: Sequence[str]) -> list[N
     return matrices
 
 
-def test_any_features_in_any_order_are_the_columns_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_features_in_any_order_equal_the_columns_of_all_features(monkeypatch: pytest.MonkeyPatch) -> None:
     some = ("trend_rank", "last_value", "encoder_rank", "category_rating", "popularity")
     every, chosen, backwards, none = _matrices(monkeypatch, FEATURES, some, FEATURES[::-1], ())
     np.testing.assert_array_equal(chosen, every[..., [FEATURES.index(name) for name in some]])
@@ -72,7 +72,7 @@ def test_unknown_feature_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         _matrices(monkeypatch, ("popularity", "made up"))
 
 
-def test_what_features_share_is_computed_once() -> None:
+def test_shared_results_are_computed_once_per_batch() -> None:
     calls: list[int] = []
 
     @once_per_batch
@@ -85,7 +85,7 @@ def test_what_features_share_is_computed_once() -> None:
             self.results: dict[object, object] = {}
 
     first, second = Context(), Context()
-    assert [shared(each) for each in (first, first, second)] == [1, 1, 2]  # type: ignore[arg-type]  # no more is read
+    assert [shared(each) for each in (first, first, second)] == [1, 1, 2]  # type: ignore[arg-type]  # nothing else is used
 
 
 def test_ranks_are_log_ranks_best_first() -> None:

@@ -1,4 +1,4 @@
-"""Ranking features against their definitions."""
+"""Ranking features, compared with their definitions."""
 
 from math import log, log1p
 
@@ -27,7 +27,7 @@ from tests.scorer.factories import (
 
 
 def _engine() -> Recommender:
-    """Three items: `a` before `b`, `c` on its own; user u had a."""
+    """Three items: users interacted with `a` before `b`; `c` has no counts. User u interacted with `a`."""
     engine = recommender()
     engine.apply_item(item("a", categories=["drama"]))
     engine.apply_item(item("b", categories=["drama", "war"]))
@@ -61,21 +61,21 @@ def test_popularity_features() -> None:
     assert features["item_age"] == pytest.approx(log1p(2), rel=1e-3)
 
 
-def test_item_nobody_acted_on_is_new_and_its_age_is_from_publication() -> None:
+def test_item_without_interactions_is_new_and_ages_from_publication() -> None:
     features = _features(_engine(), "c")
     assert features["is_new"] == 1.0
     assert features["item_age"] == pytest.approx(log1p(7), rel=1e-3)
     assert features["popularity"] == features["total_interactions"] == 0.0
 
 
-def test_everything_decays_at_the_time_of_the_request() -> None:
+def test_features_decay_to_the_time_of_the_request() -> None:
     later = _features(_engine(), "b", at=NOW + 24 * HOUR)
     assert later["trend"] == pytest.approx(log1p(1), rel=1e-3)
     assert later["history_gap"] == pytest.approx(log1p(24 * 3600 + 1), rel=1e-3)
     assert later["covisit_score"] < _features(_engine(), "b")["covisit_score"]
 
 
-def test_transition_is_a_smoothed_share_of_what_followed() -> None:
+def test_transition_is_a_smoothed_share_of_the_following_items() -> None:
     features = _features(_engine(), "b")
     usual = (6 + PRIOR_COUNT) / (7 + 4 * PRIOR_COUNT)
     share = (4 + PRIOR_TRANSITIONS * usual) / (4 + PRIOR_TRANSITIONS)
@@ -93,7 +93,7 @@ def test_content_match_is_the_cosine_of_categories() -> None:
     assert _features(_engine(), "c")["content_match"] == 0.0
 
 
-def test_content_match_looks_at_the_whole_history() -> None:
+def test_content_match_uses_the_whole_history() -> None:
     engine = _engine()
     engine.apply_user_features(user_features("u", history=history(["c", "a"]), applied_offset=9))
     (features,) = recommend(engine, request("u", scenario="shop", candidates=("a", "c")))
@@ -111,8 +111,8 @@ def test_history_features() -> None:
     assert [nobody[name] for name in ("history_length", "history_value", "last_value", "history_gap")] == [0.0] * 4
 
 
-def _raters(values: dict[str, float]) -> Recommender:
-    """Items whose mean value is .5, each rated once by u; `liked` and `hated` are of genres of their own."""
+def _engine_with_ratings(values: dict[str, float]) -> Recommender:
+    """Items of mean rating .5, of which u has rated those in `values`; `liked` and `hated` have different genres."""
     engine = recommender()
     for name, categories in (
         ("liked", ["war"]),
@@ -129,7 +129,7 @@ def _raters(values: dict[str, float]) -> Recommender:
     return engine
 
 
-def test_item_value_is_the_mean_of_its_values() -> None:
+def test_item_value_is_the_mean_of_its_ratings() -> None:
     engine = recommender()
     for name, total in (("a", 90.0), ("b", 10.0)):
         engine.apply_item_features(item_features(name, counts=[counts(9.0, valued=100, value_sum=total)]))
@@ -138,23 +138,23 @@ def test_item_value_is_the_mean_of_its_values() -> None:
     assert features["b"]["item_value"] == pytest.approx((10 + 5 * 0.5) / 105, rel=1e-3)
 
 
-def test_level_of_a_user_is_how_much_they_value_above_others() -> None:
-    features = _features(_raters({"liked": 1.0, "hated": 0.75}), "as liked")
+def test_user_bias_is_the_mean_rating_above_that_of_others() -> None:
+    features = _features(_engine_with_ratings({"liked": 1.0, "hated": 0.75}), "as liked")
     assert features["user_bias"] == pytest.approx((0.5 + 0.25) / (2 + PRIOR_RATINGS), rel=1e-3)
     centred = np.array([0.5, 0.25]) - 0.15
     spread = np.sqrt(((centred**2).sum() + PRIOR_RATINGS * PRIOR_DEVIATION**2) / (2 + PRIOR_RATINGS))
     assert features["user_rating_deviation"] == pytest.approx(spread, rel=2e-3)
 
 
-def test_opinions_on_like_categories_are_told_apart() -> None:
-    engine = _raters({"liked": 1.0, "hated": 0.0})
+def test_category_rating_separates_liked_from_disliked_categories() -> None:
+    engine = _engine_with_ratings({"liked": 1.0, "hated": 0.0})
     liked, hated = (_features(engine, name)["category_rating"] for name in ("as liked", "as hated"))
     assert liked == pytest.approx(0.5 / (1 + PRIOR_SIMILARITY), rel=1e-3)
     assert hated == pytest.approx(-liked, rel=1e-3)
 
 
-def test_opinions_on_neighbours_are_told_apart() -> None:
-    engine = _raters({"liked": 1.0, "hated": 0.0})
+def test_neighbour_rating_separates_liked_from_disliked_neighbours() -> None:
+    engine = _engine_with_ratings({"liked": 1.0, "hated": 0.0})
     vectors = np.zeros((4, DIM), np.float32)
     vectors[[0, 2], 0] = vectors[[1, 3], 1] = 1.0
     engine.set_embeddings(["liked", "hated", "as liked", "as hated"], vectors, np.zeros(4, np.float32))
@@ -163,7 +163,7 @@ def test_opinions_on_neighbours_are_told_apart() -> None:
     assert hated == pytest.approx(-liked, rel=1e-3)
 
 
-def test_user_who_follows_the_crowd_is_told_from_one_who_does_not() -> None:
+def test_quality_affinity_separates_users_who_agree_with_others() -> None:
     engine = recommender()
     for name, mean in (("good", 0.9), ("bad", 0.1), ("good too", 0.9)):
         row = counts(9.0, valued=1_000_000, value_sum=1_000_000 * mean)
@@ -176,7 +176,7 @@ def test_user_who_follows_the_crowd_is_told_from_one_who_does_not() -> None:
     assert _features(engine, "good too", "with")[feature] > 0 > _features(engine, "good too", "against")[feature]
 
 
-def test_user_who_likes_what_everybody_knows_is_told_from_one_who_does_not() -> None:
+def test_popularity_affinity_separates_users_who_like_popular_items() -> None:
     engine = recommender()
     for name, total in (("hit", 10_000.0), ("rarity", 10.0), ("another hit", 10_000.0)):
         row = counts(total, valued=1_000_000, value_sum=500_000.0)
@@ -192,7 +192,7 @@ def test_user_who_likes_what_everybody_knows_is_told_from_one_who_does_not() -> 
     assert features["against"] == pytest.approx(-features["with"], rel=1e-3)
 
 
-def test_what_nobody_else_thinks_is_no_crowd_to_follow() -> None:
+def test_quality_affinity_ignores_the_user_s_own_ratings() -> None:
     engine = recommender()
     own = {f"own{number}": float(number % 2) for number in range(20)}
     for name, value in own.items():
@@ -205,8 +205,8 @@ def test_what_nobody_else_thinks_is_no_crowd_to_follow() -> None:
     assert _features(engine, "good")["quality_affinity"] == pytest.approx(0.0, abs=1e-3)
 
 
-def test_actions_without_a_value_are_no_opinions() -> None:
-    engine = _raters({})
+def test_actions_without_a_value_are_no_ratings() -> None:
+    engine = _engine_with_ratings({})
     engine.apply_user_features(user_features("v", ["liked", "hated"]))
     features = _features(engine, "as liked", "v")
     assert features["user_bias"] == features["category_rating"] == features["neighbour_rating"] == 0.0

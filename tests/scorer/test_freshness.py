@@ -1,4 +1,4 @@
-"""The first list by a release tells how fresh it is, once."""
+"""The first slate of a release observes activation delay and loop delay, once."""
 
 import pytest
 from prometheus_client import REGISTRY
@@ -11,9 +11,11 @@ def value(name: str, **labels: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("versions", "listed", "loops"), [([(1, 0)], 1, 0), ([(1, 500)], 1, 1), ([(1, 500), (2, 500)], 2, 1)]
+    ("versions", "activations", "loops"), [([(1, 0)], 1, 0), ([(1, 500)], 1, 1), ([(1, 500), (2, 500)], 2, 1)]
 )
-def test_the_first_list_of_a_release_is_counted(versions: list[tuple[int, int]], listed: int, loops: int) -> None:
+def test_the_first_slate_of_a_release_is_observed_once(
+    versions: list[tuple[int, int]], activations: int, loops: int
+) -> None:
     before = value("eddy_loop_hop_seconds_count", hop="activation_delay"), value("eddy_loop_seconds_count")
     total = value("eddy_loop_seconds_sum")
     freshness = Freshness()
@@ -23,5 +25,5 @@ def test_the_first_list_of_a_release_is_counted(versions: list[tuple[int, int]],
         freshness.slate_published(version, 1500)
         freshness.slate_published(version, 9999)
     after = value("eddy_loop_hop_seconds_count", hop="activation_delay"), value("eddy_loop_seconds_count")
-    assert (after[0] - before[0], after[1] - before[1]) == (listed, loops)
+    assert (after[0] - before[0], after[1] - before[1]) == (activations, loops)
     assert value("eddy_loop_seconds_sum") - total == pytest.approx(loops * 1.0)

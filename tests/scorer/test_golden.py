@@ -41,7 +41,7 @@ def test_slates_are_as_recorded() -> None:
     assert [_slate(record) for record in slates()] == json.loads(_SLATES.read_text())
 
 
-def test_features_are_as_recorded_whatever_was_added_since() -> None:
+def test_features_are_as_recorded_under_present_or_former_names() -> None:
     golden = np.load(_FEATURES)
     names, expected = resolve(golden["names"].tolist(), FEATURE_ALIASES), golden["values"]
     assert set(names) <= set(FEATURES)

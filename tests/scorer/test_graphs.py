@@ -33,7 +33,7 @@ def _table() -> tuple[Any, Any]:
     return table, bias
 
 
-def test_encode_scores_are_dot_products_and_leave_out_the_excluded() -> None:
+def test_encode_scores_are_dot_products_without_excluded_rows() -> None:
     model = OnnxModel.load(release(1))
     table, bias = _table()
     users, scores, rows = model.encode(
@@ -45,7 +45,7 @@ def test_encode_scores_are_dot_products_and_leave_out_the_excluded() -> None:
     assert scores == pytest.approx(np.take_along_axis(users @ table.T + bias, rows, 1), abs=1e-3)
 
 
-def test_changed_row_is_seen_by_the_next_call() -> None:
+def test_changed_embedding_is_used_by_the_next_call() -> None:
     model = OnnxModel.load(release(1))
     table, bias = _table()
     inputs = (_histories([[3]]), np.zeros(1, np.int64), np.zeros((1, 1), np.int64))
@@ -57,7 +57,7 @@ def test_changed_row_is_seen_by_the_next_call() -> None:
     assert last not in model.encode(table, bias, *inputs)[2][0]
 
 
-def test_rank_gives_a_score_and_a_prediction_for_each_action() -> None:
+def test_rank_returns_a_score_and_a_prediction_for_each_action() -> None:
     model = OnnxModel.load(release(1, rank=rank_graph({"popularity": 2.0}, constant=0.5)))
     features = np.zeros((2, 4, len(FEATURES)), np.float32)
     features[..., FEATURES.index("popularity")] = [[1, 2, 3, 4], [4, 3, 2, 1]]
@@ -68,14 +68,14 @@ def test_rank_gives_a_score_and_a_prediction_for_each_action() -> None:
 
 
 def test_features_are_matched_by_name() -> None:
-    """The release has another order and number of them; one that the scorer does not have is missing to it."""
+    """The release has other columns in another order; a feature that the scorer does not have is missing."""
     columns = Columns(("trend", "popularity"), ("like",))
     rank = rank_graph({"popularity": 2.0, "trend": 1.0}, columns=columns)
-    wanted = {"rank": rank, "features": list(columns.features), "actions": list(columns.actions)}
+    changes = {"rank": rank, "features": list(columns.features), "actions": list(columns.actions)}
     features = np.zeros((1, 2, len(FEATURES)), np.float32)
     features[..., FEATURES.index("popularity")] = [[1, 2]]
     features[..., FEATURES.index("trend")] = [[10, 30]]
-    model = OnnxModel.load(release(1, **wanted))
+    model = OnnxModel.load(release(1, **changes))
     scores, predictions = model.rank(features, np.zeros(1, np.int64))
     assert scores.tolist() == [[12, 34]]
     assert (predictions.shape, model.columns) == ((1, 2, 1), columns)
@@ -86,8 +86,8 @@ def test_features_are_matched_by_name() -> None:
     assert np.isnan(scores).all()
 
 
-def test_a_release_without_names_serves_whatever_is_switched_off() -> None:
-    """It has the columns of the last contract without names, and takes everything for a number."""
+def test_release_without_names_serves_with_features_switched_off() -> None:
+    """Its graphs have the columns of the last contract without names, and do not know NaN."""
     rank = rank_graph({"popularity": 2.0, "trend": 1.0}, columns=Columns(LEGACY_FEATURES, LEGACY_ACTIONS))
     fewer = Columns(tuple(name for name in FEATURES if name != "trend"))
     legacy = release(1, rank=rank, contract=LEGACY_CONTRACT, features=[], actions=[])
@@ -96,7 +96,7 @@ def test_a_release_without_names_serves_whatever_is_switched_off() -> None:
     assert scores.tolist() == [[2]]
 
 
-def test_actions_of_histories_are_those_of_the_release() -> None:
+def test_actions_of_histories_are_translated_to_the_release() -> None:
     scorer_columns = Columns(FEATURES, ("click", "like", "purchase"))
     model = OnnxModel(1, encode_graph(1), rank_graph(), Columns(FEATURES, ("purchase", "click")), scorer_columns)
     assert model.release_actions(np.array([[0, 1, 2, 3]])).tolist() == [[0, 2, 0, 1]]
@@ -112,7 +112,7 @@ def test_actions_of_histories_are_those_of_the_release() -> None:
         {"rank": rank_graph(constant=float("nan"))},
     ],
 )
-def test_graphs_that_do_not_keep_the_contract_are_refused(broken: dict[str, Any]) -> None:
+def test_graphs_outside_the_contract_are_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(PoisonError) as refused:
         OnnxModel.load(release(1, **broken))
     assert refused.value.reason == "bad_release"

@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of a stream, an empty disk each time: every request is answered, from the same state as before."""
+"""Scorers killed while they answer, each restarted on an empty disk: every request is answered from the same state."""
 
 import asyncio
 import random
@@ -23,19 +23,26 @@ PER_LIFE = 60
 
 
 async def _fill(harness: ScorerHarness) -> None:
-    """Items, counts, users and a release, everything that a list is made of."""
-    chance = random.Random(3)
+    """Publish items, counts, users and a release."""
+    random_source = random.Random(3)
     await harness.publish(ITEMS, *[item(name, categories=[f"c{len(name)}"]) for name in NAMES])
     await harness.publish(
         ITEM_FEATURES,
         *[
-            item_features(name, {other: chance.random() for other in chance.sample(NAMES, 12)}, chance.random() * 9)
+            item_features(
+                name,
+                {other: random_source.random() for other in random_source.sample(NAMES, 12)},
+                random_source.random() * 9,
+            )
             for name in NAMES
         ],
     )
     await harness.publish(
         USER_FEATURES,
-        *[user_features(user, chance.sample(NAMES, 20), seen=hashes(*chance.sample(NAMES, 5))) for user in USERS],
+        *[
+            user_features(user, random_source.sample(NAMES, 20), seen=hashes(*random_source.sample(NAMES, 5)))
+            for user in USERS
+        ],
     )
     rng = np.random.default_rng(4)
     ends = await harness.publish(ITEM_EMBEDDINGS, *[embedding(name, 1, rng.standard_normal(DIM)) for name in NAMES])
@@ -43,61 +50,63 @@ async def _fill(harness: ScorerHarness) -> None:
     await harness.publish(MODEL_RELEASES, release(1, ends, rank=rank))
 
 
-def _certain(found: Record) -> list[tuple[str, float, str]]:
+def _ranked_part(slate: Record) -> list[tuple[str, float, str]]:
     """The items of a slate without its last position, which may explore."""
-    return [(entry["item_id"], round(entry["score"], 4), entry["reason"]) for entry in found["items"][:-1]]
+    return [(entry["item_id"], round(entry["score"], 4), entry["reason"]) for entry in slate["items"][:-1]]
 
 
-async def _ask_everybody(
+async def _slates_of_all_users(
     harness: ScorerHarness, answers: CollectedSlates, label: str
 ) -> dict[str, list[tuple[str, float, str]]]:
     names = {user: f"{label}-{user}" for user in USERS}
     await harness.ask(*[request_record(user, request_id=name, limit=8) for user, name in names.items()])
     await answers.to_all(list(names.values()))
-    return {user: _certain(answers.lists[name][0]) for user, name in names.items()}
+    return {user: _ranked_part(answers.by_request_id[name][0]) for user, name in names.items()}
 
 
-async def test_every_request_is_answered_through_kills_and_from_the_same_state(harness: ScorerHarness) -> None:
+async def test_every_request_is_answered_through_kills_from_the_same_state(harness: ScorerHarness) -> None:
     await _fill(harness)
-    chance = random.Random(5)
-    asked: list[str] = []
+    random_source = random.Random(5)
+    request_ids: list[str] = []
     async with harness.answers() as answers:
         with harness.scorer(instance_id="one") as scorer:
             await scorer.ready()
-            undisturbed = await _ask_everybody(harness, answers, "before")
+            expected = await _slates_of_all_users(harness, answers, "before")
         for life in range(KILLS):
             names = [f"r{life}-{number}" for number in range(PER_LIFE)]
-            asked += names
-            asking = asyncio.create_task(_ask_slowly(harness, names))
+            request_ids += names
+            asking = asyncio.create_task(_request_slowly(harness, names))
             with harness.scorer(instance_id="one") as scorer:
-                answered = f"r{life}-{chance.randrange(PER_LIFE // 2)}"
-                await poll_until(lambda name=answered: name in answers.lists, 60, 0.001, what="answers before the kill")
+                answered = f"r{life}-{random_source.randrange(PER_LIFE // 2)}"
+                await poll_until(
+                    lambda name=answered: name in answers.by_request_id, 60, 0.001, what="answers before the kill"
+                )
                 scorer.kill()
             await asking
         with harness.scorer(instance_id="one") as scorer:
-            await answers.to_all(asked)
-            assert await _ask_everybody(harness, answers, "after") == undisturbed
-    assert all(len(places) == 7 for places in undisturbed.values())
+            await answers.to_all(request_ids)
+            assert await _slates_of_all_users(harness, answers, "after") == expected
+    assert all(len(places) == 7 for places in expected.values())
 
 
-async def test_another_instance_answers_for_a_killed_one(harness: ScorerHarness) -> None:
+async def test_another_instance_takes_over_from_a_killed_one(harness: ScorerHarness) -> None:
     await _fill(harness)
     async with harness.answers() as answers:
         with harness.scorer(session_timeout_sec="6") as first, harness.scorer(session_timeout_sec="6") as second:
             await first.ready()
             await second.ready()
-            both = await _ask_everybody(harness, answers, "both")
+            with_both = await _slates_of_all_users(harness, answers, "both")
             shared = [each.metric("eddy_scorer_slates_total") for each in (first, second)]
             assert min(shared) > 0
             first.kill()
-            alone = await _ask_everybody(harness, answers, "alone")
+            with_one = await _slates_of_all_users(harness, answers, "alone")
             assert second.metric("eddy_scorer_slates_total") >= shared[1] + len(USERS)
-    assert both == alone
-    assert {found["applied_offset"] for lists in answers.lists.values() for found in lists} == {20}
+    assert with_both == with_one
+    assert {slate["applied_offset"] for lists in answers.by_request_id.values() for slate in lists} == {20}
 
 
-async def _ask_slowly(harness: ScorerHarness, names: list[str]) -> None:
-    """A few at a time, so that a kill finds some answered, some taken and some not read."""
+async def _request_slowly(harness: ScorerHarness, names: list[str]) -> None:
+    """Request a few slates at a time, so that at a kill some requests are answered, some queued and some unread."""
     for start in range(0, len(names), 5):
         batch = names[start : start + 5]
         await harness.ask(*[request_record(USERS[sum(map(ord, name)) % len(USERS)], request_id=name) for name in batch])

@@ -1,4 +1,4 @@
-"""The approximate index finds what is nearest, follows rows that move, and never finds what may not be recommended."""
+"""The approximate index finds the nearest rows, follows changed embeddings, and never finds ineligible rows."""
 
 from collections.abc import Callable, Iterator
 
@@ -25,7 +25,7 @@ def unit(rows: int, seed: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float
 
 
 def eligible(rows: int) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
-    """Everywhere."""
+    """Rows that are eligible in all scenarios."""
     return np.ones((MAX_SCENARIOS, rows), bool)
 
 
@@ -53,7 +53,7 @@ def test_most_of_the_nearest_rows_are_found() -> None:
     assert recall(index, table) > 0.9
 
 
-def test_rows_that_moved_are_found_where_they_are_and_those_that_hardly_did_stay() -> None:
+def test_moved_embeddings_are_inserted_again_and_small_moves_are_not() -> None:
     table, index = a_table(), NearestItems()
     index.update(table, ROWS)
     table.vectors[1:1000] = unit(999, 5)
@@ -62,7 +62,7 @@ def test_rows_that_moved_are_found_where_they_are_and_those_that_hardly_did_stay
     assert recall(index, table) > 0.9
 
 
-def test_rows_that_no_scenario_may_recommend_are_not_found() -> None:
+def test_ineligible_rows_are_not_found() -> None:
     table, index = a_table(), NearestItems()
     index.update(table, ROWS)
     for row in range(1, 1500):
@@ -72,7 +72,7 @@ def test_rows_that_no_scenario_may_recommend_are_not_found() -> None:
     assert rows.min() >= 1500
 
 
-def test_rows_are_found_in_their_scenarios_alone_also_when_these_change() -> None:
+def test_rows_are_found_in_their_scenarios_only_also_after_a_change() -> None:
     table, index = a_table(), NearestItems()
     in_music = np.arange(MAX_SCENARIOS) == MUSIC
     for row in range(1, 1000):
@@ -81,11 +81,11 @@ def test_rows_are_found_in_their_scenarios_alone_also_when_these_change() -> Non
         table.set_eligible(row, ~in_music)
     assert index.update(table, ROWS) == ROWS - 1
     users = unit(20, 3)
-    found = {scenario: index.search(users, scenario, 400, table)[0] for scenario in (VIDEO, MUSIC)}
-    assert found[VIDEO].min() >= 1000
-    assert not ((found[MUSIC] >= 1000) & (found[MUSIC] < 2000)).any()
-    assert (found[MUSIC] >= 2000).any()
-    assert (found[MUSIC] < 1000).any()
+    results = {scenario: index.search(users, scenario, 400, table)[0] for scenario in (VIDEO, MUSIC)}
+    assert results[VIDEO].min() >= 1000
+    assert not ((results[MUSIC] >= 1000) & (results[MUSIC] < 2000)).any()
+    assert (results[MUSIC] >= 2000).any()
+    assert (results[MUSIC] < 1000).any()
     for row in range(1, 1000):
         table.set_eligible(row, ~in_music)
     assert index.update(table, ROWS) == 999
@@ -93,14 +93,14 @@ def test_rows_are_found_in_their_scenarios_alone_also_when_these_change() -> Non
     assert (index.search(users, VIDEO, 400, table)[0] < 1000).any()
 
 
-def test_nothing_vanishes_while_items_change_their_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when a scenario is added, which all items that name none are in."""
+def test_no_row_disappears_while_items_change_their_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a scenario is added, in which items without scenarios become eligible."""
     table, index = a_table(), NearestItems()
     not_yet = np.arange(MAX_SCENARIOS) != MUSIC
     for row in range(1, ROWS):
         table.set_eligible(row, not_yet)
     index.update(table, ROWS)
-    users, found = unit(20, 3), list[int]()
+    users, results = unit(20, 3), list[int]()
     chunks = nearest._chunks
 
     def watched(rows: I64) -> Iterator[I64]:
@@ -108,17 +108,17 @@ def test_nothing_vanishes_while_items_change_their_scenarios(monkeypatch: pytest
             yield chunk
             lists, _ = index.search(users, VIDEO, 40, table)
             assert all(len(set(line)) == 40 for line in lists.tolist())
-            found.append(int((lists != PADDING_ROW).sum()))
+            results.append(int((lists != PADDING_ROW).sum()))
 
     monkeypatch.setattr(nearest, "_chunks", watched)
     for row in range(1, ROWS):
         table.set_eligible(row, np.ones(MAX_SCENARIOS, bool))
     assert index.update(table, ROWS) == ROWS - 1
-    assert len(found) > 50
-    assert min(found) == 20 * 40
+    assert len(results) > 50
+    assert min(results) == 20 * 40
 
 
-def test_where_there_are_few_rows_the_rest_is_padding() -> None:
+def test_few_rows_are_padded() -> None:
     table, index = EmbeddingTable(), NearestItems()
     table.assign(np.array([3, 4]), unit(2, 0), np.zeros(2, np.float32), eligible(2))
     index.update(table, 10)
@@ -126,7 +126,7 @@ def test_where_there_are_few_rows_the_rest_is_padding() -> None:
     assert [sorted(line) for line in rows.tolist()] == [[PADDING_ROW] * 3 + [3, 4]] * 2
 
 
-def test_used_rows_say_the_same_in_fewer_rows() -> None:
+def test_compact_rows_keep_the_vectors_of_the_history() -> None:
     vectors = unit(500, 0)
     vectors[PADDING_ROW] = 0
     history = np.array([[0, 0, 7, 400], [0, 7, 7, 9]])
@@ -136,8 +136,8 @@ def test_used_rows_say_the_same_in_fewer_rows() -> None:
     assert (renamed[history == 0] == 0).all()
 
 
-def test_lists_by_the_index_have_the_candidates_of_lists_by_the_whole_table() -> None:
-    found = []
+def test_index_proposes_the_candidates_of_an_exact_search() -> None:
+    results = []
     for approximate_from in (0, 100):
         engine = Recommender(scenarios(), np.random.default_rng(0), lambda: 0.0, approximate_from=approximate_from)
         names = [f"m{number}" for number in range(1, 301)]
@@ -149,21 +149,21 @@ def test_lists_by_the_index_have_the_candidates_of_lists_by_the_whole_table() ->
         engine.state.rebuild()
         assert engine.state.nearest.ready == (approximate_from > 0)
         (record,) = recommend(engine, request(limit=10))
-        found.append([entry["item_id"] for entry in record["items"] if entry["source"] == "encoder"])
-    assert len(found[0]) > 5
-    assert len(set(found[0]) & set(found[1])) >= len(found[0]) - 2
-    assert not {"m5", "m70", "m200"} & set(found[1])
+        results.append([entry["item_id"] for entry in record["items"] if entry["source"] == "encoder"])
+    assert len(results[0]) > 5
+    assert len(set(results[0]) & set(results[1])) >= len(results[0]) - 2
+    assert not {"m5", "m70", "m200"} & set(results[1])
 
 
-def test_lists_by_the_index_hold_when_a_history_names_what_came_since() -> None:
-    """The catalogue grows past the rows of the table between two rebuilds."""
+def test_index_works_with_items_added_since_its_last_update() -> None:
+    """The catalogue grows beyond the rows of the index between two rebuilds."""
     engine = an_indexed_engine(255)
     engine.apply_user_features(user_features("u", ["m5", "never published"]))
     (record,) = engine.recommend([request(limit=5)], 0)
     assert len(record["items"]) == 5
 
 
-def test_the_index_follows_what_may_be_recommended() -> None:
+def test_index_follows_eligibility() -> None:
     now = 0.0
     engine = an_indexed_engine(300, lambda: now)
     state = engine.state

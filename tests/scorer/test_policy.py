@@ -1,4 +1,4 @@
-"""The policy: places, propensities, and that the chances it states are those it gives."""
+"""The policy: positions, propensities, and that stated propensities match observed frequencies."""
 
 from collections import Counter
 
@@ -13,26 +13,26 @@ def test_top_is_certain_and_in_order() -> None:
     assert (choice.columns, choice.ranked, choice.propensities) == ([3, 1], 2, [1.0, 1.0])
 
 
-def test_last_place_goes_to_the_first_draw_outside_the_top() -> None:
+def test_exploration_slot_takes_the_first_sampled_item_outside_the_top() -> None:
     choice = choose([0, 1, 2, 3], [1, 7, 3], pool=12, limit=3, random_slots=1)
     assert (choice.columns, choice.ranked) == ([0, 1, 7], 2)
     assert choice.propensities == [1.0, 1.0, pytest.approx(1 / 10)]
 
 
-def test_several_random_places_do_not_repeat() -> None:
+def test_several_exploration_slots_have_different_items() -> None:
     assert choose([0, 1, 2, 3], [4, 5], pool=6, limit=4, random_slots=2).columns == [0, 1, 4, 5]
 
 
-def test_a_list_of_one_is_not_given_to_chance() -> None:
+def test_slate_of_one_position_does_not_explore() -> None:
     assert choose([4, 5], [9], pool=10, limit=1, random_slots=1).columns == [4]
 
 
-def test_short_ranking_gives_a_short_list() -> None:
+def test_short_ranking_gives_a_short_slate() -> None:
     assert choose([0, 1], [0, 1], pool=2, limit=10, random_slots=1).columns == [0, 1]
 
 
 def test_stated_propensity_is_the_frequency() -> None:
-    """Draws as the random source makes them: uniform permutations of the pool."""
+    """Samples as the random source makes them: uniform permutations of the pool."""
     rng = np.random.default_rng(5)
     rounds, pool = 6000, 8
     last: Counter[int] = Counter()
@@ -44,7 +44,7 @@ def test_stated_propensity_is_the_frequency() -> None:
     assert all(abs(count / rounds - 1 / 5) < 0.02 for count in last.values())
 
 
-def test_stated_propensity_is_the_frequency_when_chance_is_asked_now_and_then() -> None:
+def test_stated_propensity_is_the_frequency_with_partial_exploration() -> None:
     rng = np.random.default_rng(6)
     rounds, pool = 8000, 8
     last: Counter[int] = Counter()
@@ -58,13 +58,13 @@ def test_stated_propensity_is_the_frequency_when_chance_is_asked_now_and_then() 
     assert all(abs(last[item] / rounds - stated[item]) < 0.02 for item in stated)
 
 
-def test_the_ranking_goes_on_where_chance_is_not_asked() -> None:
+def test_ranking_continues_without_exploration() -> None:
     choice = choose([0, 1, 2, 3], [7, 3], pool=12, limit=3, random_slots=1, probability=0.2, uniform=0.9)
     assert (choice.columns, choice.ranked) == ([0, 1, 2], 3)
     assert choice.propensities == [1.0, 1.0, pytest.approx(0.8 + 0.2 / 10)]
 
 
-def test_a_ranking_too_short_always_takes_the_draws() -> None:
+def test_too_short_ranking_always_explores() -> None:
     choice = choose([0, 1], [7], pool=3, limit=3, random_slots=1, probability=0.2, uniform=0.9)
     assert choice.columns == [0, 1, 7]
     assert choice.propensities[-1] == 1.0

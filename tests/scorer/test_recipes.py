@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING that touch the scorer, each followed once in a copy of the code: one new file, one line in the contract."""
+"""The recipes of CONTRIBUTING for the scorer, each followed in a copy of the code: one new file, one line in the contract."""
 
 import json
 import os
@@ -17,7 +17,7 @@ CONTRACT = Path("shared/eddy/contract")
 CORE = Path("services/scorer/eddy_scorer/core")
 
 _FEATURE = '''
-"""How long a candidate's id is."""
+"""Length of a candidate's id."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def id_length(context: FeatureContext) -> F32:
 '''
 
 _SOURCE = '''
-"""Items whose id begins with a wanted letter."""
+"""Items by the first letter of their id."""
 
 import numpy as np
 
@@ -44,7 +44,7 @@ from eddy_scorer.core.state.arrays import I64
 
 
 class InitialSource(MergedSource):
-    """Eligible items that begin with an x, by row."""
+    """Items whose id begins with an x, by row."""
 
     name = "initial"
 
@@ -74,9 +74,9 @@ for name in ("x1", "x2", "x3"):
     engine.apply_item(item(name, published_at=1))
 (record,) = recommend(engine, request(limit=70))
 _count([record])
-places = {entry["item_id"]: entry for entry in record["items"]}
+entries = {entry["item_id"]: entry for entry in record["items"]}
 print(json.dumps({
-    "source and reason": [[places[name]["source"], places[name]["reason"]] for name in ("x1", "x2")],
+    "source and reason": [[entries[name]["source"], entries[name]["reason"]] for name in ("x1", "x2")],
     "quota": sum(entry["source"] == "initial" for entry in record["items"]),
     "flag": [features_of(record, name)["from_initial"] for name in ("x1", "m89")],
     "setting": [CandidateQuotas().initial, CandidateQuotas(initial=7).initial],
@@ -101,7 +101,7 @@ print(json.dumps({name: features_of(record, name)["id_length"] for name in ("a",
 
 
 class Copy:
-    """The packages `eddy` and `eddy_scorer` in a folder of their own, laid out as in the repository."""
+    """A copy of the packages `eddy` and `eddy_scorer`, laid out as in the repository."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -125,7 +125,7 @@ class Copy:
         )
 
     def result(self, script: str) -> Any:
-        """What the script prints as JSON."""
+        """The JSON that the script prints."""
         done = self.run(script)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

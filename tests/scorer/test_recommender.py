@@ -1,4 +1,4 @@
-"""The recommender from records to lists: sources, filters, random slot, reasons."""
+"""The recommender from records to slates: sources, filters, exploration slots, reasons."""
 
 from collections import Counter
 from typing import Any
@@ -32,8 +32,8 @@ from tests.scorer.graphs import encode_graph, rank_graph
 SIZE = 200
 
 
-def _shop(size: int = SIZE, **changes: Any) -> Recommender:
-    """Items m1..m<size>, the higher the number the more popular."""
+def _engine_of(size: int = SIZE, **changes: Any) -> Recommender:
+    """Items m1..m<size> of increasing popularity."""
     engine = recommender()
     for number in range(1, size + 1):
         engine.apply_item(item(f"m{number}"))
@@ -47,11 +47,11 @@ def _one_hot(axis: int, length: float = 1.0) -> "np.ndarray[tuple[int], np.dtype
     return vector
 
 
-def _places(record: Record, source: str) -> list[str]:
+def _items_of(record: Record, source: str) -> list[str]:
     return [entry["item_id"] for entry in record["items"] if entry["source"] == source]
 
 
-def test_nothing_known_gives_an_empty_list() -> None:
+def test_empty_state_gives_an_empty_slate() -> None:
     (record,) = recommend(recommender(), request())
     assert record["items"] == []
     assert record["considered"] == []
@@ -59,8 +59,8 @@ def test_nothing_known_gives_an_empty_list() -> None:
     Codec.of("recommendations").encode(record)
 
 
-def test_record_says_all_that_is_needed_to_learn_from_it() -> None:
-    engine = _shop()
+def test_record_contains_everything_that_training_needs() -> None:
+    engine = _engine_of()
     engine.apply_user_features(user_features("u", ["m1", "m2"]))
     (record,) = recommend(engine, request("u", request_id="r-1", limit=7, requested_at=NOW + 5))
     again = Codec.of("recommendations").decode(Codec.of("recommendations").encode(record))
@@ -81,14 +81,14 @@ def test_record_says_all_that_is_needed_to_learn_from_it() -> None:
     assert len(record["considered"]) == len(set(record["considered"])) in (60, 61)
 
 
-def test_new_user_without_model_gets_what_is_popular_and_trending() -> None:
-    (record,) = recommend(_shop(), request("nobody", limit=4))
+def test_new_user_without_model_gets_popular_and_trending_items() -> None:
+    (record,) = recommend(_engine_of(), request("nobody", limit=4))
     assert item_ids_of(record)[:3] == ["m200", "m199", "m198"]
     assert {entry["reason"] for entry in record["items"][:3]} == {"trending"}
 
 
-def test_covisited_item_leads_and_names_its_cause() -> None:
-    engine = _shop()
+def test_covisited_item_leads_and_its_reason_names_the_cause() -> None:
+    engine = _engine_of()
     engine.apply_item_features(item_features("m3", {"m7": 50.0}, acted=3.0, applied_offsets={"0": 2}))
     engine.apply_user_features(user_features("u", ["m8", "m7"]))
     (record,) = recommend(engine, request("u"))
@@ -97,16 +97,16 @@ def test_covisited_item_leads_and_names_its_cause() -> None:
     assert features_of(record, "m3")["from_covisited"] == 1.0
 
 
-def test_newest_items_are_considered() -> None:
-    engine = _shop(first_at=NOW - 30 * DAY)
+def test_newest_items_are_candidates() -> None:
+    engine = _engine_of(first_at=NOW - 30 * DAY)
     engine.apply_item(item("brand-new", published_at=NOW - 1000))
     (record,) = recommend(engine, request("u"))
     assert "brand-new" in record["considered"]
     assert features_of(record, "brand-new")["is_new"] == 1.0
 
 
-def test_seen_items_are_left_out_where_the_scenario_says_so() -> None:
-    engine = _shop()
+def test_seen_items_are_left_out_if_the_scenario_filters_them() -> None:
+    engine = _engine_of()
     engine.apply_user_features(user_features("u", ["m200"], seen=hashes("m199")))
     video, shop = recommend(engine, request("u", limit=60), request("u", limit=250, scenario="shop"))
     assert not {"m200", "m199"} & set(video["considered"])
@@ -114,11 +114,11 @@ def test_seen_items_are_left_out_where_the_scenario_says_so() -> None:
 
 
 def test_excluded_and_unavailable_items_are_left_out() -> None:
-    engine = _shop()
+    engine = _engine_of()
     engine.state.rebuild()
     engine.apply_item(item("m200", available=False))
     engine.apply_item(item("m199", scenarios=["shop"]))
-    # Not rebuilt: the orders still have them.
+    # Orders are not rebuilt, so they still contain these items.
     (record,) = engine.recommend([request("u", limit=100, exclude=("m198", "unheard-of"))], 1)
     assert not {"m200", "m199", "m198"} & set(record["considered"])
     assert record["considered"][0] == "m197"
@@ -131,47 +131,49 @@ def test_item_that_was_never_published_is_recommended() -> None:
     assert item_ids_of(recommend(engine, request(scenario="shop"))[0]) == []
 
 
-def test_random_place_is_uniform_over_what_is_not_listed() -> None:
-    engine = _shop(100)
+def test_exploration_slot_is_uniform_over_items_outside_the_slate() -> None:
+    engine = _engine_of(100)
     engine.apply_user_features(user_features("u", ["m1", "m2"]))
-    lists = recommend(engine, *[request("u", limit=5, exclude=("m3",))] * 3000)
+    slates = recommend(engine, *[request("u", limit=5, exclude=("m3",))] * 3000)
     share = scenarios()["video"].exploration.probability
-    last = [record["items"][-1] for record in lists]
-    drawn = [entry for entry in last if entry["source"] == "random"]
-    counts = Counter(entry["item_id"] for entry in drawn)
-    assert len(drawn) == pytest.approx(3000 * share, rel=0.2)
+    last = [record["items"][-1] for record in slates]
+    random_items = [entry for entry in last if entry["source"] == "random"]
+    counts = Counter(entry["item_id"] for entry in random_items)
+    assert len(random_items) == pytest.approx(3000 * share, rel=0.2)
     assert set(counts) <= {f"m{number}" for number in range(4, 97)}
     assert max(counts.values()) < 3000 * share / 93 * 4
-    assert {entry["reason"] for entry in drawn} == {"exploration"}
+    assert {entry["reason"] for entry in random_items} == {"exploration"}
     best = max((entry for entry in last if entry["source"] != "random"), key=lambda entry: entry["score"])
     assert best["propensity"] == pytest.approx(1 - share + share / 93)
-    assert min(entry["propensity"] for entry in drawn) == pytest.approx(share / 93)
-    assert {entry["propensity"] for entry in lists[0]["items"][:-1]} == {1.0}
+    assert min(entry["propensity"] for entry in random_items) == pytest.approx(share / 93)
+    assert {entry["propensity"] for entry in slates[0]["items"][:-1]} == {1.0}
 
 
-def test_random_item_is_considered_with_its_features() -> None:
-    engine = _shop()
-    lists = recommend(engine, *[request("u")] * 50)
-    for record in lists:
-        drawn = record["items"][-1]["item_id"]
-        assert features_of(record, drawn)["popularity"] == pytest.approx(np.log1p(int(drawn[1:])), rel=1e-3)
+def test_random_item_is_a_candidate_with_features() -> None:
+    engine = _engine_of()
+    slates = recommend(engine, *[request("u")] * 50)
+    for record in slates:
+        random_items = record["items"][-1]["item_id"]
+        assert features_of(record, random_items)["popularity"] == pytest.approx(
+            np.log1p(int(random_items[1:])), rel=1e-3
+        )
 
 
-def test_equal_seeds_draw_equal_lists() -> None:
-    once, again = (recommend(_shop(), *[request("u")] * 5) for _ in range(2))
+def test_equal_seeds_give_equal_slates() -> None:
+    once, again = (recommend(_engine_of(), *[request("u")] * 5) for _ in range(2))
     assert once == again
 
 
-def test_long_lists_are_filled_up_to_the_limit() -> None:
-    (record,) = recommend(_shop(), request("u", limit=150))
+def test_long_slates_are_filled_up_to_the_limit() -> None:
+    (record,) = recommend(_engine_of(), request("u", limit=150))
     assert len(set(item_ids_of(record))) == 150
 
 
 def test_given_candidates_are_ranked_and_nothing_else() -> None:
-    engine = _shop()
+    engine = _engine_of()
     engine.apply_user_features(user_features("u", ["m5"]))
-    wanted = ("m1", "unknown", "m5", "m9", "m7")
-    (record,) = recommend(engine, request("u", limit=9, candidates=wanted, exclude=("m7",)))
+    given_ids = ("m1", "unknown", "m5", "m9", "m7")
+    (record,) = recommend(engine, request("u", limit=9, candidates=given_ids, exclude=("m7",)))
     assert item_ids_of(record) == ["m9", "m1", "unknown"]
     assert record["considered"] == ["m1", "unknown", "m9"]
     assert {entry["source"] for entry in record["items"]} == {"given"}
@@ -182,7 +184,7 @@ def test_given_candidates_are_ranked_and_nothing_else() -> None:
 
 
 def test_given_and_open_requests_share_a_batch() -> None:
-    engine = _shop()
+    engine = _engine_of()
     given, free, empty = recommend(
         engine, request("u", candidates=("m1",)), request("v"), request("w", candidates=("m3",), exclude=("m3",))
     )
@@ -192,7 +194,7 @@ def test_given_and_open_requests_share_a_batch() -> None:
 
 
 def test_query_filters_and_prefers_more_words() -> None:
-    engine = _shop()
+    engine = _engine_of()
     engine.apply_item(item("m3", title="Red Shoes", categories=["footwear"]))
     engine.apply_item(item("m4", title="Blue shoes"))
     engine.apply_item(item("m5", title="Red hat"))
@@ -208,8 +210,8 @@ def test_query_filters_and_prefers_more_words() -> None:
     assert "query" in {entry["source"] for entry in two["items"]}
 
 
-def test_batch_answers_as_single_requests_do() -> None:
-    engine = _shop()
+def test_batch_gives_the_slates_of_single_requests() -> None:
+    engine = _engine_of()
     for number in range(1, 150):
         edges = {f"m{number + step}": float(step) for step in range(1, 20)}
         engine.apply_item_features(item_features(f"m{number}", edges, float(number), applied_offsets={"0": 2}))
@@ -217,13 +219,13 @@ def test_batch_answers_as_single_requests_do() -> None:
     for number in range(30):
         engine.apply_user_features(user_features(f"u{number}", [f"m{number + step}" for step in range(number)]))
         requests.append(request(f"u{number}", limit=1, scenario=("video", "shop", "social")[number % 3]))
-    together = recommend(engine, *requests)
-    alone = [engine.recommend([each], 1)[0] for each in requests]
-    assert together == alone
+    batched = recommend(engine, *requests)
+    single = [engine.recommend([each], 1)[0] for each in requests]
+    assert batched == single
 
 
 def test_model_ranks_and_predicts() -> None:
-    engine = _shop(120)
+    engine = _engine_of(120)
     vectors = np.zeros((120, DIM), np.float32)
     vectors[:, 0] = np.linspace(0.1, 1.0, 120)
     engine.set_embeddings([f"m{number}" for number in range(120, 0, -1)], vectors, np.zeros(120, np.float32))
@@ -241,8 +243,8 @@ def test_model_ranks_and_predicts() -> None:
     assert record["items"][0]["score"] == logged["encoder_score"]
 
 
-def test_changed_row_is_seen_by_the_next_list() -> None:
-    engine = _shop(120)
+def test_changed_embedding_is_used_by_the_next_slate() -> None:
+    engine = _engine_of(120)
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())
     engine.set_embeddings(["m1", "m2"], np.stack([_one_hot(0, 1.0), _one_hot(1, 1.0)]), np.zeros(2, np.float32))
     engine.apply_user_features(user_features("u", ["m1"]))
@@ -254,8 +256,8 @@ def test_changed_row_is_seen_by_the_next_list() -> None:
     assert after["items"][0]["source"] == "encoder"
 
 
-def test_encoder_recommends_nothing_seen_unavailable_or_without_a_row() -> None:
-    engine = _shop(120)
+def test_encoder_proposes_nothing_seen_unavailable_or_without_an_embedding() -> None:
+    engine = _engine_of(120)
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())
     names = [f"m{number}" for number in range(1, 11)]
     engine.set_embeddings(names, np.tile(_one_hot(0), (10, 1)), np.zeros(10, np.float32))
@@ -272,7 +274,7 @@ def test_encoder_recommends_nothing_seen_unavailable_or_without_a_row() -> None:
 
 
 def test_a_large_scenario_does_not_crowd_a_small_one_out_of_the_encoders_top() -> None:
-    engine = _shop(5)
+    engine = _engine_of(5)
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())
     songs = [f"song{number}" for number in range(400)]
     for name in songs:
@@ -283,7 +285,7 @@ def test_a_large_scenario_does_not_crowd_a_small_one_out_of_the_encoders_top() -
         engine.apply_item(item(name, scenarios=["video"]))
     engine.set_embeddings(names, np.tile(0.1 * _one_hot(0), (5, 1)), np.zeros(5, np.float32))
     engine.apply_user_features(user_features("u", ["m1"]))
-    video, music, alone = (
+    video, music, single = (
         recommend(engine, *each)
         for each in (
             [request("u"), request("u", scenario="music")],
@@ -291,15 +293,15 @@ def test_a_large_scenario_does_not_crowd_a_small_one_out_of_the_encoders_top() -
             [request("u")],
         )
     )
-    for record in (video[0], music[1], alone[0]):
+    for record in (video[0], music[1], single[0]):
         matrix = np.frombuffer(record["features"], "<f2").reshape(-1, len(FEATURES))
         from_encoder = matrix[:, FEATURES.index("from_encoder")] > 0
         assert {name for name, own in zip(record["considered"], from_encoder, strict=True) if own} == set(names[1:])
     assert all(name.startswith("song") for name in [*item_ids_of(video[1]), *item_ids_of(music[0])])
 
 
-def test_item_without_a_row_is_ranked_by_counts_under_a_model() -> None:
-    engine = _shop(120)
+def test_item_without_an_embedding_is_ranked_by_counts() -> None:
+    engine = _engine_of(120)
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())
     (record,) = recommend(engine, request("u", candidates=("m1", "unknown")))
     assert features_of(record, "unknown")["encoder_score"] == 0.0
@@ -307,7 +309,7 @@ def test_item_without_a_row_is_ranked_by_counts_under_a_model() -> None:
 
 
 def test_extreme_times_and_counts_stay_finite() -> None:
-    engine = _shop(30)
+    engine = _engine_of(30)
     engine.apply_item_features(
         item_features(
             "m1", {"m2": 1e30}, counts=[counts(1e30, total=2**62)], as_of=NOW + 10**12, applied_offsets={"0": 9}
@@ -321,12 +323,12 @@ def test_extreme_times_and_counts_stay_finite() -> None:
         assert len(record["items"]) == 5
 
 
-def test_what_the_encoder_brings_names_the_item_that_it_is_like() -> None:
+def test_reason_of_an_encoder_item_names_the_most_similar_item() -> None:
     engine = recommender()
     names = [f"m{number}" for number in range(8)]
     for name in names:
         engine.apply_item(item(name))
-    # m0 to m3 point one way, m4 to m7 another; m7 is like nothing the user had.
+    # m0 to m3 are similar, so are m4 to m6; m7 is similar to no item of the history.
     vectors = np.zeros((8, DIM), np.float32)
     vectors[:4, 0] = vectors[4:7, 1] = vectors[7, 2] = 1.0
     engine.set_embeddings(names, vectors, np.zeros(8, np.float32))
@@ -344,8 +346,8 @@ def test_what_the_encoder_brings_names_the_item_that_it_is_like() -> None:
     assert len(reasons) >= 4
 
 
-def test_who_has_seen_all_that_is_popular_still_gets_a_whole_list() -> None:
-    engine = _shop(ORDER_LENGTH + 100)
+def test_user_who_has_seen_all_popular_items_gets_a_whole_slate() -> None:
+    engine = _engine_of(ORDER_LENGTH + 100)
     popular = [f"m{number}" for number in range(101, ORDER_LENGTH + 101)]
     engine.apply_user_features(user_features("u", seen=hashes(*popular)))
     (record,) = recommend(engine, request("u", limit=20))
@@ -354,7 +356,7 @@ def test_who_has_seen_all_that_is_popular_still_gets_a_whole_list() -> None:
 
 
 @pytest.mark.parametrize("off", [(), ("trend",), ("covisit_score", "encoder_score")])
-def test_features_that_are_switched_off_are_neither_logged_nor_ranked_with(off: tuple[str, ...]) -> None:
+def test_features_switched_off_are_neither_logged_nor_used(off: tuple[str, ...]) -> None:
     columns = Columns(tuple(name for name in FEATURES if name not in off))
     engine = Recommender(scenarios(), np.random.default_rng(0), columns=columns)
     for number in range(1, 30):

@@ -1,4 +1,4 @@
-"""Rows wait for their release, and releases for their rows."""
+"""Embeddings wait for their release, and releases for their embeddings."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def _offer(
     staging.stage_release(release(version, offsets, encode=b"e", rank=b"r", **changes), MESSAGE, serving)
 
 
-def test_release_waits_until_its_rows_are_read() -> None:
+def test_release_waits_until_its_embeddings_are_read() -> None:
     staging = ReleaseStaging()
     _offer(staging, 1, [5, 3])
     assert staging.next_complete({0: 5, 1: 2}) is None
@@ -35,7 +35,7 @@ def test_release_waits_until_its_rows_are_read() -> None:
     assert staging.next_complete({0: 9, 1: 9}) is None
 
 
-def test_newest_complete_release_is_taken_first() -> None:
+def test_newest_complete_release_is_next() -> None:
     staging = ReleaseStaging()
     for version, end in ((1, 1), (2, 2), (3, 9)):
         _offer(staging, version, [end])
@@ -47,7 +47,7 @@ def test_newest_complete_release_is_taken_first() -> None:
     assert later and later.version == 3
 
 
-def test_older_release_stands_in_for_one_that_does_not_run() -> None:
+def test_older_release_replaces_one_that_does_not_run() -> None:
     staging = ReleaseStaging()
     _offer(staging, 1)
     _offer(staging, 2)
@@ -58,7 +58,7 @@ def test_older_release_stands_in_for_one_that_does_not_run() -> None:
     assert offer and offer.version == 1
 
 
-def test_release_that_serves_already_is_no_news() -> None:
+def test_release_that_serves_already_is_ignored() -> None:
     staging = ReleaseStaging()
     _offer(staging, 4, serving=4)
     _offer(staging, 5, slot="challenger")
@@ -73,7 +73,7 @@ def test_release_that_serves_already_is_no_news() -> None:
         ({"version": 0}, "bad_release"),
     ],
 )
-def test_release_that_must_not_serve_is_refused(changes: dict[str, Any], reason: str) -> None:
+def test_invalid_release_is_refused(changes: dict[str, Any], reason: str) -> None:
     staging = ReleaseStaging()
     with pytest.raises(PoisonError) as refused:
         staging.stage_release(release(changes.pop("version", 1), encode=b"e", rank=b"r", **changes), MESSAGE, 0)
@@ -81,7 +81,7 @@ def test_release_that_must_not_serve_is_refused(changes: dict[str, Any], reason:
     assert staging.next_complete({}) is None
 
 
-def test_rows_go_with_their_version_and_the_newest_wins() -> None:
+def test_release_takes_the_newest_embedding_up_to_its_version() -> None:
     staging = ReleaseStaging()
     for record in (_row("a", 1, 1.0), _row("a", 2, 2.0), _row("a", 3, 3.0), _row("b", 1, 1.5), _row("c", 3, 3.5)):
         staging.stage_embedding(record)
@@ -93,7 +93,7 @@ def test_rows_go_with_their_version_and_the_newest_wins() -> None:
     assert staging.staged_items() == []
 
 
-def test_item_without_any_row_takes_a_later_one() -> None:
+def test_item_without_an_embedding_takes_a_later_one() -> None:
     staging = ReleaseStaging()
     staging.stage_embedding(_row("a", 5, 5.0))
     staging.stage_embedding(_row("b", 5, 5.0))
@@ -101,7 +101,7 @@ def test_item_without_any_row_takes_a_later_one() -> None:
     assert staging.staged_items() == ["b"]
 
 
-def test_expired_row_goes_with_the_next_release() -> None:
+def test_expired_embedding_is_dropped_with_the_next_release() -> None:
     staging = ReleaseStaging()
     staging.stage_embedding(_row("a", 1, 1.0))
     staging.stage_embedding(_row("b", 2, 1.0))
@@ -119,12 +119,12 @@ def test_expired_row_goes_with_the_next_release() -> None:
         {"item_id": ""},
     ],
 )
-def test_row_that_is_none_is_refused(broken: dict[str, Any]) -> None:
+def test_invalid_embedding_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(PoisonError):
         ReleaseStaging().stage_embedding(_row("a", 1, 1.0) | broken)
 
 
-def test_refused_releases_pile_no_rows_up() -> None:
+def test_refused_releases_leave_one_embedding_per_item() -> None:
     staging = ReleaseStaging()
     for version in range(1, 50):
         staging.stage_embedding(_row("m", version, float(version)))
@@ -138,14 +138,14 @@ def test_refused_releases_pile_no_rows_up() -> None:
     assert staging.take_embeddings(51).bias.tolist() == [51.0]
 
 
-def test_a_release_with_other_features_and_actions_is_taken() -> None:
+def test_release_with_other_features_and_actions_is_accepted() -> None:
     staging = ReleaseStaging()
     _offer(staging, 1, features=["popularity", "another"], actions=["like"])
     _offer(staging, 2, contract=LEGACY_CONTRACT, features=[], actions=[])
     assert staging.next_complete({})
 
 
-def test_names_are_part_of_what_is_signed() -> None:
+def test_signature_covers_names() -> None:
     staging = ReleaseStaging()
     record = release(1, encode=b"e", rank=b"r")
     with pytest.raises(PoisonError, match="bad_release"):

@@ -1,4 +1,4 @@
-"""Requests that cannot be answered are refused with the reason."""
+"""Invalid requests are refused with the reason."""
 
 from typing import Any
 
@@ -23,11 +23,11 @@ def message(record: dict[str, Any], key: bytes | None = None) -> Message:
     return Message(RECOMMENDATION_REQUESTS, 0, 0, record["user_id"].encode() if key is None else key, value, NOW)
 
 
-def test_request_is_taken_over() -> None:
-    found = request_of(request_record(candidates=["b", "a", "b"], exclude=["c"], query="toys"))
-    assert found.candidates == ("b", "a")
-    assert found.exclude == ("c",)
-    assert (found.query, found.limit, found.trigger) == ("toys", 5, "request")
+def test_request_has_the_fields_of_the_record() -> None:
+    parsed = request_of(request_record(candidates=["b", "a", "b"], exclude=["c"], query="toys"))
+    assert parsed.candidates == ("b", "a")
+    assert parsed.exclude == ("c",)
+    assert (parsed.query, parsed.limit, parsed.trigger) == ("toys", 5, "request")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_request_is_taken_over() -> None:
         ({"requested_at": NOW + MAX_AHEAD_MS + 1}, "timestamp_ahead", "requested_at"),
     ],
 )
-def test_unanswerable_request_is_refused(changes: dict[str, Any], reason: str, field: str) -> None:
+def test_invalid_request_is_refused(changes: dict[str, Any], reason: str, field: str) -> None:
     with pytest.raises(PoisonError) as refused:
         DECODER.decode(message(request_record(**changes)))
     assert (refused.value.reason, refused.value.field) == (reason, field)
@@ -64,8 +64,8 @@ def test_request_under_another_key_is_refused() -> None:
         DECODER.decode(message(request_record(), b"somebody else"))
 
 
-def test_limits_themselves_are_answered() -> None:
-    asked = request_record(
+def test_request_at_all_limits_is_valid() -> None:
+    record = request_record(
         "u" * 256,
         limit=MAX_SLATE,
         query="q" * MAX_QUERY_CHARS,
@@ -74,4 +74,4 @@ def test_limits_themselves_are_answered() -> None:
         after_offset=0,
         requested_at=NOW + MAX_AHEAD_MS,
     )
-    assert DECODER.decode(message(asked)).request.limit == MAX_SLATE
+    assert DECODER.decode(message(record)).request.limit == MAX_SLATE

@@ -1,4 +1,4 @@
-"""Commits stay below the oldest request that is unanswered, whatever the order of answers."""
+"""Commits stay below the oldest unanswered request, whatever the order of answers."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +20,7 @@ def test_commit_stops_at_the_oldest_open_offset() -> None:
     assert ledger.committable() == {0: 8}
 
 
-def test_given_up_partition_is_forgotten() -> None:
+def test_revoked_partition_is_forgotten() -> None:
     ledger = RequestLedger()
     ledger.add(1, 0)
     ledger.drop_partitions({1})

@@ -1,4 +1,4 @@
-"""Who waits for what, and nobody for somebody else."""
+"""Requests wait for their own user's features, deadline and partition, and not for one another."""
 
 from eddy_scorer.shell.request_queue import MAX_WAITING, QueuedRequest, RequestQueue
 from tests.scorer.factories import request
@@ -19,7 +19,7 @@ def _loaded_queue(applied: _Applied | None = None) -> RequestQueue:
     return queue
 
 
-def test_requests_pass_in_order() -> None:
+def test_requests_keep_their_order() -> None:
     queue = _loaded_queue()
     for offset in range(3):
         queue.add(_ticket("u", offset))
@@ -28,7 +28,7 @@ def test_requests_pass_in_order() -> None:
     assert not queue.ready
 
 
-def test_request_waits_for_its_own_user_alone() -> None:
+def test_request_waits_for_its_own_user_only() -> None:
     applied = _Applied()
     queue = _loaded_queue(applied)
     queue.add(_ticket("slow", 0, after=7))
@@ -42,7 +42,7 @@ def test_request_waits_for_its_own_user_alone() -> None:
     assert [ticket.offset for ticket in queue.take(9)] == [0]
 
 
-def test_features_that_are_there_already_are_not_waited_for() -> None:
+def test_request_does_not_wait_for_applied_features() -> None:
     queue = _loaded_queue(_Applied(u=9))
     queue.add(_ticket("u", 0, after=9))
     assert queue.ready
@@ -62,7 +62,7 @@ def test_deadline_ends_the_wait_once() -> None:
     assert len(queue) == 0
 
 
-def test_answered_in_time_is_not_late() -> None:
+def test_request_released_before_its_deadline_does_not_expire() -> None:
     applied = _Applied()
     queue = _loaded_queue(applied)
     queue.add(_ticket("u", 0, after=5))
@@ -72,7 +72,7 @@ def test_answered_in_time_is_not_late() -> None:
     assert len(queue.take(9)) == 1
 
 
-def test_nobody_is_answered_before_the_users_are_loaded() -> None:
+def test_no_request_is_ready_before_the_users_are_loaded() -> None:
     queue = RequestQueue(_Applied())
     queue.add(_ticket("u", 0, by=0))
     assert queue.expire(10) == 0
@@ -81,7 +81,7 @@ def test_nobody_is_answered_before_the_users_are_loaded() -> None:
     assert queue.ready
 
 
-def test_given_up_partition_takes_its_requests_along() -> None:
+def test_requests_of_a_revoked_partition_are_dropped() -> None:
     queue = _loaded_queue()
     queue.partition_loaded(1)
     queue.add(_ticket("u", 0))
@@ -104,7 +104,7 @@ def test_one_push_per_user_after_the_requests() -> None:
     assert not queue.ready
 
 
-def test_full_room_says_so_until_there_is_room() -> None:
+def test_full_queue_has_no_room_until_requests_are_taken() -> None:
     queue = _loaded_queue()
     for offset in range(MAX_WAITING + 1):
         queue.add(_ticket("u", offset))

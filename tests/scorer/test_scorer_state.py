@@ -1,4 +1,4 @@
-"""Derived state while records keep coming in: rebuilt in another thread, at a bounded share of the time."""
+"""Derived state is rebuilt in another thread within a bounded share of the time, while records are applied."""
 
 import threading
 from pathlib import Path
@@ -24,7 +24,7 @@ class _Clock:
         return self.now
 
 
-def test_pace_keeps_to_its_share() -> None:
+def test_pace_keeps_its_share_of_time() -> None:
     clock = _Clock()
     pace = RebuildPace(clock, duty=0.05, min_interval_sec=0.3)
     assert pace.due()
@@ -38,14 +38,14 @@ def test_pace_keeps_to_its_share() -> None:
     assert pace.due()
 
 
-def test_quick_work_still_waits_a_little() -> None:
+def test_quick_rebuilds_keep_the_minimum_interval() -> None:
     clock = _Clock()
     pace = RebuildPace(clock, duty=0.05, min_interval_sec=0.3)
     pace.finish(pace.start())
     assert pace.seconds_left() == pytest.approx(0.3)
 
 
-def test_refresh_rebuilds_what_is_stale_when_it_is_due() -> None:
+def test_refresh_rebuilds_stale_state_when_due() -> None:
     clock = _Clock()
     state = ScorerState(scenarios(), clock)
     clock.now += 1
@@ -63,7 +63,7 @@ def test_refresh_rebuilds_what_is_stale_when_it_is_due() -> None:
     assert state.rebuilds.due_matrices() is None
 
 
-def test_records_may_come_in_while_another_thread_rebuilds() -> None:
+def test_records_can_be_applied_while_another_thread_rebuilds() -> None:
     state = recommender().state
     failures: list[BaseException] = []
     done = threading.Event()
@@ -73,7 +73,7 @@ def test_records_may_come_in_while_another_thread_rebuilds() -> None:
             while not done.is_set():
                 for build in builds.pop() if builds else ():
                     build()
-        except BaseException as error:  # noqa: BLE001  # told to the test's own thread
+        except BaseException as error:  # noqa: BLE001  # reported to the thread of the test
             failures.append(error)
 
     builds = [state.rebuilds.all()]
@@ -91,7 +91,7 @@ def test_records_may_come_in_while_another_thread_rebuilds() -> None:
     assert len(state.orders[VIDEO].eligible) == 3000
 
 
-def test_a_scenario_that_comes_later_is_as_if_it_had_always_been_there(tmp_path: Path) -> None:
+def test_scenario_added_later_gives_the_slates_of_one_present_from_the_start(tmp_path: Path) -> None:
     path = tmp_path / "scenarios.yaml"
     text = (REPO_ROOT / "scenarios.yaml").read_text()
     path.write_text(
@@ -108,8 +108,8 @@ def test_a_scenario_that_comes_later_is_as_if_it_had_always_been_there(tmp_path:
                 item_features(name, {"a": 1.0}, counts=[counts(3.0, in_, valued=2, value_sum=1.5)])
             )
     assert later.adopt(always) == (["podcasts"], [])
-    lists = [recommend(engine, request(scenario="podcasts", limit=5)) for engine in engines]
-    assert lists[0] == lists[1]
-    assert set(item_ids_of(lists[0][0])) == {"a", "b", "e", "never published"}
+    slates = [recommend(engine, request(scenario="podcasts", limit=5)) for engine in engines]
+    assert slates[0] == slates[1]
+    assert set(item_ids_of(slates[0][0])) == {"a", "b", "e", "never published"}
     assert engines[0].state.counts.mean_rating == engines[1].state.counts.mean_rating
     assert engines[0].state.counts.totals.tolist() == engines[1].state.counts.totals.tolist()

@@ -47,7 +47,7 @@ async def test_answers_from_counts_and_follows_them(harness: ScorerHarness) -> N
         assert scorer.stop() == 0
 
 
-async def test_request_is_held_for_its_user_s_features_and_delays_nobody(harness: ScorerHarness) -> None:
+async def test_request_waits_for_its_user_s_features_and_delays_no_other(harness: ScorerHarness) -> None:
     await _fill(harness)
     with harness.scorer(max_wait_ms="15000") as scorer:
         await scorer.ready()
@@ -60,14 +60,14 @@ async def test_request_is_held_for_its_user_s_features_and_delays_nobody(harness
             await answers.to("free")
             late = await answers.to("late")
             assert late["applied_offset"] == -1
-            assert "held" not in answers.lists
+            assert "held" not in answers.by_request_id
             await harness.publish(USER_FEATURES, user_features("held", ["m1", "m2", "m3"]))
-            held = await answers.to("held", timeout_sec=5)
-            assert held["applied_offset"] == 3
+            delayed = await answers.to("held", timeout_sec=5)
+            assert delayed["applied_offset"] == 3
         assert scorer.metric("eddy_scorer_deadline_answers_total") == 1
 
 
-async def test_pushes_where_the_scenario_says_so(harness: ScorerHarness) -> None:
+async def test_pushes_in_scenarios_with_push(harness: ScorerHarness) -> None:
     await _fill(harness)
     await harness.publish(ITEM_FEATURES, item_features("s1", counts=[], acted=1.0), item_features("s2"))
     before = user_features("old", history=history(["m1"], scenario="social"))
@@ -77,18 +77,18 @@ async def test_pushes_where_the_scenario_says_so(harness: ScorerHarness) -> None
         async with harness.answers() as answers:
             update = user_features("u", history=history(["m2"], scenario="social"), applied_offset=7)
             await harness.publish(USER_FEATURES, update, user_features("v", ["m2"], applied_offset=8))
-            await poll_until(lambda: answers.lists, what="a pushed list")
-            # An impression moves the offset and no history: showing a list does not push the next one.
+            await poll_until(lambda: answers.by_request_id, what="a pushed slate")
+            # An impression advances the offset but not the history, so showing a slate pushes no other.
             await harness.publish(USER_FEATURES, {**update, "applied_offset": 9})
             await harness.ask(request_record("u", request_id="marker", after_offset=9))
             await answers.to("marker")
-        pushed = [found for name, lists in answers.lists.items() for found in lists if name != "marker"]
-    assert [(found["user_id"], found["scenario"], found["trigger"]) for found in pushed] == [("u", "social", "push")]
+        pushed = [slate for name, lists in answers.by_request_id.items() for slate in lists if name != "marker"]
+    assert [(slate["user_id"], slate["scenario"], slate["trigger"]) for slate in pushed] == [("u", "social", "push")]
     assert len(pushed[0]["items"]) == 3
     assert "m2" not in item_ids_of(pushed[0])
 
 
-async def test_bad_requests_and_poison_bytes_are_kept_and_stop_nothing(harness: ScorerHarness) -> None:
+async def test_invalid_requests_and_bytes_become_dead_letters(harness: ScorerHarness) -> None:
     state_topics = (ITEMS, ITEM_FEATURES, USER_FEATURES, ITEM_EMBEDDINGS, MODEL_RELEASES, RECOMMENDATION_REQUESTS)
     for topic in state_topics:
         await harness.publish_raw(topic, (b"k", b"poison"), (b"k", b"\xc3\x01" + bytes(40)), (b"", b""))
@@ -124,16 +124,18 @@ async def test_deleted_items_and_users_are_forgotten(harness: ScorerHarness) -> 
             await harness.publish_raw(USER_FEATURES, (b"u", None))
 
             async def forgotten() -> bool:
-                name = f"r{len(answers.lists)}"
+                name = f"r{len(answers.by_request_id)}"
                 await harness.ask(request_record("u", request_id=name))
-                found = await answers.to(name)
-                return found["applied_offset"] == -1 and item_ids_of(found)[:2] == ["m39", "m38"]
+                slate = await answers.to(name)
+                return slate["applied_offset"] == -1 and item_ids_of(slate)[:2] == ["m39", "m38"]
 
-            assert await poll_until(forgotten, what="a list without what was deleted")
+            assert await poll_until(forgotten, what="a slate without the deleted item and history")
 
 
 @pytest.mark.parametrize("setting", [{"max_batch": "0"}, {"session_timeout_sec": "1"}])
-def test_bad_setting_ends_in_one_line(kafka: str, topic_prefix: str, tmp_path: Path, setting: dict[str, str]) -> None:
+def test_invalid_setting_ends_in_one_line(
+    kafka: str, topic_prefix: str, tmp_path: Path, setting: dict[str, str]
+) -> None:
     harness = ScorerHarness(kafka, topic_prefix, tmp_path)
     with harness.scorer(**setting) as scorer:
         assert scorer.process.wait(timeout=30) == 1

@@ -24,7 +24,7 @@ from tests.scorer.factories import item_features, item_ids_of, recommend, reques
 
 
 class _Monitor:
-    """Notes what is measured and what fails."""
+    """Records measured sources and failures."""
 
     def __init__(self) -> None:
         self.timed_sources: list[str] = []
@@ -56,7 +56,7 @@ def _first_sources(record: Record) -> list[str]:
 
 def _break(monkeypatch: pytest.MonkeyPatch, method: str = "find") -> None:
     def broken(*_: object) -> I64:
-        raise RuntimeError("out of order")
+        raise RuntimeError("broken source")
 
     monkeypatch.setattr(CovisitedSource, method, broken)
 
@@ -66,7 +66,7 @@ def test_registry_has_the_sources_of_the_contract() -> None:
     assert [source.name for source in merged_sources()] == [each.name for each in CANDIDATE_SOURCES if each.merged]
 
 
-def test_registry_names_what_differs_from_the_contract() -> None:
+def test_registry_names_differences_from_the_contract() -> None:
     trending = CandidateSource("trending", "trending", quota=10)
     with pytest.raises(ValueError, match=r"defines \['trending'\] of CANDIDATE_SOURCES"):
         registry_of([], [trending])
@@ -95,10 +95,10 @@ def test_source_that_fails_is_reported_and_the_others_fill_its_positions(monkeyp
     assert "covisited" in _first_sources(whole)
     assert len(item_ids_of(rest)) == 8
     assert "covisited" not in _first_sources(rest)
-    assert monitor.failures == [("covisited", "out of order")]
+    assert monitor.failures == [("covisited", "broken source")]
 
 
-def test_source_that_answers_another_shape_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_source_that_returns_another_shape_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def too_wide(_: object, context: BatchContext, quota: int) -> I64:
         return np.ones((len(context.batch), quota + 1), np.int64)
 
@@ -109,18 +109,18 @@ def test_source_that_answers_another_shape_fails(monkeypatch: pytest.MonkeyPatch
     assert monitor.failures == [("covisited", "a source must return int64 rows [1, at most 30], not int64 (1, 31)")]
 
 
-def test_reason_whose_cause_fails_is_the_word_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reason_without_a_cause_is_the_source_s_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     _break(monkeypatch, "causes")
     monitor = _Monitor()
     (record,) = recommend(_engine(monitor), request("u"))
     reasons = {entry["reason"] for entry in record["items"] if entry["source"] == "covisited"}
     assert reasons == {"covisited"}
-    assert monitor.failures == [("covisited", "out of order")]
+    assert monitor.failures == [("covisited", "broken source")]
 
 
-def test_evaluation_fails_with_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_fails_when_a_source_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     _break(monkeypatch)
-    with pytest.raises(RuntimeError, match="out of order"):
+    with pytest.raises(RuntimeError, match="broken source"):
         recommend(_engine(None), request("u"))
 
 
@@ -134,6 +134,6 @@ def test_service_counts_and_logs_a_source_that_fails(monkeypatch: pytest.MonkeyP
         recommend(_engine(SourceMetrics()), request("u"))
     assert failures() == before + 1
     assert [(log["event"], log["source"], str(log["exc_info"])) for log in logs] == [
-        ("source_failed", "covisited", "out of order")
+        ("source_failed", "covisited", "broken source")
     ]
     assert METRICS.get_sample_value("eddy_scorer_source_seconds_count", {"source": "covisited"})

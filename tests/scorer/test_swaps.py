@@ -1,4 +1,4 @@
-"""Releases taken live under load: every request answered, every list scored by one version, memory flat."""
+"""Releases activated under load: every request is answered, every slate is scored by one version, memory stays flat."""
 
 import asyncio
 import itertools
@@ -18,72 +18,72 @@ pytestmark = pytest.mark.stack
 
 NAMES = [f"m{number}" for number in range(1, 41)]
 SWAPS = 200
-SETTLED = 60
-MOST_GROWTH_MB = 24
+WARM_UP_SWAPS = 60
+MAX_GROWTH_MB = 24
 ENCODE = encode_graph()
 
 
 async def _release(harness: ScorerHarness, version: int, **changes: object) -> None:
-    """Every trace of a version says which it is: the rows by their bias, the ranker by its predictions."""
+    """Publish a release whose embeddings (by bias) and predictions show its version."""
     rows = [embedding(name, version, np.zeros(DIM, np.float32), float(version)) for name in NAMES]
     ends = await harness.publish(ITEM_EMBEDDINGS, *rows)
     graphs = {"encode": ENCODE, "rank": rank_graph(constant=float(version))}
     await harness.publish(MODEL_RELEASES, release(version, ends, **{**graphs, **changes}))
 
 
-def _assert_of_one_version(found: Record) -> None:
-    version = found["model_version"]
-    assert {entry["score"] for entry in found["items"]} == {float(version)}
+def _assert_of_one_version(slate: Record) -> None:
+    version = slate["model_version"]
+    assert {entry["score"] for entry in slate["items"]} == {float(version)}
     if version:
-        assert {value for entry in found["items"] for value in entry["predictions"]} == {float(version)}
+        assert {value for entry in slate["items"] for value in entry["predictions"]} == {float(version)}
 
 
 class _Load:
-    """Asks without a pause, a few at a time, and keeps what was asked."""
+    """Requests slates without a pause, a few at a time, and records the request ids."""
 
     def __init__(self, harness: ScorerHarness, answers: CollectedSlates) -> None:
         self._harness = harness
         self._answers = answers
         self._numbers = itertools.count()
-        self.asked: list[str] = []
+        self.request_ids: list[str] = []
 
     async def until_version(self, version: int) -> None:
-        """Ask until a list of that version comes."""
+        """Request slates until one has that version."""
         while True:
             names = [f"r{next(self._numbers)}" for _ in range(4)]
-            self.asked += names
+            self.request_ids += names
             await self._harness.ask(*[request_record(f"u{name}", request_id=name) for name in names])
             if (await self._answers.to(names[-1]))["model_version"] >= version:
                 return
 
 
-async def test_releases_are_taken_under_load(harness: ScorerHarness) -> None:
+async def test_releases_are_activated_under_load(harness: ScorerHarness) -> None:
     await harness.publish(ITEMS, *[item(name) for name in NAMES])
     with harness.scorer() as scorer:
         await scorer.ready()
         async with harness.answers() as answers:
             load = _Load(harness, answers)
             process = psutil.Process(scorer.process.pid)
-            settled = 0
+            baseline_bytes = 0
             for version in range(1, SWAPS + 1):
                 asking = asyncio.create_task(load.until_version(version))
                 await _release(harness, version)
                 await asking
-                if version == SETTLED:
-                    settled = process.memory_info().rss
-            grown = process.memory_info().rss - settled
-            await answers.to_all(load.asked)
+                if version == WARM_UP_SWAPS:
+                    baseline_bytes = process.memory_info().rss
+            growth = process.memory_info().rss - baseline_bytes
+            await answers.to_all(load.request_ids)
         assert scorer.metric("eddy_scorer_activated_releases_total") == SWAPS
         assert scorer.metric("eddy_scorer_model_version") == SWAPS
-    lists = [found for name in load.asked for found in answers.lists[name]]
-    assert len(lists) == len(load.asked) >= 4 * SWAPS
-    for found in lists:
-        assert len(found["items"]) == 5
-        _assert_of_one_version(found)
-    assert grown < MOST_GROWTH_MB * 2**20, f"{grown / 2**20:.1f} MB more after {SWAPS - SETTLED} swaps"
+    slates = [slate for name in load.request_ids for slate in answers.by_request_id[name]]
+    assert len(slates) == len(load.request_ids) >= 4 * SWAPS
+    for slate in slates:
+        assert len(slate["items"]) == 5
+        _assert_of_one_version(slate)
+    assert growth < MAX_GROWTH_MB * 2**20, f"{growth / 2**20:.1f} MB more after {SWAPS - WARM_UP_SWAPS} releases"
 
 
-async def test_rows_of_a_release_that_has_not_come_do_not_serve(harness: ScorerHarness) -> None:
+async def test_embeddings_of_a_missing_release_do_not_serve(harness: ScorerHarness) -> None:
     await harness.publish(ITEMS, *[item(name) for name in NAMES])
     with harness.scorer() as scorer:
         await scorer.ready()
@@ -95,10 +95,10 @@ async def test_rows_of_a_release_that_has_not_come_do_not_serve(harness: ScorerH
             await _release(harness, 3, contract="0" * 16)
             await harness.ask(request_record("u", request_id="after"))
             _assert_of_one_version(await answers.to("after"))
-            assert answers.lists["after"][0]["model_version"] == 1
+            assert answers.by_request_id["after"][0]["model_version"] == 1
 
 
-async def test_release_that_must_not_serve_is_refused_and_the_old_one_goes_on(harness: ScorerHarness) -> None:
+async def test_invalid_release_is_refused_and_the_former_one_serves_on(harness: ScorerHarness) -> None:
     await harness.publish(ITEMS, *[item(name) for name in NAMES])
     with harness.scorer() as scorer:
         await scorer.ready()
@@ -111,17 +111,17 @@ async def test_release_that_must_not_serve_is_refused_and_the_old_one_goes_on(ha
             await _release(harness, 4, encode=b"no graph at all")
             await _release(harness, 5)
             await load.until_version(5)
-            await answers.to_all(load.asked)
+            await answers.to_all(load.request_ids)
         assert scorer.metric("eddy_scorer_refused_releases_total", "contract_mismatch") == 1
         assert scorer.metric("eddy_scorer_refused_releases_total", "bad_release") in (1, 2)
         assert scorer.metric("eddy_scorer_activated_releases_total") == 2
-    assert {found["model_version"] for lists in answers.lists.values() for found in lists} <= {0, 1, 5}
+    assert {slate["model_version"] for slates in answers.by_request_id.values() for slate in slates} <= {0, 1, 5}
     reasons = [letter["reason"] for letter in await harness.dead_letters()]
     assert reasons.count("contract_mismatch") == 1
     assert set(reasons) == {"contract_mismatch", "bad_release"}
 
 
-async def test_start_takes_the_newest_release_and_its_rows(harness: ScorerHarness) -> None:
+async def test_start_activates_the_newest_release_and_its_embeddings(harness: ScorerHarness) -> None:
     await harness.publish(ITEMS, *[item(name) for name in NAMES])
     await _release(harness, 1)
     await _release(harness, 2)
@@ -133,9 +133,9 @@ async def test_start_takes_the_newest_release_and_its_rows(harness: ScorerHarnes
         await scorer.ready()
         async with harness.answers() as answers:
             await harness.ask(request_record("u", request_id="r", limit=60))
-            found = await answers.to("r")
-    assert found["model_version"] == 2
-    assert features_of(found, "m1")["encoder_score"] == 2.0
-    assert features_of(found, "only-later")["encoder_score"] > 20.0
-    assert item_ids_of(found)[0] == "only-later"
-    assert len(FEATURES) * 2 * len(found["considered"]) == len(found["features"])
+            slate = await answers.to("r")
+    assert slate["model_version"] == 2
+    assert features_of(slate, "m1")["encoder_score"] == 2.0
+    assert features_of(slate, "only-later")["encoder_score"] > 20.0
+    assert item_ids_of(slate)[0] == "only-later"
+    assert len(FEATURES) * 2 * len(slate["considered"]) == len(slate["features"])

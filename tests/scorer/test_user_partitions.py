@@ -1,4 +1,4 @@
-"""Users of the partitions that come and go with the group's assignment."""
+"""Users of the partitions that the group assigns and revokes."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ USERS = 40
 
 
 class _SlowToStop:
-    """The interface of a follower; one that is cancelled goes on with what it had for a turn, as one amid a batch does."""
+    """A follower that, when cancelled, applies one more record of each partition, as in the middle of a batch."""
 
     def __init__(self, users: UserStore) -> None:
         self._users = users
@@ -45,7 +45,7 @@ class _SlowToStop:
             self.positions[partition] = at + 1
 
 
-async def test_a_partition_that_goes_and_comes_back_while_it_is_read_is_read_whole() -> None:
+async def test_partition_revoked_and_assigned_again_while_read_is_read_from_the_beginning() -> None:
     users, loaded = UserStore(Catalogue(scenarios()), scenarios()), []
     follower: Any = _SlowToStop(users)
     own = UserPartitions(cast(Follower, follower), users, loaded.append)

@@ -1,4 +1,4 @@
-"""A catalogue, its users and their requests, drawn from one seed: what the golden slates were recorded from."""
+"""A random catalogue, its users and their requests, all from one seed. The golden slates were recorded with it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -32,13 +32,13 @@ _WEIGHTS = {"encoder_score": 1.0, "covisit_score": 0.5, "popularity": 0.1, "cate
 
 
 class World:
-    """Draws records in a fixed order; the same numbers of numpy's PCG64 give the same world."""
+    """Generates records in a fixed order, so that the same seed of PCG64 gives the same world."""
 
     def __init__(self, seed: int = 7) -> None:
         self._rng = np.random.default_rng(seed)
 
     def engine(self) -> Recommender:
-        """All items, counts and users; item rows for two thirds of the items; no model yet."""
+        """A recommender with all items, counts and users, embeddings of two thirds of the items, and no model."""
         engine = recommender(seed=3)
         for number in range(ITEMS):
             self._add_item(engine, number)
@@ -52,14 +52,14 @@ class World:
         return engine
 
     def batches(self) -> Iterator[list[Request]]:
-        """Requests with and without queries and candidates of their own, in batches of 1 to 12."""
+        """Batches of 1 to 12 requests, some with a query, candidates or excluded items."""
         for size in (12, 1, 7):
             yield [self._request() for _ in range(size)]
 
     def _add_item(self, engine: Recommender, number: int) -> None:
         rng = self._rng
         name = f"m{number}"
-        if number % 11:  # the others are known from events alone
+        if number % 11:  # the others were never published
             genres = rng.choice(GENRES, rng.integers(0, 4), replace=False).tolist()
             scenarios = [] if number % 7 else ["shop"]
             published_at = None if number % 5 else NOW - int(rng.integers(0, 90)) * DAY
@@ -117,7 +117,7 @@ class World:
 
 
 def slates() -> list[Record]:
-    """What the world's requests are answered: by counts, then by a model, then after items that no rebuild has seen."""
+    """The slates of the world's requests: without a model, with a model, and with items added since the last rebuild."""
     world = World()
     engine = world.engine()
     answered: list[Record] = []

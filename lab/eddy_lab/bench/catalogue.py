@@ -1,6 +1,7 @@
-"""Large catalogues: the encoder's best items from the approximate index, beside looking at every row, and how many of the best it finds.
+"""Benchmark of the approximate index in large catalogues: time and recall, compared with an exact search.
 
-Rows around centres, as items of a kind lie, and rows at random, which is the worst case for an index. One thread, processor time.
+Embeddings are clustered around centres, as those of similar items are, or random, which is the worst case for an index. Times are processor
+time, in one thread.
 """
 
 import time
@@ -14,20 +15,20 @@ from eddy_scorer.core.state.embedding_table import EmbeddingTable
 from eddy_scorer.core.state.nearest import NearestItems
 
 ROWS = 50_000
-A_CENTRE = 20
-SPREAD = 0.6  # of a row around its centre, in the length of the centre
+ROWS_PER_CENTRE = 20
+DEVIATION = 0.6  # of an embedding from its centre, relative to the length of the centre
 USERS = 256
 BATCH = 64
-LOOKED_FOR = 150
+SEARCHED = 150
 BEST = 40
 
 
 def run() -> dict[str, float]:
-    """Microseconds a row to build, milliseconds a user to search, and the share of the exact best that is found."""
+    """Microseconds per row to build, milliseconds per user to search, and recall of the exact best rows."""
     torch.set_num_threads(1)
     random = np.random.default_rng(0)
-    centres = random.normal(size=(ROWS // A_CENTRE, DIM))
-    around = np.repeat(centres, A_CENTRE, axis=0) + SPREAD * random.normal(size=(ROWS, DIM))
+    centres = random.normal(size=(ROWS // ROWS_PER_CENTRE, DIM))
+    around = np.repeat(centres, ROWS_PER_CENTRE, axis=0) + DEVIATION * random.normal(size=(ROWS, DIM))
     figures: dict[str, float] = {}
     for name, rows in (("around centres", around), ("at random", random.normal(size=(ROWS, DIM)))):
         figures |= {f"{figure}, {ROWS:,} rows {name}": value for figure, value in _measure(_unit(rows), random).items()}
@@ -43,31 +44,31 @@ def _measure(vectors: F32, random: np.random.Generator) -> dict[str, float]:
     started = time.process_time()
     index.update(table, size)
     build_sec = time.process_time() - started
-    # Users near to what they liked.
+    # Users are close to items that they liked.
     users = _unit(vectors[random.integers(0, len(vectors), USERS)] + 0.1 * random.normal(size=(USERS, DIM)))
-    found_sec = exact_sec = 0.0
+    index_sec = exact_sec = 0.0
     hits = 0
     for start in range(0, USERS, BATCH):
         batch = users[start : start + BATCH]
         started = time.process_time()
-        found, _ = index.search(batch, 0, LOOKED_FOR, table)
-        found_sec += time.process_time() - started
+        approximate, _ = index.search(batch, 0, SEARCHED, table)
+        index_sec += time.process_time() - started
         started = time.process_time()
         exact = _exact(batch, table, size)
         exact_sec += time.process_time() - started
-        hits += sum(len(np.intersect1d(*pair)) for pair in zip(found, exact, strict=True))
+        hits += sum(len(np.intersect1d(*pair)) for pair in zip(approximate, exact, strict=True))
     return {
-        "put in, us/row": 1e6 * build_sec / len(vectors),
-        f"best {LOOKED_FOR} by the index, ms/user": 1000 * found_sec / USERS,
-        f"best {LOOKED_FOR} of every row, ms/user": 1000 * exact_sec / USERS,
-        f"of the best {BEST}, found": hits / USERS / BEST,
+        "insert, us/row": 1e6 * build_sec / len(vectors),
+        f"best {SEARCHED} with the index, ms/user": 1000 * index_sec / USERS,
+        f"best {SEARCHED} with an exact search, ms/user": 1000 * exact_sec / USERS,
+        f"recall of the best {BEST}": hits / USERS / BEST,
     }
 
 
 def _exact(users: F32, table: EmbeddingTable, size: int) -> I64:
-    """Rows [B, BEST], after the scores of every row were ordered as far as they are looked for."""
+    """The exact best rows [B, BEST]. As many rows are ordered as the index returns, for comparable times."""
     scores = torch.from_numpy(users @ table.vectors[:size].T + table.scenario_bias[0, :size])
-    return torch.topk(scores, LOOKED_FOR).indices[:, :BEST].numpy()
+    return torch.topk(scores, SEARCHED).indices[:, :BEST].numpy()
 
 
 def _unit(rows: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> F32:

@@ -1,7 +1,7 @@
-"""The scorer: users per second and latency of whole recommendations, beside the bare ONNX calls on the same inputs.
+"""Benchmark of the scorer: users per second and latency of complete slates, compared with the bare ONNX calls on the same inputs.
 
-Everything runs in this process and thread, on one core: gathering, both graphs, all sources, features, policy and the record, without
-Kafka. Times are processor time of the thread, so that what else the machine does counts little.
+All stages run in one thread without Kafka: gather, encode, sources, features, rank, policy and the record. Times are processor time of the
+thread, so that other load on the machine has little influence.
 """
 
 import gc
@@ -34,23 +34,23 @@ SEEN = 50
 LIMIT = 20
 NOW = 978_300_000_000
 
-# Neighbours per item: many in a small catalogue, few in a large one, as counts are spread in real ones.
+# Neighbours per item: fewer in a larger catalogue, as in real data.
 NEIGHBOURS = {1_700: 150, 20_000: 60, 200_000: 20}
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of processor time of each call."""
+    """Processor time of each call, in seconds."""
 
-    each_sec: list[float]
+    calls_sec: list[float]
 
     @property
     def mean_sec(self) -> float:
-        return sum(self.each_sec) / len(self.each_sec)
+        return sum(self.calls_sec) / len(self.calls_sec)
 
 
 def run() -> dict[str, float]:
-    """Users per second and milliseconds per request at each size of the catalogue."""
+    """Users per second and milliseconds per request for each catalogue size."""
     torch.set_num_threads(1)
     model = _model()
     figures: dict[str, float] = {}
@@ -68,9 +68,9 @@ def _measure(size: int, model: OnnxModel) -> dict[str, float]:
     batched = _time(lambda number: engine.recommend(batches[number % len(batches)], NOW), 30)
     single = _time(lambda number: engine.recommend([requests[number]], NOW), 400)
     bare_batch, bare_one = (_time(_bare(engine, model, count), rounds) for count, rounds in ((BATCH, 30), (1, 400)))
-    lists = engine.recommend(batches[0], NOW)
+    slates = engine.recommend(batches[0], NOW)
     codec = Codec.of(Recommendations)
-    encoding = _time(lambda number: codec.encode(lists[number % BATCH]), 300)
+    encoding = _time(lambda number: codec.encode(slates[number % BATCH]), 300)
     rebuild = _time(lambda _: engine.state.rebuild(), 1)
     gc.unfreeze()
     return {
@@ -80,27 +80,27 @@ def _measure(size: int, model: OnnxModel) -> dict[str, float]:
         "full recommendation, one, p99 ms": 1000 * _percentile(single, 99),
         "bare encode + rank, one, p50 ms": 1000 * _percentile(bare_one, 50),
         "bare encode + rank, one, p99 ms": 1000 * _percentile(bare_one, 99),
-        "Avro encoding of a list, us": 1e6 * encoding.mean_sec,
+        "Avro encoding of a slate, us": 1e6 * encoding.mean_sec,
         "rebuild of orders and co-visitation, ms": 1000 * rebuild.mean_sec,
     }
 
 
 def _time(call: Callable[[int], object], rounds: int) -> Timing:
     call(0)
-    each = []
+    calls_sec = []
     for number in range(rounds):
         started = time.thread_time()
         call(number)
-        each.append(time.thread_time() - started)
-    return Timing(each)
+        calls_sec.append(time.thread_time() - started)
+    return Timing(calls_sec)
 
 
-def _percentile(timing: Timing, share: float) -> float:
-    return float(np.percentile(timing.each_sec, share))
+def _percentile(timing: Timing, percent: float) -> float:
+    return float(np.percentile(timing.calls_sec, percent))
 
 
 def _bare(engine: Recommender, model: OnnxModel, count: int) -> Callable[[int], object]:
-    """Both graphs on inputs of the same shapes as the scorer gives them."""
+    """A call of both graphs with inputs of the same shapes as the scorer's."""
     state = engine.state
     table, bias = state.table.view(len(state.catalogue), 0)
     at = np.full(count, NOW, np.int64)
@@ -132,7 +132,7 @@ def _model() -> OnnxModel:
 
 
 def _engine(size: int, model: OnnxModel) -> Recommender:
-    """A catalogue with Zipf-like popularity, users with long histories, and a random model."""
+    """A recommender with Zipf-like popularity, users with long histories, and an untrained model."""
     engine = Recommender(load_scenarios(SCENARIOS), np.random.default_rng(0))
     rng = np.random.default_rng(1)
     popularity = 1 / np.arange(1, size + 1) ** 0.7
@@ -141,8 +141,8 @@ def _engine(size: int, model: OnnxModel) -> Recommender:
     neighbours = rng.choice(size, (size, NEIGHBOURS[size]), p=popularity)
     for number, name in enumerate(names):
         engine.apply_item(_item(name, number))
-        acted = float(popularity[number] * size * 30)
-        engine.apply_item_features(_item_features(name, acted, [names[other] for other in neighbours[number]]))
+        interactions = float(popularity[number] * size * 30)
+        engine.apply_item_features(_item_features(name, interactions, [names[other] for other in neighbours[number]]))
     for number in range(USERS):
         engine.apply_user_features(
             _user(number, [names[item] for item in rng.choice(size, HISTORY + SEEN, p=popularity)])
@@ -169,16 +169,16 @@ def _item(name: str, number: int) -> Item:
     }
 
 
-def _item_features(name: str, acted: float, neighbours: list[str]) -> ItemFeatures:
+def _item_features(name: str, interactions: float, neighbours: list[str]) -> ItemFeatures:
     counts: ItemCounts = {
         "scenario": "video",
-        "shown": 2 * acted,
-        "clicked": acted,
-        "acted": acted,
-        "acted_fast": acted / 9,
-        "total": int(acted),
-        "valued": int(acted),
-        "value_sum": 0.6 * int(acted),
+        "shown": 2 * interactions,
+        "clicked": interactions,
+        "acted": interactions,
+        "acted_fast": interactions / 9,
+        "total": int(interactions),
+        "valued": int(interactions),
+        "value_sum": 0.6 * int(interactions),
     }
     return {
         "item_id": name,
@@ -188,7 +188,7 @@ def _item_features(name: str, acted: float, neighbours: list[str]) -> ItemFeatur
         "counts": [counts],
         "covisited": neighbours,
         "covisit_weights": [1.0] * len(neighbours),
-        "transition_weights": [float(place % 5 == 0) for place in range(len(neighbours))],
+        "transition_weights": [float(index % 5 == 0) for index in range(len(neighbours))],
     }
 
 
@@ -203,7 +203,7 @@ def _user(number: int, items: list[str]) -> UserFeatures:
             "actions": ["rate"] * len(recent),
             "scenarios": ["video"] * len(recent),
             "values": [0.5] * len(recent),
-            "occurred_at": [NOW - 60_000 * place for place in range(len(recent), 0, -1)],
+            "occurred_at": [NOW - 60_000 * distance for distance in range(len(recent), 0, -1)],
             "valued": [True] * len(recent),
         },
         "offsets": [1] * len(recent),

@@ -103,7 +103,7 @@ class RequestsReader:
         """Read the next messages, once the queue has room."""
         await self._queue.has_room.wait()
         messages = await member.batch(_POLL_MS, _BATCH_RECORDS)
-        await self._take(messages)
+        await self._queue_all(messages)
         observe_lag(self._bus, member, messages)
 
     async def commit_loop(self) -> None:
@@ -136,7 +136,7 @@ class RequestsReader:
             self._queue.partition_loaded(partition)
         self.joined = True
 
-    async def _take(self, messages: list[Message]) -> None:
+    async def _queue_all(self, messages: list[Message]) -> None:
         revocations = self._revocations
         for message in messages:
             if self._revocations != revocations:

@@ -25,11 +25,11 @@ class CovisitedSource(ExplainedSource):
     def causes(self, context: BatchContext, last: I64, rows: I64) -> I64:
         """The last item with the strongest co-visitation, weighted by recency."""
         matrices = context.matrices
-        known = np.where(last < matrices.size, last, 0)
-        targets = np.broadcast_to(rows[:, None], known.shape)
-        strength = np.asarray(matrices.covisitations[known.ravel(), targets.ravel()]).reshape(known.shape)
-        best = np.argmax(strength * RECENCY_WEIGHTS * (known > 0), axis=1)
-        return np.asarray(known[np.arange(len(known)), best])
+        last_rows = np.where(last < matrices.size, last, 0)
+        targets = np.broadcast_to(rows[:, None], last_rows.shape)
+        strength = np.asarray(matrices.covisitations[last_rows.ravel(), targets.ravel()]).reshape(last_rows.shape)
+        best = np.argmax(strength * RECENCY_WEIGHTS * (last_rows > 0), axis=1)
+        return np.asarray(last_rows[np.arange(len(last_rows)), best])
 
 
 def _top(rows: I32, scores: F32, quota: int) -> I32:

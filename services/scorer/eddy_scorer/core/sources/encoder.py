@@ -25,8 +25,8 @@ class EncoderSource(ExplainedSource):
     def causes(self, context: BatchContext, last: I64, rows: I64) -> I64:
         """The last item with the most similar embedding, if any reaches MIN_SIMILARITY."""
         vectors = context.state.table.vectors
-        known = np.where(last < len(vectors), last, 0)
-        similarity = np.where(known > 0, np.einsum("rld,rd->rl", vectors[known], vectors[rows]), -1.0)
+        last_rows = np.where(last < len(vectors), last, 0)
+        similarity = np.where(last_rows > 0, np.einsum("rld,rd->rl", vectors[last_rows], vectors[rows]), -1.0)
         best = np.argmax(similarity, axis=1)
-        indices = np.arange(len(known))
-        return np.where(similarity[indices, best] >= MIN_SIMILARITY, known[indices, best], 0)
+        indices = np.arange(len(last_rows))
+        return np.where(similarity[indices, best] >= MIN_SIMILARITY, last_rows[indices, best], 0)

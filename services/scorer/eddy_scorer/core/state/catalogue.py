@@ -23,7 +23,7 @@ class Catalogue:
 
     `categories` [capacity, MAX_CATEGORIES] are numbers from 1, padded with 0; no item has more than `max_categories_used`.
 
-    `eligible` [MAX_SCENARIOS, capacity] marks the rows may be recommended in a scenario: published and available there, or never
+    `eligible` [MAX_SCENARIOS, capacity] marks the rows that may be recommended in a scenario: published and available there, or never
     published but with counts there.
     """
 
