@@ -42,15 +42,32 @@ def evaluate(
     output: Annotated[Path, typer.Option(help="Folder of the .json and the .png.")] = Path("reports"),
 ) -> None:
     """Run a benchmark of the model in one process, without Kafka."""
-    from eddy_lab.evaluate.command import Arguments, evaluate
+    import torch
+
+    from eddy.settings import load
+    from eddy_lab.evaluate.command import evaluate
+    from eddy_lab.evaluate.options import Options
+    from eddy_trainer.core.models import DEFAULT_MODEL
+    from eddy_trainer.settings import TrainerSettings
 
     if benchmark not in benchmarks():
         raise typer.BadParameter(f"unknown benchmark {benchmark}. Choose one of {', '.join(benchmarks())}")
     named = {name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
-    evaluate(
-        Arguments(benchmark, dataset, data, scenario, action, limit or None, seed, model, text, frozenset(named)),
-        output,
+    settings = load(TrainerSettings)
+    torch.set_num_threads(settings.trainer_threads)
+    options = Options(
+        dataset,
+        data,
+        scenario,
+        action,
+        limit or None,
+        seed,
+        settings.scenarios_path,
+        settings.trainer_graphs_dir,
+        model or DEFAULT_MODEL,
+        settings.text_model if text else "",
     )
+    evaluate(benchmark, options, named, output)
 
 
 def bench(
