@@ -19,7 +19,7 @@ from tests.service import Service, logs_in, own_settings, read_all, running
 class CollectedSlates:
     """Slates by request id, collected as they are published."""
 
-    lists: dict[str, list[Record]] = field(default_factory=dict)
+    by_request_id: dict[str, list[Record]] = field(default_factory=dict)
 
     async def to(self, request_id: str, timeout_sec: float = 20.0) -> Record:
         """Wait for the first slate of a request."""

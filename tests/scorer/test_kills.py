@@ -75,18 +75,18 @@ async def test_every_request_is_answered_through_kills_from_the_same_state(harne
         for life in range(KILLS):
             names = [f"r{life}-{number}" for number in range(PER_LIFE)]
             request_ids += names
-            asking = asyncio.create_task(_request_slowly(harness, names))
+            requesting = asyncio.create_task(_request_slowly(harness, names))
             with harness.scorer(instance_id="one") as scorer:
                 answered = f"r{life}-{random_source.randrange(PER_LIFE // 2)}"
                 await poll_until(
                     lambda name=answered: name in answers.by_request_id, 60, 0.001, what="answers before the kill"
                 )
                 scorer.kill()
-            await asking
+            await requesting
         with harness.scorer(instance_id="one") as scorer:
             await answers.to_all(request_ids)
             assert await _slates_of_all_users(harness, answers, "after") == expected
-    assert all(len(places) == 7 for places in expected.values())
+    assert all(len(ranked) == 7 for ranked in expected.values())
 
 
 async def test_another_instance_takes_over_from_a_killed_one(harness: ScorerHarness) -> None:
@@ -102,7 +102,7 @@ async def test_another_instance_takes_over_from_a_killed_one(harness: ScorerHarn
             with_one = await _slates_of_all_users(harness, answers, "alone")
             assert second.metric("eddy_scorer_slates_total") >= shared[1] + len(USERS)
     assert with_both == with_one
-    assert {slate["applied_offset"] for lists in answers.by_request_id.values() for slate in lists} == {20}
+    assert {slate["applied_offset"] for slates in answers.by_request_id.values() for slate in slates} == {20}
 
 
 async def _request_slowly(harness: ScorerHarness, names: list[str]) -> None:

@@ -96,21 +96,21 @@ def test_rows_are_found_in_their_scenarios_only_also_after_a_change() -> None:
 def test_no_row_disappears_while_items_change_their_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a scenario is added, in which items without scenarios become eligible."""
     table, index = a_table(), NearestItems()
-    not_yet = np.arange(MAX_SCENARIOS) != MUSIC
+    all_but_music = np.arange(MAX_SCENARIOS) != MUSIC
     for row in range(1, ROWS):
-        table.set_eligible(row, not_yet)
+        table.set_eligible(row, all_but_music)
     index.update(table, ROWS)
     users, results = unit(20, 3), list[int]()
     chunks = nearest._chunks
 
-    def watched(rows: I64) -> Iterator[I64]:
+    def searching(rows: I64) -> Iterator[I64]:
         for chunk in chunks(rows):
             yield chunk
-            lists, _ = index.search(users, VIDEO, 40, table)
-            assert all(len(set(line)) == 40 for line in lists.tolist())
-            results.append(int((lists != PADDING_ROW).sum()))
+            found_rows, _ = index.search(users, VIDEO, 40, table)
+            assert all(len(set(row)) == 40 for row in found_rows.tolist())
+            results.append(int((found_rows != PADDING_ROW).sum()))
 
-    monkeypatch.setattr(nearest, "_chunks", watched)
+    monkeypatch.setattr(nearest, "_chunks", searching)
     for row in range(1, ROWS):
         table.set_eligible(row, np.ones(MAX_SCENARIOS, bool))
     assert index.update(table, ROWS) == ROWS - 1
@@ -123,17 +123,17 @@ def test_few_rows_are_padded() -> None:
     table.assign(np.array([3, 4]), unit(2, 0), np.zeros(2, np.float32), eligible(2))
     index.update(table, 10)
     rows, _ = index.search(unit(2, 1), VIDEO, 5, table)
-    assert [sorted(line) for line in rows.tolist()] == [[PADDING_ROW] * 3 + [3, 4]] * 2
+    assert [sorted(row) for row in rows.tolist()] == [[PADDING_ROW] * 3 + [3, 4]] * 2
 
 
 def test_compact_rows_keep_the_vectors_of_the_history() -> None:
     vectors = unit(500, 0)
     vectors[PADDING_ROW] = 0
     history = np.array([[0, 0, 7, 400], [0, 7, 7, 9]])
-    table, renamed = compact_rows(history, vectors, 256)
+    table, indices = compact_rows(history, vectors, 256)
     assert len(table) == 256
-    assert np.array_equal(table[renamed], vectors[history])
-    assert (renamed[history == 0] == 0).all()
+    assert np.array_equal(table[indices], vectors[history])
+    assert (indices[history == 0] == 0).all()
 
 
 def test_index_proposes_the_candidates_of_an_exact_search() -> None:

@@ -82,7 +82,7 @@ async def test_pushes_in_scenarios_with_push(harness: ScorerHarness) -> None:
             await harness.publish(USER_FEATURES, {**update, "applied_offset": 9})
             await harness.ask(request_record("u", request_id="marker", after_offset=9))
             await answers.to("marker")
-        pushed = [slate for name, lists in answers.by_request_id.items() for slate in lists if name != "marker"]
+        pushed = [slate for name, slates in answers.by_request_id.items() for slate in slates if name != "marker"]
     assert [(slate["user_id"], slate["scenario"], slate["trigger"]) for slate in pushed] == [("u", "social", "push")]
     assert len(pushed[0]["items"]) == 3
     assert "m2" not in item_ids_of(pushed[0])

@@ -25,8 +25,8 @@ ENCODE = encode_graph()
 
 async def _release(harness: ScorerHarness, version: int, **changes: object) -> None:
     """Publish a release whose embeddings (by bias) and predictions show its version."""
-    rows = [embedding(name, version, np.zeros(DIM, np.float32), float(version)) for name in NAMES]
-    ends = await harness.publish(ITEM_EMBEDDINGS, *rows)
+    embeddings = [embedding(name, version, np.zeros(DIM, np.float32), float(version)) for name in NAMES]
+    ends = await harness.publish(ITEM_EMBEDDINGS, *embeddings)
     graphs = {"encode": ENCODE, "rank": rank_graph(constant=float(version))}
     await harness.publish(MODEL_RELEASES, release(version, ends, **{**graphs, **changes}))
 
@@ -66,9 +66,9 @@ async def test_releases_are_activated_under_load(harness: ScorerHarness) -> None
             process = psutil.Process(scorer.process.pid)
             baseline_bytes = 0
             for version in range(1, SWAPS + 1):
-                asking = asyncio.create_task(load.until_version(version))
+                requesting = asyncio.create_task(load.until_version(version))
                 await _release(harness, version)
-                await asking
+                await requesting
                 if version == WARM_UP_SWAPS:
                     baseline_bytes = process.memory_info().rss
             growth = process.memory_info().rss - baseline_bytes

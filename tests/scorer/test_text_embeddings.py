@@ -22,7 +22,7 @@ def texts() -> TextModel | None:
     return TextModel.load(PACKAGED)
 
 
-def a_library(texts: TextModel | None) -> Recommender:
+def library(texts: TextModel | None) -> Recommender:
     engine = Recommender(scenarios(), np.random.default_rng(0), lambda: 0.0, texts=texts)
     for name, (title, categories) in TITLES.items():
         engine.apply_item(item(name, title=title, categories=categories, text=None, attributes={}))
@@ -30,50 +30,50 @@ def a_library(texts: TextModel | None) -> Recommender:
     return engine
 
 
-def slate_for(engine: Recommender, query: str, limit: int = 2) -> Record:
+def slate_of(engine: Recommender, query: str, limit: int = 2) -> Record:
     (record,) = recommend(engine, request("u", query=query, limit=limit))
     return record
 
 
 def test_items_are_embedded_from_the_first_query_on(texts: TextModel | None) -> None:
-    engine = a_library(texts)
+    engine = library(texts)
     recommend(engine, request("u"))
     assert engine.state.text_embeddings.due(0) is None
-    slate_for(engine, "recipes for dinner")
+    slate_of(engine, "recipes for dinner")
     assert engine.state.text_embeddings.due(0) is not None
     engine.state.refresh()
     assert engine.state.text_embeddings.due(0) is None
 
 
 def test_query_matches_by_meaning(texts: TextModel | None) -> None:
-    engine = a_library(texts)
-    slate_for(engine, "warming up")
+    engine = library(texts)
+    slate_of(engine, "warming up")
     engine.state.refresh()
     for query, expected in (("recipes for dinner", {"pasta", "bread"}), ("spaceship and planets", {"orbit"})):
-        names = item_ids_of(slate_for(engine, query))
+        names = item_ids_of(slate_of(engine, query))
         assert set(names[: len(expected)]) == expected
-    record = slate_for(engine, "recipes for dinner")
+    record = slate_of(engine, "recipes for dinner")
     assert {entry["source"] for entry in record["items"]} <= {"query", "random"}
 
 
 def test_shared_words_come_before_meaning(texts: TextModel | None) -> None:
-    engine = a_library(texts)
-    slate_for(engine, "warming up")
+    engine = library(texts)
+    slate_of(engine, "warming up")
     engine.state.refresh()
-    assert item_ids_of(slate_for(engine, "football", limit=1)) == ["derby"]
+    assert item_ids_of(slate_of(engine, "football", limit=1)) == ["derby"]
 
 
 def test_without_a_language_model_words_decide_alone() -> None:
-    engine = a_library(None)
-    assert item_ids_of(slate_for(engine, "football", limit=1)) == ["derby"]
-    assert len(item_ids_of(slate_for(engine, "recipes for dinner", limit=5))) == 5
+    engine = library(None)
+    assert item_ids_of(slate_of(engine, "football", limit=1)) == ["derby"]
+    assert len(item_ids_of(slate_of(engine, "recipes for dinner", limit=5))) == 5
 
 
 def test_meaning_comes_before_a_minority_of_words(texts: TextModel | None) -> None:
-    engine = a_library(texts)
-    slate_for(engine, "warming up")
+    engine = library(texts)
+    slate_of(engine, "warming up")
     engine.state.refresh()
-    assert item_ids_of(slate_for(engine, "a meal that was made by the family", limit=1)) == ["pasta"]
+    assert item_ids_of(slate_of(engine, "a meal that was made by the family", limit=1)) == ["pasta"]
 
 
 def test_query_matches_items_of_its_scenario_only(texts: TextModel | None) -> None:
@@ -84,13 +84,13 @@ def test_query_matches_items_of_its_scenario_only(texts: TextModel | None) -> No
         engine.apply_item(item(f"video{number}", title=f"A film about the sea {number}", scenarios=["video"]))
     engine.state.rebuild()
     for _ in range(4):  # before and after the items are embedded
-        assert len(item_ids_of(slate_for(engine, "dinner recipe spaghetti pan", limit=5))) == 5
+        assert len(item_ids_of(slate_of(engine, "dinner recipe spaghetti pan", limit=5))) == 5
         engine.state.refresh()
 
 
 def test_items_with_every_word_of_the_query_come_first() -> None:
-    engine = a_library(None)
+    engine = library(None)
     for name in ("android", "orbit", "pasta", "bread"):
         engine.apply_item_features(item_features(name, acted=100.0))
     engine.state.rebuild()
-    assert item_ids_of(slate_for(engine, "the football cup", limit=3))[0] == "derby"
+    assert item_ids_of(slate_of(engine, "the football cup", limit=3))[0] == "derby"

@@ -109,7 +109,7 @@ def _chunks(rows: I64) -> list[I64]:
 
 
 def compact_rows(history: I64, vectors: F32, multiple: int) -> tuple[F32, I64]:
-    """The rows of `vectors` that occur in `history` [B, L], padded to a multiple of `multiple`, and the history in indices of those."""
+    """The rows of `vectors` that occur in `history` [B, L], padded to a multiple of `multiple`, and the history as indices into them."""
     used, indices = np.unique(np.append(history.ravel(), PADDING_ROW), return_inverse=True)
     size = -(-len(used) // multiple) * multiple
     table = np.zeros((size, vectors.shape[1]), np.float32)
