@@ -61,7 +61,7 @@ def running_secured_broker(folder: Path) -> Iterator[Secured]:
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
     inside, controller, port = free_port(), free_port(), free_port()
     listeners = f"PLAINTEXT://{HOST}:{inside},CONTROLLER://{HOST}:{controller},SECURE://{HOST}:{port}"
-    also = {
+    overrides = {
         "listeners": listeners,
         "advertised.listeners": listeners,
         "controller.quorum.bootstrap.servers": f"{HOST}:{controller}",
@@ -77,7 +77,7 @@ def running_secured_broker(folder: Path) -> Iterator[Secured]:
     }
     users = (SCRAM_USER, PUBLISHER, *(f"eddy-{service}" for service in SERVICES))
     logins = [argument for user in users for argument in ("--add-scram", _scram(user))]
-    with running_broker(inside, also=also, format_with=logins) as broker:
+    with running_broker(inside, overrides=overrides, format_arguments=logins) as broker:
         yield Secured(f"{HOST}:{port}", folder / "ca.pem", broker)
 
 

@@ -1,1 +1,1 @@
-"""What a user runs: a broker, the stack, data sets, replay, boards."""
+"""The command line: broker, stack, data sets, replay, boards."""

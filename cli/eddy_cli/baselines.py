@@ -1,7 +1,7 @@
-"""The recommenders that the model has to beat, judged event by event: rank the item first, then learn it.
+"""Baselines that the model has to beat, scored event by event: rank the item first, then learn it.
 
-All recommend only items that the user has not acted on and that somebody has. A tie is decided for the baseline: `place` counts the
-items that are strictly better than the one asked for.
+All recommend only items that are new to the user and have at least one interaction. Ties favour the baseline: `rank` counts the items that
+score strictly higher than the given one.
 """
 
 from array import array
@@ -15,26 +15,26 @@ Vector = NDArray[np.float32]
 HISTORY = 20
 DENSE_ITEMS = 8192
 DAY_MS = 86_400_000
-LONGEST = 60  # half-lives
+MAX_HALF_LIVES = 60  # before the start of the decay moves
 TINY = np.float32(1e-37)
 
 
 class Baseline(Protocol):
-    """`place` is asked before `learn` is told of the same event. Users and items are dense indices, times milliseconds."""
+    """For each event `rank` is called before `learn`. Users and items are dense indices, times milliseconds."""
 
     def rank(self, user: int, item: int) -> int:
-        """Place of `item`, from 0, among all items that `user` has not acted on."""
+        """Rank of `item`, from 0, among all items that are new to `user`."""
         ...
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
-        """Take in that `user` acted on `item`."""
+        """Learn an interaction of `user` with `item`."""
         ...
 
 
 class ForwardDecay:
-    """Exponential decay without touching old values: what comes later weighs more, by 2^(time since a start / half-life).
+    """Exponential decay by growing weights of new events, 2^(time since a start / half-life), instead of updating old ones.
 
-    Before that leaves the range of float32 the start moves on, and whoever kept weights shrinks them by as much.
+    (Forward decay, Cormode et al. 2009.) Before weights leave the range of float32 the start moves, and all stored weights are rescaled.
     """
 
     def __init__(self, half_life_days: float) -> None:
@@ -42,21 +42,21 @@ class ForwardDecay:
         self._start_ms: int | None = None
 
     def shrink(self, at_ms: int) -> float:
-        """What all weights so far are to be multiplied by before an event at `at_ms` is added: 1 but for every LONGEST half-lives."""
-        if self._start_ms is None or at_ms - self._start_ms <= LONGEST * self._half_life_ms:
+        """Factor for all stored weights before an event at `at_ms` is added: 1, except once in MAX_HALF_LIVES half-lives."""
+        if self._start_ms is None or at_ms - self._start_ms <= MAX_HALF_LIVES * self._half_life_ms:
             return 1.0
-        passed, self._start_ms = (at_ms - self._start_ms) / self._half_life_ms, at_ms
-        return float(2.0 ** -min(passed, 2 * LONGEST))
+        half_lives, self._start_ms = (at_ms - self._start_ms) / self._half_life_ms, at_ms
+        return float(2.0 ** -min(half_lives, 2 * MAX_HALF_LIVES))
 
     def at(self, at_ms: int) -> float:
         """Weight of an event at `at_ms`."""
         if self._start_ms is None:
             self._start_ms = at_ms
-        return float(2.0 ** max((at_ms - self._start_ms) / self._half_life_ms, -2 * LONGEST))
+        return float(2.0 ** max((at_ms - self._start_ms) / self._half_life_ms, -2 * MAX_HALF_LIVES))
 
 
 class PlayedHistories:
-    """Items of each user in the order of the last action on them, oldest first."""
+    """Items of each user in the order of the last interaction with them, oldest first."""
 
     def __init__(self) -> None:
         self._items: dict[int, array[int]] = {}
@@ -76,10 +76,10 @@ class PlayedHistories:
 
 
 def rank_among_unseen(scores: Vector, item: int, seen: NDArray[np.int32]) -> int:
-    """How many items that are not in `seen` score strictly higher than `item`.
+    """Number of items outside of `seen` that score strictly higher than `item`.
 
-    An item that was seen, or that nothing speaks for (score 0), is never recommended: last place. Without the latter rule a target that
-    nobody has acted on would be found by being the target, as long as few items have a score.
+    A seen item, and an item of score 0, is never recommended and gets the last rank. Without the latter rule an item without interactions
+    would rank first by a tie while few items have a score.
     """
     if scores[item] <= 0 or item in seen:
         return len(scores) - 1
@@ -129,7 +129,7 @@ class _DenseCounts:
 
 
 class _SparseCounts:
-    """The same as growing arrays per row, for more items; memory follows the pairs that occur."""
+    """As _DenseCounts, with growing arrays per row, for more items; memory is proportional to the pairs that occur."""
 
     def __init__(self, items: int, power: float, symmetric: bool = True) -> None:
         self._items = items
@@ -163,18 +163,18 @@ class _SparseCounts:
 
 
 def _powered(values: Vector, power: float) -> Vector:
-    """`values ** power`; the root is several times faster by its own name."""
+    """`values ** power`; numpy's sqrt is several times faster."""
     if power == 1.0:
         return values
     return np.sqrt(values) if power == 0.5 else values**power
 
 
 class Covisitation:
-    """Symmetric decayed co-visitation of a user's last 20 items with popularity normalisation: the strong counter.
+    """Symmetric decayed co-visitation of a user's last 20 items with popularity normalisation: the strongest baseline.
 
     Learning an event adds `distance ** -learn_power` (grown by time) to the weight between its item and each of the user's last items.
     An item scores sum over the last items of `distance ** -score_power * popularity(last) ** -beta * weight ** power`, times
-    `(popularity + smoothing) ** -alpha`. Popularity orders what is left without a score. Tuned on ML-1M as a stream:
+    `(popularity + smoothing) ** -alpha`. Items without a score are ranked by popularity. Tuned on ML-1M as a stream:
     cli/eddy_cli/replay/README.md.
     """
 
@@ -223,9 +223,9 @@ class Covisitation:
 
 
 class Transitions:
-    """What followed the user's last items: sum over the last `last` of `.6 ** distance * share of its successors`, distance from 0.
+    """Transitions from the user's last items: sum over the last `last` of `.6 ** distance * share of its successors`, distance from 0.
 
-    Popularity orders what is left without a score.
+    Items without a score are ranked by popularity.
     """
 
     decay = 0.6
@@ -261,7 +261,7 @@ class Transitions:
 class Isgd:
     """Incremental matrix factorisation of positive-only feedback (Vinagre, Jorge and Gama 2014): one step towards 1 for each event.
 
-    Items are ranked by how near their predicted score is to 1.
+    Items are ranked by the distance of their predicted score from 1.
     """
 
     factors = 50
@@ -272,20 +272,20 @@ class Isgd:
     def __init__(self, items: int, seed: int = 0) -> None:
         self._random = np.random.default_rng(seed)
         self._items: Vector = self._random.normal(0, self.init, (items, self.factors)).astype(np.float32)
-        self._known = np.zeros(items, bool)
+        self._has_events = np.zeros(items, bool)
         self._users: dict[int, Vector] = {}
         self._histories = PlayedHistories()
 
     def rank(self, user: int, item: int) -> int:
-        near = np.exp(-np.abs(1 - self._items @ self._vector(user)))
-        return rank_among_unseen(np.where(self._known, near, np.float32(0)), item, self._histories.seen(user))
+        closeness = np.exp(-np.abs(1 - self._items @ self._vector(user)))
+        return rank_among_unseen(np.where(self._has_events, closeness, np.float32(0)), item, self._histories.seen(user))
 
     def learn(self, user: int, item: int, at_ms: int) -> None:
-        of_user, of_item = self._vector(user), self._items[item].copy()
-        error = 1 - float(of_user @ of_item)
-        self._users[user] = of_user + self.rate * (error * of_item - self.regularisation * of_user)
-        self._items[item] += self.rate * (error * of_user - self.regularisation * of_item)
-        self._known[item] = True
+        user_vector, item_vector = self._vector(user), self._items[item].copy()
+        error = 1 - float(user_vector @ item_vector)
+        self._users[user] = user_vector + self.rate * (error * item_vector - self.regularisation * user_vector)
+        self._items[item] += self.rate * (error * user_vector - self.regularisation * item_vector)
+        self._has_events[item] = True
         self._histories.add(user, item)
 
     def _vector(self, user: int) -> Vector:

@@ -1,4 +1,4 @@
-"""How commands end: a failure that a person can mend is one line, an interrupt is no traceback."""
+"""Signal handling and error output of commands."""
 
 import logging
 import signal
@@ -10,17 +10,17 @@ from eddy.errors import EddyError
 
 
 def end_at_signals() -> None:
-    """SIGINT, SIGTERM and SIGHUP unwind the main thread, so that everything that was started is stopped."""
-    # What aiokafka logs as errors it also raises, or tries again.
+    """Let SIGINT, SIGTERM and SIGHUP unwind the main thread, so that started processes are stopped."""
+    # aiokafka also raises the errors that it logs, or retries.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    # A shell starts background jobs with SIGINT ignored; Ctrl-C is to work there too.
+    # Shells start background jobs with SIGINT ignored; Ctrl-C should work there too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGHUP, _unwind)
 
 
 def first_error(group: BaseExceptionGroup[EddyError]) -> EddyError:
-    """The first error of a group of groups."""
+    """The first error of a group, which may contain groups."""
     error = group.exceptions[0]
     return first_error(error) if isinstance(error, BaseExceptionGroup) else error
 

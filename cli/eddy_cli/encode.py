@@ -1,4 +1,4 @@
-"""A record in Avro's JSON manner as the bytes that Kafka carries. For tools that send bytes, such as kcat."""
+"""Encodes records from JSON as Kafka messages, for tools such as kcat."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from eddy.paths import SCHEMAS
 
 
 def encoded(name: str, text: str) -> bytes:
-    """The message of the record in `text`; fields that have a default may be left out. Raises ConfigError, one line, for what is none."""
+    """The message of the JSON record in `text`; fields with a default may be left out. Raises ConfigError, one line, if invalid."""
     defaults = {
         field["name"]: field["default"]
         for field in load_schema(SCHEMAS / f"{name}.avsc")["fields"]
@@ -19,4 +19,4 @@ def encoded(name: str, text: str) -> bytes:
         record: dict[str, Any] = json.loads(text)
         return Codec.of(name).encode({**defaults, **record})
     except (ValueError, TypeError) as error:  # json's and fastavro's
-        raise ConfigError(f"standard input is not a {name}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"standard input is not a valid {name}: {str(error).splitlines()[0]}") from error

@@ -1,4 +1,4 @@
-"""Executes docs/one-event.ipynb on the running stack and keeps what its cells print."""
+"""Executes docs/one-event.ipynb on the running stack and saves its output."""
 
 import asyncio
 import os
@@ -15,12 +15,12 @@ READY_WITHIN_SEC = 90
 
 
 def execute_notebook(output: Path | None = None) -> Path:
-    """Execute it and write it to `output`, or back to its own place. Raises FatalError when a service or a cell fails."""
+    """Execute the notebook and write it to `output`, by default in place. Raises FatalError if a service or a cell fails."""
     source = checkout() / "docs" / "one-event.ipynb"
-    said = os.environ.get("EDDY_LAB_READY_URLS", "")
-    asyncio.run(wait_until_ready(said, READY_WITHIN_SEC))
-    urls = dict(one.split("=", 1) for one in said.split(",") if one)
-    os.environ.setdefault("EDDY_WALK_GATEWAY", urls.get("gateway", "http://127.0.0.1:8000"))
+    ready_urls = os.environ.get("EDDY_LAB_READY_URLS", "")
+    asyncio.run(wait_until_ready(ready_urls, READY_WITHIN_SEC))
+    urls = dict(entry.split("=", 1) for entry in ready_urls.split(",") if entry)
+    os.environ.setdefault("EDDY_NOTEBOOK_GATEWAY", urls.get("gateway", "http://127.0.0.1:8000"))
     notebook = nbformat.read(source, nbformat.NO_CONVERT)
     try:
         nbclient.NotebookClient(
@@ -29,6 +29,6 @@ def execute_notebook(output: Path | None = None) -> Path:
     except nbclient.exceptions.CellExecutionError as error:
         raise FatalError(f"a cell of {source.name} failed: {error.ename}: {error.evalue}") from error
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # when it ran is nobody's business
+        cell.metadata.pop("execution", None)  # times would change with every execution
     nbformat.write(notebook, output or source)
     return output or source

@@ -1,9 +1,9 @@
-"""Run a command that dies with its parent, even when the parent is killed by SIGKILL.
+"""Runs a command that ends with its parent, even if the parent is killed by SIGKILL.
 
     python -I -S cli/eddy_cli/parent_death.py PARENT_PID COMMAND [ARGUMENT ...]
 
-Linux tells a process of its parent's death (prctl(2), PR_SET_PDEATHSIG), and keeps doing so across exec. Imported by nothing
-but its own command line, so that it starts in a few milliseconds. Elsewhere than on Linux the command simply runs.
+Linux signals the death of a parent (prctl(2), PR_SET_PDEATHSIG), also after exec. The module imports nothing of Eddy, so that it starts
+in a few milliseconds. On other systems the command runs without this protection.
 """
 
 import ctypes
@@ -17,12 +17,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def bound_to_parent(command: Sequence[str]) -> list[str]:
-    """`command`, to be started by this very process, and killed when the thread that starts it ends."""
+    """`command`, wrapped so that it is killed with the thread of this process that starts it."""
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), *command]
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel send SIGKILL to this process when its parent ends; exit now if `parent_pid` has ended already."""
+    """Have the kernel kill this process when its parent ends; exit at once if `parent_pid` has already ended."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Ports that nobody listens on."""
+"""Free ports."""
 
 import random
 import socket
@@ -6,15 +6,15 @@ import socket
 from eddy.errors import FatalError
 
 HOST = "127.0.0.1"
-# Below the ports that the system gives to outgoing connections: one of those would be taken again before its owner listens.
+# Below the ports of outgoing connections, which the system could assign before the owner of the port listens.
 _RANGE = range(20_000, 32_000)
 _ATTEMPTS = 200
-# Not seeded: two runs with the same seed must not want the same ports.
+# Not seeded: two runs with the same seed must not use the same ports.
 _choice = random.SystemRandom().choice
 
 
 def free_port() -> int:
-    """A port of the loopback interface that can be listened on. Raises FatalError when none is found."""
+    """A free port of the loopback interface. Raises FatalError if there is none."""
     for _ in range(_ATTEMPTS):
         port = _choice(_RANGE)
         if can_listen(port):
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 
 def can_listen(port: int) -> bool:
-    """Whether nobody listens on `port`, and nothing forbids it."""
+    """Whether a process can listen on `port`."""
     try:
         socket.create_server((HOST, port)).close()
     except OSError:

@@ -1,7 +1,7 @@
-"""Several processes as one: logs prefixed by name, all down together, nothing left behind. honcho's Manager, adapted here.
+"""Runs several processes as a group: prefixed logs, common end. Extends honcho's Manager.
 
-What is added to honcho: no shell; a process dies with the manager even when that is killed; a deadline for those who do not
-stop when asked; an exit code that shows failure whichever way a process went.
+Added to honcho: no shell; processes end with the manager even if that is killed; a deadline for processes that do not stop; an exit
+code that shows every kind of failure.
 """
 
 import io
@@ -39,25 +39,25 @@ class ProcessGroup(Manager):  # type: ignore[misc]  # honcho has no type stubs
         self._process_ctor = _Member
 
     def add(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Add a process that should outlast the main one: if it ends by itself, that is a failure."""
+        """Add a process that should run until the group stops: if it ends earlier, that is a failure."""
         self.add_process(name, list(command), env=dict(environment))
 
     def add_main(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Add the process whose end ends the group, with its exit code. On a terminal it owns the terminal, for its progress bar."""
+        """Add the process whose end ends the group, with its exit code. It writes to the terminal itself, for its progress bar."""
         self._main = name
         process = self.add_process(name, list(command), env=dict(environment))
         if sys.stdout.isatty():
             process.in_foreground()
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Run `watcher` in a thread of its own once all processes are started."""
+        """Run `watcher` in its own thread after all processes are started."""
         self._watchers.append(watcher)
 
     def run(self) -> int:
-        """Start all, wait until the first ends or SIGINT, SIGTERM or SIGHUP comes, stop the others.
+        """Start all processes, wait for the end of the first one or for SIGINT, SIGTERM or SIGHUP, then stop the others.
 
-        The exit code is that of the first that ended: 128 + n where signal n killed it or was received, 1 where a process
-        ended with 0 that should not have ended.
+        The exit code is that of the first process that ended: 128 + n if signal n killed it or was received, 1 if it ended with 0 too
+        early.
         """
         signal.signal(signal.SIGHUP, self._hang_up)
         try:
@@ -67,14 +67,14 @@ class ProcessGroup(Manager):  # type: ignore[misc]  # honcho has no type stubs
         return self._exit_code()
 
     def fail(self, reason: str) -> None:
-        """Stop all, with exit code 1, for a reason from outside. From any thread."""
+        """Stop all processes with exit code 1 and print the reason. Callable from any thread."""
         if not self._terminating:
             self._system_print(f"{reason}\n")
             self.returncode = 1
             self.terminate()
 
     def say(self, text: str) -> None:
-        """A line of the manager's own among the logs."""
+        """Print a line among the logs."""
         self._system_print(f"{text}\n")
 
     @property
@@ -82,32 +82,32 @@ class ProcessGroup(Manager):  # type: ignore[misc]  # honcho has no type stubs
         return bool(self._terminating)
 
     def terminate(self) -> None:
-        """Have all stopped, soon: also called by signal handlers, before every process may have started."""
+        """Request the end of all processes. Signal handlers may call this before all are started."""
         self._terminating = True
 
     def kill(self) -> None:
-        """honcho's own deadline does nothing: `_stop_all` has one that also holds for processes that never end."""
+        """Disable honcho's own deadline: `_stop_all` has one that also ends processes that never stop."""
 
     def _start(self) -> None:
         super()._start()
-        for work in (self._stop_all, *self._watchers):
-            threading.Thread(target=work, daemon=True).start()
+        for target in (self._stop_all, *self._watchers):
+            threading.Thread(target=target, daemon=True).start()
 
     def _stop_all(self) -> None:
         while not self._terminating:
             time.sleep(_TICK_SEC)
         deadline = time.monotonic() + self._stop_timeout_sec
-        asked: set[str] = set()
+        terminated: set[str] = set()
         while not self._all_stopped():
-            late = time.monotonic() > deadline
+            overdue = time.monotonic() > deadline
             for name, entry in self._processes.items():
-                if "pid" in entry and "returncode" not in entry and (late or name not in asked):
-                    asked.add(name)
-                    (self._procmgr.kill if late else self._procmgr.terminate)(entry["pid"])
+                if "pid" in entry and "returncode" not in entry and (overdue or name not in terminated):
+                    terminated.add(name)
+                    (self._procmgr.kill if overdue else self._procmgr.terminate)(entry["pid"])
             time.sleep(_TICK_SEC)
 
     def _kill_runners(self) -> None:
-        """Whatever went wrong in the loop, no process survives it: each is bound_to_parent to its runner."""
+        """End all processes, also after an error in the loop: each process ends with its runner."""
         for entry in self._processes.values():
             if "process" in entry:
                 entry["process"].kill()
@@ -117,8 +117,8 @@ class ProcessGroup(Manager):  # type: ignore[misc]  # honcho has no type stubs
         code = int(self.returncode or 0)
         if code < 0:
             return 128 - code
-        main_ended_well = self._main is not None and self._processes[self._main].get("returncode") == 0
-        return code if code or main_ended_well else 1
+        main_succeeded = self._main is not None and self._processes[self._main].get("returncode") == 0
+        return code if code or main_succeeded else 1
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         self.returncode = 128 + signal.SIGHUP
@@ -138,7 +138,7 @@ class _Member(Process):  # type: ignore[misc]  # honcho has no type stubs
         self._child_ctor = _Foreground
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        """In the runner. Ctrl-C reaches it too; only the manager may act on it. A handler, not SIG_IGN, which the process would inherit."""
+        """Run in the runner. It ignores signals, as the manager handles them, by a handler: the process would inherit SIG_IGN."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         die_with_parent(self._manager_pid)
@@ -147,7 +147,7 @@ class _Member(Process):  # type: ignore[misc]  # honcho has no type stubs
 
 
 class _Foreground(Popen):  # type: ignore[misc]  # honcho has no type stubs
-    """Writes to the terminal itself, so there is no output to read."""
+    """A process that writes to the terminal itself, without output to read."""
 
     def __init__(self, command: Sequence[str], **options: Any) -> None:
         super().__init__(command, shell=False, stdout=None, stderr=None, **options)

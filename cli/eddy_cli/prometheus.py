@@ -1,4 +1,4 @@
-"""A real Prometheus as a local process, for tests of boards and alerts: the machine's own, or Debian's package without installing it."""
+"""A real Prometheus as a local process, for tests of boards and alerts: the installed one, or Debian's package, unpacked."""
 
 import json
 import shutil
@@ -21,10 +21,10 @@ from eddy_cli.ports import HOST, free_port
 
 
 def binary(name: str) -> Path:
-    """`prometheus` or `promtool`. Raises FatalError, saying what to do, where neither PATH nor a package mirror has it."""
-    known = shutil.which(name)
-    if known:
-        return Path(known)
+    """Path of `prometheus` or `promtool`. Raises FatalError if neither PATH nor a package mirror has it."""
+    installed = shutil.which(name)
+    if installed:
+        return Path(installed)
     folder = DOWNLOADS / "prometheus"
     if not (folder / "usr/bin" / name).exists():
         _fetch(folder)
@@ -48,12 +48,12 @@ def _fetch(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """One that runs."""
+    """A running Prometheus."""
 
     url: str
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression gives now. Raises ValueError with what Prometheus says where it does not hold."""
+        """The present series of an expression. Raises ValueError with the message of Prometheus for an invalid one."""
         address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
         try:
             with urllib.request.urlopen(address, timeout=10) as answer:

@@ -20,7 +20,7 @@ from eddy_cli.services import SERVICES
 
 
 def write_pages() -> list[Path]:
-    """Write both pages into docs/ of the checkout; their paths. Raises ConfigError outside of one."""
+    """Write both pages into docs/ of the checkout; returns their paths. Raises ConfigError outside of a checkout."""
     folder = checkout() / "docs"
     for name, text in pages().items():
         (folder / name).write_text(text)
@@ -64,7 +64,7 @@ def _metrics() -> Iterator[str]:
 def _settings() -> Iterator[str]:
     yield "# Settings"
     yield ""
-    yield "Settings are environment variables. A service does not start with an `EDDY_` variable that it does not know."
+    yield "Settings are environment variables. A service refuses to start with an unknown `EDDY_` variable."
     yield "This page is generated from the code by `make docs`."
     yield from _table("Every service", Settings, {})
     others: dict[str, type[Settings]] = {**SERVICES, "lab": ReplaySettings}
@@ -75,12 +75,14 @@ def _settings() -> Iterator[str]:
         yield f"| `{present}` | `{former}` |"
 
 
-def _table(title: str, settings: type[Settings], known: dict[str, FieldInfo]) -> Iterator[str]:
+def _table(title: str, settings: type[Settings], excluded: dict[str, FieldInfo]) -> Iterator[str]:
     yield from ("", f"## {title}", "", "| variable | default | description |", "|---|---|---|")
     for name, field in settings.model_fields.items():
-        if name not in known:
+        if name not in excluded:
             choices = get_args(field.annotation)
-            one_of = f" One of {_listed(choices)}." if choices and all(isinstance(one, str) for one in choices) else ""
+            one_of = (
+                f" One of {_listed(choices)}." if choices and all(isinstance(choice, str) for choice in choices) else ""
+            )
             yield f"| `{PREFIX}{name.upper()}` | {_default(field)} | {field.description}{one_of} |"
 
 

@@ -1,4 +1,4 @@
-"""A real schema registry as a local process: Apicurio Registry, which speaks Confluent's API. Fetched once, kept in the cache folder."""
+"""A real schema registry as a local process: Apicurio Registry with Confluent's API, downloaded once to the cache folder."""
 
 import hashlib
 import subprocess
@@ -29,9 +29,9 @@ API = "/apis/ccompat/v7"
 
 @contextmanager
 def running_registry(folder: Path, port: int | None = None) -> Iterator[str]:
-    """The address of its Confluent API, up when this enters; it keeps what it knows in memory. Its log is in `folder`.
+    """Run a registry that stores schemas in memory; yields the address of its Confluent API. Its log is in `folder`.
 
-    Raises FatalError, one line, when it cannot be had.
+    Raises FatalError, one line, if the registry cannot be downloaded or started.
     """
     home, port = _home(), port or free_port()
     command = [
@@ -70,11 +70,11 @@ def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log_file: Path) ->
 
 
 def _home() -> Path:
-    """The folder with its jars."""
+    """The folder with the registry's jars."""
     folder = DOWNLOADS / f"apicurio-{VERSION}"
     if folder.is_dir():
         return folder
-    print(f"Fetching Apicurio Registry {VERSION} (109 MB, once) ...", flush=True)
+    print(f"Downloading Apicurio Registry {VERSION} (109 MB, once) ...", flush=True)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as staging:
@@ -84,9 +84,11 @@ def _home() -> Path:
                 tar.extractall(unpacked, filter="data")
             unpacked.replace(folder)
     except httpx.HTTPError as error:
-        raise FatalError(f"cannot fetch {ARCHIVE} ({type(error).__name__}): check the network and try again") from error
+        raise FatalError(
+            f"cannot download {ARCHIVE} ({type(error).__name__}): check the network and try again"
+        ) from error
     except OSError as error:
-        if folder.is_dir():  # somebody else has fetched it meanwhile
+        if folder.is_dir():  # another process has downloaded it meanwhile
             return folder
         raise FatalError(f"cannot write {folder} ({error.strerror}): free some space there") from error
     return folder

@@ -1,4 +1,4 @@
-"""Scratch folders that belong to one process: gone when it ends, and swept by the next one when it was killed."""
+"""Temporary folders of a process, deleted at its end; those of killed processes are deleted by the next one."""
 
 import fcntl
 import os
@@ -16,10 +16,10 @@ _OWNER = "owner.lock"
 
 @contextmanager
 def scratch_folder(name: str, parent: Path = RUNS) -> Iterator[Path]:
-    """A new folder below `parent`, removed at the end.
+    """A new folder below `parent`, deleted at the end.
 
-    Its owner holds a file lock in it. The kernel drops the lock with the process, so an unlocked folder is one whose owner
-    was killed: every call sweeps those first. Raises FatalError when the disk cannot be written.
+    Its process holds a file lock in it, which the kernel releases with the process. An unlocked folder belongs to a killed process; every
+    call deletes such folders first. Raises FatalError for a folder that cannot be written.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The five services on one machine, on a Kafka that is given or brought: `eddy run`, `eddy exec` and `eddy demo`."""
+"""Runs the five services on one machine, on a configured or an own Kafka: `eddy run`, `eddy exec` and `eddy demo`."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ READY_POLL_SEC = 0.25
 
 @dataclass(frozen=True)
 class Stack:
-    """What is to run: on which Kafka, below which prefix, with state where, each service's HTTP side on which port."""
+    """The settings of a stack, and the HTTP port of each service."""
 
     settings: Settings
     ports: Mapping[str, int]
@@ -35,7 +35,7 @@ class Stack:
         return f"http://{HOST}:{self.ports[service]}"
 
     def environment(self) -> dict[str, str]:
-        """For every process of the stack."""
+        """Environment of every process of the stack."""
         values = {
             "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
             "TOPIC_PREFIX": self.settings.topic_prefix,
@@ -50,7 +50,7 @@ class Stack:
         }
 
     def main_environment(self) -> dict[str, str]:
-        """For the main command: it also learns where the services are, and may write lines as wide as its tables."""
+        """Environment of the main command: with the addresses of the services, and 130 columns for its tables."""
         urls = ",".join(f"{service}={self.url(service)}" for service in self.ports)
         return {
             **({} if sys.stdout.isatty() else {"COLUMNS": "130"}),
@@ -61,24 +61,24 @@ class Stack:
 
 
 def run_stack(command: Sequence[str] = ()) -> int:
-    """Run the services, and `command` beside them where there is one; the exit code of the first that ends.
+    """Run the services, and optionally a `command`; returns the exit code of the first process that ends.
 
-    Without EDDY_KAFKA_BOOTSTRAP_SERVERS a Kafka is brought. On a Kafka that is given, a command gets topics of its own, which
-    are deleted at the end, unless EDDY_TOPIC_PREFIX names some. Raises ConfigError and FatalError before anything is started.
+    Without EDDY_KAFKA_BOOTSTRAP_SERVERS an own Kafka is started. On a configured Kafka a command gets topics of its own, which are
+    deleted at the end, unless EDDY_TOPIC_PREFIX is set. Raises ConfigError and FatalError before anything is started.
     """
     settings = load(Settings)
     ports = choose_ports()
-    given = settings.model_fields_set
+    configured = settings.model_fields_set
     with ExitStack() as stack:
-        broker = None if "kafka_bootstrap_servers" in given else stack.enter_context(running_broker())
+        broker = None if "kafka_bootstrap_servers" in configured else stack.enter_context(running_broker())
         changes: dict[str, object] = {}
         if broker:
             changes["kafka_bootstrap_servers"] = broker.bootstrap_servers
-        if command and "log_level" not in given:
+        if command and "log_level" not in configured:
             changes["log_level"] = "warning"
-        if (broker or command) and "state_dir" not in given:
+        if (broker or command) and "state_dir" not in configured:
             changes["state_dir"] = stack.enter_context(scratch_folder("state"))
-        own_topics = broker is None and bool(command) and "topic_prefix" not in given
+        own_topics = broker is None and bool(command) and "topic_prefix" not in configured
         if own_topics:
             changes["topic_prefix"] = f"run-{uuid.uuid4().hex[:8]}."
         settings = settings.model_copy(update=changes)
@@ -90,9 +90,9 @@ def run_stack(command: Sequence[str] = ()) -> int:
 
 
 def choose_ports() -> dict[str, int]:
-    """A port for each service: what its settings say when they say it, the gateway's usual one when it is free, else any free one.
+    """The HTTP port of each service: as set, for the gateway the default port if that is free, otherwise any free port.
 
-    Reading the settings of every service also refuses what does not hold before anything is started (ConfigError).
+    Raises ConfigError for invalid settings of any service, before anything is started.
     """
     return {service: _port(service, load(settings)) for service, settings in SERVICES.items()}
 
@@ -107,7 +107,7 @@ def _port(service: str, settings: Settings) -> int:
 
 def _run(stack: Stack, command: Sequence[str], broker: Broker | None) -> int:
     group = ProcessGroup()
-    # Replayed users are out of step by event time, which the joiner has to allow for.
+    # In a replay the users' event times differ, which the joiner has to allow for.
     lateness = {f"{PREFIX}JOINER_LATENESS_SEC": str(MAX_SKEW_SEC)} if command else {}
     for service in SERVICES:
         group.add(service, [sys.executable, "-m", f"eddy_{service}"], {**lateness, **stack.environment()})
@@ -130,12 +130,12 @@ def _watch_broker(broker: Broker, group: ProcessGroup) -> None:
 
 
 def _announce(stack: Stack, group: ProcessGroup) -> None:
-    waiting = dict.fromkeys(SERVICES)
-    while waiting and not group.stopping:
-        for service in [service for service in waiting if is_ready(stack.url(service))]:
-            del waiting[service]
+    starting = dict.fromkeys(SERVICES)
+    while starting and not group.stopping:
+        for service in [service for service in starting if is_ready(stack.url(service))]:
+            del starting[service]
         time.sleep(READY_POLL_SEC)
-    if not waiting:
+    if not starting:
         gateway = stack.url("gateway")
         group.say(
             f"ready: console on {gateway}, API on {gateway}/docs, Kafka on {stack.settings.kafka_bootstrap_servers}"

@@ -16,7 +16,7 @@ from eddy.kafka.bus import Bus
 from eddy.settings import Settings
 from eddy_cli.broker import Broker, running_broker
 from eddy_cli.broker.config import Ports, server_properties
-from eddy_cli.broker.failure import PortTakenError, why_it_ended
+from eddy_cli.broker.failure import PortTakenError, failure_of
 from eddy_cli.broker.jars import check_jars, kafka_jars, locked_jars
 from eddy_cli.ports import free_port
 from eddy_cli.scratch import scratch_folder
@@ -136,14 +136,14 @@ def test_jars_without_a_network_end_in_one_line(tmp_path: Path, monkeypatch: pyt
     ],
 )
 def test_why_a_broker_ended_is_one_line_that_says_what_to_do(said: str, told: str) -> None:
-    failure = why_it_ended(1, said, Path("kafka.log"))
+    failure = failure_of(1, said, Path("kafka.log"))
     assert re.search(told, str(failure))
     assert "\n" not in str(failure)
 
 
 def test_a_port_that_was_taken_meanwhile_can_be_told_from_other_failures() -> None:
     said = "org.apache.kafka.common.KafkaException: Socket server failed to bind: Address already in use."
-    assert isinstance(why_it_ended(1, said, Path("kafka.log")), PortTakenError)
+    assert isinstance(failure_of(1, said, Path("kafka.log")), PortTakenError)
 
 
 def test_properties_state_append_time_and_the_ports() -> None:

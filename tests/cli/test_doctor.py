@@ -82,7 +82,7 @@ def test_a_topic_with_a_wrong_policy_is_named_with_its_remedy(
     with eddy(environment, "doctor") as doctor:
         assert doctor.finish(60) == 1
         assert line(doctor.output, "topics") == (
-            f"wrong  topics     not as they must be: {name}. `eddy topics check` says what to do about each"
+            f"wrong  topics     different from schemas/topics.yaml: {name}. `eddy topics check` prints the remedy for each"
         )
 
 
@@ -97,7 +97,7 @@ def test_a_clock_that_runs_ahead_is_wrong(kafka: str, topic_prefix: str, monkeyp
     settings = Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix)
     finding = list(doctor_kafka.examine(settings))[-1]
     assert finding.verdict is Verdict.WRONG
-    assert finding.seen == "5.0 s ahead of the broker's"
+    assert finding.observation == "5.0 s ahead of the broker's"
 
 
 def test_without_a_kafka_doctor_says_so(tmp_path: Path) -> None:

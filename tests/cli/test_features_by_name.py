@@ -30,14 +30,14 @@ from eddy.contract.topics import (
 )
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings, load
-from eddy_cli.replay.app import Performance, follow
-from eddy_cli.replay.drain import joiner_passed
+from eddy_cli.replay.app import ReplayRun, follow
+from eddy_cli.replay.drain import wait_for_joiner
 from eddy_cli.replay.event_kind import MOVIELENS
 from eddy_cli.replay.options import ReplayOptions
 from eddy_cli.replay.outbox import Outbox
 from eddy_cli.replay.progress import progress_view
 from eddy_cli.replay.records import ReplayRecords
-from eddy_cli.replay.services import open_items
+from eddy_cli.replay.services import open_impressions
 from eddy_cli.replay.stream import Stream
 from eddy_cli.replay.tail import Tail
 from eddy_trainer.core.models import DEFAULT_MODEL
@@ -134,15 +134,15 @@ async def test_features_are_added_and_taken_away_live(
     assert max(each["model_version"] for each in slates) >= first_new
 
     # The books balance: every item that was shown has its one label, or waits for it.
-    shown = sum(each.player.observed.shown for each in (first, second, third))
-    labels, waiting = await _labels(bus), await open_items(f"http://127.0.0.1:{stack.running['joiner'].port}")
+    shown = sum(each.player.observations.shown for each in (first, second, third))
+    labels, waiting = await _labels(bus), await open_impressions(f"http://127.0.0.1:{stack.running['joiner'].port}")
     assert labels + waiting == shown > 0, logs_in(tmp_path)
 
     # Nothing was forgotten: the trainer went on from its checkpoint, to all examples there are.
     examples = len(await read_all(bus, TRAINING_EXAMPLES))
     await poll_until(lambda: _examples_in(checkpoint) == examples, 60, what="a checkpoint of all examples")
     assert stack.running["trainer"].metric("eddy_trainer_examples_total") <= examples - saved
-    _assert_not_worse(first.player.observed.places[BEFORE // 2 :], third.player.observed.places)
+    _assert_not_worse(first.player.observations.positions[BEFORE // 2 :], third.player.observations.positions)
 
 
 def _names(features: Sequence[str]) -> tuple[bool, bool]:
@@ -163,7 +163,7 @@ async def _publish_items(bus: Bus, played: Stream) -> None:
 
 async def _joiner_passed(bus: Bus) -> None:
     async with bus.reader(bus.topic_partitions(USER_EVENTS)) as reader:
-        await joiner_passed(bus, reader)
+        await wait_for_joiner(bus, reader)
 
 
 async def _labels(bus: Bus) -> int:
@@ -171,21 +171,21 @@ async def _labels(bus: Bus) -> int:
     return sum(len(record["items"]) for record in records if record["kind"] == "label")
 
 
-async def _play(bus: Bus, played: Stream, run: str) -> Performance:
+async def _play(bus: Bus, played: Stream, run: str) -> ReplayRun:
     """Play the stream to its end: requests that are sent while a service is down are answered when it is back."""
     options = ReplayOptions(rate=RATE, window=200, deadline_sec=60.0)
     records = ReplayRecords(run, MOVIELENS, 10, round(options.deadline_sec * 1000))
     async with (
         bus.producer() as producer,
-        bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as lists,
+        bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as slates,
         bus.reader(Tail.topic_partitions(bus)) as outcomes,
     ):
-        await lists.seek_to_end()
+        await slates.seek_to_end()
         outbox = Outbox(bus, producer, (RECOMMENDATION_REQUESTS, USER_EVENTS))
-        performance = Performance(played, options, records, outbox, bus)
+        run = ReplayRun(played, options, records, outbox, bus)
         with progress_view(Console(file=io.StringIO()), len(played), 0.0) as view:
-            await follow(performance, Tail(records), lists, outcomes, view)
-    return performance
+            await follow(run, Tail(records), slates, outcomes, view)
+    return run
 
 
 def _walks() -> list[Stream]:
@@ -210,7 +210,10 @@ def _assert_not_worse(before: list[int], after: list[int]) -> None:
     What is independent are walks, of which the events of one user make one. The model still learns, so that the difference expected
     without the change is above zero: one run in a thousand would fail by chance at most.
     """
-    walks = [np.array([_gain(place) for place in places]).reshape(-1, STEPS).mean(axis=1) for places in (before, after)]
+    walks = [
+        np.array([_gain(position) for position in positions]).reshape(-1, STEPS).mean(axis=1)
+        for positions in (before, after)
+    ]
     error = np.sqrt(sum(walk.var(ddof=1) / len(walk) for walk in walks))
     means = [float(walk.mean()) for walk in walks]
     assert means[1] >= means[0] - 3 * error, (
@@ -219,5 +222,5 @@ def _assert_not_worse(before: list[int], after: list[int]) -> None:
     assert means[1] > 0.3
 
 
-def _gain(place: int) -> float:
-    return float(1 / np.log2(place + 2)) if 0 <= place < 10 else 0.0
+def _gain(position: int) -> float:
+    return float(1 / np.log2(position + 2)) if 0 <= position < 10 else 0.0

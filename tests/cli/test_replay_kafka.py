@@ -15,7 +15,7 @@ from eddy.contract.topics import RECOMMENDATION_REQUESTS, RECOMMENDATIONS, USER_
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings
-from eddy_cli.replay.app import Performance, follow
+from eddy_cli.replay.app import ReplayRun, follow
 from eddy_cli.replay.event_kind import MOVIELENS
 from eddy_cli.replay.options import ReplayOptions
 from eddy_cli.replay.outbox import Outbox
@@ -58,28 +58,28 @@ async def answering(bus: Bus) -> AsyncIterator[None]:
     await asyncio.wait([task])
 
 
-async def perform(bus: Bus, users: list[int], items: list[int], options: ReplayOptions) -> Performance:
+async def run_replay(bus: Bus, users: list[int], items: list[int], options: ReplayOptions) -> ReplayRun:
     played = stream(users, items)
     records = ReplayRecords("run", MOVIELENS, 10, round(options.deadline_sec * 1000))
     async with (
         bus.producer() as producer,
-        bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as lists,
+        bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as slates,
         bus.reader(Tail.topic_partitions(bus)) as outcomes,
     ):
         outbox = Outbox(bus, producer, (RECOMMENDATION_REQUESTS, USER_EVENTS))
-        performance = Performance(played, options, records, outbox, bus)
-        await follow(performance, Tail(records), lists, outcomes, quiet_view(len(played)))
-    return performance
+        run = ReplayRun(played, options, records, outbox, bus)
+        await follow(run, Tail(records), slates, outcomes, quiet_view(len(played)))
+    return run
 
 
 async def test_users_live_their_events_in_order_and_each_list_comes_before_its_action(bus: Bus) -> None:
     users = [number * 7 % 13 for number in range(400)]
     items = [number * 5 % 23 for number in range(400)]
     async with answering(bus):
-        performance = await perform(bus, users, items, ReplayOptions(window=50))
-    observed = performance.player.observed
-    assert (observed.requests, observed.lists, observed.timeouts) == (400, 400, 0)
-    assert observed.places == [item if item < 10 else -1 for item in items]
+        run = await run_replay(bus, users, items, ReplayOptions(window=50))
+    observations = run.player.observations
+    assert (observations.requests, observations.slates, observations.timeouts) == (400, 400, 0)
+    assert observations.positions == [item if item < 10 else -1 for item in items]
 
     by_user: dict[str, list[tuple[Message, Record]]] = defaultdict(list)
     for message, event in await read(bus, USER_EVENTS):
@@ -100,7 +100,7 @@ async def test_users_live_their_events_in_order_and_each_list_comes_before_its_a
 
 async def test_actions_follow_their_impression_without_anything_between(bus: Bus) -> None:
     async with answering(bus):
-        await perform(bus, [number % 40 for number in range(200)], [1] * 200, ReplayOptions())
+        await run_replay(bus, [number % 40 for number in range(200)], [1] * 200, ReplayOptions())
     partitions: dict[int, list[Record]] = defaultdict(list)
     for message, event in await read(bus, USER_EVENTS):
         partitions[message.partition].append(event)
@@ -111,16 +111,16 @@ async def test_actions_follow_their_impression_without_anything_between(bus: Bus
 
 
 async def test_users_go_on_without_lists(bus: Bus) -> None:
-    performance = await perform(bus, [0, 0, 1], [1, 2, 3], ReplayOptions(deadline_sec=0.2))
-    assert performance.player.observed.timeouts == 3
-    assert "3 requests without a list" in performance.remarks()
+    run = await run_replay(bus, [0, 0, 1], [1, 2, 3], ReplayOptions(deadline_sec=0.2))
+    assert run.player.observations.timeouts == 3
+    assert "3 requests without a list" in run.remarks()
     assert Counter(event["action"] for _, event in await read(bus, USER_EVENTS)) == {"rate": 3}
 
 
 async def test_no_list_for_long_is_one_clear_line(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eddy_cli.replay.app._NO_LIST_AFTER_SEC", 1.0)
     with pytest.raises(ExceptionGroup) as caught:
-        await perform(bus, [0] * 1000, [1] * 1000, ReplayOptions(deadline_sec=0.1))
+        await run_replay(bus, [0] * 1000, [1] * 1000, ReplayOptions(deadline_sec=0.1))
     (error,) = caught.value.exceptions
     assert isinstance(error, FatalError)
     assert "Check that the scorer runs" in str(error)

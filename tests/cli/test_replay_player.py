@@ -8,7 +8,7 @@ from eddy.contract.topics import RECOMMENDATION_REQUESTS, USER_EVENTS
 from eddy_cli.replay.event_kind import MOVIELENS
 from eddy_cli.replay.player import Player
 from eddy_cli.replay.records import ReplayRecords
-from eddy_cli.replay.schedule import Pace, Schedule
+from eddy_cli.replay.schedule import EventPace, Schedule
 from tests.cli.answering import answer
 from tests.cli.streams import stream
 
@@ -39,7 +39,7 @@ class Stage:
             now=lambda: self.now,
             wall_ms=lambda: 5000,
             timeout_sec=TIMEOUT_SEC,
-            may_act=Pace(self.rate, lambda: self.now).allows if self.rate else lambda: True,
+            may_act=EventPace(self.rate, lambda: self.now).allows if self.rate else lambda: True,
         )
         self.player.turn()
 
@@ -77,9 +77,9 @@ def test_a_listed_item_is_clicked_behind_its_impression() -> None:
     assert (click["action"], click["item_id"], click["position"], click["value"]) == ("click", "i2", 1, 1.0)
     assert click["request_id"] == request["request_id"]
     assert impression["occurred_at"] == click["occurred_at"] == request["requested_at"]
-    assert stage.player.observed.places == [1]
-    assert stage.player.observed.shown == 2
-    assert list(stage.player.observed.clicks) == [click["event_id"]]
+    assert stage.player.observations.positions == [1]
+    assert stage.player.observations.shown == 2
+    assert list(stage.player.observations.clicks) == [click["event_id"]]
 
 
 def test_a_refused_request_is_acted_on_without_a_list() -> None:
@@ -88,8 +88,8 @@ def test_a_refused_request_is_acted_on_without_a_list() -> None:
     stage.serve(stage.requests[0], [], refusal=refusal)
     (organic,) = stage.events
     assert (organic["action"], organic["request_id"]) == ("rate", None)
-    observed = stage.player.observed
-    assert (observed.refused, observed.lists, observed.shown, observed.latencies_ms) == (1, 0, 0, [])
+    observations = stage.player.observations
+    assert (observations.refused, observations.slates, observations.shown, observations.latencies_ms) == (1, 0, 0, [])
 
 
 def test_an_item_that_is_not_listed_is_an_organic_event() -> None:
@@ -97,7 +97,7 @@ def test_an_item_that_is_not_listed_is_an_organic_event() -> None:
     stage.serve(stage.requests[0], ["i0", "i1"])
     _, organic = stage.events
     assert (organic["action"], organic["item_id"], organic["request_id"]) == ("rate", "i2", None)
-    assert stage.player.observed.places == [-1]
+    assert stage.player.observations.positions == [-1]
 
 
 def test_at_a_rate_users_begin_and_act_one_after_another() -> None:
@@ -125,8 +125,8 @@ def test_the_next_request_names_the_offset_of_the_last_event() -> None:
     assert stage.requests[1]["after_offset"] == 1
     stage.now += 0.020
     stage.serve(stage.requests[1], ["i5"])
-    assert [round(ms) for ms in stage.player.observed.event_to_recommendations_ms] == [30]
-    assert [round(ms) for ms in stage.player.observed.latencies_ms] == [0, 20]
+    assert [round(ms) for ms in stage.player.observations.event_to_recommendations_ms] == [30]
+    assert [round(ms) for ms in stage.player.observations.latencies_ms] == [0, 20]
 
 
 def test_a_list_without_the_last_event_is_stale_and_not_fresh() -> None:
@@ -134,15 +134,15 @@ def test_a_list_without_the_last_event_is_stale_and_not_fresh() -> None:
     stage.serve(stage.requests[0], ["i5"])
     stage.acknowledge()
     stage.serve(stage.requests[1], ["i5"], applied_offset=0)
-    assert stage.player.observed.stale_lists == 1
-    assert stage.player.observed.event_to_recommendations_ms == []
+    assert stage.player.observations.stale_slates == 1
+    assert stage.player.observations.event_to_recommendations_ms == []
 
 
 def test_an_empty_list_is_not_shown() -> None:
     stage = Stage([0], [1])
     stage.serve(stage.requests[0], [])
     assert [event["action"] for event in stage.events] == ["rate"]
-    assert stage.player.observed.shown == 0
+    assert stage.player.observations.shown == 0
 
 
 def test_without_a_list_the_user_acts_all_the_same_and_a_late_list_changes_nothing() -> None:
@@ -152,7 +152,7 @@ def test_without_a_list_the_user_acts_all_the_same_and_a_late_list_changes_nothi
     stage.now += TIMEOUT_SEC / 2
     stage.player.turn()
     assert [event["action"] for event in stage.events] == ["impression", "click", "rate"]
-    assert (stage.player.observed.timeouts, stage.player.observed.requests) == (1, 2)
+    assert (stage.player.observations.timeouts, stage.player.observations.requests) == (1, 2)
     stage.serve(stage.requests[0], ["i1"])
     assert len(stage.events) == 3
 

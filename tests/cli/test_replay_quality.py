@@ -53,8 +53,8 @@ def test_what_a_user_has_had_is_not_judged() -> None:
 
 
 def test_tenths_are_of_the_stream() -> None:
-    places = [NOT_SERVED] * 10 + [0] * 10
-    evaluator = ReplayEvaluator(stream([0] * 20, list(range(20))), places, {})
+    positions = [NOT_SERVED] * 10 + [0] * 10
+    evaluator = ReplayEvaluator(stream([0] * 20, list(range(20))), positions, {})
     for index in range(20):
         evaluator.evaluate(index)
     scores = evaluator.scores["model"].as_dict()

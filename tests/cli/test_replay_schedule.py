@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eddy_cli.replay.schedule import Pace, Schedule
+from eddy_cli.replay.schedule import EventPace, Schedule
 
 DAY_MS = 86_400_000
 
@@ -17,7 +17,7 @@ DAY_MS = 86_400_000
 )
 def test_any_order_of_finishing_plays_everything_within_the_bounds(events, window, skew, choice) -> None:  # type: ignore[no-untyped-def]
     users = [user for user, _ in events]
-    times = [sum(gap for _, gap in events[: place + 1]) for place in range(len(events))]
+    times = [sum(gap for _, gap in events[: position + 1]) for position in range(len(events))]
     schedule = Schedule(users, times, window, skew)
     running: set[int] = set()
     finished: list[int] = []
@@ -69,7 +69,7 @@ def test_an_empty_stream_is_finished() -> None:
 def test_a_pace_is_kept_whether_asked_often_or_now_and_then() -> None:
     for step in (0.001, 0.05):
         now = [0.0]
-        pace = Pace(100.0, lambda now=now: now[0])  # type: ignore[misc]
+        pace = EventPace(100.0, lambda now=now: now[0])  # type: ignore[misc]
         gone = 0
         while now[0] < 10.0:
             while pace.allows():
@@ -80,7 +80,7 @@ def test_a_pace_is_kept_whether_asked_often_or_now_and_then() -> None:
 
 def test_time_not_used_is_not_caught_up_with_for_long() -> None:
     now = [0.0]
-    pace = Pace(100.0, lambda: now[0])
+    pace = EventPace(100.0, lambda: now[0])
     now[0] = 60.0
     gone = 0
     while pace.allows():

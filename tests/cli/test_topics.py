@@ -26,14 +26,14 @@ BUS = Bus(Settings(kafka_bootstrap_servers="k:9092"))
 def test_longer_is_right_and_shorter_is_wrong(changed: dict[str, str], said: str | None) -> None:
     states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
     states[USER_EVENTS] = TopicState(4, {**states[USER_EVENTS].config, **changed})
-    assert [problem.what for problem in problems(states, BUS)] == ([said] if said else [])
+    assert [problem.description for problem in problems(states, BUS)] == ([said] if said else [])
 
 
 def test_other_partitions_are_wrong() -> None:
     states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
     states[USER_FEATURES] = TopicState(1, states[USER_FEATURES].config)
     (problem,) = problems(states, BUS)
-    assert (problem.topic, problem.what) == (USER_FEATURES, "1 partitions instead of 4")
+    assert (problem.topic, problem.description) == (USER_FEATURES, "1 partitions instead of 4")
 
 
 def all_acls(**environment: str) -> list[Acl]:

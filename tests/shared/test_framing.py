@@ -146,7 +146,7 @@ async def test_a_producers_own_schema_is_resolved(registry: str) -> None:
     number = register(registry, "a-shop-value", own)
     message = b"\0" + number.to_bytes(4) + body
     assert is_framed(message)
-    read = await Framing(registry).read(USER_EVENTS, message)
+    read = await Framing(registry).unframe(USER_EVENTS, message)
     assert Codec.of("user_event").decode(read) == EVENT | {"item_id": None}
 
 
@@ -173,7 +173,7 @@ async def test_what_a_type_means_to_others_is_left_to_them(registry: str) -> Non
         {name: EVENT[name] for name in ("user_id", "scenario", "action", "occurred_at")} | {"event_id": identity}
     )[10:]
     message = b"\0" + register(registry, "logical-value", own).to_bytes(4) + body
-    read = Codec.of("user_event").decode(await Framing(registry).read(USER_EVENTS, message))
+    read = Codec.of("user_event").decode(await Framing(registry).unframe(USER_EVENTS, message))
     assert (read["event_id"], read["occurred_at"]) == (identity, 0)
 
 
@@ -189,7 +189,7 @@ async def test_what_a_type_means_to_others_is_left_to_them(registry: str) -> Non
 async def test_a_number_of_something_else_leaves_the_message_as_it_is(registry: str, schema: object, kind: str) -> None:
     number = register(registry, f"something-else-{kind}-{len(str(schema))}", schema, kind)
     message = b"\0" + number.to_bytes(4) + b"body"
-    assert await Framing(registry).read(USER_EVENTS, message) == message
+    assert await Framing(registry).unframe(USER_EVENTS, message) == message
 
 
 async def test_another_records_schema_is_refused(registry: str) -> None:
@@ -198,7 +198,7 @@ async def test_another_records_schema_is_refused(registry: str) -> None:
     message = await known.frame("items", "other.items", encoded)
     assert message is not None
     with pytest.raises(DecodeError, match="encoded as item, not as user_event"):
-        Codec.of("user_event").decode(await known.read(USER_EVENTS, message))
+        Codec.of("user_event").decode(await known.unframe(USER_EVENTS, message))
 
 
 async def test_a_number_that_nobody_gave_leaves_the_message_as_it_is(
@@ -206,15 +206,15 @@ async def test_a_number_that_nobody_gave_leaves_the_message_as_it_is(
 ) -> None:
     message = b"\0\x7f\xff\xff\xff body"
     known = Framing(registry)
-    assert await known.read(USER_EVENTS, message) == message
+    assert await known.unframe(USER_EVENTS, message) == message
     # It is not asked about again for a while.
     monkeypatch.setattr(known._registry, "schema", None)
-    assert await known.read(USER_EVENTS, message) == message
+    assert await known.unframe(USER_EVENTS, message) == message
 
 
 async def test_without_a_registry_the_letter_says_what_to_set(kafka: str, topic_prefix: str) -> None:
     message = b"\0\0\0\0\1 body"
-    assert await Framing(None).read(USER_EVENTS, message) == message
+    assert await Framing(None).unframe(USER_EVENTS, message) == message
     with pytest.raises(DecodeError, match="Set EDDY_SCHEMA_REGISTRY_URL"):
         Codec.of("user_event").decode(message)
 
@@ -230,7 +230,7 @@ async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(registry_client, "PATIENCE_SEC", 0.0)
     away = Framing(f"http://user:secret@{HOST}:{free_port()}")
     for asked in (
-        away.read(USER_EVENTS, b"\0\0\0\0\1 body"),
+        away.unframe(USER_EVENTS, b"\0\0\0\0\1 body"),
         away.frame(USER_EVENTS, USER_EVENTS, Codec.of("user_event").encode(EVENT)),
     ):
         with pytest.raises(FatalError, match=f"no schema registry at {HOST}: start it, or leave") as refused:

@@ -173,13 +173,13 @@ def test_check_and_doctor_name_the_missing_permission(secured: Secured, topic_pr
     required = printed_acls(topic_prefix, "publishers")
     apply_acls(secured, [line for line in required if f"'{topic_prefix}items'" not in line])
     settings = load(Settings, environment_of(secured, PUBLISHER, topic_prefix))
-    problems = {problem.topic: problem.what for problem in asyncio.run(check_topics(settings))}
+    problems = {problem.topic: problem.description for problem in asyncio.run(check_topics(settings))}
     lacks = f"the Kafka user {PUBLISHER} lacks the permission"
     assert problems[f"{topic_prefix}items"] == f"{lacks} Describe"
     assert problems[f"{topic_prefix}user-events"] == f"{lacks} DescribeConfigs"
     (finding,) = [finding for finding in doctor_kafka.examine(settings) if finding.name == "topics"]
     assert finding.verdict is Verdict.WRONG
-    assert finding.seen == f"{topic_prefix}user-events: {lacks} DescribeConfigs"
+    assert finding.observation == f"{topic_prefix}user-events: {lacks} DescribeConfigs"
     administrator = load(Settings, environment_of(secured, SCRAM_USER, topic_prefix))
     assert asyncio.run(check_topics(administrator)) == []
 

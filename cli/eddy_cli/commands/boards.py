@@ -1,4 +1,4 @@
-"""`eddy boards`: Grafana's boards, as files and as pictures."""
+"""`eddy boards`: Grafana boards, as files and as pictures."""
 
 from pathlib import Path
 from typing import Annotated

@@ -18,7 +18,7 @@ def data(
         list[str] | None, typer.Argument(help="ml-100k, ml-1m; both when left out.", autocompletion=datasets)
     ] = None,
 ) -> None:
-    """Fetch MovieLens data sets."""
+    """Download MovieLens data sets."""
     from eddy_cli.datasets.fetch import fetch_named
 
     for source in fetch_named(names or datasets()):

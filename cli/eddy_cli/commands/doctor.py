@@ -8,7 +8,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor() -> None:
-    """Check this machine and the configured Kafka: one line each, with the remedy. Exit code 1 when something is wrong."""
+    """Check this machine and the configured Kafka: one line each, with the remedy. Exit code 1 if there is a problem."""
     from eddy_cli.doctor import examine
     from eddy_cli.doctor.finding import Verdict
 

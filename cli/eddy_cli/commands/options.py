@@ -1,4 +1,4 @@
-"""Options that several commands share, said once."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 
 def above_zero(value: float | None) -> float | None:
-    """Check a number that has to be above 0 and finite."""
+    """Validate a number that must be above 0 and finite."""
     if value is not None and not 0 < value < float("inf"):
         raise typer.BadParameter(f"{value} is not above 0")
     return value
@@ -28,7 +28,7 @@ def services() -> list[str]:
 
 
 Dataset = Annotated[
-    str, typer.Option(help="Data set: ml-100k or ml-1m, fetched by `eddy data`.", autocompletion=datasets)
+    str, typer.Option(help="Data set: ml-100k or ml-1m, downloaded by `eddy data`.", autocompletion=datasets)
 ]
 Data = Annotated[
     Path | None, typer.Option(help="Folder or file with your own data instead: docs/bring-your-own-data.md.")
@@ -51,6 +51,6 @@ MaxSkew = Annotated[
 ]
 Deadline = Annotated[float, typer.Option(callback=above_zero, metavar="SECONDS", help="Deadline of each request.")]
 ReadyWithin = Annotated[
-    float, typer.Option(callback=above_zero, metavar="SECONDS", help="How long to wait for the services to be ready.")
+    float, typer.Option(callback=above_zero, metavar="SECONDS", help="Timeout for the services to get ready.")
 ]
-Output = Annotated[Path, typer.Option(help="Where the report goes: this path with .json and .png.")]
+Output = Annotated[Path, typer.Option(help="Path of the report, without the extensions .json and .png.")]

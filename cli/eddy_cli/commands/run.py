@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     service: Annotated[
-        str | None, typer.Argument(help="One service; all five when left out.", autocompletion=services)
+        str | None, typer.Argument(help="One service; all five if left out.", autocompletion=services)
     ] = None,
 ) -> None:
     """Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own; or one service alone."""
@@ -46,9 +46,9 @@ def execute(
 
 
 def broker(
-    port: Annotated[int | None, typer.Option(help="Port for clients; a free one when left out.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port for clients; a free one if left out.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder to keep the data in; a temporary one when left out.", resolve_path=True)
+        Path | None, typer.Option(help="Folder to keep the data in; a temporary one if left out.", resolve_path=True)
     ] = None,
 ) -> None:
     """Run a real single-node Kafka until Ctrl-C: no Docker, no Java, no root."""

@@ -38,7 +38,7 @@ def check() -> None:
         print(problem)
     if problems:
         raise typer.Exit(1)
-    print(f"all {len(topics())} topics on {settings.kafka_bootstrap_servers} are as they must be")
+    print(f"all {len(topics())} topics on {settings.kafka_bootstrap_servers} match schemas/topics.yaml")
 
 
 def acls(
@@ -56,9 +56,9 @@ def acls(
     from eddy_cli.topics.acls import acls as all_acls
 
     settings: dict[str, Settings] = {name: load(own) for name, own in SERVICES.items()}
-    found = all_acls(settings, principal)
+    permissions = all_acls(settings, principal)
     if as_json:
-        print(json.dumps([acl.as_dict() for acl in found], indent=2))
+        print(json.dumps([acl.as_dict() for acl in permissions], indent=2))
         return
-    for acl in found:
+    for acl in permissions:
         print(acl.line(settings["gateway"].kafka_bootstrap_servers))

@@ -1,4 +1,4 @@
-"""Behaviour data as typed arrays: MovieLens fetched by `make data`, or what a folder or file holds."""
+"""Data sets as typed arrays: MovieLens downloaded by `make data`, or a folder or file of the user."""
 
 from eddy_cli.datasets.dataset import CatalogueItem, Dataset
 from eddy_cli.datasets.read import load, read_folder

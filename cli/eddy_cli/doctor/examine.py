@@ -1,4 +1,4 @@
-"""Everything that the doctor looks at, in order."""
+"""All checks, in order."""
 
 from collections.abc import Iterator
 
@@ -11,12 +11,12 @@ from eddy_cli.services import SERVICES
 
 
 def examine() -> Iterator[Finding]:
-    """Findings, one after the other as they are made."""
+    """Run all checks; yields each finding at once."""
     yield machine.python()
     yield machine.packages()
     settings = _settings()
     yield settings
-    if settings.mend:
+    if settings.remedy:
         return
     loaded = load(Settings)
     yield machine.scenarios(loaded)
@@ -26,10 +26,10 @@ def examine() -> Iterator[Finding]:
 
 
 def _settings() -> Finding:
-    everyone: list[type[Settings]] = [*SERVICES.values(), ReplaySettings]
+    all_settings: list[type[Settings]] = [*SERVICES.values(), ReplaySettings]
     try:
-        for settings in everyone:
+        for settings in all_settings:
             load(settings)
     except EddyError as error:
-        return wrong("settings", str(error), "docs/settings.md lists them")
-    return ok("settings", "every EDDY_* variable holds")
+        return wrong("settings", str(error), "docs/settings.md lists all settings")
+    return ok("settings", "every EDDY_* variable is valid")

@@ -1,11 +1,11 @@
-"""One line of the doctor's."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """`note` is for what is optional, or could not be checked: it makes nothing wrong."""
+    """The kind of a finding. A note is about something optional, or not checked; it is not a problem."""
 
     OK = "ok"
     NOTE = "note"
@@ -14,24 +14,24 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what was seen there, and how to mend it where it is not ok."""
+    """The name of a check, its observation, and the remedy for a problem."""
 
     verdict: Verdict
     name: str
-    seen: str
-    mend: str = ""
+    observation: str
+    remedy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.verdict:<5}  {self.name:<9}  {self.seen}{f'. {self.mend}' if self.mend else ''}"
+        return f"{self.verdict:<5}  {self.name:<9}  {self.observation}{f'. {self.remedy}' if self.remedy else ''}"
 
 
-def ok(name: str, seen: str) -> Finding:
-    return Finding(Verdict.OK, name, seen)
+def ok(name: str, observation: str) -> Finding:
+    return Finding(Verdict.OK, name, observation)
 
 
-def note(name: str, seen: str, mend: str = "") -> Finding:
-    return Finding(Verdict.NOTE, name, seen, mend)
+def note(name: str, observation: str, remedy: str = "") -> Finding:
+    return Finding(Verdict.NOTE, name, observation, remedy)
 
 
-def wrong(name: str, seen: str, mend: str) -> Finding:
-    return Finding(Verdict.WRONG, name, seen, mend)
+def wrong(name: str, observation: str, remedy: str) -> Finding:
+    return Finding(Verdict.WRONG, name, observation, remedy)

@@ -1,4 +1,4 @@
-"""The configured Kafka: reachable, its topics as they must be, its clock the same."""
+"""Checks of the configured Kafka: connection, topics, clock."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -12,13 +12,13 @@ from eddy_cli.doctor.finding import Finding, note, ok, wrong
 from eddy_cli.topics.check import check_topics
 
 ANSWER_WITHIN_SEC = 30.0
-# Requests carry deadlines, and item windows close, by wall clocks: a second of difference is half of the default deadline.
+# Deadlines of requests are wall clock times: a second is half of the default deadline.
 MAX_SKEW_MS = 1000.0
 T = TypeVar("T")
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """One finding each on the connection, the topics and the clock."""
+    """Check the connection, the topics and the clock."""
     servers = settings.kafka_bootstrap_servers
     try:
         asyncio.run(_within(_reach(settings)))
@@ -26,9 +26,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         if "kafka_bootstrap_servers" in settings.model_fields_set:
             yield wrong("kafka", f"no answer from {servers}", str(error))
         else:
-            yield note(
-                "kafka", "none is set (EDDY_KAFKA_BOOTSTRAP_SERVERS)", "`eddy run` and `eddy demo` start their own"
-            )
+            yield note("kafka", "EDDY_KAFKA_BOOTSTRAP_SERVERS is not set", "`eddy run` and `eddy demo` start their own")
         yield note("topics", "not checked, as no Kafka answers")
         yield note("clock", "not checked, as no Kafka answers")
         return
@@ -48,14 +46,16 @@ def _topics(settings: Settings) -> Finding:
     except FatalError as error:
         return wrong("topics", "cannot be checked", str(error))
     if not problems:
-        return ok("topics", "all as they must be")
-    missing = [problem for problem in problems if problem.what == "missing"]
+        return ok("topics", "all match schemas/topics.yaml")
+    missing = [problem for problem in problems if problem.description == "missing"]
     if missing:
         return wrong("topics", f"{len(missing)} missing, {missing[0].topic} first", "Create them: `eddy topics create`")
     if problems[0].denied:
-        return wrong("topics", f"{problems[0].topic}: {problems[0].what}", problems[0].mend)
-    named = ", ".join(dict.fromkeys(problem.topic for problem in problems))
-    return wrong("topics", f"not as they must be: {named}", "`eddy topics check` says what to do about each")
+        return wrong("topics", f"{problems[0].topic}: {problems[0].description}", problems[0].remedy)
+    names = ", ".join(dict.fromkeys(problem.topic for problem in problems))
+    return wrong(
+        "topics", f"different from schemas/topics.yaml: {names}", "`eddy topics check` prints the remedy for each"
+    )
 
 
 def _clock(settings: Settings) -> Finding:
@@ -66,8 +66,8 @@ def _clock(settings: Settings) -> Finding:
         return note("clock", f"not compared: {error}")
     if abs(probe.skew_ms) > MAX_SKEW_MS:
         side = "ahead of" if probe.skew_ms > 0 else "behind"
-        seen = f"{abs(probe.skew_ms) / 1000:.1f} s {side} the broker's"
-        return wrong("clock", seen, "Synchronise both machines by NTP (e.g. `timedatectl set-ntp true`)")
+        observation = f"{abs(probe.skew_ms) / 1000:.1f} s {side} the broker's"
+        return wrong("clock", observation, "Synchronise both machines by NTP (e.g. `timedatectl set-ntp true`)")
     return ok("clock", f"within {max(abs(probe.skew_ms), probe.round_trip_ms):.0f} ms of the broker's")
 
 

@@ -1,4 +1,4 @@
-"""This machine: Python, packages, files, disk, and what is optional."""
+"""Checks of this machine: Python, packages, files, disk, optional tools."""
 
 import shutil
 import sys
@@ -27,14 +27,14 @@ def python() -> Finding:
 
 
 def packages() -> Finding:
-    """All packages of Eddy that are installed have one version."""
+    """Check that all installed packages of Eddy have the same version."""
     versions = {
         dist.metadata["Name"]: dist.version for dist in distributions() if dist.metadata["Name"].startswith("eddy-")
     }
     others = sorted(name for name, version in versions.items() if version != __version__)
     if others:
-        seen = f"{others[0]} is {versions[others[0]]}, eddy-core is {__version__}"
-        return wrong("packages", seen, "Install all packages of Eddy with one version")
+        observation = f"{others[0]} is {versions[others[0]]}, eddy-core is {__version__}"
+        return wrong("packages", observation, "Install all packages of Eddy with one version")
     return ok("packages", f"eddy {__version__}: {', '.join(sorted(versions))}")
 
 
@@ -42,18 +42,18 @@ def scenarios(settings: Settings) -> Finding:
     try:
         loaded = load_scenarios(settings.scenarios_path)
     except EddyError as error:
-        return wrong("scenarios", str(error), "docs/scenarios.md says what an entry holds")
+        return wrong("scenarios", str(error), "docs/scenarios.md describes the entries")
     return ok("scenarios", f"{', '.join(loaded.scenarios)} in {settings.scenarios_path}")
 
 
 def disk(settings: Settings) -> Iterator[Finding]:
-    """Every file system that Eddy writes to, once."""
+    """Check every file system that Eddy writes to."""
     folders = {"state": settings.state_dir, "runs": RUNS, "data sets": DATA, "downloads": DOWNLOADS}
-    seen: dict[int, tuple[Path, list[str]]] = {}
+    by_device: dict[int, tuple[Path, list[str]]] = {}
     for name, folder in folders.items():
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        seen.setdefault(existing.stat().st_dev, (existing, []))[1].append(name)
-    for existing, names in seen.values():
+        by_device.setdefault(existing.stat().st_dev, (existing, []))[1].append(name)
+    for existing, names in by_device.values():
         free = shutil.disk_usage(existing).free
         text = f"{free / 1024**3:.1f} GB free at {existing} for {', '.join(names)}"
         if free < MIN_FREE_BYTES:
@@ -63,7 +63,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
 
 
 def optional() -> Iterator[Finding]:
-    """What only some commands need."""
+    """Check tools that only some commands need."""
     if kafka_folder().is_dir():
         yield ok("own kafka", f"Apache Kafka {KAFKA_VERSION} is in {kafka_folder()}")
     else:
@@ -72,6 +72,6 @@ def optional() -> Iterator[Finding]:
     yield _tool("browser", BROWSERS, "the console's tests", "Install chromium")
 
 
-def _tool(name: str, commands: tuple[str, ...], needed_by: str, mend: str) -> Finding:
-    found = next(filter(None, map(shutil.which, commands)), None)
-    return ok(name, found) if found else note(name, f"not installed; only {needed_by} needs it", mend)
+def _tool(name: str, commands: tuple[str, ...], needed_by: str, remedy: str) -> Finding:
+    path = next(filter(None, map(shutil.which, commands)), None)
+    return ok(name, path) if path else note(name, f"not installed; only {needed_by} needs it", remedy)

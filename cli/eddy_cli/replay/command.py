@@ -1,4 +1,4 @@
-"""What `eddy replay` does: read the data set, play it, show and keep the figures."""
+"""`eddy replay`: reads the data set, plays it, prints and writes the report."""
 
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ from eddy_cli.report import Report, figures_table, quality_table, write_json, wr
 
 
 def play(options: ReplayOptions) -> None:
-    """Play, print the tables and write the report. Raises ConfigError and FatalError, also in exception groups."""
+    """Play, print the tables, write the report. Raises ConfigError and FatalError, also in exception groups."""
     settings = load_settings(ReplaySettings)
     console = Console()
     event_kind = event_kind_of(load_scenarios(settings.scenarios_path), options.scenario, options.action)
@@ -35,15 +35,15 @@ def play(options: ReplayOptions) -> None:
 
 
 def stream_of(dataset: Dataset, event_kind: EventKind) -> Stream:
-    """A data set as the replay plays it."""
-    said = np.ones(len(dataset), bool) if dataset.has_value is None else dataset.has_value
+    """The stream of a data set."""
+    has_value = np.ones(len(dataset), bool) if dataset.has_value is None else dataset.has_value
     return Stream(
         dataset=dataset.name,
         user_ids=dataset.user_ids,
         item_ids=dataset.item_ids,
         users=dataset.users.tolist(),
         items=dataset.items.tolist(),
-        values=[value if is_said else None for value, is_said in zip(dataset.values.tolist(), said, strict=True)],
+        values=[value if given else None for value, given in zip(dataset.values.tolist(), has_value, strict=True)],
         times_ms=dataset.times_ms.tolist(),
         catalogue=[item_record(item) for item in dataset.catalogue],
         event_kind=event_kind,
@@ -51,7 +51,7 @@ def stream_of(dataset: Dataset, event_kind: EventKind) -> Stream:
 
 
 def item_record(item: CatalogueItem) -> ItemRecord:
-    """The `item` record: genres as categories, the year as the time of publication. Text over the contract's limits is cut."""
+    """The `item` record: genres become categories, the year becomes the publication time. Text is cut to the contract's limits."""
     published = None if item.year is None else round(datetime(item.year, 1, 1, tzinfo=UTC).timestamp() * 1000)
     return {
         "item_id": item.item_id,

@@ -1,4 +1,4 @@
-"""Waiting until the joiner has taken in everything that was played, and reading the books."""
+"""Waits until the joiner has processed all played events, and reads the impression ledger."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from eddy.contract.message import TopicPartition
 from eddy.contract.topics import USER_EVENTS
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, Reader
-from eddy_cli.replay.services import open_items
+from eddy_cli.replay.services import open_impressions
 from eddy_cli.replay.tail import Tail
 from eddy_cli.report import LedgerReport
 
@@ -16,17 +16,17 @@ JOINER_GROUP = "joiner"
 _POLL_SEC = 0.25
 
 
-async def joiner_passed(bus: Bus, reader: Reader, timeout_sec: float = 120.0) -> None:
-    """Wait until the joiner has committed the end of user-events. Raises FatalError when it does not get there."""
+async def wait_for_joiner(bus: Bus, reader: Reader, timeout_sec: float = 120.0) -> None:
+    """Wait until the joiner has committed the end of user-events. Raises FatalError after `timeout_sec`."""
     ends = await reader.end_offsets(bus.topic_partitions(USER_EVENTS))
     deadline = time.monotonic() + timeout_sec
-    while behind := await _behind(bus, ends):
+    while lag := await _joiner_lag(bus, ends):
         if time.monotonic() > deadline:
-            raise FatalError(f"the joiner is {behind} events behind after {timeout_sec:.0f} s. Check that it runs.")
+            raise FatalError(f"the joiner is {lag} events behind after {timeout_sec:.0f} s. Check that it runs.")
         await asyncio.sleep(_POLL_SEC)
 
 
-async def read_books(
+async def read_ledger(
     tail: Tail,
     reader: Reader,
     joiner_urls: str,
@@ -35,17 +35,17 @@ async def read_books(
     meanwhile: Set[str],
     timeout_sec: float = 20.0,
 ) -> LedgerReport:
-    """The ledger at one moment: labels read to the end between two readings of the open items that agree.
+    """The impression ledger of this replay.
 
-    Of the open items, those that were open `before` the replay, as far as they have no label yet, are not its own; requests of others that
-    were answered `meanwhile` were not among them. An idle partition's windows go on closing, so the reading is repeated until it balances,
-    or until the deadline.
+    The joiner's open impressions include those that were open `before` the replay, less the ones labelled since; requests of others that
+    were answered `meanwhile` were not among them. Attribution windows keep closing, so labels and open impressions are read again until
+    the ledger balances, or until `timeout_sec`.
     """
     deadline = time.monotonic() + timeout_sec
     while True:
-        still_open = await open_items(joiner_urls)
+        still_open = await open_impressions(joiner_urls)
         await tail.catch_up(reader)
-        closed = sum(items for request_id, items in tail.outcome.others.items() if request_id not in meanwhile)
+        closed = sum(items for request_id, items in tail.outcome.other_requests.items() if request_id not in meanwhile)
         own_open = still_open - (before - closed)
         ledger = LedgerReport(shown, tail.outcome.positive, tail.outcome.negative, own_open)
         if ledger.unaccounted == 0 or time.monotonic() > deadline:
@@ -53,6 +53,6 @@ async def read_books(
         await asyncio.sleep(_POLL_SEC)
 
 
-async def _behind(bus: Bus, ends: Mapping[TopicPartition, int]) -> int:
+async def _joiner_lag(bus: Bus, ends: Mapping[TopicPartition, int]) -> int:
     committed = await bus.committed(JOINER_GROUP, USER_EVENTS)
     return sum(max(0, end - committed.get(partition, 0)) for partition, end in ends.items())

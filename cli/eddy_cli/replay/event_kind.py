@@ -1,4 +1,4 @@
-"""What the events of a data set are played as."""
+"""The scenario and action of the events of a replay."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from eddy_cli.replay.options import ACTION, SCENARIO
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """An action in a scenario; an `explicit_rating` says how much the user liked the item, and a click in its place says so too."""
+    """An action of a scenario. With `explicit_rating` its value is a rating, and clicks that replace it have that value too."""
 
     scenario: str
     action: str
@@ -20,13 +20,13 @@ MOVIELENS = EventKind(SCENARIO, ACTION, explicit_rating=True)
 
 
 def event_kind_of(scenarios: Scenarios, scenario: str, action: str) -> EventKind:
-    """Raises ConfigError that says which scenarios, or positive actions of it, there are."""
+    """The kind for a scenario and an action. Raises ConfigError that lists the scenarios, or the scenario's positive actions."""
     rules = scenarios.get(scenario)
     if rules is None:
         raise ConfigError(
             f"there is no scenario {scenario}: choose one of {', '.join(scenarios.scenarios)} by --scenario"
         )
-    positive = [name for name, one in rules.actions.items() if one.positive]
+    positive = [name for name, rule in rules.actions.items() if rule.positive]
     if action not in positive:
         raise ConfigError(
             f"{action} is not a positive action of {scenario}: choose one of {', '.join(positive)} by --action"

@@ -1,4 +1,4 @@
-"""When did a click reach the lists? Answered afterwards from three logs: clicks, the examples they became, the releases."""
+"""Time from a click to the first slate of a model trained on it, computed from clicks, their examples and the releases."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class ServedVersions:
-    """First time (seconds) that a list of at least each version was received; versions rise."""
+    """Time (seconds) at which the first slate of at least each version was received."""
 
     versions: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -18,24 +18,24 @@ class ServedVersions:
             self.times.append(at)
 
     def first_at(self, version: int) -> float | None:
-        """When the first list scored by `version` or a later one came; None when none did."""
-        place = bisect_left(self.versions, version)
-        return self.times[place] if place < len(self.times) else None
+        """Time of the first slate scored by `version` or a later one; None if there is none."""
+        position = bisect_left(self.versions, version)
+        return self.times[position] if position < len(self.times) else None
 
 
 class Releases:
-    """Releases as they were published: each version with, per partition of training-examples, the next offset not learned from."""
+    """Published releases: for each version and partition of training-examples, the offset of the first untrained example."""
 
     def __init__(self, trained_through: Mapping[int, Sequence[int]]) -> None:
         self._versions = sorted(trained_through)
         self._ends = list(zip(*(trained_through[version] for version in self._versions), strict=True))
 
     def first_with(self, partition: int, offset: int) -> int | None:
-        """The first version that learned from the example at `offset`; None when none has."""
+        """The first version trained on the example at `offset`; None if there is none."""
         if not self._versions:
             return None
-        place = bisect_right(self._ends[partition], offset)
-        return self._versions[place] if place < len(self._versions) else None
+        position = bisect_right(self._ends[partition], offset)
+        return self._versions[position] if position < len(self._versions) else None
 
 
 def click_to_serving_seconds(
@@ -44,10 +44,10 @@ def click_to_serving_seconds(
     releases: Releases,
     served: ServedVersions,
 ) -> list[float]:
-    """Seconds from each click's publication to the first list received that was scored by weights that learned from it.
+    """Seconds from the publication of each click to the first received slate of a model trained on it.
 
-    `clicks` maps event ids to publication times, `examples` event ids to partition and offset of the example they became. Clicks
-    that no list came after (those of the last moments) are left out.
+    `clicks` maps event ids to publication times, `examples` maps event ids to partition and offset of their example. Clicks without a
+    later slate (the last ones) are left out.
     """
     seconds: list[float] = []
     for event_id, sent_at in clicks.items():

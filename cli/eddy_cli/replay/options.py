@@ -1,4 +1,4 @@
-"""What a replay is asked to do."""
+"""Options of a replay."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 # MovieLens is played as ratings of videos.
 SCENARIO, ACTION = "video", "rate"
 WINDOW = 8192
-# Whoever runs a joiner for a replay sets its lateness to this: an impression may be that far behind its partition's newest event.
+# The joiner's lateness must be at least this: an impression may be that far behind the newest event of its partition.
 MAX_SKEW_SEC = 604_800.0
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """The command line, checked. `speed` is in event time per real time, `rate` in events per second; None is as fast as the loop goes.
+    """Validated options. `speed` is event time per real time, `rate` is events per second; None for both plays as fast as possible.
 
     None for `limit` and `users` plays all of them.
     """

@@ -1,4 +1,4 @@
-"""One user's turn, for many users at once: ask, wait for the list, look at it, act. A state machine without Kafka or clock."""
+"""Plays many users at once: request, slate, impression, interaction. A state machine without Kafka or clock."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,32 +18,30 @@ NOT_SERVED = -1
 
 
 @dataclass(slots=True)
-class Observed:
-    """What the replay saw. Times are seconds of the monotonic clock unless their name says milliseconds."""
+class Observations:
+    """Measurements of a replay. Times are seconds of the monotonic clock unless the name ends in `_ms`."""
 
-    places: list[int]
+    positions: list[int]
     latencies_ms: list[float] = field(default_factory=list)
     event_to_recommendations_ms: list[float] = field(default_factory=list)
     clicks: dict[str, float] = field(default_factory=dict)
     served: ServedVersions = field(default_factory=ServedVersions)
     requests: int = 0
-    lists: int = 0
+    slates: int = 0
     shown: int = 0
     timeouts: int = 0
     refused: int = 0
-    stale_lists: int = 0  # answered at the deadline, without the user's last event
-    in_vain: tuple[float, float] | None = (
-        None  # when the first and the last request was sent that found no answer since then
-    )
-    acted: deque[int] = field(default_factory=deque)  # events that were played, for whoever takes them
+    stale_slates: int = 0  # answered at the deadline, without the user's last event
+    unanswered: tuple[float, float] | None = None  # send times of the first and last request since the last answer
+    acted: deque[int] = field(default_factory=deque)  # events that were played, for the evaluator to take
 
 
 class Player:
-    """Drives every event of a stream through request, list, impression and action.
+    """Plays every event of a stream as request, slate, impression and interaction.
 
-    `put(topic, partition, key, value, on_offset=None, token=0)` publishes; `now` is a monotonic clock in seconds, `wall_ms` the wall
-    clock that deadlines are stated in. `horizon_ms` says up to which event time the stream may be played already, `may_act` whether one
-    more may begin, or act on the list before them.
+    `put(topic, partition, key, value, on_offset=None, token=0)` publishes a record; `now` is a monotonic clock in seconds, `wall_ms` the
+    wall clock of deadlines. `horizon_ms` gives the event time up to which the stream may be played, `may_act` whether another request or
+    interaction may be published now.
     """
 
     def __init__(
@@ -70,46 +68,48 @@ class Player:
         self._timeout_sec = timeout_sec
         self._horizon_ms = horizon_ms
         self._may_act = may_act
-        self._due: deque[tuple[int, Sequence[str] | None]] = deque()  # events with their list, or None: to be asked for
+        self._due: deque[tuple[int, Sequence[str] | None]] = (
+            deque()
+        )  # events with their slate, or None before the request
         self._codec = Codec.of(Recommendations)
         self._prefix = PrefixDecoder(Recommendations, last="items")
-        self._pending: dict[int, float] = {}  # event -> when its list was asked for, oldest first
+        self._pending: dict[int, float] = {}  # event -> time of its request, oldest first
         self._last_offset: dict[int, int] = {}  # user -> offset of their last event
-        # When each user last acted, for those whose next list is asked for right behind it.
+        # Time of each user's last interaction, for users whose next request follows immediately.
         self._acted_at: dict[int, float] = {}
-        self.observed = Observed(places=[NOT_SERVED] * len(stream))
-        self.others: set[str] = set()  # requests of others that were answered meanwhile
+        self.observations = Observations(positions=[NOT_SERVED] * len(stream))
+        self.other_requests: set[str] = set()  # requests of other clients that were answered during the replay
 
     @property
     def waiting(self) -> int:
-        """Requests without an answer so far."""
+        """Number of requests without an answer."""
         return len(self._pending)
 
     def turn(self) -> None:
-        """Start what may start, and go on without the lists that did not come in time. Call it often."""
+        """Start admitted events, and continue without slates that are overdue. Call it often."""
         for index in self._schedule.admit(self._horizon_ms()):
             self._acted_at.pop(self._stream.users[index], None)
             self._due.append((index, None))
-        self._give_up(self._now() - self._timeout_sec)
-        self._go_on()
+        self._drop_late_requests(self._now() - self._timeout_sec)
+        self._continue_users()
 
     def take(self, payload: bytes) -> None:
-        """Take a record of `recommendations`; lists of others and late ones change nothing. Raises DecodeError."""
+        """Process a record of `recommendations`; slates of other clients and overdue ones are ignored. Raises DecodeError."""
         answer = self._prefix.decode(payload)
         index = self._records.index_of(answer["request_id"])
         if index is None:
-            self.others.add(answer["request_id"])
+            self.other_requests.add(answer["request_id"])
         asked_at = None if index is None else self._pending.pop(index, None)
         if index is None or asked_at is None:
             return
         if not answer["items"] and self._codec.decode(payload)["refusal"]:
-            self.observed.refused += 1
+            self.observations.refused += 1
         else:
             self._observe(index, asked_at, answer["applied_offset"], answer["model_version"])
         self._due.append((index, [item["item_id"] for item in answer["items"]]))
-        self._go_on()
+        self._continue_users()
 
-    def _ask(self, index: int) -> None:
+    def _request_slate(self, index: int) -> None:
         user = self._stream.users[index]
         _, payload = self._records.request(
             index,
@@ -119,60 +119,60 @@ class Player:
             self._wall_ms(),
         )
         self._pending[index] = self._now()
-        self.observed.requests += 1
+        self.observations.requests += 1
         self._put(RECOMMENDATION_REQUESTS, self._partitions[user], self._keys[user], payload)
 
     def _observe(self, index: int, asked_at: float, applied_offset: int, version: int) -> None:
-        user, now, observed = self._stream.users[index], self._now(), self.observed
-        observed.lists += 1
-        observed.in_vain = None
-        observed.latencies_ms.append((now - asked_at) * 1000)
-        observed.served.note(version, now)
+        user, now, observations = self._stream.users[index], self._now(), self.observations
+        observations.slates += 1
+        observations.unanswered = None
+        observations.latencies_ms.append((now - asked_at) * 1000)
+        observations.served.note(version, now)
         acted_at = self._acted_at.pop(user, None)
         if applied_offset < self._last_offset.get(user, -1):
-            observed.stale_lists += 1
+            observations.stale_slates += 1
         elif acted_at is not None:
-            observed.event_to_recommendations_ms.append((now - acted_at) * 1000)
+            observations.event_to_recommendations_ms.append((now - acted_at) * 1000)
 
-    def _go_on(self) -> None:
+    def _continue_users(self) -> None:
         while self._due and self._may_act():
             index, shown = self._due.popleft()
             if shown is None:
-                self._ask(index)
+                self._request_slate(index)
             else:
                 self._act(index, shown)
 
     def _act(self, index: int, shown: Sequence[str]) -> None:
-        """Publish the impression, where there is something to see, and the user's action right behind it in the same partition."""
+        """Publish the impression, unless the slate is empty, followed by the user's interaction in the same partition."""
         user, at_ms = self._stream.users[index], self._stream.times_ms[index]
         self._acted_at[user] = self._now()
         if shown:
-            self.observed.shown += len(shown)
+            self.observations.shown += len(shown)
             _, impression = self._records.impression(index, self._stream.user_ids[user], at_ms)
             self._put(USER_EVENTS, self._partitions[user], self._keys[user], impression)
         action = self._action(index, user, at_ms, shown)
-        self._put(USER_EVENTS, self._partitions[user], self._keys[user], action, self._acted, index)
+        self._put(USER_EVENTS, self._partitions[user], self._keys[user], action, self._on_published, index)
 
     def _action(self, index: int, user: int, at_ms: int, shown: Sequence[str]) -> bytes:
-        """A click where the historical item was in the list, else the organic event."""
+        """A click if the historical item was in the slate, otherwise an unattributed interaction."""
         item_id, value = self._stream.item_ids[self._stream.items[index]], self._stream.values[index]
         user_id = self._stream.user_ids[user]
-        (event_id, action), place = self._records.action(index, user_id, item_id, value, at_ms, shown)
-        if place is not None:
-            self.observed.places[index] = place
-            self.observed.clicks[event_id] = self._acted_at[user]
+        (event_id, action), position = self._records.action(index, user_id, item_id, value, at_ms, shown)
+        if position is not None:
+            self.observations.positions[index] = position
+            self.observations.clicks[event_id] = self._acted_at[user]
         return action
 
-    def _acted(self, index: int, offset: int) -> None:
+    def _on_published(self, index: int, offset: int) -> None:
         user = self._stream.users[index]
         self._last_offset[user] = offset
-        self.observed.acted.append(index)
+        self.observations.acted.append(index)
         following = self._schedule.finish(index)
         if following is not None:
-            self._ask(following)
+            self._request_slate(following)
         self.turn()
 
-    def _give_up(self, asked_before: float) -> None:
+    def _drop_late_requests(self, asked_before: float) -> None:
         late = []
         for index, asked_at in self._pending.items():
             if asked_at > asked_before:
@@ -180,7 +180,7 @@ class Player:
             late.append(index)
         for index in late:
             asked_at = self._pending.pop(index)
-            first, _ = self.observed.in_vain or (asked_at, asked_at)
-            self.observed.in_vain = first, asked_at
-            self.observed.timeouts += 1
+            first, _ = self.observations.unanswered or (asked_at, asked_at)
+            self.observations.unanswered = first, asked_at
+            self.observations.timeouts += 1
             self._due.append((index, ()))

@@ -1,4 +1,4 @@
-"""How good the lists were: NDCG and hit rate at 10 of what the user did next, over the stream and by tenth of it."""
+"""Quality of the recommendations: NDCG@10 and HR@10 of the user's next item, for the whole stream and by tenth."""
 
 import math
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ CUT = 10
 TENTHS = 10
 
 
-def gain_at_10(place: int | None) -> float:
-    """DCG of a list with one relevant item at `place` (from 0; None when it is not there), which is also its NDCG."""
-    return 1.0 / math.log2(place + 2) if place is not None and place < CUT else 0.0
+def gain_at_10(position: int | None) -> float:
+    """DCG of a ranking with one relevant item at `position` (from 0; None for a missing item), which equals its NDCG."""
+    return 1.0 / math.log2(position + 2) if position is not None and position < CUT else 0.0
 
 
 @dataclass(slots=True)
@@ -25,8 +25,8 @@ class Score:
     hits: list[int] = field(default_factory=lambda: [0] * TENTHS)
     events: list[int] = field(default_factory=lambda: [0] * TENTHS)
 
-    def add(self, tenth: int, place: int | None) -> None:
-        gain = gain_at_10(place)
+    def add(self, tenth: int, position: int | None) -> None:
+        gain = gain_at_10(position)
         self.gains[tenth] += gain
         self.hits[tenth] += gain > 0
         self.events[tenth] += 1
@@ -44,28 +44,28 @@ class Score:
 
 
 class ReplayEvaluator:
-    """Judges model and baselines on the same events in the order of play, each event before anybody learns it.
+    """Scores model and baselines on the same events in the order of play, each event before it is learned.
 
-    Many users are played at once, some ahead of others in event time: what that tells of the future, the baselines are told as well, and
-    they learn each event at once. Only events of users with at least one earlier event count, and of items that the user has not had.
-    `places` is filled by the replay: the place of the historical item in the served list, -1 where it was not there or no list came.
+    Many users are played at once, some ahead of others in event time. The baselines learn each event at once, so they profit from this as
+    much as the model. An event counts if its user has an earlier event and is new to the item. The replay fills `positions`: the position
+    of the historical item in the slate, -1 if it was not there or there was no slate.
     """
 
-    def __init__(self, stream: Stream, places: list[int], baselines: Mapping[str, Baseline]) -> None:
+    def __init__(self, stream: Stream, positions: list[int], baselines: Mapping[str, Baseline]) -> None:
         self._stream = stream
-        self._places = places
+        self._positions = positions
         self._baselines = dict(baselines)
         self._scored = stream.scored()
         self.scores = {name: Score() for name in ("model", *baselines)}
 
     def evaluate(self, index: int) -> None:
-        """The event has been played: judge it, then teach it to the baselines."""
+        """Score a played event, then let the baselines learn it."""
         stream = self._stream
         user, item, at_ms = stream.users[index], stream.items[index], stream.times_ms[index]
         if self._scored[index]:
             tenth = index * TENTHS // len(stream)
-            served = self._places[index]
-            self.scores["model"].add(tenth, served if served >= 0 else None)
+            position = self._positions[index]
+            self.scores["model"].add(tenth, position if position >= 0 else None)
             for name, baseline in self._baselines.items():
                 self.scores[name].add(tenth, baseline.rank(user, item))
         for baseline in self._baselines.values():

@@ -1,4 +1,4 @@
-"""The bytes that the replay publishes."""
+"""Encodes the records that the replay publishes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from eddy.contract.codec import Codec
 from eddy.contract.records import RecommendationRequest, UserEvent
 from eddy_cli.replay.event_kind import EventKind
 
-Sent = tuple[str, bytes]
+IdAndBytes = tuple[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayRecords:
-    """Encodes the records of one replay. Ids begin with `run`, so that two replays on one broker do not meet.
+    """Encodes the records of one replay. Ids begin with `run`, so that replays on one broker do not collide.
 
-    An item that is not in its list is acted on as the `event_kind` says, one in it is clicked.
+    A recommended item is clicked; other items get an unattributed interaction of `event_kind`.
     """
 
     run: str
@@ -22,8 +22,8 @@ class ReplayRecords:
     limit: int
     deadline_ms: int
 
-    def request(self, index: int, user_id: str, at_ms: int, after_offset: int | None, now_ms: int) -> Sent:
-        """Id and bytes of the request that comes before event `index`."""
+    def request(self, index: int, user_id: str, at_ms: int, after_offset: int | None, now_ms: int) -> IdAndBytes:
+        """Id and bytes of the request for event `index`."""
         request_id = self.request_id(index)
         record: RecommendationRequest = {
             "request_id": request_id,
@@ -39,12 +39,14 @@ class ReplayRecords:
         }
         return request_id, Codec.of(RecommendationRequest).encode(record)
 
-    def impression(self, index: int, user_id: str, at_ms: int) -> Sent:
-        """Id and bytes of the event that says that the whole list of event `index` was shown."""
+    def impression(self, index: int, user_id: str, at_ms: int) -> IdAndBytes:
+        """Id and bytes of the impression of the whole slate of event `index`."""
         return self._event(f"{self.run}-{index}-shown", user_id, "impression", at_ms, request_id=self.request_id(index))
 
-    def click(self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int, position: int) -> Sent:
-        """Id and bytes of the action on an item of the list."""
+    def click(
+        self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int, position: int
+    ) -> IdAndBytes:
+        """Id and bytes of the click on an item of the slate."""
         return self._event(
             f"{self.run}-{index}-click",
             user_id,
@@ -56,25 +58,28 @@ class ReplayRecords:
             position=position,
         )
 
-    def unattributed(self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int) -> Sent:
-        """Id and bytes of the action on an item that the user found by themselves."""
+    def unattributed(self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int) -> IdAndBytes:
+        """Id and bytes of an interaction with an item that was not recommended."""
         action = self.event_kind.action
         return self._event(f"{self.run}-{index}-{action}", user_id, action, at_ms, item_id=item_id, value=value)
 
     def action(
         self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int, shown: Sequence[str]
-    ) -> tuple[Sent, int | None]:
-        """Id and bytes of what the user does who sees `shown`, and the place of the item there: a click on it, else the organic action."""
+    ) -> tuple[IdAndBytes, int | None]:
+        """Id and bytes of the interaction after the impression of `shown`, and the item's position there.
+
+        It is a click; for an item that was not shown it is unattributed, and the position is None.
+        """
         if item_id not in shown:
             return self.unattributed(index, user_id, item_id, value, at_ms), None
-        place = shown.index(item_id)
-        return self.click(index, user_id, item_id, value, at_ms, place), place
+        position = shown.index(item_id)
+        return self.click(index, user_id, item_id, value, at_ms, position), position
 
     def request_id(self, index: int) -> str:
         return f"{self.run}-{index}"
 
     def index_of(self, request_id: str) -> int | None:
-        """The event that a request came before; None for a request that is not of this replay."""
+        """The event of a request; None for a request of another client."""
         run, _, number = request_id.rpartition("-")
         return int(number) if run == self.run and number.isdigit() else None
 
@@ -89,7 +94,7 @@ class ReplayRecords:
         value: float | None = None,
         request_id: str | None = None,
         position: int | None = None,
-    ) -> Sent:
+    ) -> IdAndBytes:
         record: UserEvent = {
             "event_id": event_id,
             "user_id": user_id,

@@ -1,4 +1,4 @@
-"""Which historical event may be played next: many users at once, each strictly in order, time skew bounded."""
+"""Selects the next events to play: many users at once, each user's events in order, with bounded time skew."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class Schedule:
         return self.oldest == len(self._users)
 
     def admit(self, until_ms: float = float("inf")) -> list[int]:
-        """Events that may start now, none later in event time than `until_ms`; each is returned once, here or by `finish`."""
+        """Events that may start now, up to event time `until_ms`. Each event is returned once, here or by `finish`."""
         ready: list[int] = []
         while self._next < self._limit() and self._times[self._next] <= until_ms:
             index = self._next
@@ -44,7 +44,7 @@ class Schedule:
         return ready
 
     def finish(self, index: int) -> int | None:
-        """Note that `index` has been played; its user's next admitted event, if any, is returned and may start."""
+        """Mark `index` as played; returns its user's next admitted event, if any, which may start."""
         self._done[index] = 1
         self._played += 1
         while self.oldest < len(self._done) and self._done[self.oldest]:
@@ -57,19 +57,19 @@ class Schedule:
 
     @property
     def played(self) -> int:
-        """Events that have been played, whatever their place in the stream."""
+        """Number of events that have been played."""
         return self._played
 
     def _limit(self) -> int:
-        """End of the admissible part of the stream by count; by skew it ends where the time says so."""
+        """Index of the end of the admissible part of the stream, by count and by skew."""
         end = min(len(self._users), self.oldest + self._window)
         if self._next < end and self._times[self._next] > self._times[self.oldest] + self._skew:
             return self._next
         return end
 
 
-class Pace:
-    """Lets at most `rate` events a second through, evenly; `now` is a monotonic clock in seconds. Time not used is lost."""
+class EventPace:
+    """Allows at most `rate` events per second, evenly spaced; `now` is a monotonic clock in seconds. Unused time is lost."""
 
     def __init__(self, rate: float, now: Callable[[], float]) -> None:
         self._interval = 1 / rate
@@ -77,10 +77,10 @@ class Pace:
         self._next = now()
 
     def allows(self) -> bool:
-        """Whether one more may go now, which it then must."""
+        """Whether another event may start now. True counts as its start."""
         now = self._now()
         if now < self._next:
             return False
-        # Up to a tenth of a second may be caught up with: whoever asks does so now and then.
+        # Allow catching up by a tenth of a second, because callers poll.
         self._next = max(self._next, now - 0.1) + self._interval
         return True

@@ -1,4 +1,4 @@
-"""What the replay asks the services over HTTP: whether they are ready, and what the joiner has not labelled yet."""
+"""Reads the readiness of services and the joiner's open impressions over HTTP."""
 
 import asyncio
 import time
@@ -8,11 +8,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from eddy.errors import FatalError
 
-_OPEN = "eddy_joiner_open_impressions"
+_OPEN_METRIC = "eddy_joiner_open_impressions"
 
 
 async def wait_until_ready(services: str, timeout_sec: float) -> None:
-    """Wait for the services in `name=url,name=url`. Raises FatalError that names the first one that is not there or not ready."""
+    """Wait for the services in `name=url,name=url`. Raises FatalError for the first one that does not get ready."""
     deadline = time.monotonic() + timeout_sec
     async with httpx.AsyncClient(timeout=5.0) as client:
         for entry in filter(None, services.split(",")):
@@ -23,10 +23,10 @@ async def wait_until_ready(services: str, timeout_sec: float) -> None:
                 await asyncio.sleep(0.25)
 
 
-async def open_items(joiner_urls: str) -> int:
-    """Shown items without a label, over all joiners. Raises FatalError when one does not answer."""
+async def open_impressions(joiner_urls: str) -> int:
+    """Impressions without a label, summed over all joiners. Raises FatalError if one does not answer."""
     async with httpx.AsyncClient(timeout=10.0) as client:
-        return sum([await _open_items(client, url) for url in joiner_urls.split(",")])
+        return sum([await _open_impressions(client, url) for url in joiner_urls.split(",")])
 
 
 async def _problem(client: httpx.AsyncClient, url: str) -> str | None:
@@ -37,11 +37,11 @@ async def _problem(client: httpx.AsyncClient, url: str) -> str | None:
     return None if answer.status_code == httpx.codes.OK else answer.text
 
 
-async def _open_items(client: httpx.AsyncClient, url: str) -> int:
+async def _open_impressions(client: httpx.AsyncClient, url: str) -> int:
     try:
         answer = await client.get(f"{url}/metrics")
         answer.raise_for_status()
     except httpx.HTTPError as error:
         raise FatalError(f"no joiner answers at {url} ({error}): start it or set EDDY_LAB_JOINER_URL") from error
     families = text_string_to_metric_families(answer.text)
-    return round(sum(sample.value for family in families if family.name == _OPEN for sample in family.samples))
+    return round(sum(sample.value for family in families if family.name == _OPEN_METRIC for sample in family.samples))

@@ -1,4 +1,4 @@
-"""Addresses of the services that the replay asks over HTTP."""
+"""Settings of the replay: addresses of services."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""What the loop made of the replay, read from its topics while it runs: labels, examples, releases."""
+"""Reads labels, examples, releases and dead letters from Kafka during the replay."""
 
 import asyncio
 from collections import Counter
@@ -12,17 +12,17 @@ from eddy.contract.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, MODEL_RELEASES, 
 from eddy.kafka.bus import Bus, Reader
 from eddy_cli.replay.records import ReplayRecords
 
-_BATCH = 100  # records decoded before lists are looked after again
+_BATCH = 100  # records that are decoded before slates are read again
 
 
 @dataclass(slots=True)
-class Outcome:
-    """Counts since the replay began. `positive` and `negative` are labels of items that this replay showed, `others` those of the lists
-    of others, by request."""
+class TailResult:
+    """Counts since the start of the replay. `positive` and `negative` count labels of this replay's impressions, `other_requests` labels of
+    other clients' impressions by request."""
 
     positive: int = 0
     negative: int = 0
-    others: Counter[str] = field(default_factory=Counter)
+    other_requests: Counter[str] = field(default_factory=Counter)
     examples: int = 0
     learned_at: dict[str, tuple[int, int]] = field(default_factory=dict)
     trained_through: dict[int, list[int]] = field(default_factory=dict)  # by version
@@ -31,7 +31,7 @@ class Outcome:
 
     @property
     def lag(self) -> int:
-        """Examples that the newest release has not learned from; a transaction's end marks count as one each."""
+        """Examples that the newest release is not trained on; transaction markers count as one each."""
         if not self.trained_through:
             return sum(self.next_offsets.values())
         learned = self.trained_through[max(self.trained_through)]
@@ -39,19 +39,19 @@ class Outcome:
 
 
 class Tail:
-    """Reads training-examples, model-releases and dead-letters from where they ended when the replay began."""
+    """Reads training-examples, model-releases and dead-letters from the start of the replay on."""
 
     def __init__(self, records: ReplayRecords) -> None:
         self._records = records
         self._example = PrefixDecoder(TrainingExample, last="items")
         self._release = Codec.of(ModelRelease)
         self._dead_letter = Codec.of(DeadLetter)
-        self._take = {
+        self._handlers = {
             TRAINING_EXAMPLES: self._take_example,
             MODEL_RELEASES: self._take_release,
             DEAD_LETTERS: self._take_dead_letter,
         }
-        self.outcome = Outcome()
+        self.outcome = TailResult()
 
     @staticmethod
     def topic_partitions(bus: Bus) -> list[TopicPartition]:
@@ -62,19 +62,19 @@ class Tail:
         ]
 
     async def run(self, reader: Reader, ended: asyncio.Event) -> None:
-        """Follow the topics until `ended`."""
+        """Read the topics until `ended` is set."""
         while not ended.is_set():
             self.take(await reader.batch(500, _BATCH))
 
     async def catch_up(self, reader: Reader) -> None:
-        """Read what there is by now."""
+        """Read to the present end of the topics."""
         ends = await reader.end_offsets()
         while not await reader.at_end(ends):
             self.take(await reader.batch(200, 1000))
 
     def take(self, messages: list[Message]) -> None:
         for message in messages:
-            self._take[message.topic](message)
+            self._handlers[message.topic](message)
 
     def _take_example(self, message: Message) -> None:
         example = self._example.decode(message.value)
@@ -84,7 +84,7 @@ class Tail:
         if example["kind"] != "label" or request_id is None:
             return
         if self._records.index_of(request_id) is None:
-            self.outcome.others[request_id] += len(example["items"])
+            self.outcome.other_requests[request_id] += len(example["items"])
             return
         positives = sum(item["label"] for item in example["items"])
         self.outcome.positive += positives
@@ -100,6 +100,6 @@ class Tail:
         self.outcome.dead_letters[self._dead_letter.decode(message.value)["reason"]] += 1
 
 
-async def rows_written(reader: Reader, bus: Bus) -> int:
-    """Records ever written to item-embeddings, compacted away or not."""
+async def embeddings_written(reader: Reader, bus: Bus) -> int:
+    """Number of records ever written to item-embeddings, including compacted ones."""
     return sum((await reader.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))).values())

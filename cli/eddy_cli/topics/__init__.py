@@ -1,1 +1,1 @@
-"""Topics on a broker, compared with schemas/topics.yaml, and who may do what with them."""
+"""Checks topics against schemas/topics.yaml, and lists the ACLs of the services."""

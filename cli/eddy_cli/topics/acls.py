@@ -1,4 +1,4 @@
-"""The smallest set of ACLs that lets each service do its work, from the producers and consumers of schemas/topics.yaml."""
+"""The minimal ACLs of each service, from the producers and consumers of schemas/topics.yaml."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ TRANSACTIONAL = "joiner"
 
 @dataclass(frozen=True, slots=True)
 class Acl:
-    """One permission, as Kafka names its parts."""
+    """One permission, in the terms of Kafka."""
 
     principal: str
     operation: str
@@ -27,7 +27,7 @@ class Acl:
     pattern: str
 
     def line(self, servers: str) -> str:
-        """The call of kafka-acls.sh that adds it."""
+        """The call of kafka-acls.sh that adds this permission."""
         return (
             f"kafka-acls.sh --bootstrap-server {servers} --add --allow-principal '{self.principal}' "
             f"--operation {self.operation} --{self.resource_type} '{self.name}' --resource-pattern-type {self.pattern}"
@@ -38,29 +38,29 @@ class Acl:
 
 
 def acls(settings: dict[str, Settings], principal: str = "User:eddy-{service}") -> list[Acl]:
-    """What each service needs, by its `settings`; `principal` is a pattern for the services' logins.
+    """The ACLs of each service, by its `settings`; `principal` is a pattern for the services' logins.
 
-    The publishers of topics.yaml (your own applications) get what it says of them as `publishers`.
+    Your own applications get the ACLs of `publishers` in topics.yaml.
     """
     prefix = next(iter(settings.values())).topic_prefix
-    found = [acl for service in (*SERVICES, "publishers") for acl in _of_topics(service, prefix, principal)]
-    for service, own in settings.items():
-        found += _of_groups(service, own, principal.format(service=service))
-    return found
+    permissions = [acl for service in (*SERVICES, "publishers") for acl in _of_topics(service, prefix, principal)]
+    for service, service_settings in settings.items():
+        permissions += _of_groups(service, service_settings, principal.format(service=service))
+    return permissions
 
 
 def _of_topics(service: str, prefix: str, principal: str) -> Iterator[Acl]:
-    who = principal.format(service=service)
+    principal_name = principal.format(service=service)
     for topic in topics().values():
         if service in SERVICES or service in (*topic.producers, *topic.consumers):
             for operation in required_operations(service, topic):
-                yield Acl(who, operation, TOPIC, prefix + topic.name, LITERAL)
+                yield Acl(principal_name, operation, TOPIC, prefix + topic.name, LITERAL)
 
 
-def _of_groups(service: str, settings: Settings, who: str) -> Iterator[Acl]:
+def _of_groups(service: str, settings: Settings, principal_name: str) -> Iterator[Acl]:
     if service not in GROUPS:
         return
     group = settings.topic_prefix + str(getattr(settings, GROUPS[service], GROUPS[service]))
-    yield Acl(who, "Read", GROUP, group, LITERAL)
+    yield Acl(principal_name, "Read", GROUP, group, LITERAL)
     if service == TRANSACTIONAL:
-        yield Acl(who, "Write", TRANSACTIONAL_ID, f"{group}-", PREFIXED)
+        yield Acl(principal_name, "Write", TRANSACTIONAL_ID, f"{group}-", PREFIXED)
