@@ -10,7 +10,6 @@ from rich.console import Console
 
 from eddy.contract.codec import Codec, Record
 from eddy.contract.message import Message
-from eddy.contract.model import Columns
 from eddy.contract.scenarios import Scenarios, load_scenarios
 from eddy.contract.topics import ITEM_FEATURES, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, USER_FEATURES
 from eddy.kafka.bus import settle
@@ -27,7 +26,6 @@ from eddy_lab.evaluate.play import play
 from eddy_lab.evaluate.result import BenchmarkResult
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import LearnerPolicy
-from eddy_trainer.core.models import DEFAULT_MODEL
 from tests.features.environment import FeaturesCluster
 from tests.joiner.processes import all_joined, examples_of, joiners
 from tests.lab.factories import EVENTS, walks
@@ -35,11 +33,6 @@ from tests.poll import poll_until
 from tests.service import read_all
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def exporter() -> GraphExporter:
-    return GraphExporter.trace(DEFAULT_MODEL, Columns())
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from eddy.contract.model import Columns
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import REPO_ROOT
 from eddy_lab.evaluate import loop as in_process
@@ -20,7 +19,6 @@ from eddy_lab.evaluate.trainer_process import TrainerSetup, learn, make_trainer
 from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy, StepReport
-from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.ranker_training import RankerPolicy
 from eddy_trainer.core.release import Capture, HeldRelease
@@ -38,12 +36,7 @@ ITEMS = [ItemContent(f"i{number}") for number in range(30)]
 RECORDS_PER_EVENT = 2  # an impression and an interaction
 
 
-@pytest.fixture(scope="module")
-def exporter() -> GraphExporter:
-    return GraphExporter.cached(GRAPHS, DEFAULT_MODEL, Columns())
-
-
-def evaluated(exporter: GraphExporter, events: int) -> BenchmarkResult:
+def evaluate(exporter: GraphExporter, events: int) -> BenchmarkResult:
     return run_loop(walks(0, events), exporter, LearnerPolicy(0), SCENARIOS, Console(file=StringIO()))
 
 
@@ -62,7 +55,7 @@ class _DivergingLearner(Learner):
 
 def test_a_model_with_nan_weights_never_serves(exporter: GraphExporter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_process, "Learner", _DivergingLearner)
-    result = evaluated(exporter, 1000)
+    result = evaluate(exporter, 1000)
     due = RECORDS_PER_EVENT * 1000 // EvaluationLoopPolicy().events_per_release
     assert 1 <= result.details["releases"] < due
     assert result.details["held"][NOT_A_NUMBER] == due - result.details["releases"]
@@ -89,7 +82,7 @@ def test_held_releases_are_counted_and_do_not_serve(exporter: GraphExporter, mon
         return HeldRelease(capture, (PARITY,))
 
     monkeypatch.setattr(OnlineTrainer, "judge", hold)
-    result = evaluated(exporter, 600)
+    result = evaluate(exporter, 600)
     assert (result.details["releases"], result.details["held"]) == (
         0,
         {PARITY: RECORDS_PER_EVENT * 600 // EvaluationLoopPolicy().events_per_release},

@@ -16,7 +16,7 @@ from eddy.text import TextModel
 from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.event_features import PARTITION, EventFeatures
-from eddy_lab.evaluate.releases import ReleaseCounts, TrainerAnswer
+from eddy_lab.evaluate.releases import MicroBatchResult, ReleaseCounts
 from eddy_lab.evaluate.stream_ranker import LIMIT, EventBatch, StreamRanker
 from eddy_lab.evaluate.tasks.prediction_task import PredictionTask
 from eddy_lab.evaluate.trainer_process import TrainerSetup, trainer_process
@@ -74,7 +74,7 @@ class Prequential:
             for indices in self._micro_batches(until):
                 users, signals = self._apply(indices)
                 if learning:
-                    self._serve(trainer.answer())
+                    self._serve(trainer.result())
                 batch = EventBatch(indices, users)
                 examples = [example for task in self._tasks for example in task.predict(batch, self._ranker)]
                 learning = indices.stop <= until
@@ -111,8 +111,8 @@ class Prequential:
         self._offsets[topic] += 1
         return Message(topic, PARTITION, offset, key, value, self._now_ms)
 
-    def _serve(self, answer: TrainerAnswer) -> None:
+    def _serve(self, result: MicroBatchResult) -> None:
         """Serve the release that includes the last micro-batch; if it was held back, keep the one before it."""
-        self.releases, self.train_sec = answer.counts, answer.train_sec
-        if answer.served is not None:
-            answer.served.serve_by(self.recommender, self.releases.released)
+        self.releases, self.train_sec = result.counts, result.train_sec
+        if result.served is not None:
+            result.served.serve_by(self.recommender, self.releases.released)

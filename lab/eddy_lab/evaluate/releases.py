@@ -59,7 +59,7 @@ class ServedRelease:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainerAnswer:
+class MicroBatchResult:
     """The result of a micro-batch: `served` is None if the gate held the release back. `train_sec` is CPU time since the start."""
 
     served: ServedRelease | None

@@ -18,7 +18,7 @@ import torch
 from eddy.contract.scenarios import Scenarios
 from eddy.text import TextModel
 from eddy_lab.evaluate.child_process import CONTEXT
-from eddy_lab.evaluate.releases import ReleaseCounts, ServedRelease, TrainerAnswer
+from eddy_lab.evaluate.releases import MicroBatchResult, ReleaseCounts, ServedRelease
 from eddy_trainer.core.examples import Example
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
@@ -39,7 +39,7 @@ class TrainerSetup:
 
 
 class TrainerProcess:
-    """Call `learn` and `answer` in turn, once per micro-batch."""
+    """Call `learn` and `result` in turn, once per micro-batch."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -47,13 +47,13 @@ class TrainerProcess:
     def learn(self, examples: Sequence[Example]) -> None:
         self._connection.send(examples)
 
-    def answer(self) -> TrainerAnswer:
+    def result(self) -> MicroBatchResult:
         """The result of the last `learn`. Raises the trainer's error if it failed, and EOFError if its process has ended."""
-        answer: TrainerAnswer = self._receive()
-        return answer
+        result: MicroBatchResult = self._receive()
+        return result
 
     def wait_until_ready(self) -> None:
-        """Wait until the trainer has embedded the words of all items. Raises as `answer` does."""
+        """Wait until the trainer has embedded the words of all items. Raises as `result` does."""
         self._receive()
 
     def _receive(self) -> Any:
@@ -81,7 +81,7 @@ def trainer_process(setup: TrainerSetup) -> Iterator[TrainerProcess]:
 
 def _run(connection: Connection, setup: TrainerSetup) -> None:
     try:
-        _answer_all(connection, setup)
+        _learn_all(connection, setup)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent may close the connection at any time, as it does after the last batch
     except Exception as error:  # noqa: BLE001  # the parent raises the error, whatever its type
@@ -89,7 +89,7 @@ def _run(connection: Connection, setup: TrainerSetup) -> None:
             connection.send(error)
 
 
-def _answer_all(connection: Connection, setup: TrainerSetup) -> None:
+def _learn_all(connection: Connection, setup: TrainerSetup) -> None:
     torch.set_num_threads(1)
     trainer = make_trainer(setup)
     while trainer.learner.pending_texts:
@@ -99,7 +99,7 @@ def _answer_all(connection: Connection, setup: TrainerSetup) -> None:
     for batch in count(1):
         release = learn(trainer, connection.recv(), batch, counts)
         served = ServedRelease.of(release) if release is not None else None
-        connection.send(TrainerAnswer(served, counts, time.process_time() - started))
+        connection.send(MicroBatchResult(served, counts, time.process_time() - started))
 
 
 def make_trainer(setup: TrainerSetup) -> OnlineTrainer:
