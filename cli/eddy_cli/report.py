@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from matplotlib.figure import Figure
 from rich.table import Table
 
 MODEL = "model"
@@ -103,6 +102,8 @@ def write_json(report: Report, path: Path) -> None:
 
 def write_plot(report: QualityReport, path: Path) -> None:
     """Plot NDCG@10 of the model and the baselines by tenth of the stream."""
+    from matplotlib.figure import Figure  # takes a second to import: only a plot needs it
+
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     tenths = np.arange(1, 11) * 10

@@ -19,7 +19,6 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from eddy.contract.codec import Codec
 from eddy.contract.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, topics
 from eddy.errors import DecodeError, FatalError
-from eddy.kafka import registry as registry_client
 from eddy.kafka.bus import Bus
 from eddy.kafka.framing import Framing, is_framed
 from eddy.paths import REPO_ROOT, SCHEMAS
@@ -227,7 +226,7 @@ async def test_what_is_no_record_is_written_as_it_is(registry: str) -> None:
 
 @pytest.mark.broker
 async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_client, "PATIENCE_SEC", 0.0)
+    monkeypatch.setattr("eddy.kafka.registry.PATIENCE_SEC", 0.0)
     away = Framing(f"http://user:secret@{HOST}:{free_port()}")
     for asked in (
         away.unframe(USER_EVENTS, b"\0\0\0\0\1 body"),

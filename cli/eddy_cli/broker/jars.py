@@ -1,6 +1,6 @@
 """The jars of Apache Kafka: downloaded once, checked against kafka.lock, kept in the user's cache folder.
 
-This is also the adapter of jgo, which has no type stubs.
+This is also the adapter of jgo, which has no type stubs. jgo and requests take a second to import: only a download imports them.
 """
 
 import hashlib
@@ -8,9 +8,6 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import requests
-from jgo.maven import MavenContext
 
 from eddy.errors import FatalError
 from eddy.paths import DOWNLOADS
@@ -42,6 +39,8 @@ def kafka_jars() -> Path:
             check_jars(fetched, expected)
             _move(fetched, folder)
     except OSError as error:
+        import requests
+
         if isinstance(error, requests.RequestException):
             raise FatalError(_no_network(type(error).__name__)) from error
         raise FatalError(f"cannot write Kafka to {folder.parent} ({error.strerror}): free some space there") from error
@@ -64,6 +63,8 @@ def check_jars(folder: Path, expected: dict[str, str]) -> None:
 
 
 def _fetch(staging: Path) -> Path:
+    from jgo.maven import MavenContext
+
     context = MavenContext(repo_cache=staging / "repository", timeout=60)
     try:
         resolved, dependencies = context.resolver.resolve([context.create_dependency(COORDINATES[0])])

@@ -4,13 +4,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from eddy_lab.evaluate.result import BY_TENTH, MODEL, BenchmarkResult, Figures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,9 @@ def _tenths(result: BenchmarkResult, metric: str) -> Table:
     return table
 
 
-def _plot(report: BenchmarkReport) -> Figure:
+def _plot(report: BenchmarkReport) -> "Figure":
+    from matplotlib.figure import Figure  # takes a second to import: only a plot needs it
+
     result = report.result
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
