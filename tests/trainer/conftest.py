@@ -1,4 +1,4 @@
-"""Torch on one thread, and graphs traced once for all tests."""
+"""PyTorch on one thread, and graphs that are traced once for all tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def traced_folder() -> Path:
-    """The folder with traced graphs, so that no worker spends its first seconds on it."""
+    """Return the folder with traced graphs, so that no trainer has to trace them."""
     folder: Path = TrainerSettings.model_fields["trainer_graphs_dir"].default
     GraphExporter.cached(folder, DEFAULT_MODEL, Columns())
     return folder

@@ -1,4 +1,4 @@
-"""A trainer as a process of its own, and what it left in Kafka."""
+"""A trainer as a separate process, and the records that it publishes."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,8 @@ from tests.trainer.factories import Record, example_record, item_record
 PARTITIONS = 2
 
 
-class TrainerEnvironment:
-    """One Eddy of a test: brokers, prefix, and a folder for state and logs."""
+class TrainerCluster:
+    """Topics and trainers of a test: brokers, prefix, and a folder for state and logs."""
 
     def __init__(self, kafka: str, topic_prefix: str, folder: Path, traced: Path) -> None:
         self._folder = folder
@@ -41,18 +41,18 @@ class TrainerEnvironment:
         return self.state / f"trainer-{self._environment['EDDY_TOPIC_PREFIX']}.ckpt"
 
     def empty_disk(self) -> None:
-        """Lose the state."""
+        """Delete the state folder."""
         shutil.rmtree(self.state, ignore_errors=True)
 
     def settings(self, **changes: str) -> TrainerSettings:
-        """What a trainer here would be given."""
+        """Return the settings of a trainer of this test."""
         return load(
             TrainerSettings, self._environment | {f"EDDY_{name.upper()}": value for name, value in changes.items()}
         )
 
     @contextmanager
     def trainer(self, poison_limit: int = 10_000, **settings: str) -> Iterator[Service]:
-        """A trainer; killed at the end if it still runs."""
+        """Start a trainer; it is killed at the end if it still runs."""
         self.started += 1
         environment = self._environment | own_settings("trainer", settings) | {"EDDY_POISON_LIMIT": str(poison_limit)}
         with running("trainer", environment, self._folder / f"trainer-{self.started}.log") as trainer:
@@ -79,59 +79,59 @@ class TrainerEnvironment:
             ends = await reader.end_offsets(partitions)
         return [ends[partition] for partition in partitions]
 
-    async def everything(self, topic: str) -> list[Message]:
+    async def all_messages(self, topic: str) -> list[Message]:
         return await read_all(self.bus, topic)
 
     async def releases(self) -> list[Record]:
-        """All releases in the order they were written."""
+        """Return all releases in the order of publication."""
         codec = Codec.for_topic(MODEL_RELEASES)
-        return [codec.decode(message.value) for message in await self.everything(MODEL_RELEASES)]
+        return [codec.decode(message.value) for message in await self.all_messages(MODEL_RELEASES)]
 
     async def rows(self) -> list[tuple[Message, Record]]:
         codec = Codec.for_topic(ITEM_EMBEDDINGS)
-        return [(message, codec.decode(message.value)) for message in await self.everything(ITEM_EMBEDDINGS)]
+        return [(message, codec.decode(message.value)) for message in await self.all_messages(ITEM_EMBEDDINGS)]
 
     async def dead_letters(self) -> set[tuple[str, int, int, str]]:
-        """Topic, partition, offset and reason of each; the same one twice is one."""
+        """Return topic, partition, offset and reason of each dead letter, without duplicates."""
         codec = Codec.for_topic(DEAD_LETTERS)
-        dead_letters = [codec.decode(message.value) for message in await self.everything(DEAD_LETTERS)]
+        dead_letters = [codec.decode(message.value) for message in await self.all_messages(DEAD_LETTERS)]
         return {
-            (self.bus.short_name(one["source_topic"]), one["source_partition"], one["source_offset"], one["reason"])
-            for one in dead_letters
+            (self.bus.short_name(each["source_topic"]), each["source_partition"], each["source_offset"], each["reason"])
+            for each in dead_letters
         }
 
-    async def newest_covers_all(self) -> bool:
-        """Whether the newest release learned from every example there is."""
+    async def newest_release_covers_all(self) -> bool:
+        """Whether the newest release was trained on all examples."""
         releases = await self.releases()
         return bool(releases) and releases[-1]["trained_through"] == await self.ends(TRAINING_EXAMPLES)
 
 
-async def assert_releases_hold(place: TrainerEnvironment) -> None:
-    """Versions rise by one, what was learned never shrinks, offsets hold all rows of the version, signatures fit."""
-    releases, rows = await place.releases(), await place.rows()
-    assert [release["version"] for release in releases] == list(range(1, len(releases) + 1)), place.logs()
+async def assert_releases_are_consistent(cluster: TrainerCluster) -> None:
+    """Assert that versions ascend by one, `trained_through` never decreases, offsets cover all rows of a version, and signatures match."""
+    releases, rows = await cluster.releases(), await cluster.rows()
+    assert [release["version"] for release in releases] == list(range(1, len(releases) + 1)), cluster.logs()
     for before, after in pairwise(releases):
         pairs = zip(before["trained_through"], after["trained_through"], strict=True)
-        assert all(one <= other for one, other in pairs), place.logs()
+        assert all(former <= later for former, later in pairs), cluster.logs()
     for release in releases:
         parts = (release["version"], release["contract"], release["encode"], release["rank"])
         names = (release["features"], release["actions"])
         assert release["signature"] == sign_release(*parts, *names)
         assert release["contract"] == hash_of_contract()
         of_version = [message for message, row in rows if row["version"] == release["version"]]
-        held = [message.offset < release["embedding_offsets"][message.partition] for message in of_version]
-        # Rows of a life that was killed before its release follow when the next life uses the version again: also held.
-        assert all(held), place.logs()
+        covered = [message.offset < release["embedding_offsets"][message.partition] for message in of_version]
+        # Includes rows of a process that was killed before its release; the next process uses the version again.
+        assert all(covered), cluster.logs()
 
 
 def events_of(count: int, users: int = 12, items: int = 40, first: int = 0) -> list[Record]:
-    """A `next_item` and a `label` for each of `count` events; user and item follow from the number of the event."""
-    made = []
+    """Return a `next_item` and a `label` for each of `count` events; user and item depend on the number of the event."""
+    records = []
     for number in range(first, first + count):
         event: dict[str, Any] = {"user_id": f"u{number % users}", "occurred_at": 1000 * number}
         item = {**example_record()["items"][0], "item_id": f"m{number * 7 % items}"}
-        made.append(
-            example_record(example_id=f"e{number}/next", items=[item], considered=[item["item_id"], "m1"], **event)
+        records.append(
+            example_record(example_id=f"e{number}/next", items=[item], candidates=[item["item_id"], "m1"], **event)
         )
-        made.append(example_record("label", items=5, example_id=f"e{number}/label", **event))
-    return made
+        records.append(example_record("label", items=5, example_id=f"e{number}/label", **event))
+    return records

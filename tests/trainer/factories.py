@@ -27,19 +27,19 @@ def features(rows: int, seed: int = 0) -> "np.ndarray[Any, np.dtype[np.float16]]
     return np.random.default_rng(seed).normal(size=(rows, len(FEATURES))).astype(np.float16)
 
 
-def next_item(user: str, item: str, at: int = 0, target: int = -1, considered: Any = NO_FEATURES) -> NextItemExample:
-    """A click of `user` on `item` at `at` milliseconds."""
-    return NextItemExample(user, PastInteraction(item, 1 + CLICK, VIDEO, 0.5, at), (), considered, target)
+def next_item(user: str, item: str, at: int = 0, target: int = -1, candidates: Any = NO_FEATURES) -> NextItemExample:
+    """Return a click of `user` on `item` at `at` milliseconds."""
+    return NextItemExample(user, PastInteraction(item, 1 + CLICK, VIDEO, 0.5, at), (), candidates, target)
 
 
-def shown(rows: int, positive: int = -1, seed: int = 0) -> ImpressionExample:
-    """A list of `rows` items of which one was clicked, or none."""
+def impressions(rows: int, positive: int = -1, seed: int = 0) -> ImpressionExample:
+    """Return the labels of a slate of `rows` items, of which one was clicked, or none."""
     actions = tuple(CLICK if row == positive else -1 for row in range(rows))
     return ImpressionExample("label", VIDEO, features(rows, seed), tuple(range(rows)), actions)
 
 
 def learner(items: int = 30, seed: int = 0, **encoder: Any) -> Learner:
-    """A learner that knows `items` items, named i0, i1, ..., and needs no warming up."""
+    """Return a learner with `items` items, named i0, i1, ..., and without warm-up."""
     made = Learner(
         SCENARIOS, LearnerPolicy(seed, encoder=EncoderPolicy(**encoder), ranker=RankerPolicy(warm_up_candidate_sets=1))
     )
@@ -47,47 +47,47 @@ def learner(items: int = 30, seed: int = 0, **encoder: Any) -> Learner:
     return made
 
 
-def reverse_ranker(one: Learner) -> None:
-    """Let its ranker think the opposite of what it has learned."""
+def invert_ranker(learner: Learner) -> None:
+    """Invert the scores of the ranker."""
     with torch.no_grad():
-        for weights in (one.ranker.ranker.additive, one.ranker.ranker.score, one.ranker.ranker.heads):
+        for weights in (learner.ranker.ranker.additive, learner.ranker.ranker.score, learner.ranker.ranker.heads):
             weights.neg_()
 
 
 def a_stream(events: int, users: int = 20, items: int = 30, seed: int = 0) -> list[NextItemExample | ImpressionExample]:
-    """Events that walk through the items in order, each user from a place of their own, with lists and labels."""
+    """Return events of users who go through the items in order from different starts, with candidates and labels."""
     random = np.random.default_rng(seed)
     made: list[NextItemExample | ImpressionExample] = []
     for event in range(events):
         user = int(random.integers(users))
         item = f"i{(event + user) % items}"
         made.append(next_item(f"u{user}", item, event * 1000, 2, features(6, event)))
-        made.append(shown(5, int(random.integers(5)), event))
+        made.append(impressions(5, int(random.integers(5)), event))
     return made
 
 
 def easy_examples(turn: int) -> list[NextItemExample | ImpressionExample]:
-    """Lists of which the first item is always chosen, and shown items of which the first is always clicked."""
+    """Return examples in which the first candidate is always chosen and the first impression always clicked."""
     made: list[NextItemExample | ImpressionExample] = []
     for number in range(20):
         seed = 1000 * turn + number
         best = np.sort(features(6, seed), axis=0)[::-1]
         made.append(next_item(f"u{number}", f"i{number % 30}", turn, 0, best))
-        made.append(replace(shown(6, 0, seed), features=best))
+        made.append(replace(impressions(6, 0, seed), features=best))
     return made
 
 
 def a_store(rows_of: dict[str, list[int]], max_users: int = 100) -> SequenceStore:
-    """Sequences with the given rows, a second between two interactions."""
+    """Return sequences with the given rows, one second apart."""
     store = SequenceStore(max_users)
     for user, rows in rows_of.items():
-        store.append(user, [SequenceEntry(row, 1, VIDEO, 0.5, 1000 * place) for place, row in enumerate(rows)])
+        store.append(user, [SequenceEntry(row, 1, VIDEO, 0.5, 1000 * index) for index, row in enumerate(rows)])
     return store
 
 
-def example_record(kind: str = "next_item", items: Any = 1, considered: Any = 3, **changes: Any) -> Record:
-    """A `training_example`: the positive item is m0, considered are m0, m1, ...; both as numbers of items or as lists."""
-    named = [f"m{place}" for place in range(considered)] if isinstance(considered, int) else considered
+def example_record(kind: str = "next_item", items: Any = 1, candidates: Any = 3, **changes: Any) -> Record:
+    """Return a `training_example` with positive item m0 and candidates m0, m1, ...; both are given as numbers or as lists."""
+    candidate_ids = [f"m{index}" for index in range(candidates)] if isinstance(candidates, int) else candidates
     record: Record = {
         "example_id": "e-1/next",
         "kind": kind,
@@ -97,20 +97,20 @@ def example_record(kind: str = "next_item", items: Any = 1, considered: Any = 3,
         "event_id": "e-1",
         "items": [
             {
-                "item_id": f"m{place}",
-                "position": place if kind != "next_item" else -1,
+                "item_id": f"m{position}",
+                "position": position if kind != "next_item" else -1,
                 "propensity": 0.0,
-                "label": int(place == 0),
-                "action": "click" if place == 0 else "",
+                "label": int(position == 0),
+                "action": "click" if position == 0 else "",
                 "value": 0.5,
             }
-            for place in range(items)
+            for position in range(items)
         ]
         if isinstance(items, int)
         else items,
         "features": b"" if kind == "next_item" or not isinstance(items, int) else features(items).tobytes(),
-        "considered": named if kind == "next_item" else [],
-        "considered_features": features(len(named)).tobytes() if kind == "next_item" else b"",
+        "considered": candidate_ids if kind == "next_item" else [],
+        "considered_features": features(len(candidate_ids)).tobytes() if kind == "next_item" else b"",
         "feature_names": list(FEATURES),
         "history": None,
         "occurred_at": 978_302_109_000,

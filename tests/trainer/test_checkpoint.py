@@ -1,4 +1,4 @@
-"""A checkpoint is whole or not there."""
+"""Checkpoints: complete or ignored."""
 
 from pathlib import Path
 
@@ -22,45 +22,45 @@ def trained(events: int = 120) -> Learner:
     return made
 
 
-def same(one: Learner, other: Learner) -> bool:
-    first, second = one.snapshot(), other.snapshot()
-    tensors = [*zip(first.encoder.values(), second.encoder.values(), strict=True)]
-    tensors += zip(first.ranker.values(), second.ranker.values(), strict=True)
-    return all(torch.equal(x, y) for x, y in tensors) and (first.vectors == second.vectors).all()
+def same_weights(first: Learner, second: Learner) -> bool:
+    one, other = first.snapshot(), second.snapshot()
+    tensors = [*zip(one.encoder.values(), other.encoder.values(), strict=True)]
+    tensors += zip(one.ranker.values(), other.ranker.values(), strict=True)
+    return all(torch.equal(x, y) for x, y in tensors) and (one.vectors == other.vectors).all()
 
 
-def test_a_restored_learner_goes_on_as_the_first_one(tmp_path: Path) -> None:
+def test_a_restored_learner_continues_like_the_original(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "trainer.ckpt"
-    one = trained()
-    write_checkpoint(path, TrainerCheckpoint(OFFSETS, one.state()))
+    original = trained()
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, original.state()))
     saved = read_checkpoint(path, DEFAULT_MODEL)
     assert saved is not None
     assert saved.offsets == OFFSETS
-    other = learner(items=0, seed=5)
-    other.restore(saved.learner)
-    assert other.examples == one.examples == 240
-    assert same(one, other)
+    restored = learner(items=0, seed=5)
+    restored.restore(saved.learner)
+    assert restored.examples == original.examples == 240
+    assert same_weights(original, restored)
     more = a_stream(150, seed=1)
-    for each in (one, other):
+    for each in (original, restored):
         each.observe(more)
         each.encoder.step(rehearse=True)
-    assert torch.equal(one.encoder.encoder.scale, other.encoder.encoder.scale)
-    assert (one.snapshot().vectors == other.snapshot().vectors).all()
+    assert torch.equal(original.encoder.encoder.scale, restored.encoder.encoder.scale)
+    assert (original.snapshot().vectors == restored.snapshot().vectors).all()
 
 
-def test_no_checkpoint_is_none(tmp_path: Path) -> None:
+def test_absent_checkpoint_is_none(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "absent", DEFAULT_MODEL) is None
 
 
 @pytest.mark.parametrize("kept", [0, 10, 60, 5000, -1])
-def test_a_torn_checkpoint_is_ignored(tmp_path: Path, kept: int) -> None:
+def test_a_truncated_checkpoint_is_ignored(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "trainer.ckpt"
     write_checkpoint(path, TrainerCheckpoint(OFFSETS, trained().state()))
     path.write_bytes(path.read_bytes()[:kept])
     assert read_checkpoint(path, DEFAULT_MODEL) is None
 
 
-def test_a_changed_byte_is_found(tmp_path: Path) -> None:
+def test_a_checkpoint_with_a_changed_byte_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "trainer.ckpt"
     write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 1}))
     content = bytearray(path.read_bytes())
@@ -76,7 +76,7 @@ def test_a_checkpoint_of_another_contract_is_ignored(tmp_path: Path, monkeypatch
     assert read_checkpoint(path, DEFAULT_MODEL) is None
 
 
-def test_a_checkpoint_of_the_last_contract_without_names_is_read(
+def test_a_checkpoint_of_the_last_contract_without_feature_names_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "trainer.ckpt"
@@ -93,7 +93,7 @@ def test_a_checkpoint_of_another_kind_of_model_is_ignored(tmp_path: Path) -> Non
     assert read_checkpoint(path, DEFAULT_MODEL) is not None
 
 
-def test_a_write_that_fails_leaves_the_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_former_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trainer.ckpt"
     write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 1}))
 

@@ -1,4 +1,4 @@
-"""What gives way under load."""
+"""What is shed under lag, and when a batch is due."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from eddy_trainer.core.effort import LARGE_BATCH, MICRO_BATCH, Effort, PacePolic
 POLICY = PacePolicy(learn_within_sec=0.25, shed_rehearsal_lag=100, large_batch_lag=1000)
 
 
-@pytest.mark.parametrize(("waiting", "effort"), [(0, Effort.FULL), (101, Effort.NO_REHEARSAL), (1001, Effort.MINIMAL)])
-def test_lag_sheds_replay_first_then_small_batches(waiting: int, effort: Effort) -> None:
-    assert effort_for(waiting, POLICY) is effort
+@pytest.mark.parametrize(("lag", "effort"), [(0, Effort.FULL), (101, Effort.NO_REHEARSAL), (1001, Effort.MINIMAL)])
+def test_lag_sheds_rehearsal_first_then_small_batches(lag: int, effort: Effort) -> None:
+    assert effort_for(lag, POLICY) is effort
 
 
 @pytest.mark.parametrize(
-    ("fresh", "waited", "effort", "due"),
+    ("untrained", "waited", "effort", "due"),
     [
         (0, 9.0, Effort.FULL, False),
         (1, 0.1, Effort.FULL, False),
@@ -23,5 +23,5 @@ def test_lag_sheds_replay_first_then_small_batches(waiting: int, effort: Effort)
         (LARGE_BATCH, 0.0, Effort.MINIMAL, True),
     ],
 )
-def test_learning_is_due_by_number_or_by_time(fresh: int, waited: float, effort: Effort, due: bool) -> None:
-    assert is_due(fresh, waited, effort, POLICY) is due
+def test_training_is_due_by_number_or_by_time(untrained: int, waited: float, effort: Effort, due: bool) -> None:
+    assert is_due(untrained, waited, effort, POLICY) is due

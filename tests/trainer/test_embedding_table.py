@@ -1,4 +1,4 @@
-"""Item rows: Adam by row, content, growth."""
+"""Item vectors: Adam per row, content, growth, scenarios."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def a_table(items: int, seed: int = 0) -> EmbeddingTable:
     return table
 
 
-def test_move_is_adam_on_the_rows_it_touches() -> None:
+def test_apply_gradient_is_adam_on_the_given_rows() -> None:
     table = a_table(5)
     rows = torch.tensor([1, 3])
     reference = torch.nn.Parameter(table.embedding(rows).detach().clone())
@@ -30,12 +30,12 @@ def test_move_is_adam_on_the_rows_it_touches() -> None:
     assert torch.equal(table.embedding(torch.tensor([0, 2, 4, 5])).detach(), untouched)
 
 
-def test_vectors_have_length_one_but_padding_has_none() -> None:
+def test_vectors_have_length_one_and_padding_is_zero() -> None:
     lengths = a_table(4).all_vectors().norm(dim=1)
     torch.testing.assert_close(lengths, torch.tensor([0.0, 1, 1, 1, 1]))
 
 
-def test_new_items_of_equal_content_are_near_each_other_once_content_was_learned() -> None:
+def test_new_items_of_equal_content_are_close_once_content_is_trained() -> None:
     table = a_table(0)
     table.projection.data *= 20
     for number in range(4):
@@ -77,18 +77,18 @@ def test_a_full_vocabulary_gives_no_index() -> None:
     assert not any(vocabulary.slots(["new"], {}))
 
 
-def test_items_are_in_the_scenarios_they_name_and_where_somebody_acted_on_them() -> None:
+def test_items_belong_to_named_scenarios_and_to_those_with_interactions() -> None:
     table = a_table(2)  # rows 1 and 2 are everywhere
     table.describe("named", [], {}, [3])
-    acted = table.row("acted")
+    unnamed = table.row("unnamed")
     assert [table.rows_of_scenario(scenario).tolist() for scenario in (0, 3)] == [[1, 2], [1, 2, 3]]
-    table.record_interactions([acted], 0)
-    assert table.rows_of_scenario(0).tolist() == [1, 2, acted]
-    table.describe("acted", ["another category"], {}, [])
-    assert table.rows_of_scenario(0).tolist() == [1, 2, acted]
+    table.record_interactions([unnamed], 0)
+    assert table.rows_of_scenario(0).tolist() == [1, 2, unnamed]
+    table.describe("unnamed", ["another category"], {}, [])
+    assert table.rows_of_scenario(0).tolist() == [1, 2, unnamed]
     table.describe("named", [], {}, [0, 5])
     assert [table.rows_of_scenario(scenario).tolist() for scenario in (0, 3, 5)] == [
-        [1, 2, 3, acted],
+        [1, 2, 3, unnamed],
         [1, 2],
         [1, 2, 3],
     ]
@@ -96,4 +96,4 @@ def test_items_are_in_the_scenarios_they_name_and_where_somebody_acted_on_them()
         table.row(f"more {number}")
     other = EmbeddingTable(torch.Generator())
     other.restore(table.state())
-    assert other.rows_of_scenario(0).tolist() == [1, 2, 3, acted]
+    assert other.rows_of_scenario(0).tolist() == [1, 2, 3, unnamed]

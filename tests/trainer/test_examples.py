@@ -1,4 +1,4 @@
-"""Records become checked values, or a reason why not."""
+"""Parsing of training examples, and the reasons for refusal."""
 
 import math
 from typing import Any
@@ -31,7 +31,7 @@ def decoded(record: Record) -> Record:
     return codec.decode(codec.encode(record))
 
 
-def test_next_item_becomes_an_event_with_its_considered_list() -> None:
+def test_next_item_is_parsed_with_its_candidates() -> None:
     history = {
         "item_ids": ["m8", "m9"],
         "actions": ["rate", "skip"],
@@ -40,20 +40,20 @@ def test_next_item_becomes_an_event_with_its_considered_list() -> None:
         "occurred_at": [1, 2],
         "valued": [True, False],
     }
-    example = PARSER.parse(decoded(example_record(considered=3, history=history)))
+    example = PARSER.parse(decoded(example_record(candidates=3, history=history)))
     assert isinstance(example, NextItemExample)
     assert (example.user_id, example.event.item_id, example.event.action, example.target) == ("u-1", "m0", 1 + CLICK, 0)
     assert np.array_equal(example.features, features(3))
     assert [(past.item_id, past.action, past.scenario) for past in example.history] == [("m8", 5, VIDEO), ("m9", 0, 1)]
 
 
-def test_a_target_that_was_not_considered_is_said_so() -> None:
-    example = PARSER.parse(example_record(considered_features=features(1).tobytes(), considered=["m7"]))
+def test_a_target_that_was_no_candidate_is_minus_one() -> None:
+    example = PARSER.parse(example_record(considered_features=features(1).tobytes(), candidates=["m7"]))
     assert isinstance(example, NextItemExample)
     assert example.target == -1
 
 
-def test_label_becomes_shown_items() -> None:
+def test_label_is_parsed_into_impressions() -> None:
     example = PARSER.parse(decoded(example_record("label", items=3)))
     assert isinstance(example, ImpressionExample)
     assert (example.scenario, example.positions, example.actions) == (VIDEO, (0, 1, 2), (CLICK, -1, -1))
@@ -80,25 +80,25 @@ def poisoned_item(**changes: Any) -> list[Record]:
         (example_record("label", features=np.full((1, len(FEATURES)), np.nan, np.float16).tobytes()), "non_finite"),
     ],
 )
-def test_what_cannot_be_used_is_refused(record: Record, reason: str) -> None:
+def test_unusable_example_is_refused(record: Record, reason: str) -> None:
     with pytest.raises(PoisonError) as error:
         PARSER.parse(record)
     assert error.value.reason == reason
 
 
-def test_features_are_not_needed() -> None:
-    example = PARSER.parse(example_record(considered=[], considered_features=b"", contract=""))
+def test_features_are_optional() -> None:
+    example = PARSER.parse(example_record(candidates=[], considered_features=b"", contract=""))
     assert isinstance(example, NextItemExample)
     assert (len(example.features), example.target) == (0, -1)
 
 
-def test_a_history_with_unequal_columns_is_refused() -> None:
+def test_a_history_with_columns_of_unequal_length_is_refused() -> None:
     history = {"item_ids": ["m8"], "actions": [], "scenarios": ["video"], "values": [1.0], "occurred_at": [1]}
     with pytest.raises(PoisonError):
         PARSER.parse(example_record(history=history))
 
 
-def test_what_was_done_in_a_scenario_that_is_gone_is_left_out() -> None:
+def test_history_of_a_removed_scenario_is_ignored() -> None:
     history = {
         "item_ids": ["m7", "m8"],
         "actions": ["click", "click"],
@@ -113,7 +113,7 @@ def test_what_was_done_in_a_scenario_that_is_gone_is_left_out() -> None:
 
 
 def test_features_are_read_by_name() -> None:
-    """Any order, former names; what the model does not have is passed over, what the record does not have is missing."""
+    """In any order: features that the model lacks are ignored, features that the record lacks are missing."""
     parser = ExampleParser(SCENARIOS, Columns(("trend", "coming", "covisit_score")))
     logged = np.array([[1, 2, np.inf], [3, 4, np.nan]], np.float16)
     record = example_record(
@@ -132,20 +132,20 @@ def test_features_under_a_former_name_are_read(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("contract", [LEGACY_CONTRACT, hash_of_contract()])
-def test_features_without_names_are_those_of_the_last_contract_without_them(contract: str) -> None:
+def test_features_without_names_have_the_order_of_the_last_contract_without_names(contract: str) -> None:
     parser = ExampleParser(SCENARIOS, Columns(LEGACY_FEATURES[::-1]))
     example = parser.parse(example_record("label", items=3, contract=contract, feature_names=[]))
     assert np.array_equal(example.features, features(3)[:, ::-1])
 
 
-def test_a_next_item_whose_features_cannot_be_read_teaches_the_encoder() -> None:
+def test_a_next_item_with_unreadable_features_still_trains_the_encoder() -> None:
     example = PARSER.parse(example_record(contract="another", feature_names=[]))
     assert isinstance(example, NextItemExample)
     assert (len(example.features), example.target) == (0, 0)
 
 
-def test_an_action_without_a_head_is_history_and_no_label() -> None:
-    """On the way to a new version one service knows it before another: nothing is refused, and it is no negative either."""
+def test_an_action_without_a_head_counts_as_history_but_not_as_label() -> None:
+    """During an upgrade one service may know an action before another: it is neither refused nor a negative."""
     event = PARSER.parse(example_record(items=poisoned_item(action="yawn")))
     assert isinstance(event, NextItemExample)
     assert event.event.action == 0
@@ -161,13 +161,13 @@ def test_an_action_without_a_head_is_history_and_no_label() -> None:
 
 
 def test_an_example_that_labels_nothing_is_observed() -> None:
-    made = learner()
-    made.observe([ImpressionExample("label", VIDEO, NO_FEATURES, (), ()), *a_stream(5)])
-    made.step()
-    assert made.examples == 11
+    trainee = learner()
+    trainee.observe([ImpressionExample("label", VIDEO, NO_FEATURES, (), ()), *a_stream(5)])
+    trainee.step()
+    assert trainee.examples == 11
 
 
-def test_a_former_name_of_an_action_is_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_former_name_of_an_action_maps_to_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eddy_trainer.core.examples.ACTION_ALIASES", {"tap": "click"})
     parser = ExampleParser(SCENARIOS, Columns())
     event = parser.parse(example_record(items=poisoned_item(action="tap")))

@@ -1,4 +1,4 @@
-"""Releases compute in onnxruntime what the model computes in torch, and a swap is as good as a trace."""
+"""Releases: ONNX Runtime agrees with PyTorch, and replaced weights equal a new trace."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_padded_and_empty_histories_agree(exporter: GraphExporter) -> None:
     assert largest_difference(exporter.export(weights), weights, probe) < PARITY_TOLERANCE
 
 
-def test_swapped_weights_equal_a_fresh_trace(exporter: GraphExporter) -> None:
+def test_replaced_weights_equal_a_new_trace(exporter: GraphExporter) -> None:
     weights = random_weights(3)
     fresh = GraphExporter.trace(DEFAULT_MODEL, Columns()).export(weights)
     swapped = exporter.export(weights)
@@ -73,7 +73,7 @@ def test_swapped_weights_equal_a_fresh_trace(exporter: GraphExporter) -> None:
     assert all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
 
 
-def test_a_difference_is_found(exporter: GraphExporter) -> None:
+def test_a_difference_is_detected(exporter: GraphExporter) -> None:
     weights, other = random_weights(4), random_weights(5)
     probe = a_probe(2, 150, 4, 3)
     assert largest_difference(exporter.export(other), weights, probe) > PARITY_TOLERANCE
@@ -82,7 +82,7 @@ def test_a_difference_is_found(exporter: GraphExporter) -> None:
     assert not largest_difference(exporter.export(broken), weights, probe) <= PARITY_TOLERANCE
 
 
-def test_excluded_items_and_padding_are_never_on_top(exporter: GraphExporter) -> None:
+def test_excluded_items_and_padding_are_never_among_the_top_items(exporter: GraphExporter) -> None:
     table, bias, *others, excluded = example_inputs(2, 150, 30, torch.Generator().manual_seed(1))
     bias[0] = bias[120:] = PADDING_BIAS
     session = onnxruntime.InferenceSession(exporter.export(random_weights(6)).encode)
@@ -94,16 +94,18 @@ def test_excluded_items_and_padding_are_never_on_top(exporter: GraphExporter) ->
         assert set(taken.tolist()).isdisjoint({0, *range(120, 150), *excluded[user].tolist()})
 
 
-def test_predictions_are_those_of_the_first_place() -> None:
+def test_predictions_are_for_the_first_position() -> None:
     weights = random_weights(7)
     _, rank = modules(weights)
     _, (features, scenarios) = (probe := a_probe(3, 101, 1, 1)).encode, probe.rank
-    expected = torch.sigmoid(rank.ranker.shown(features[:, 0], scenarios, torch.zeros(3, dtype=torch.int64)))
+    expected = torch.sigmoid(
+        rank.ranker.impression_logits(features[:, 0], scenarios, torch.zeros(3, dtype=torch.int64))
+    )
     assert expected.shape == (3, len(ACTIONS))
     torch.testing.assert_close(rank(features, scenarios)[1][:, 0], expected)
 
 
-def test_a_tensor_that_a_swap_would_miss_is_found(exporter: GraphExporter) -> None:
+def test_a_tensor_without_an_initializer_is_detected(exporter: GraphExporter) -> None:
     traced = onnx.load_from_string(exporter.traced.rank)
     check_names(traced, {"ranker.first": torch.zeros(len(FEATURES), 64)}, set())
     for tensors in ({"ranker.renamed": torch.zeros(2)}, {"ranker.first": torch.zeros(3, 3)}):
@@ -111,7 +113,7 @@ def test_a_tensor_that_a_swap_would_miss_is_found(exporter: GraphExporter) -> No
             check_names(traced, tensors, set())
 
 
-def test_traces_are_kept_and_a_torn_one_is_made_again(traced_folder: Path, tmp_path: Path) -> None:
+def test_traces_are_cached_and_a_truncated_one_is_replaced(traced_folder: Path, tmp_path: Path) -> None:
     kept = max(traced_folder.glob(f"graphs-{DEFAULT_MODEL}-*"), key=lambda path: path.stat().st_mtime)
     content = kept.read_bytes()
     (tmp_path / kept.name).write_bytes(content[: len(content) // 2])
@@ -131,7 +133,7 @@ def test_the_probe_of_a_learner_agrees_from_the_first_example(exporter: GraphExp
         assert largest_difference(exporter.export(weights), weights, probe_of(trained, weights)) < PARITY_TOLERANCE
 
 
-def test_a_release_spares_the_next_process_the_trace(exporter: GraphExporter) -> None:
+def test_the_graphs_of_a_release_are_reused(exporter: GraphExporter) -> None:
     weights = random_weights(9)
     released = exporter.export(random_weights(10))
     reused = GraphExporter.from_release(released, DEFAULT_MODEL, Columns())

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, with the checkpoint and on an empty disk: offsets, versions and books as if nothing had happened."""
+"""SIGKILL at random moments, with the checkpoint and with an empty disk: offsets, versions and sequences as without kills."""
 
 import random
 from pathlib import Path
@@ -12,61 +12,61 @@ from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.shell.checkpoint import read_checkpoint
 from tests.poll import poll_until
 from tests.service import Service
-from tests.trainer.environment import TrainerEnvironment, assert_releases_hold, events_of
+from tests.trainer.environment import TrainerCluster, assert_releases_are_consistent, events_of
 from tests.trainer.factories import learner
 
 pytestmark = pytest.mark.stack
 
 KILLS = 4
-EVENTS_PER_LIFE = 150
+EVENTS_PER_RUN = 150
 USERS = 12
 QUICK = {"release_interval_sec": "0.2", "checkpoint_interval_sec": "0.4"}
 
 
-async def test_learning_survives_kills(kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path) -> None:
-    """The disk is kept after the even lives and lost after the odd ones."""
-    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
-    await place.bus.create_topics()
-    await place.publish_items(30)
-    chance = random.Random(topic_prefix)
-    events = events_of(EVENTS_PER_LIFE * (KILLS + 1), users=USERS)
+async def test_training_survives_kills(kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path) -> None:
+    """The state folder is kept after even runs and deleted after odd ones."""
+    cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
+    await cluster.bus.create_topics()
+    await cluster.publish_items(30)
+    rng = random.Random(topic_prefix)
+    events = events_of(EVENTS_PER_RUN * (KILLS + 1), users=USERS)
     portion = len(events) // (KILLS + 1)
-    for life in range(KILLS):
-        await place.publish_examples(events[life * portion : (life + 1) * portion])
-        with place.trainer(**QUICK) as trainer:
-            await _has_learned(trainer, chance.randrange(1, portion))
+    for run in range(KILLS):
+        await cluster.publish_examples(events[run * portion : (run + 1) * portion])
+        with cluster.trainer(**QUICK) as trainer:
+            await _wait_until_trained(trainer, rng.randrange(1, portion))
             trainer.kill()
-        if life % 2:
-            place.empty_disk()
-    await place.publish_examples(events[KILLS * portion :])
-    ends = await place.ends(TRAINING_EXAMPLES)
-    with place.trainer(**QUICK):
-        await poll_until(place.newest_covers_all, 60, what="a release that learned from all examples")
-        await poll_until(lambda: _saved_through(place) == ends, what="a checkpoint of it")
-    await assert_releases_hold(place)
-    saved = _saved_learner(place)
-    assert saved.examples == len(events), place.logs()
+        if run % 2:
+            cluster.empty_disk()
+    await cluster.publish_examples(events[KILLS * portion :])
+    ends = await cluster.ends(TRAINING_EXAMPLES)
+    with cluster.trainer(**QUICK):
+        await poll_until(cluster.newest_release_covers_all, 60, what="a release trained on all examples")
+        await poll_until(lambda: _saved_through(cluster) == ends, what="a checkpoint of it")
+    await assert_releases_are_consistent(cluster)
+    saved = _saved_learner(cluster)
+    assert saved.examples == len(events), cluster.logs()
     for user in range(USERS):
-        assert _items_of(saved, user) == _published(user), place.logs()
+        assert _items_of(saved, user) == _published(user), cluster.logs()
 
 
-async def _has_learned(trainer: Service, records: int) -> None:
-    """Wait until that many records of this life were learned from, or it has nothing left to learn."""
+async def _wait_until_trained(trainer: Service, records: int) -> None:
+    """Wait until the trainer has processed that many records, or all of them."""
 
-    def learned() -> bool:
+    def trained() -> bool:
         seen = sum(trainer.metric("eddy_trainer_examples_total", f'kind="{kind}"') for kind in ("next_item", "label"))
         return seen >= records or trainer.is_ready()
 
-    await poll_until(learned, 60, interval_sec=0.01, what=f"{records} examples learned from")
+    await poll_until(trained, 60, interval_sec=0.01, what=f"{records} examples in training")
 
 
-def _saved_through(place: TrainerEnvironment) -> list[int] | None:
-    saved = read_checkpoint(place.checkpoint, DEFAULT_MODEL)
+def _saved_through(cluster: TrainerCluster) -> list[int] | None:
+    saved = read_checkpoint(cluster.checkpoint, DEFAULT_MODEL)
     return saved.offsets[TRAINING_EXAMPLES] if saved is not None else None
 
 
-def _saved_learner(place: TrainerEnvironment) -> Learner:
-    saved = read_checkpoint(place.checkpoint, DEFAULT_MODEL)
+def _saved_learner(cluster: TrainerCluster) -> Learner:
+    saved = read_checkpoint(cluster.checkpoint, DEFAULT_MODEL)
     assert saved is not None
     restored = learner(items=0)
     restored.restore(saved.learner)
@@ -74,12 +74,12 @@ def _saved_learner(place: TrainerEnvironment) -> Learner:
 
 
 def _items_of(saved: Learner, user: int) -> list[str]:
-    """The user's sequence as far as one window shows it."""
+    """Return the user's sequence as far as one window covers it."""
     slot = saved.encoder.sequences.slot_of(f"u{user}")
     windows = saved.encoder.sequences.windows(np.array([slot]))
     return [saved.encoder.table.ids[row] for row in windows.targets[0]]
 
 
 def _published(user: int) -> list[str]:
-    numbers = range(user, EVENTS_PER_LIFE * (KILLS + 1), USERS)
+    numbers = range(user, EVENTS_PER_RUN * (KILLS + 1), USERS)
     return [f"m{number * 7 % 40}" for number in numbers][-50:]

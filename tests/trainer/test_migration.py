@@ -1,4 +1,4 @@
-"""A checkpoint moved to other features and actions: nothing that stays is forgotten, for every kind of model."""
+"""Checkpoints migrated to other features and actions keep everything else, for every kind of model."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from eddy.contract.model import Columns, hash_of_contract
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.examples import ExampleParser, ImpressionExample, NextItemExample
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
-from eddy_trainer.core.migration import Moves
+from eddy_trainer.core.migration import ColumnMigration
 from eddy_trainer.core.models import MODELS
 from eddy_trainer.core.models.axes import ACTION, FEATURE, HEAD
 from eddy_trainer.core.models.encoder import Encoder
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
 
 FORMER = Columns(("covisit_score", "going", "popularity", "user_level"), ("click", "like", "gone", "purchase"))
-# Another order, one gone and one new of each; `user_level` is called otherwise, as `like` is.
+# Another order, one removed and one new of each; `user_level` and `like` are renamed.
 NOW = Columns(("coming", "popularity", "covisit_score", "user_bias"), ("purchase", "favourite", "new", "click"))
 RENAMED = {"user_level": "user_bias"}, {"like": "favourite"}
 
@@ -100,8 +100,8 @@ def restored(former: Learner, columns: Columns) -> Learner:
 
 @every_model
 @pytest.mark.parametrize("part", ["encoder", "ranker"])
-def test_every_tensor_that_depends_on_columns_says_so(name: str, part: str) -> None:
-    """And none says it that does not: the axes that grow with the columns are those that are declared."""
+def test_every_tensor_that_depends_on_columns_is_declared(name: str, part: str) -> None:
+    """The declared axes are exactly those that grow with the columns."""
     kind: type[Encoder] | type[Ranker] = getattr(MODELS[name], part)
     small = kind(Columns(FORMER.features[:3], FORMER.actions[:2])).state_dict()
     more_features = kind(Columns(FORMER.features, FORMER.actions[:2])).state_dict()
@@ -115,10 +115,10 @@ def test_every_tensor_that_depends_on_columns_says_so(name: str, part: str) -> N
 
 
 @every_model
-def test_what_stays_predicts_as_before(name: str) -> None:
-    """The added feature may have any value; the one that is gone was missing."""
-    one = trained(name, FORMER)
-    other = restored(one, NOW)
+def test_predictions_do_not_change(name: str) -> None:
+    """Whatever the value of the new feature, if the removed one was missing."""
+    former = trained(name, FORMER)
+    migrated = restored(former, NOW)
     batch, generator = 6, torch.Generator().manual_seed(0)
     kept = torch.randn(batch, 5, 3, generator=generator)
     gone = torch.full((batch, 5, 1), torch.nan)
@@ -128,46 +128,46 @@ def test_what_stays_predicts_as_before(name: str) -> None:
     after = torch.cat([added, popularity, covisit, level], dim=-1)
     scenarios, positions = torch.full((batch,), VIDEO), torch.arange(batch)
     with torch.no_grad():
-        scores, logits = one.ranker.ranker(before, scenarios)
-        moved_scores, moved_logits = other.ranker.ranker(after, scenarios)
+        scores, logits = former.ranker.ranker(before, scenarios)
+        moved_scores, moved_logits = migrated.ranker.ranker(after, scenarios)
         torch.testing.assert_close(moved_scores, scores)
         torch.testing.assert_close(moved_logits[..., [3, 1, 0]], logits[..., [0, 1, 3]])
-        shown = one.ranker.ranker.shown(before[:, 0], scenarios, positions)
-        moved = other.ranker.ranker.shown(after[:, 0], scenarios, positions)
+        shown = former.ranker.ranker.impression_logits(before[:, 0], scenarios, positions)
+        moved = migrated.ranker.ranker.impression_logits(after[:, 0], scenarios, positions)
         torch.testing.assert_close(moved[..., [3, 1, 0]], shown[..., [0, 1, 3]])
         assert torch.isfinite(moved).all()
 
 
 @every_model
-def test_what_stays_encodes_as_before(name: str) -> None:
-    """1 + index of each action: what was `click` is now at the end; no action is no action."""
-    one = trained(name, FORMER)
-    other = restored(one, NOW)
+def test_user_vectors_do_not_change(name: str) -> None:
+    """Actions are encoded as 1 + index, which changes; 0 stays no action."""
+    former = trained(name, FORMER)
+    migrated = restored(former, NOW)
     seen = histories(6, 9)
     before = torch.randint(0, 3, seen.actions.shape, generator=torch.Generator().manual_seed(1))
     after = torch.tensor([0, 4, 2])[before]
     scenarios = torch.zeros(6, 9, dtype=torch.int64)
     with torch.no_grad():
-        users = one.encoder.encoder(seen._replace(actions=before), scenarios)
-        torch.testing.assert_close(other.encoder.encoder(seen._replace(actions=after), scenarios), users)
+        users = former.encoder.encoder(seen._replace(actions=before), scenarios)
+        torch.testing.assert_close(migrated.encoder.encoder(seen._replace(actions=after), scenarios), users)
 
 
 @every_model
-def test_nothing_is_forgotten_and_learning_goes_on(name: str) -> None:
-    one = trained(name, FORMER)
-    other = restored(one, NOW)
-    assert other.examples == one.examples == 160
-    assert (other.snapshot().vectors == one.snapshot().vectors).all()
-    before = other.snapshot()
-    other.observe(a_stream(NOW))
-    other.step()
-    after = other.snapshot()
+def test_the_state_is_kept_and_training_continues(name: str) -> None:
+    former = trained(name, FORMER)
+    migrated = restored(former, NOW)
+    assert migrated.examples == former.examples == 160
+    assert (migrated.snapshot().vectors == former.snapshot().vectors).all()
+    before = migrated.snapshot()
+    migrated.observe(a_stream(NOW))
+    migrated.step()
+    after = migrated.snapshot()
     assert after.finite()
     assert any(not torch.equal(before.ranker[tensor], after.ranker[tensor]) for tensor in before.ranker)
     added = [weights for tensor, weights in after.ranker.items() if tensor in ("additive", "weights", "hidden")]
     assert added
-    assert all(weights[0].abs().max() > 0 for weights in added)  # the new input has left zero
-    assert _untouched(restored(other, NOW), other)
+    assert all(weights[0].abs().max() > 0 for weights in added)  # the new input is trained
+    assert _untouched(restored(migrated, NOW), migrated)
 
 
 def _untouched(one: Learner, other: Learner) -> bool:
@@ -178,18 +178,18 @@ def _untouched(one: Learner, other: Learner) -> bool:
 
 
 @every_model
-def test_moments_move_with_their_weights(name: str) -> None:
-    one = trained(name, FORMER)
-    other = restored(one, NOW)
+def test_moments_are_migrated_with_their_weights(name: str) -> None:
+    former = trained(name, FORMER)
+    migrated = restored(former, NOW)
     for part in ("encoder", "ranker"):
-        before, after = _moments(getattr(one, part), part), _moments(getattr(other, part), part)
+        before, after = _moments(getattr(former, part), part), _moments(getattr(migrated, part), part)
         assert before.keys() == after.keys()
-        axes = getattr(getattr(one, part), part).axes
+        axes = getattr(getattr(former, part), part).axes
         for tensor, moment in after.items():
             for dimension, axis in enumerate(axes.get(tensor, ())):
                 new = {FEATURE: [0], HEAD: [2], ACTION: [3], None: []}[axis]
                 assert not moment.index_select(dimension, torch.tensor(new, dtype=torch.int64)).any(), tensor
-    first, second = _moments(one.ranker, "ranker"), _moments(other.ranker, "ranker")
+    first, second = _moments(former.ranker, "ranker"), _moments(migrated.ranker, "ranker")
     torch.testing.assert_close(second["head_bias"][:, [3, 1, 0]], first["head_bias"][:, [0, 1, 3]])
     assert first["head_bias"].any()
 
@@ -200,36 +200,36 @@ def _moments(trainer: Any, part: str) -> dict[str, Tensor]:
     return {names[parameter]: entry["exp_avg"] for parameter, entry in optimiser.state.items() if parameter in names}
 
 
-def test_actions_of_kept_interactions_are_those_of_their_names() -> None:
-    moves = Moves(FORMER, NOW)
-    assert moves.actions(np.array([[0, 1, 2], [3, 4, 1]], np.int8)).tolist() == [[0, 4, 2], [0, 1, 4]]
+def test_actions_of_interactions_are_mapped_by_name() -> None:
+    migration = ColumnMigration(FORMER, NOW)
+    assert migration.actions(np.array([[0, 1, 2], [3, 4, 1]], np.int8)).tolist() == [[0, 4, 2], [0, 1, 4]]
 
 
 def test_a_new_action_starts_as_in_a_fresh_model() -> None:
-    other = restored(trained("transformer", FORMER), NOW)
+    migrated = restored(trained("transformer", FORMER), NOW)
     fresh = a_learner("transformer", NOW, seed=5).snapshot()
-    moved = other.snapshot()
+    moved = migrated.snapshot()
     assert torch.equal(moved.encoder["action"][3], fresh.encoder["action"][3])
     assert moved.encoder["action"][3].any()
     assert (moved.ranker["head_bias"][:, 2] == -2).all()
 
 
-def test_a_state_without_names_has_the_columns_of_the_last_contract_without_them() -> None:
-    """As its checkpoints are: one count of batches for all features."""
-    one = trained("transformer", Columns(LEGACY_FEATURES, LEGACY_ACTIONS))
-    state = one.state()
+def test_a_state_without_names_has_the_columns_of_the_last_contract_without_names() -> None:
+    """Its checkpoints count batches for all features together."""
+    former = trained("transformer", Columns(LEGACY_FEATURES, LEGACY_ACTIONS))
+    state = former.state()
     del state["features"], state["actions"]
     state["ranker"] = {**state["ranker"], "ranker": {**state["ranker"]["ranker"], "batches": torch.tensor(2.0)}}
-    other = a_learner("transformer", Columns(LEGACY_FEATURES[::-1], LEGACY_ACTIONS[::-1]), seed=5)
-    other.restore(state)
-    assert other.examples == one.examples
-    assert torch.equal(other.snapshot().ranker["mean"], one.snapshot().ranker["mean"].flip(0))
-    assert (other.snapshot().ranker["batches"] == 2).all()
+    migrated = a_learner("transformer", Columns(LEGACY_FEATURES[::-1], LEGACY_ACTIONS[::-1]), seed=5)
+    migrated.restore(state)
+    assert migrated.examples == former.examples
+    assert torch.equal(migrated.snapshot().ranker["mean"], former.snapshot().ranker["mean"].flip(0))
+    assert (migrated.snapshot().ranker["batches"] == 2).all()
 
 
-def test_features_that_are_missing_now_and_then_keep_their_mean() -> None:
-    """Each input is standardised by the values it had, whatever the others did."""
-    ranker = MODELS["transformer"].ranker(Columns(("always", "now_and_then", "never"), ("click",)))
+def test_features_that_are_sometimes_missing_keep_their_mean() -> None:
+    """Each input is standardised by its own present values."""
+    ranker = MODELS["transformer"].ranker(Columns(("always", "sometimes", "never"), ("click",)))
     generator = torch.Generator().manual_seed(0)
     for turn in range(200):
         batch = torch.randn(300, 3, generator=generator) * 4 + 7

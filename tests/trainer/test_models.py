@@ -51,7 +51,7 @@ def test_the_setting_names_every_model() -> None:
 
 
 @every_model
-def test_shapes_are_the_contracts_and_torch_equals_onnx(name: str) -> None:
+def test_shapes_match_the_contract_and_torch_agrees_with_onnx(name: str) -> None:
     learner = a_learner(name)
     learner.observe(a_stream(60))
     learner.step()
@@ -75,7 +75,7 @@ def test_shapes_are_the_contracts_and_torch_equals_onnx(name: str) -> None:
 
 
 @every_model
-def test_the_scorer_serves_it(name: str) -> None:
+def test_the_scorer_can_load_it(name: str) -> None:
     graphs = exporter_of(name).export(a_learner(name).snapshot())
     served = OnnxModel.load(
         {
@@ -120,17 +120,17 @@ def test_a_planted_order_is_learned(name: str) -> None:
 
 
 @every_model
-def test_an_unknown_item_is_survived(name: str) -> None:
+def test_an_unknown_item_is_added(name: str) -> None:
     learner = a_learner(name, 3)
-    learner.observe([next_item("u1", "never heard of", 0), next_item("u1", "i1", 1000)])
+    learner.observe([next_item("u1", "unknown", 0), next_item("u1", "i1", 1000)])
     learner.step()
     weights = learner.snapshot()
-    assert "never heard of" in weights.item_ids
+    assert "unknown" in weights.item_ids
     assert weights.finite()
 
 
 @every_model
-def test_windows_among_those_of_like_length_teach_the_same(name: str) -> None:
+def test_grouping_windows_by_length_gives_the_same_gradients(name: str) -> None:
     trainer = a_learner(name, 60).encoder
     with torch.no_grad():
         for weights in trainer.encoder.parameters():
@@ -139,23 +139,23 @@ def test_windows_among_those_of_like_length_teach_the_same(name: str) -> None:
     lengths = [1] * 10 + [3] * 12 + [12] * 5 + [30] * 9 + [60]
     rows_of = {f"u{user}": (random.permutation(60)[:length] + 1).tolist() for user, length in enumerate(lengths)}
     windows = a_store(rows_of).windows(np.arange(len(lengths)))
-    learned = []
+    results = []
     for by_length in (False, True):
         candidates = {VIDEO: full_softmax(np.arange(1, 61), targets_in(windows, VIDEO))}
-        outcome = next_item_loss(
+        result = next_item_loss(
             trainer.encoder, trainer.table, windows, candidates, trainer._unseen_only, None, by_length=by_length
         )
         trainer.encoder.zero_grad()
-        outcome.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        result.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         gradients = [weights.grad for weights in trainer.encoder.parameters() if weights.grad is not None]
-        learned.append([outcome.loss.detach(), outcome.embedding.grad, *gradients])
-    assert len(learned[0]) > 5
-    torch.testing.assert_close(learned[1], learned[0], rtol=1e-3, atol=1e-6)
+        results.append([result.loss.detach(), result.embedding.grad, *gradients])
+    assert len(results[0]) > 5
+    torch.testing.assert_close(results[1], results[0], rtol=1e-3, atol=1e-6)
 
 
 @every_model
 def test_weights_of_another_kind_are_refused(name: str) -> None:
-    other = next(one for one in MODELS if one != name)
+    other = next(kind for kind in MODELS if kind != name)
     state = a_learner(name, 2).state()
     with pytest.raises(ValueError, match=name):
         a_learner(other, 2).restore(state)
@@ -176,7 +176,7 @@ def test_weights_of_another_contract_are_refused(name: str, tmp_path: Path, monk
     assert GraphExporter.from_release(graphs, name, Columns()) is None
 
 
-def test_variational_dropout_drops_the_same_units_all_along_a_sequence() -> None:
+def test_variational_dropout_drops_the_same_units_at_every_position() -> None:
     encoder, x = Gru4Rec(Columns()), torch.ones(3, 7, DIM)
     dropped = encoder._apply_dropout(x, Dropout(np.random.default_rng(0), 0.5)) == 0
     assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
@@ -186,7 +186,7 @@ def test_variational_dropout_drops_the_same_units_all_along_a_sequence() -> None
 
 @pytest.mark.parametrize("objective", ["masked", "contrastive"])
 @pytest.mark.parametrize("name", ["gru4rec", "hstu", "transformer"])
-def test_a_self_supervised_objective_changes_what_is_learned(name: str, objective: str) -> None:
+def test_a_self_supervised_objective_changes_the_weights(name: str, objective: str) -> None:
     plain, supervised = a_learner(name), a_learner(name, objective=objective)
     for learner in (plain, supervised):
         learner.observe(a_stream(100))
@@ -196,23 +196,23 @@ def test_a_self_supervised_objective_changes_what_is_learned(name: str, objectiv
     assert supervised.snapshot().finite()
 
 
-def test_hidden_items_are_learned_from_both_sides() -> None:
+def test_self_supervised_losses_decrease() -> None:
     learner = a_learner("transformer", 20)
     encoder, dropout = learner.encoder.encoder, learner.encoder._dropout
-    seen = histories(8, 12)
-    view = AuxiliaryInputs(
-        seen,
+    interactions = histories(8, 12)
+    batch = AuxiliaryInputs(
+        interactions,
         torch.zeros(8, 12, dtype=torch.int64),
-        torch.arange(96).view(8, 12),
-        seen.vectors.flatten(0, 1),
+        torch.arange(96).batch(8, 12),
+        interactions.vectors.flatten(0, 1),
         torch.zeros(96),
     )
     optimiser = torch.optim.Adam(encoder.parameters(), lr=1e-2)
     losses = []
     for turn in range(40):
-        users = encoder(seen, view.scenarios, dropout)
-        loss = masked_loss(encoder, view, dropout, np.random.default_rng(turn)) + contrastive_loss(
-            encoder, view, users, dropout
+        users = encoder(interactions, batch.scenarios, dropout)
+        loss = masked_loss(encoder, batch, dropout, np.random.default_rng(turn)) + contrastive_loss(
+            encoder, batch, users, dropout
         )
         optimiser.zero_grad()
         loss.backward()

@@ -1,4 +1,4 @@
-"""The loss of the encoder, and that it learns."""
+"""The loss of the encoder, its gradient, and training with it."""
 
 from dataclasses import replace
 
@@ -41,12 +41,12 @@ def everything(trainer: EncoderTrainer) -> SampledCandidates:
 
 def loss_of(trainer: EncoderTrainer, rows: list[int], unseen_only: torch.Tensor) -> tuple[float, int]:
     windows = a_store({"u": rows}).windows(np.array([0]))
-    outcome = next_item_loss(trainer.encoder, trainer.table, windows, {VIDEO: everything(trainer)}, unseen_only, None)
-    return outcome.loss.item(), outcome.places
+    result = next_item_loss(trainer.encoder, trainer.table, windows, {VIDEO: everything(trainer)}, unseen_only, None)
+    return result.loss.item(), result.predictions
 
 
-def test_seen_items_are_left_out_of_the_softmax() -> None:
-    # Of two items one was seen: the other is all that is left at the second place.
+def test_seen_items_are_excluded_from_the_softmax() -> None:
+    # Of two items one was seen, so that the second position has one candidate.
     trainer = a_trainer(2)
     (filtered, _), (open_loss, _) = (loss_of(trainer, [1, 2], where) for where in (EVERYWHERE, NOWHERE))
     alone, _ = loss_of(trainer, [1], EVERYWHERE)
@@ -54,18 +54,18 @@ def test_seen_items_are_left_out_of_the_softmax() -> None:
     assert open_loss > filtered
 
 
-def test_repetitions_teach_only_where_items_may_come_again() -> None:
+def test_repetitions_are_targets_only_where_items_may_be_recommended_again() -> None:
     trainer = a_trainer(4)
     assert loss_of(trainer, [1, 2, 1, 3], EVERYWHERE)[1] == 3
     assert loss_of(trainer, [1, 2, 1, 3], NOWHERE)[1] == 4
 
 
-def test_items_from_before_the_window_are_seen_too() -> None:
+def test_items_before_the_window_count_as_seen() -> None:
     trainer = a_trainer(80)
     assert loss_of(trainer, [*range(1, 71), 3], EVERYWHERE)[1] == loss_of(trainer, [*range(1, 71)], EVERYWHERE)[1] - 1
 
 
-def test_sampled_softmax_stands_for_the_whole_one() -> None:
+def test_sampled_softmax_estimates_the_full_one() -> None:
     trainer = a_trainer(2000)
     random = np.random.default_rng(0)
     windows = a_store({f"u{user}": random.integers(1, 2001, 40).tolist() for user in range(4)}).windows(np.arange(4))
@@ -84,7 +84,7 @@ def test_sampled_softmax_stands_for_the_whole_one() -> None:
 
 
 def two_scenarios(trainer: EncoderTrainer) -> tuple[Sequences, dict[int, SampledCandidates]]:
-    """Odd rows are in the one, even rows in the other; the first user is in one, the second in both by turns."""
+    """Return windows in which odd rows belong to one scenario and even rows to the other; the first user is in one, the second in both."""
     store = SequenceStore(10)
     for user, rows in (("one", [1, 3, 5]), ("both", [2, 1, 4, 3])):
         store.append(user, [SequenceEntry(row, 1, (row + 1) % 2, 0.5, place) for place, row in enumerate(rows)])
@@ -93,40 +93,40 @@ def two_scenarios(trainer: EncoderTrainer) -> tuple[Sequences, dict[int, Sampled
     return windows, {scenario: full_softmax(pool, targets_in(windows, scenario)) for scenario, pool in pools.items()}
 
 
-def test_each_scenario_tells_an_item_from_its_own_alone() -> None:
+def test_softmaxes_are_per_scenario() -> None:
     trainer = a_trainer(10)
     windows, candidates = two_scenarios(trainer)
-    outcome = next_item_loss(trainer.encoder, trainer.table, windows, candidates, NOWHERE, None)
-    apart = [
+    result = next_item_loss(trainer.encoder, trainer.table, windows, candidates, NOWHERE, None)
+    separate = [
         next_item_loss(trainer.encoder, trainer.table, windows, {scenario: each}, NOWHERE, None)
         for scenario, each in candidates.items()
     ]
-    assert [each.places for each in apart] == [5, 2]
-    assert outcome.places == 7
-    torch.testing.assert_close(outcome.loss, (5 * apart[0].loss + 2 * apart[1].loss) / 7)
-    apart[1].loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    gradient = apart[1].embedding.grad
+    assert [each.predictions for each in separate] == [5, 2]
+    assert result.predictions == 7
+    torch.testing.assert_close(result.loss, (5 * separate[0].loss + 2 * separate[1].loss) / 7)
+    separate[1].loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    gradient = separate[1].embedding.grad
     assert gradient is not None
-    moved = apart[1].rows[gradient.abs().sum(1) > 0].tolist()
-    # Row 5 is of the other scenario, and of no history in this one.
+    moved = separate[1].rows[gradient.abs().sum(1) > 0].tolist()
+    # Row 5 belongs to the other scenario and to no history in this one.
     assert 5 not in moved
     assert {6, 8, 10} <= set(moved)
 
 
-def test_a_target_that_left_its_scenario_is_still_told_from_the_others() -> None:
+def test_a_target_that_left_its_scenario_is_still_a_candidate() -> None:
     trainer = a_trainer(10)
     windows, _ = two_scenarios(trainer)
     pool, targets = np.array([7, 9]), targets_in(windows, 0)
     random = np.random.default_rng(0)
     for few in (full_softmax(pool, targets), sample_items(pool, pool, targets, np.full(20, 0.05), 5, random)):
         assert set(few.rows.tolist()) >= {1, 3, 5}
-        assert next_item_loss(trainer.encoder, trainer.table, windows, {0: few}, NOWHERE, None).places == 5
+        assert next_item_loss(trainer.encoder, trainer.table, windows, {0: few}, NOWHERE, None).predictions == 5
     none = np.zeros(0, np.int64)
     nothing = sample_items(none, none, targets, np.full(20, 0.05), 5, random)
     assert nothing.rows.tolist() == [1, 3, 5]
 
 
-def test_a_scenario_with_nothing_but_repetitions_teaches_nothing_and_stops_nothing() -> None:
+def test_a_scenario_with_repetitions_only_has_no_predictions() -> None:
     trainer = a_trainer(10)
     store = SequenceStore(10)
     store.append("v", [SequenceEntry(1, 1, 0, 0.5, 0), SequenceEntry(1, 1, VIDEO + 1, 0.5, 1)])
@@ -134,34 +134,34 @@ def test_a_scenario_with_nothing_but_repetitions_teaches_nothing_and_stops_nothi
     windows = store.windows(np.arange(2))
     both = {scenario: everything(trainer) for scenario in (0, VIDEO + 1)}
     seen = torch.arange(MAX_SCENARIOS) == VIDEO + 1
-    outcome = next_item_loss(trainer.encoder, trainer.table, windows, both, seen, None)
-    assert outcome.places == 3
-    outcome.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    result = next_item_loss(trainer.encoder, trainer.table, windows, both, seen, None)
+    assert result.predictions == 3
+    result.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     alone = next_item_loss(trainer.encoder, trainer.table, windows, {VIDEO + 1: both[VIDEO + 1]}, seen, None)
-    assert alone.places == 0
+    assert alone.predictions == 0
 
 
-def test_masked_items_are_told_from_those_that_are_candidates() -> None:
+def test_masked_items_that_are_no_candidates_are_ignored() -> None:
     trainer = EncoderTrainer(Transformer, EncoderPolicy(objective="masked"), VIDEO_ONLY, 0, Columns())
     trainer.table.rows([f"i{number}" for number in range(80)])
-    # What all windows begin with is of a scenario in which nothing is to be told.
+    # The windows start with a scenario that has no targets.
     for at in range(HISTORY + 13):
         events = [next_item(f"u{user}", f"i{at}", at * 1000) for user in range(20)]
         trainer.observe([replace(each, event=replace(each.event, scenario=int(at > 12))) for each in events])
     assert np.isfinite(trainer.step(rehearse=False)).all()
 
 
-def test_an_item_is_in_the_union_where_it_is_in_any_sample() -> None:
+def test_the_union_holds_items_of_any_sample() -> None:
     one = SampledCandidates(torch.tensor([1, 2]), torch.tensor([0.5, 0.2]).log())
     two = SampledCandidates(torch.tensor([2, 7]), torch.tensor([0.5, 1.0]).log())
-    found = union_candidates({0: one, 3: two})
-    assert found.rows.tolist() == [1, 2, 7]
-    torch.testing.assert_close(found.log_q.exp(), torch.tensor([0.5, 1 - 0.8 * 0.5, 1.0]))
+    union = union_candidates({0: one, 3: two})
+    assert union.rows.tolist() == [1, 2, 7]
+    torch.testing.assert_close(union.log_q.exp(), torch.tensor([0.5, 1 - 0.8 * 0.5, 1.0]))
     assert union_candidates({3: two}) is two
 
 
 @pytest.mark.parametrize("objective", ["masked", "contrastive"])
-def test_two_scenarios_are_learned_at_once_with_every_objective(objective: str) -> None:
+def test_every_objective_trains_two_scenarios_at_once(objective: str) -> None:
     trainer = EncoderTrainer(Transformer, EncoderPolicy(objective=objective), VIDEO_ONLY, 0, Columns())
     trainer.table.rows([f"i{number}" for number in range(40)])
     for turn in range(6):
@@ -179,50 +179,50 @@ def test_a_planted_order_is_learned() -> None:
     for turn in range(14):
         trainer.observe([next_item(f"u{user}", f"i{(user + turn) % 20}", turn * 1000) for user in range(200)])
         losses += trainer.step(rehearse=True)
-    # The first item of each user is anybody's guess.
+    # The first item of each user is random.
     assert losses[0] > 2.5
     assert losses[-1] < 1.0
 
 
-def test_all_fresh_users_are_covered_and_without_replay_nobody_else() -> None:
+def test_all_users_with_events_are_covered_and_no_others_without_rehearsal() -> None:
     trainer = a_trainer(40)
     trainer.observe([next_item(f"u{user}", f"i{user % 40}") for user in range(300)])
-    portions = trainer._portions(np.arange(300), 3)
-    assert sorted(np.concatenate(portions).tolist()) == list(range(300))
+    parts = trainer._split_users(np.arange(300), 3)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(300))
     assert trainer.planned_steps() == 3
     assert len(trainer.step(rehearse=False)) == 1
     assert trainer.untrained_events == 0
-    assert len(trainer._draw(np.arange(5), 0).rows) == 5
-    assert len(trainer._draw(np.arange(5), 48).rows) == 48
+    assert len(trainer._sample_windows(np.arange(5), 0).rows) == 5
+    assert len(trainer._sample_windows(np.arange(5), 48).rows) == 48
 
 
-def test_loss_and_gradient_are_those_of_torch() -> None:
+def test_loss_and_gradient_equal_those_of_torch() -> None:
     random = torch.Generator().manual_seed(0)
     users = torch.randn(300, 16, generator=random, requires_grad=True)
     items = torch.randn(40, 16, generator=random, requires_grad=True)
     log_q, targets = -torch.rand(40, generator=random), torch.randint(0, 40, (300,), generator=random)
     columns, at = torch.randint(0, 41, (7, 30), generator=random), torch.arange(30) - 10
     user, until = torch.arange(300) % 7, torch.randint(-2, 20, (300,), generator=random)
-    masked = torch.zeros(300, 41, dtype=torch.bool)
+    excluded = torch.zeros(300, 41, dtype=torch.bool)
     for prediction in range(300):
-        masked[prediction, columns[user[prediction], at <= until[prediction]]] = True
-    masked = masked[:, :40]
-    targets = torch.where(masked[torch.arange(300), targets], (~masked).int().argmax(1), targets)
+        excluded[prediction, columns[user[prediction], at <= until[prediction]]] = True
+    excluded = excluded[:, :40]
+    targets = torch.where(excluded[torch.arange(300), targets], (~excluded).int().argmax(1), targets)
     fused = softmax_losses(users, items, log_q, ExcludedItems(columns, at, user, until), targets).mean()
-    plain = torch.nn.functional.cross_entropy((users @ items.T - log_q).masked_fill(masked, -1e9), targets)
+    plain = torch.nn.functional.cross_entropy((users @ items.T - log_q).masked_fill(excluded, -1e9), targets)
     torch.testing.assert_close(fused, plain)
-    for ours, theirs in zip(
+    for actual, expected in zip(
         torch.autograd.grad(fused, (users, items)), torch.autograd.grad(plain, (users, items)), strict=True
     ):
-        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(actual, expected)
 
 
-def test_few_events_make_a_short_step() -> None:
-    moved = []
+def test_few_events_give_a_short_step() -> None:
+    distances = []
     for events in (2, 128):
         trainer = a_trainer(40)
         trainer.observe([next_item(f"u{number}", f"i{number % 40}") for number in range(events)])
         before = trainer.encoder.action.detach().clone()
         trainer.step(rehearse=True)
-        moved.append((trainer.encoder.action.detach() - before).abs().max().item())
-    assert 0 < 30 * moved[0] < moved[1]
+        distances.append((trainer.encoder.action.detach() - before).abs().max().item())
+    assert 0 < 30 * distances[0] < distances[1]

@@ -1,4 +1,4 @@
-"""The trainer's turn as values: what it releases, what it holds and why, when it rolls back, and when a release is due."""
+"""The online trainer: releases, the release gate, rollbacks, and the release schedule."""
 
 import math
 from dataclasses import replace
@@ -13,121 +13,121 @@ from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.release import HeldRelease, Release
 from eddy_trainer.core.release_gate import HELD, LOG_LOSS, NOT_A_NUMBER, PARITY
 from eddy_trainer.core.release_schedule import ReleaseSchedule
-from tests.trainer.factories import a_stream, easy_examples, learner, reverse_ranker
+from tests.trainer.factories import a_stream, easy_examples, invert_ranker, learner
 
 pytestmark = pytest.mark.slow
 
 
-def a_turn(exporter: GraphExporter, interval: float = 0.0, floor: tuple[int, ...] = ()) -> OnlineTrainer:
+def a_trainer(exporter: GraphExporter, interval: float = 0.0, floor: tuple[int, ...] = ()) -> OnlineTrainer:
     return OnlineTrainer(learner, exporter, ReleaseSchedule(interval, floor))
 
 
-def released(turn: OnlineTrainer, now: float) -> Release:
-    prepared = turn.prepare(now)
+def released(trainer: OnlineTrainer, now: float) -> Release:
+    prepared = trainer.prepare(now)
     assert isinstance(prepared, Release)
     return prepared
 
 
-def settled(turn: OnlineTrainer, exporter: GraphExporter, turns: int = 100) -> None:
-    """Learn from so many easy turns, each of which serves, whatever the graphs."""
+def settled(trainer: OnlineTrainer, exporter: GraphExporter, turns: int = 100) -> None:
+    """Train on easy examples, with a release after each step."""
     for number in range(turns):
-        assert turn.observe(easy_examples(number)) is None
-        turn.step(through=[number])
-        turn.served(Release(turn.capture(number), exporter.traced, 0.0), number)
+        assert trainer.observe(easy_examples(number)) is None
+        trainer.step(through=[number])
+        trainer.served(Release(trainer.capture(number), exporter.traced, 0.0), number)
 
 
-def test_what_is_learned_is_released_once_and_says_what_it_learned(exporter: GraphExporter) -> None:
-    turn = a_turn(exporter)
-    assert turn.prepare(0.0) is None
+def test_a_step_is_released_once_with_its_metrics(exporter: GraphExporter) -> None:
+    trainer = a_trainer(exporter)
+    assert trainer.prepare(0.0) is None
     events = [replace(each, timestamps=Timestamps(7, 9)) for each in a_stream(40)]
-    turn.observe(events)
-    stepped = turn.step(through=[80, 3])
+    trainer.observe(events)
+    stepped = trainer.step(through=[80, 3])
     assert stepped.timestamps == (Timestamps(7, 9),) * 80
     assert stepped.report.ranker_steps > 0
-    release = released(turn, 1.0)
+    release = released(trainer, 1.0)
     assert release.capture.trained_through == (80, 3)
     metrics = release.metrics()
     assert (metrics["examples"], metrics["acted_at"]) == (80.0, 7.0)
     assert 0 <= metrics["parity"] < 1e-4
     assert math.isfinite(metrics["progressive_log_loss"])
-    assert turn.prepare(2.0) is None
-    assert turn.step().timestamps == ()
+    assert trainer.prepare(2.0) is None
+    assert trainer.step().timestamps == ()
 
 
-def test_a_weight_that_is_not_a_number_is_held(exporter: GraphExporter) -> None:
-    turn = a_turn(exporter)
-    turn.observe(a_stream(40))
-    turn.step()
+def test_a_model_with_nan_is_held(exporter: GraphExporter) -> None:
+    trainer = a_trainer(exporter)
+    trainer.observe(a_stream(40))
+    trainer.step()
     with torch.no_grad():
-        turn.learner.ranker.ranker.score[0] = math.nan
-    held = turn.prepare(1.0)
+        trainer.learner.ranker.ranker.score[0] = math.nan
+    held = trainer.prepare(1.0)
     assert isinstance(held, HeldRelease)
     assert NOT_A_NUMBER in held.reasons
 
 
-def test_graphs_that_compute_something_else_are_held(exporter: GraphExporter, monkeypatch: pytest.MonkeyPatch) -> None:
-    turn = a_turn(exporter)
-    turn.observe(a_stream(40))
-    turn.step()
+def test_graphs_that_differ_from_the_model_are_held(exporter: GraphExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = a_trainer(exporter)
+    trainer.observe(a_stream(40))
+    trainer.step()
     other = learner(seed=5)
     other.observe(a_stream(40, seed=5))
     other.step()
-    capture = turn.capture(1.0)
+    capture = trainer.capture(1.0)
     stale = replace(capture, weights=other.snapshot())
     graphs = exporter.export(stale.weights)
     monkeypatch.setattr(exporter, "export", lambda _: graphs)
-    held = turn.judge(capture)
+    held = trainer.judge(capture)
     assert isinstance(held, HeldRelease)
     assert held.reasons == (PARITY,)
 
 
-def test_a_candidate_that_is_worse_than_what_serves_is_held(exporter: GraphExporter) -> None:
-    turn = a_turn(exporter)
-    settled(turn, exporter, 40)
-    reverse_ranker(turn.learner)
+def test_a_candidate_that_is_worse_than_the_serving_release_is_held(exporter: GraphExporter) -> None:
+    trainer = a_trainer(exporter)
+    settled(trainer, exporter, 40)
+    invert_ranker(trainer.learner)
     for number in range(40, 60):
-        turn.learner.observe(easy_examples(number))
-    turn.schedule.retry()
-    held = turn.prepare(60.0)
+        trainer.learner.observe(easy_examples(number))
+    trainer.schedule.retry()
+    held = trainer.prepare(60.0)
     assert isinstance(held, HeldRelease)
     assert held.reasons == (LOG_LOSS,)
 
 
 def test_a_regression_is_rolled_back_and_released_at_once(exporter: GraphExporter) -> None:
-    turn = a_turn(exporter, interval=0.0)
-    settled(turn, exporter)
-    under_way = turn.capture(100.0)
-    reverse_ranker(turn.learner)
-    back = None
+    trainer = a_trainer(exporter, interval=0.0)
+    settled(trainer, exporter)
+    outdated = trainer.capture(100.0)
+    invert_ranker(trainer.learner)
+    rollback = None
     for number in range(100, 300):
-        back = turn.observe(easy_examples(number))
-        if back is not None:
+        rollback = trainer.observe(easy_examples(number))
+        if rollback is not None:
             break
-    assert back == Rollback(HELD, 99)
-    assert not turn.is_current(under_way)
-    release = released(turn, 100.0)  # no time has passed since the last capture, nothing was learned
-    assert turn.is_current(release.capture)
+    assert rollback == Rollback(HELD, 99)
+    assert not trainer.is_current(outdated)
+    release = released(trainer, 100.0)  # no time has passed since the last capture, nothing was learned
+    assert trainer.is_current(release.capture)
 
 
-def test_a_turn_that_restarts_goes_on_from_its_state(exporter: GraphExporter) -> None:
+def test_restart_continues_from_a_state(exporter: GraphExporter) -> None:
     made: list[Learner] = []
 
     def make() -> Learner:
         made.append(learner())
         return made[-1]
 
-    turn = OnlineTrainer(make, exporter, ReleaseSchedule(0.0))
-    turn.observe(a_stream(40))
-    turn.step()
-    state = turn.learner.state()
-    turn.restart(state)
-    assert turn.learner is made[-1] is not made[0]
-    assert turn.learner.examples == 80
-    turn.restart(None)
-    assert turn.learner.examples == 0
+    trainer = OnlineTrainer(make, exporter, ReleaseSchedule(0.0))
+    trainer.observe(a_stream(40))
+    trainer.step()
+    state = trainer.learner.state()
+    trainer.restart(state)
+    assert trainer.learner is made[-1] is not made[0]
+    assert trainer.learner.examples == 80
+    trainer.restart(None)
+    assert trainer.learner.examples == 0
 
 
-def test_a_release_waits_for_its_interval_and_for_something_new() -> None:
+def test_a_release_waits_for_its_interval_and_for_a_step() -> None:
     schedule = ReleaseSchedule(10.0)
     assert not schedule.is_due(100.0)
     schedule.trained([])
@@ -140,7 +140,7 @@ def test_a_release_waits_for_its_interval_and_for_something_new() -> None:
     assert schedule.is_due(20.0)
 
 
-def test_a_release_at_once_waits_for_nothing_but_the_floor() -> None:
+def test_an_immediate_release_waits_for_the_floor_only() -> None:
     schedule = ReleaseSchedule(10.0, floor=[5, 5])
     schedule.read_through([4, 9])
     schedule.release_now()
@@ -149,10 +149,10 @@ def test_a_release_at_once_waits_for_nothing_but_the_floor() -> None:
     assert schedule.is_due(0.0)
 
 
-def test_a_model_that_learned_from_less_than_the_serving_one_is_not_released() -> None:
-    """Also one that went back to a checkpoint within the same life."""
+def test_a_model_trained_on_less_than_the_serving_one_is_not_released() -> None:
+    """This includes one that was restored from a checkpoint by the same process."""
     schedule = ReleaseSchedule(0.0, floor=[5, 50])
-    schedule.cap_floor([5, 20])  # the topic is shorter than it was
+    schedule.cap_floor([5, 20])  # the topic was recreated
     schedule.trained([5, 19])
     assert not schedule.is_due(1.0)
     schedule.trained([5, 20])

@@ -1,4 +1,4 @@
-"""The release gate holds what is unsound or worse, and nothing else."""
+"""The release gate holds back candidates that are unsound or worse, and no others."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ BATCHES = 40
 
 
 def compared(worse_by: float, count: int = 2000, seed: int = 0) -> LossComparison:
-    """A window in which the candidate's losses are `worse_by` higher on average, with noise on each and on each batch."""
+    """Compare over a window in which the candidate's losses are higher by `worse_by` on average, with noise per example and per batch."""
     random = np.random.default_rng(seed)
     window = LossWindow(count)
     for _ in range(BATCHES):
@@ -38,26 +38,26 @@ def compared(worse_by: float, count: int = 2000, seed: int = 0) -> LossCompariso
         (ReleaseCandidate(False, float("inf"), compared(0.05)), [NOT_A_NUMBER, PARITY, LOG_LOSS]),
     ],
 )
-def test_gate_holds(candidate: ReleaseCandidate, reasons: list[str]) -> None:
+def test_reasons_to_hold(candidate: ReleaseCandidate, reasons: list[str]) -> None:
     assert reasons_to_hold(candidate, POLICY) == reasons
 
 
-def test_noise_does_not_close_the_gate() -> None:
+def test_noise_does_not_hold_back_a_release() -> None:
     held = [bool(reasons_to_hold(ReleaseCandidate(True, 0.0, compared(0.0, seed=seed)), POLICY)) for seed in range(300)]
     assert not any(held)
 
 
-def test_a_real_regression_closes_the_gate_every_time() -> None:
+def test_a_regression_is_always_held_back() -> None:
     held = [
         bool(reasons_to_hold(ReleaseCandidate(True, 0.0, compared(0.015, seed=seed)), POLICY)) for seed in range(300)
     ]
     assert all(held)
 
 
-def test_a_scenario_that_nobody_uses_any_more_has_no_say() -> None:
+def test_a_scenario_without_traffic_has_no_influence() -> None:
     windows, random = ScenarioLossWindows(size=2000, memory=10_000), np.random.default_rng(0)
-    windows.admit("shop", 1)
-    windows.admit("video", 0)
+    windows.add_scenario("shop", 1)
+    windows.add_scenario("video", 0)
     for _ in range(40):
         losses = random.gamma(1.0, 0.3, 50).astype(np.float32)
         windows.add(np.ones(50, np.int64), losses, losses * 1.3)
@@ -70,17 +70,17 @@ def test_a_scenario_that_nobody_uses_any_more_has_no_say() -> None:
     assert not held[-1]
 
 
-def test_a_batch_that_is_worse_as_a_whole_is_one_observation() -> None:
+def test_a_batch_that_is_worse_as_a_whole_counts_as_one_observation() -> None:
     window = LossWindow(2000)
     for batch in range(20):
         losses = np.full(400 if batch == 7 else 50, 0.3, np.float32)
         window.add(losses, losses * (1.3 if batch == 7 else 1.0))
-    seen = window.compare()
-    assert seen.difference > POLICY.tolerance * seen.serving
-    assert not reasons_to_hold(ReleaseCandidate(True, 0.0, seen), POLICY)
+    comparison = window.compare()
+    assert comparison.difference > POLICY.tolerance * comparison.serving
+    assert not reasons_to_hold(ReleaseCandidate(True, 0.0, comparison), POLICY)
 
 
-def test_few_batches_say_nothing() -> None:
+def test_few_batches_are_inconclusive() -> None:
     window = LossWindow(2000)
     for _ in range(POLICY.min_batches - 1):
         window.add(np.full(500, 0.3, np.float32), np.full(500, 0.9, np.float32))
@@ -92,5 +92,5 @@ def test_window_keeps_the_last_examples() -> None:
     window.add(np.full(8, 9.0, np.float32), np.full(8, 9.0, np.float32))
     for _ in range(5):
         window.add(np.ones(4, np.float32), np.zeros(4, np.float32))
-    seen = window.compare()
-    assert (seen.count, seen.serving, seen.candidate) == (12, 1.0, 0.0)
+    comparison = window.compare()
+    assert (comparison.count, comparison.serving, comparison.candidate) == (12, 1.0, 0.0)

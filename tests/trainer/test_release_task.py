@@ -1,4 +1,4 @@
-"""A release beside the loop: what was held or is outdated is not published, what could not be written is tried again."""
+"""Releases in the background: held and outdated ones are not published, failed writes are retried."""
 
 import asyncio
 import math
@@ -24,11 +24,11 @@ from tests.trainer.factories import a_stream, learner
 
 
 class RecordingPublisher(ReleasePublisher):
-    """Keeps what would be published; fails for as long as it is `broken`."""
+    """Records releases instead of publishing them; fails while `broken`."""
 
     def __init__(self) -> None:
         self.version = 0
-        self.sent: list[tuple[int, ...]] = []  # what each learned through
+        self.sent: list[tuple[int, ...]] = []  # `trained_through` of each
         self.broken = False
 
     async def publish(
@@ -41,20 +41,20 @@ class RecordingPublisher(ReleasePublisher):
         return PublishedRelease(self.version, 0, 0)
 
 
-class Shell:
-    """A release task on a turn that has learned something."""
+class ReleasingTrainer:
+    """A release task with a trainer that has made a step."""
 
     def __init__(self, exporter: GraphExporter, folder: Path) -> None:
         self.health = Health()
-        self.outbox = RecordingPublisher()
-        self.turn = OnlineTrainer(learner, exporter, ReleaseSchedule(1.0))
+        self.publisher = RecordingPublisher()
+        self.trainer = OnlineTrainer(learner, exporter, ReleaseSchedule(1.0))
         observer = Observer(self.health, SystemClock(), TensorBoard(None), Profiler(folder))
-        self.task = ReleaseTask(self.turn, self.outbox, observer)
-        self.turn.observe(a_stream(40))
-        self.turn.step(through=[80])
+        self.task = ReleaseTask(self.trainer, self.publisher, observer)
+        self.trainer.observe(a_stream(40))
+        self.trainer.step(through=[80])
 
     async def advance(self, now: float) -> None:
-        """Start what is due, let it come to an end, and take note of it."""
+        """Start a release if one is due, wait for it, and complete it."""
         await self.task.advance(now)
         running = self.task._running
         if running is not None:
@@ -63,49 +63,49 @@ class Shell:
 
 
 @pytest.fixture
-def shell(exporter: GraphExporter, tmp_path: Path) -> Shell:
-    return Shell(exporter, tmp_path)
+def releasing(exporter: GraphExporter, tmp_path: Path) -> ReleasingTrainer:
+    return ReleasingTrainer(exporter, tmp_path)
 
 
-async def test_a_release_is_published_once_and_serves(shell: Shell) -> None:
-    await shell.advance(0.5)
-    assert shell.outbox.sent == []
-    await shell.advance(1.0)
-    await shell.advance(5.0)
-    assert shell.outbox.sent == [(80,)]
-    assert shell.health.details["version"] == 1
-    assert shell.turn.learner._serving_version == 1
+async def test_a_release_is_published_once_and_then_serves(releasing: ReleasingTrainer) -> None:
+    await releasing.advance(0.5)
+    assert releasing.publisher.sent == []
+    await releasing.advance(1.0)
+    await releasing.advance(5.0)
+    assert releasing.publisher.sent == [(80,)]
+    assert releasing.health.details["version"] == 1
+    assert releasing.trainer.learner._serving_version == 1
 
 
-async def test_what_is_held_is_not_published(shell: Shell) -> None:
+async def test_a_held_release_is_not_published(releasing: ReleasingTrainer) -> None:
     with torch.no_grad():
-        shell.turn.learner.ranker.ranker.score[0] = math.nan
-    await shell.advance(1.0)
-    assert shell.outbox.sent == []
-    assert shell.turn.learner._serving_version == 0
+        releasing.trainer.learner.ranker.ranker.score[0] = math.nan
+    await releasing.advance(1.0)
+    assert releasing.publisher.sent == []
+    assert releasing.trainer.learner._serving_version == 0
 
 
-async def test_what_was_captured_before_a_rollback_is_not_published(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
+async def test_a_release_captured_before_a_rollback_is_not_published(
+    releasing: ReleasingTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await shell.task.advance(1.0)
-    monkeypatch.setattr(shell.turn.learner, "regressed", lambda: True)
-    monkeypatch.setattr(shell.turn.learner, "roll_back", lambda: Rollback(LOG_LOSS, 0))
-    assert shell.turn.observe(a_stream(5)) is not None
+    await releasing.task.advance(1.0)
+    monkeypatch.setattr(releasing.trainer.learner, "regressed", lambda: True)
+    monkeypatch.setattr(releasing.trainer.learner, "roll_back", lambda: Rollback(LOG_LOSS, 0))
+    assert releasing.trainer.observe(a_stream(5)) is not None
     monkeypatch.undo()
-    running = shell.task._running
+    running = releasing.task._running
     assert running is not None
     assert await running is None
-    assert shell.outbox.sent == []
-    await shell.advance(1.0)
-    assert shell.outbox.sent == [(80,)]
+    assert releasing.publisher.sent == []
+    await releasing.advance(1.0)
+    assert releasing.publisher.sent == [(80,)]
 
 
-async def test_what_could_not_be_written_is_tried_again(shell: Shell) -> None:
-    shell.outbox.broken = True
-    await shell.advance(1.0)
-    shell.outbox.broken = False
-    await shell.advance(1.5)
-    assert shell.outbox.sent == []
-    await shell.advance(2.0)
-    assert shell.outbox.sent == [(80,)]
+async def test_a_failed_write_is_retried(releasing: ReleasingTrainer) -> None:
+    releasing.publisher.broken = True
+    await releasing.advance(1.0)
+    releasing.publisher.broken = False
+    await releasing.advance(1.5)
+    assert releasing.publisher.sent == []
+    await releasing.advance(2.0)
+    assert releasing.publisher.sent == [(80,)]

@@ -1,4 +1,4 @@
-"""Which rows go with a release."""
+"""Which rows are published with a release."""
 
 import numpy as np
 
@@ -10,21 +10,21 @@ def rows(count: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
     return np.zeros((count, DIM), np.float32)
 
 
-def test_first_release_has_every_row_but_the_padding() -> None:
-    changed, left = changed_rows(rows(0), rows(4))
-    assert (changed.tolist(), left) == ([1, 2, 3], 0)
+def test_first_release_has_every_row_except_padding() -> None:
+    changed, remaining = changed_rows(rows(0), rows(4))
+    assert (changed.tolist(), remaining) == ([1, 2, 3], 0)
 
 
-def test_rows_that_moved_and_new_ones_are_published() -> None:
+def test_moved_and_new_rows_are_published() -> None:
     before, after = rows(5), rows(7)
     after[2, 0] = 2 * ROW_TOLERANCE
     after[3, 0] = ROW_TOLERANCE / 2
-    changed, left = changed_rows(before, after)
-    assert (changed.tolist(), left) == ([2, 5, 6], 0)
+    changed, remaining = changed_rows(before, after)
+    assert (changed.tolist(), remaining) == ([2, 5, 6], 0)
 
 
-def test_of_many_rows_those_go_that_moved_most() -> None:
+def test_the_rows_that_moved_most_are_published_first() -> None:
     before, after = rows(ROWS_PER_RELEASE + 101), rows(ROWS_PER_RELEASE + 103)
     after[1:, 0] = np.linspace(1, 2, len(after) - 1)
-    changed, left = changed_rows(before, after)
-    assert (changed.tolist(), left) == (list(range(101, ROWS_PER_RELEASE + 103)), 100)
+    changed, remaining = changed_rows(before, after)
+    assert (changed.tolist(), remaining) == (list(range(101, ROWS_PER_RELEASE + 103)), 100)

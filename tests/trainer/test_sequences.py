@@ -1,4 +1,4 @@
-"""The replay store against lists of Python."""
+"""The sequence store, compared with Python lists."""
 
 import numpy as np
 from hypothesis import given
@@ -14,29 +14,29 @@ def padded(values: list[int], length: int) -> list[int]:
 
 
 @given(length=st.integers(1, 3 * SEQUENCE_LENGTH), back=st.integers(0, SEQUENCE_LENGTH - HISTORY))
-def test_windows_are_the_last_interactions_with_what_followed(length: int, back: int) -> None:
+def test_windows_are_the_last_interactions_and_their_successors(length: int, back: int) -> None:
     rows = list(range(1, length + 1))
     store = a_store({"u": rows})
     slots = np.array([0])
     back = min(back, int(store.rewindable(slots)[0]))
     windows = store.windows(slots, back)
     until = rows[: length - back]
-    places = min(len(until), HISTORY)
-    assert windows.targets[0].tolist() == until[-places:]
+    count = min(len(until), HISTORY)
+    assert windows.targets[0].tolist() == until[-count:]
     kept = rows[-SEQUENCE_LENGTH:]
     inputs = [row for row in until[:-1] if row in kept]
-    assert windows.rows[0].tolist() == padded(inputs, places)
-    assert set(windows.earlier[0].tolist()) - {0} == set(inputs[:-places])
+    assert windows.rows[0].tolist() == padded(inputs, count)
+    assert set(windows.earlier[0].tolist()) - {0} == set(inputs[:-count])
     assert ((windows.rows[0] == 0) | (windows.gaps[0] == 1.0)).all()
 
 
-def test_windows_begin_with_padding_before_the_first_interaction() -> None:
+def test_windows_start_with_padding_before_the_first_interaction() -> None:
     windows = a_store({"u": [7, 8]}).windows(np.array([0]))
     assert windows.rows[0, -2:].tolist() == [0, 7]
     assert windows.targets[0, -2:].tolist() == [7, 8]
 
 
-def test_the_user_who_is_silent_longest_makes_room() -> None:
+def test_a_new_user_replaces_the_one_inactive_longest() -> None:
     store = a_store({"a": [1, 2], "b": [3]}, max_users=2)
     store.append("a", [])
     slot = store.append("c", [])
@@ -44,7 +44,7 @@ def test_the_user_who_is_silent_longest_makes_room() -> None:
     assert not store.windows(np.array([slot])).targets.any()
 
 
-def test_state_restores_sequences_and_who_is_silent() -> None:
+def test_state_restores_sequences_and_their_order() -> None:
     store = a_store({"a": [1, 2], "b": list(range(1, SEQUENCE_LENGTH + 30))}, max_users=2)
     other = SequenceStore(2)
     other.restore(store.state())
@@ -55,7 +55,7 @@ def test_state_restores_sequences_and_who_is_silent() -> None:
     assert "a" not in other
 
 
-def test_latest_are_those_active_last() -> None:
+def test_latest_are_the_most_recently_active_users() -> None:
     store = a_store({"a": [1], "b": [2], "c": [3]})
     store.append("a", [])
     assert store.latest(2).tolist() == [0, 2]

@@ -1,4 +1,4 @@
-"""Examples in, releases out, on a real broker."""
+"""The trainer on a real broker: examples in, releases out."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from eddy_cli.ports import free_port
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_trainer import app
 from tests.poll import poll_until
-from tests.trainer.environment import TrainerEnvironment, assert_releases_hold, events_of
+from tests.trainer.environment import TrainerCluster, assert_releases_are_consistent, events_of
 from tests.trainer.factories import CLICK, VIDEO, Record, example_record, features
 from tests.trainer.regressing import RegressingLearner
 
@@ -26,61 +26,63 @@ pytestmark = pytest.mark.stack
 
 
 async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path) -> None:
-    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
-    await place.bus.create_topics()
-    await place.publish_items(40)
-    with place.trainer(release_interval_sec="0.2") as trainer:
+    cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
+    await cluster.bus.create_topics()
+    await cluster.publish_items(40)
+    with cluster.trainer(release_interval_sec="0.2") as trainer:
         await poll_until(trainer.is_ready, what="ready on empty topics")
-        assert await place.releases() == []
+        assert await cluster.releases() == []
         for first in (0, 100, 200):
-            await place.publish_examples(events_of(100, first=first))
-            await poll_until(place.newest_covers_all, what="a release that learned from all examples")
+            await cluster.publish_examples(events_of(100, first=first))
+            await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
         assert trainer.metric("eddy_trainer_examples_total", 'kind="next_item"') == 300
         assert trainer.metric("eddy_trainer_examples_total", 'kind="label"') == 300
-        assert trainer.metric("eddy_trainer_releases_total") == len(await place.releases())
+        assert trainer.metric("eddy_trainer_releases_total") == len(await cluster.releases())
         assert trainer.stop() == 0
-    await assert_releases_hold(place)
-    releases = await place.releases()
+    await assert_releases_are_consistent(cluster)
+    releases = await cluster.releases()
     assert len(releases) >= 3
-    assert releases[-1]["embedding_offsets"] == await place.ends(ITEM_EMBEDDINGS)
+    assert releases[-1]["embedding_offsets"] == await cluster.ends(ITEM_EMBEDDINGS)
     assert 0 < releases[-1]["metrics"]["progressive_log_loss"] < 5
-    vectors = {row["item_id"]: np.frombuffer(row["vector"], "<f4") for _, row in await place.rows()}
+    vectors = {row["item_id"]: np.frombuffer(row["vector"], "<f4") for _, row in await cluster.rows()}
     assert vectors.keys() == {f"m{number}" for number in range(40)}
     assert all(vector.shape == (DIM,) and abs(np.linalg.norm(vector) - 1) < 1e-3 for vector in vectors.values())
 
 
-async def test_an_example_on_a_quiet_stream_is_released_soon(
+async def test_a_single_example_is_released_soon(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
-    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
-    await place.bus.create_topics()
-    with place.trainer() as trainer:
+    cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
+    await cluster.bus.create_topics()
+    with cluster.trainer() as trainer:
         await poll_until(trainer.is_ready, what="ready on empty topics")
-        await place.publish_examples(events_of(1))
-        assert await poll_until(place.newest_covers_all, timeout_sec=20, what="a release that learned from one example")
+        await cluster.publish_examples(events_of(1))
+        assert await poll_until(
+            cluster.newest_release_covers_all, timeout_sec=20, what="a release trained on one example"
+        )
         assert trainer.metric("eddy_trainer_examples_total") == 2
 
 
-async def test_what_cannot_be_used_is_kept_aside(
+async def test_unusable_records_are_dead_lettered(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
-    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
-    await place.bus.create_topics()
-    await place.publish(ITEMS, [("m1", b"\x00\xff"), ("m2", b"")])
-    await place.publish(TRAINING_EXAMPLES, [("u", b"\xc3\x01 nonsense"), ("u", b"")])
-    await place.publish_examples(
+    cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
+    await cluster.bus.create_topics()
+    await cluster.publish(ITEMS, [("m1", b"\x00\xff"), ("m2", b"")])
+    await cluster.publish(TRAINING_EXAMPLES, [("u", b"\xc3\x01 nonsense"), ("u", b"")])
+    await cluster.publish_examples(
         [
             example_record("label", contract="another", feature_names=[]),
             example_record(considered_features=b"short"),
             *events_of(30),
         ]
     )
-    with place.trainer() as trainer:
-        await poll_until(place.newest_covers_all, what="a release that learned from all examples")
+    with cluster.trainer() as trainer:
+        await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
         assert trainer.metric(
             "eddy_dead_letters_total", 'reason="contract_mismatch",service="trainer",topic="training-examples"'
         )
-    reasons = sorted((topic, reason) for topic, _, _, reason in await place.dead_letters())
+    reasons = sorted((topic, reason) for topic, _, _, reason in await cluster.dead_letters())
     assert reasons == [
         ("items", "undecodable"),
         ("training-examples", "bad_features"),
@@ -90,58 +92,58 @@ async def test_what_cannot_be_used_is_kept_aside(
     ]
 
 
-async def test_too_many_unusable_examples_in_a_row_end_the_trainer(
+async def test_too_many_unusable_examples_in_a_row_stop_the_trainer(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
-    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
-    await place.bus.create_topics()
-    await place.publish(TRAINING_EXAMPLES, [("u", b"junk")] * 5)
-    with place.trainer(poison_limit=5) as trainer:
-        await poll_until(lambda: trainer.process.poll() is not None, 90, what="its end")
-    line = place.logs().splitlines()[-1]
-    assert trainer.process.returncode == 1, place.logs()
+    cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
+    await cluster.bus.create_topics()
+    await cluster.publish(TRAINING_EXAMPLES, [("u", b"junk")] * 5)
+    with cluster.trainer(poison_limit=5) as trainer:
+        await poll_until(lambda: trainer.process.poll() is not None, 90, what="its exit")
+    line = cluster.logs().splitlines()[-1]
+    assert trainer.process.returncode == 1, cluster.logs()
     assert line.startswith("trainer: 5 records in a row of topic training-examples, partition ")
     assert "offsets 0 to 4, cannot be used, most of them because of undecodable" in line
-    assert len(await place.dead_letters()) == 5
+    assert len(await cluster.dead_letters()) == 5
 
 
-async def test_a_release_that_went_wrong_is_rolled_back(
+async def test_a_regressed_release_is_rolled_back(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
-    await place.bus.create_topics()
-    await place.publish_items(40)
+    cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
+    await cluster.bus.create_topics()
+    await cluster.publish_items(40)
     monkeypatch.setattr(app, "Learner", RegressingLearner)
-    settings = place.settings(trainer_release_interval_sec="0.1", trainer_http_port=str(free_port()))
+    settings = cluster.settings(trainer_release_interval_sec="0.1", trainer_http_port=str(free_port()))
     serving = asyncio.create_task(app.serve(settings, Health()))
     try:
         for first in range(0, 1000, 20):
-            await place.publish_examples(events_of(20, first=first))
+            await cluster.publish_examples(events_of(20, first=first))
             await asyncio.sleep(0.05)
-        await poll_until(place.newest_covers_all, what="a release that learned from all examples")
+        await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
         assert _rolled_back() == 0
         monkeypatch.setattr(RegressingLearner, "breaks_after", 2000)
         first = 1000
         while not _rolled_back():
-            await place.publish_examples(events_of(20, first=first))
+            await cluster.publish_examples(events_of(20, first=first))
             first += 20
             assert first < 5000
             await asyncio.sleep(0.05)
-        await place.publish_examples(events_of(100, first=first))
-        await poll_until(place.newest_covers_all, what="a release that learned from all examples")
+        await cluster.publish_examples(events_of(100, first=first))
+        await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
     finally:
         serving.cancel()
         with suppress(asyncio.CancelledError):
             await serving
-    await assert_releases_hold(place)
-    told = [_tells(release) for release in await place.releases()]
-    assert False in told
-    assert told[-1]
+    await assert_releases_are_consistent(cluster)
+    correct = [_ranks_first(release) for release in await cluster.releases()]
+    assert False in correct
+    assert correct[-1]
     assert _rolled_back() == 1
 
 
-def _tells(release: Record) -> bool:
-    """Whether a release thinks best of the item that is always clicked."""
+def _ranks_first(release: Record) -> bool:
+    """Whether a release predicts the highest probability for the first item, which is always clicked."""
     probabilities = OnnxModel.load(release).rank(features(5)[None].astype(np.float32), np.array([VIDEO]))[1]
     return int(probabilities[0, :, CLICK].argmax()) == 0
 
@@ -150,18 +152,18 @@ def _rolled_back() -> float:
     return REGISTRY.get_sample_value("eddy_trainer_rolled_back_releases_total", {"reason": "log_loss"}) or 0.0
 
 
-async def test_learning_can_be_watched_and_profiled(
+async def test_tensorboard_and_profiles_are_written(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
-    place = TrainerEnvironment(kafka, topic_prefix, tmp_path, traced_folder)
-    await place.bus.create_topics()
-    await place.publish_items(40)
-    with place.trainer(release_interval_sec="0.2", tensorboard_dir=str(tmp_path / "board")) as trainer:
+    cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
+    await cluster.bus.create_topics()
+    await cluster.publish_items(40)
+    with cluster.trainer(release_interval_sec="0.2", tensorboard_dir=str(tmp_path / "board")) as trainer:
         await poll_until(trainer.is_ready, what="ready on empty topics")
         trainer.process.send_signal(signal.SIGUSR1)
-        await place.publish_examples(events_of(100))
-        await poll_until(place.newest_covers_all, what="a release that learned from all examples")
-        traces = await poll_until(lambda: list(place.state.glob("trainer-profile-*.json")), what="a profile")
+        await cluster.publish_examples(events_of(100))
+        await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
+        traces = await poll_until(lambda: list(cluster.state.glob("trainer-profile-*.json")), what="a profile")
         await poll_until(lambda: list((tmp_path / "board").glob("*/items/tensors.tsv")), what="item vectors")
         assert trainer.stop() == 0
     assert any(event.get("name") == "aten::mm" for event in json.loads(traces[0].read_text())["traceEvents"])

@@ -1,4 +1,4 @@
-"""The trainer without Kafka: examples learned from per second, and what a release costs beside a full trace."""
+"""The trainer without Kafka: training examples per second, and the cost of a release compared with tracing anew."""
 
 import time
 from collections.abc import Callable
@@ -22,13 +22,13 @@ from eddy_trainer.core.parity import largest_difference, probe_of
 ITEMS = 4000
 USERS = 2000
 ACTIVE_USERS = 40
-CONSIDERED = 60
-MAX_IMPRESSIONS = 10
+CANDIDATES = 60
+SLATE = 10
 EVENTS = 10 * MICRO_BATCH
 
 
 def run() -> dict[str, float]:
-    """Figures by name, the unit at the end. An event is a next-item example with its considered list and one example of labels."""
+    """Return figures by name; each ends with its unit. An event is a next-item example with its candidates, and an example of labels."""
     torch.set_num_threads(1)
     scenarios = load_scenarios(SCENARIOS)
     payloads = [Codec.of(TrainingExample).encode(record) for record in _records()]
@@ -39,7 +39,7 @@ def run() -> dict[str, float]:
         [ItemContent(f"m{item}", [f"c{item % 18}"], {"year": str(1950 + item % 50)}) for item in range(ITEMS)]
     )
     half = len(examples) // 2
-    replayed = _learn(learner, examples[:half], Effort.FULL)
+    rehearsed = _learn(learner, examples[:half], Effort.FULL)
     shed = _learn(learner, examples[half:], Effort.NO_REHEARSAL)
     exporter, trace_sec = _timed(lambda: GraphExporter.trace(DEFAULT_MODEL, Columns()))
     weights = learner.snapshot()
@@ -47,9 +47,9 @@ def run() -> dict[str, float]:
     _, parity_sec = _best(lambda: largest_difference(graphs, weights, probe_of(learner, weights)))
     return {
         "decode_examples_per_s": len(examples) / decode_sec,
-        "learn_examples_per_s": half / replayed,
-        "learn_without_replay_examples_per_s": half / shed,
-        "learn_events_per_s": _events(examples[:half]) / replayed,
+        "learn_examples_per_s": half / rehearsed,
+        "learn_without_rehearsal_examples_per_s": half / shed,
+        "learn_events_per_s": _events(examples[:half]) / rehearsed,
         "release_swap_ms": 1000 * swap_sec,
         "release_parity_ms": 1000 * parity_sec,
         "release_trace_ms": 1000 * trace_sec,
@@ -58,7 +58,7 @@ def run() -> dict[str, float]:
 
 
 def _learn(learner: Learner, examples: list[Example], effort: Effort) -> float:
-    """Seconds to learn from the examples in micro-batches."""
+    """Return the seconds to train on the examples in micro-batches."""
     started = time.perf_counter()
     for start in range(0, len(examples), 2 * MICRO_BATCH):
         learner.observe(examples[start : start + 2 * MICRO_BATCH])
@@ -67,21 +67,21 @@ def _learn(learner: Learner, examples: list[Example], effort: Effort) -> float:
 
 
 def _records() -> list[TrainingExample]:
-    """Users who come, act in bursts and go; popular items more than others."""
+    """Return the examples of users with bursts of activity; popular items occur more often."""
     random = np.random.default_rng(0)
     weights = 1 / np.arange(1, ITEMS + 1)
     items = random.choice(ITEMS, EVENTS, p=weights / weights.sum())
     records: list[TrainingExample] = []
     for event, item in enumerate(items.tolist()):
         user = (event // MICRO_BATCH * ACTIVE_USERS // 4 + int(random.integers(ACTIVE_USERS))) % USERS
-        considered = [f"m{one}" for one in {item, *random.integers(0, ITEMS, CONSIDERED - 1).tolist()}]
+        candidates = [f"m{number}" for number in {item, *random.integers(0, ITEMS, CANDIDATES - 1).tolist()}]
         target = _item(f"m{item}", 1)
-        shown = [
-            _item(one, int(place == event % MAX_IMPRESSIONS), place)
-            for place, one in enumerate(considered[:MAX_IMPRESSIONS])
+        impressions = [
+            _item(item_id, int(position == event % SLATE), position)
+            for position, item_id in enumerate(candidates[:SLATE])
         ]
-        records.append(_example("next_item", [target], considered, random, user, event))
-        records.append(_example("label", shown, [], random, user, event))
+        records.append(_example("next_item", [target], candidates, random, user, event))
+        records.append(_example("label", impressions, [], random, user, event))
     return records
 
 
@@ -91,7 +91,7 @@ def _item(item_id: str, label: int, position: int = -1) -> LabelledItem:
 
 
 def _example(
-    kind: str, items: list[LabelledItem], considered: list[str], random: np.random.Generator, user: int, event: int
+    kind: str, items: list[LabelledItem], candidates: list[str], random: np.random.Generator, user: int, event: int
 ) -> TrainingExample:
     def packed(rows: int) -> bytes:
         return random.normal(size=(rows, len(FEATURES))).astype("<f2").tobytes()
@@ -113,8 +113,8 @@ def _example(
         "event_id": f"e{event}",
         "items": items,
         "features": packed(len(items)) if kind == "label" else b"",
-        "considered": considered,
-        "considered_features": packed(len(considered)) if considered else b"",
+        "considered": candidates,
+        "considered_features": packed(len(candidates)) if candidates else b"",
         "feature_names": list(FEATURES),
         "history": history,
         "occurred_at": 1000 * event,
@@ -137,6 +137,6 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _best(work: Callable[[], Any], times: int = 10) -> tuple[Any, float]:
-    """The result and the shortest of several runs: what it costs when nobody else is there."""
+    """Return the result and the shortest duration of several runs, which is least affected by other load."""
     runs = [_timed(work) for _ in range(times)]
     return runs[-1][0], min(seconds for _, seconds in runs)

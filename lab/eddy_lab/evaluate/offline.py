@@ -113,7 +113,7 @@ def train(
     for scenario in np.unique(histories.scenarios).tolist():
         own = histories.scenarios == scenario
         trainer.table.add_to_scenario(np.unique(histories.rows[own]), scenario)
-        trainer.count(histories.rows[own & trained], scenario)
+        trainer.count_interactions(histories.rows[own & trained], scenario)
     random = np.random.default_rng(seed)
     done, total = 0, policy.epochs * _steps(ends, policy.users)
     for epoch in range(policy.epochs):

@@ -1,1 +1,1 @@
-"""Learns from labelled examples as they come, judges what it learned, and releases it."""
+"""The trainer: trains on labelled examples as they arrive, evaluates the model, and releases it."""

@@ -1,4 +1,4 @@
-"""`python -m eddy_trainer`."""
+"""Entry point: `python -m eddy_trainer`."""
 
 from eddy.runtime import run_service
 from eddy_trainer.app import serve

@@ -1,4 +1,4 @@
-"""Wires the trainer."""
+"""Wiring of the trainer."""
 
 import asyncio
 import time
@@ -31,10 +31,10 @@ from eddy_trainer.shell.training_loop import TrainingLoop, TrainingLoopPolicy
 
 
 async def serve(settings: TrainerSettings, health: Health) -> None:
-    """Run until cancelled. Raises FatalError where it cannot."""
+    """Run until cancelled. Raises FatalError when Kafka cannot be reached or a setting cannot be used."""
     torch.set_num_threads(settings.trainer_threads)
     scenarios = load_scenarios(settings.scenarios_path)
-    texts = await asyncio.to_thread(TextModel.load, settings.text_model)
+    text_model = await asyncio.to_thread(TextModel.load, settings.text_model)
     bus, clock = Bus(settings), SystemClock()
     await bus.create_topics("trainer")
     async with AsyncExitStack() as stack:
@@ -50,7 +50,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         profiler = Profiler(settings.state_dir)
         profiler.listen()
         schedule = ReleaseSchedule(settings.trainer_release_interval_sec, newest.trained_through, now=time.monotonic())
-        turn = OnlineTrainer(lambda: Learner(scenarios, _learner_policy(settings), texts), exporter, schedule)
+        trainer = OnlineTrainer(lambda: Learner(scenarios, _learner_policy(settings), text_model), exporter, schedule)
         inputs = Inputs(
             TopicIntake(ITEMS, items, bus),
             TopicIntake(TRAINING_EXAMPLES, examples, bus),
@@ -59,12 +59,12 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         )
         publisher = ReleasePublisher(producer, bus, clock, newest.version, list(ends.values()))
         observer = Observer(health, clock, TensorBoard(settings.trainer_tensorboard_dir), profiler)
-        loop = TrainingLoop(_loop_policy(settings), turn, inputs, publisher, observer, clock)
+        loop = TrainingLoop(_loop_policy(settings), trainer, inputs, publisher, observer, clock)
         await loop.run()
 
 
 def _exporter(newest: NewestRelease, settings: TrainerSettings) -> GraphExporter:
-    """Tracing takes seconds: the newest release spares them, or a former process on this disk."""
+    """Return graphs of the newest release or of a former process if they fit; tracing them anew takes seconds."""
     model = settings.trainer_model
     reused = GraphExporter.from_release(newest.graphs, model, settings.columns) if newest.graphs is not None else None
     return reused or GraphExporter.cached(settings.trainer_graphs_dir, model, settings.columns)

@@ -1,4 +1,4 @@
-"""Settings of the trainer."""
+"""Settings of the trainer service."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ from eddy.settings import Settings
 
 
 class TrainerSettings(Settings):
-    """EDDY_* for every service and EDDY_TRAINER_* for this one."""
+    """Settings of the trainer (EDDY_TRAINER_*)."""
 
     trainer_http_port: int = Field(8004, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
     trainer_graphs_dir: Path = Field(

@@ -21,7 +21,7 @@ from eddy_lab.evaluate.progress import bar
 from eddy_lab.evaluate.ranking import gains_at_10, ranking_figures
 from eddy_lab.evaluate.result import BY_TENTH, MODEL, BenchmarkResult
 from eddy_trainer.core.encoder_training import EncoderTrainer
-from eddy_trainer.core.migration import Moves
+from eddy_trainer.core.migration import ColumnMigration
 
 _DENSE = OfflinePolicy(epochs=16, users=64, rate=4e-3, dropout=0.2)
 _SPARSE = OfflinePolicy(epochs=24, users=128, rate=2e-3, dropout=0.4, full_softmax_items=0)
@@ -65,7 +65,7 @@ def run(options: Options, console: Console) -> BenchmarkResult:
             return epoch + 1 - best.epoch <= PATIENCE
 
         trainer = train(options.model, items, histories, np.maximum(last - 1, 0), [0], policy, options.seed, validate)
-    trainer.restore(best.state, Moves(Columns(), Columns()))
+    trainer.restore(best.state, ColumnMigration(Columns(), Columns()))
     counts = PairCounts(histories, np.maximum(last - 1, 0), items)
     weights = _choose_weights(trainer, counts, histories, users[:WEIGHTING_USERS], last - 1)
     ranks = {

@@ -1,1 +1,1 @@
-"""The pure core: the model and its training. It imports nothing of the shell."""
+"""The pure core: the model and its training, without Kafka."""

@@ -1,4 +1,4 @@
-"""What an item says about itself, as indices into a small vocabulary, so that a new item does not start at random."""
+"""Categories and attributes of items as indices into a small vocabulary, so that a new item starts near similar ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import log2
@@ -9,19 +9,19 @@ MAX_VALUE_CHARS = 40
 
 
 class Vocabulary:
-    """Gives content features indices 1..VOCABULARY - 1 in order of appearance; later ones get none. Index 0 is no feature."""
+    """Assigns indices 1..VOCABULARY - 1 to content features in order of appearance. Index 0 is none, also for features beyond that."""
 
-    def __init__(self, known: Sequence[str] = ()) -> None:
-        self._index = {name: number for number, name in enumerate(known, 1)}
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self._index = {name: number for number, name in enumerate(names, 1)}
 
     @property
     def names(self) -> list[str]:
         return list(self._index)
 
     def slots(self, categories: Sequence[str], attributes: Mapping[str, str]) -> list[int]:
-        """CONTENT_SLOTS indices, filled up with 0."""
-        found = [index for name in _names(categories, attributes) if (index := self._admit(name))]
-        return (found + [0] * CONTENT_SLOTS)[:CONTENT_SLOTS]
+        """Return CONTENT_SLOTS indices, padded with 0."""
+        indices = [index for name in _names(categories, attributes) if (index := self._admit(name))]
+        return (indices + [0] * CONTENT_SLOTS)[:CONTENT_SLOTS]
 
     def _admit(self, name: str) -> int:
         if name not in self._index and len(self._index) < VOCABULARY - 1:
@@ -34,11 +34,11 @@ def _names(categories: Sequence[str], attributes: Mapping[str, str]) -> Iterator
         yield f"category={category[:MAX_VALUE_CHARS]}"
     for key, value in sorted(attributes.items()):
         if len(value) <= MAX_VALUE_CHARS:
-            yield f"{key}={_coarse(value)}"
+            yield f"{key}={_coarsen(value)}"
 
 
-def _coarse(value: str) -> str:
-    """Numbers by magnitude and years by decade: near ones should share what they teach."""
+def _coarsen(value: str) -> str:
+    """Round numbers to their magnitude and years to their decade, so that close values share an index."""
     if not value.isdecimal():
         return value
     number = int(value)

@@ -1,4 +1,4 @@
-"""The item rows: an embedding of its own for each item plus projections of its content and its text, normalised."""
+"""Item vectors: a free embedding per item plus projections of its content and its text, normalised."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,18 +13,17 @@ from eddy.text import TEXT_DIM, TextVectors
 from eddy_trainer.core.content import CONTENT_SLOTS, VOCABULARY, Vocabulary
 
 FIRST_CAPACITY = 1024
-INITIAL_SCALE = 0.02  # small beside a step of Adam: what is learned first decides the direction
+INITIAL_SCALE = 0.02  # small compared with a step of Adam, so that the first gradients decide the direction
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 EVERYWHERE = (1 << MAX_SCENARIOS) - 1
 
 
 class EmbeddingTable:
-    """Rows by item id; row 0 is padding. Grows by doubling.
+    """Item vectors by row; row 0 is padding. The capacity grows by doubling.
 
-    Embeddings are moved by Adam (Kingma and Ba 2015) row by row: rows that a step did not touch stay as they are, which keeps a
-    large catalogue affordable and the number of rows to publish small. An item is in the scenarios that it was described for, and in
-    those where somebody acted on it.
+    Adam (Kingma and Ba 2015) updates single rows. Rows that a step does not use stay unchanged, which keeps large catalogues affordable and
+    the number of rows to publish small. An item belongs to the scenarios that its description names and to those where it had interactions.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -40,18 +39,19 @@ class EmbeddingTable:
         self._slots = torch.zeros(0, CONTENT_SLOTS, dtype=torch.int64)
         self._texts = torch.zeros(0, TEXT_DIM, dtype=torch.float16)
         self._any_text = False
-        # A bit for each scenario: those that the item was described for, and those where somebody acted on it.
-        self._described, self._acted = np.zeros(0, np.int32), np.zeros(0, np.int32)
+        # One bit per scenario: those in the item's description, and those with interactions.
+        self._described_in = np.zeros(0, np.int32)
+        self._interacted_in = np.zeros(0, np.int32)
         self._grow(FIRST_CAPACITY)
 
     def __len__(self) -> int:
-        """Rows in use, padding included: they are 0..len - 1."""
+        """Number of rows in use, padding included."""
         return len(self.ids)
 
     def row(self, item_id: str) -> int:
-        """The item's row; an item that was never heard of is admitted without content."""
-        known = self._row_of.get(item_id)
-        return self._admit(item_id) if known is None else known
+        """Return the row of an item; an unknown item is added without content."""
+        row = self._row_of.get(item_id)
+        return self._admit(item_id) if row is None else row
 
     def rows(self, item_ids: Sequence[str]) -> list[int]:
         return [self.row(item_id) for item_id in item_ids]
@@ -63,48 +63,50 @@ class EmbeddingTable:
         attributes: Mapping[str, str],
         scenarios: Iterable[int] | None = None,
     ) -> None:
-        """Admit an item with its content and its `scenarios` (None: all there are and will be), or change them."""
+        """Add or update an item with its content and its `scenarios` (None: all present and future ones)."""
         row = self.row(item_id)
         self._slots[row] = torch.tensor(self.vocabulary.slots(categories, attributes))
-        self._described[row] = EVERYWHERE if scenarios is None else sum({1 << scenario for scenario in scenarios})
+        self._described_in[row] = EVERYWHERE if scenarios is None else sum({1 << scenario for scenario in scenarios})
 
     def add_to_scenario(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
-        """The items of `rows` are described for a scenario too."""
-        self._described[rows] |= 1 << scenario
+        """Add a scenario to the described scenarios of the items of `rows`."""
+        self._described_in[rows] |= 1 << scenario
 
     def record_interactions(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
-        """Somebody acted on the items of `rows` in a scenario: they are in it, however they are described."""
-        self._acted[rows] |= 1 << scenario
+        """Record that the items of `rows` had interactions in a scenario: they belong to it whatever their descriptions say."""
+        self._interacted_in[rows] |= 1 << scenario
 
     def rows_of_scenario(self, scenario: int) -> NDArray[np.int64]:
-        """Rows of the items that are in a scenario, ascending."""
-        rows: NDArray[np.int64] = np.flatnonzero((self._described | self._acted)[: len(self)] >> scenario & 1)
+        """Return the rows of a scenario's items, ascending."""
+        rows: NDArray[np.int64] = np.flatnonzero(
+            (self._described_in | self._interacted_in)[: len(self)] >> scenario & 1
+        )
         return rows
 
-    def set_texts(self, item_ids: Sequence[str], texts: TextVectors) -> None:
-        """Take in what a language model makes of the texts of items: unit vectors [n, TEXT_DIM], zero for an item without words."""
-        self._texts[self.rows(item_ids)] = torch.from_numpy(texts).half()
+    def set_texts(self, item_ids: Sequence[str], vectors: TextVectors) -> None:
+        """Set the text vectors of items: unit vectors [n, TEXT_DIM], zero for an item without text."""
+        self._texts[self.rows(item_ids)] = torch.from_numpy(vectors).half()
         self._any_text |= len(item_ids) > 0
 
     def has_text_vector(self, item_id: str) -> bool:
-        """Whether anything was read of the item."""
+        """Whether the item has a text vector that is not zero."""
         return bool(self._texts[self._row_of.get(item_id, PADDING_ROW)].any())
 
     def clear_text_vectors(self) -> None:
-        """As if nothing had been read: the vectors of two language models do not mix."""
+        """Drop all text vectors: those of two language models must not be mixed."""
         self._texts.zero_()
         self._any_text = False
 
     def embedding(self, rows: Tensor) -> Tensor:
-        """A leaf copy of the embeddings of `rows`, to differentiate by."""
+        """Return a copy of the embeddings of `rows` as a leaf that requires gradients."""
         return self._embedding[rows].requires_grad_()
 
     def filter_by_scenario(self, scenario: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of `rows` whose items are in a scenario."""
-        return rows[((self._described[rows] | self._acted[rows]) >> scenario & 1) > 0]
+        """Return those of `rows` whose items belong to a scenario."""
+        return rows[((self._described_in[rows] | self._interacted_in[rows]) >> scenario & 1) > 0]
 
     def vectors(self, rows: Tensor, embedding: Tensor) -> Tensor:
-        """Final vectors [M, DIM] of `rows` given their embeddings; zero for padding."""
+        """Return the final vectors [M, DIM] of `rows` given their embeddings; zero for padding."""
         slots = self._slots[rows]
         one_hot = torch.zeros(len(rows), VOCABULARY).scatter_(1, slots, 1.0)
         one_hot[:, 0] = 0
@@ -117,13 +119,13 @@ class EmbeddingTable:
 
     @torch.no_grad()
     def all_vectors(self) -> Tensor:
-        """Final vectors of all rows in use, [len, DIM]."""
+        """Return the final vectors of all rows in use, [len, DIM]."""
         rows = torch.arange(len(self))
         return self.vectors(rows, self._embedding[rows])
 
     @torch.no_grad()
     def apply_gradient(self, rows: Tensor, gradient: Tensor, rate: float) -> None:
-        """One step of Adam on `rows` (each once)."""
+        """Make one step of Adam on distinct `rows`."""
         first = self._moments[0, rows].lerp_(gradient, 1 - BETAS[0])
         second = self._moments[1, rows].lerp_(gradient.square(), 1 - BETAS[1])
         steps = self._steps[rows] + 1
@@ -133,7 +135,7 @@ class EmbeddingTable:
         self._embedding[rows] -= rate * first / (second.sqrt() + EPSILON)
 
     def state(self) -> dict[str, object]:
-        """Everything, for a checkpoint."""
+        """Return everything that a checkpoint needs. Keys are part of the checkpoint format."""
         used = slice(0, len(self))
         return {
             "ids": self.ids,
@@ -145,12 +147,12 @@ class EmbeddingTable:
             "moments": self._moments[:, used],
             "steps": self._steps[used],
             "slots": self._slots[used],
-            "described": self._described[used],
-            "acted": self._acted[used],
+            "described": self._described_in[used],
+            "acted": self._interacted_in[used],
         }
 
     def restore(self, state: Mapping[str, object]) -> None:
-        """Take over what `state` returned."""
+        """Restore from the result of `state`."""
         self.ids = list(state["ids"])  # type: ignore[call-overload]  # a checkpoint is read back untyped
         self._row_of = {item_id: row for row, item_id in enumerate(self.ids) if row}
         self.vocabulary = Vocabulary(state["vocabulary"])  # type: ignore[arg-type]
@@ -166,8 +168,8 @@ class EmbeddingTable:
         self._moments[:, used] = state["moments"]  # type: ignore[assignment]
         self._steps[used] = state["steps"]  # type: ignore[assignment]
         self._slots[used] = state["slots"]  # type: ignore[assignment]
-        self._described[used] = state["described"]  # type: ignore[call-overload]
-        self._acted[used] = state["acted"]  # type: ignore[call-overload]
+        self._described_in[used] = state["described"]  # type: ignore[call-overload]
+        self._interacted_in[used] = state["acted"]  # type: ignore[call-overload]
 
     def _admit(self, item_id: str) -> int:
         row = len(self.ids)
@@ -185,5 +187,5 @@ class EmbeddingTable:
         self._steps = torch.cat([self._steps, torch.zeros(more)])
         self._slots = torch.cat([self._slots, torch.zeros(more, CONTENT_SLOTS, dtype=torch.int64)])
         self._texts = torch.cat([self._texts, torch.zeros(more, TEXT_DIM, dtype=torch.float16)])
-        self._described = np.concatenate([self._described, np.zeros(more, np.int32)])
-        self._acted = np.concatenate([self._acted, np.zeros(more, np.int32)])
+        self._described_in = np.concatenate([self._described_in, np.zeros(more, np.int32)])
+        self._interacted_in = np.concatenate([self._interacted_in, np.zeros(more, np.int32)])

@@ -1,4 +1,4 @@
-"""Trains encoder and item table on whole user sequences: those of users who just did something, and replayed ones."""
+"""Trains encoder and item embeddings on user sequences: those with new events, and rehearsed ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 from eddy.contract.model import Columns
 from eddy_trainer.core.embedding_table import BETAS, EmbeddingTable
 from eddy_trainer.core.examples import NextItemExample, PastInteraction
-from eddy_trainer.core.migration import Moves
+from eddy_trainer.core.migration import ColumnMigration
 from eddy_trainer.core.models.encoder import DROPOUT_RATE, Dropout, Encoder
 from eddy_trainer.core.next_item import SampledCandidates, full_softmax, next_item_loss, sample_items, targets_in
 from eddy_trainer.core.objectives import Auxiliary
@@ -24,25 +24,27 @@ NORM_LIMIT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class EncoderPolicy:
-    """How the encoder learns: the recipe is two steps of 48 users for 256 fresh events, half of them recent."""
+    """Training of the encoder. Default: two steps of 48 users per 256 new events."""
 
     rate: float = 5e-3
     dropout: float = DROPOUT_RATE
     events_per_step: int = 128
     users_per_step: int = 48
     min_sampled_users: int = 16
-    full_softmax_items: int = 0  # catalogues up to this size need no sample
+    full_softmax_items: int = 0  # catalogues up to this size are not sampled
     negatives: int = 512
-    objective: str = "next_item"  # or a self-supervised one beside it: eddy_trainer.core.objectives
+    objective: str = "next_item"  # or with an auxiliary objective: eddy_trainer.core.objectives
     auxiliary_weight: float = 0.1
     max_users: int = 200_000
-    by_length: bool = False  # windows of like length go through the encoder together: pays where steps are large and most users are new
+    by_length: bool = (
+        False  # encode windows of similar length together: faster for large steps with many short histories
+    )
 
 
 class EncoderTrainer:
-    """An encoder of the given kind, table, sequences and their optimiser.
+    """An encoder of the given kind, the item table, the sequences and their optimiser.
 
-    `unseen_only` [MAX_SCENARIOS] says which scenarios never recommend an item twice; whoever has it may change it.
+    `unseen_only` [MAX_SCENARIOS] marks scenarios that never recommend an item twice. It is not copied: the owner may change it.
     """
 
     def __init__(
@@ -56,118 +58,121 @@ class EncoderTrainer:
             self.encoder = kind(columns)
         self.table = EmbeddingTable(self._generator)
         self.sequences = SequenceStore(policy.max_users)
-        self._optimiser = torch.optim.Adam(self._shared(), lr=policy.rate, betas=BETAS)
+        self._optimiser = torch.optim.Adam(self._dense_parameters(), lr=policy.rate, betas=BETAS)
         self._dropout = Dropout(self._random, policy.dropout)
         self._auxiliary = Auxiliary(policy.objective, policy.auxiliary_weight, self._random)
         self._unseen_only = unseen_only
-        self._popularity: dict[int, NDArray[np.float64]] = {}  # how often each row was acted on, by scenario
-        self._fresh: dict[int, None] = {}
+        self._popularity: dict[int, NDArray[np.float64]] = {}  # interactions per row, by scenario
+        self._pending_slots: dict[int, None] = {}  # sequences with untrained events, in order
         self._untrained_events = 0
 
     @property
     def untrained_events(self) -> int:
-        """Events taken in that no step has learned from."""
+        """Number of events that no step was trained on yet."""
         return self._untrained_events
 
     def observe(self, examples: Sequence[NextItemExample]) -> None:
-        """Append events to their users' sequences; an unknown user begins with the history of the example."""
-        acted: dict[int, list[int]] = {}
+        """Append events to their users' sequences; the sequence of an unknown user starts with the history of the example."""
+        rows_by_scenario: dict[int, list[int]] = {}
         for example in examples:
             past = () if example.user_id in self.sequences else example.history
-            steps = [self._step(event) for event in (*past, example.event)]
-            self._fresh[self.sequences.append(example.user_id, steps)] = None
-            for step in steps:
-                acted.setdefault(step.scenario, []).append(step.row)
-        for scenario, rows in acted.items():
-            self.count(rows, scenario)
+            entries = [self._entry(interaction) for interaction in (*past, example.event)]
+            self._pending_slots[self.sequences.append(example.user_id, entries)] = None
+            for entry in entries:
+                rows_by_scenario.setdefault(entry.scenario, []).append(entry.row)
+        for scenario, rows in rows_by_scenario.items():
+            self.count_interactions(rows, scenario)
         self._untrained_events += len(examples)
 
     def planned_steps(self) -> int:
-        """Gradient steps that the recipe has for the fresh events."""
+        """Return the number of gradient steps that the policy sets for the untrained events."""
         return ceil(self._untrained_events / self.policy.events_per_step)
 
     def step(self, rehearse: bool) -> list[float]:
-        """Learn from all users with fresh events, in as many gradient steps as the recipe says; returns the losses.
+        """Train on all users with untrained events; returns the loss of each gradient step.
 
-        Without `replay` the fresh users are all there is, in as few steps.
+        With `rehearse` in `planned_steps`, each filled up with other users; otherwise in one step without them.
         """
-        fresh = np.fromiter(self._fresh, np.int64)
+        slots = np.fromiter(self._pending_slots, np.int64)
         steps = self.planned_steps() if rehearse else 1
         self.set_learning_rate(min(1.0, self._untrained_events / (steps * self.policy.events_per_step)))
         few = self._untrained_events < self.policy.events_per_step
-        self._fresh.clear()
+        self._pending_slots.clear()
         self._untrained_events = 0
-        wanted = 0 if not rehearse else 2 * len(fresh) if few else self.policy.users_per_step
-        return [self._gradient_step(chosen, wanted) for chosen in self._portions(fresh, steps)]
+        users = 0 if not rehearse else 2 * len(slots) if few else self.policy.users_per_step
+        return [self.learn(self._sample_windows(part, users)) for part in self._split_users(slots, steps)]
 
     def state(self) -> dict[str, Any]:
-        """Everything, for a checkpoint."""
+        """Return everything that a checkpoint needs. Keys are part of the checkpoint format."""
         return {
             "encoder": self.encoder.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "table": self.table.state(),
             "sequences": self.sequences.state(),
             "popularity": self._popularity,
-            "fresh": (list(self._fresh), self._untrained_events),
+            "fresh": (list(self._pending_slots), self._untrained_events),
             "random": (self._generator.get_state(), self._random.bit_generator.state),
         }
 
-    def restore(self, state: dict[str, Any], moves: Moves) -> None:
-        """Take over what `state` returned, moved to the columns of this encoder, which has learned nothing yet."""
-        moments = moves.moments(state["optimiser"], self._optimiser, self.encoder)
-        self.encoder.load_state_dict(moves.weights(state["encoder"], self.encoder))
+    def restore(self, state: dict[str, Any], migration: ColumnMigration) -> None:
+        """Restore from the result of `state`, migrated to the columns of this encoder, which must be untrained."""
+        moments = migration.moments(state["optimiser"], self._optimiser, self.encoder)
+        self.encoder.load_state_dict(migration.weights(state["encoder"], self.encoder))
         self._optimiser.load_state_dict(moments)
         self.table.restore(state["table"])
         sequences = state["sequences"]
-        self.sequences.restore(sequences | {"actions": moves.actions(sequences["actions"])})
+        self.sequences.restore(sequences | {"actions": migration.actions(sequences["actions"])})
         self._popularity = {
             scenario: torch.as_tensor(counts).numpy().copy() for scenario, counts in state["popularity"].items()
         }
-        fresh, self._untrained_events = state["fresh"]
-        self._fresh = dict.fromkeys(fresh)
+        slots, self._untrained_events = state["fresh"]
+        self._pending_slots = dict.fromkeys(slots)
         self._generator.set_state(state["random"][0])
         self._random.bit_generator.state = state["random"][1]
 
-    def _shared(self) -> list[torch.nn.Parameter]:
+    def _dense_parameters(self) -> list[torch.nn.Parameter]:
         return [*self.encoder.parameters(), self.table.projection, self.table.text_projection]
 
-    def _step(self, past: PastInteraction) -> SequenceEntry:
-        return SequenceEntry(self.table.row(past.item_id), past.action, past.scenario, past.value, past.at)
+    def _entry(self, interaction: PastInteraction) -> SequenceEntry:
+        return SequenceEntry(
+            self.table.row(interaction.item_id),
+            interaction.action,
+            interaction.scenario,
+            interaction.value,
+            interaction.at,
+        )
 
-    def count(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
-        """Take in that the items of `rows` were acted on in a scenario: they are in it, and how likely a sample holds them."""
+    def count_interactions(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
+        """Count interactions with the items of `rows` in a scenario, for sampling and for the scenarios of items."""
         np.add.at(self._counts(scenario), rows, 1)
         self.table.record_interactions(rows, scenario)
 
     def _counts(self, scenario: int) -> NDArray[np.float64]:
-        """A place for each item of the table: those that nobody acted on yet too."""
+        """Return the interaction counts of a scenario, with an entry for each item of the table."""
         counts = self._popularity.get(scenario, np.zeros(0))
         if len(self.table) > len(counts):
             counts = np.concatenate([counts, np.zeros(2 * len(self.table) - len(counts))])
             self._popularity[scenario] = counts
         return counts
 
-    def _portions(self, fresh: NDArray[np.int64], steps: int) -> list[NDArray[np.int64]]:
-        """The fresh users of each step: all are covered; where there are few, each step sees them."""
+    def _split_users(self, slots: NDArray[np.int64], steps: int) -> list[NDArray[np.int64]]:
+        """Divide users among steps, so that all are covered; few users are repeated in every step."""
         half = self.policy.users_per_step // 2
-        if len(fresh) <= half:
-            return [fresh] * steps
-        return np.array_split(self._random.permutation(fresh), steps)
+        if len(slots) <= half:
+            return [slots] * steps
+        return np.array_split(self._random.permutation(slots), steps)
 
     def set_learning_rate(self, share: float) -> None:
-        """Learn at a share of the policy's rate.
+        """Set the learning rate to a share of the policy's rate.
 
-        A step for few events is a short one: Adam's steps have the same length whatever they are made of, and a stream that trickles would
-        otherwise be learned from a hundred times as often as one that flows.
+        Steps for few events must be short: the length of Adam's steps does not depend on their number of examples, so a slow stream would
+        otherwise be trained on a hundred times as much per event as a fast one.
         """
         self._optimiser.param_groups[0]["lr"] = share * self.policy.rate
 
-    def _gradient_step(self, fresh: NDArray[np.int64], users: int) -> float:
-        return self.learn(self._draw(fresh, users))
-
     def learn(self, windows: Sequences) -> float:
-        """One gradient step on `windows`; returns the loss. What is not finite changes nothing."""
-        outcome = next_item_loss(
+        """Make one gradient step on `windows`; returns the loss. A gradient that is not finite is skipped."""
+        result = next_item_loss(
             self.encoder,
             self.table,
             windows,
@@ -177,29 +182,29 @@ class EncoderTrainer:
             self._auxiliary,
             self.policy.by_length,
         )
-        if not outcome.places:
+        if not result.predictions:
             return 0.0
         self._optimiser.zero_grad()
-        (outcome.loss + outcome.auxiliary_loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        gradient = outcome.embedding.grad
-        norm = torch.nn.utils.clip_grad_norm_(self._shared(), NORM_LIMIT)
+        (result.loss + result.auxiliary_loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        gradient = result.embedding.grad
+        norm = torch.nn.utils.clip_grad_norm_(self._dense_parameters(), NORM_LIMIT)
         if gradient is not None and bool(torch.isfinite(norm)) and bool(torch.isfinite(gradient).all()):
             self._optimiser.step()
-            self.table.apply_gradient(outcome.rows, gradient, self._optimiser.param_groups[0]["lr"])
-        return outcome.loss.item()
+            self.table.apply_gradient(result.rows, gradient, self._optimiser.param_groups[0]["lr"])
+        return result.loss.item()
 
-    def _draw(self, fresh: NDArray[np.int64], users: int) -> Sequences:
-        """The last windows of fresh users and, up to `users` in all, windows anywhere in the sequences of others."""
+    def _sample_windows(self, slots: NDArray[np.int64], users: int) -> Sequences:
+        """Return the last windows of the users in `slots` and, up to `users` in all, random windows of other users."""
         if not users:
-            return self.sequences.windows(fresh)
-        fewest = self.policy.min_sampled_users
-        others = self.sequences.sample(max(fewest, min(users, self.policy.users_per_step) - len(fresh)), self._random)
+            return self.sequences.windows(slots)
+        count = max(self.policy.min_sampled_users, min(users, self.policy.users_per_step) - len(slots))
+        others = self.sequences.sample(count, self._random)
         back = (self._random.random(len(others)) * (self.sequences.rewindable(others) + 1)).astype(np.int64)
-        ends = np.concatenate([np.zeros(len(fresh), np.int64), back])
-        return self.sequences.windows(np.concatenate([fresh, others]), ends)
+        ends = np.concatenate([np.zeros(len(slots), np.int64), back])
+        return self.sequences.windows(np.concatenate([slots, others]), ends)
 
     def _candidates(self, windows: Sequences) -> dict[int, SampledCandidates]:
-        """For each scenario in which something is to be predicted, what it is told from."""
+        """Return the softmax candidates of each scenario that has targets."""
         mentioned = np.unique(windows.rows)
         return {
             scenario: self._candidates_in(scenario, windows, self.table.filter_by_scenario(scenario, mentioned))

@@ -1,4 +1,4 @@
-"""`training_example` records as checked values. What cannot be learned from is refused with its reason, never guessed at."""
+"""`training_example` records as validated values. Unusable records are refused with a reason."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ FeatureField = Literal["features", "considered_features"]
 
 @dataclass(frozen=True, slots=True)
 class PastInteraction:
-    """One interaction of a history snapshot: `action` is 1 + index into the model's actions, 0 for one without a head."""
+    """One interaction of a history: `action` is 1 + its index in the model's actions, 0 without a head; `at` is in milliseconds."""
 
     item_id: str
     action: int
@@ -33,7 +33,7 @@ class PastInteraction:
 
 
 class Timestamps(NamedTuple):
-    """When Kafka took the action in (0 where there is none), and when the example was written: wall clock, milliseconds."""
+    """When Kafka received the action (0 without one) and when the example was written: wall clock in milliseconds."""
 
     acted_at: int
     labelled_at: int
@@ -46,14 +46,13 @@ NO_TIMESTAMPS = Timestamps(0, 0)
 class NextItemExample:
     """A positive event as the next item of its user's sequence.
 
-    `target` is its place among the considered candidates, -1 when not there. `superseded` says that these were not the candidates
-    of the moment: the user had a newer list.
+    `target` is the index of its item among the candidates, -1 if it was none. `superseded`: the user had received a newer slate.
     """
 
     user_id: str
     event: PastInteraction
     history: Iterable[PastInteraction]
-    features: Features  # [C, FEATURES] of the considered candidates
+    features: Features  # [C, FEATURES] of the candidates
     target: int
     superseded: bool = False
     timestamps: Timestamps = NO_TIMESTAMPS
@@ -62,7 +61,7 @@ class NextItemExample:
 
 @dataclass(frozen=True, slots=True)
 class ImpressionExample:
-    """Shown items with their labels; `actions` are indices into the model's actions, -1 for a negative."""
+    """Impressions with their labels; `actions` are indices into the model's actions, -1 for a negative."""
 
     kind: str
     scenario: int
@@ -76,7 +75,7 @@ Example = NextItemExample | ImpressionExample
 
 
 class HistorySnapshot:
-    """A history snapshot, spelt out only when somebody looks: most users are known already. Raises PoisonError for unequal columns."""
+    """The history of an example, parsed lazily: most users already have a sequence. Raises PoisonError for columns of unequal length."""
 
     def __init__(self, history: History, scenario_ids: Mapping[str, int], actions: Mapping[str, int]) -> None:
         self._columns = (
@@ -89,31 +88,30 @@ class HistorySnapshot:
         self._scenario_ids = scenario_ids
         self._actions = actions
         if len({len(column) for column in self._columns}) > 1:
-            raise PoisonError("undecodable", "history columns of unequal length")
-        _finite(sum(history["values"]))  # refused now, not when somebody looks
+            raise PoisonError("undecodable", "the columns of the history have different lengths")
+        _finite(sum(history["values"]))  # refused now rather than during iteration
 
     def __iter__(self) -> Iterator[PastInteraction]:
         for item, action, scenario, value, at in zip(*self._columns, strict=True):
-            known = self._scenario_ids.get(scenario)
-            if item and known is not None:  # a scenario may be gone since
-                yield PastInteraction(item, 1 + self._actions.get(action, -1), known, _finite(value), at)
+            scenario_id = self._scenario_ids.get(scenario)
+            if item and scenario_id is not None:  # the scenario may have been removed
+                yield PastInteraction(item, 1 + self._actions.get(action, -1), scenario_id, _finite(value), at)
 
 
 class ExampleParser:
-    """Checks records against scenarios and reads features and actions into the columns of the model. Raises PoisonError.
+    """Validates records and maps their features and actions to the columns of the model. Raises PoisonError.
 
-    Names decide, present or former ones. A feature that the model does not have is passed over, one that the record does not have is
-    missing: not a number in the matrix. In what was logged there must be none. An action that the model has no head for is history
-    without one, and no label: its item is left out of the example.
+    Features and actions are matched by name, former names included. A feature that the model lacks is ignored; one that the record lacks
+    is NaN. Logged features must be finite. An action without a head counts as history, but its item is dropped from a labelled example.
     """
 
     def __init__(self, scenarios: Scenarios, columns: Columns) -> None:
         self._scenario_ids = scenarios.ids
-        self._wanted = columns.features
+        self._model_features = columns.features
         self._column_maps: dict[tuple[str, ...], tuple[int, ...]] = {}
-        now = {name: index for index, name in enumerate(columns.actions)}
-        former = {alias: now[name] for alias, name in ACTION_ALIASES.items() if name in now}
-        self._actions = former | now
+        present = {name: index for index, name in enumerate(columns.actions)}
+        former = {alias: present[name] for alias, name in ACTION_ALIASES.items() if name in present}
+        self._actions = former | present
 
     def parse(self, record: TrainingExample) -> Example:
         if not record["user_id"]:
@@ -126,14 +124,14 @@ class ExampleParser:
         if record["kind"] == "next_item":
             return self._next_item(record, scenario)
         if record["kind"] in ("label", "upgrade"):
-            return self._shown(record, scenario)
-        raise PoisonError("undecodable", f"unknown kind {record['kind']!r}")
+            return self._impressions(record, scenario)
+        raise PoisonError("undecodable", f"unknown kind {record['kind']!r}; expected next_item, label or upgrade")
 
     def _next_item(self, record: TrainingExample, scenario: int) -> NextItemExample:
         item = record["items"][0]
-        considered = record["considered"]
-        features = self._features(record, "considered_features", len(considered))
-        target = considered.index(item["item_id"]) if item["item_id"] in considered else -1
+        candidates = record["considered"]
+        features = self._features(record, "considered_features", len(candidates))
+        target = candidates.index(item["item_id"]) if item["item_id"] in candidates else -1
         action = 1 + self._actions.get(item["action"], -1)
         event = PastInteraction(item["item_id"], action, scenario, _finite(item["value"]), record["occurred_at"])
         history = (
@@ -143,7 +141,7 @@ class ExampleParser:
             record["user_id"], event, history, features, target, record["superseded"], _timestamps(record)
         )
 
-    def _shown(self, record: TrainingExample, scenario: int) -> ImpressionExample:
+    def _impressions(self, record: TrainingExample, scenario: int) -> ImpressionExample:
         items, features = record["items"], self._features(record, "features", len(record["items"]))
         kept = [row for row, item in enumerate(items) if not item["label"] or item["action"] in self._actions]
         if len(kept) < len(items):
@@ -158,20 +156,22 @@ class ExampleParser:
         )
 
     def _features(self, record: TrainingExample, field: FeatureField, rows: int) -> Features:
-        """The packed matrix [rows, features of the model], or [0, ...] where none are known."""
+        """Return the feature matrix [rows, features of the model], or [0, ...] if the record has none."""
         packed, names = record[field], tuple(record["feature_names"]) or LEGACY_FEATURES
-        if not packed or not self._says_columns(record):
-            return np.zeros((0, len(self._wanted)), np.float16)
+        if not packed or not self._has_columns(record):
+            return np.zeros((0, len(self._model_features)), np.float16)
         if len(packed) != rows * len(names) * 2:
-            raise PoisonError("bad_features", f"{len(packed)} bytes of {len(names)} features for {rows} items")
+            raise PoisonError(
+                "bad_features", f"{len(packed)} bytes; expected {rows} items x {len(names)} features x 2 bytes"
+            )
         logged = np.frombuffer(packed, "<f2").reshape(rows, len(names))
         columns = self._columns_of(names)
         if not np.isfinite(logged[:, [column for column in columns if column != ABSENT]]).all():
             raise PoisonError("non_finite", field)
         return take_columns(logged, columns)
 
-    def _says_columns(self, record: TrainingExample) -> bool:
-        """Whether it is known which feature is where. Where it is not, a label is of no use, and a next item is one without features."""
+    def _has_columns(self, record: TrainingExample) -> bool:
+        """Whether the features have names or a known order. Without either, a next item is used without features and a label is refused."""
         if record["feature_names"] or is_compatible(record["contract"]):
             return True
         if record["kind"] == "next_item":
@@ -181,7 +181,7 @@ class ExampleParser:
     def _columns_of(self, names: tuple[str, ...]) -> tuple[int, ...]:
         columns = self._column_maps.get(names)
         if columns is None:
-            columns = self._column_maps[names] = column_map(self._wanted, names, FEATURE_ALIASES)
+            columns = self._column_maps[names] = column_map(self._model_features, names, FEATURE_ALIASES)
         return columns
 
 

@@ -1,6 +1,6 @@
-"""The two ONNX graphs of a release: traced once, after that only their initializers are replaced.
+"""The two ONNX graphs of a release: traced once, after which only their initializers are replaced.
 
-This is the one place that touches torch.onnx and onnx.
+The only module that uses torch.onnx and onnx.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class EncodeGraph(nn.Module):
-    """`encode` of the model contract."""
+    """`encode` of the model contract: item table and histories to user vectors and the top items."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -65,22 +65,22 @@ class EncodeGraph(nn.Module):
         scenarios: Tensor,
         excluded: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        seen = Interactions(functional.embedding(history, table), history > 0, actions, values, gaps)
+        histories = Interactions(functional.embedding(history, table), history > 0, actions, values, gaps)
         constants = [getattr(self, name) for name in self._names]
-        users = self.encoder.encode(seen, scenarios[:, None], constants, 1)[:, 0]
+        users = self.encoder.encode(histories, scenarios[:, None], constants, 1)[:, 0]
         scores = (users @ table.T + bias).scatter(1, excluded, MASKED_LOGIT)
         top_scores, top_rows = torch.topk(scores, TOP_K, dim=1)
-        again = self.encoder.rescore(users, functional.embedding(top_rows, table))
-        if again is not None:
+        rescored = self.encoder.rescore(users, functional.embedding(top_rows, table))
+        if rescored is not None:
             top_scores, order = torch.sort(
-                torch.where(top_scores > MASKED_LOGIT / 2, again, top_scores), descending=True
+                torch.where(top_scores > MASKED_LOGIT / 2, rescored, top_scores), descending=True
             )
             top_rows = top_rows.gather(1, order)
         return users, top_scores, top_rows
 
 
 class RankGraph(nn.Module):
-    """`rank` of the model contract: every item as if it were shown in the first place."""
+    """`rank` of the model contract: predictions as if every item were shown at the first position."""
 
     first_position: Tensor
 
@@ -103,7 +103,7 @@ class Graphs:
 
 
 class GraphExporter:
-    """Fills weights into graphs that were traced once: milliseconds instead of seconds."""
+    """Replaces the weights of traced graphs: milliseconds, where tracing takes seconds."""
 
     def __init__(self, traced: Graphs) -> None:
         self.traced = traced
@@ -112,9 +112,9 @@ class GraphExporter:
 
     @staticmethod
     def trace(model: str, columns: Columns) -> "GraphExporter":
-        """Trace both graphs of a kind of model with as many features and actions as `columns` has.
+        """Trace both graphs of a kind of model for the features and actions of `columns`.
 
-        Nothing else may use torch meanwhile: tracing swaps its global state.
+        Nothing else may use torch meanwhile, because tracing replaces its global state.
         """
         kinds = MODELS[model]
         traced = (
@@ -127,18 +127,18 @@ class GraphExporter:
 
     @staticmethod
     def from_release(release: Graphs, model: str, columns: Columns) -> "GraphExporter | None":
-        """The graphs of a release as a trace, where it was traced from the same code for the same kind and size of model."""
+        """Reuse the graphs of a release; None if it was traced from other code or for another kind or size of model."""
         protos = (onnx.load_from_string(release.encode), onnx.load_from_string(release.rank))
-        marks = [prop.value for proto in protos for prop in proto.metadata_props if prop.key == FINGERPRINT_KEY]
-        return GraphExporter(release) if marks == [_fingerprint(model, columns)] * 2 else None
+        fingerprints = [prop.value for proto in protos for prop in proto.metadata_props if prop.key == FINGERPRINT_KEY]
+        return GraphExporter(release) if fingerprints == [_fingerprint(model, columns)] * 2 else None
 
     @staticmethod
     def cached(folder: Path, model: str, columns: Columns) -> "GraphExporter":
-        """The graphs traced by a former process from the same code, kept in `folder`; traced and kept there where there are none."""
+        """Load graphs that a former process traced from the same code from `folder`, or trace them and store them there."""
         path = folder / f"graphs-{model}-{_fingerprint(model, columns)}.pt"
         try:
             return GraphExporter(Graphs(*torch.load(path, weights_only=True)))
-        except (OSError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError):  # absent, or cut short
+        except (OSError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError):  # absent or truncated
             exporter = GraphExporter.trace(model, columns)
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
@@ -147,12 +147,13 @@ class GraphExporter:
         return exporter
 
     def export(self, weights: Weights) -> Graphs:
+        """Return both graphs with `weights`."""
         encode, rank = modules(weights)
         return Graphs(_with_weights(self._encode, encode.state_dict()), _with_weights(self._rank, rank.state_dict()))
 
 
 def _fingerprint(model: str, columns: Columns) -> str:
-    """Of all that a trace of a kind of model depends on: code, contract, and how many features and actions there are."""
+    """Hash of everything that a trace depends on: code, contract, kind of model, and numbers of features and actions."""
     sizes = f"{len(columns.features)} {len(columns.actions)}"
     digest = hashlib.sha256(f"{torch.__version__} {model} {sizes}".encode())
     for path in (Path(__file__), *sorted(Path(__file__).with_name("models").glob("*.py"))):
@@ -162,7 +163,7 @@ def _fingerprint(model: str, columns: Columns) -> str:
 
 
 def modules(weights: Weights) -> tuple[EncodeGraph, RankGraph]:
-    """The graphs in torch, with `weights`."""
+    """Return both graphs as PyTorch modules with `weights`."""
     kinds = MODELS[weights.model]
     encoder, ranker = kinds.encoder(weights.columns), kinds.ranker(weights.columns)
     encoder.load_state_dict(weights.encoder)
@@ -171,7 +172,7 @@ def modules(weights: Weights) -> tuple[EncodeGraph, RankGraph]:
 
 
 def example_inputs(batch: int, rows: int, excluded: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Inputs of `encode` with the contract's shapes."""
+    """Return random inputs of `encode` with the contract's shapes."""
 
     def below(limit: int, *shape: int) -> Tensor:
         return torch.randint(0, limit, shape, generator=generator)
@@ -191,7 +192,7 @@ def example_inputs(batch: int, rows: int, excluded: int, generator: torch.Genera
 
 
 def _with_random_weights(graph: M) -> M:
-    """The graph with random weights: the exporter merges tensors that are equal, such as two of zeros."""
+    """Randomise the weights in place: the exporter merges equal tensors, such as two of zeros."""
     generator = torch.Generator().manual_seed(0)
     for tensor in graph.state_dict().values():
         tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
@@ -223,9 +224,9 @@ def _trace(
     input_names: tuple[str, ...],
     output_names: tuple[str, ...],
 ) -> onnx.ModelProto:
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports that torchvision is absent
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is not installed
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own deprecations
+        warnings.simplefilter("ignore")  # the exporter triggers its own deprecation warnings
         program = torch.onnx.export(
             graph,
             inputs,
@@ -237,20 +238,22 @@ def _trace(
             output_names=list(output_names),
         )
     if program is None:
-        raise FatalError("torch.onnx returned no graph")
+        raise FatalError("torch.onnx.export returned no graph; report this with the version of PyTorch")
     traced = program.model_proto
     for node in traced.graph.node:
-        node.ClearField("metadata_props")  # stack traces of the machine it was traced on
+        node.ClearField("metadata_props")  # stack traces with paths of this machine
         node.ClearField("doc_string")
     return traced
 
 
 def check_names(traced: onnx.ModelProto, tensors: Tensors, unused: set[str]) -> None:
-    """Every tensor of the module must be an initializer of its name and shape, or a swap would leave an old one in place."""
+    """Raise FatalError if a tensor of the module is not an initializer of the same name and shape: its old value would stay in releases."""
     shapes = {initializer.name: tuple(initializer.dims) for initializer in traced.graph.initializer}
     for name, tensor in tensors.items():
         if name not in unused and shapes.get(name) != tuple(tensor.shape):
-            raise FatalError(f"the traced graph has no initializer {name} of shape {tuple(tensor.shape)}")
+            raise FatalError(
+                f"the traced graph has no initializer {name} of shape {tuple(tensor.shape)}; see Encoder.constants"
+            )
 
 
 def _with_weights(traced: onnx.ModelProto, tensors: Tensors) -> bytes:

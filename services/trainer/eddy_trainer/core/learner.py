@@ -1,4 +1,4 @@
-"""The learner: admits items, takes examples in, judges, learns, and hands out weights. No Kafka, no clock: equal inputs, equal models."""
+"""The learner: takes items and examples in, evaluates, trains, and returns weights. No Kafka, no clock: equal inputs give equal models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.examples import Example, ImpressionExample, NextItemExample
 from eddy_trainer.core.last_known_good import LastKnownGood
-from eddy_trainer.core.migration import Moves
+from eddy_trainer.core.migration import ColumnMigration
 from eddy_trainer.core.models import DEFAULT_MODEL, MODELS
 from eddy_trainer.core.models.ranker import Ranker
 from eddy_trainer.core.progressive import Losses, LossWindow, ScenarioLossWindows
@@ -28,7 +28,7 @@ from eddy_trainer.core.release_gate import HELD, LOG_LOSS, GatePolicy, is_worse
 
 LOSS_WINDOW = 2000
 SCENARIO_MEMORY = 10_000  # of all scenarios
-# So many of the examples observed at once are also judged by the last known good release and its successor.
+# Maximum number of examples per `observe` that the last known good release and its successor also predict.
 COMPARED_CANDIDATE_SETS = 64
 COMPARED_IMPRESSIONS = 256
 MINIMAL_STEP_SHARE = 0.25
@@ -37,7 +37,7 @@ TEXT_BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class LearnerPolicy:
-    """Everything that decides what is learned from given examples."""
+    """Everything that determines the result of training on given examples."""
 
     seed: int = 0
     model: str = DEFAULT_MODEL
@@ -49,7 +49,7 @@ class LearnerPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ItemContent:
-    """An item as it comes in: what it says about itself, in categories and attributes and in `words`, and its scenarios (none: all)."""
+    """Description of an item: categories, attributes, `words` for the text model, and scenarios (empty: all)."""
 
     item_id: str
     categories: Sequence[str] = ()
@@ -59,24 +59,24 @@ class ItemContent:
 
     @staticmethod
     def of(item: Item) -> "ItemContent":
-        """What an `item` record says."""
+        """Return the content of an `item` record."""
         words = item_text(item["title"], item["text"], item["categories"], item["attributes"])
         return ItemContent(item["item_id"], item["categories"], item["attributes"], words, item["scenarios"])
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What a turn of learning did."""
+    """Result of a training step."""
 
     encoder_steps: int
-    shed_steps: int  # encoder steps that were left out
+    shed_steps: int  # encoder steps that were skipped
     ranker_steps: int
     encoder_loss: float
 
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """Why the ranker in training went back, and to which version."""
+    """A rollback of the ranker: its reason, and the version that was restored."""
 
     reason: str
     version: int
@@ -84,7 +84,7 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model at one moment, cut loose from the one in training. `model` is its name among eddy_trainer.core.models."""
+    """A copy of a model at one moment. `model` is a key of eddy_trainer.core.models.MODELS."""
 
     model: str
     columns: Columns
@@ -94,25 +94,25 @@ class Weights:
     vectors: NDArray[np.float32]  # [rows, DIM]
 
     def finite(self) -> bool:
-        """Whether every number is one."""
+        """Whether no weight is NaN or infinite."""
         tensors = (*self.encoder.values(), *self.ranker.values(), torch.from_numpy(self.vectors))
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
 class Learner:
-    """Encoder, ranker and their progressive validation as one. `texts` reads what items say in words; without it nobody does."""
+    """Encoder, ranker and their progressive validation. `text_model` embeds the words of items; without it they are ignored."""
 
-    def __init__(self, scenarios: Scenarios, policy: LearnerPolicy, texts: TextModel | None = None) -> None:
-        self._texts = texts
-        self._text_model = texts.name if texts is not None else ""
+    def __init__(self, scenarios: Scenarios, policy: LearnerPolicy, text_model: TextModel | None = None) -> None:
+        self._text_model = text_model
+        self._text_model_name = text_model.name if text_model is not None else ""
         self.items_outdated = False
         self._pending_texts: dict[str, str] = {}
-        self._ids: dict[str, int] = {}  # of scenarios, by name
+        self._scenario_ids: dict[str, int] = {}
         self.scenario_windows = ScenarioLossWindows(LOSS_WINDOW, SCENARIO_MEMORY)
-        self._awaiting: dict[str, set[str]] = {}  # items that name a scenario which is not there yet
+        self._items_by_future_scenario: dict[str, set[str]] = {}  # items that name a scenario which does not exist yet
         self._unseen_only = torch.zeros(MAX_SCENARIOS, dtype=torch.bool)
-        # Which actions are positive feedback in which scenario.
         self.columns = policy.columns
+        # [MAX_SCENARIOS, ACTIONS]: the positive actions of each scenario.
         self._heads = torch.zeros((MAX_SCENARIOS, len(self.columns.actions)), dtype=torch.bool)
         scenarios.subscribe(self._add_scenario)
         self.model = policy.model
@@ -129,111 +129,124 @@ class Learner:
         self.examples = 0
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
-        self._ids[name] = scenario.id
-        self.scenario_windows.admit(name, scenario.id)
-        self._join(name)
+        self._scenario_ids[name] = scenario.id
+        self.scenario_windows.add_scenario(name, scenario.id)
+        self._add_awaited_items(name)
         self._unseen_only[scenario.id] = "seen" in scenario.filters
         for action, rule in scenario.actions.items():
             if rule.positive and action in self.columns.actions:
                 self._heads[scenario.id, self.columns.actions.index(action)] = True
 
-    def _join(self, name: str) -> None:
-        for item_id in self._awaiting.pop(name, ()):
-            self.encoder.table.add_to_scenario([self.encoder.table.row(item_id)], self._ids[name])
+    def _add_awaited_items(self, name: str) -> None:
+        for item_id in self._items_by_future_scenario.pop(name, ()):
+            self.encoder.table.add_to_scenario([self.encoder.table.row(item_id)], self._scenario_ids[name])
 
     @property
     def untrained(self) -> int:
-        """Examples, in events, that wait to be learned from."""
+        """Number of events that no step was trained on yet."""
         return max(self.encoder.untrained_events, self.ranker.untrained)
 
     def admit(self, items: Sequence[ItemContent]) -> None:
-        """Take items, or what changed about them, into the table. Their words wait for `read`."""
+        """Add or update items. Their words stay pending until `embed_texts`."""
         for item in items:
-            ids = [self._ids[name] for name in item.scenarios if name in self._ids] if item.scenarios else None
+            ids = (
+                [self._scenario_ids[name] for name in item.scenarios if name in self._scenario_ids]
+                if item.scenarios
+                else None
+            )
             self.encoder.table.describe(item.item_id, item.categories, item.attributes, ids)
-            self._await(item)
-            if self._texts is not None and (item.words or self.encoder.table.has_text_vector(item.item_id)):
+            self._note_future_scenarios(item)
+            if self._text_model is not None and (item.words or self.encoder.table.has_text_vector(item.item_id)):
                 self._pending_texts[item.item_id] = item.words
 
-    def _await(self, item: ItemContent) -> None:
-        for waiting in self._awaiting.values():
-            waiting.discard(item.item_id)
-        for name in set(item.scenarios) - self._ids.keys():
-            self._awaiting.setdefault(name, set()).add(item.item_id)
+    def _note_future_scenarios(self, item: ItemContent) -> None:
+        for item_ids in self._items_by_future_scenario.values():
+            item_ids.discard(item.item_id)
+        for name in set(item.scenarios) - self._scenario_ids.keys():
+            self._items_by_future_scenario.setdefault(name, set()).add(item.item_id)
 
     @property
     def pending_texts(self) -> int:
-        """Items whose words nobody has read."""
+        """Number of items whose words are not embedded yet."""
         return len(self._pending_texts)
 
-    def embed_texts(self, most: int = TEXT_BATCH) -> None:
-        """Read the words of up to `most` items: some 8 ms each."""
-        item_ids = list(islice(self._pending_texts, most))
-        if self._texts is not None and item_ids:
+    def embed_texts(self, limit: int = TEXT_BATCH) -> None:
+        """Embed the words of up to `limit` items, about 8 ms each."""
+        item_ids = list(islice(self._pending_texts, limit))
+        if self._text_model is not None and item_ids:
             self.encoder.table.set_texts(
-                item_ids, self._texts.embed([self._pending_texts.pop(item_id) for item_id in item_ids])
+                item_ids, self._text_model.embed([self._pending_texts.pop(item_id) for item_id in item_ids])
             )
 
     def observe(self, examples: Sequence[Example]) -> None:
-        """Take examples in and judge on them, before any step learns from them."""
+        """Evaluate the models on new examples and keep the examples for the next step."""
         events = [example for example in examples if isinstance(example, NextItemExample)]
         labelled = [example for example in examples if isinstance(example, ImpressionExample)]
-        lists, shown = self.ranker.observe(events, labelled)
+        candidate_sets, impressions = self.ranker.observe(events, labelled)
         serving = self._serving or self.ranker.ranker
         with torch.no_grad():
-            self._compare(serving, lists, shown)
-            self._judge(serving, lists, shown, labelled)
+            self._compare(serving, candidate_sets, impressions)
+            self._evaluate(serving, candidate_sets, impressions, labelled)
         self.encoder.observe(events)
         self.examples += len(examples)
 
-    def _compare(self, serving: Ranker, lists: CandidateSets, shown: Impressions) -> None:
-        """The ranker in training beside the one that serves, and beside those that are kept to go back to."""
-        of_lists, of_shown = self._losses([serving, self.ranker.ranker], lists, shown)
-        self.next_item_window.add(*of_lists)
-        self.label_window.add(*of_shown)
-        self.scenario_windows.add(shown.scenarios.numpy(), *of_shown)
+    def _compare(self, serving: Ranker, candidate_sets: CandidateSets, impressions: Impressions) -> None:
+        """Compare the ranker in training with the serving one and with those kept for a rollback."""
+        next_item_losses, label_losses = self._losses([serving, self.ranker.ranker], candidate_sets, impressions)
+        self.next_item_window.add(*next_item_losses)
+        self.label_window.add(*label_losses)
+        self.scenario_windows.add(impressions.scenarios.numpy(), *label_losses)
         if self._last_good.rankers:
             rankers = [*self._last_good.rankers, self.ranker.ranker]
             self._last_good.add(
-                *self._losses(rankers, lists.first(COMPARED_CANDIDATE_SETS), shown.first(COMPARED_IMPRESSIONS))
+                *self._losses(
+                    rankers, candidate_sets.first(COMPARED_CANDIDATE_SETS), impressions.first(COMPARED_IMPRESSIONS)
+                )
             )
 
     def _losses(
-        self, rankers: Sequence[Ranker], lists: CandidateSets, shown: Impressions
+        self, rankers: Sequence[Ranker], candidate_sets: CandidateSets, impressions: Impressions
     ) -> tuple[list[Losses], list[Losses]]:
-        """Of each list, and of each shown item, by each of `rankers`."""
+        """Return the losses of each of `rankers` on each candidate set and on each impression."""
         return (
-            [self.ranker.candidate_set_losses(each, lists).numpy() for each in rankers],
-            [self.ranker.impression_losses(each, shown).numpy() for each in rankers],
+            [self.ranker.candidate_set_losses(each, candidate_sets).numpy() for each in rankers],
+            [self.ranker.impression_losses(each, impressions).numpy() for each in rankers],
         )
 
-    def _judge(
-        self, serving: Ranker, lists: CandidateSets, shown: Impressions, labelled: Sequence[ImpressionExample]
+    def _evaluate(
+        self,
+        serving: Ranker,
+        candidate_sets: CandidateSets,
+        impressions: Impressions,
+        labelled: Sequence[ImpressionExample],
     ) -> None:
-        if len(lists):
+        if len(candidate_sets):
             self.quality.add_candidate_sets(
-                serving(lists.features, lists.scenarios)[0].numpy(), lists.scenarios.numpy(), lists.chosen
+                serving(candidate_sets.features, candidate_sets.scenarios)[0].numpy(),
+                candidate_sets.scenarios.numpy(),
+                candidate_sets.chosen,
             )
-        # A later, stronger action on an item is no second label of it.
-        first = np.repeat([each.kind == "label" for each in labelled], [len(each.features) for each in labelled])
-        first = first[
-            len(first) - len(shown.actions) :
-        ]  # more than fits the memory came at once: its last ones are there
-        if first.any():
-            probabilities = torch.sigmoid(serving.shown(shown.features, shown.scenarios, shown.positions)).numpy()
+        # An upgrade is not a second label of its impression.
+        is_label = np.repeat([each.kind == "label" for each in labelled], [len(each.features) for each in labelled])
+        # A batch larger than the memory: only its last impressions are kept.
+        is_label = is_label[len(is_label) - len(impressions.actions) :]
+        if is_label.any():
+            probabilities = torch.sigmoid(
+                serving.impression_logits(impressions.features, impressions.scenarios, impressions.positions)
+            ).numpy()
             self.quality.add_impressions(
-                probabilities[first], shown.scenarios.numpy()[first], shown.actions.numpy()[first]
+                probabilities[is_label], impressions.scenarios.numpy()[is_label], impressions.actions.numpy()[is_label]
             )
 
     def step(self, effort: Effort = Effort.FULL) -> StepReport:
-        """Learn from all that was observed since the last step."""
-        wanted = self.encoder.planned_steps()
-        losses = self.encoder.step(rehearse=effort is Effort.FULL) if wanted else []
+        """Train on all examples that were observed since the last step."""
+        planned = self.encoder.planned_steps()
+        losses = self.encoder.step(rehearse=effort is Effort.FULL) if planned else []
         steps = self.ranker.step(MINIMAL_STEP_SHARE if effort is Effort.MINIMAL else 1.0)
-        return StepReport(len(losses), wanted - len(losses), steps, float(np.mean(losses)) if losses else 0.0)
+        return StepReport(len(losses), planned - len(losses), steps, float(np.mean(losses)) if losses else 0.0)
 
     def snapshot(self) -> Weights:
-        """The weights as they are now."""
+        """Return a copy of the current weights."""
         return Weights(
             model=self.model,
             columns=self.columns,
@@ -244,63 +257,67 @@ class Learner:
         )
 
     def set_serving(self, weights: Weights, version: int = 0) -> None:
-        """`weights` were released: from now on they are what the candidate is compared with."""
+        """Set the released weights with which the ranker in training is compared."""
         self._serving = self._serving or MODELS[self.model].ranker(self.columns)
         self._serving.load_state_dict(weights.ranker)
         self._serving_version = version
         self._last_good.note_release(self._serving, version, self.gate)
 
     def regressed(self) -> bool:
-        """Whether the ranker in training has become worse than the last known good release, by the gate's measure."""
+        """Whether the ranker in training is worse than the last known good release, by the policy of the release gate."""
         return self._last_good.is_worse(self.gate)
 
     def roll_back(self) -> "Rollback":
-        """Go back to the serving ranker where its successors regressed and not itself (the gate holds them, or is about to), else to the
-        last known good release; forget what was learned since. The encoder, which this comparison does not judge, stays.
+        """Restore the serving ranker if only later ones regressed (the gate holds them back, or is about to), otherwise the last known good
+        release. Training since then is discarded. The encoder, which is not part of the comparison, is kept.
 
         Raises RuntimeError before the first release.
         """
         last_good = self._last_good.release
         if self._serving is None or last_good is None:
-            raise RuntimeError("nothing was released that could be gone back to")
-        held = is_worse(self.label_window.compare(), replace(self.gate, errors=self.gate.errors / 2))
-        self.ranker.reset_to(self._serving if held else last_good.ranker)
-        self._last_good.rolled_back()
+            raise RuntimeError("cannot roll back before the first release")
+        serving_is_better = is_worse(
+            self.label_window.compare(), replace(self.gate, standard_errors=self.gate.standard_errors / 2)
+        )
+        self.ranker.reset_to(self._serving if serving_is_better else last_good.ranker)
+        self._last_good.reset()
         for window in (self.label_window, self.next_item_window, self.scenario_windows):
             window.clear()
-        return Rollback(HELD, self._serving_version) if held else Rollback(LOG_LOSS, last_good.version)
+        if serving_is_better:
+            return Rollback(HELD, self._serving_version)
+        return Rollback(LOG_LOSS, last_good.version)
 
     def state(self) -> dict[str, Any]:
-        """Everything that learning goes on from, for a checkpoint."""
+        """Return everything that training continues from. Keys are part of the checkpoint format."""
         return {
             "model": self.model,
             "features": list(self.columns.features),
             "actions": list(self.columns.actions),
-            "text_model": self._text_model,
+            "text_model": self._text_model_name,
             "unread": dict(self._pending_texts),
-            "awaiting": {name: list(items) for name, items in self._awaiting.items()},
+            "awaiting": {name: list(items) for name, items in self._items_by_future_scenario.items()},
             "encoder": self.encoder.state(),
             "ranker": self.ranker.state(),
             "examples": self.examples,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned, moved to the features and actions of this learner, which has learned nothing yet.
+        """Restore from the result of `state`, migrated to the features and actions of this learner, which must be untrained.
 
-        `items_forgotten` says that items must be admitted anew, since another language model read them. Raises ValueError for the state
-        of another model.
+        Sets `items_outdated` if another text model embedded the items, so that they must be admitted again. Raises ValueError for the
+        state of another kind of model.
         """
         if state["model"] != self.model:
-            raise ValueError(f"a state of {state['model']}, not of {self.model}")
-        moves = Moves(Columns.of(state.get("features", ()), state.get("actions", ())), self.columns)
-        self.encoder.restore(state["encoder"], moves)
-        self.ranker.restore(state["ranker"], moves)
+            raise ValueError(f"the state is of a {state['model']}, but this learner trains a {self.model}")
+        migration = ColumnMigration(Columns.of(state.get("features", ()), state.get("actions", ())), self.columns)
+        self.encoder.restore(state["encoder"], migration)
+        self.ranker.restore(state["ranker"], migration)
         self.examples = state["examples"]
         self._pending_texts = dict(state["unread"])
-        self._awaiting = {name: set(items) for name, items in state["awaiting"].items()}
-        for name in self._awaiting.keys() & self._ids.keys():
-            self._join(name)
-        if state.get("text_model") != self._text_model:
+        self._items_by_future_scenario = {name: set(items) for name, items in state["awaiting"].items()}
+        for name in self._items_by_future_scenario.keys() & self._scenario_ids.keys():
+            self._add_awaited_items(name)
+        if state.get("text_model") != self._text_model_name:
             self.items_outdated = True
             self._pending_texts.clear()
             self.encoder.table.clear_text_vectors()

@@ -1,7 +1,8 @@
-"""Moves what a model has learned to other columns: features and actions keep their weights by name.
+"""Migrates a trained state to other columns: features and actions keep their weights by name.
 
-A feature that is new has weight zero, so that the model answers what it answered before; an action that is new starts as it does in a fresh
-model; what is gone is dropped. Which tensors that concerns the modules say themselves (eddy_trainer.core.models.axes).
+A new feature gets weight zero, so that predictions do not change; a new action is initialised as in a fresh model;
+removed ones are dropped.
+Each module declares the tensors that depend on columns (eddy_trainer.core.models.axes).
 """
 
 from typing import Any
@@ -20,8 +21,8 @@ from eddy_trainer.core.models.encoder import Encoder
 from eddy_trainer.core.models.ranker import Ranker
 
 
-class Moves:
-    """From the columns that a state was saved with to those of the model that takes it over."""
+class ColumnMigration:
+    """Maps the columns of a saved state to the columns `now` of the model that restores it."""
 
     def __init__(self, former: Columns, now: Columns) -> None:
         features = column_map(now.features, former.features, FEATURE_ALIASES)
@@ -34,7 +35,7 @@ class Moves:
         }
 
     def weights(self, saved: dict[str, Tensor], module: Encoder | Ranker) -> dict[str, Tensor]:
-        """A saved state_dict as one of `module`, which is fresh: it says how new actions start."""
+        """Return a saved state_dict with the columns of `module`, whose fresh weights initialise new actions."""
         inputs = {name for name, _ in module.named_parameters()}
         moved = {}
         for name, fresh in module.state_dict().items():
@@ -46,30 +47,30 @@ class Moves:
     def moments(
         self, saved: dict[str, Any], optimiser: torch.optim.Optimizer, module: Encoder | Ranker
     ) -> dict[str, Any]:
-        """The saved state of an optimiser of the module's parameters, and of others that have no columns, in the order of `optimiser`."""
+        """Return the saved state of an optimiser with the columns of `module`; parameters of other modules are left as they are."""
         names = {parameter: name for name, parameter in module.named_parameters()}
         parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         moved = {}
         for number, entry in saved["state"].items():
             axes = module.axes.get(names.get(parameters[number], ""), ())
-            none = torch.zeros_like(parameters[number])
+            zeros = torch.zeros_like(parameters[number])
             moved[number] = {
-                key: self._moved(value, none, axes) if key.startswith("exp_avg") else value
+                key: self._moved(value, zeros, axes) if key.startswith("exp_avg") else value
                 for key, value in entry.items()
             }
         return saved | {"state": moved}
 
     def actions(self, saved: Tensor | NDArray[np.int8]) -> NDArray[np.int8]:
-        """Saved `actions` of interactions: 0 for one whose action has no head any more."""
-        former = np.zeros(1 + len(self._former.actions), np.int8)
-        for now, source in enumerate(self._sources[ACTION].tolist()):
+        """Return saved `actions` of interactions with the present indices, 0 for actions without a head."""
+        present_of = np.zeros(1 + len(self._former.actions), np.int8)
+        for index, source in enumerate(self._sources[ACTION].tolist()):
             if source > 0:
-                former[source] = now
-        moved: NDArray[np.int8] = former[np.asarray(saved)]
+                present_of[source] = index
+        moved: NDArray[np.int8] = present_of[np.asarray(saved)]
         return moved
 
     def _moved(self, saved: Tensor, start: Tensor, axes: tuple[Axis | None, ...]) -> Tensor:
-        """`start` with what was saved where both have the same feature and action."""
+        """Return `start` with the saved values where both have the same feature and action."""
         if not any(axes):
             return saved
         sources = [self._source(axis, size) for axis, size in zip(axes, start.shape, strict=True)]
@@ -91,7 +92,7 @@ class Moves:
         return torch.arange(size) if axis is None else self._sources[axis]
 
     def _for_each_feature(self, name: str, saved: Tensor) -> Tensor:
-        """Checkpoints of the last contract without names count batches once for all features."""
+        """Checkpoints of the last contract without feature names count batches for all features together."""
         return saved.expand(len(self._former.features)) if name == "batches" else saved
 
 

@@ -1,7 +1,7 @@
-"""The trainer's turn: observe, judge, roll back, step, prepare a release through the gate, serve it.
+"""One cycle of online training: observe, roll back, step, and prepare a release through the release gate.
 
-The live trainer and every benchmark that trains the served model in process run this one. No Kafka, clock or metrics in it: time comes
-in as values, and what happened is returned as values, which the live trainer turns into metrics, logs and records.
+Shared by the live trainer and all in-process benchmarks. No Kafka, clock or metrics: times are arguments, and results are return values
+that the live trainer turns into metrics, logs and records.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,17 +21,16 @@ from eddy_trainer.core.release_schedule import ReleaseSchedule
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """A step of learning, and the timestamps of the examples that had waited for it."""
+    """A training step, and the timestamps of the examples that it includes."""
 
     report: StepReport
     timestamps: tuple[Timestamps, ...]
 
 
 class OnlineTrainer:
-    """One learner, the exporter of its graphs and the release gate between them and what serves.
+    """A learner, the exporter of its graphs, and the release gate.
 
-    `judge` reads nothing but the capture it is given, so it may run in another thread while the rest goes on; everything else is called
-    one at a time.
+    `judge` reads only its capture, so it may run in another thread meanwhile; all other calls are made one at a time.
     """
 
     def __init__(self, make_learner: Callable[[], Learner], exporter: GraphExporter, schedule: ReleaseSchedule) -> None:
@@ -40,22 +39,22 @@ class OnlineTrainer:
         self.schedule = schedule
         self.learner = make_learner()
         self._gate = self.learner.gate
-        self._life = 0  # how often the learner was rolled back
-        self._timestamps: list[Timestamps] = []  # of what was observed and not yet learned from
+        self._rollbacks = 0
+        self._timestamps: list[Timestamps] = []  # of observed examples that no step includes yet
         self._acted_at = 0
-        self.learned_at_ms = 0  # wall clock after the last step, as the caller knows it: for the figures of releases
+        self.learned_at_ms = 0  # wall clock after the last step, set by the caller; published with releases
 
     def restart(self, state: dict[str, Any] | None) -> None:
-        """Go on with a new learner from what Learner.state returned; from nothing without it."""
+        """Continue with a new learner, restored from the result of Learner.state if given."""
         self.learner = self._make_learner()
         if state is not None:
             self.learner.restore(state)
 
     def observe(self, examples: Sequence[Example]) -> Rollback | None:
-        """Take examples in and judge on them before anything is learned from them.
+        """Evaluate the models on new examples, before training on them.
 
-        Where the ranker in training has regressed it is rolled back: the former one is to be released at once, and a release that is
-        under way is outdated (`is_current`).
+        A ranker in training that has regressed is rolled back: a release is then due at once, and captures from before are outdated
+        (`is_current`).
         """
         if not examples:
             return None
@@ -63,13 +62,13 @@ class OnlineTrainer:
         self._timestamps += [example.timestamps for example in examples]
         if not self.learner.regressed():
             return None
-        self._life += 1
-        back = self.learner.roll_back()
+        self._rollbacks += 1
+        rollback = self.learner.roll_back()
         self.schedule.release_now()
-        return back
+        return rollback
 
     def step(self, effort: Effort = Effort.FULL, through: Sequence[int] = ()) -> StepResult:
-        """Learn from all that was observed: the examples before the offsets `through`."""
+        """Train on all observed examples, which are those before the offsets `through`."""
         report = self.learner.step(effort)
         self.schedule.trained(through)
         timestamps, self._timestamps = tuple(self._timestamps), []
@@ -77,7 +76,7 @@ class OnlineTrainer:
         return StepResult(report, timestamps)
 
     def capture(self, now: float) -> Capture:
-        """What a release is made of, as of now by the schedule's count."""
+        """Capture the contents of a release. `now` is in the schedule's unit."""
         self.schedule.captured(now)
         learner, weights = self.learner, self.learner.snapshot()
         quality = {
@@ -90,18 +89,18 @@ class OnlineTrainer:
             weights=weights,
             probe=probe_of(learner, weights),
             labels=learner.label_window.compare(),
-            lists=learner.next_item_window.compare(),
+            next_items=learner.next_item_window.compare(),
             by_scenario=learner.scenario_windows.compare(),
             quality=quality,
             trained_through=self.schedule.trained_through,
             examples=learner.examples,
-            life=self._life,
+            rollbacks=self._rollbacks,
             acted_at=self._acted_at,
             learned_at=self.learned_at_ms,
         )
 
     def judge(self, capture: Capture) -> Release | HeldRelease:
-        """Export the graphs, compare them with torch, and ask the gate."""
+        """Export the graphs, compare them with PyTorch, and apply the release gate."""
         graphs = self._exporter.export(capture.weights)
         parity = largest_difference(graphs, capture.weights, capture.probe)
         candidate = ReleaseCandidate(capture.weights.finite(), parity, capture.labels, capture.by_scenario)
@@ -109,14 +108,14 @@ class OnlineTrainer:
         return HeldRelease(capture, tuple(reasons)) if reasons else Release(capture, graphs, parity)
 
     def prepare(self, now: float) -> Release | HeldRelease | None:
-        """`capture` and `judge` at once, when a release is due."""
+        """Capture and judge a release if one is due."""
         return self.judge(self.capture(now)) if self.schedule.is_due(now) else None
 
     def is_current(self, capture: Capture) -> bool:
-        """Whether the learner was not rolled back since: what was captured before must not serve any more."""
-        return capture.life == self._life
+        """Whether there was no rollback since the capture. Captures from before a rollback must not be released."""
+        return capture.rollbacks == self._rollbacks
 
     def served(self, release: Release, version: int) -> None:
-        """The release serves: from now on it is what the ranker in training is compared with."""
+        """Record that a release serves: the ranker in training is compared with it from now on."""
         self.learner.set_serving(release.weights, version)
         self.schedule.served(release.capture.trained_through)

@@ -1,4 +1,4 @@
-"""Whether the released graphs compute what the trained model computes. The one place of the trainer that touches onnxruntime."""
+"""Compares the released graphs with the trained model. The only module of the trainer that uses onnxruntime."""
 
 from dataclasses import dataclass
 
@@ -26,33 +26,39 @@ class Probe:
 
 
 def largest_difference(graphs: Graphs, weights: Weights, probe: Probe) -> float:
-    """The largest difference of any output between torch and onnxruntime on the probe; not a number where an output is none.
+    """Return the largest difference of any output between PyTorch and ONNX Runtime on the probe; NaN if an output is NaN.
 
-    Rows of the top are left out: equal scores may be in any order, and their scores are compared.
+    Rows of the top items are not compared, because the order of equal scores is undefined; their scores are.
     """
     encode, rank = modules(weights)
     with torch.no_grad():
         users, top_scores, _ = encode(*probe.encode)
         expected = [users, top_scores, *rank(*probe.rank)]
-    found = _run(graphs.encode, ENCODE_INPUTS, probe.encode)[:2] + _run(graphs.rank, RANK_INPUTS, probe.rank)
-    differences = [np.abs(one.numpy() - other).max() for one, other in zip(expected, found, strict=True)]
+    actual = _run(graphs.encode, ENCODE_INPUTS, probe.encode)[:2] + _run(graphs.rank, RANK_INPUTS, probe.rank)
+    differences = [
+        np.abs(torch_output.numpy() - onnx_output).max()
+        for torch_output, onnx_output in zip(expected, actual, strict=True)
+    ]
     return float(np.max(differences))
 
 
 def probe_of(learner: Learner, weights: Weights) -> Probe:
-    """The users who were active last, one without a history, and lists they were shown, on the first rows of the table."""
+    """Return the most recently active users, one without a history, and recent candidate sets, on the first rows of the table."""
     windows = learner.encoder.sequences.windows(learner.encoder.sequences.latest(PROBED_USERS))
     columns = [torch.from_numpy(x) for x in (windows.rows, windows.actions, windows.values, windows.gaps)]
     history, actions, values, gaps = (functional.pad(x, (HISTORY - x.shape[1], 0, 0, 1)) for x in columns)
     table = torch.zeros(PROBED_ROWS, DIM)
-    known = torch.from_numpy(weights.vectors[:PROBED_ROWS])
-    table[: len(known)] = known
-    bias = torch.where(torch.arange(PROBED_ROWS) < len(known), 0.0, PADDING_BIAS)
+    vectors = torch.from_numpy(weights.vectors[:PROBED_ROWS])
+    table[: len(vectors)] = vectors
+    bias = torch.where(torch.arange(PROBED_ROWS) < len(vectors), 0.0, PADDING_BIAS)
     bias[PADDING_ROW] = PADDING_BIAS
-    history = history % len(known)
+    history = history % len(vectors)
     scenarios = torch.cat([torch.from_numpy(windows.scenarios[:, -1]), torch.zeros(1, dtype=torch.int64)])
-    lists = learner.ranker.lists.latest(PROBED_CANDIDATE_SETS)
-    return Probe((table, bias, history, actions, values, gaps, scenarios, history), (lists.features, lists.scenarios))
+    candidate_sets = learner.ranker.candidate_sets.latest(PROBED_CANDIDATE_SETS)
+    return Probe(
+        (table, bias, history, actions, values, gaps, scenarios, history),
+        (candidate_sets.features, candidate_sets.scenarios),
+    )
 
 
 def _run(graph: bytes, names: tuple[str, ...], inputs: tuple[torch.Tensor, ...]) -> list[NDArray[np.float32]]:

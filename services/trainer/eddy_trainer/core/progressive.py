@@ -1,4 +1,4 @@
-"""Progressive validation: every example is predicted before it is learned from, by the weights that serve and by those in training."""
+"""Progressive validation: the serving model and the one in training predict every example before it is used for training."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -11,57 +11,58 @@ Losses = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class LossComparison:
-    """Losses of the candidate and of the serving model on the same `count` examples in `batches`."""
+    """Mean losses of the serving model and of the candidate on the same `count` examples in `batches`."""
 
     count: int = 0
     batches: int = 0
     serving: float = 0.0
     candidate: float = 0.0
-    error: float = 0.0  # standard error of the mean difference, batches being what is independent
+    error: float = 0.0  # standard error of the mean difference, with batches as independent units
 
     @property
     def difference(self) -> float:
-        """How much worse the candidate is; negative when it is better."""
+        """Loss of the candidate minus that of the serving model; negative if the candidate is better."""
         return self.candidate - self.serving
 
 
 class LossWindow:
-    """The last `size` examples with both losses, in whole batches, and in `least_batches` at least."""
+    """Losses of both models on the last `size` examples, in whole batches and at least `min_batches` of them."""
 
     def __init__(self, size: int, min_batches: int = 30) -> None:
         self._size = size
         self._least_batches = min_batches
-        # Examples and the sums of their losses, and when they came, as the caller counts.
+        # Number of examples, and the sums of their losses.
         self._batches: deque[tuple[int, float, float]] = deque()
-        self._came: deque[int] = deque()
+        self._arrivals: deque[int] = deque()
         self._count = 0
 
     def add(self, serving: Losses, candidate: Losses, *, arrival: int = 0) -> None:
+        """Add a batch of losses; `arrival` is its number in the caller's count, for `drop_before`."""
         if not len(serving):
             return
-        self._came.append(arrival)
+        self._arrivals.append(arrival)
         self._batches.append((len(serving), float(serving.sum()), float(candidate.sum())))
         self._count += len(serving)
         while len(self._batches) > self._least_batches and self._count - self._batches[0][0] >= self._size:
             self._drop()
 
-    def forget(self, before: int) -> None:
-        """Drop the batches that came before."""
-        while self._came and self._came[0] < before:
+    def drop_before(self, arrival: int) -> None:
+        """Drop batches with a lower arrival number."""
+        while self._arrivals and self._arrivals[0] < arrival:
             self._drop()
 
     def _drop(self) -> None:
-        self._came.popleft()
+        self._arrivals.popleft()
         self._count -= self._batches.popleft()[0]
 
     def clear(self) -> None:
         self._batches.clear()
-        self._came.clear()
+        self._arrivals.clear()
         self._count = 0
 
     def compare(self) -> LossComparison:
-        """Means over the window. The error is clustered by batch (Liang and Zeger 1986): what a batch has in common, negatives of lists
-        that closed together say, moves all its differences at once."""
+        """Return means over the window. The standard error is clustered by batch (Liang and Zeger 1986), because the differences within a
+        batch are correlated, for example negatives whose windows close together."""
         if not self._count:
             return LossComparison()
         sizes, serving, candidate = np.array(self._batches).T
@@ -72,32 +73,32 @@ class LossWindow:
 
 
 class ScenarioLossWindows:
-    """A window of the last `size` examples for each scenario, by name. What came more than `memory` examples of all scenarios ago is
-    forgotten: a scenario that nobody uses any more has no say."""
+    """A window of the last `size` examples for each scenario, by name. Examples older than the last `memory` of all scenarios are dropped,
+    so that a scenario without traffic has no influence."""
 
     def __init__(self, size: int, memory: int) -> None:
         self._size, self._memory = size, memory
         self._windows: dict[int, tuple[str, LossWindow]] = {}
         self._seen = 0
 
-    def admit(self, name: str, scenario: int) -> None:
-        """A scenario is there from now on."""
+    def add_scenario(self, name: str, scenario: int) -> None:
+        """Start a window for a scenario."""
         self._windows.setdefault(scenario, (name, LossWindow(self._size)))
 
     def add(self, scenarios: NDArray[np.int64], serving: Losses, candidate: Losses) -> None:
-        """Losses [n] of examples of `scenarios` [n]."""
+        """Add losses [n] of examples of `scenarios` [n]."""
         self._seen += len(scenarios)
         for scenario in np.unique(scenarios).tolist():
-            mine = scenarios == scenario
-            self._windows[scenario][1].add(serving[mine], candidate[mine], arrival=self._seen)
+            mask = scenarios == scenario
+            self._windows[scenario][1].add(serving[mask], candidate[mask], arrival=self._seen)
 
     def compare(self) -> dict[str, LossComparison]:
-        """Of each scenario of which there are examples."""
-        found = {}
+        """Return the comparison of each scenario that has examples."""
+        comparisons = {}
         for name, window in list(self._windows.values()):
-            window.forget(self._seen - self._memory)
-            found[name] = window.compare()
-        return {name: each for name, each in found.items() if each.count}
+            window.drop_before(self._seen - self._memory)
+            comparisons[name] = window.compare()
+        return {name: each for name, each in comparisons.items() if each.count}
 
     def clear(self) -> None:
         for _, window in list(self._windows.values()):

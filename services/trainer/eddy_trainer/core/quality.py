@@ -1,6 +1,6 @@
-"""How good the serving model is, scenario by scenario: of what was shown, and of what was chosen, before any of it was learned from.
+"""Quality of the serving model by scenario, on impressions and on next items.
 
-Progressive validation (Blum, Kalai and Langford 1999) over the last JUDGED examples of each scenario.
+Progressive validation (Blum, Kalai and Langford 1999) over the last QUALITY_WINDOW examples of each scenario.
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ TOP_RANKS = 10
 
 @dataclass(frozen=True, slots=True)
 class QualityFigures:
-    """Of one scenario; not a number where nothing says.
+    """Quality in one scenario; NaN without data.
 
-    `auc` and `calibration` (mean predicted chance over observed share) are of the main action: the one that most shown items were labelled
-    with. `ndcg` and `hr` at 10 are of the place of what was chosen among what was considered.
+    `auc` and `calibration` (mean predicted probability over observed rate) are of the main action, which labels the most impressions.
+    `ndcg` and `hr` at 10 are of the rank of the chosen item among the candidates.
     """
 
     auc: float
@@ -35,12 +35,12 @@ class QualityFigures:
     hr: float
 
     def by_name(self) -> dict[str, float]:
-        """As a release says them."""
+        """Return the figures by their names in `metrics` of a release."""
         return {"auc": self.auc, "calibration": self.calibration, "ndcg_at_10": self.ndcg, "hr_at_10": self.hr}
 
 
 class Quality:
-    """The last examples of every scenario, as the serving model, which has `actions` heads, saw them."""
+    """Predictions of the serving model, which has `actions` heads, on the last examples of every scenario."""
 
     def __init__(self, scenarios: Scenarios, actions: int) -> None:
         self._actions = actions
@@ -51,61 +51,61 @@ class Quality:
         self._scenarios[scenario.id] = _ScenarioExamples(name, self._actions)
 
     def add_impressions(self, probabilities: F32, scenarios: I64, actions: I64) -> None:
-        """Chances [n, ACTIONS] of shown items, and the action that each was labelled with [n], -1 for a negative."""
-        for scenario, compared in self._present(scenarios):
-            mine = scenarios == scenario
-            compared.probabilities = _last(compared.probabilities, probabilities[mine])
-            compared.actions = _last(compared.actions, actions[mine])
+        """Add probabilities [n, ACTIONS] of impressions and the action that labels each [n], -1 for a negative."""
+        for scenario, examples in self._by_scenario(scenarios):
+            mask = scenarios == scenario
+            examples.probabilities = _last(examples.probabilities, probabilities[mask])
+            examples.actions = _last(examples.actions, actions[mask])
 
     def add_candidate_sets(self, scores: F32, scenarios: I64, chosen: ChosenItems) -> None:
-        """Scores [B, C] of considered candidates and which of them was chosen; a tie, or what is no number, counts against the model."""
-        targets, filled = chosen.targets.numpy(), chosen.filled(scores.shape[1]).numpy()
-        wanted = scores[np.arange(len(scores)), targets][:, None]
-        places = (~(scores < wanted) & filled).sum(axis=1) - 1
-        for scenario, compared in self._present(scenarios):
-            compared.places = _last(compared.places, places[scenarios == scenario])
+        """Add scores [B, C] of candidates and the chosen ones. A tie or NaN counts against the model."""
+        targets, present = chosen.targets.numpy(), chosen.is_filled(scores.shape[1]).numpy()
+        target_scores = scores[np.arange(len(scores)), targets][:, None]
+        ranks = (~(scores < target_scores) & present).sum(axis=1) - 1
+        for scenario, examples in self._by_scenario(scenarios):
+            examples.ranks = _last(examples.ranks, ranks[scenarios == scenario])
 
     def figures(self) -> dict[str, QualityFigures]:
-        """By the name of each scenario that anything is known of."""
-        known = [
-            compared for compared in list(self._scenarios.values()) if len(compared.actions) or len(compared.places)
+        """Return the figures of each scenario that has examples, by name."""
+        with_examples = [
+            examples for examples in list(self._scenarios.values()) if len(examples.actions) or len(examples.ranks)
         ]
-        return {compared.name: compared.figures() for compared in known}
+        return {examples.name: examples.figures() for examples in with_examples}
 
-    def _present(self, scenarios: I64) -> "Iterator[tuple[int, _ScenarioExamples]]":
+    def _by_scenario(self, scenarios: I64) -> "Iterator[tuple[int, _ScenarioExamples]]":
         for scenario in np.unique(scenarios).tolist():
             yield scenario, self._scenarios[scenario]
 
 
 class _ScenarioExamples:
-    """The last examples of one scenario."""
+    """Predictions on the last examples of one scenario."""
 
     def __init__(self, name: str, actions: int) -> None:
         self.name = name
         self.probabilities: F32 = np.zeros((0, actions), np.float32)
         self.actions: I64 = np.zeros(0, np.int64)
-        self.places: I64 = np.zeros(0, np.int64)
+        self.ranks: I64 = np.zeros(0, np.int64)
 
     def figures(self) -> QualityFigures:
         counts = np.bincount(self.actions[self.actions >= 0], minlength=1)
         main = int(counts.argmax())
-        asked = (self.actions == main) | (self.actions < 0)
-        probabilities, labels = self.probabilities[asked, main], self.actions[asked] == main
+        mask = (self.actions == main) | (self.actions < 0)
+        probabilities, labels = self.probabilities[mask, main], self.actions[mask] == main
         share = labels.mean() if len(labels) else 0.0
-        gains = np.where(self.places < TOP_RANKS, 1 / np.log2(np.maximum(self.places, 0) + 2), 0.0)
-        nothing = float("nan")
+        gains = np.where(self.ranks < TOP_RANKS, 1 / np.log2(np.maximum(self.ranks, 0) + 2), 0.0)
+        nan = float("nan")
         return QualityFigures(
             auc=auc(probabilities, labels),
-            calibration=float(probabilities.mean() / share) if share else nothing,
-            ndcg=float(gains.mean()) if len(gains) else nothing,
-            hr=float((self.places < TOP_RANKS).mean()) if len(gains) else nothing,
+            calibration=float(probabilities.mean() / share) if share else nan,
+            ndcg=float(gains.mean()) if len(gains) else nan,
+            hr=float((self.ranks < TOP_RANKS).mean()) if len(gains) else nan,
         )
 
 
 def auc(scores: NDArray[np.floating[Any]], labels: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve: the chance that a positive has the higher score, ties half (Mann and Whitney 1947).
+    """Area under the ROC curve: the probability that a positive has the higher score, ties counted half (Mann and Whitney 1947).
 
-    Not a number where all labels are alike.
+    NaN if all labels are equal.
     """
     positives = int(labels.sum())
     negatives = len(labels) - positives

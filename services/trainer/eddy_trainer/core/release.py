@@ -1,4 +1,4 @@
-"""A release on its way: what it is made of, and what the release gate said about it."""
+"""A release before publication: its contents, and the decision of the release gate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from eddy_trainer.core.progressive import LossComparison
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What a release is made of, at one moment: nothing in it changes while training goes on."""
+    """The contents of a release at one moment; nothing in it changes while training continues."""
 
     weights: Weights
     probe: Probe
     labels: LossComparison
-    lists: LossComparison
+    next_items: LossComparison
     by_scenario: Mapping[str, LossComparison]
-    quality: Mapping[str, float]  # progressive, of the model that serves, by scenario and metric
+    quality: Mapping[str, float]  # progressive validation of the serving model, by scenario and metric
     trained_through: tuple[int, ...]
     examples: int
-    life: int  # how often the learner had been rolled back
-    acted_at: int  # wall clock in milliseconds: the newest action that was learned from, and when it was
+    rollbacks: int  # number of rollbacks before it
+    acted_at: int  # wall clock in milliseconds: the newest action in training, and the last step
     learned_at: int
 
     def metrics(self) -> dict[str, float]:
-        """The figures that a release says of itself; also what is logged of one that was held."""
+        """Return the figures that are published with a release and logged for one that is held back."""
         by_scenario = {f"{scenario}/log_loss": each.candidate for scenario, each in self.by_scenario.items()}
         return {
             "progressive_log_loss": self.labels.candidate,
             "progressive_log_loss_serving": self.labels.serving,
-            "progressive_next_item_loss": self.lists.candidate,
+            "progressive_next_item_loss": self.next_items.candidate,
             "judged_examples": float(self.labels.count),
             "examples": float(self.examples),
             "acted_at": float(self.acted_at),
@@ -42,24 +42,24 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A capture that passed the release gate, as graphs that compute what torch does."""
+    """A capture that passed the release gate, and its graphs."""
 
     capture: Capture
     graphs: Graphs
-    parity: float  # largest difference between torch and ONNX on the probe
+    parity: float  # largest difference between PyTorch and ONNX Runtime on the probe
 
     @property
     def weights(self) -> Weights:
         return self.capture.weights
 
     def metrics(self) -> dict[str, float]:
-        """The figures that the release record carries."""
+        """Return the `metrics` of the release record."""
         return self.capture.metrics() | {"parity": self.parity}
 
 
 @dataclass(frozen=True, slots=True)
 class HeldRelease:
-    """A capture that must not serve. `reasons`: some of eddy_trainer.core.release_gate.REASONS_TO_HOLD, at least one."""
+    """A capture that the release gate holds back, for at least one of eddy_trainer.core.release_gate.REASONS_TO_HOLD."""
 
     capture: Capture
     reasons: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""The release gate: a candidate serves only when it is sound and not worse than what serves now, in any scenario.
+"""The release gate: a candidate is released only if it is sound and no worse than the serving release in any scenario.
 
-What got through and proves bad all the same is rolled back: eddy_trainer.core.last_known_good.
+A release that passes and turns out worse is rolled back: eddy_trainer.core.last_known_good.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,14 @@ REASONS_TO_ROLL_BACK = (LOG_LOSS, HELD)
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """A candidate is worse when its log-loss is higher by more than `tolerance` of the serving one's and by more than `errors`
-    standard errors of the paired difference: a gate that noise can close stalls, one without a tolerance closes on nothing.
-    Below so many examples and batches nothing is known; of a single scenario, one of many that are asked, below more batches."""
+    """A candidate is worse if its log-loss exceeds the serving one's by more than `tolerance` (relative) and by more than
+    `standard_errors` of the paired difference. Either bound alone would hold releases back: for noise, or for irrelevant differences.
+
+    Windows with fewer examples or batches are inconclusive. Single scenarios need more batches, because many are compared at once.
+    """
 
     tolerance: float = 0.02
-    errors: float = 4.0
+    standard_errors: float = 4.0
     min_examples: int = 200
     min_batches: int = 10
     min_scenario_batches: int = 30
@@ -33,36 +35,36 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseCandidate:
-    """What is known about a release before it is published."""
+    """Measurements of a release before it is published."""
 
-    finite: bool  # every weight and row is a number
-    parity: float  # largest difference between torch and ONNX on the probe batch
+    finite: bool  # no weight or item vector is NaN or infinite
+    parity: float  # largest difference between PyTorch and ONNX Runtime on the probe
     progressive: LossComparison
     by_scenario: Mapping[str, LossComparison] = field(default_factory=dict)
 
 
 def reasons_to_hold(candidate: ReleaseCandidate, policy: GatePolicy) -> list[str]:
-    """Why the candidate must not serve; empty when it may."""
-    held = []
+    """Return the reasons to hold the candidate back, empty if it may be released."""
+    reasons = []
     if not candidate.finite:
-        held.append(NOT_A_NUMBER)
+        reasons.append(NOT_A_NUMBER)
     if not (isfinite(candidate.parity) and candidate.parity <= PARITY_TOLERANCE):
-        held.append(PARITY)
+        reasons.append(PARITY)
     of_scenario = replace(policy, min_batches=policy.min_scenario_batches)
-    worse_somewhere = any(is_worse(seen, of_scenario) for seen in candidate.by_scenario.values())
+    worse_somewhere = any(is_worse(comparison, of_scenario) for comparison in candidate.by_scenario.values())
     if worse_somewhere or is_worse(candidate.progressive, policy):
-        held.append(LOG_LOSS)
-    return held
+        reasons.append(LOG_LOSS)
+    return reasons
 
 
-def is_worse(seen: LossComparison, policy: GatePolicy) -> bool:
-    """Whether the candidate's losses are higher than noise and tolerance explain."""
-    if not is_conclusive(seen, policy):
+def is_worse(comparison: LossComparison, policy: GatePolicy) -> bool:
+    """Whether the candidate's loss is higher than tolerance and noise explain."""
+    if not is_conclusive(comparison, policy):
         return False
-    allowed = max(policy.tolerance * seen.serving, policy.errors * seen.error)
-    return not seen.difference <= allowed
+    allowed = max(policy.tolerance * comparison.serving, policy.standard_errors * comparison.error)
+    return not comparison.difference <= allowed
 
 
-def is_conclusive(seen: LossComparison, policy: GatePolicy) -> bool:
-    """Whether there were enough examples to say anything."""
-    return seen.count >= policy.min_examples and seen.batches >= policy.min_batches
+def is_conclusive(comparison: LossComparison, policy: GatePolicy) -> bool:
+    """Whether the comparison covers enough examples and batches."""
+    return comparison.count >= policy.min_examples and comparison.batches >= policy.min_batches

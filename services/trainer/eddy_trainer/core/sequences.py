@@ -1,4 +1,4 @@
-"""What every user did, as far back as training looks: the replay store that whole sequences are drawn from.
+"""Interaction sequences of users, from which training windows are sampled.
 
 Built from `next_item` examples in the order of their partition, which is the order of the user's events.
 """
@@ -39,22 +39,22 @@ class SequenceEntry:
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Windows of U users, right-aligned: inputs [U, L], L at most HISTORY, and what followed each of them. Row 0 is padding.
+    """Right-aligned windows of U users: inputs [U, L], L at most HISTORY, and the item that followed each input. Row 0 is padding.
 
-    The place before a user's very first interaction is padding with a target: it teaches what to answer to an empty history.
+    The position before a user's very first interaction is padding with a target, which trains the answer to an empty history.
     """
 
     rows: NDArray[np.int64]
     actions: NDArray[np.int64]
     values: NDArray[np.float32]
     gaps: NDArray[np.float32]  # seconds to the target
-    targets: NDArray[np.int64]  # 0 where there is none
-    scenarios: NDArray[np.int64]  # of the target
-    earlier: NDArray[np.int64]  # [U, KEPT - L - 1] rows before the window, for "seen"
+    targets: NDArray[np.int64]  # 0 for none
+    scenarios: NDArray[np.int64]  # of the targets
+    earlier: NDArray[np.int64]  # [U, SEQUENCE_LENGTH - L - 1] rows before the window, for "seen"
 
 
 class SequenceStore:
-    """The last KEPT interactions of up to `max_users` users, as arrays; the longest silent user makes room for a new one."""
+    """The last SEQUENCE_LENGTH interactions of up to `max_users` users. A new user replaces the one who was inactive longest."""
 
     def __init__(self, max_users: int) -> None:
         self._max_users = max_users
@@ -69,35 +69,35 @@ class SequenceStore:
         return user_id in self._slot_of
 
     def slot_of(self, user_id: str) -> int:
-        """Where a user's sequence is kept. Raises KeyError for an unknown one."""
+        """Return the slot of a user's sequence. Raises KeyError for an unknown user."""
         return self._slot_of[user_id]
 
-    def append(self, user_id: str, steps: Iterable[SequenceEntry]) -> int:
-        """Add interactions to a user's end; returns the user's slot."""
+    def append(self, user_id: str, entries: Iterable[SequenceEntry]) -> int:
+        """Append interactions to a user's sequence; returns the user's slot."""
         slot = self._slot(user_id)
-        for step in steps:
-            place = self._count[slot] % SEQUENCE_LENGTH
-            self._columns["rows"][slot, place] = step.row
-            self._columns["actions"][slot, place] = step.action
-            self._columns["scenarios"][slot, place] = step.scenario
-            self._columns["values"][slot, place] = step.value
-            self._columns["at"][slot, place] = step.at
+        for entry in entries:
+            index = self._count[slot] % SEQUENCE_LENGTH
+            self._columns["rows"][slot, index] = entry.row
+            self._columns["actions"][slot, index] = entry.action
+            self._columns["scenarios"][slot, index] = entry.scenario
+            self._columns["values"][slot, index] = entry.value
+            self._columns["at"][slot, index] = entry.at
             self._count[slot] += 1
         return slot
 
     def sample(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
-        """Slots of `count` users at random, each at most once."""
-        drawn: NDArray[np.int64] = generator.choice(len(self), min(count, len(self)), replace=False)
-        return drawn
+        """Return the slots of `count` distinct random users."""
+        slots: NDArray[np.int64] = generator.choice(len(self), min(count, len(self)), replace=False)
+        return slots
 
     def latest(self, count: int) -> NDArray[np.int64]:
-        """Slots of the users who were active last."""
+        """Return the slots of the most recently active users."""
         return np.fromiter(islice(reversed(self._slot_of.values()), count), np.int64)
 
     def windows(self, slots: NDArray[np.int64], back: NDArray[np.int64] | int = 0) -> Sequences:
-        """Training sequences of these users, ending `back` interactions before their last one."""
-        place, valid = self._ring_indices(slots, np.broadcast_to(back, slots.shape))
-        column = {name: values[slots[:, None], place] * valid for name, values in self._columns.items()}
+        """Return windows of these users that end `back` interactions before their last one."""
+        indices, valid = self._ring_indices(slots, np.broadcast_to(back, slots.shape))
+        column = {name: values[slots[:, None], indices] * valid for name, values in self._columns.items()}
         rows, at = column["rows"], column["at"]
         length = int(np.clip(valid.sum(axis=1).max(initial=1), 1, HISTORY))
         inputs, targets = (
@@ -116,7 +116,7 @@ class SequenceStore:
         )
 
     def state(self) -> dict[str, object]:
-        """Everything, for a checkpoint."""
+        """Return everything that a checkpoint needs. Keys are part of the checkpoint format."""
         used = len(self)
         return {
             "users": dict(self._slot_of),
@@ -125,7 +125,7 @@ class SequenceStore:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore from the result of `state`."""
         self._slot_of = OrderedDict(state["users"])
         used = len(self._slot_of)
         self._resize(max(FIRST_CAPACITY, used))
@@ -134,14 +134,14 @@ class SequenceStore:
             values[:used] = state[name]
 
     def rewindable(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many kept interactions of each user lie before their last window: a window may end up to that far back."""
+        """Return the number of interactions of each user before their last window: the maximum of `back`."""
         kept: NDArray[np.int64] = np.minimum(self._count[slots], SEQUENCE_LENGTH)
         return np.maximum(kept - HISTORY, 0)
 
     def _ring_indices(
         self, slots: NDArray[np.int64], back: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Where KEPT interactions of each user are in the ring, oldest first, and which of them exist."""
+        """Return the ring-buffer indices of the last SEQUENCE_LENGTH interactions, oldest first, and which of them exist."""
         count = self._count[slots][:, None]
         number = np.arange(-SEQUENCE_LENGTH, 0)[None, :] + count - back[:, None]
         return number % SEQUENCE_LENGTH, (number >= 0) & (number >= count - SEQUENCE_LENGTH)

@@ -1,1 +1,1 @@
-"""The shell: Kafka, files and the loop around it."""
+"""The shell: Kafka, files and the training loop."""

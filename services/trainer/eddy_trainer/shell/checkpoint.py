@@ -1,6 +1,6 @@
-"""One atomic file that training goes on from: weights, optimiser, sequences, rows, and the offsets that they have learned through.
+"""The checkpoint file: weights, optimisers, sequences, item embeddings, and the offsets that they were trained through.
 
-Weights and offsets are in one file because they are one state: whoever has the one without the other learns an example twice or never.
+Weights and offsets are in one file, replaced atomically: restoring one without the other would repeat or lose examples.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ DIGEST_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class TrainerCheckpoint:
-    """`offsets`: for each topic read, the next offset of each partition. `learner`: what Learner.state returned."""
+    """`offsets` are the next offsets per topic, by partition; `learner` is the result of Learner.state."""
 
     offsets: dict[str, list[int]]
     learner: dict[str, Any]
 
 
 def write_checkpoint(path: Path, checkpoint: TrainerCheckpoint) -> None:
-    """Write it so that at any moment `path` is a whole checkpoint: the former or this one."""
+    """Replace the file atomically: at any moment `path` is either the former checkpoint or this one, complete."""
     payload = io.BytesIO()
     document = {"contract": hash_of_contract(), "offsets": checkpoint.offsets, "learner": _tensors(checkpoint.learner)}
     torch.save(document, payload)
@@ -47,18 +47,18 @@ def write_checkpoint(path: Path, checkpoint: TrainerCheckpoint) -> None:
 
 
 def read_checkpoint(path: Path, model: str) -> TrainerCheckpoint | None:
-    """The checkpoint of a kind of model in `path`; None, and a log line with the reason, where there is none that can be used."""
+    """Return the checkpoint in `path`, or None, with the reason in the log, if it is damaged or of another contract or kind of model."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
     body = content[len(MAGIC) + DIGEST_BYTES :]
     if content[: len(MAGIC) + DIGEST_BYTES] != MAGIC + hashlib.sha256(body).digest():
-        log.warning("checkpoint_ignored", path=str(path), reason="torn, or of another format")
+        log.warning("checkpoint_ignored", path=str(path), reason="damaged, or of another format")
         return None
     document = torch.load(io.BytesIO(body), weights_only=True)
     if not is_compatible(document["contract"]):
-        log.warning("checkpoint_ignored", path=str(path), reason="follows another model contract")
+        log.warning("checkpoint_ignored", path=str(path), reason="of another model contract")
         return None
     if document["learner"].get("model") != model:
         log.warning("checkpoint_ignored", path=str(path), reason="of another kind of model")
@@ -67,7 +67,7 @@ def read_checkpoint(path: Path, model: str) -> TrainerCheckpoint | None:
 
 
 def _tensors(state: Any) -> Any:
-    """The state with arrays as tensors and views cut to their size: what torch reads back without running code from the file."""
+    """Return the state with arrays as tensors, and views copied, so that torch can load it with `weights_only`."""
     if isinstance(state, np.ndarray):
         return torch.from_numpy(state.copy())
     if isinstance(state, torch.Tensor):

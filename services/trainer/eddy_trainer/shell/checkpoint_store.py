@@ -1,4 +1,4 @@
-"""Recovery: from the last checkpoint at the start, and back to it when the model in training became unsound."""
+"""Recovery from the last checkpoint: at the start, and when the model in training contains NaN."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,34 +13,34 @@ from eddy_trainer.shell.observer import Observer
 
 @dataclass(frozen=True, slots=True)
 class CheckpointStore:
-    """Keeps the learner and the offsets it has learned through as one file in `path`."""
+    """Saves and restores the learner, together with the offsets that it was trained through, in the file `path`."""
 
     path: Path
-    turn: OnlineTrainer
+    trainer: OnlineTrainer
     inputs: Inputs
     observer: Observer
 
     async def recover(self) -> None:
-        """Go on from the checkpoint, or from the topics' beginnings where there is none. Items are read to their end."""
-        saved = await asyncio.to_thread(read_checkpoint, self.path, self.turn.learner.model)
-        self.turn.restart(saved.learner if saved is not None else None)
+        """Continue from the checkpoint, or from the beginnings of the topics without one. Reads all items."""
+        saved = await asyncio.to_thread(read_checkpoint, self.path, self.trainer.learner.model)
+        self.trainer.restart(saved.learner if saved is not None else None)
         offsets = dict(saved.offsets) if saved is not None else {}
-        if self.turn.learner.items_outdated:
+        if self.trainer.learner.items_outdated:
             del offsets[ITEMS]
         await self.inputs.seek(offsets)
-        self.turn.schedule.read_through(self.inputs.examples.next_offsets)
-        self.observer.recovered(self.turn.learner, self.inputs.examples.next_offsets)
+        self.trainer.schedule.read_through(self.inputs.examples.next_offsets)
+        self.observer.recovered(self.trainer.learner, self.inputs.examples.next_offsets)
         ends = await self.inputs.items.ends()
         while not await self.inputs.items.reached(ends):
             self.observer.beat()
-            self.turn.learner.admit(await self.inputs.read_items(TIMEOUT_MS))
+            self.trainer.learner.admit(await self.inputs.read_items(TIMEOUT_MS))
 
     async def save(self) -> None:
-        """Write a checkpoint of a model that is sound; go back to the last one where it is not."""
-        if not (await asyncio.to_thread(self.turn.learner.snapshot)).finite():
+        """Write a checkpoint, or restore the last one if the model contains NaN."""
+        if not (await asyncio.to_thread(self.trainer.learner.snapshot)).finite():
             self.observer.not_a_number()
             await self.recover()
             return
         with self.observer.saving():
-            checkpoint = TrainerCheckpoint(self.inputs.offsets, self.turn.learner.state())
+            checkpoint = TrainerCheckpoint(self.inputs.offsets, self.trainer.learner.state())
             await asyncio.to_thread(write_checkpoint, self.path, checkpoint)

@@ -1,4 +1,4 @@
-"""The two topics that the trainer reads, and what becomes of records that cannot be used."""
+"""The two input topics of the trainer; unusable records are dead-lettered."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_RECORDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Items and training examples as checked values."""
+    """Items and training examples as validated values."""
 
     items: TopicIntake
     examples: TopicIntake
@@ -23,19 +23,19 @@ class Inputs:
     parser: ExampleParser
 
     async def read_items(self, timeout_ms: int = 0) -> list[ItemContent]:
-        """Items that changed."""
+        """Return new and changed items."""
         return await read_items(self.items, self.dead_letters, timeout_ms)
 
     async def read_examples(self) -> list[Example]:
-        """Examples that arrived, in order within a partition; waits up to TIMEOUT_MS for the first one."""
+        """Return new examples, in order within a partition. Waits up to TIMEOUT_MS for the first one."""
         return await read_examples(self.examples, self.dead_letters, self.parser, TIMEOUT_MS, MAX_RECORDS)
 
     @property
     def offsets(self) -> dict[str, list[int]]:
-        """The next offset of each partition, by topic: what a checkpoint keeps."""
+        """The next offsets per topic, by partition, as in a checkpoint."""
         return {ITEMS: list(self.items.next_offsets), TRAINING_EXAMPLES: list(self.examples.next_offsets)}
 
     async def seek(self, offsets: Mapping[str, Sequence[int]]) -> None:
-        """Go on at these offsets; a topic that is not named is read from its beginning."""
+        """Seek to these offsets; topics that are not named are read from their beginnings."""
         for topic, intake in ((ITEMS, self.items), (TRAINING_EXAMPLES, self.examples)):
             await intake.seek(offsets.get(topic, [0] * len(intake.next_offsets)))

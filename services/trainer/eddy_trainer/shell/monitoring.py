@@ -1,4 +1,4 @@
-"""Training, watched: scalars and item vectors for TensorBoard by a setting, and a profile of a step of learning on demand."""
+"""TensorBoard output, if set, and profiles of training steps on demand."""
 
 import asyncio
 import signal
@@ -21,76 +21,77 @@ T = TypeVar("T")
 
 
 class TensorBoard:
-    """Writes what TensorBoard reads into a folder; nothing without one. The step is the number of examples learned from."""
+    """Writes scalars and item vectors into a folder, or nothing without one. The step is the number of training examples."""
 
     def __init__(self, folder: Path | None) -> None:
         self._writer = None
-        self._items_at = -PROJECTION_INTERVAL_SEC
+        self._projected_at = -PROJECTION_INTERVAL_SEC
         if folder is not None:
-            from torch.utils.tensorboard import SummaryWriter  # heavy, and needed by nobody who does not watch
+            from torch.utils.tensorboard import SummaryWriter  # slow to import
 
             self._writer = SummaryWriter(str(folder))
 
     def write_step(self, learner: Learner, report: StepReport) -> None:
-        """A turn of learning."""
+        """Write the scalars of a training step."""
         if self._writer is None:
             return
-        labels, lists = learner.label_window.compare(), learner.next_item_window.compare()
+        labels, next_items = learner.label_window.compare(), learner.next_item_window.compare()
         scalars = {
             "loss/next item, encoder": report.encoder_loss,
-            "loss/shown items, serving": labels.serving,
-            "loss/shown items, candidate": labels.candidate,
-            "loss/lists, serving": lists.serving,
-            "loss/lists, candidate": lists.candidate,
+            "loss/impressions, serving": labels.serving,
+            "loss/impressions, candidate": labels.candidate,
+            "loss/candidate sets, serving": next_items.serving,
+            "loss/candidate sets, candidate": next_items.candidate,
             "steps/encoder": report.encoder_steps,
             "steps/ranker": report.ranker_steps,
-            "steps/left out": report.shed_steps,
+            "steps/skipped": report.shed_steps,
         }
-        for scenario, found in learner.quality.figures().items():
+        for scenario, figures in learner.quality.figures().items():
             scalars |= {
-                f"{scenario}/AUC": found.auc,
-                f"{scenario}/calibration": found.calibration,
-                f"{scenario}/NDCG at 10": found.ndcg,
-                f"{scenario}/HR at 10": found.hr,
+                f"{scenario}/AUC": figures.auc,
+                f"{scenario}/calibration": figures.calibration,
+                f"{scenario}/NDCG at 10": figures.ndcg,
+                f"{scenario}/HR at 10": figures.hr,
             }
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, learner.examples)
 
     def write_items(self, weights: Weights, version: int) -> None:
-        """A release; once a minute its item vectors, the first ITEMS_SHOWN of them, for the projector."""
-        if self._writer is None or time.monotonic() - self._items_at < PROJECTION_INTERVAL_SEC:
+        """Write the vectors of the first PROJECTED_ITEMS items for the projector, at most once a minute."""
+        if self._writer is None or time.monotonic() - self._projected_at < PROJECTION_INTERVAL_SEC:
             return
-        self._items_at = time.monotonic()
-        shown = slice(1, 1 + PROJECTED_ITEMS)
+        self._projected_at = time.monotonic()
+        rows = slice(1, 1 + PROJECTED_ITEMS)
         self._writer.add_embedding(
-            torch.from_numpy(weights.vectors[shown]), weights.item_ids[shown], global_step=version, tag="items"
+            torch.from_numpy(weights.vectors[rows]), weights.item_ids[rows], global_step=version, tag="items"
         )
         self._writer.flush()
 
 
 class Profiler:
-    """Upon SIGUSR1 the next step of learning is profiled; its trace (for chrome://tracing or Perfetto) goes into a folder."""
+    """Profiles the next training step after SIGUSR1 and writes a trace for chrome://tracing or Perfetto into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._asked = False
+        self._requested = False
 
     def listen(self) -> None:
-        """From now on, in the running event loop."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.ask)
+        """Handle SIGUSR1 in the running event loop."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.request)
 
-    def ask(self) -> None:
-        self._asked = True
+    def request(self) -> None:
+        """Profile the next step."""
+        self._requested = True
 
-    def around(self, work: Callable[[], T]) -> T:
-        """Do the work, watched if that was asked for."""
-        if not self._asked:
+    def run(self, work: Callable[[], T]) -> T:
+        """Run the work, with a profile if one was requested."""
+        if not self._requested:
             return work()
-        self._asked = False
-        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as watched:
-            found = work()
+        self._requested = False
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as recorded:
+            result = work()
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"trainer-profile-{time.strftime('%Y%m%d-%H%M%S')}.json"
-        watched.export_chrome_trace(str(path))
+        recorded.export_chrome_trace(str(path))
         log.info("profile_written", trace=str(path))
-        return found
+        return result

@@ -1,4 +1,4 @@
-"""What people see of the trainer: its metrics, its log events, TensorBoard and /readyz. Nothing else in the shell touches these."""
+"""Metrics, log events, TensorBoard and /readyz of the trainer. The only module of the shell that writes them."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 _TRAINING_DELAY, _PUBLISH_DELAY = HOP_SECONDS.labels("training_delay"), HOP_SECONDS.labels("publish_delay")
 
-# A counter that begins at 1 has not increased for Prometheus: it begins at 0.
+# Create the labels at 0: Prometheus sees no increase in a counter that appears with 1.
 for _reason in REASONS_TO_HOLD:
     HELD_RELEASES.labels(_reason)
 for _reason in REASONS_TO_ROLL_BACK:
@@ -53,7 +53,7 @@ for _reason in REASONS_TO_ROLL_BACK:
 
 
 class Observer:
-    """Told of everything that happens, in order; decides nothing."""
+    """Receives all events of the training loop, in order."""
 
     def __init__(self, health: Health, clock: Clock, board: TensorBoard, profiler: Profiler) -> None:
         self._health = health
@@ -62,52 +62,52 @@ class Observer:
         self._profiler = profiler
 
     def beat(self) -> None:
-        """The loop makes progress."""
+        """Record progress of the loop."""
         self._health.beat()
 
     @property
     def caught_up(self) -> bool:
-        """Whether the trainer has been ready before."""
+        """Whether the trainer was ready before."""
         return self._health.ready
 
     def ready(self, learner: Learner) -> None:
-        """What lay in the topics at the start is learned from."""
+        """Record that everything in the topics at the start is trained on."""
         self._health.ready = True
         log.info("caught_up", examples=learner.examples)
 
     def recovered(self, learner: Learner, offsets: Sequence[int]) -> None:
         log.info("recovered", examples=learner.examples, offsets=offsets)
 
-    def waiting(self, by_partition: Sequence[int]) -> None:
-        """Examples that wait, of each partition."""
+    def lags(self, by_partition: Sequence[int]) -> None:
+        """Record the number of unread examples of each partition."""
         for partition, records in enumerate(by_partition):
             LAG.labels(SERVICE, TRAINING_EXAMPLES, partition).set(records)
         self._health.details["trained_through_lag"] = sum(by_partition)
 
     def timed(self, stage: str, work: Callable[[], T]) -> T:
-        """Do the work of a stage: `read`, `observe` or `learn`. A step of learning is profiled where somebody asked for it."""
+        """Time the work of a stage: `read`, `observe` or `learn`. Profiles a training step if requested."""
         with STAGE_SECONDS.labels(SERVICE, stage).time():
-            return self._profiler.around(work) if stage == "learn" else work()
+            return self._profiler.run(work) if stage == "learn" else work()
 
     def observed(self, examples: Sequence[Example]) -> None:
         for example in examples:
             EXAMPLES.labels(example.kind).inc()
 
-    def rolled_back(self, back: Rollback, newest: int) -> None:
-        """`newest`: the version of the newest release."""
-        ROLLED_BACK_RELEASES.labels(back.reason).inc()
-        log.warning("rolled_back", reason=back.reason, newest=newest, to_version=back.version)
+    def rolled_back(self, rollback: Rollback, newest: int) -> None:
+        """Record a rollback. `newest` is the version of the newest release."""
+        ROLLED_BACK_RELEASES.labels(rollback.reason).inc()
+        log.warning("rolled_back", reason=rollback.reason, newest=newest, to_version=rollback.version)
 
-    def stepped(self, learner: Learner, stepped: StepResult, now_ms: int) -> None:
-        report = stepped.report
+    def stepped(self, learner: Learner, step: StepResult, now_ms: int) -> None:
+        report = step.report
         STEPS.labels("encoder").inc(report.encoder_steps)
         STEPS.labels("ranker").inc(report.ranker_steps)
         SHED_REHEARSAL_STEPS.inc(report.shed_steps)
-        for each in stepped.timestamps:
+        for each in step.timestamps:
             _TRAINING_DELAY.observe((now_ms - each.labelled_at) / 1000)
-        for scenario, compared in learner.scenario_windows.compare().items():
-            PROGRESSIVE_LOG_LOSS.labels(scenario, "candidate").set(compared.candidate)
-            PROGRESSIVE_LOG_LOSS.labels(scenario, "serving").set(compared.serving)
+        for scenario, comparison in learner.scenario_windows.compare().items():
+            PROGRESSIVE_LOG_LOSS.labels(scenario, "candidate").set(comparison.candidate)
+            PROGRESSIVE_LOG_LOSS.labels(scenario, "serving").set(comparison.serving)
         PROGRESSIVE_NEXT_ITEM_LOSS.set(learner.next_item_window.compare().candidate)
         for scenario, figures in learner.quality.figures().items():
             PROGRESSIVE_AUC.labels(scenario).set(figures.auc)
@@ -117,18 +117,18 @@ class Observer:
         self._board.write_step(learner, report)
 
     def held(self, held: HeldRelease, current: bool) -> None:
-        """`current`: whether it would have been published, had it passed."""
+        """Record a held release; log it if it is `current`, that is not outdated by a rollback."""
         for reason in held.reasons:
             HELD_RELEASES.labels(reason).inc()
         if current:
             log.warning("release_held", reasons=",".join(held.reasons), **held.capture.metrics())
 
     def releasing(self) -> AbstractContextManager[Any]:
-        """Around everything between a capture and its release."""
+        """Return a timer for judging and publishing a release."""
         return RELEASE_SECONDS.time()
 
     def saving(self) -> AbstractContextManager[Any]:
-        """Around the writing of a checkpoint."""
+        """Return a timer for writing a checkpoint."""
         return CHECKPOINT_SECONDS.time()
 
     def released(self, release: Release, published: PublishedRelease) -> None:
@@ -140,14 +140,14 @@ class Observer:
         _PUBLISH_DELAY.observe((self._clock.now_ms() - release.capture.learned_at) / 1000)
         log.info("released", version=version, rows=published.rows, examples=release.capture.examples)
 
-    def show_items(self, release: Release, version: int) -> None:
-        """Item vectors for TensorBoard: may take a while, so not in the event loop."""
+    def project_items(self, release: Release, version: int) -> None:
+        """Write item vectors for TensorBoard. Slow; call it in a thread."""
         self._board.write_items(release.weights, version)
 
     def release_failed(self, error: KafkaError) -> None:
         log.warning("release_failed", error=repr(error))
 
     def not_a_number(self) -> None:
-        """The model in training is unsound and was not saved: the last checkpoint is gone back to."""
+        """Record that the model contains NaN and the last checkpoint is restored instead of saving."""
         HELD_RELEASES.labels(NOT_A_NUMBER).inc()
         log.error("model_has_nan")

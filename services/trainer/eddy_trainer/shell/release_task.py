@@ -1,4 +1,4 @@
-"""A release on its way out, beside the loop: captured in between two turns, judged and published while training goes on."""
+"""Releases in the background: captured between two iterations, judged and published while training continues."""
 
 import asyncio
 
@@ -11,36 +11,38 @@ from eddy_trainer.shell.releases import ReleasePublisher
 
 
 class ReleaseTask:
-    """One release at a time."""
+    """Prepares and publishes one release at a time."""
 
-    def __init__(self, turn: OnlineTrainer, publisher: ReleasePublisher, observer: Observer) -> None:
-        self._turn = turn
+    def __init__(self, trainer: OnlineTrainer, publisher: ReleasePublisher, observer: Observer) -> None:
+        self._trainer = trainer
         self._publisher = publisher
         self._observer = observer
         self._running: asyncio.Task[Release | None] | None = None
 
     @property
     def version(self) -> int:
-        """Of the newest release."""
+        """Version of the newest release."""
         return self._publisher.version
 
     async def advance(self, now: float) -> None:
-        """Take note of a release that is out, and start the next one when it is due. Raises what a release failed with: the release is
-        tried again after a KafkaError, unless a permission is missing."""
+        """Complete a published release, and start the next one if it is due.
+
+        A KafkaError other than a missing permission is logged and the release retried; any other error of a release is raised.
+        """
         if self._running is not None and self._running.done():
             released = await self._running
             self._running = None
             if released is not None:
-                self._turn.served(released, self._publisher.version)
-        if self._running is None and self._turn.schedule.is_due(now):
-            capture = await asyncio.to_thread(self._turn.capture, now)
+                self._trainer.served(released, self._publisher.version)
+        if self._running is None and self._trainer.schedule.is_due(now):
+            capture = await asyncio.to_thread(self._trainer.capture, now)
             self._running = asyncio.create_task(self._judge_and_publish(capture))
 
     async def _judge_and_publish(self, capture: Capture) -> Release | None:
-        """The release; None where it was held, outdated by a rollback, or could not be written."""
+        """Return the release; None if it was held, outdated by a rollback, or not written."""
         with self._observer.releasing():
-            compared = await asyncio.to_thread(self._turn.judge, capture)
-            current = self._turn.is_current(capture)
+            compared = await asyncio.to_thread(self._trainer.judge, capture)
+            current = self._trainer.is_current(capture)
             if isinstance(compared, HeldRelease):
                 self._observer.held(compared, current)
                 return None
@@ -54,10 +56,10 @@ class ReleaseTask:
                 raise
             except KafkaError as error:
                 self._observer.release_failed(error)
-                self._turn.schedule.retry()
+                self._trainer.schedule.retry()
                 return None
-        if published.left:
-            self._turn.schedule.retry()
+        if published.remaining:
+            self._trainer.schedule.retry()
         self._observer.released(compared, published)
-        await asyncio.to_thread(self._observer.show_items, compared, published.version)
+        await asyncio.to_thread(self._observer.project_items, compared, published.version)
         return compared

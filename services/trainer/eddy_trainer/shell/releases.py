@@ -1,4 +1,4 @@
-"""Publishes releases: the item rows that changed, all acknowledged, then the model that names them."""
+"""Publishes releases: first the changed item embeddings, then, once they are acknowledged, the model that refers to them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from eddy_trainer.core.graphs import Graphs
 from eddy_trainer.core.learner import Weights
 
 CHAMPION = "champion"
-NEWEST_RECORDS = 20  # records of each partition that are looked at for the newest release
+NEWEST_RECORDS = 20  # records per partition that are searched for the newest release
 
-# A row is published again when it moved by more than this (Euclidean; rows are unit vectors), those that moved most first, and so many
-# of known ones at most with one release: what is left over moves the more until the next. User vectors have length 1 / .08 = 12.5, in a
-# direction that has little to do with a row's move: .02 is some .03 in a score whose deviation over items is about 1.5.
+# A row is published again once it has moved by more than ROW_TOLERANCE (Euclidean; rows are unit vectors), the largest moves first and at
+# most ROWS_PER_RELEASE per release. User vectors have length 1 / .08 = 12.5 and are nearly independent of the direction of a move, so a
+# move of .02 changes a score by about .03, where the standard deviation of scores over items is about 1.5.
 ROW_TOLERANCE = 0.02
 ROWS_PER_RELEASE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class NewestRelease:
-    """The newest release that the topic holds: version 0 where there is none."""
+    """The newest release in the topic; version 0 if there is none."""
 
     version: int = 0
     trained_through: tuple[int, ...] = ()
@@ -36,7 +36,7 @@ class NewestRelease:
 
 
 async def newest_release(bus: Bus) -> NewestRelease:
-    """Look for the newest release at the ends of `model-releases`: releases of hours lie before it, and nobody needs them."""
+    """Return the newest release, from the last NEWEST_RECORDS records of each partition of `model-releases`."""
     codec = Codec.for_topic(MODEL_RELEASES)
     newest = NewestRelease()
     partitions = bus.topic_partitions(MODEL_RELEASES)
@@ -52,21 +52,21 @@ async def newest_release(bus: Bus) -> NewestRelease:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRelease:
-    """A release that is out: rows that went with it, and moved rows that were left for the next one."""
+    """A published release: the number of rows published with it, and of moved rows that remain for the next one."""
 
     version: int
     rows: int
-    left: int
+    remaining: int
 
 
 class ReleasePublisher:
-    """Writes releases with rising versions; remembers what rows readers have."""
+    """Writes releases with ascending versions, and remembers the published rows."""
 
     def __init__(self, producer: Producer, bus: Bus, clock: Clock, version: int, embedding_ends: list[int]) -> None:
         self._producer = producer
         self._bus = bus
         self._clock = clock
-        self._rows = np.zeros((0, DIM), np.float32)
+        self._published_rows = np.zeros((0, DIM), np.float32)
         self._ends = embedding_ends
         self._contract = hash_of_contract()
         self._row_codec = Codec.for_topic(ITEM_EMBEDDINGS)
@@ -76,9 +76,9 @@ class ReleasePublisher:
     async def publish(
         self, weights: Weights, graphs: Graphs, trained_through: Sequence[int], metrics: Mapping[str, float]
     ) -> PublishedRelease:
-        """Publish the next version. Raises KafkaError when a write is refused."""
+        """Publish the next version. Raises KafkaError if a write fails."""
         version = self.version + 1
-        changed, left = changed_rows(self._rows, weights.vectors)
+        changed, remaining = changed_rows(self._published_rows, weights.vectors)
         await self._publish_rows(weights, changed, version)
         features, actions = list(weights.columns.features), list(weights.columns.actions)
         record: ModelRelease = {
@@ -97,7 +97,7 @@ class ReleasePublisher:
         }
         await self._producer.send_all(MODEL_RELEASES, [(CHAMPION, self._release_codec.encode(record))])
         self.version = version
-        return PublishedRelease(version, len(changed), left)
+        return PublishedRelease(version, len(changed), remaining)
 
     async def _publish_rows(self, weights: Weights, changed: NDArray[np.int64], version: int) -> None:
         futures = []
@@ -112,19 +112,19 @@ class ReleasePublisher:
             futures.append(await self._producer.send(ITEM_EMBEDDINGS, item_id, self._row_codec.encode(record)))
         for written in await settle(futures):
             self._ends[written.partition] = max(self._ends[written.partition], written.offset + 1)
-        known = np.zeros_like(weights.vectors)
-        known[: len(self._rows)] = self._rows
-        known[changed] = weights.vectors[changed]
-        self._rows = known
+        published = np.zeros_like(weights.vectors)
+        published[: len(self._published_rows)] = self._published_rows
+        published[changed] = weights.vectors[changed]
+        self._published_rows = published
 
 
 def changed_rows(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[NDArray[np.int64], int]:
-    """Rows of `after` to publish, given those that readers have: new ones and the ROWS_PER_RELEASE that moved most. Also how many moved
-    by more than ROW_TOLERANCE and have to wait. Row 0 is padding, never published."""
-    moved = np.linalg.norm(after[: len(before)] - before, axis=1)
-    most_first = np.argsort(-moved, kind="stable")[: np.count_nonzero(moved > ROW_TOLERANCE)]
-    known, new = np.sort(most_first[:ROWS_PER_RELEASE]), np.arange(max(len(before), 1), len(after))
-    return np.concatenate([known, new]), len(most_first) - len(known)
+    """Return the rows of `after` to publish, given the published rows `before`: new ones, and the ROWS_PER_RELEASE that moved most. Also
+    returns how many more moved by more than ROW_TOLERANCE. Row 0 is padding and never published."""
+    distances = np.linalg.norm(after[: len(before)] - before, axis=1)
+    by_distance = np.argsort(-distances, kind="stable")[: np.count_nonzero(distances > ROW_TOLERANCE)]
+    moved, new = np.sort(by_distance[:ROWS_PER_RELEASE]), np.arange(max(len(before), 1), len(after))
+    return np.concatenate([moved, new]), len(by_distance) - len(moved)
 
 
 def _newer(newest: NewestRelease, payload: bytes, codec: Codec[ModelRelease]) -> NewestRelease:

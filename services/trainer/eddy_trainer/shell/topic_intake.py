@@ -1,4 +1,4 @@
-"""Reads `items` and `training-examples`: all partitions, no group; the positions live in the checkpoint, beside what was learned."""
+"""Reads `items` and `training-examples`: all partitions, without a consumer group. Offsets are kept in the checkpoint."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class TopicIntake:
-    """One topic as checked values. Records that cannot be used are dead-lettered and passed over."""
+    """The messages of one topic, and the next offset of each partition."""
 
     def __init__(self, topic: str, reader: Reader, bus: Bus) -> None:
         self._topic = topic
@@ -32,32 +32,33 @@ class TopicIntake:
         self.next_offsets = [0] * bus.partitions
 
     async def seek(self, offsets: Sequence[int]) -> None:
-        """Go on at these offsets. One past the end belongs to a topic that is no more: that partition is read from its beginning."""
+        """Seek to these offsets. An offset past the end means that the topic was recreated: that partition is read from its beginning."""
         ends = await self._reader.end_offsets(self._partitions)
         starts = await self._reader.beginning_offsets(self._partitions)
         for number, (partition, offset) in enumerate(zip(self._partitions, offsets, strict=True)):
-            known = max(offset if offset <= ends[partition] else 0, starts[partition])
+            start = max(offset if offset <= ends[partition] else 0, starts[partition])
             if offset > ends[partition]:
                 log.warning("offset_past_end", topic=self._topic, partition=number, offset=offset, end=ends[partition])
-            self.next_offsets[number] = known
-            self._reader.seek(partition, known)
+            self.next_offsets[number] = start
+            self._reader.seek(partition, start)
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """End offset of each partition now."""
+        """Return the present end offset of each partition."""
         return dict(await self._reader.end_offsets(self._partitions))
 
     async def reached(self, ends: dict[TopicPartition, int]) -> bool:
+        """Whether every partition was read up to `ends`."""
         return await self._reader.at_end(ends)
 
-    def waiting(self) -> list[int]:
-        """Records of each partition known to be there and not taken yet."""
+    def lag_by_partition(self) -> list[int]:
+        """Return the number of unread records of each partition, by the last known end offsets."""
         return [
             max(0, (self._reader.cached_end(partition) or 0) - offset)
             for partition, offset in zip(self._partitions, self.next_offsets, strict=True)
         ]
 
     async def batch(self, timeout_ms: int, max_records: int) -> list[Message]:
-        """What is there, with the positions moved past it."""
+        """Return available messages and advance the offsets."""
         messages = await self._reader.batch(timeout_ms, max_records)
         for message in messages:
             self.next_offsets[message.partition] = message.offset + 1
@@ -66,7 +67,7 @@ class TopicIntake:
 
 
 async def read_items(intake: TopicIntake, dead_letters: DeadLetters, timeout_ms: int = 0) -> list[ItemContent]:
-    """Items that changed. One that was deleted stays known: sequences refer to it."""
+    """Return new and changed items. Deletions are ignored, because sequences refer to deleted items."""
     messages = await intake.batch(timeout_ms, 5000)
     return await _parsed([message for message in messages if message.value], dead_letters, _item)
 
@@ -74,7 +75,7 @@ async def read_items(intake: TopicIntake, dead_letters: DeadLetters, timeout_ms:
 async def read_examples(
     intake: TopicIntake, dead_letters: DeadLetters, parser: ExampleParser, timeout_ms: int, max_records: int
 ) -> list[Example]:
-    """Examples that came, in order within a partition."""
+    """Return new examples, in order within a partition."""
     messages = await intake.batch(timeout_ms, max_records)
     if not messages:
         return []
@@ -85,7 +86,7 @@ async def read_examples(
 async def _parsed(
     messages: Sequence[Message], dead_letters: DeadLetters, parse: Callable[[Any, bytes | None], T]
 ) -> list[T]:
-    """The values of `parse(record, key)` for each usable message; the letters of the others are kept before this returns."""
+    """Return `parse(record, key)` for each usable message; the others are dead-lettered and acknowledged before this returns."""
     values: list[T] = []
     refused: list[Refusal] = []
     for message in messages:

@@ -1,4 +1,4 @@
-"""The trainer's loop: reads, and decides when to learn, to release and to save."""
+"""The training loop: reads input, and decides when to train, release and save."""
 
 import asyncio
 import time
@@ -20,12 +20,12 @@ from eddy_trainer.shell.releases import ReleasePublisher
 
 T = TypeVar("T")
 
-TEXTS_PER_ITERATION = 8  # some 60 ms: what users do waits no longer than that for what items say
+TEXTS_PER_ITERATION = 8  # about 60 ms, the longest that examples wait for texts
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingLoopPolicy:
-    """When to learn and to save; when to release is the schedule of the turn."""
+    """Intervals of training and checkpoints. Releases are timed by the trainer's ReleaseSchedule."""
 
     checkpoint_path: Path
     checkpoint_interval_sec: float = 30.0
@@ -33,53 +33,53 @@ class TrainingLoopPolicy:
 
 
 class TrainingLoop:
-    """Feeds one turn from two topics, releases what it prepares, and saves it."""
+    """Feeds an OnlineTrainer from two topics, publishes its releases, and saves checkpoints."""
 
     def __init__(
         self,
         policy: TrainingLoopPolicy,
-        turn: OnlineTrainer,
+        trainer: OnlineTrainer,
         inputs: Inputs,
         publisher: ReleasePublisher,
         observer: Observer,
         clock: Clock,
     ) -> None:
         self._policy = policy
-        self._turn = turn
+        self._trainer = trainer
         self._inputs = inputs
-        self._checkpoints = CheckpointStore(policy.checkpoint_path, turn, inputs, observer)
-        self._releases = ReleaseTask(turn, publisher, observer)
+        self._checkpoints = CheckpointStore(policy.checkpoint_path, trainer, inputs, observer)
+        self._releases = ReleaseTask(trainer, publisher, observer)
         self._observer = observer
         self._clock = clock
-        self._fresh_since = 0.0
+        self._untrained_since = 0.0
         self._saved_at = time.monotonic()
 
     async def run(self) -> None:
-        """Recover, catch up, and go on until cancelled."""
+        """Recover, catch up, and continue until cancelled."""
         await self._checkpoints.recover()
         ends = await self._inputs.examples.ends()
-        self._turn.schedule.cap_floor(list(ends.values()))
+        self._trainer.schedule.cap_floor(list(ends.values()))
         while True:
             await self._once()
             if not self._observer.caught_up and await self._inputs.examples.reached(ends):
-                self._observer.ready(self._turn.learner)
+                self._observer.ready(self._trainer.learner)
 
     async def _once(self) -> None:
         self._observer.beat()
-        learner, pace = self._turn.learner, self._policy.pace
+        learner, pace = self._trainer.learner, self._policy.pace
         learner.admit(await self._inputs.read_items())
         examples = await self._inputs.read_examples()
-        by_partition = self._inputs.examples.waiting()
-        self._observer.waiting(by_partition)
-        waiting = sum(by_partition)
-        if learner.pending_texts and waiting < pace.shed_rehearsal_lag:
+        by_partition = self._inputs.examples.lag_by_partition()
+        self._observer.lags(by_partition)
+        lag = sum(by_partition)
+        if learner.pending_texts and lag < pace.shed_rehearsal_lag:
             await self._in_thread("read", partial(learner.embed_texts, TEXTS_PER_ITERATION))
         await self._observe(examples)
         if not learner.untrained:
-            self._turn.schedule.read_through(self._inputs.examples.next_offsets)
-        effort = effort_for(waiting, pace)
-        if is_due(learner.untrained, time.monotonic() - self._fresh_since, effort, pace):
-            await self._learn(effort)
+            self._trainer.schedule.read_through(self._inputs.examples.next_offsets)
+        effort = effort_for(lag, pace)
+        if is_due(learner.untrained, time.monotonic() - self._untrained_since, effort, pace):
+            await self._train(effort)
         await self._releases.advance(time.monotonic())
         if time.monotonic() - self._saved_at >= self._policy.checkpoint_interval_sec:
             self._saved_at = time.monotonic()
@@ -88,18 +88,18 @@ class TrainingLoop:
     async def _observe(self, examples: list[Example]) -> None:
         if not examples:
             return
-        if not self._turn.learner.untrained:
-            self._fresh_since = time.monotonic()
-        back = await self._in_thread("observe", partial(self._turn.observe, examples))
+        if not self._trainer.learner.untrained:
+            self._untrained_since = time.monotonic()
+        rollback = await self._in_thread("observe", partial(self._trainer.observe, examples))
         self._observer.observed(examples)
-        if back is not None:
-            self._observer.rolled_back(back, self._releases.version)
+        if rollback is not None:
+            self._observer.rolled_back(rollback, self._releases.version)
 
-    async def _learn(self, effort: Effort) -> None:
+    async def _train(self, effort: Effort) -> None:
         through = tuple(self._inputs.examples.next_offsets)
-        stepped = await self._in_thread("learn", partial(self._turn.step, effort, through))
-        self._turn.learned_at_ms = self._clock.now_ms()
-        self._observer.stepped(self._turn.learner, stepped, self._turn.learned_at_ms)
+        result = await self._in_thread("learn", partial(self._trainer.step, effort, through))
+        self._trainer.learned_at_ms = self._clock.now_ms()
+        self._observer.stepped(self._trainer.learner, result, self._trainer.learned_at_ms)
 
     async def _in_thread(self, stage: str, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(self._observer.timed, stage, work)

@@ -1,4 +1,4 @@
-"""The models that can be trained and served, by name: each an encoder and a ranker, exported through the same two graphs."""
+"""The kinds of model by name: each is an encoder and a ranker, exported as the same two graphs."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ DEFAULT_MODEL = "transformer"
 
 @dataclass(frozen=True, slots=True)
 class ModelKind:
-    """A kind of encoder and a kind of ranker."""
+    """An encoder class and a ranker class."""
 
     encoder: type[Encoder]
     ranker: type[Ranker]

@@ -1,7 +1,7 @@
 """`hstu`: Hierarchical Sequential Transduction Units (Zhai et al. 2024).
 
-Pointwise aggregated attention: SiLU instead of a softmax, so that how much was seen is not normalised away; what it gathers is gated
-elementwise, and there is no feed-forward layer.
+Pointwise aggregated attention: SiLU instead of a softmax, which keeps the length of the history; the result is gated elementwise, and there
+is no feed-forward layer.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""`linear`: the value of the action that a candidate will get, from a weighted sum of its features; squared loss."""
+"""`linear`: predicts the value of a candidate's action by a weighted sum of its features; squared loss."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from eddy_trainer.core.models.ranker import ChosenItems, Ranker, mean_over_candi
 
 
 class Linear(Ranker):
-    """A candidate that gets no action has the value 0."""
+    """Candidates without an action have the value 0."""
 
     axes: ClassVar[Axes] = {**Ranker.axes, "weights": (FEATURE, None), "heads": (FEATURE, HEAD)}
 
@@ -26,5 +26,5 @@ class Linear(Ranker):
 
     @staticmethod
     def candidate_set_losses(scores: Tensor, chosen: ChosenItems) -> Tensor:
-        wanted = chosen.wanted(scores.shape[1]) * chosen.values[:, None]
-        return mean_over_candidates((scores - wanted).square(), chosen)
+        values = chosen.is_target(scores.shape[1]) * chosen.values[:, None]
+        return mean_over_candidates((scores - values).square(), chosen)

@@ -1,6 +1,6 @@
-"""The list-wise ranker: a learned additive score of the features plus a small network of all of them.
+"""The list-wise ranker: a linear score of the features plus a small network.
 
-Trained by the softmax over a considered list (ListNet with one relevant item: Cao et al. 2007).
+Trained by a softmax over each candidate set (ListNet with one relevant item: Cao et al. 2007).
 """
 
 from typing import ClassVar
@@ -18,7 +18,7 @@ HIDDEN = 64
 
 
 class Listwise(Ranker):
-    """Two hidden layers of HIDDEN units; the scenario gates what comes in and what is hidden, as in PEPNet (Chang et al. 2023)."""
+    """Two hidden layers of HIDDEN units; the scenario gates inputs and hidden units, as in PEPNet (Chang et al. 2023)."""
 
     axes: ClassVar[Axes] = {
         **Ranker.axes,
@@ -52,5 +52,5 @@ class Listwise(Ranker):
 
     @staticmethod
     def candidate_set_losses(scores: Tensor, chosen: ChosenItems) -> Tensor:
-        absent = ~chosen.filled(scores.shape[1])
+        absent = ~chosen.is_filled(scores.shape[1])
         return functional.cross_entropy(scores.masked_fill(absent, -1e9), chosen.targets, reduction="none")

@@ -1,4 +1,4 @@
-"""`logistic`: whether a candidate is what comes next, from a weighted sum of its features; logistic loss."""
+"""`logistic`: predicts whether a candidate is the next item by a weighted sum of its features; logistic loss."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -8,7 +8,7 @@ from eddy_trainer.core.models.ranker import ChosenItems, mean_over_candidates
 
 
 class Logistic(Linear):
-    """Learns each candidate for itself."""
+    """A linear ranker with a pointwise loss."""
 
     @staticmethod
     def candidate_set_losses(scores: Tensor, chosen: ChosenItems) -> Tensor:
@@ -16,6 +16,6 @@ class Logistic(Linear):
 
 
 def pointwise(scores: Tensor, chosen: ChosenItems) -> Tensor:
-    """Binary cross-entropy of each candidate, mean over each list [B]."""
-    wanted = chosen.wanted(scores.shape[1]).to(scores.dtype)
-    return mean_over_candidates(functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none"), chosen)
+    """Return the binary cross-entropy of candidates, averaged over each candidate set [B]."""
+    targets = chosen.is_target(scores.shape[1]).to(scores.dtype)
+    return mean_over_candidates(functional.binary_cross_entropy_with_logits(scores, targets, reduction="none"), chosen)

@@ -1,4 +1,4 @@
-"""`mlp`: one hidden layer of 128 rectified units, binary cross-entropy of every candidate."""
+"""`mlp`: one hidden layer of 128 rectified units, binary cross-entropy per candidate."""
 
 from typing import ClassVar
 

@@ -10,7 +10,7 @@ from eddy_trainer.core.models.pooling import Pooled
 
 
 class Ncf(Pooled):
-    """The dot product is the generalised matrix factorisation; the best by it are scored again with a perceptron of user and item added."""
+    """The dot product is the generalised matrix factorisation. Its top items are rescored with a perceptron of user and item added."""
 
     def __init__(self, columns: Columns) -> None:
         super().__init__(columns)

@@ -1,4 +1,4 @@
-"""A history as a bag: the mean of its interactions at every place. What `linear`, `logistic` and `mlp` have for an encoder."""
+"""The history as a weighted mean of its interactions: the encoder of `linear`, `logistic` and `mlp`."""
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +9,9 @@ from eddy_trainer.core.models.encoder import Encoder, EncoderQuery
 
 
 class Pooled(Encoder):
-    """The mean of what was seen so far, later things counting more: what stands beside rankers that need no encoder of their own.
+    """The mean of all interactions so far, with exponentially lower weights for older ones.
 
-    FISM (Kabbur, Ning and Karypis 2013) with a learned forgetting.
+    FISM (Kabbur, Ning and Karypis 2013) with a learned rate of forgetting.
     """
 
     derived = ("forgetting",)
@@ -21,14 +21,14 @@ class Pooled(Encoder):
         self.forgetting = nn.Parameter(torch.tensor(-2.0))
 
     def constants(self, length: int, queries: int) -> list[Tensor]:
-        """How much each place counts for the last `queries` places: [queries, length]."""
-        place = torch.arange(length)
-        distance = (place[:, None] - place[None, :])[-queries:]
+        """Return the weight of each position for the last `queries` positions: [queries, length]."""
+        position = torch.arange(length)
+        distance = (position[:, None] - position[None, :])[-queries:]
         return [torch.exp(-functional.softplus(self.forgetting) * distance.clamp(min=0)) * (distance >= 0)]
 
-    def states(self, x: Tensor, asked: EncoderQuery) -> Tensor:
-        present = asked.seen.present
-        weights = asked.constants[0] * present[:, None, :]
+    def states(self, x: Tensor, query: EncoderQuery) -> Tensor:
+        present = query.histories.present
+        weights = query.constants[0] * present[:, None, :]
         pooled: Tensor = weights @ x / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
-        # An empty history has but the embedding of its padding.
-        return pooled + x[:, -asked.queries :] * (~present[:, -asked.queries :, None])
+        # An empty history has only the embedding of its padding.
+        return pooled + x[:, -query.queries :] * (~present[:, -query.queries :, None])

@@ -1,7 +1,7 @@
-"""What all rankers share: standardised features in, scores that order a list and one prediction per action out.
+"""The base of all rankers: standardised features -> a score to order candidates by, and a logit per action.
 
-`predictions` answer for each action how likely it is on a shown item; the place it was shown in is an input while training and the first
-place when serving, so that being seen is not taken for being liked.
+The logits are of the actions on an impression. Its position is an input in training and the first position in service, so that visibility
+is not mistaken for preference.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ POSITIONS = 64
 CLIP = 5.0
 MOMENTUM = 0.02
 
-# Where a ranker may start before anything is learned: the counts, and a little of an encoder that knows nothing yet.
+# Initial weights of an untrained ranker: mostly counts, and little of the encoder, which is untrained too.
 PRIOR = {"covisit_score": 1.0, "popularity": 0.3, "encoder_score": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenItems:
-    """What was chosen out of B considered lists: the first `counts` of C places are filled, the relevant one is at `targets`.
+    """The chosen items of B candidate sets: the first `counts` of C columns are filled, the chosen item is at `targets`.
 
     `values` [B] are the normalised values of the actions, 0..1.
     """
@@ -34,17 +34,17 @@ class ChosenItems:
     targets: Tensor  # [B] i64
     values: Tensor  # [B] f32
 
-    def filled(self, places: int) -> Tensor:
-        """[B, places] bool."""
-        return torch.arange(places) < self.counts[:, None]
+    def is_filled(self, columns: int) -> Tensor:
+        """[B, columns] bool, False for padding."""
+        return torch.arange(columns) < self.counts[:, None]
 
-    def wanted(self, places: int) -> Tensor:
-        """[B, places] bool, True at the chosen item."""
-        return torch.arange(places) == self.targets[:, None]
+    def is_target(self, columns: int) -> Tensor:
+        """[B, columns] bool, True at the chosen item."""
+        return torch.arange(columns) == self.targets[:, None]
 
 
 class Ranker(nn.Module):
-    """Features of candidates -> scores and one logit per action. A kind implements `weigh` and `list_losses`."""
+    """Features of candidates -> scores and one logit per action. Subclasses implement `score_standardised` and `candidate_set_losses`."""
 
     axes: ClassVar[Axes] = {
         "head_bias": (None, HEAD),
@@ -55,7 +55,7 @@ class Ranker(nn.Module):
     }
     mean: Tensor
     deviation: Tensor
-    batches: Tensor  # [FEATURES] of which each input was standardised by
+    batches: Tensor  # [FEATURES] number of batches in the mean and deviation of each input
 
     def __init__(self, columns: Columns) -> None:
         super().__init__()
@@ -67,61 +67,61 @@ class Ranker(nn.Module):
         self.register_buffer("batches", torch.zeros(features))
 
     def score_standardised(self, x: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised features [B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without scenario and position."""
+        """Standardised features [B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without biases of scenario and position."""
         raise NotImplementedError
 
     @staticmethod
     def candidate_set_losses(scores: Tensor, chosen: ChosenItems) -> Tensor:
-        """Loss of each list [B] given its scores [B, C]."""
+        """Return the loss of each candidate set [B] given its scores [B, C]."""
         raise NotImplementedError
 
     def forward(self, features: Tensor, scenarios: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without the part of the position.
+        """[B, C, FEATURES], [B] -> scores [B, C], logits [B, C, ACTIONS] without the bias of the position.
 
-        A feature that is missing (not a number) counts as an average one: it adds what an input of zero adds.
+        A missing feature (NaN) is replaced by its mean: a standardised input of zero.
         """
         x = ((features - self.mean) / self.deviation).clamp(-CLIP, CLIP)
         x = torch.where(torch.isnan(features), 0.0, x)
         scores, logits = self.score_standardised(x, scenarios)
         return scores, logits + by_scenario(scenarios, self.head_bias)[:, None]
 
-    def shown(self, features: Tensor, scenarios: Tensor, positions: Tensor) -> Tensor:
-        """Logits [n, ACTIONS] of n shown items, each at its position: features [n, FEATURES]."""
+    def impression_logits(self, features: Tensor, scenarios: Tensor, positions: Tensor) -> Tensor:
+        """Return logits [n, ACTIONS] of n impressions with features [n, FEATURES], each at its position."""
         _, logits = self(features[:, None], scenarios)
-        placed: Tensor = logits[:, 0] + functional.embedding(positions.clamp(0, POSITIONS - 1), self.position)
-        return placed
+        at_position: Tensor = logits[:, 0] + functional.embedding(positions.clamp(0, POSITIONS - 1), self.position)
+        return at_position
 
     @torch.no_grad()
     def standardise_by(self, features: Tensor) -> None:
-        """Move mean and deviation of each input towards those of a batch [n, FEATURES]; its first ones count fully, missing ones not."""
+        """Update mean and deviation of each input with a batch [n, FEATURES], ignoring missing values; the first batches weigh more."""
         present = ~features.isnan()
-        count, seen = present.sum(0).clamp(min=1), present.any(0)
-        there = torch.where(present, features, 0.0)
-        self.batches += seen
-        weight = torch.where(seen, (1 / self.batches.clamp(min=1)).clamp(min=MOMENTUM), 0.0)
+        count, any_present = present.sum(0).clamp(min=1), present.any(0)
+        values = torch.where(present, features, 0.0)
+        self.batches += any_present
+        weight = torch.where(any_present, (1 / self.batches.clamp(min=1)).clamp(min=MOMENTUM), 0.0)
         square = self.deviation.square() + self.mean.square()
-        self.mean.lerp_(there.sum(0) / count, weight)
-        square.lerp_(there.square().sum(0) / count, weight)
+        self.mean.lerp_(values.sum(0) / count, weight)
+        square.lerp_(values.square().sum(0) / count, weight)
         deviation = (square - self.mean.square()).clamp(min=1e-2).sqrt()
-        self.deviation.copy_(torch.where(seen, deviation, self.deviation))
+        self.deviation.copy_(torch.where(any_present, deviation, self.deviation))
 
 
 def prior(columns: Columns) -> Tensor:
-    """Weights [FEATURES, 1] of a linear score to start from."""
+    """Return the initial weights [FEATURES, 1] of a linear score."""
     return torch.tensor([[PRIOR.get(name, 0.0)] for name in columns.features])
 
 
 def mean_over_candidates(losses: Tensor, chosen: ChosenItems) -> Tensor:
-    """Mean over the filled places of pointwise losses [B, C]: [B]."""
-    return (losses * chosen.filled(losses.shape[1])).sum(1) / chosen.counts.clamp(min=1)
+    """Return the mean of pointwise losses [B, C] over the filled columns: [B]."""
+    return (losses * chosen.is_filled(losses.shape[1])).sum(1) / chosen.counts.clamp(min=1)
 
 
 def action_losses(logits: Tensor, actions: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-losses [n, ACTIONS] of shown items and which of them count.
+    """Return log-losses [n, ACTIONS] of impressions, and a mask of those that count.
 
-    A negative (`actions` -1) teaches each of `heads` [n, ACTIONS], the actions its scenario has. A positive teaches the head of its
-    action alone: whether a stronger action follows is not known yet, and comes as an example of its own.
+    A negative (`actions` -1) trains each of `heads` [n, ACTIONS], the actions of its scenario. A positive trains the head of its action
+    only, because a stronger action may still follow, as an upgrade.
     """
-    wanted = functional.one_hot(actions.clamp(min=0), logits.shape[1]).bool() & (actions >= 0)[:, None]
-    counted = wanted | (heads & (actions < 0)[:, None])
-    return functional.binary_cross_entropy_with_logits(logits, wanted.float(), reduction="none"), counted
+    positive = functional.one_hot(actions.clamp(min=0), logits.shape[1]).bool() & (actions >= 0)[:, None]
+    counted = positive | (heads & (actions < 0)[:, None])
+    return functional.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none"), counted

@@ -1,6 +1,6 @@
-"""`transformer`: a causal transformer in the manner of SASRec (Kang and McAuley 2018), with biases for time as in HSTU.
+"""`transformer`: a causal transformer like SASRec (Kang and McAuley 2018), with time biases as in HSTU.
 
-Two pre-norm blocks, two heads; relative places instead of absolute ones.
+Two pre-norm blocks, two heads; relative positions instead of absolute ones.
 """
 
 from math import sqrt
@@ -17,7 +17,7 @@ HIDDEN = 2 * DIM
 
 
 class TransformerBlock(Block):
-    """Pre-norm softmax attention, then a pre-norm feed-forward layer whose units the scenario gates."""
+    """Pre-norm softmax attention, then a pre-norm feed-forward layer with units gated by the scenario."""
 
     def __init__(self, gated: bool) -> None:
         super().__init__(gated)

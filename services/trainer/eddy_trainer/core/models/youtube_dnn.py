@@ -9,7 +9,7 @@ from eddy_trainer.core.models.pooling import Pooled
 
 
 class YoutubeDnn(Pooled):
-    """The last interaction, with how long ago it was, its action and its value, is an input beside the average."""
+    """The inputs are the average and the last interaction with its age, action and value."""
 
     def __init__(self, columns: Columns) -> None:
         super().__init__(columns)
@@ -19,9 +19,9 @@ class YoutubeDnn(Pooled):
         self.second_bias = nn.Parameter(torch.zeros(DIM))
         self.tower_gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, 2 * DIM))
 
-    def states(self, x: Tensor, asked: EncoderQuery) -> Tensor:
-        pooled = super().states(x, asked)
-        hidden = torch.relu(torch.cat([pooled, x[:, -asked.queries :]], dim=-1) @ self.first + self.first_bias)
-        hidden = hidden * scenario_gate(asked.scenarios, self.tower_gate)
-        hidden = asked.dropout(hidden) if asked.dropout else hidden
+    def states(self, x: Tensor, query: EncoderQuery) -> Tensor:
+        pooled = super().states(x, query)
+        hidden = torch.relu(torch.cat([pooled, x[:, -query.queries :]], dim=-1) @ self.first + self.first_bias)
+        hidden = hidden * scenario_gate(query.scenarios, self.tower_gate)
+        hidden = query.dropout(hidden) if query.dropout else hidden
         return pooled + hidden @ self.second + self.second_bias
