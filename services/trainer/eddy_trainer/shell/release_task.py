@@ -41,16 +41,16 @@ class ReleaseTask:
     async def _judge_and_publish(self, capture: Capture) -> Release | None:
         """Return the release; None if it was held, outdated by a rollback, or not written."""
         with self._observer.releasing():
-            compared = await asyncio.to_thread(self._trainer.judge, capture)
+            judged = await asyncio.to_thread(self._trainer.judge, capture)
             current = self._trainer.is_current(capture)
-            if isinstance(compared, HeldRelease):
-                self._observer.held(compared, current)
+            if isinstance(judged, HeldRelease):
+                self._observer.held(judged, current)
                 return None
             if not current:
                 return None
             try:
                 published = await self._publisher.publish(
-                    compared.weights, compared.graphs, capture.trained_through, compared.metrics()
+                    judged.weights, judged.graphs, capture.trained_through, judged.metrics()
                 )
             except PERMISSION_ERRORS:
                 raise
@@ -60,6 +60,6 @@ class ReleaseTask:
                 return None
         if published.remaining:
             self._trainer.schedule.retry()
-        self._observer.released(compared, published)
-        await asyncio.to_thread(self._observer.project_items, compared, published.version)
-        return compared
+        self._observer.released(judged, published)
+        await asyncio.to_thread(self._observer.project_items, judged, published.version)
+        return judged
