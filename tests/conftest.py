@@ -1,4 +1,4 @@
-"""A real Kafka for every test that touches one, and names of its own for each test.
+"""A real Kafka for all tests that use one, with separate topic names for each test.
 
 Under pytest-xdist all workers share the controller's Kafka.
 """
@@ -15,14 +15,14 @@ from eddy_cli.registry import running_registry
 from tests import tiers
 from tests.missing import what_is_missing
 
-# Tests share the cores with brokers and services: a second thread of torch would wait for them at each operation.
+# Tests share the cores with brokers and services, so that further threads of torch would slow them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _SHARED = pytest.StashKey[ExitStack]()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Before anything runs: what will be skipped here, and how to have it."""
+    """Print which tests will be skipped, and what to install, before the tests run."""
     return what_is_missing()
 
 
@@ -55,7 +55,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Bootstrap servers of a real Kafka: the one that EDDY_KAFKA_BOOTSTRAP_SERVERS names, else one for this run."""
+    """Bootstrap servers of a real Kafka: that of EDDY_KAFKA_BOOTSTRAP_SERVERS, otherwise one for this run."""
     shared = getattr(request.config, "workerinput", {}).get("kafka")
     if shared:
         yield shared
@@ -73,5 +73,5 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def topic_prefix() -> str:
-    """A prefix for topics, groups and transactional ids that no other test has."""
+    """A unique prefix for topics, groups and transactional ids."""
     return f"test-{uuid.uuid4().hex[:12]}."

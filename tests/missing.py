@@ -1,4 +1,4 @@
-"""What this machine lacks of what tests use, and how to have it."""
+"""Optional tools that tests use and this machine lacks."""
 
 import shutil
 
@@ -6,7 +6,7 @@ from eddy_cli.doctor.machine import BROWSERS
 
 
 def what_is_missing() -> list[str]:
-    """A line for each; said before the first test runs."""
+    """One line per missing tool, with its installation."""
     lines = []
     if not any(map(shutil.which, BROWSERS)):
         lines.append("no Chromium: the tests of the console are skipped (apt-get install chromium)")

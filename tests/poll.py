@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline: what tests do instead of sleeping."""
+"""Waits for a condition with a deadline, instead of sleeping."""
 
 import asyncio
 import inspect
@@ -12,18 +12,18 @@ T = TypeVar("T")
 async def poll_until(
     condition: Callable[[], T | Awaitable[T]], timeout_sec: float = 30.0, interval_sec: float = 0.05, what: str = ""
 ) -> T:
-    """Call `condition`, plain or async, until what it gives is true, and return that.
+    """Call `condition`, plain or async, until its result is true, and return the result.
 
-    Raises AssertionError at the deadline, with `what` was waited for and what it gave last.
+    Raises AssertionError at the deadline, with the description `what` and the last result.
     """
     deadline = time.monotonic() + timeout_sec
     while True:
-        given = condition()
-        value: T = await given if inspect.isawaitable(given) else given
+        result = condition()
+        value: T = await result if inspect.isawaitable(result) else result
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(_complaint(condition, timeout_sec, what, value))
+            raise AssertionError(_timeout_message(condition, timeout_sec, what, value))
         await asyncio.sleep(interval_sec)
 
 
@@ -34,11 +34,11 @@ def poll_until_sync(
     deadline = time.monotonic() + timeout_sec
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(_complaint(condition, timeout_sec, what, value))
+            raise AssertionError(_timeout_message(condition, timeout_sec, what, value))
         time.sleep(interval_sec)
     return value
 
 
-def _complaint(condition: Callable[[], object], timeout_sec: float, what: str, last: object) -> str:
+def _timeout_message(condition: Callable[[], object], timeout_sec: float, what: str, last: object) -> str:
     name = what or getattr(condition, "__qualname__", repr(condition))
     return f"not within {timeout_sec} s: {name}; last value: {last!r}"

@@ -1,4 +1,4 @@
-"""A service as a process of its own, as tests start, ask and end it."""
+"""Starts, queries and stops services as processes."""
 
 import json
 import os
@@ -24,19 +24,19 @@ from tests.tiers import starts_a
 
 @dataclass
 class Service:
-    """A service that was started."""
+    """A started service."""
 
     process: "subprocess.Popen[bytes]"
     port: int
     log: Path
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end: nothing is closed, nothing is said."""
+        """Kill by SIGKILL and wait for the end."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Stop by SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
 
@@ -44,20 +44,20 @@ class Service:
         return self.answer("/readyz") is not None
 
     async def ready(self, timeout_sec: float = 60) -> dict[str, Any]:
-        """What /readyz says once it says 200. Raises AssertionError, with the log, when the process ends before."""
+        """The body of /readyz once its status is 200. Raises AssertionError with the log if the process ends before."""
 
         def answer() -> str | None:
-            return self.answer("/readyz") if _lives_and_is_ready(self) else None
+            return self.answer("/readyz") if _is_alive_and_ready(self) else None
 
         return dict(json.loads(await poll_until(answer, timeout_sec, what=f"{self.log.stem} ready") or ""))
 
     def metric(self, name: str, labels: str = "") -> float:
-        """Sum of a metric's samples whose labels contain `labels`; 0 where there is none."""
-        found = re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", self.answer("/metrics") or "", re.MULTILINE)
-        return sum(float(value) for own, value in found if labels in own)
+        """Sum of a metric's samples whose labels contain `labels`; 0 without samples."""
+        samples = re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", self.answer("/metrics") or "", re.MULTILINE)
+        return sum(float(value) for sample_labels, value in samples if labels in sample_labels)
 
     def answer(self, path: str) -> str | None:
-        """The body of a 200, else None."""
+        """The body of an answer with status 200, otherwise None."""
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.port}{path}", timeout=20) as answer:
                 return str(answer.read().decode())
@@ -65,7 +65,7 @@ class Service:
             return None
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The JSON that the service answers, whatever the status."""
+        """The JSON of the answer, for any status."""
         request = urllib.request.Request(
             f"http://{HOST}:{self.port}{path}",
             None if body is None else json.dumps(body).encode(),
@@ -105,49 +105,49 @@ def running(service: str, environment: Mapping[str, str], log: Path, *python_opt
 def running_together(
     services: Iterable[str], environment: Mapping[str, str], folder: Path, **own: Mapping[str, str]
 ) -> Iterator[dict[str, Service]]:
-    """Start several services, each with its `own` variables too and a log in `folder`; all are ready when this enters."""
+    """Start several services, each with further variables in `own` and a log in `folder`, and wait until all are ready."""
     with ExitStack() as stack:
         started = {
             name: stack.enter_context(running(name, {**environment, **own.get(name, {})}, folder / f"{name}.log"))
             for name in services
         }
         poll_until_sync(
-            lambda: all(map(_lives_and_is_ready, started.values())), 120, what=f"{', '.join(started)} ready"
+            lambda: all(map(_is_alive_and_ready, started.values())), 120, what=f"{', '.join(started)} ready"
         )
         yield started
 
 
-def _lives_and_is_ready(service: Service) -> bool:
+def _is_alive_and_ready(service: Service) -> bool:
     assert service.process.poll() is None, f"ended before it was ready:\n{service.log.read_text()[-3000:]}"
     return service.is_ready()
 
 
 def own_settings(service: str, settings: Mapping[str, str]) -> dict[str, str]:
-    """A service's settings by their short names, as environment variables."""
+    """Environment variables of a service's settings, given by short names."""
     return {f"EDDY_{service.upper()}_{name.upper()}": value for name, value in settings.items()}
 
 
 def logs_in(folder: Path) -> str:
-    """What the services of a test wrote, for a failing test to show."""
+    """The ends of the services' logs, for the message of a failing test."""
     return "\n".join(path.read_text()[-3000:] for path in sorted(folder.glob("*.log")))
 
 
 async def filled_list(gateway: Service, path: str, items: int) -> dict[str, Any]:
-    """The first list of so many items: a scorer reads what was published a moment ago."""
+    """The first answer with at least so many items, as the scorer reads published items with a delay."""
 
-    def asked() -> dict[str, Any] | None:
+    def request() -> dict[str, Any] | None:
         answer = gateway.ask("GET", path)
         return answer if len(answer.get("items", ())) >= items else None
 
-    return await poll_until(asked, what=f"{items} items in {path}") or {}
+    return await poll_until(request, what=f"{items} items in {path}") or {}
 
 
 async def read_all(bus: Bus, topic: str) -> list[Message]:
-    """All committed records of a topic by now, in order within each partition."""
+    """All committed records of a topic, in order within each partition."""
     partitions = bus.topic_partitions(topic)
     async with bus.reader(partitions) as reader:
         ends = await reader.end_offsets(partitions)
-        found: list[Message] = []
+        messages: list[Message] = []
         while not await reader.at_end(ends):
-            found += await reader.batch(max_records=10_000)
-    return found
+            messages += await reader.batch(max_records=10_000)
+    return messages

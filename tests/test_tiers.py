@@ -1,4 +1,4 @@
-"""What holds the tiers of tests apart, itself tested."""
+"""The tiers of tests: what puts a test into one, and what a test may start."""
 
 import shutil
 
@@ -14,12 +14,12 @@ def test_a_test_that_starts_more_than_its_tier_allows_fails() -> None:
 
 
 @pytest.mark.stack
-def test_a_test_of_the_tier_may_start_it() -> None:
+def test_test_of_the_tier_may_start_its_resource() -> None:
     tiers.starts_a("stack")
     tiers.starts_a("broker")
 
 
-def test_a_kafka_makes_a_test_one_of_the_broker_tier(request: pytest.FixtureRequest) -> None:
+def test_kafka_fixture_puts_a_test_into_the_broker_tier(request: pytest.FixtureRequest) -> None:
     own = request.node
     assert tiers.tier_of(own) == "unit"
     own.fixturenames.append("kafka")
@@ -28,7 +28,7 @@ def test_a_kafka_makes_a_test_one_of_the_broker_tier(request: pytest.FixtureRequ
     assert tiers.tier_of(own) == "stack"
 
 
-def test_what_this_machine_lacks_is_named_with_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tools_are_named_with_their_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     lines = missing.what_is_missing()
     assert ["chromium" in line for line in lines] == [True, False]

@@ -1,7 +1,7 @@
-"""The tiers of tests, told by what a test starts.
+"""The tiers of tests, by what a test starts.
 
 `unit` starts nothing, and all of them together take less than a minute. `slow` computes for seconds, in this process. `broker` speaks to a
-Kafka, or starts small commands. `stack` starts services as processes. A test is of the dearest tier that it belongs to: fixtures put it
+Kafka, or starts small commands. `stack` starts services as processes. A test is of the most expensive tier that applies: fixtures put it
 into `broker`, a `pytestmark` of its file into `stack` or `slow`.
 """
 
@@ -12,12 +12,12 @@ import pytest
 TIERS = ("unit", "slow", "broker", "stack")
 _BROKER_FIXTURES = {"kafka", "registry", "secured", "own_broker"}
 
-# Of the test that runs; outside of tests nothing is refused.
+# The tier of the running test; outside of tests everything is allowed.
 _current = ContextVar("tier", default="stack")
 
 
 def tier_of(item: pytest.Item) -> str:
-    """The dearest tier of a test."""
+    """The most expensive tier that applies to a test."""
     marks = {mark.name for mark in item.iter_markers()}
     if _BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
         marks.add("broker")
@@ -25,12 +25,12 @@ def tier_of(item: pytest.Item) -> str:
 
 
 def enter(tier: str) -> None:
-    """The test that starts now is of `tier`."""
+    """Set the tier of the test that starts."""
     _current.set(tier)
 
 
 def starts_a(tier: str) -> None:
-    """To be called by whatever starts something in tests. Fails a test of a cheaper tier, so that no tier grows unseen."""
+    """Fail a test of a cheaper tier. Called by all helpers that start something, so that the cheaper tiers stay fast."""
     if TIERS.index(_current.get()) < TIERS.index(tier):
         pytest.fail(
             f"a test of the tier {_current.get()!r} starts a {tier}: mark its file `pytestmark = pytest.mark.{tier}`"

@@ -1,4 +1,4 @@
-"""The boards of Grafana, written from code: `make boards` puts them into observability/boards.
+"""The Grafana boards as code: `make boards` writes them to observability/boards.
 
 Loop: does it run, and how fresh are its recommendations. Learning: does the model get better, by scenario. Services: are they healthy.
 """
@@ -18,12 +18,12 @@ from eddy.metrics import FORMER_NAMES
 from eddy.paths import checkout
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="eddy")
-WIDTH, HEIGHT = 8, 7  # of 24 columns
+WIDTH, HEIGHT = 8, 7  # in a grid of 24 columns
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A graph: one sentence about it, its queries by legend, and the unit of its axis."""
+    """A graph with a description, its queries by legend, and the unit of its axis."""
 
     title: str
     says: str
@@ -53,7 +53,7 @@ def quantiles(metric: str, by: str = "", among: str = "") -> dict[str, str]:
 
 
 def with_former_names(query: str) -> str:
-    """The query, answered by a service of the former version too: each renamed metric `or` its former name, series by series."""
+    """The query with the former name of each renamed metric as an alternative, series by series."""
     for name, former in FORMER_NAMES.items():
         query = re.sub(rf"(rate\()?\b{name}\b(\[\w+\]\))?", rf"(\g<0> or \g<1>{former}\g<2>)", query)
     return query
@@ -78,7 +78,7 @@ LOOP = Board(
             ),
             Panel(
                 "Labels",
-                "Labels given to shown items.",
+                "Labels of impressions.",
                 {"{{label}}": "sum by (label) (rate(eddy_joiner_labels_total[1m]))"},
                 "ops",
             ),
@@ -107,19 +107,19 @@ LOOP = Board(
         "How fresh are the recommendations?": [
             Panel(
                 "Action to slate, end to end",
-                "From an action's arrival in Kafka to the first slate ranked by weights trained on it.",
+                "From the append time of an interaction to the first slate ranked by weights trained on it.",
                 quantiles("eddy_loop_seconds"),
                 "s",
             ),
             Panel(
                 "Delays of the loop, 95th percentile",
-                "Delay of each stage of the loop. `slate_to_impression` is the time that people take.",
+                "Delay of each stage of the loop. `slate_to_impression` is the time until the impression is reported.",
                 {"{{hop}}": "histogram_quantile(0.95, sum by (le, hop) (rate(eddy_loop_hop_seconds_bucket[1m])))"},
                 "s",
             ),
             Panel(
                 "Request to slate",
-                "From a request's arrival in Kafka to the publication of its slate.",
+                "From the append time of a request to the publication of its slate.",
                 quantiles("eddy_loop_hop_seconds", among='{hop=~"request_to_slate|request_to_list"}'),
                 "s",
             ),
@@ -190,7 +190,7 @@ LOOP = Board(
 
 LEARNING = Board(
     "Eddy: Learning",
-    "Does the model get better, by scenario?",
+    "Does the model improve, by scenario?",
     {
         "Quality, measured on each example before training on it": [
             Panel(
@@ -257,7 +257,7 @@ LEARNING = Board(
             ),
             Panel(
                 "Exposure Gini",
-                "Inequality of recommendations between items: 0 is all equally often, 1 is one item only. Mean over workers.",
+                "Inequality of recommendations between items: 0 is an even distribution, 1 is a single item. Mean over workers.",
                 {"{{scenario}}": "avg by (scenario) (eddy_scorer_exposure_gini)"},
             ),
         ],
@@ -277,7 +277,7 @@ SERVICES = Board(
             ),
             Panel(
                 "Dead letters",
-                "Messages refused per minute, by reason.",
+                "Dead letters per minute, by reason.",
                 {
                     "{{service}} {{reason}}": (
                         "60 * sum by (service, reason) (rate(eddy_dead_letters_total[5m])) or vector(0)"
@@ -333,7 +333,7 @@ SERVICES = Board(
             ),
             Panel(
                 "State",
-                "Users and items whose state the features workers hold.",
+                "Users and items in the state of the features workers.",
                 {"users": "sum(eddy_features_users)", "items": "sum(eddy_features_items)"},
             ),
         ],
@@ -344,7 +344,7 @@ BOARDS = {"loop": LOOP, "learning": LEARNING, "services": SERVICES}
 
 
 def write_boards(folder: Path | None = None) -> list[Path]:
-    """Write every board into `folder`, by default that of the checkout; their paths. Raises ConfigError where there is none."""
+    """Write all boards to `folder`, by default that of the checkout; returns their paths. Raises ConfigError outside of a checkout."""
     folder = folder or checkout() / "observability" / "boards"
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -356,7 +356,7 @@ def write_boards(folder: Path | None = None) -> list[Path]:
 
 
 def as_json(name: str, board: Board) -> str:
-    """The board in Grafana's layout; `name` is its uid."""
+    """The board as Grafana's JSON; `name` is its uid."""
     made = (
         dashboard.Dashboard(board.title)
         .uid(f"eddy-{name}")
@@ -387,7 +387,7 @@ def _panel(panel: Panel) -> timeseries.Panel:
         .fill_opacity(8)
         .legend(common.VizLegendOptions().show_legend(True).placement(LegendPlacement.BOTTOM))
     )
-    # Grafana identifies the answers of a panel's queries by these letters.
+    # Grafana identifies the queries of a panel by these letters.
     for letter, (legend, query) in zip(ascii_uppercase, panel.queries.items(), strict=False):
         made.with_target(prometheus.Dataquery().ref_id(letter).expr(with_former_names(query)).legend_format(legend))
     return made

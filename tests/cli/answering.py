@@ -1,4 +1,4 @@
-"""Stands in for the scorer: answers every request at once with the same items."""
+"""A stand-in for the scorer that answers every request at once with the same items."""
 
 import time
 from collections.abc import Sequence

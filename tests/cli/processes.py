@@ -1,4 +1,4 @@
-"""Start a command in tests and follow everything that it starts."""
+"""Starts commands and tracks all processes that they start."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The counting baselines against what their definitions say, computed anew for every event."""
+"""The baselines against their definitions, computed anew for every event."""
 
 import math
 import random
@@ -14,13 +14,13 @@ ITEMS, USERS, EVENTS = 30, 6, 400
 
 
 def events_of(days: int) -> list[tuple[int, int, int]]:
-    """User, item and time of a stream in which users come back to items now and then."""
+    """User, item and time of a stream in which users sometimes return to items."""
     source = random.Random(7)
     times = sorted(source.randrange(days * DAY_MS) for _ in range(EVENTS))
     return [(source.randrange(USERS), min(int(source.expovariate(0.15)), ITEMS - 1), at) for at in times]
 
 
-def places_by_definition(scores: dict[int, float], item: int, seen: set[int]) -> int:
+def rank_by_definition(scores: dict[int, float], item: int, seen: set[int]) -> int:
     if item in seen or not scores[item]:
         return ITEMS - 1
     return sum(1 for other in range(ITEMS) if other not in seen and scores[other] > scores[item] * (1 + 1e-6))
@@ -34,15 +34,15 @@ def test_popularity_is_the_decayed_count_of_unseen_items(days: int) -> None:
         scores: dict[int, float] = defaultdict(float)
         for _, other, then in past:
             scores[other] += 2.0 ** ((then - at) / (30 * DAY_MS))
-        seen = {other for who, other, _ in past if who == user}
-        assert baseline.rank(user, item) == places_by_definition(scores, item, seen)
+        seen = {other for past_user, other, _ in past if past_user == user}
+        assert baseline.rank(user, item) == rank_by_definition(scores, item, seen)
         baseline.learn(user, item, at)
         past.append((user, item, at))
 
 
 @pytest.mark.parametrize("dense_items", [ITEMS, ITEMS - 1])
 @pytest.mark.parametrize("days", [400, 5000])
-def test_covisitation_is_what_its_docstring_says(days: int, dense_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_covisitation_follows_its_definition(days: int, dense_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
     events = events_of(days)
     monkeypatch.setattr(baselines, "DENSE_ITEMS", dense_items)
     rule = Covisitation(ITEMS)
@@ -61,7 +61,7 @@ def test_covisitation_is_what_its_docstring_says(days: int, dense_items: int, mo
                 scores[other] += importance * strength
         if not scores[item]:
             scores = defaultdict(float, {o: math.inf if scores[o] else popularity[o] for o in range(ITEMS)})
-        assert rule.rank(user, item) == places_by_definition(scores, item, set(histories[user]))
+        assert rule.rank(user, item) == rank_by_definition(scores, item, set(histories[user]))
         rule.learn(user, item, at)
         grown = 2.0 ** ((at - first) / half_life_ms)
         for distance, before in enumerate(last, 1):
@@ -77,27 +77,27 @@ def test_covisitation_is_what_its_docstring_says(days: int, dense_items: int, mo
 
 
 @pytest.mark.parametrize("dense_items", [ITEMS, ITEMS - 1])
-def test_a_century_is_no_reason_to_be_right(dense_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baselines_stay_exact_over_a_century(dense_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond what float32 holds a baseline once found everything: nothing was better than infinity."""
     monkeypatch.setattr(baselines, "DENSE_ITEMS", dense_items)
     source = random.Random(1)
     times = [0, *sorted(source.randrange(10_000 * DAY_MS, 36_500 * DAY_MS) for _ in range(EVENTS))]
     for rule in (Popularity(ITEMS), Covisitation(ITEMS)):
-        places = []
+        ranks = []
         for at in times:
             user, item = source.randrange(USERS), source.randrange(ITEMS)
-            places.append(rule.rank(user, item))
+            ranks.append(rule.rank(user, item))
             rule.learn(user, item, at)
-        assert np.mean(places[-200:]) > ITEMS / 4
+        assert np.mean(ranks[-200:]) > ITEMS / 4
 
 
-def test_a_tie_is_decided_for_the_baseline() -> None:
+def test_ties_favour_the_baseline() -> None:
     scores = np.array([1.0, 2.0, 2.0, 2.0, 3.0], np.float32)
     assert rank_among_unseen(scores, 3, np.array([], np.int32)) == 1
     assert rank_among_unseen(scores, 3, np.array([4], np.int32)) == 0
 
 
-def test_an_item_that_nothing_speaks_for_is_never_recommended() -> None:
+def test_item_of_score_0_is_never_recommended() -> None:
     assert rank_among_unseen(np.array([0.0, 1.0, 0.0], np.float32), 2, np.array([], np.int32)) == 2
 
 
@@ -115,7 +115,7 @@ def test_histories_keep_each_item_once_newest_last() -> None:
     assert histories.last(9, 2).tolist() == []
 
 
-def test_the_strong_baseline_beats_the_weak_one_where_items_go_together() -> None:
+def test_covisitation_beats_popularity_on_co_visited_items() -> None:
     source = random.Random(3)
     popularity, covisitation = Popularity(40), Covisitation(40)
     hits = {"popularity": 0, "covisitation": 0}

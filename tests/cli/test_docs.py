@@ -1,4 +1,4 @@
-"""Every relative link of every page resolves, to its file and to its heading; prose lines are short enough to read in a diff."""
+"""Relative links of all pages resolve, to file and heading; prose lines are short."""
 
 import re
 from collections.abc import Iterator

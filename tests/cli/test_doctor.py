@@ -1,4 +1,4 @@
-"""`eddy doctor` and `eddy topics` on a real broker: fresh, right, and with a wrong policy."""
+"""`eddy doctor` and `eddy topics` on a real broker: new, correct, and with a wrong policy."""
 
 import asyncio
 import time
@@ -92,7 +92,7 @@ async def test_the_clock_of_a_broker_on_this_machine_is_the_same(kafka: str, top
     assert probe.round_trip_ms > 0
 
 
-def test_a_clock_that_runs_ahead_is_wrong(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_ahead_of_the_broker_is_wrong(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eddy.kafka.inspection.time", SimpleNamespace(time=lambda: time.time() + 5))
     settings = Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix)
     finding = list(doctor_kafka.examine(settings))[-1]
@@ -100,7 +100,7 @@ def test_a_clock_that_runs_ahead_is_wrong(kafka: str, topic_prefix: str, monkeyp
     assert finding.observation == "5.0 s ahead of the broker's"
 
 
-def test_without_a_kafka_doctor_says_so(tmp_path: Path) -> None:
+def test_doctor_reports_a_missing_kafka(tmp_path: Path) -> None:
     with eddy({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "doctor") as doctor:
         assert doctor.finish(60) == 1
         assert line(doctor.output, "kafka").startswith("wrong  kafka      no answer from 127.0.0.1:1. no Kafka at")

@@ -92,7 +92,7 @@ def stack(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Stack]:
         yield Stack(environment, tmp_path, resources)
 
 
-async def test_features_are_added_and_taken_away_live(
+async def test_features_are_added_and_removed_on_a_running_stack(
     stack: Stack, kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:
     environment = {

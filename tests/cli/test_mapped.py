@@ -1,4 +1,4 @@
-"""Data of one's own by a mapping: CSV and Parquet read alike, and what is wrong is named."""
+"""The user's own data with a mapping: CSV and Parquet read alike, and errors name the problem."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def events_of(data: Dataset) -> list[tuple[str, str, float, int]]:
     return [(data.user_ids[u], data.item_ids[i], float(value), int(at)) for u, i, value, at in columns]
 
 
-def test_a_folder_and_a_mapping_are_a_data_set(tmp_path: Path) -> None:
+def test_folder_with_a_mapping_is_read(tmp_path: Path) -> None:
     data = read_folder(shop(tmp_path))
     assert events_of(data) == [
         ("ben", "b2", 2.0, 1_714_554_000_000),
@@ -62,14 +62,14 @@ def test_parquet_in_parts_reads_as_csv_does(tmp_path: Path, unit: str) -> None:
     assert events_of(read_folder(folder)) == events_of(expected)
 
 
-def test_without_values_and_items_there_are_events_alone(tmp_path: Path) -> None:
+def test_mapping_without_values_and_items_reads_events(tmp_path: Path) -> None:
     short = "events: orders.csv\nuser: customer\nitem: sku\ntime: at\n"
     data = read_folder(shop(tmp_path, **{"mapping.yaml": short}))
     assert set(data.values) == {3.0}
     assert set(data.catalogue) == {CatalogueItem("a1"), CatalogueItem("b2")}
 
 
-def test_ids_are_as_they_are_written_and_a_value_may_be_missing(tmp_path: Path) -> None:
+def test_ids_stay_unchanged_and_values_may_be_missing(tmp_path: Path) -> None:
     """A number in one file and a word in the other, zeros in front, the id as the title, microseconds."""
     files = {
         "orders.csv": "customer,sku,stars,at\n01,007,,2024-05-01T10:00:00.123456\n2,7,4,2024-05-01T11:00:00.5\n",
@@ -87,7 +87,7 @@ def test_ids_are_as_they_are_written_and_a_value_may_be_missing(tmp_path: Path) 
     )
 
 
-def test_parts_that_do_not_agree_are_named(tmp_path: Path) -> None:
+def test_files_with_different_columns_are_named(tmp_path: Path) -> None:
     folder = shop(tmp_path, **{"mapping.yaml": MAPPING.replace("orders.csv", "part-*.parquet")})
     for number, at in enumerate((1_714_557_600, "yesterday")):
         table = arrow.table({"customer": ["anna"], "sku": ["a1"], "stars": [1.0], "at": [at]})
@@ -127,7 +127,7 @@ def test_parts_that_do_not_agree_are_named(tmp_path: Path) -> None:
         ({"orders.csv": "customer,sku,stars,at\n"}, "contains no events"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, files: dict[str, str], says: str) -> None:
+def test_invalid_mapping_is_named(tmp_path: Path, files: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says) as refused:
         read_folder(shop(tmp_path, **files))
     assert "\n" not in str(refused.value)

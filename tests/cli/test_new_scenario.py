@@ -1,4 +1,4 @@
-"""A scenario that is added while everything runs: each service takes it up, and a click in it is shown, joined and learned from."""
+"""A scenario added to a running stack: every service adopts it, and a click in it is labelled and trained on."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ ADDED = """
 """
 
 
-async def test_every_service_takes_a_new_scenario_up(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+async def test_every_service_adopts_a_new_scenario(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
     path = tmp_path / "scenarios.yaml"
     path.write_text((REPO_ROOT / "scenarios.yaml").read_text())
     environment = {

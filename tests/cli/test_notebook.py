@@ -1,4 +1,4 @@
-"""The notebook that follows one event runs, cell by cell, on the real stack."""
+"""The notebook about one event runs on the real stack."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.cli.processes import command
 pytestmark = pytest.mark.stack
 
 
-def test_the_walk_of_one_event_is_executed(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+def test_notebook_is_executed(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
     output = tmp_path / "walked.ipynb"
     arguments = ["-m", "eddy_cli", "exec", "--", "eddy", "docs", "notebook", "--output", str(output)]
     with command(arguments, {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka, "EDDY_TOPIC_PREFIX": topic_prefix}) as walk:

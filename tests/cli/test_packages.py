@@ -1,4 +1,4 @@
-"""The packages of the workspace: one version, each known to everything that lists them, and what the Dockerfile copies."""
+"""The packages of the workspace: one version, complete lists of packages, and the files that the Dockerfile copies."""
 
 import re
 import tomllib
@@ -23,7 +23,7 @@ def project(folder: str) -> dict[str, Any]:
     return dict(tomllib.loads((REPO_ROOT / folder / "pyproject.toml").read_text())["project"])
 
 
-def test_all_packages_have_one_version_and_ask_for_it_of_each_other() -> None:
+def test_packages_have_and_require_one_version() -> None:
     versions = {folder: project(folder)["version"] for folder in FOLDERS}
     assert set(versions.values()) == {eddy.__version__}
     asked = [Requirement(line) for folder in FOLDERS for line in project(folder)["dependencies"]]
@@ -73,7 +73,7 @@ def test_contributing_names_files_and_folders_that_exist() -> None:
     assert [path for path in named if not (REPO_ROOT / path).exists()] == []
 
 
-def test_an_image_holds_what_its_service_needs_and_no_more() -> None:
+def test_image_has_exactly_the_packages_of_its_service() -> None:
     heavy = {"torch", "faust-streaming", "fastapi", "onnxruntime", "scipy", "matplotlib"}
     wanted = {
         "gateway": {"fastapi"},

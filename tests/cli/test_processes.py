@@ -1,4 +1,4 @@
-"""Several processes as one, tried with tiny ones: exit codes, signals, and nothing left behind."""
+"""Groups of small processes: exit codes, signals, and no remains."""
 
 import json
 import signal
@@ -65,7 +65,7 @@ def test_exit_code_is_that_of_the_first_that_ends(add: dict[str, str], main: str
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_brings_all_down(number: signal.Signals) -> None:
+def test_signal_ends_all_processes(number: signal.Signals) -> None:
     with command(group({"one": FOREVER, "two": FOREVER}, FOREVER)) as running:
         started(running, "one", "two", "main")
         running.send(number)
@@ -74,7 +74,7 @@ def test_a_signal_brings_all_down(number: signal.Signals) -> None:
         assert "Traceback" not in running.output
 
 
-def test_ctrl_c_to_the_whole_foreground_group_brings_all_down() -> None:
+def test_ctrl_c_to_the_foreground_group_ends_all_processes() -> None:
     with command(group({"one": FOREVER, "two": FOREVER})) as running:
         started(running, "one", "two")
         running.send_group(signal.SIGINT)
@@ -82,14 +82,14 @@ def test_ctrl_c_to_the_whole_foreground_group_brings_all_down() -> None:
         running.assert_nothing_left()
 
 
-def test_a_killed_manager_takes_all_with_it() -> None:
+def test_processes_end_with_a_killed_manager() -> None:
     with command(group({"one": FOREVER, "two": STUBBORN})) as running:
         started(running, "one", "two")
         running.send(signal.SIGKILL)
         running.assert_nothing_left()
 
 
-def test_one_that_does_not_stop_is_killed_at_the_deadline() -> None:
+def test_process_that_does_not_stop_is_killed_at_the_deadline() -> None:
     with command(group({"one": STUBBORN, "two": FOREVER}, stop_timeout_sec=0.5)) as running:
         started(running, "one", "two")
         running.send(signal.SIGTERM)
@@ -108,13 +108,13 @@ def test_output_is_prefixed_by_name() -> None:
         ]
 
 
-def test_a_failure_from_outside_is_said_and_ends_all() -> None:
+def test_external_failure_is_printed_and_ends_all_processes() -> None:
     with command(group({"one": FOREVER}, fail="kafka: it is gone")) as running:
         assert running.finish() == 1
         assert "| kafka: it is gone" in running.output
 
 
-def test_a_reader_that_goes_away_leaves_nothing() -> None:
+def test_stopped_reader_leaves_no_task() -> None:
     with command(group({"one": "import itertools\nfor number in itertools.count(): print(number)"})) as running:
         running.read_until("one")
         running.read_until("| 1")

@@ -1,4 +1,4 @@
-"""What docs/publish-events.md tells publishers to do gives messages that Eddy reads."""
+"""The examples of docs/publish-events.md give messages that Eddy reads."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def test_the_json_of_the_page_is_encoded() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({"event_id": "e"}), json.dumps({"colour": "red"})])
 @pytest.mark.broker
-def test_what_is_no_record_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(ConfigError, match="standard input is not a user_event: ") as refused:
+def test_invalid_record_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(ConfigError, match="standard input is not a valid user_event: ") as refused:
         encoded("user_event", text)
     assert "\n" not in str(refused.value)

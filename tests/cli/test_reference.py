@@ -1,4 +1,4 @@
-"""The reference pages say what the code says."""
+"""The reference pages are up to date with the code."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from eddy_cli.reference import pages
 
 
 @pytest.mark.parametrize("name", pages())
-def test_a_page_is_committed_as_the_code_writes_it(name: str) -> None:
+def test_page_equals_the_generated_one(name: str) -> None:
     assert (REPO_ROOT / "docs" / name).read_text() == pages()[name], "say `make docs` and commit"

@@ -1,9 +1,9 @@
-"""From click to serving, out of three logs."""
+"""Time from a click to the first slate of a model trained on it."""
 
 from eddy_cli.replay.freshness import Releases, ServedVersions, click_to_serving_seconds
 
 
-def test_a_click_counts_until_the_first_list_by_weights_that_learned_from_it() -> None:
+def test_click_ends_at_the_first_slate_of_a_model_trained_on_it() -> None:
     served = ServedVersions()
     for version, at in ((0, 1.0), (3, 12.0), (3, 13.0), (5, 20.0)):
         served.note(version, at)
@@ -13,6 +13,6 @@ def test_a_click_counts_until_the_first_list_by_weights_that_learned_from_it() -
     assert click_to_serving_seconds(clicks, examples, releases, served) == [2.0, 9.0, 8.0]
 
 
-def test_without_lists_or_releases_there_is_no_figure() -> None:
+def test_freshness_needs_slates_and_releases() -> None:
     assert click_to_serving_seconds({"a": 1.0}, {"a": (0, 0)}, Releases({}), ServedVersions()) == []
     assert click_to_serving_seconds({"a": 1.0}, {"a": (0, 0)}, Releases({1: [1]}), ServedVersions()) == []

@@ -1,4 +1,4 @@
-"""The replay on a real broker. Somebody answers its requests at once; what it published is read back."""
+"""The replay on a real broker with a stand-in for the scorer; the tests read the published records."""
 
 import asyncio
 import io
@@ -72,7 +72,7 @@ async def run_replay(bus: Bus, users: list[int], items: list[int], options: Repl
     return run
 
 
-async def test_users_live_their_events_in_order_and_each_list_comes_before_its_action(bus: Bus) -> None:
+async def test_events_of_users_are_in_order_and_each_slate_precedes_its_interaction(bus: Bus) -> None:
     users = [number * 7 % 13 for number in range(400)]
     items = [number * 5 % 23 for number in range(400)]
     async with answering(bus):
@@ -98,7 +98,7 @@ async def test_users_live_their_events_in_order_and_each_list_comes_before_its_a
             last_offset = message.offset
 
 
-async def test_actions_follow_their_impression_without_anything_between(bus: Bus) -> None:
+async def test_interaction_directly_follows_its_impression(bus: Bus) -> None:
     async with answering(bus):
         await run_replay(bus, [number % 40 for number in range(200)], [1] * 200, ReplayOptions())
     partitions: dict[int, list[Record]] = defaultdict(list)
@@ -110,15 +110,15 @@ async def test_actions_follow_their_impression_without_anything_between(bus: Bus
             assert action["request_id"] == impression["request_id"]
 
 
-async def test_users_go_on_without_lists(bus: Bus) -> None:
+async def test_users_continue_without_slates(bus: Bus) -> None:
     run = await run_replay(bus, [0, 0, 1], [1, 2, 3], ReplayOptions(deadline_sec=0.2))
     assert run.player.observations.timeouts == 3
-    assert "3 requests without a list" in run.remarks()
+    assert "3 requests without an answer" in run.remarks()
     assert Counter(event["action"] for _, event in await read(bus, USER_EVENTS)) == {"rate": 3}
 
 
-async def test_no_list_for_long_is_one_clear_line(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eddy_cli.replay.app._NO_LIST_AFTER_SEC", 1.0)
+async def test_missing_recommendations_end_in_one_line(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eddy_cli.replay.app._NO_SLATE_TIMEOUT_SEC", 1.0)
     with pytest.raises(ExceptionGroup) as caught:
         await run_replay(bus, [0] * 1000, [1] * 1000, ReplayOptions(deadline_sec=0.1))
     (error,) = caught.value.exceptions
@@ -126,7 +126,7 @@ async def test_no_list_for_long_is_one_clear_line(bus: Bus, monkeypatch: pytest.
     assert "Check that the scorer runs" in str(error)
 
 
-async def test_the_outbox_tells_every_offset(bus: Bus) -> None:
+async def test_outbox_reports_every_offset(bus: Bus) -> None:
     told: dict[int, int] = {}
     payloads = [bytes([number % 251]) * (number * 37 % 3000) + b"." for number in range(2000)]
     async with bus.producer() as producer:

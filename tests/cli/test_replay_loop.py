@@ -1,4 +1,4 @@
-"""The replay against the real services, as a person starts it: a command, a folder of events, a report."""
+"""`eddy replay` against the real services: a folder of events gives a report."""
 
 import json
 import random
@@ -63,7 +63,7 @@ def services(environment: dict[str, str]) -> Iterator[None]:
 
 @pytest.mark.usefixtures("services")
 @pytest.mark.parametrize("role", [[], ["--scenario", "social", "--action", "comment"]])
-def test_a_replay_ends_with_balanced_books_and_so_does_another(
+def test_two_replays_have_balanced_ledgers(
     environment: dict[str, str], folder: Path, tmp_path: Path, role: list[str]
 ) -> None:
     output = tmp_path / "reports" / "demo"
@@ -102,7 +102,7 @@ def write_walks(folder: Path) -> Path:
 
 
 @pytest.mark.usefixtures("services")
-def test_the_live_loop_finds_what_the_evaluation_finds(environment: dict[str, str], tmp_path: Path) -> None:
+def test_live_loop_and_evaluation_agree(environment: dict[str, str], tmp_path: Path) -> None:
     """The same slice through Kafka and in one process. Live releases come by the clock, so figures agree within a tolerance."""
     data, output = write_walks(tmp_path), tmp_path / "live"
     port = free_port()
@@ -138,7 +138,7 @@ def test_the_live_loop_finds_what_the_evaluation_finds(environment: dict[str, st
         ({"EDDY_LAB_JOINER_ULR": "x"}, "eddy replay: unknown setting EDDY_LAB_JOINER_ULR"),
     ],
 )
-def test_what_is_missing_is_one_line(
+def test_missing_data_is_one_line(
     environment: dict[str, str], folder: Path, changed: dict[str, str], line: str
 ) -> None:
     arguments = ["-m", "eddy_cli", "replay", "--data", str(folder), "--ready-within", "0.5"]

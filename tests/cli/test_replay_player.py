@@ -1,4 +1,4 @@
-"""A user's turn without Kafka: what is published when, and what is observed."""
+"""The player without Kafka: order of publications, and measurements."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ TIMEOUT_SEC = 4.0
 
 @dataclass
 class Stage:
-    """A player whose publications are kept, with a clock to move."""
+    """A player with a manual clock whose publications are kept."""
 
     users: list[int]
     items: list[int]
@@ -62,7 +62,7 @@ class Stage:
         self.player.take(Codec.of("recommendations").encode({**answer(request, items, version), **changed}))
 
 
-def test_a_listed_item_is_clicked_behind_its_impression() -> None:
+def test_recommended_item_is_clicked_after_its_impression() -> None:
     stage = Stage([0], [2])
     (request,) = stage.requests
     assert (request["user_id"], request["limit"], request["after_offset"]) == ("u0", 10, None)
@@ -82,7 +82,7 @@ def test_a_listed_item_is_clicked_behind_its_impression() -> None:
     assert list(stage.player.observations.clicks) == [click["event_id"]]
 
 
-def test_a_refused_request_is_acted_on_without_a_list() -> None:
+def test_refused_request_continues_without_a_slate() -> None:
     stage = Stage([0], [2])
     refusal = {"reason": "too_long", "field": "query", "detail": "query has 300 characters; the maximum is 256."}
     stage.serve(stage.requests[0], [], refusal=refusal)
@@ -92,7 +92,7 @@ def test_a_refused_request_is_acted_on_without_a_list() -> None:
     assert (observations.refused, observations.slates, observations.shown, observations.latencies_ms) == (1, 0, 0, [])
 
 
-def test_an_item_that_is_not_listed_is_an_organic_event() -> None:
+def test_item_that_is_not_recommended_is_an_unattributed_interaction() -> None:
     stage = Stage([0], [2])
     stage.serve(stage.requests[0], ["i0", "i1"])
     _, organic = stage.events
@@ -100,7 +100,7 @@ def test_an_item_that_is_not_listed_is_an_organic_event() -> None:
     assert stage.player.observations.positions == [-1]
 
 
-def test_at_a_rate_users_begin_and_act_one_after_another() -> None:
+def test_rate_limits_requests_and_interactions() -> None:
     stage = Stage([0, 1, 2], [2, 2, 2], rate=10.0)
     asked, acted = [], []
     for turn in range(7):
@@ -129,7 +129,7 @@ def test_the_next_request_names_the_offset_of_the_last_event() -> None:
     assert [round(ms) for ms in stage.player.observations.latencies_ms] == [0, 20]
 
 
-def test_a_list_without_the_last_event_is_stale_and_not_fresh() -> None:
+def test_slate_without_the_last_event_is_stale() -> None:
     stage = Stage([0, 0], [1, 2])
     stage.serve(stage.requests[0], ["i5"])
     stage.acknowledge()
@@ -138,14 +138,14 @@ def test_a_list_without_the_last_event_is_stale_and_not_fresh() -> None:
     assert stage.player.observations.event_to_recommendations_ms == []
 
 
-def test_an_empty_list_is_not_shown() -> None:
+def test_empty_slate_has_no_impression() -> None:
     stage = Stage([0], [1])
     stage.serve(stage.requests[0], [])
     assert [event["action"] for event in stage.events] == ["rate"]
     assert stage.player.observations.shown == 0
 
 
-def test_without_a_list_the_user_acts_all_the_same_and_a_late_list_changes_nothing() -> None:
+def test_user_continues_without_a_slate_and_a_late_slate_is_ignored() -> None:
     stage = Stage([0, 1], [1, 1])
     stage.now += TIMEOUT_SEC / 2
     stage.serve(stage.requests[1], ["i1"])
@@ -157,7 +157,7 @@ def test_without_a_list_the_user_acts_all_the_same_and_a_late_list_changes_nothi
     assert len(stage.events) == 3
 
 
-def test_lists_of_others_and_second_answers_change_nothing() -> None:
+def test_slates_of_other_clients_and_second_answers_are_ignored() -> None:
     stage = Stage([0], [1])
     for request_id in ("other-0", "run-x", "run-7", "0"):
         stage.serve(stage.requests[0], ["i1"], request_id=request_id)

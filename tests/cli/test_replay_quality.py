@@ -1,4 +1,4 @@
-"""Quality: the same events for everybody, judged before they are learned."""
+"""Quality: model and baselines are scored on the same events, before they learn them."""
 
 import math
 
@@ -8,7 +8,7 @@ from tests.cli.streams import stream
 
 
 class Recorder:
-    """A baseline that notes what it is asked and told."""
+    """A baseline that records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, int, int]] = []
@@ -21,14 +21,14 @@ class Recorder:
         self.calls.append(("learn", user, item))
 
 
-def test_gain_is_discounted_by_place_and_cut_at_ten() -> None:
+def test_gain_is_discounted_by_position_and_cut_at_ten() -> None:
     assert gain_at_10(0) == 1.0
     assert gain_at_10(1) == 1 / math.log2(3)
     assert gain_at_10(9) == 1 / math.log2(11)
     assert gain_at_10(10) == gain_at_10(None) == 0.0
 
 
-def test_first_events_do_not_count_and_every_event_is_learned_after_it_is_asked_for() -> None:
+def test_first_events_do_not_count_and_events_are_learned_after_scoring() -> None:
     recorder = Recorder()
     evaluator = ReplayEvaluator(stream([0, 1, 0], [5, 6, 7]), [0, 0, 1], {"recorder": recorder})
     for index in (1, 0, 2):
@@ -38,7 +38,7 @@ def test_first_events_do_not_count_and_every_event_is_learned_after_it_is_asked_
     assert evaluator.scores["recorder"].as_dict()["hr_at_10"] == 1.0
 
 
-def test_what_a_user_has_had_is_not_judged() -> None:
+def test_only_first_time_interactions_are_scored() -> None:
     played = stream([3, 3, 1, 3, 1, 3], [7, 8, 7, 7, 8, 9])
     assert played.scored().tolist() == [False, True, False, False, True, True]
     recorder = Recorder()
@@ -62,5 +62,5 @@ def test_tenths_are_of_the_stream() -> None:
     assert scores["hr_at_10"] == 10 / 19
 
 
-def test_nothing_judged_is_zero() -> None:
+def test_score_of_no_events_is_zero() -> None:
     assert Score().as_dict() == {"ndcg_at_10": 0.0, "hr_at_10": 0.0, "ndcg_at_10_by_tenth": [0.0] * 10}

@@ -1,4 +1,4 @@
-"""The schedule: each user in order, every event once, nobody too far ahead."""
+"""The schedule: events of a user in order, every event once, within window and skew."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ DAY_MS = 86_400_000
     skew=st.integers(0, 60),
     choice=st.randoms(use_true_random=False),
 )
-def test_any_order_of_finishing_plays_everything_within_the_bounds(events, window, skew, choice) -> None:  # type: ignore[no-untyped-def]
+def test_schedule_plays_all_events_within_the_bounds(events, window, skew, choice) -> None:  # type: ignore[no-untyped-def]
     users = [user for user, _ in events]
     times = [sum(gap for _, gap in events[: position + 1]) for position in range(len(events))]
     schedule = Schedule(users, times, window, skew)
@@ -50,14 +50,14 @@ def test_nothing_is_admitted_beyond_the_horizon() -> None:
     assert schedule.admit(until_ms=20) == [1, 2]
 
 
-def test_a_gap_in_time_is_waited_for_not_skipped() -> None:
+def test_gap_in_event_time_is_waited_for() -> None:
     schedule = Schedule([0, 1], [0, DAY_MS], window=10, max_skew_ms=1000)
     assert schedule.admit() == [0]
     assert schedule.finish(0) is None
     assert schedule.admit() == [1]
 
 
-def test_no_window_is_an_error() -> None:
+def test_empty_window_is_refused() -> None:
     with pytest.raises(ValueError, match="window"):
         Schedule([], [], window=0, max_skew_ms=0)
 
@@ -66,7 +66,7 @@ def test_an_empty_stream_is_finished() -> None:
     assert Schedule([], [], window=1, max_skew_ms=0).finished
 
 
-def test_a_pace_is_kept_whether_asked_often_or_now_and_then() -> None:
+def test_pace_is_kept_at_any_polling_interval() -> None:
     for step in (0.001, 0.05):
         now = [0.0]
         pace = EventPace(100.0, lambda now=now: now[0])  # type: ignore[misc]
@@ -78,7 +78,7 @@ def test_a_pace_is_kept_whether_asked_often_or_now_and_then() -> None:
         assert 990 <= gone <= 1011, step
 
 
-def test_time_not_used_is_not_caught_up_with_for_long() -> None:
+def test_unused_time_is_only_caught_up_briefly() -> None:
     now = [0.0]
     pace = EventPace(100.0, lambda: now[0])
     now[0] = 60.0

@@ -1,4 +1,4 @@
-"""The real services as one stack: up, down, and what is left of them: nothing."""
+"""The real services as one stack: start, end, and no remains."""
 
 import re
 import signal
@@ -30,7 +30,7 @@ def scratch_folders(running: Command) -> set[Path]:
     return {Path(kafka.cmdline()[-1]).parent, *(Path(state) for state in states if state)}
 
 
-def test_stack_brings_kafka_gets_ready_and_leaves_nothing_after_ctrl_c() -> None:
+def test_stack_starts_kafka_gets_ready_and_leaves_nothing_after_ctrl_c() -> None:
     with command(STACK, without=("EDDY_KAFKA_BOOTSTRAP_SERVERS",)) as running:
         running.read_until("ready: console on http://")
         used = scratch_folders(running)
@@ -43,14 +43,14 @@ def test_stack_brings_kafka_gets_ready_and_leaves_nothing_after_ctrl_c() -> None
     assert not any(folder.exists() for folder in used)
 
 
-def test_stack_that_is_killed_takes_services_and_kafka_with_it() -> None:
+def test_services_and_kafka_end_with_a_killed_stack() -> None:
     with command(STACK, without=("EDDY_KAFKA_BOOTSTRAP_SERVERS",)) as running:
         processes_started(running)
         running.send(signal.SIGKILL)
         running.assert_nothing_left()
 
 
-def test_stack_ends_with_kafka_when_that_dies() -> None:
+def test_stack_ends_with_a_killed_kafka() -> None:
     with command(STACK, without=("EDDY_KAFKA_BOOTSTRAP_SERVERS",)) as running:
         processes_started(running)
         (java,) = [member for member in running.family if "java" in member.name()]
@@ -70,7 +70,7 @@ async def test_command_ends_the_stack_with_its_code_and_its_topics_are_deleted(k
     assert not await Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=found[1])).existing_topics()
 
 
-def test_service_that_fails_ends_the_stack_with_its_line(kafka: str, topic_prefix: str) -> None:
+def test_failed_service_ends_the_stack_with_its_error(kafka: str, topic_prefix: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         environment = {
@@ -92,7 +92,7 @@ def test_service_that_fails_ends_the_stack_with_its_line(kafka: str, topic_prefi
         ({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "eddy run: no Kafka at 127.0.0.1:1"),
     ],
 )
-def test_what_is_missing_is_said_in_one_line_before_anything_starts(environment: dict[str, str], said: str) -> None:
+def test_missing_permission_or_data_is_one_line_before_the_start(environment: dict[str, str], said: str) -> None:
     with command(STACK, environment) as running:
         assert running.finish() == 1
         (line,) = running.output.splitlines()

@@ -1,4 +1,4 @@
-"""What is wrong with a topic, and who may do what with it."""
+"""Problems of topics, and ACLs."""
 
 import pytest
 
@@ -23,7 +23,7 @@ BUS = Bus(Settings(kafka_bootstrap_servers="k:9092"))
         ({"message.timestamp.type": "CreateTime"}, "message.timestamp.type is CreateTime instead of LogAppendTime"),
     ],
 )
-def test_longer_is_right_and_shorter_is_wrong(changed: dict[str, str], said: str | None) -> None:
+def test_longer_retention_is_accepted_and_shorter_is_not(changed: dict[str, str], said: str | None) -> None:
     states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
     states[USER_EVENTS] = TopicState(4, {**states[USER_EVENTS].config, **changed})
     assert [problem.description for problem in problems(states, BUS)] == ([said] if said else [])
@@ -40,7 +40,7 @@ def all_acls(**environment: str) -> list[Acl]:
     return acls({name: load(settings, environment) for name, settings in SERVICES.items()})
 
 
-def test_acls_are_what_topics_yaml_says() -> None:
+def test_acls_follow_topics_yaml() -> None:
     found = [acl for acl in all_acls() if acl.resource_type == "topic"]
     for topic in topics().values():
         writers = {acl.principal for acl in found if (acl.name, acl.operation) == (topic.name, "Write")}

@@ -1,4 +1,4 @@
-"""The packages as a user installs them: from wheels, with no file of the checkout, run in an empty folder."""
+"""The packages installed from wheels: they use no file of the checkout and run in an empty folder."""
 
 import json
 import os
@@ -110,7 +110,7 @@ def test_the_command_works_in_an_empty_folder(installed: Installed) -> None:
     assert not list(installed.folder.iterdir())
 
 
-def test_the_stack_gets_ready_and_the_doctor_is_content(
+def test_doctor_finds_no_problem_with_a_running_stack(
     installed: Installed, kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:
     settings = {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka, "EDDY_TOPIC_PREFIX": topic_prefix}
@@ -141,7 +141,7 @@ def test_the_stack_gets_ready_and_the_doctor_is_content(
     assert not list(at_work.folder.iterdir())
 
 
-def test_without_the_lab_its_commands_say_how_to_get_it(installed: Installed) -> None:
+def test_commands_of_the_lab_say_how_to_install_it(installed: Installed) -> None:
     uv = [Path(sys.executable).with_name("uv"), "pip"]
     quiet = ["--quiet", "--python", installed.python]
     subprocess.run([*uv, "uninstall", *quiet, "eddy-lab"], check=True)

@@ -1,4 +1,4 @@
-"""Events and requests: usable ones, each field at each of its edges, and what hypothesis combines of these."""
+"""Generated events and requests: valid ones, each field at its limits, and combinations by hypothesis."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What each service says of a record, by the way that records take into it."""
+"""The verdict of each service on a record, through the code that reads its records."""
 
 import asyncio
 import json

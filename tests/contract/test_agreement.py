@@ -1,4 +1,4 @@
-"""One verdict: gateway, features and joiner on the same event, gateway and scorer on the same request."""
+"""Gateway, features and joiner agree on the same event, gateway and scorer on the same request."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -85,7 +85,7 @@ def request_verdicts(gateway: GatewayJudge, scorer: ScorerJudge) -> set[str]:
     return met
 
 
-def test_gateway_features_and_joiner_judge_the_same_event_alike(gateway: GatewayJudge) -> None:
+def test_gateway_features_and_joiner_validate_events_alike(gateway: GatewayJudge) -> None:
     met = event_verdicts(gateway, FeaturesJudge(), JoinerJudge())
     assert met == {
         USABLE[0],
@@ -102,7 +102,7 @@ def test_gateway_features_and_joiner_judge_the_same_event_alike(gateway: Gateway
     }
 
 
-def test_gateway_and_scorer_judge_the_same_request_alike(gateway: GatewayJudge) -> None:
+def test_gateway_and_scorer_validate_requests_alike(gateway: GatewayJudge) -> None:
     met = request_verdicts(gateway, ScorerJudge())
     assert met == {
         USABLE[0],
@@ -133,21 +133,21 @@ class AllowsLongQueries(RequestContract):
         )
 
 
-def test_the_property_catches_a_joiner_with_a_rule_of_its_own(gateway: GatewayJudge) -> None:
+def test_property_catches_a_joiner_with_another_rule(gateway: GatewayJudge) -> None:
     joiner = JoinerJudge()
     joiner.policy.events = ForgetsQueries(SCENARIOS)
     with pytest.raises(AssertionError):
         event_verdicts(gateway, FeaturesJudge(), joiner)
 
 
-def test_the_property_catches_features_with_a_rule_of_their_own(gateway: GatewayJudge) -> None:
+def test_property_catches_features_with_another_rule(gateway: GatewayJudge) -> None:
     features = FeaturesJudge()
     features.cleaner._contract = ForgetsQueries(SCENARIOS)
     with pytest.raises(AssertionError):
         event_verdicts(gateway, features, JoinerJudge())
 
 
-def test_the_property_catches_a_gateway_with_a_rule_of_its_own(gateway: GatewayJudge) -> None:
+def test_property_catches_a_gateway_with_another_rule(gateway: GatewayJudge) -> None:
     gateway.rules._events = ForgetsQueries(SCENARIOS)
     with pytest.raises(AssertionError):
         event_verdicts(gateway, FeaturesJudge(), JoinerJudge())
@@ -156,7 +156,7 @@ def test_the_property_catches_a_gateway_with_a_rule_of_its_own(gateway: GatewayJ
         request_verdicts(gateway, ScorerJudge())
 
 
-def test_the_property_catches_a_scorer_with_a_rule_of_its_own(gateway: GatewayJudge) -> None:
+def test_property_catches_a_scorer_with_another_rule(gateway: GatewayJudge) -> None:
     scorer = ScorerJudge()
     scorer.requests._contract = AllowsLongQueries(SCENARIOS)
     with pytest.raises(AssertionError):

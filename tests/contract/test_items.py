@@ -1,4 +1,4 @@
-"""A bad item is refused with its reason by every reader: the gateway, the scorer's intake and the trainer's."""
+"""An invalid item is refused with the same reason by gateway, scorer and trainer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,7 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
 
 @READERS
 @pytest.mark.parametrize(("changes", "reason", "field"), BROKEN)
-def test_every_reader_refuses_a_bad_item(reader: Reader, changes: dict[str, Any], reason: str, field: str) -> None:
+def test_every_reader_refuses_an_invalid_item(reader: Reader, changes: dict[str, Any], reason: str, field: str) -> None:
     record = item("m1", **changes) if "item_id" not in changes else item(**changes)
     with pytest.raises(PoisonError) as refused:
         reader(record, record["item_id"].encode())
@@ -62,7 +62,7 @@ def test_every_reader_refuses_a_bad_item(reader: Reader, changes: dict[str, Any]
 
 
 @READERS
-def test_every_reader_takes_an_item_at_its_limits(reader: Reader) -> None:
+def test_every_reader_accepts_an_item_at_its_limits(reader: Reader) -> None:
     at_limits = item(
         "x" * MAX_ID_CHARS,
         title="t" * MAX_TEXT_CHARS,
@@ -80,7 +80,7 @@ def test_an_item_under_another_key_is_refused(reader: Reader) -> None:
         reader(item("m1"), b"m2")
 
 
-def test_an_item_of_an_unknown_scenario_waits_for_it_but_is_refused_over_http() -> None:
+def test_item_of_an_unknown_scenario_is_only_refused_over_http() -> None:
     """The publisher over HTTP can mend a misspelt name at once; over Kafka the scenario may be added a moment later."""
     record = item("m1", scenarios=["video", "cinema"])
     assert _scorer(record, b"m1")

@@ -1,4 +1,4 @@
-"""A request that the scorer cannot use is answered at once, with the reason: over Kafka, and through the gateway."""
+"""The scorer refuses an invalid request at once with the reason, over Kafka and through the gateway."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.stack
 PARTITIONS = 2
 
 
-async def test_bad_requests_over_kafka_get_their_refusal_and_their_dead_letter(
+async def test_invalid_requests_over_kafka_get_a_refusal_and_a_dead_letter(
     kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:
     harness = ScorerHarness(kafka, topic_prefix, tmp_path, PARTITIONS)

@@ -1,4 +1,4 @@
-"""Code that packs or walks records by hand names the schema version whose field order it follows; a newer version must reach it."""
+"""Code that encodes or decodes records by hand names the version of the schema that it follows; it must be the newest one."""
 
 import re
 from pathlib import Path
@@ -33,11 +33,11 @@ FILES = [path for path in (REPO_ROOT / "services").rglob("*.py") if layouts(path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_layouts_by_hand_follow_the_schemas_of_today(path: Path) -> None:
+def test_hand_written_layouts_follow_the_present_schemas(path: Path) -> None:
     assert behind(path.read_text(), str(path.relative_to(REPO_ROOT))) == []
 
 
-def test_a_schema_that_has_moved_on_names_the_code_to_bring_up() -> None:
+def test_changed_schema_names_the_code_to_adapt() -> None:
     assert {path.name for path in FILES} >= {
         "user_state.py",
         "item_state.py",
@@ -51,11 +51,11 @@ def test_a_schema_that_has_moved_on_names_the_code_to_bring_up() -> None:
     ]
 
 
-def test_the_newest_frozen_version_has_the_header_of_today() -> None:
+def test_newest_frozen_version_has_the_present_header() -> None:
     assert frozen_header("user_features", len(former_versions("user_features"))) == Codec.of("user_features").header
 
 
-def test_layouts_are_named_by_version_and_not_taken_for_the_schema_of_today() -> None:
+def test_hand_written_layouts_name_a_version() -> None:
     """A header of whatever the schema is today before bytes of a fixed field order would make other records than it says."""
     named = [path for path in (REPO_ROOT / "services").rglob("*.py") if "contract.avro" in path.read_text()]
     assert [path.name for path in named if path not in FILES] == []

@@ -1,4 +1,4 @@
-"""Typed dictionaries and topic names against the schemas that they stand for."""
+"""Typed dictionaries and topic names match the schemas."""
 
 from typing import Any, get_args, get_type_hints
 

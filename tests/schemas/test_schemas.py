@@ -1,4 +1,4 @@
-"""Schemas as contracts: no orphan, no gap, a doc and an example for everything, evolution both ways."""
+"""Schemas: complete docs, examples and versions, and evolution in both directions."""
 
 import io
 import itertools

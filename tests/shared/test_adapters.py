@@ -1,4 +1,4 @@
-"""import-linter holds that each untyped client library is used behind one adapter: shown by a service that goes round it."""
+"""import-linter refuses a service that uses an untyped client library without its adapter."""
 
 import os
 import shutil

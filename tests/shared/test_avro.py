@@ -1,4 +1,4 @@
-"""The packer and the reader against Avro as fastavro writes and reads it."""
+"""Encoding and decoding of parts of Avro records, against fastavro."""
 
 import io
 from typing import Any
@@ -48,7 +48,7 @@ def in_blocks(kind: str, column: list[Any], cuts: list[bool]) -> bytes:
 
 
 @given(LONGS)
-def test_a_long_is_avro(value: int) -> None:
+def test_long_is_encoded_as_avro(value: int) -> None:
     packed = values.pack_long(value)
     assert packed == written("long", value)
     assert values.read_long(b"x" + packed, 1) == (value, 1 + len(packed))
@@ -56,7 +56,7 @@ def test_a_long_is_avro(value: int) -> None:
 
 
 @given(st.text(max_size=200))
-def test_a_string_is_avro(text: str) -> None:
+def test_string_is_encoded_as_avro(text: str) -> None:
     packed = values.pack_string(text)
     assert packed == values.pack_name(text) == values.pack_bytes(text.encode()) == written("string", text)
     assert values.read_string(b"x" + packed, 1) == (text, 1 + len(packed))
@@ -69,7 +69,7 @@ def test_a_string_is_avro(text: str) -> None:
 
 
 @given(st.floats(width=32, allow_nan=False))
-def test_a_float_is_avro(value: float) -> None:
+def test_float_is_encoded_as_avro(value: float) -> None:
     packed = values.pack_float(value)
     assert packed == written("float", value)
     assert values.SOME + packed == written(["null", "float"], value)
@@ -78,13 +78,13 @@ def test_a_float_is_avro(value: float) -> None:
         values.read_float(packed[:-1], 0)
 
 
-def test_constants_are_avro() -> None:
+def test_constants_are_encoded_as_avro() -> None:
     assert written(["null", "string"], None) == values.NULL
     assert (written("boolean", False), written("boolean", True)) == (values.FALSE, values.TRUE)
     assert {written("string", ""), written(array_of("long"), []), arrays.pack_array(0, b"")} == {values.EMPTY}
 
 
-def test_a_long_never_ends() -> None:
+def test_overlong_integer_is_refused() -> None:
     with pytest.raises(ValueError, match="64 bits"):
         values.read_long(b"\x80" * 20 + b"\0", 0)
 
@@ -96,7 +96,7 @@ def test_text_that_is_not_utf8_is_refused() -> None:
 
 
 @given(TEXTS)
-def test_an_array_of_strings_is_avro_and_comes_apart_again(texts: list[str]) -> None:
+def test_array_of_strings_is_encoded_as_avro_and_split_again(texts: list[str]) -> None:
     parts = [values.pack_string(text) for text in texts]
     packed = arrays.pack_array(len(parts), b"".join(parts))
     assert fastavro.schemaless_reader(io.BytesIO(packed), array_of("string"), None) == texts
@@ -107,7 +107,7 @@ def test_an_array_of_strings_is_avro_and_comes_apart_again(texts: list[str]) -> 
 
 
 @given(TEXTS, st.lists(st.booleans(), min_size=1), st.integers(0, 10_000))
-def test_strings_are_read_and_found_however_they_are_cut(texts: list[str], cuts: list[bool], pick: int) -> None:
+def test_strings_in_any_blocks_are_read_and_found(texts: list[str], cuts: list[bool], pick: int) -> None:
     for packed in (in_blocks("string", texts, cuts), written(array_of("string"), texts)):
         assert arrays.read_strings(packed, 0) == (texts, len(packed))
         assert arrays.skip_strings(packed + b"x", 0) == (len(texts), len(packed))
@@ -119,7 +119,7 @@ def test_strings_are_read_and_found_however_they_are_cut(texts: list[str], cuts:
 
 @pytest.mark.parametrize(("kind", "elements"), COLUMNS)
 @given(st.data())
-def test_arrays_are_passed_over_however_they_are_cut(kind: str, elements: Any, data: st.DataObject) -> None:
+def test_arrays_in_any_blocks_are_skipped(kind: str, elements: Any, data: st.DataObject) -> None:
     column = data.draw(st.lists(elements, max_size=40))
     cuts = data.draw(st.lists(st.booleans(), min_size=1))
     for packed in (in_blocks(kind, column, cuts), written(array_of(kind), column)):
@@ -127,7 +127,7 @@ def test_arrays_are_passed_over_however_they_are_cut(kind: str, elements: Any, d
 
 
 @pytest.mark.parametrize("kind", ["string", "long", "boolean"])
-def test_an_array_that_ends_early_is_refused(kind: str) -> None:
+def test_truncated_array_is_refused(kind: str) -> None:
     column = {"string": ["ab", "cd"], "long": [2**40, 3], "boolean": [True, False]}[kind]
     packed = written(array_of(kind), column)
     for cut in range(len(packed)):
@@ -135,12 +135,12 @@ def test_an_array_that_ends_early_is_refused(kind: str) -> None:
             SKIP[kind](packed[:cut], 0)
 
 
-def test_a_boolean_is_true_or_false() -> None:
+def test_skip_booleans_refuses_other_bytes() -> None:
     with pytest.raises(ValueError, match="booleans"):
         arrays.skip_booleans(b"\x04\x01\x02\x00", 0)
 
 
-def test_an_array_of_another_writer_is_no_block_of_ours() -> None:
+def test_read_block_refuses_blocks_of_other_writers() -> None:
     with pytest.raises(arrays.NotOneBlockError):
         arrays.read_block(written(array_of("long"), [1, 2, 3]), 0)
     two_blocks = arrays.pack_array(1, values.pack_long(5))[:-1] + arrays.pack_array(1, values.pack_long(6))

@@ -1,4 +1,4 @@
-"""Single-object encoding: exact, strict, and never fooled by other bytes."""
+"""Single-object encoding: round trips, strictness, refusal of other bytes."""
 
 import json
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_another_records_bytes_are_an_error() -> None:
         CODEC.decode(Codec.of("item").encode(item))
 
 
-def test_a_former_versions_bytes_are_read(tmp_path: Path) -> None:
+def test_bytes_of_a_former_version_are_read(tmp_path: Path) -> None:
     newer = json.loads((SCHEMAS / "item.avsc").read_text())
     newer["fields"].append({"name": "price", "type": ["null", "double"], "default": None})
     older = dict(fastavro.parse_schema(json.loads((SCHEMAS / "item.avsc").read_text()), named_schemas={}))

@@ -1,4 +1,4 @@
-"""Columns by name: maps, gathering, former names, and switches."""
+"""Columns by name: maps, selection, former names, disabled features."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from eddy.settings import Settings, load
 ALIASES = {"hotness": "trend", "heat": "trend"}
 
 
-def test_a_map_says_where_each_wanted_name_is() -> None:
+def test_column_map_gives_the_index_of_each_requested_name() -> None:
     assert column_map(("b", "new", "a"), ("a", "old", "b"), {}) == (2, ABSENT, 0)
 
 
@@ -24,11 +24,11 @@ def test_either_side_may_use_a_former_name(wanted: str, given: str) -> None:
     assert column_map((wanted,), ("a", given), ALIASES) == (1,)
 
 
-def test_a_name_comes_before_another_name_of_the_same_thing() -> None:
+def test_equal_name_has_precedence_over_an_alias() -> None:
     assert column_map(("trend", "hotness", "heat"), ("hotness", "trend"), ALIASES) == (1, 0, 0)
 
 
-def test_columns_are_taken_and_missing_ones_are_not_numbers() -> None:
+def test_take_columns_fills_missing_ones_with_nan() -> None:
     matrix = np.arange(6, dtype=np.float16).reshape(2, 3)
     np.testing.assert_array_equal(take_columns(matrix, (2, ABSENT, 0)), [[2, np.nan, 0], [5, np.nan, 3]])
     np.testing.assert_array_equal(take_columns(matrix, (ABSENT,), 0.0), [[0], [0]])
@@ -38,7 +38,7 @@ def test_columns_are_taken_and_missing_ones_are_not_numbers() -> None:
     assert matrix.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_declarations_hold() -> None:
+def test_declarations_are_valid() -> None:
     for declared in (DECLARED_FEATURES, DECLARED_ACTIONS):
         assert aliases_of(declared).keys().isdisjoint(names_of(declared))
         assert all(each.meaning.endswith(".") and each.name.isidentifier() for each in declared)
@@ -47,7 +47,7 @@ def test_declarations_hold() -> None:
 @pytest.mark.parametrize(
     "other", [NamedColumn("trend", "x."), NamedColumn("x", "x.", ("trend",)), NamedColumn("x", "x.", ("heat",))]
 )
-def test_a_name_that_stands_for_two_things_is_refused(other: NamedColumn) -> None:
+def test_duplicate_name_is_refused(other: NamedColumn) -> None:
     with pytest.raises(ValueError, match="declared twice"):
         aliases_of((NamedColumn("trend", "Recent actions.", ("heat",)), other))
 
@@ -66,12 +66,12 @@ def test_the_hash_does_not_depend_on_features_and_actions(monkeypatch: pytest.Mo
     assert not is_compatible(before)
 
 
-def test_no_names_are_those_of_the_last_contract_without_them() -> None:
+def test_missing_names_are_the_legacy_ones() -> None:
     assert Columns.of([], []) == Columns(LEGACY_FEATURES, LEGACY_ACTIONS)
     assert Columns.of(["a"], ["b"]) == Columns(("a",), ("b",))
 
 
-def test_names_are_signed_and_none_are_signed_as_ever() -> None:
+def test_signature_covers_names() -> None:
     parts = (3, "contract", b"encode", b"rank")
     signed = sign_release(*parts, ["a", "b"], ["c"])
     assert (
@@ -99,6 +99,6 @@ def test_features_can_be_switched_off_by_a_former_name(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("off", "said"), [("trend,trendy", "trendy"), (",".join(FEATURES), "leave one on")])
-def test_what_cannot_be_switched_off_is_refused(off: str, said: str) -> None:
+def test_invalid_features_off_is_refused(off: str, said: str) -> None:
     with pytest.raises(ConfigError, match=f"EDDY_RANKING_FEATURES_OFF: .*{said}"):
         load(Settings, {"EDDY_RANKING_FEATURES_OFF": off})

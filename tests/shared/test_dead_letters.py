@@ -63,7 +63,7 @@ def place(kafka: str, topic_prefix: str) -> Place:
         ("scorer", RECOMMENDATION_REQUESTS),
     ],
 )
-async def test_a_service_stops_after_so_many_unusable_records_in_a_row(
+async def test_service_stops_at_the_limit_of_consecutive_unusable_records(
     place: Place, tmp_path: Path, service: str, topic: str
 ) -> None:
     await place.publish(topic, JUNK)
@@ -83,7 +83,7 @@ async def test_a_service_stops_after_so_many_unusable_records_in_a_row(
         assert await place.letters() == [(service, offset, "undecodable") for offset in range(LIMIT)]
 
 
-async def test_one_good_record_begins_the_count_anew(place: Place, tmp_path: Path) -> None:
+async def test_usable_record_restarts_the_count(place: Place, tmp_path: Path) -> None:
     good = [("u", encoded(event(number, user_id="u"))[1]) for number in range(3)]
     stream = [record for one in good for record in [*JUNK[1:], one]]
     await place.publish(USER_EVENTS, stream)
@@ -97,7 +97,7 @@ async def test_one_good_record_begins_the_count_anew(place: Place, tmp_path: Pat
     assert len(await place.letters()) == len(stream) - 3
 
 
-async def test_letters_are_kept_before_the_limit_is_raised(place: Place) -> None:
+async def test_dead_letters_are_stored_before_the_limit_stops_the_service(place: Place) -> None:
     """Of a batch that reaches the limit every letter can be read afterwards."""
     await place.bus.create_topics()
     batch = [Message(USER_EVENTS, 0, offset, b"u", b"junk", 0) for offset in range(2 * LIMIT)]

@@ -79,9 +79,7 @@ async def raw_values(bus: Bus, topic: str) -> list[bytes]:
 
 
 @pytest.mark.stack
-async def test_the_loop_turns_in_confluents_framing(
-    kafka: str, registry: str, topic_prefix: str, tmp_path: Path
-) -> None:
+async def test_loop_runs_in_confluents_framing(kafka: str, registry: str, topic_prefix: str, tmp_path: Path) -> None:
     environment = settings_of(kafka, topic_prefix, registry)
     schema = (SCHEMAS / "user_event.avsc").read_text()
     topic = topic_prefix + USER_EVENTS
@@ -126,7 +124,7 @@ async def test_the_loop_turns_in_confluents_framing(
     assert subjects(registry) >= {f"{topic_prefix}{name}-value" for name in set(topics()) - {DEAD_LETTERS}}
 
 
-async def test_a_producers_own_schema_is_resolved(registry: str) -> None:
+async def test_schema_of_another_producer_is_resolved(registry: str) -> None:
     """Fields that have a default may be missing, others may be there, as Avro's schema resolution has it."""
     own = {
         "type": "record",
@@ -149,7 +147,7 @@ async def test_a_producers_own_schema_is_resolved(registry: str) -> None:
     assert Codec.of("user_event").decode(read) == EVENT | {"item_id": None}
 
 
-async def test_what_a_type_means_to_others_is_left_to_them(registry: str) -> None:
+async def test_logical_types_of_other_writers_are_dropped(registry: str) -> None:
     """A logical type is read as the number or string that it stands for."""
     own = {
         "type": "record",
@@ -185,7 +183,7 @@ async def test_what_a_type_means_to_others_is_left_to_them(registry: str) -> Non
         ('syntax = "proto3"; message UserEvent { string user_id = 1; }', "PROTOBUF"),
     ],
 )
-async def test_a_number_of_something_else_leaves_the_message_as_it_is(registry: str, schema: object, kind: str) -> None:
+async def test_schema_id_of_another_type_leaves_the_message_unchanged(registry: str, schema: object, kind: str) -> None:
     number = register(registry, f"something-else-{kind}-{len(str(schema))}", schema, kind)
     message = b"\0" + number.to_bytes(4) + b"body"
     assert await Framing(registry).unframe(USER_EVENTS, message) == message
@@ -200,9 +198,7 @@ async def test_another_records_schema_is_refused(registry: str) -> None:
         Codec.of("user_event").decode(await known.unframe(USER_EVENTS, message))
 
 
-async def test_a_number_that_nobody_gave_leaves_the_message_as_it_is(
-    registry: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unknown_schema_id_leaves_the_message_unchanged(registry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     message = b"\0\x7f\xff\xff\xff body"
     known = Framing(registry)
     assert await known.unframe(USER_EVENTS, message) == message
@@ -211,34 +207,34 @@ async def test_a_number_that_nobody_gave_leaves_the_message_as_it_is(
     assert await known.unframe(USER_EVENTS, message) == message
 
 
-async def test_without_a_registry_the_letter_says_what_to_set(kafka: str, topic_prefix: str) -> None:
+async def test_dead_letter_without_a_registry_names_the_setting(kafka: str, topic_prefix: str) -> None:
     message = b"\0\0\0\0\1 body"
     assert await Framing(None).unframe(USER_EVENTS, message) == message
     with pytest.raises(DecodeError, match="Set EDDY_SCHEMA_REGISTRY_URL"):
         Codec.of("user_event").decode(message)
 
 
-async def test_what_is_no_record_is_written_as_it_is(registry: str) -> None:
+async def test_value_without_header_is_written_unchanged(registry: str) -> None:
     known = Framing(registry)
     for value in (None, b"", b"anything", b"\xc3\x01 another header"):
         assert await known.frame(USER_EVENTS, "t", value) == value
 
 
 @pytest.mark.broker
-async def test_a_registry_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eddy.kafka.registry.PATIENCE_SEC", 0.0)
-    away = Framing(f"http://user:secret@{HOST}:{free_port()}")
-    for asked in (
-        away.unframe(USER_EVENTS, b"\0\0\0\0\1 body"),
-        away.frame(USER_EVENTS, USER_EVENTS, Codec.of("user_event").encode(EVENT)),
+async def test_unreachable_registry_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eddy.kafka.registry.TIMEOUT_SEC", 0.0)
+    unreachable = Framing(f"http://user:secret@{HOST}:{free_port()}")
+    for request in (
+        unreachable.unframe(USER_EVENTS, b"\0\0\0\0\1 body"),
+        unreachable.frame(USER_EVENTS, USER_EVENTS, Codec.of("user_event").encode(EVENT)),
     ):
-        with pytest.raises(FatalError, match=f"no schema registry at {HOST}: start it, or leave") as refused:
-            await asked
+        with pytest.raises(FatalError, match=f"no schema registry at {HOST}: start it or unset") as refused:
+            await request
         assert "secret" not in str(refused.value)
 
 
 @pytest.mark.broker
-def test_every_process_gets_the_same_number(registry: str) -> None:
+def test_every_process_gets_the_same_schema_id(registry: str) -> None:
     program = f"""
 import asyncio
 from eddy.contract.codec import Codec
@@ -260,7 +256,7 @@ print(asyncio.run(Framing({registry!r}).frame("training-examples", "same.trainin
     assert len(heads) == 1
 
 
-async def test_a_schema_that_the_registry_does_not_take_is_told(registry: str) -> None:
+async def test_schema_that_the_registry_rejects_is_an_error(registry: str) -> None:
     subject = "strict.user-events-value"
     register(
         registry, subject, {"type": "record", "name": "eddy.UserEvent", "fields": [{"name": "gone", "type": "string"}]}
@@ -270,7 +266,7 @@ async def test_a_schema_that_the_registry_does_not_take_is_told(registry: str) -
         await Framing(registry).frame(USER_EVENTS, "strict.user-events", Codec.of("user_event").encode(EVENT))
 
 
-def test_without_a_registry_its_client_is_not_imported() -> None:
+def test_client_of_the_registry_is_only_imported_with_a_registry() -> None:
     program = "import sys, eddy.kafka.bus; from eddy.kafka.framing import Framing; Framing(None); print('schema_registry' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""One life in a consumer group, on a real broker: what work hears, and when."""
+"""Membership in a consumer group on a real broker: order of the calls to the work."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -57,7 +57,7 @@ async def taking_part(member: GroupMember) -> AsyncIterator["asyncio.Task[None]"
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_partitions_are_held_shared_and_taken_over(kafka: str, topic_prefix: str) -> None:
+async def test_partitions_are_assigned_shared_and_taken_over(kafka: str, topic_prefix: str) -> None:
     bus = await a_bus(kafka, topic_prefix)
     first, second = Noting(), Noting()
     async with taking_part(a_member(bus, first)):
@@ -73,7 +73,7 @@ async def test_partitions_are_held_shared_and_taken_over(kafka: str, topic_prefi
         assert last
 
 
-async def test_what_is_committed_is_the_group_s(kafka: str, topic_prefix: str) -> None:
+async def test_committed_offsets_are_those_of_the_group(kafka: str, topic_prefix: str) -> None:
     bus = await a_bus(kafka, topic_prefix)
     work = Noting()
     member = a_member(bus, work)
@@ -85,9 +85,7 @@ async def test_what_is_committed_is_the_group_s(kafka: str, topic_prefix: str) -
     assert await bus.committed("group", USER_EVENTS) == {one: 3, other: 5}
 
 
-async def test_a_static_member_that_restarts_has_its_partitions_back_and_nobody_else_had_them(
-    kafka: str, topic_prefix: str
-) -> None:
+async def test_restarted_static_member_keeps_its_partitions(kafka: str, topic_prefix: str) -> None:
     bus = await a_bus(kafka, topic_prefix)
     first, second, restarted = Noting(), Noting(), Noting()
     async with taking_part(a_member(bus, second, "two")):
@@ -100,7 +98,7 @@ async def test_a_static_member_that_restarts_has_its_partitions_back_and_nobody_
             assert second.held == others
 
 
-async def test_a_member_that_the_group_dropped_joins_again(kafka: str, topic_prefix: str) -> None:
+async def test_member_removed_from_the_group_joins_again(kafka: str, topic_prefix: str) -> None:
     work = Noting()
     async with taking_part(a_member(await a_bus(kafka, topic_prefix), work)):
         await poll_until(lambda: work.held == ALL, what="all partitions")
@@ -110,9 +108,7 @@ async def test_a_member_that_the_group_dropped_joins_again(kafka: str, topic_pre
         await poll_until(lambda: ("hold", frozenset(ALL)) in work.heard[heard:], what="all partitions again")
 
 
-async def test_two_members_under_one_instance_id_are_told_apart_from_a_lost_membership(
-    kafka: str, topic_prefix: str
-) -> None:
+async def test_duplicate_instance_id_is_fatal(kafka: str, topic_prefix: str) -> None:
     work = Noting()
     async with taking_part(a_member(await a_bus(kafka, topic_prefix), work, "one")) as running:
         await poll_until(lambda: work.held == ALL, what="all partitions")
@@ -122,7 +118,7 @@ async def test_two_members_under_one_instance_id_are_told_apart_from_a_lost_memb
     assert work.held == set()
 
 
-async def test_what_the_work_cannot_go_on_with_ends_the_member(kafka: str, topic_prefix: str) -> None:
+async def test_error_of_the_work_ends_the_member(kafka: str, topic_prefix: str) -> None:
     work = Noting()
     async with taking_part(a_member(await a_bus(kafka, topic_prefix), work)) as running:
         await poll_until(lambda: work.held == ALL, what="all partitions")

@@ -19,7 +19,7 @@ def bus(servers: str, prefix: str, partitions: int | None = None) -> Bus:
 
 
 @pytest.mark.parametrize("compression", ["none", "snappy", "lz4", "zstd"])
-async def test_records_come_back_however_they_were_compressed(kafka: str, topic_prefix: str, compression: Any) -> None:
+async def test_records_of_any_compression_are_read(kafka: str, topic_prefix: str, compression: Any) -> None:
     own = Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix, kafka_compression=compression))
     await own.create_topics()
     async with own.producer() as producer:
@@ -27,7 +27,7 @@ async def test_records_come_back_however_they_were_compressed(kafka: str, topic_
     assert [message.value for message in await read_all(own, USER_EVENTS, 2)] == [bytes(1000), b"x" * 1000]
 
 
-async def test_what_nobody_committed_is_nothing_also_on_a_new_broker(kafka: str, topic_prefix: str) -> None:
+async def test_group_without_commits_has_no_offsets(kafka: str, topic_prefix: str) -> None:
     own = bus(kafka, topic_prefix)
     await own.create_topics()
     assert await own.committed("nobody", USER_EVENTS) == {}
@@ -43,7 +43,7 @@ async def read_all(own: Bus, topic: str, count: int) -> list[Message]:
         return found
 
 
-async def test_records_come_back_in_order_within_a_key(kafka: str, topic_prefix: str) -> None:
+async def test_records_are_read_in_order_within_a_key(kafka: str, topic_prefix: str) -> None:
     own = bus(kafka, topic_prefix)
     await own.create_topics()
     sent = [(f"u{number % 7}", str(number).encode()) for number in range(500)]
@@ -56,7 +56,7 @@ async def test_records_come_back_in_order_within_a_key(kafka: str, topic_prefix:
     assert {message.topic for message in found} == {USER_EVENTS}
 
 
-async def test_the_same_key_meets_itself_on_every_topic(kafka: str, topic_prefix: str) -> None:
+async def test_key_has_the_same_partition_in_every_topic(kafka: str, topic_prefix: str) -> None:
     own = bus(kafka, topic_prefix)
     await own.create_topics()
     async with own.producer() as producer:
@@ -83,7 +83,7 @@ async def test_deleting_topics_leaves_other_prefixes_alone(kafka: str, topic_pre
         await bus(kafka, "").delete_topics()
 
 
-async def test_a_reader_of_nothing_yet_comes_and_goes(kafka: str, topic_prefix: str) -> None:
+async def test_reader_without_partitions_starts_and_stops(kafka: str, topic_prefix: str) -> None:
     async with bus(kafka, topic_prefix).reader([]) as reader:
         assert reader.assignment() == set()
 
@@ -112,7 +112,7 @@ def test_a_dead_letter_fits_into_its_topic() -> None:
     assert len(Codec.for_topic(DEAD_LETTERS).encode(letter)) < MAX_REQUEST_BYTES
 
 
-async def test_a_batch_takes_what_it_holds_and_the_rest_follows_in_order(kafka: str, topic_prefix: str) -> None:
+async def test_batch_takes_what_fits_and_the_next_one_the_rest(kafka: str, topic_prefix: str) -> None:
     own = bus(kafka, topic_prefix)
     await own.create_topics()
     records = [(b"u", str(number).encode() * 300) for number in range(100)]
@@ -124,7 +124,7 @@ async def test_a_batch_takes_what_it_holds_and_the_rest_follows_in_order(kafka: 
     assert [message.value for message in await read_all(own, USER_EVENTS, 100)] == [value for _, value in records]
 
 
-async def test_a_partition_of_ours_is_the_client_s_too(kafka: str, topic_prefix: str) -> None:
+async def test_partition_converts_to_the_client_class(kafka: str, topic_prefix: str) -> None:
     own = bus(kafka, topic_prefix, partitions=2)
     await own.create_topics()
     first, second = own.topic_partitions(USER_EVENTS)
@@ -143,7 +143,7 @@ async def test_a_partition_of_ours_is_the_client_s_too(kafka: str, topic_prefix:
         assert all(type(partition) is type(first) for partition in reader.assignment())
 
 
-async def test_a_transaction_shows_all_or_nothing_with_its_positions(kafka: str, topic_prefix: str) -> None:
+async def test_transaction_is_atomic_with_its_offsets(kafka: str, topic_prefix: str) -> None:
     own = bus(kafka, topic_prefix)
     await own.create_topics()
     source = own.topic_partitions(USER_EVENTS, [0])[0]

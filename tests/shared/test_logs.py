@@ -1,4 +1,4 @@
-"""What a newcomer reads in the log of a service: our lines, and of the libraries what somebody has to know."""
+"""The log of a service: structured lines, also for messages of libraries."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def lines(level: str) -> list[str]:
     return said.stderr.splitlines()
 
 
-def test_routine_trouble_of_a_library_is_seen_at_level_debug_alone() -> None:
+def test_routine_messages_of_a_library_have_level_debug() -> None:
     (told,) = lines("info")
     assert "level=error event=library" in told
     assert 'message="Unable connect to node with id 1: refused"' in told
@@ -52,7 +52,7 @@ def test_every_routine_line_is_one_that_a_kafka_client_writes() -> None:
 
 
 @pytest.mark.timeout(300)
-def test_services_that_start_on_a_new_broker_write_none_of_its_routine_trouble(tmp_path: Path) -> None:
+def test_services_on_a_new_broker_log_no_routine_messages(tmp_path: Path) -> None:
     """The first group of a broker makes its coordinator, and clients complain until it is there."""
     with running_broker() as broker:
         environment = {"EDDY_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "EDDY_LOG_LEVEL": "debug"}

@@ -11,7 +11,7 @@ def message(offset: int, partition: int = 0) -> Message:
     return Message("user-events", partition, offset, b"u", b"", 0)
 
 
-def test_so_many_in_a_row_stop_the_service_and_say_where_and_why() -> None:
+def test_limit_of_consecutive_unusable_records_names_topic_and_reason() -> None:
     runs = PoisonRuns(4)
     for offset, reason in ((7, "undecodable"), (8, "wrong_key"), (10, "undecodable")):
         runs.note_unusable(message(offset), reason)
@@ -21,7 +21,7 @@ def test_so_many_in_a_row_stop_the_service_and_say_where_and_why() -> None:
         runs.check()
 
 
-def test_one_good_record_begins_the_count_anew() -> None:
+def test_usable_record_restarts_the_count() -> None:
     runs = PoisonRuns(3)
     for start in range(0, 30, 3):
         runs.note_unusable(message(start), "undecodable")
@@ -30,7 +30,7 @@ def test_one_good_record_begins_the_count_anew() -> None:
     runs.check()
 
 
-def test_partitions_and_records_that_are_read_again_are_not_added_up() -> None:
+def test_partitions_are_counted_separately_and_repeated_records_once() -> None:
     runs = PoisonRuns(3)
     for _ in range(5):
         for partition in range(4):
@@ -47,7 +47,7 @@ def test_no_limit_never_stops() -> None:
 
 
 @pytest.mark.parametrize(("good", "stops"), [(0, True), (1, True), (2, False), (4, True)])
-def test_a_batch_is_judged_in_its_order(good: int, stops: bool) -> None:
+def test_batch_is_refused_in_order(good: int, stops: bool) -> None:
     """Where in the batch its good record is decides how long the longest run is."""
     runs = PoisonRuns(3)
     batch = [message(offset) for offset in range(5)]

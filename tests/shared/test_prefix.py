@@ -1,4 +1,4 @@
-"""A prefix holds exactly what the whole record holds in front."""
+"""A decoded prefix equals the first fields of the whole record."""
 
 import itertools
 from typing import Any

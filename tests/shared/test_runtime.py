@@ -1,4 +1,4 @@
-"""How a service process starts, answers for its health, and ends."""
+"""The runtime of a service: start, health, end."""
 
 import asyncio
 import signal
@@ -38,7 +38,7 @@ def free_port() -> Iterator[int]:
     yield port
 
 
-async def test_health_tells_progress_and_readiness(free_port: int) -> None:
+async def test_health_reports_progress_and_readiness(free_port: int) -> None:
     health = Health(stalled_after_sec=0.0)
     server = asyncio.create_task(serve_health(health, "127.0.0.1", free_port))
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}", trust_env=False) as client:
@@ -60,7 +60,7 @@ async def _listening(client: httpx.AsyncClient) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_taken_port_is_one_line_that_says_what_to_do() -> None:
+async def test_port_in_use_is_one_line_that_says_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(FatalError, match="cannot listen"):
         await serve_health(Health(), "127.0.0.1", taken.getsockname()[1])
 

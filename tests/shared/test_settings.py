@@ -46,12 +46,12 @@ def test_a_former_name_sets_the_renamed_setting(present: str, former: str) -> No
     assert loaded.model_fields_set == {field}
 
 
-def test_a_setting_under_both_its_names_is_refused() -> None:
+def test_setting_under_both_names_is_refused() -> None:
     present, former = next(iter(FORMER_NAMES.items()))
     with pytest.raises(ConfigError, match=f"{present} and {former}"):
         load(Settings, {present: "1", former: "2"})
 
 
-def test_a_misspelt_name_is_answered_with_the_closest_one() -> None:
+def test_misspelt_setting_suggests_the_closest_one() -> None:
     with pytest.raises(ConfigError, match=r"EDDY_LOG_LEVL. Did you mean EDDY_LOG_LEVEL\?"):
         load(Settings, {"EDDY_LOG_LEVL": "debug"})

@@ -1,4 +1,4 @@
-"""The packaged language model: what is near in meaning is near, and what is no model is refused in one line."""
+"""The text model: similar texts have close vectors, and invalid models are refused in one line."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def model() -> TextModel:
     return loaded
 
 
-def test_near_in_meaning_is_near(model: TextModel) -> None:
+def test_similar_texts_have_close_vectors(model: TextModel) -> None:
     texts = ["a film about a robot in space", "science fiction with androids", "a cookbook for pasta", ""]
     space, androids, pasta, nothing = model.embed(texts)
     assert space @ androids > space @ pasta + 0.1
@@ -30,13 +30,13 @@ def test_near_in_meaning_is_near(model: TextModel) -> None:
     assert nothing.tolist() == [0.0] * TEXT_DIM
 
 
-def test_an_order_or_company_changes_nothing_of_weight(model: TextModel) -> None:
+def test_embedding_is_independent_of_the_batch(model: TextModel) -> None:
     texts = [f"item number {number} " + "very " * number for number in range(40)]
     together, turned = model.embed(texts), model.embed(texts[::-1])[::-1]
     np.testing.assert_allclose(together, turned, atol=2e-2)
 
 
-def test_nothing_is_nothing_and_a_wrong_folder_is_named(tmp_path: Path) -> None:
+def test_no_text_model_and_a_wrong_folder(tmp_path: Path) -> None:
     assert TextModel.load("") is None
     with pytest.raises(ConfigError, match=str(tmp_path)):
         TextModel.load(str(tmp_path))
@@ -61,7 +61,7 @@ WORDS = ("[UNK]", "red", "shoe", "blue", "hat", "green", "coat")
 
 @pytest.mark.parametrize("width", [8, TEXT_DIM, 1024])
 @pytest.mark.parametrize("pooled", [False, True])
-def test_any_sentence_embedding_model_will_do(tmp_path: Path, width: int, pooled: bool) -> None:
+def test_other_sentence_embedding_model_works(tmp_path: Path, width: int, pooled: bool) -> None:
     tokenizer = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token=WORDS[0]))
     tokenizer.pre_tokenizer = Whitespace()  # type: ignore[assignment]  # as tokenizers documents it
     tokenizer.save(str(tmp_path / "tokenizer.json"))
@@ -88,6 +88,6 @@ def test_any_sentence_embedding_model_will_do(tmp_path: Path, width: int, pooled
     np.testing.assert_allclose(loaded.embed(["red"])[0], found[3], atol=1e-6)
 
 
-def test_words_are_title_categories_attributes_and_text() -> None:
+def test_item_text_has_title_categories_attributes_and_description() -> None:
     assert item_text("Heat", None, ["Crime", "Drama"], {"year": "1995"}) == "Heat. Crime, Drama. 1995"
     assert item_text("", "only text", [], {}) == "only text"

@@ -1,4 +1,4 @@
-"""The detail of a dead letter says what the message looks like and what to do, for each kind of message that is no record."""
+"""Errors for undecodable messages say what the message looks like and what to do."""
 
 import json
 
@@ -49,21 +49,21 @@ def detail(payload: bytes) -> str:
         (Codec.of(Item).encode(ITEM), "the message is encoded as item, not as user_event. Check the topic"),
     ],
 )
-def test_each_kind_is_told_apart(payload: bytes, said: str) -> None:
+def test_message_kinds_are_distinguished(payload: bytes, said: str) -> None:
     assert detail(payload) == said + HINT
 
 
-def test_a_prefix_says_the_same() -> None:
+def test_prefix_decodes_the_same_fields() -> None:
     with pytest.raises(DecodeError, match=r"it looks like JSON\)"):
         PrefixDecoder(UserEvent, "user_id").decode(b"{}")
 
 
-def test_deeply_nested_brackets_are_no_crash() -> None:
+def test_deeply_nested_json_is_recognised() -> None:
     assert "cut off or malformed" in detail(b"[" * 200_000)
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_get_one_line_with_a_hint(payload: bytes) -> None:
+def test_undecodable_bytes_get_one_line_with_a_hint(payload: bytes) -> None:
     said = detail(payload)
     assert "\n" not in said
     assert said.endswith(HINT)
