@@ -46,8 +46,8 @@ async def answer_requests(bus: Bus, item_ids: Sequence[str], version: int = 0) -
     codec, answers = Codec.of("recommendation_request"), Codec.of("recommendations")
     async with bus.producer() as producer, bus.reader(bus.topic_partitions(RECOMMENDATION_REQUESTS)) as reader:
         while True:
-            found = [codec.decode(message.value) for message in await reader.batch(100)]
-            records = [(one["user_id"], answers.encode(answer(one, item_ids, version))) for one in found]
+            requests = [codec.decode(message.value) for message in await reader.batch(100)]
+            records = [(one["user_id"], answers.encode(answer(one, item_ids, version))) for one in requests]
             await producer.send_all(RECOMMENDATIONS, records)
 
 

@@ -127,7 +127,7 @@ def test_jars_without_a_network_end_in_one_line(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("logs", "expected"),
     [
         ("ERROR Error while writing: java.io.IOException: No space left on device", "free some space"),
         ("java.lang.OutOfMemoryError: Java heap space", "ran out of memory"),
@@ -135,15 +135,15 @@ def test_jars_without_a_network_end_in_one_line(tmp_path: Path, monkeypatch: pyt
         ("", "no reason given"),
     ],
 )
-def test_failure_of_a_broker_is_one_line_that_says_what_to_do(said: str, told: str) -> None:
-    failure = failure_of(1, said, Path("kafka.log"))
-    assert re.search(told, str(failure))
+def test_failure_of_a_broker_is_one_line_that_says_what_to_do(logs: str, expected: str) -> None:
+    failure = failure_of(1, logs, Path("kafka.log"))
+    assert re.search(expected, str(failure))
     assert "\n" not in str(failure)
 
 
 def test_port_in_use_has_its_own_error() -> None:
-    said = "org.apache.kafka.common.KafkaException: Socket server failed to bind: Address already in use."
-    assert isinstance(failure_of(1, said, Path("kafka.log")), PortTakenError)
+    logs = "org.apache.kafka.common.KafkaException: Socket server failed to bind: Address already in use."
+    assert isinstance(failure_of(1, logs, Path("kafka.log")), PortTakenError)
 
 
 def test_properties_set_append_time_and_ports() -> None:

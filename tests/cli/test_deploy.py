@@ -33,12 +33,12 @@ def manifests(path: Path) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_compose_sets_known_settings(service: str) -> None:
-    found = compose()[service]
-    settings = load(SERVICES[service], {name: str(value or "") for name, value in found["environment"].items()})
+    definition = compose()[service]
+    settings = load(SERVICES[service], {name: str(value or "") for name, value in definition["environment"].items()})
     assert settings.kafka_bootstrap_servers == "kafka:9092"
     assert settings.schema_registry_url == "http://schema-registry:8080/apis/ccompat/v7"
-    assert found["build"]["args"]["SERVICE"] == service
-    assert found["healthcheck"]["test"][-1] == str(port_of(SERVICES[service], service))
+    assert definition["build"]["args"]["SERVICE"] == service
+    assert definition["healthcheck"]["test"][-1] == str(port_of(SERVICES[service], service))
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -102,17 +102,17 @@ def test_item_that_is_not_recommended_is_an_unattributed_interaction() -> None:
 
 def test_rate_limits_requests_and_interactions() -> None:
     stage = Stage([0, 1, 2], [2, 2, 2], rate=10.0)
-    asked, acted = [], []
+    request_counts, event_counts = [], []
     for turn in range(7):
         stage.player.turn()
-        asked.append(len(stage.requests))
-        acted.append(len(stage.events) // 2)
+        request_counts.append(len(stage.requests))
+        event_counts.append(len(stage.events) // 2)
         stage.now += 0.11
         if turn == 3:
             for request in stage.requests:
                 stage.serve(request, ["i2"])
-    assert asked == [1, 2, 3, 3, 3, 3, 3]
-    assert acted == [0, 0, 0, 0, 2, 3, 3]  # one as its list came, then one a turn
+    assert request_counts == [1, 2, 3, 3, 3, 3, 3]
+    assert event_counts == [0, 0, 0, 0, 2, 3, 3]  # one as its list came, then one a turn
 
 
 def test_the_next_request_names_the_offset_of_the_last_event() -> None:

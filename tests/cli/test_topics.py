@@ -41,18 +41,18 @@ def all_acls(**environment: str) -> list[Acl]:
 
 
 def test_acls_follow_topics_yaml() -> None:
-    found = [acl for acl in all_acls() if acl.resource_type == "topic"]
+    permissions = [acl for acl in all_acls() if acl.resource_type == "topic"]
     for topic in topics().values():
-        writers = {acl.principal for acl in found if (acl.name, acl.operation) == (topic.name, "Write")}
-        readers = {acl.principal for acl in found if (acl.name, acl.operation) == (topic.name, "Read")}
+        writers = {acl.principal for acl in permissions if (acl.name, acl.operation) == (topic.name, "Write")}
+        readers = {acl.principal for acl in permissions if (acl.name, acl.operation) == (topic.name, "Read")}
         assert writers == {f"User:eddy-{name}" for name in topic.producers}
         assert readers == {f"User:eddy-{name}" for name in topic.consumers}
 
 
 def test_acls_of_groups_follow_settings_and_prefix() -> None:
-    found = all_acls(EDDY_TOPIC_PREFIX="a.", EDDY_JOINER_GROUP="labels")
+    permissions = all_acls(EDDY_TOPIC_PREFIX="a.", EDDY_JOINER_GROUP="labels")
     groups = {
-        (acl.principal, acl.resource_type, acl.name, acl.pattern) for acl in found if acl.resource_type != "topic"
+        (acl.principal, acl.resource_type, acl.name, acl.pattern) for acl in permissions if acl.resource_type != "topic"
     }
     assert groups == {
         ("User:eddy-features", "group", "a.features", "literal"),
@@ -60,7 +60,7 @@ def test_acls_of_groups_follow_settings_and_prefix() -> None:
         ("User:eddy-joiner", "group", "a.labels", "literal"),
         ("User:eddy-joiner", "transactional-id", "a.labels-", "prefixed"),
     }
-    assert all(acl.name.startswith("a.") for acl in found)
+    assert all(acl.name.startswith("a.") for acl in permissions)
 
 
 def test_an_acl_is_a_call_of_kafka_acls() -> None:

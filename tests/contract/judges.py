@@ -76,9 +76,9 @@ class GatewayJudge:
 
     def of_request(self, request: Record) -> Verdict:
         names = ("scenario", "limit", "query", "after_offset", "exclude")
-        asked = {name: request[name] for name in names if request[name] is not None}
+        parameters = {name: request[name] for name in names if request[name] is not None}
         path = f"/v1/recommendations/{quote(request['user_id'], safe='')}"
-        return _verdict(self._loop.run(self._http.get(path, params=asked)), 200)
+        return _verdict(self._loop.run(self._http.get(path, params=parameters)), 200)
 
     def close(self) -> None:
         self._loop.run(self._http.aclose())

@@ -36,11 +36,11 @@ async def test_group_without_commits_has_no_offsets(kafka: str, topic_prefix: st
 async def read_all(own: Bus, topic: str, count: int) -> list[Message]:
     async with own.reader(own.topic_partitions(topic)) as reader:
         ends = await reader.end_offsets()
-        found: list[Message] = []
+        messages: list[Message] = []
         while not await reader.at_end(ends):
-            found += await reader.batch()
-        assert len(found) == count
-        return found
+            messages += await reader.batch()
+        assert len(messages) == count
+        return messages
 
 
 async def test_records_are_read_in_order_within_a_key(kafka: str, topic_prefix: str) -> None:
@@ -49,11 +49,11 @@ async def test_records_are_read_in_order_within_a_key(kafka: str, topic_prefix: 
     sent = [(f"u{number % 7}", str(number).encode()) for number in range(500)]
     async with own.producer() as producer:
         await producer.send_all(USER_EVENTS, sent)
-    found = await read_all(own, USER_EVENTS, 500)
+    messages = await read_all(own, USER_EVENTS, 500)
     for key in {key for key, _ in sent}:
-        assert [m.value for m in found if m.key == key.encode()] == [value for other, value in sent if other == key]
-        assert len({m.partition for m in found if m.key == key.encode()}) == 1
-    assert {message.topic for message in found} == {USER_EVENTS}
+        assert [m.value for m in messages if m.key == key.encode()] == [value for other, value in sent if other == key]
+        assert len({m.partition for m in messages if m.key == key.encode()}) == 1
+    assert {message.topic for message in messages} == {USER_EVENTS}
 
 
 async def test_key_has_the_same_partition_in_every_topic(kafka: str, topic_prefix: str) -> None:
@@ -134,10 +134,10 @@ async def test_partition_converts_to_the_client_class(kafka: str, topic_prefix: 
         assert await reader.end_offsets() == {first: 0, second: 5}
         assert await reader.beginning_offsets() == {first: 0, second: 0}
         reader.seek(second, 3)
-        found: list[Message] = []
+        messages: list[Message] = []
         while not await reader.at_end({second: 5}):
-            found += await reader.batch(200, 1000, second)
-        assert [message.offset for message in found] == [3, 4]
+            messages += await reader.batch(200, 1000, second)
+        assert [message.offset for message in messages] == [3, 4]
         assert reader.cached_end(second) == 5
         assert reader.cached_end(second._replace(partition=7)) is None
         assert all(type(partition) is type(first) for partition in reader.assignment())
