@@ -66,13 +66,13 @@ def a_stream(events: int, users: int = 20, items: int = 30, seed: int = 0) -> li
     return made
 
 
-def easy_examples(turn: int) -> list[NextItemExample | ImpressionExample]:
+def easy_examples(step: int) -> list[NextItemExample | ImpressionExample]:
     """Return examples in which the first candidate is always chosen and the first impression always clicked."""
     made: list[NextItemExample | ImpressionExample] = []
     for number in range(20):
-        seed = 1000 * turn + number
+        seed = 1000 * step + number
         best = np.sort(features(6, seed), axis=0)[::-1]
-        made.append(next_item(f"u{number}", f"i{number % 30}", turn, 0, best))
+        made.append(next_item(f"u{number}", f"i{number % 30}", step, 0, best))
         made.append(replace(impressions(6, 0, seed), features=best))
     return made
 

@@ -48,6 +48,35 @@ def test_a_restored_learner_continues_like_the_original(tmp_path: Path) -> None:
     assert (original.snapshot().vectors == restored.snapshot().vectors).all()
 
 
+def test_the_keys_of_a_state_are_part_of_the_format() -> None:
+    """A renamed key or parameter would make the checkpoints of former versions unreadable."""
+    state = trained().state()
+    encoder, ranker = state["encoder"], state["ranker"]
+    assert state.keys() == {
+        "model", "features", "actions", "text_model", "unread", "awaiting", "encoder", "ranker", "examples"
+    }  # fmt: skip
+    assert encoder.keys() == {"encoder", "optimiser", "table", "sequences", "popularity", "fresh", "random"}
+    assert encoder["table"].keys() == {
+        "ids", "vocabulary", "projection", "text_projection", "texts", "embedding", "moments", "steps", "slots", "described", "acted"
+    }  # fmt: skip
+    assert encoder["sequences"].keys() == {"users", "count", "rows", "actions", "scenarios", "values", "at"}
+    assert ranker.keys() == {"ranker", "optimiser", "random"}
+    assert {name for name in encoder["encoder"] if not name.startswith("blocks.")} == {
+        "action", "gap", "gate", "norm.bias", "norm.weight", "scale", "shift", "strength"
+    }  # fmt: skip
+    assert {name for name in encoder["encoder"] if name.startswith("blocks.1.")} == {
+        f"blocks.1.{name}"
+        for name in (
+            "attention_norm.bias", "attention_norm.weight", "feed_in", "feed_in_bias", "feed_norm.bias", "feed_norm.weight", "feed_out",
+            "feed_out_bias", "gate", "key", "out", "place_bias", "query", "time_bias", "value",
+        )
+    }  # fmt: skip
+    assert ranker["ranker"].keys() == {
+        "additive", "batches", "deviation", "first", "first_bias", "gate", "head_bias", "heads", "input_gate", "mean", "position",
+        "score", "second", "second_bias", "shift"
+    }  # fmt: skip
+
+
 def test_absent_checkpoint_is_none(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "absent", DEFAULT_MODEL) is None
 

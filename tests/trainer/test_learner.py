@@ -61,20 +61,20 @@ def test_examples_are_evaluated_before_training() -> None:
 def test_the_serving_model_is_the_last_release() -> None:
     trainee = learner()
     trainee.set_serving(trainee.snapshot())
-    for turn in range(12):
-        trainee.observe([next_item("u", "i1", turn, 0, _first_is_best(turn + seed)) for seed in range(50)])
+    for step in range(12):
+        trainee.observe([next_item("u", "i1", step, 0, _first_is_best(step + seed)) for seed in range(50)])
         trainee.step()
     seen = trainee.next_item_window.compare()
     assert seen.candidate < seen.serving - 0.1
 
 
-def _settled(turns: int, **kinds: int) -> Learner:
-    """Return a learner that has released after each of `turns` easy steps, without a regression."""
+def _settled(steps: int, **kinds: int) -> Learner:
+    """Return a learner that has released after each of `steps` easy steps, without a regression."""
     trainee = learner()
-    for turn in range(turns):
-        trainee.observe(_easy(turn, **kinds))
+    for step in range(steps):
+        trainee.observe(_easy(step, **kinds))
         trainee.step()
-        trainee.set_serving(trainee.snapshot(), turn)
+        trainee.set_serving(trainee.snapshot(), step)
         assert not trainee.regressed()
     return trainee
 
@@ -84,9 +84,9 @@ def test_a_regressed_release_is_rolled_back_to_the_last_known_good_one(sets: int
     trainee = _settled(100, sets=sets)
     good = trainee.label_window.compare().candidate
     invert_ranker(trainee)
-    for turn in range(100, 300):
-        trainee.set_serving(trainee.snapshot(), turn)
-        trainee.observe(_easy(turn, sets=sets))
+    for step in range(100, 300):
+        trainee.set_serving(trainee.snapshot(), step)
+        trainee.observe(_easy(step, sets=sets))
         if trainee.regressed():
             break
     bad = trainee.label_window.compare().candidate
@@ -100,8 +100,8 @@ def test_a_regressed_release_is_rolled_back_to_the_last_known_good_one(sets: int
 def test_a_regressed_ranker_that_never_served_is_rolled_back_to_the_serving_one() -> None:
     trainee = _settled(100)
     invert_ranker(trainee)
-    for turn in range(100, 300):
-        trainee.observe(_easy(turn))
+    for step in range(100, 300):
+        trainee.observe(_easy(step))
         if trainee.regressed():
             break
     assert trainee.roll_back() == Rollback(HELD, 99)
@@ -111,13 +111,13 @@ def test_a_bad_release_never_becomes_the_last_known_good_one() -> None:
     trainee = _settled(100)
     good = trainee.snapshot()
     last_known_good: set[int] = set()
-    for turn in range(100, 160):
-        if turn in (110, 120, 130):
+    for step in range(100, 160):
+        if step in (110, 120, 130):
             invert_ranker(trainee)
-            trainee.set_serving(trainee.snapshot(), 1000 + turn)
+            trainee.set_serving(trainee.snapshot(), 1000 + step)
             invert_ranker(trainee)
-        trainee.set_serving(good, turn)
-        trainee.observe(_easy(turn))
+        trainee.set_serving(good, step)
+        trainee.observe(_easy(step))
         if trainee._last_good.release is not None:
             last_known_good.add(trainee._last_good.release.version)
     assert max(last_known_good) < 1000
@@ -125,12 +125,12 @@ def test_a_bad_release_never_becomes_the_last_known_good_one() -> None:
 
 def test_a_run_of_negative_labels_is_not_rolled_back() -> None:
     trainee = learner()
-    for turn in range(120):
-        ignored = [replace(each, actions=(-1,) * 8) for each in _easy(turn) if isinstance(each, ImpressionExample)]
-        chosen = [each for each in _easy(turn) if isinstance(each, NextItemExample)]
-        trainee.observe([*ignored, *chosen] if 60 <= turn < 90 else _easy(turn))
+    for step in range(120):
+        ignored = [replace(each, actions=(-1,) * 8) for each in _easy(step) if isinstance(each, ImpressionExample)]
+        chosen = [each for each in _easy(step) if isinstance(each, NextItemExample)]
+        trainee.observe([*ignored, *chosen] if 60 <= step < 90 else _easy(step))
         trainee.step()
-        trainee.set_serving(trainee.snapshot(), turn)
+        trainee.set_serving(trainee.snapshot(), step)
         assert not trainee.regressed()
 
 
@@ -138,7 +138,7 @@ def test_scenarios_are_compared_separately() -> None:
     trainee = learner()
     trainee.set_serving(trainee.snapshot())
     slates = [example for example in _easy(0) if isinstance(example, ImpressionExample)]
-    trainee.observe([example if turn % 2 else replace(example, scenario=SHOP) for turn, example in enumerate(slates)])
+    trainee.observe([example if step % 2 else replace(example, scenario=SHOP) for step, example in enumerate(slates)])
     comparisons = trainee.scenario_windows.compare()
     assert comparisons.keys() == {"video", "shop"}
     assert sum(each.count for each in comparisons.values()) == trainee.label_window.compare().count
@@ -186,14 +186,14 @@ def test_weights_with_nan_are_not_finite() -> None:
     assert not trainee.snapshot().finite()
 
 
-def _easy(turn: int, sets: int = 20) -> list[ImpressionExample | NextItemExample]:
+def _easy(step: int, sets: int = 20) -> list[ImpressionExample | NextItemExample]:
     """Return 20 slates whose first item is clicked, and `sets` next items with the same item chosen; one feature predicts both."""
     made: list[ImpressionExample | NextItemExample] = []
     for number in range(20):
-        rows = _first_is_best(1000 * turn + number)
+        rows = _first_is_best(1000 * step + number)
         made.append(ImpressionExample("label", VIDEO, rows, tuple(range(8)), (CLICK, *[-1] * 7)))
         if number < sets:
-            made.append(next_item(f"u{number}", f"i{number}", 1000 * turn + number, 0, rows))
+            made.append(next_item(f"u{number}", f"i{number}", 1000 * step + number, 0, rows))
     return made
 
 
@@ -235,9 +235,9 @@ def test_a_new_item_is_close_to_items_with_the_same_words() -> None:
     restored.restore(trainee.state())
     restored.embed_texts()
     assert restored.pending_texts == 0
-    for turn in range(30):
+    for step in range(30):
         restored.observe(
-            [next_item(f"u{user}", f"i{(2 * user + 2 * turn) % 40 + user % 2}", turn * 1000) for user in range(60)]
+            [next_item(f"u{user}", f"i{(2 * user + 2 * step) % 40 + user % 2}", step * 1000) for user in range(60)]
         )
         restored.step()
     restored.admit([ItemContent("new a", words="aa"), ItemContent("new b", words="bbbb")])

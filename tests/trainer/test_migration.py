@@ -58,13 +58,13 @@ def _record(columns: Columns, random: np.random.Generator, event: int) -> dict[s
     action = columns.actions[event % len(columns.actions)]
     items = [
         {
-            "item_id": f"i{(event + place) % 20}",
-            "position": place,
-            "label": int(place == 2),
+            "item_id": f"i{(event + position) % 20}",
+            "position": position,
+            "label": int(position == 2),
             "action": action,
             "value": 0.5,
         }
-        for place in range(3)
+        for position in range(3)
     ]
     features = random.normal(size=(3, len(columns.features))).astype("<f2")
     return {
@@ -231,10 +231,10 @@ def test_features_that_are_sometimes_missing_keep_their_mean() -> None:
     """Each input is standardised by its own present values."""
     ranker = MODELS["transformer"].ranker(Columns(("always", "sometimes", "never"), ("click",)))
     generator = torch.Generator().manual_seed(0)
-    for turn in range(200):
+    for step in range(200):
         batch = torch.randn(300, 3, generator=generator) * 4 + 7
         batch[:, 2] = torch.nan
-        batch[turn % 2 * 150 :, 1] = torch.nan
+        batch[step % 2 * 150 :, 1] = torch.nan
         ranker.standardise_by(batch)
     torch.testing.assert_close(ranker.mean, torch.tensor([7.0, 7.0, 0.0]), rtol=0.1, atol=0)
     torch.testing.assert_close(ranker.deviation, torch.tensor([4.0, 4.0, 1.0]), rtol=0.1, atol=0)

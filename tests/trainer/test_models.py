@@ -94,12 +94,12 @@ def test_the_scorer_can_load_it(name: str) -> None:
 def test_a_planted_feature_is_learned(name: str) -> None:
     learner, random = a_learner(name), np.random.default_rng(0)
     hits = []
-    for turn in range(40):
+    for step in range(40):
         events = []
         for user in range(256):
             candidates = features(10, int(random.integers(1 << 30)))
             best = int(candidates[:, PLANTED].argmax())
-            events.append(next_item(f"u{user}", f"i{user % 30}", turn, best, candidates))
+            events.append(next_item(f"u{user}", f"i{user % 30}", step, best, candidates))
         lists, _ = learner.ranker.observe(events, [])
         with torch.no_grad():
             scores, _ = learner.ranker.ranker(lists.features, lists.scenarios)
@@ -112,8 +112,8 @@ def test_a_planted_feature_is_learned(name: str) -> None:
 def test_a_planted_order_is_learned(name: str) -> None:
     learner = a_learner(name, 20, events_per_step=20, users_per_step=20, min_sampled_users=0)
     losses: list[float] = []
-    for turn in range(24):
-        learner.encoder.observe([next_item(f"u{user}", f"i{(user + turn) % 20}", turn * 1000) for user in range(200)])
+    for step in range(24):
+        learner.encoder.observe([next_item(f"u{user}", f"i{(user + step) % 20}", step * 1000) for user in range(200)])
         losses += learner.encoder.step(rehearse=True)
     assert losses[0] > 2.5
     assert np.mean(losses[-10:]) < 1.2
@@ -209,9 +209,9 @@ def test_self_supervised_losses_decrease() -> None:
     )
     optimiser = torch.optim.Adam(encoder.parameters(), lr=1e-2)
     losses = []
-    for turn in range(40):
+    for step in range(40):
         users = encoder(interactions, batch.scenarios, dropout)
-        loss = masked_loss(encoder, batch, dropout, np.random.default_rng(turn)) + contrastive_loss(
+        loss = masked_loss(encoder, batch, dropout, np.random.default_rng(step)) + contrastive_loss(
             encoder, batch, users, dropout
         )
         optimiser.zero_grad()

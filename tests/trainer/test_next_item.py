@@ -87,7 +87,7 @@ def two_scenarios(trainer: EncoderTrainer) -> tuple[Sequences, dict[int, Sampled
     """Return windows in which odd rows belong to one scenario and even rows to the other; the first user is in one, the second in both."""
     store = SequenceStore(10)
     for user, rows in (("one", [1, 3, 5]), ("both", [2, 1, 4, 3])):
-        store.append(user, [SequenceEntry(row, 1, (row + 1) % 2, 0.5, place) for place, row in enumerate(rows)])
+        store.append(user, [SequenceEntry(row, 1, (row + 1) % 2, 0.5, index) for index, row in enumerate(rows)])
     windows = store.windows(np.arange(2))
     pools = {scenario: np.arange(1 + scenario, len(trainer.table), 2) for scenario in (0, 1)}
     return windows, {scenario: full_softmax(pool, targets_in(windows, scenario)) for scenario, pool in pools.items()}
@@ -164,8 +164,8 @@ def test_the_union_holds_items_of_any_sample() -> None:
 def test_every_objective_trains_two_scenarios_at_once(objective: str) -> None:
     trainer = EncoderTrainer(Transformer, EncoderPolicy(objective=objective), VIDEO_ONLY, 0, Columns())
     trainer.table.rows([f"i{number}" for number in range(40)])
-    for turn in range(6):
-        events = [next_item(f"u{user}", f"i{(user + turn) % 40}", turn * 1000) for user in range(40)]
+    for step in range(6):
+        events = [next_item(f"u{user}", f"i{(user + step) % 40}", step * 1000) for user in range(40)]
         trainer.observe(
             [replace(each, event=replace(each.event, scenario=int(each.event.item_id[1:]) % 2)) for each in events]
         )
@@ -176,8 +176,8 @@ def test_every_objective_trains_two_scenarios_at_once(objective: str) -> None:
 def test_a_planted_order_is_learned() -> None:
     trainer = a_trainer(20, events_per_step=20, users_per_step=20, min_sampled_users=0, rate=5e-3)
     losses: list[float] = []
-    for turn in range(14):
-        trainer.observe([next_item(f"u{user}", f"i{(user + turn) % 20}", turn * 1000) for user in range(200)])
+    for step in range(14):
+        trainer.observe([next_item(f"u{user}", f"i{(user + step) % 20}", step * 1000) for user in range(200)])
         losses += trainer.step(rehearse=True)
     # The first item of each user is random.
     assert losses[0] > 2.5

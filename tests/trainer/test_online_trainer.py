@@ -28,9 +28,9 @@ def released(trainer: OnlineTrainer, now: float) -> Release:
     return prepared
 
 
-def settled(trainer: OnlineTrainer, exporter: GraphExporter, turns: int = 100) -> None:
+def settled(trainer: OnlineTrainer, exporter: GraphExporter, steps: int = 100) -> None:
     """Train on easy examples, with a release after each step."""
-    for number in range(turns):
+    for number in range(steps):
         assert trainer.observe(easy_examples(number)) is None
         trainer.step(through=[number])
         trainer.served(Release(trainer.capture(number), exporter.traced, 0.0), number)

@@ -42,5 +42,5 @@ class TrainerSettings(Settings):
     )
     trainer_tensorboard_dir: Path | None = Field(
         None,
-        description="Folder for TensorBoard: scalars of every turn, item embeddings once a minute. Nothing is written if not set.",
+        description="Folder for TensorBoard: scalars of every step, item embeddings once a minute. Nothing is written if not set.",
     )

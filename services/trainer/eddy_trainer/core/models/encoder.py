@@ -79,7 +79,7 @@ class Encoder(nn.Module):
         self.gate = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))
         self.shift = nn.Parameter(torch.zeros(MAX_SCENARIOS, DIM))
 
-    def states(self, x: Tensor, asked: EncoderQuery) -> Tensor:
+    def states(self, x: Tensor, query: EncoderQuery) -> Tensor:
         """Embedded interactions [B, L, DIM] -> states [B, queries, DIM] at the last positions."""
         raise NotImplementedError
 
