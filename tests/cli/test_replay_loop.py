@@ -117,13 +117,13 @@ def test_live_loop_and_evaluation_agree(environment: dict[str, str], tmp_path: P
         assert evaluation.finish(timeout_sec=240) == 0, evaluation.output
     live = json.loads(output.with_suffix(".json").read_text())
     offline = json.loads(next(tmp_path.glob("loop-*.json")).read_text())
-    found, expected = live["quality"]["model"], offline["methods"]["model"]
+    actual, expected = live["quality"]["model"], offline["methods"]["model"]
     for metric in ("ndcg_at_10", "hr_at_10"):
-        assert found[metric] == pytest.approx(expected[metric], abs=0.08)
+        assert actual[metric] == pytest.approx(expected[metric], abs=0.08)
     assert expected["ndcg_at_10"] > 0.8
     ledger, in_process = live["ledger"], offline["also"]["ledger"]
     assert ledger["unaccounted"] == in_process["refused"] == 0
-    assert ledger["impressions"] == pytest.approx(in_process["shown"], rel=0.02)
+    assert ledger["impressions"] == pytest.approx(in_process["impressions"], rel=0.02)
     assert ledger["positive"] == pytest.approx(in_process["positive"], rel=0.1)
 
 
@@ -138,7 +138,7 @@ def test_live_loop_and_evaluation_agree(environment: dict[str, str], tmp_path: P
         ({"EDDY_LAB_JOINER_ULR": "x"}, "eddy replay: unknown setting EDDY_LAB_JOINER_ULR"),
     ],
 )
-def test_missing_data_is_one_line(
+def test_failed_start_is_one_line(
     environment: dict[str, str], folder: Path, changed: dict[str, str], line: str
 ) -> None:
     arguments = ["-m", "eddy_cli", "replay", "--data", str(folder), "--ready-within", "0.5"]
