@@ -72,8 +72,11 @@ LOOP = Board(
             ),
             Panel(
                 "Slates",
-                "Slates published, by scenario.",
-                {"{{scenario}}": "sum by (scenario) (rate(eddy_scorer_slates_total[1m]))"},
+                "Slates published, by scenario, and those without an item.",
+                {
+                    "{{scenario}}": "sum by (scenario) (rate(eddy_scorer_slates_total[1m]))",
+                    "{{scenario}}, empty": "sum by (scenario) (rate(eddy_scorer_empty_slates_total[1m]))",
+                },
                 "ops",
             ),
             Panel(

@@ -76,6 +76,9 @@ SLATES = Counter("eddy_scorer_slates_total", "Slates published.", ["scenario", "
 SLATE_ITEMS = Counter(
     "eddy_scorer_slate_items_total", "Items in published slates, by candidate source.", ["scenario", "source"]
 )
+EMPTY_SLATES = Counter(
+    "eddy_scorer_empty_slates_total", "Published slates without an item: nothing was left to recommend.", ["scenario"]
+)
 SOURCE_SECONDS = Histogram(
     "eddy_scorer_source_seconds", "Duration of one candidate source for one batch.", ["source"], buckets=_LATENCY
 )

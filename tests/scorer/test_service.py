@@ -67,6 +67,19 @@ async def test_request_waits_for_its_user_s_features_and_delays_no_other(harness
         assert scorer.metric("eddy_scorer_deadline_answers_total") == 1
 
 
+async def test_counts_slates_without_an_item(harness: ScorerHarness) -> None:
+    await _fill(harness)
+    await harness.publish(USER_FEATURES, user_features("all", NAMES))
+    with harness.scorer() as scorer:
+        await scorer.ready()
+        async with harness.answers() as answers:
+            await harness.ask(request_record("all", request_id="empty"), request_record("u", request_id="full"))
+            assert item_ids_of(await answers.to("empty")) == []
+            assert item_ids_of(await answers.to("full"))
+        assert scorer.metric("eddy_scorer_empty_slates_total") == 1
+        assert scorer.metric("eddy_scorer_slates_total") == 2
+
+
 async def test_pushes_in_scenarios_with_push(harness: ScorerHarness) -> None:
     await _fill(harness)
     await harness.publish(ITEM_FEATURES, item_features("s1", counts=[], acted=1.0), item_features("s2"))

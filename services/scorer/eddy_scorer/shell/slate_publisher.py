@@ -10,7 +10,7 @@ from eddy.contract.codec import Codec
 from eddy.contract.records import Recommendations
 from eddy.contract.topics import RECOMMENDATIONS
 from eddy.kafka.bus import Producer, settle
-from eddy.metrics import HOP_SECONDS, SLATE_ITEMS, SLATES, STAGE_SECONDS
+from eddy.metrics import EMPTY_SLATES, HOP_SECONDS, SLATE_ITEMS, SLATES, STAGE_SECONDS
 from eddy_scorer.shell.freshness import Freshness
 from eddy_scorer.shell.request_queue import QueuedRequest
 from eddy_scorer.shell.service import SERVICE
@@ -74,7 +74,10 @@ class SlatePublisher:
 def _count(records: Sequence[Recommendations]) -> None:
     slates = Counter((record["scenario"], record["trigger"]) for record in records)
     items = Counter((record["scenario"], item["source"]) for record in records for item in record["items"])
+    empty = Counter(record["scenario"] for record in records if not record["items"])
     for labels, count in slates.items():
         SLATES.labels(*labels).inc(count)
     for labels, count in items.items():
         SLATE_ITEMS.labels(*labels).inc(count)
+    for scenario, count in empty.items():
+        EMPTY_SLATES.labels(scenario).inc(count)
