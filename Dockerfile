@@ -8,7 +8,7 @@ ARG TORCH_BACKEND=cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_CACHE=1
 WORKDIR /build
 RUN python -m venv /venv && /venv/bin/pip install --quiet uv==0.13.9
-RUN test -n "$SERVICE" || { echo "say which service: --build-arg SERVICE=scorer" >&2; exit 1; }
+RUN test -n "$SERVICE" || { echo "SERVICE is missing. Example: --build-arg SERVICE=scorer" >&2; exit 1; }
 COPY requirements ./requirements
 COPY schemas ./schemas
 COPY scenarios.yaml LICENSE ./

@@ -14,7 +14,8 @@ DATASET ?= ml-100k
 # Events to replay, about two minutes of them. LIMIT= replays the whole data set.
 LIMIT ?= 30000
 REPLAY ?=
-PROTOCOL ?= stream
+# PROTOCOL is the former name of BENCHMARK.
+BENCHMARK ?= $(or $(PROTOCOL),stream)
 EVALUATE ?=
 BENCH ?=
 TESTS ?= tests
@@ -42,12 +43,12 @@ $(INSTALLED): pyproject.toml requirements/install.sh $(wildcard requirements/*.t
 	@PYTHON="$(PYTHON)" VENV=$(VENV) TORCH=$(TORCH) sh requirements/install.sh $(PACKAGES)
 	@touch $@
 
-demo: $(INSTALLED) ## Replay MovieLens through the whole loop on a Kafka of its own: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
+demo: $(INSTALLED) ## Replay MovieLens through the whole loop on a local Kafka that this starts: DATASET=ml-100k|ml-1m LIMIT=events (LIMIT= for all)
 	@$(BIN)/eddy demo --dataset $(DATASET) --limit $(or $(LIMIT),0) $(REPLAY)
 
-evaluate: $(INSTALLED) ## Run a benchmark of the model in one process, without Kafka: PROTOCOL=stream|loop|isgd DATASET= EVALUATE="--limit 20000 --seed 1"
+evaluate: $(INSTALLED) ## Run a benchmark of the model in one process, without Kafka: BENCHMARK=name DATASET= EVALUATE="--limit 20000 --seed 1" (names: lab/eddy_lab/evaluate/README.md)
 	@$(BIN)/eddy data $(DATASET)
-	@$(BIN)/eddy evaluate $(PROTOCOL) --dataset $(DATASET) $(EVALUATE)
+	@$(BIN)/eddy evaluate $(BENCHMARK) --dataset $(DATASET) $(EVALUATE)
 
 up: ## Start the stack in containers: Kafka, schema registry, services, Prometheus, Alertmanager, Grafana (ports: .env)
 	@$(COMPOSE) up --detach --build $(WAIT)
@@ -77,12 +78,12 @@ logs: ## Follow the logs of the stack: SERVICE=scorer for one service
 replay: $(INSTALLED) ## Replay MovieLens through the running stack: DATASET=ml-100k|ml-1m LIMIT=events
 	@$(BIN)/eddy data $(DATASET)
 	@$(WITH_ENV) \
-		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_LAB_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
+		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_REPLAY_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
 		EDDY_SCHEMA_REGISTRY_URL=http://127.0.0.1:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7 \
-		EDDY_LAB_READY_URLS=gateway=http://127.0.0.1:$$GATEWAY_PORT,joiner=http://127.0.0.1:$$JOINER_PORT \
+		EDDY_REPLAY_READY_URLS=gateway=http://127.0.0.1:$$GATEWAY_PORT,joiner=http://127.0.0.1:$$JOINER_PORT \
 		$(BIN)/eddy replay --dataset $(DATASET) --limit $(or $(LIMIT),0) $(REPLAY)
 
-run: $(INSTALLED) ## Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own
+run: $(INSTALLED) ## Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or on a local Kafka that this starts
 	@$(BIN)/eddy run
 
 broker: $(INSTALLED) ## Run only a Kafka until Ctrl-C: PORT=number to choose its port
@@ -128,7 +129,7 @@ wheels: $(INSTALLED) ## Build the wheels of all packages into dist/
 	@ls dist/*.whl
 
 version: ## Set the version of all packages: VERSION=0.2.0
-	@echo "$(VERSION)" | grep -Eq '^[0-9]+\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+)?$$' || { echo "say which: make version VERSION=0.2.0" >&2; exit 1; }
+	@echo "$(VERSION)" | grep -Eq '^[0-9]+\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+)?$$' || { echo "VERSION is missing or invalid. Example: make version VERSION=0.2.0" >&2; exit 1; }
 	@for file in $(addsuffix /pyproject.toml,$(PACKAGES)); do \
 		sed -E 's/^version = ".*"/version = "$(VERSION)"/; s/"(eddy-[a-z]+(\[[a-z]+\])?)==[^"]*"/"\1==$(VERSION)"/' $$file >$$file.new && mv $$file.new $$file || exit 1; done
 	@echo "All packages are $(VERSION) now; give CHANGELOG.md a section for it"

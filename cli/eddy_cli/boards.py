@@ -241,7 +241,7 @@ LEARNING = Board(
             Panel(
                 "Item embeddings published",
                 "Embeddings that changed. A new process publishes all of them once.",
-                {"rows": "sum(rate(eddy_trainer_rows_published_total[1m]))"},
+                {"embeddings": "sum(rate(eddy_trainer_embeddings_published_total[1m]))"},
                 "ops",
             ),
             Panel(

@@ -14,18 +14,16 @@ def problems(report: Mapping[str, Any], min_releases: int = MIN_RELEASES) -> lis
     """The problems of a report in the layout of reports/demo.json; empty for a good one. Raises KeyError for another layout."""
     ledger, training, quality = report["ledger"], report["training"], report["quality"]
     model, popularity = quality["model"]["ndcg_at_10"], quality["popularity"]["ndcg_at_10"]
+    answered = report["requests"]["count"]
     checks = {
         f"the impression ledger does not balance: {ledger}": ledger["unaccounted"] == 0
         and ledger["impressions"] == ledger["positive"] + ledger["negative"] + ledger["open"],
         "there are no impressions": ledger["impressions"] > 0,
         "no impression was labelled positive": ledger["positive"] > 0,
-        f"only {training['releases']} releases, not {min_releases}": training["releases"] >= min_releases,
+        f"{training['releases']} releases; expected at least {min_releases}": training["releases"] >= min_releases,
         f"the model's NDCG@10 of {model} is not ahead of popularity's {popularity}": model > popularity,
-        f"of {report['events']} events, {report['requests']['count']} requests were answered": report["requests"][
-            "count"
-        ]
-        >= 0.99 * report["events"],
-        f"inputs were refused: {report['dead_letters']}": not sum(report["dead_letters"].values()),
+        f"only {answered} requests answered for {report['events']} events": answered >= 0.99 * report["events"],
+        f"dead letters by reason: {report['dead_letters']}": not sum(report["dead_letters"].values()),
     }
     return [problem for problem, passed in checks.items() if not passed]
 

@@ -17,7 +17,7 @@ READY_WITHIN_SEC = 90
 def execute_notebook(output: Path | None = None) -> Path:
     """Execute the notebook and write it to `output`, by default in place. Raises FatalError if a service or a cell fails."""
     source = checkout() / "docs" / "one-event.ipynb"
-    ready_urls = os.environ.get("EDDY_LAB_READY_URLS", "")
+    ready_urls = os.environ.get("EDDY_REPLAY_READY_URLS", "")
     asyncio.run(wait_until_ready(ready_urls, READY_WITHIN_SEC))
     urls = dict(entry.split("=", 1) for entry in ready_urls.split(",") if entry)
     os.environ.setdefault("EDDY_NOTEBOOK_GATEWAY", urls.get("gateway", "http://127.0.0.1:8000"))

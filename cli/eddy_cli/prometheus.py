@@ -42,7 +42,7 @@ def _fetch(folder: Path) -> None:
             (Path(scratch) / "unpacked").rename(folder)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
         raise FatalError(
-            f"prometheus is not installed, and Debian's package cannot be downloaded ({error}): install it"
+            f"prometheus is not installed, and Debian's package cannot be downloaded ({error}). Install Prometheus and put it on PATH."
         ) from error
 
 

@@ -53,7 +53,7 @@ def _metrics() -> Iterator[str]:
     yield ""
     yield "## Former names"
     yield ""
-    yield "Boards and alerts of this version also query the former name."
+    yield "Services export only the new names. The bundled boards and alerts query both; change your own queries."
     yield ""
     yield "| metric or `hop` | former name |"
     yield "|---|---|"
@@ -67,7 +67,7 @@ def _settings() -> Iterator[str]:
     yield "Settings are environment variables. A service refuses to start with an unknown `EDDY_` variable."
     yield "This page is generated from the code by `make docs`."
     yield from _table("Every service", Settings, {})
-    others: dict[str, type[Settings]] = {**SERVICES, "lab": ReplaySettings}
+    others: dict[str, type[Settings]] = {**SERVICES, "replay": ReplaySettings}
     for name, settings in others.items():
         yield from _table(name.capitalize(), settings, Settings.model_fields)
     yield from ("", "## Former names", "", "Former names are accepted.", "", "| variable | former name |", "|---|---|")

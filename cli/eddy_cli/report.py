@@ -53,7 +53,7 @@ class Report:
     ledger: LedgerReport
     examples: int
     releases: int
-    rows_published: int
+    embeddings_published: int
     event_to_recommendations_ms: Sequence[float]
     click_to_serving_seconds: Sequence[float]
     dead_letters: Mapping[str, int]
@@ -82,7 +82,7 @@ class Report:
             "training": {
                 "examples": self.examples,
                 "releases": self.releases,
-                "rows_published": self.rows_published,
+                "embeddings_published": self.embeddings_published,
             },
             "freshness": {
                 "event_to_recommendations_ms": _percentiles(self.event_to_recommendations_ms, (50, 95)),
@@ -162,7 +162,7 @@ def figures_table(report: Report) -> Table:
     return table
 
 
-_TRAINING = {"examples": "examples", "releases": "releases", "rows_published": "item rows published"}
+_TRAINING = {"examples": "examples", "releases": "releases", "embeddings_published": "item embeddings published"}
 
 
 def _percentiles(values: Sequence[float], percents: Sequence[int], unit: str = "") -> dict[str, float | None]:

@@ -55,8 +55,8 @@ class Stack:
         return {
             **({} if sys.stdout.isatty() else {"COLUMNS": "130"}),
             **self.environment(),
-            f"{PREFIX}LAB_READY_URLS": urls,
-            f"{PREFIX}LAB_JOINER_URL": self.url("joiner"),
+            f"{PREFIX}REPLAY_READY_URLS": urls,
+            f"{PREFIX}REPLAY_JOINER_URL": self.url("joiner"),
         }
 
 

@@ -28,6 +28,7 @@ FORMER_NAMES = {
     "eddy_joiner_position_interactions_total": "eddy_joiner_places_acted_on_total",
     "eddy_joiner_open_impressions": "eddy_joiner_open_items",
     "eddy_trainer_shed_rehearsal_steps_total": "eddy_trainer_shed_replay_steps_total",
+    "eddy_trainer_embeddings_published_total": "eddy_trainer_rows_published_total",
 }
 FORMER_HOPS = {
     "request_to_slate": "request_to_list",
@@ -172,10 +173,11 @@ HELD_RELEASES = Counter(
 )
 ROLLED_BACK_RELEASES = Counter(
     "eddy_trainer_rolled_back_releases_total",
-    "Rollbacks of the ranker: to the last known good release (log_loss), or to the serving one when the gate held all later ones (held).",
+    "Rollbacks of the ranker: to the last known good release (log_loss), or to the serving one if the gate held back all later "
+    "ones (held).",
     ["reason"],
 )
-ROWS_PUBLISHED = Counter("eddy_trainer_rows_published_total", "Item embeddings published.")
+EMBEDDINGS_PUBLISHED = Counter("eddy_trainer_embeddings_published_total", "Item embeddings published.")
 SHED_REHEARSAL_STEPS = Counter(
     "eddy_trainer_shed_rehearsal_steps_total", "Rehearsal steps skipped because the trainer lags."
 )

@@ -20,9 +20,13 @@ from eddy.errors import ConfigError
 from eddy.paths import SCENARIOS, STATE
 
 PREFIX = "EDDY_"
-SERVICES = ("features", "scorer", "joiner", "trainer", "gateway", "lab")
+SERVICES = ("features", "scorer", "joiner", "trainer", "gateway", "replay")
 # Former names of settings, by their present ones. `load` accepts both.
-FORMER_NAMES = {"EDDY_TRAINER_SHED_REHEARSAL_LAG": "EDDY_TRAINER_SHED_REPLAY_LAG"}
+FORMER_NAMES = {
+    "EDDY_TRAINER_SHED_REHEARSAL_LAG": "EDDY_TRAINER_SHED_REPLAY_LAG",
+    "EDDY_REPLAY_JOINER_URL": "EDDY_LAB_JOINER_URL",
+    "EDDY_REPLAY_READY_URLS": "EDDY_LAB_READY_URLS",
+}
 
 
 class Settings(BaseSettings):
@@ -108,7 +112,8 @@ def load(settings: type[S], environment: Mapping[str, str] | None = None) -> S:
     Former names are accepted. Raises ConfigError, naming the variable, for an invalid value, for an unknown EDDY_* variable, and for one
     that is set under both its names.
     """
-    names = _with_present_names(os.environ if environment is None else environment)
+    given = os.environ if environment is None else environment
+    names = _with_present_names(given)
     unknown = [name for name in names if name.startswith(PREFIX) and not _is_setting(name, settings)]
     if unknown:
         matches = get_close_matches(unknown[0], sorted(_names(settings)), n=1)
@@ -119,7 +124,9 @@ def load(settings: type[S], environment: Mapping[str, str] | None = None) -> S:
         return settings(**values)  # type: ignore[arg-type]  # pydantic parses the strings
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"{PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}") from error
+        name = f"{PREFIX}{str(first['loc'][0]).upper()}"
+        former = FORMER_NAMES.get(name, "")
+        raise ConfigError(f"{former if former in given else name}: {first['msg']}") from error
 
 
 def _with_present_names(environment: Mapping[str, str]) -> dict[str, str]:

@@ -119,8 +119,8 @@ def prometheus(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             str(place / "report"),
         ]
         replay = {
-            "EDDY_LAB_JOINER_URL": f"http://{at['joiner']}",
-            "EDDY_LAB_READY_URLS": ",".join(f"{name}=http://{address}" for name, address in at.items()),
+            "EDDY_REPLAY_JOINER_URL": f"http://{at['joiner']}",
+            "EDDY_REPLAY_READY_URLS": ",".join(f"{name}=http://{address}" for name, address in at.items()),
         }
         with command(arguments, environment | replay) as played:
             assert played.finish(timeout_sec=180) == 0, played.output

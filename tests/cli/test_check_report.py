@@ -39,10 +39,10 @@ def test_good_report_has_no_problems() -> None:
         (changed("ledger", "unaccounted", to=1), "ledger does not balance"),
         (changed("ledger", "negative", to=79), "ledger does not balance"),
         (changed("ledger", "positive", to=0), "no impression was labelled"),
-        (changed("training", "releases", to=4), "only 4 releases"),
+        (changed("training", "releases", to=4), "4 releases; expected at least 5"),
         (changed("quality", "model", "ndcg_at_10", to=0.02), "not ahead of popularity"),
-        (changed("requests", "count", to=900), "900 requests were answered"),
-        (changed("dead_letters", to={"undecodable": 1}), "inputs were refused"),
+        (changed("requests", "count", to=900), "only 900 requests answered for 1000 events"),
+        (changed("dead_letters", to={"undecodable": 1}), "dead letters by reason"),
     ],
 )
 def test_bad_report_has_a_problem(report: dict[str, Any], problem: str) -> None:

@@ -47,8 +47,8 @@ def environment(kafka: str, topic_prefix: str, tmp_path: Path) -> dict[str, str]
         "EDDY_TOPIC_PREFIX": topic_prefix,
         "EDDY_STATE_DIR": str(tmp_path / "state"),
         "EDDY_JOINER_LATENESS_SEC": "86400",
-        "EDDY_LAB_JOINER_URL": urls["joiner"],
-        "EDDY_LAB_READY_URLS": ",".join(f"{service}={url}" for service, url in urls.items()),
+        "EDDY_REPLAY_JOINER_URL": urls["joiner"],
+        "EDDY_REPLAY_READY_URLS": ",".join(f"{service}={url}" for service, url in urls.items()),
         **{f"EDDY_{service.upper()}_HTTP_PORT": str(port) for service, port in ports.items()},
     }
 
@@ -107,9 +107,9 @@ def test_live_loop_and_evaluation_agree(environment: dict[str, str], tmp_path: P
     data, output = write_walks(tmp_path), tmp_path / "live"
     port = free_port()
     with command(["-m", "eddy_trainer"], {**environment, "EDDY_TRAINER_HTTP_PORT": str(port)}):
-        ready = f"{environment['EDDY_LAB_READY_URLS']},trainer=http://127.0.0.1:{port}"
+        ready = f"{environment['EDDY_REPLAY_READY_URLS']},trainer=http://127.0.0.1:{port}"
         played = ["--data", str(data), "--output", str(output), "--rate", "100"]
-        with command(["-m", "eddy_cli", "replay", *played], {**environment, "EDDY_LAB_READY_URLS": ready}) as replay:
+        with command(["-m", "eddy_cli", "replay", *played], {**environment, "EDDY_REPLAY_READY_URLS": ready}) as replay:
             assert replay.finish(timeout_sec=240) == 0, replay.output
     with command(
         ["-m", "eddy_cli", "evaluate", "loop", "--data", str(data), "--output", str(tmp_path)], {}
@@ -121,7 +121,7 @@ def test_live_loop_and_evaluation_agree(environment: dict[str, str], tmp_path: P
     for metric in ("ndcg_at_10", "hr_at_10"):
         assert actual[metric] == pytest.approx(expected[metric], abs=0.08)
     assert expected["ndcg_at_10"] > 0.8
-    ledger, in_process = live["ledger"], offline["also"]["ledger"]
+    ledger, in_process = live["ledger"], offline["details"]["ledger"]
     assert ledger["unaccounted"] == in_process["refused"] == 0
     assert ledger["impressions"] == pytest.approx(in_process["impressions"], rel=0.02)
     assert ledger["positive"] == pytest.approx(in_process["positive"], rel=0.1)
@@ -132,10 +132,10 @@ def test_live_loop_and_evaluation_agree(environment: dict[str, str], tmp_path: P
     [
         ({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "eddy replay: no Kafka at 127.0.0.1:1"),
         (
-            {"EDDY_LAB_READY_URLS": "scorer=http://127.0.0.1:1"},
+            {"EDDY_REPLAY_READY_URLS": "scorer=http://127.0.0.1:1"},
             "eddy replay: scorer is not ready at http://127.0.0.1:1",
         ),
-        ({"EDDY_LAB_JOINER_ULR": "x"}, "eddy replay: unknown setting EDDY_LAB_JOINER_ULR"),
+        ({"EDDY_REPLAY_JOINER_ULR": "x"}, "eddy replay: unknown setting EDDY_REPLAY_JOINER_ULR"),
     ],
 )
 def test_failed_start_is_one_line(

@@ -20,7 +20,7 @@ LAYOUT = {
     "requests": {"count": int, "p50_ms": float, "p95_ms": float, "p99_ms": float},
     "quality": {"model": SCORES_LAYOUT, "popularity": SCORES_LAYOUT, "covisitation": SCORES_LAYOUT},
     "ledger": {"impressions": int, "positive": int, "negative": int, "open": int, "unaccounted": int},
-    "training": {"examples": int, "releases": int, "rows_published": int},
+    "training": {"examples": int, "releases": int, "embeddings_published": int},
     "freshness": {
         "event_to_recommendations_ms": {"p50": float, "p95": float},
         "click_to_serving_seconds": {"p50": float, "p95": float},
@@ -39,7 +39,7 @@ def report(**changes: Any) -> Report:
         "ledger": LedgerReport(impressions=100, positive=20, negative=70, open=10),
         "examples": 5,
         "releases": 6,
-        "rows_published": 7,
+        "embeddings_published": 7,
         "event_to_recommendations_ms": [10.0, 20.0],
         "click_to_serving_seconds": [1.0],
         "dead_letters": {"unknown_action": 1},

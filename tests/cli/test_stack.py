@@ -61,7 +61,7 @@ def test_stack_ends_with_a_killed_kafka() -> None:
 
 
 async def test_command_ends_the_stack_with_its_code_and_its_topics_are_deleted(kafka: str) -> None:
-    tell = "import os; print('prefix', os.environ['EDDY_TOPIC_PREFIX'], os.environ['EDDY_LAB_READY_URLS']); raise SystemExit(7)"
+    tell = "import os; print('prefix', os.environ['EDDY_TOPIC_PREFIX'], os.environ['EDDY_REPLAY_READY_URLS']); raise SystemExit(7)"
     with command([*EXEC, "python", "-c", tell], {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka}) as running:
         assert running.finish(60) == 7
         found = re.search(r"\| prefix (\S+) (\S+)", running.output)

@@ -98,7 +98,9 @@ def test_features_can_be_switched_off_by_a_former_name(monkeypatch: pytest.Monke
     assert "trend" not in features_without(["hotness"])
 
 
-@pytest.mark.parametrize(("off", "said"), [("trend,trendy", "trendy"), (",".join(FEATURES), "leave one on")])
+@pytest.mark.parametrize(
+    ("off", "said"), [("trend,trendy", "trendy"), (",".join(FEATURES), "at least one must stay enabled")]
+)
 def test_invalid_features_off_is_refused(off: str, said: str) -> None:
     with pytest.raises(ConfigError, match=f"EDDY_RANKING_FEATURES_OFF: .*{said}"):
         load(Settings, {"EDDY_RANKING_FEATURES_OFF": off})

@@ -74,9 +74,9 @@ async def test_service_stops_at_the_limit_of_consecutive_unusable_records(
     assert process.process.returncode == 1, said
     line = said.splitlines()[-1]
     assert line.startswith(
-        f"{service}: {LIMIT} records in a row of topic {topic}, partition 0, offsets 0 to {LIMIT - 1}, "
+        f"{service}: {LIMIT} consecutive unusable records: topic {topic}, partition 0, offsets 0 to {LIMIT - 1}; "
     )
-    assert "because of undecodable" in line
+    assert "most frequent reason: undecodable" in line
     assert "EDDY_POISON_LIMIT" in line
     assert "Traceback" not in said
     if service != "joiner":  # which leaves the events that it passes over to the features service
@@ -103,6 +103,6 @@ async def test_dead_letters_are_stored_before_the_limit_stops_the_service(place:
     batch = [Message(USER_EVENTS, 0, offset, b"u", b"junk", 0) for offset in range(2 * LIMIT)]
     async with place.bus.producer() as producer:
         letters = DeadLetters("features", place.bus, producer, SystemClock(), PoisonRuns(LIMIT))
-        with pytest.raises(FatalError, match="5 records in a row"):
+        with pytest.raises(FatalError, match="5 consecutive unusable records"):
             await letters.refuse_batch(batch, [(message, PoisonError("undecodable")) for message in batch])
         assert len(await place.letters()) == 2 * LIMIT

@@ -5,6 +5,7 @@ from pydantic import Field, ValidationError
 
 from eddy.errors import ConfigError
 from eddy.settings import FORMER_NAMES, Settings, load
+from eddy_cli.replay.settings import ReplaySettings
 from eddy_cli.services import SERVICES
 
 
@@ -40,10 +41,18 @@ def test_settings_are_frozen() -> None:
 @pytest.mark.parametrize(("present", "former"), FORMER_NAMES.items())
 def test_a_former_name_sets_the_renamed_setting(present: str, former: str) -> None:
     field = present.removeprefix("EDDY_").lower()
-    settings = next(settings for settings in (Settings, *SERVICES.values()) if field in settings.model_fields)
+    settings = next(
+        settings for settings in (Settings, *SERVICES.values(), ReplaySettings) if field in settings.model_fields
+    )
     loaded = load(settings, {former: "17"})
     assert loaded == load(settings, {present: "17"})
     assert loaded.model_fields_set == {field}
+
+
+def test_bad_value_under_a_former_name_names_the_variable_that_is_set() -> None:
+    former = "EDDY_TRAINER_SHED_REPLAY_LAG"
+    with pytest.raises(ConfigError, match=f"^{former}: "):
+        load(SERVICES["trainer"], {former: "many"})
 
 
 def test_setting_under_both_names_is_refused() -> None:

@@ -203,7 +203,7 @@ def test_self_supervised_losses_decrease() -> None:
     batch = AuxiliaryInputs(
         interactions,
         torch.zeros(8, 12, dtype=torch.int64),
-        torch.arange(96).batch(8, 12),
+        torch.arange(96).view(8, 12),
         interactions.vectors.flatten(0, 1),
         torch.zeros(96),
     )

@@ -102,8 +102,8 @@ async def test_too_many_unusable_examples_in_a_row_stop_the_trainer(
         await poll_until(lambda: trainer.process.poll() is not None, 90, what="its exit")
     line = cluster.logs().splitlines()[-1]
     assert trainer.process.returncode == 1, cluster.logs()
-    assert line.startswith("trainer: 5 records in a row of topic training-examples, partition ")
-    assert "offsets 0 to 4, cannot be used, most of them because of undecodable" in line
+    assert line.startswith("trainer: 5 consecutive unusable records: topic training-examples, partition ")
+    assert "offsets 0 to 4; most frequent reason: undecodable" in line
     assert len(await cluster.dead_letters()) == 5
 
 

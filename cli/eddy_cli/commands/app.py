@@ -48,7 +48,10 @@ def make_app() -> typer.Typer:
 
 def _missing(package: str) -> Callable[..., None]:
     def command(arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
-        raise ConfigError(f"this command is in the package {package}: pip install {package}")
+        raise ConfigError(
+            f"this command needs the package {package}. Run it in a checkout after `make install`, or install the wheel "
+            "that `make wheels` writes to dist/."
+        )
 
     return command
 

@@ -32,7 +32,7 @@ def draw(
     folder: Annotated[Path, typer.Argument(help="Output folder.")],
     minutes: Annotated[float, typer.Option(help="Minutes to show, up to now.")] = 15.0,
 ) -> None:
-    """Draw every board as a picture of what Prometheus answers to its queries."""
+    """Draw every board as a PNG from the data in Prometheus."""
     from eddy_cli.boards import BOARDS
     from eddy_cli.pictures import draw as draw_board
 

@@ -35,22 +35,25 @@ Data = Annotated[
 ]
 Scenario = Annotated[str, typer.Option(help="Scenario to play the events in: an entry of scenarios.yaml.")]
 Action = Annotated[str, typer.Option(help="Action to play the events as: one of the scenario's positive actions.")]
-Limit = Annotated[int | None, typer.Option(min=0, help="Number of events to play, the first ones; 0 plays all.")]
+Limit = Annotated[int | None, typer.Option(min=0, help="Maximum number of events; 0 plays all.")]
 Users = Annotated[int | None, typer.Option(min=1, help="Play only the first USERS users to appear.")]
 Speed = Annotated[
-    float | None, typer.Option(callback=above_zero, help="Event time per real time; without it, as fast as possible.")
+    float | None,
+    typer.Option(callback=above_zero, help="Speed as a multiple of real time. Default: as fast as possible."),
 ]
 Rate = Annotated[
     float | None,
-    typer.Option(callback=above_zero, metavar="EVENTS", help="Maximum events per second: latency below saturation."),
+    typer.Option(
+        callback=above_zero, metavar="EVENTS", help="Maximum events per second, to measure latency below saturation."
+    ),
 ]
-Window = Annotated[int, typer.Option(min=1, help="Maximum number of events from the oldest unfinished one on.")]
+Window = Annotated[int, typer.Option(min=1, help="Maximum number of events in flight.")]
 MaxSkew = Annotated[
     float,
-    typer.Option(callback=above_zero, metavar="SECONDS", help="Event time that one user may be ahead of another."),
+    typer.Option(callback=above_zero, metavar="SECONDS", help="Maximum difference in event time between users."),
 ]
 Deadline = Annotated[float, typer.Option(callback=above_zero, metavar="SECONDS", help="Deadline of each request.")]
 ReadyWithin = Annotated[
-    float, typer.Option(callback=above_zero, metavar="SECONDS", help="Timeout for the services to get ready.")
+    float, typer.Option(callback=above_zero, metavar="SECONDS", help="Timeout for the services to become ready.")
 ]
 Output = Annotated[Path, typer.Option(help="Path of the report, without the extensions .json and .png.")]

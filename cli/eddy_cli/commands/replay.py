@@ -54,7 +54,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def replay(options: ReplayOptions) -> None:
-    """Play a data set through a running stack, as its users would have lived it, and write a report.
+    """Publish the events of a data set through a running stack, in order of event time, and write a report.
 
     The joiner must run with EDDY_JOINER_LATENESS_SEC of at least --max-skew (`eddy exec` sets it).
     """
@@ -64,7 +64,7 @@ def replay(options: ReplayOptions) -> None:
 
 
 def demo(options: ReplayOptions) -> None:
-    """Play MovieLens (or your own data) through the whole loop, on a Kafka and services that are started for it."""
+    """Play MovieLens (or your own data) through the whole loop, on a local Kafka and services that this starts."""
     from eddy_cli.datasets.fetch import fetch_named
     from eddy_cli.stack import run_stack
 
@@ -86,7 +86,7 @@ def arguments(options: ReplayOptions) -> list[str]:
 def check_report(
     report: Annotated[Path, typer.Argument(help="The .json of a replay.")] = Path("reports/demo.json"),
 ) -> None:
-    """Check a report of `eddy demo`: ledger balanced, models released, the model ahead of popularity."""
+    """Check a report of `eddy demo`: ledger balanced, models released, the model better than popularity."""
     from eddy_cli.check_report import check
 
     print(check(report))

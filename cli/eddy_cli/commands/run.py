@@ -22,7 +22,7 @@ def run(
         str | None, typer.Argument(help="One service; all five if left out.", autocompletion=services)
     ] = None,
 ) -> None:
-    """Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or a Kafka of their own; or one service alone."""
+    """Run the five services until Ctrl-C, on EDDY_KAFKA_BOOTSTRAP_SERVERS or on a local Kafka that this starts; or one service alone."""
     if service is None:
         from eddy_cli.stack import run_stack
 
@@ -57,6 +57,6 @@ def broker(
     with running_broker(port, data) as started:
         print(f"Kafka is up on {started.bootstrap_servers}; its log: {started.log_file}", flush=True)
         print(f"  export EDDY_KAFKA_BOOTSTRAP_SERVERS={started.bootstrap_servers}", flush=True)
-        print(f"Stop it with Ctrl-C; its data {'stays' if data else 'goes with it'}.", flush=True)
+        print(f"Stop it with Ctrl-C; its data {'stays' if data else 'is deleted'}.", flush=True)
         if failure := started.wait():
             raise failure

@@ -45,9 +45,9 @@ def acls(
     principal: Annotated[
         str, typer.Option(help="Principal of a service; {service} stands for its name.")
     ] = "User:eddy-{service}",
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of calls of kafka-acls.sh.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of kafka-acls.sh commands.")] = False,
 ) -> None:
-    """Print the smallest set of ACLs that lets each service do its work, as calls of kafka-acls.sh.
+    """Print the smallest set of ACLs that lets each service do its work, as kafka-acls.sh commands.
 
     `publishers` are your own applications: they write events and read recommendations.
     """

@@ -41,7 +41,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         raise FatalError("no events to replay: raise --limit or --users")
     bus = Bus(settings)
     await bus.create_topics()
-    await wait_until_ready(settings.lab_ready_urls, options.ready_within_sec)
+    await wait_until_ready(settings.replay_ready_urls, options.ready_within_sec)
     records = ReplayRecords(uuid.uuid4().hex[:8], stream.event_kind, SLATE_LENGTH, round(options.deadline_sec * 1000))
     tail = Tail(records)
     async with AsyncExitStack() as stack:
@@ -52,7 +52,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         await outcomes.seek_to_end()
         rows_before, open_before = (
             await embeddings_written(outcomes, bus),
-            await open_impressions(settings.lab_joiner_url),
+            await open_impressions(settings.replay_joiner_url),
         )
         await producer.send_all(ITEMS, [(item["item_id"], Codec.of(Item).encode(item)) for item in stream.catalogue])
         outbox = Outbox(bus, producer, _PUBLISH_TOPICS)
@@ -65,9 +65,9 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         observations, outcome = run.player.observations, tail.outcome
         other_requests = run.player.other_requests
         ledger = await read_ledger(
-            tail, outcomes, settings.lab_joiner_url, observations.shown, open_before, other_requests
+            tail, outcomes, settings.replay_joiner_url, observations.shown, open_before, other_requests
         )
-        rows_published = await embeddings_written(outcomes, bus) - rows_before
+        embeddings_published = await embeddings_written(outcomes, bus) - rows_before
     console.print(run.remarks(), highlight=False)
     return Report(
         dataset=stream.dataset,
@@ -78,7 +78,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         ledger=ledger,
         examples=outcome.examples,
         releases=len(outcome.trained_through),
-        rows_published=rows_published,
+        embeddings_published=embeddings_published,
         event_to_recommendations_ms=observations.event_to_recommendations_ms,
         click_to_serving_seconds=click_to_serving_seconds(
             observations.clicks, outcome.learned_at, Releases(outcome.trained_through), observations.served

@@ -42,6 +42,6 @@ async def _open_impressions(client: httpx.AsyncClient, url: str) -> int:
         answer = await client.get(f"{url}/metrics")
         answer.raise_for_status()
     except httpx.HTTPError as error:
-        raise FatalError(f"no joiner answers at {url} ({error}): start it or set EDDY_LAB_JOINER_URL") from error
+        raise FatalError(f"no joiner answers at {url} ({error}): start it or set EDDY_REPLAY_JOINER_URL") from error
     families = text_string_to_metric_families(answer.text)
     return round(sum(sample.value for family in families if family.name == _OPEN_METRIC for sample in family.samples))

@@ -31,7 +31,8 @@ class GatewaySettings(Settings):
     )
     gateway_reached_by: str = Field(
         "",
-        description="Address by which callers reach the gateway, if it is not EDDY_HTTP_HOST: in a container, for example.",
+        description="Address at which callers reach the gateway, if it differs from EDDY_HTTP_HOST. Used only to decide whether "
+        "API keys are required.",
     )
     gateway_rate_limit: str = Field(
         "2000/second",

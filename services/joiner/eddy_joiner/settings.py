@@ -31,7 +31,8 @@ class JoinerSettings(Settings):
     joiner_lateness_sec: float = Field(
         0.0,
         ge=0,
-        description="Extra seconds of event time for which a slate is kept, so that late impressions still match it.",
+        description="Extra seconds of event time for which a slate is kept, so that late impressions still match it. Use 300 for live "
+        "traffic, 604800 for replays.",
     )
     joiner_idle_commit_sec: float = Field(
         5.0,

@@ -10,7 +10,7 @@ import structlog
 
 from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
-from eddy.contract.scenarios import load_scenarios, watch_scenarios
+from eddy.contract.scenarios import Scenario, load_scenarios, watch_scenarios
 from eddy.contract.topics import (
     ITEM_EMBEDDINGS,
     ITEM_FEATURES,
@@ -22,7 +22,7 @@ from eddy.contract.topics import (
 from eddy.kafka.bus import Bus, Producer
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.kafka.group import Membership
-from eddy.metrics import COVERAGE, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS
+from eddy.metrics import COVERAGE, EMPTY_SLATES, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
 from eddy_scorer.core.model.releases import ReleaseStaging
@@ -73,6 +73,7 @@ class Scorer:
         self._tasks = tasks
         clock = SystemClock()
         self._scenarios = scenarios = load_scenarios(settings.scenarios_path)
+        scenarios.subscribe(self._scenario_added)
         stages = partial(STAGE_SECONDS.labels, SERVICE)
         self.recommender = Recommender(
             scenarios,
@@ -199,3 +200,6 @@ class Scorer:
 
     def _notify_activator(self) -> None:
         self._activator.notify()
+
+    def _scenario_added(self, name: str, _scenario: Scenario) -> None:
+        EMPTY_SLATES.labels(name)  # starts at 0, so that its rate shows the first empty slate

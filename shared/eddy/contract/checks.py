@@ -86,6 +86,6 @@ def unknown_scenario(name: str, known_scenarios: Iterable[str], field: str = "sc
 
 def _refuse_name(field: str, name: str) -> None:
     if not name:
-        raise PoisonError("empty_name", f"{field} has an empty name. Leave it out.", field)
-    message = f"a name in {field} has {len(name)} characters; the maximum is {MAX_ID_CHARS}. Shorten it."
+        raise PoisonError("empty_name", f"{field} contains an empty name or id. Remove it.", field)
+    message = f"a name or id in {field} has {len(name)} characters; the maximum is {MAX_ID_CHARS}. Shorten it."
     raise PoisonError("too_long", message, field)

@@ -85,7 +85,7 @@ def features_without(off: Iterable[str]) -> tuple[str, ...]:
     wanted = {FEATURE_ALIASES.get(name, name) for each in off if (name := each.strip())}
     unknown = sorted(wanted - set(FEATURES))
     if unknown:
-        raise ValueError(f"no ranking feature {unknown[0]!r}; they are {', '.join(FEATURES)}")
+        raise ValueError(f"unknown ranking feature {unknown[0]!r}. Supported: {', '.join(FEATURES)}")
     if wanted == set(FEATURES):
-        raise ValueError("all ranking features are off; leave one on")
+        raise ValueError("every ranking feature is disabled; at least one must stay enabled")
     return tuple(name for name in FEATURES if name not in wanted)

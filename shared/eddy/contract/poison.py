@@ -75,7 +75,7 @@ class PoisonRuns:
 def _limit_message(message: Message, run: _Run, limit: int) -> str:
     reason, _ = run.reasons.most_common(1)[0]
     return (
-        f"{limit} records in a row of topic {message.topic}, partition {message.partition}, offsets {run.first} to {run.last}, "
-        f"cannot be used, most of them because of {reason}. See dead-letters for the details, correct the publisher or the "
-        "settings, and start again. EDDY_POISON_LIMIT=0 skips all unusable records."
+        f"{limit} consecutive unusable records: topic {message.topic}, partition {message.partition}, offsets {run.first} to "
+        f"{run.last}; most frequent reason: {reason}. See dead-letters for the details, fix the publisher or the settings, and "
+        "restart. EDDY_POISON_LIMIT=0 skips all unusable records."
     )

@@ -206,7 +206,7 @@ class ModelRelease(TypedDict):
     """A complete model that passed the release gate."""
 
     slot: str
-    """`champion` or `challenger`; the key of the topic."""
+    """`champion`; the key of the topic."""
 
     version: int
     """Version; rises by one with each release, also across restarts."""

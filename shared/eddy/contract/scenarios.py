@@ -34,6 +34,7 @@ FORMER_KEYS = {"explicit_rating": "opinion", "ranked": "considered"}
 _POLL_SEC = 1.0
 
 log = structlog.get_logger()
+_warned: set[tuple[Path, str]] = set()
 
 
 def _either_name(key: str) -> AliasChoices:
@@ -241,14 +242,15 @@ def load_scenarios(path: Path) -> Scenarios:
 
 
 def _warn_of_former_keys(path: Path, scenarios: dict[str, Any]) -> None:
-    """Log once which keys of a valid file should be renamed."""
+    """Log which keys of a valid file should be renamed, once per process."""
     used: set[str] = set()
     for scenario in scenarios.values():
         used.update(scenario.get("candidates", {}))
         for action in scenario["actions"].values():
             used.update(action.get("value") or {})
     for present, former in FORMER_KEYS.items():
-        if former in used:
+        if former in used and (path, former) not in _warned:
+            _warned.add((path, former))
             log.warning("scenarios_key_renamed", path=str(path), former=former, present=present)
 
 

@@ -46,12 +46,13 @@ class Admin:
         """
         async with self.connection.admin() as client:
             existing = await self._existing(client)
+            denied = False
             for topic in topics().values():
                 name = self.prefix + topic.name
                 if name not in existing:
                     new = NewTopic(name, self.partitions, self.replication, topic_configs=topic.config())
-                    self._check_created(await client.create_topics([new]))
-            access = await self._describe(client)
+                    denied |= self._is_denied(await client.create_topics([new]))
+            access = await self._describe(client, TRIES // 10 if denied else TRIES)
             self._check_permissions(access, service)
             self._check_partitions(access)
 
@@ -91,15 +92,18 @@ class Admin:
     async def _existing(self, client: AIOKafkaAdminClient) -> set[str]:
         return {name for name in await client.list_topics() if name.startswith(self.prefix)}
 
-    def _check_created(self, response: Any) -> None:
-        """The client returns error codes and raises nothing. Topics that this user may not see are reported by `_check_permissions`."""
+    def _is_denied(self, response: Any) -> bool:
+        """Whether this user may not create the topic. Raises FatalError for another error: the client raises nothing."""
         for name, code, *messages in response.topic_errors:
             error = for_code(code)
-            if error not in (NoError, TopicAlreadyExistsError, TopicAuthorizationFailedError):
+            if error is TopicAuthorizationFailedError:
+                return True
+            if error not in (NoError, TopicAlreadyExistsError):
                 raise FatalError(
                     f"cannot create topic {name} with {self.partitions} partitions and "
                     f"EDDY_TOPIC_REPLICATION={self.replication}: {(messages and messages[0]) or error.__name__}"
                 )
+        return False
 
     def _check_permissions(self, access: Mapping[str, TopicAccess], service: str) -> None:
         missing = (
@@ -118,15 +122,15 @@ class Admin:
                     "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to use new topics"
                 )
 
-    async def _describe(self, client: AIOKafkaAdminClient) -> Mapping[str, TopicAccess]:
+    async def _describe(self, client: AIOKafkaAdminClient, tries: int) -> Mapping[str, TopicAccess]:
         """Descriptions of all topics. Brokers learn of new topics with a delay, so the request is repeated until all are described."""
-        for _ in range(TRIES):
+        for _ in range(tries):
             access = await topic_access(client, [self.prefix + name for name in topics()])
             unknown = [name for name, topic in access.items() if topic.error_code and not topic.hidden]
             if not unknown:
                 return access
             await asyncio.sleep(0.2)
         raise FatalError(
-            f"{self.connection.servers} does not have the topics {', '.join(unknown)}, and {self.connection.user} may not create "
-            "them. Run `eddy topics create` as an administrator."
+            f"{self.connection.servers} does not have the topics {', '.join(unknown)}. If {self.connection.user} may not create topics, "
+            "run `eddy topics create` as an administrator."
         )

@@ -122,5 +122,5 @@ class GroupMember:
         membership = self._membership
         return (
             f"another member of the group {membership.group} runs as {membership.instance_id}: "
-            f"set {membership.instance_setting} to another name for each"
+            f"give each member its own {membership.instance_setting}"
         )

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, NoError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    NoError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from eddy.errors import FatalError
 from eddy.kafka.connection import Connection
@@ -49,6 +55,10 @@ async def topic_states(connection: Connection, names: Iterable[str]) -> dict[str
     """
     async with connection.admin() as client:
         access = await topic_access(client, names)
+        for name, topic in access.items():
+            if not topic.hidden and for_code(topic.error_code) not in (NoError, UnknownTopicOrPartitionError):
+                reason = for_code(topic.error_code).__name__
+                raise FatalError(f"{connection.servers} does not describe topic {name}: {reason}")
         existing = sorted(name for name, topic in access.items() if not topic.error_code)
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in existing]
         answers = await client.describe_configs(resources) if resources else []

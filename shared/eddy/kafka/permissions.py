@@ -15,6 +15,7 @@ from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from eddy.contract.topics import Topic, topics
+from eddy.errors import FatalError
 
 READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS = "Read", "Write", "Describe", "DescribeConfigs"
 # Bits of `topic_authorized_operations`, by Kafka's AclOperation.
@@ -45,8 +46,15 @@ class TopicAccess:
 
 
 async def topic_access(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicAccess]:
-    """Describe the topics `names` (as Kafka names them), each with its number of partitions and the allowed operations."""
-    response = await client._send_request(_MetadataRequest(list(names)))
+    """Describe the topics `names` (as Kafka names them), each with its number of partitions and the allowed operations.
+
+    Raises FatalError for a broker older than Kafka 2.3.
+    """
+    try:
+        # The client's public request is an older version, which does not name the allowed operations.
+        response = await client._send_request(_MetadataRequest(list(names)))
+    except NotImplementedError as error:
+        raise FatalError("this Kafka is older than 2.3, the oldest that Eddy runs on. Upgrade the brokers.") from error
     return {
         name: TopicAccess(error_code, len(partitions), _operations(error_code, bits))
         for error_code, name, _, partitions, bits in response.topics

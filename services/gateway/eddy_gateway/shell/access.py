@@ -67,7 +67,11 @@ class AccessMiddleware:
         headers = Headers(scope=scope)
         key = _key(headers)
         if self._keys and not any(hmac.compare_digest(key.encode(), valid.encode()) for valid in self._keys):
-            detail = "the API key is not one of EDDY_GATEWAY_API_KEYS" if key else "send an API key as X-API-Key"
+            detail = (
+                "the API key is not one of EDDY_GATEWAY_API_KEYS"
+                if key
+                else "Send an API key as `Authorization: Bearer` or `X-API-Key`."
+            )
             return _response(401, detail, {"WWW-Authenticate": "Bearer"})
         if not self._health.ready:
             return _response(503, "not ready yet: try again", {"Retry-After": str(RETRY_SEC)})
@@ -80,11 +84,15 @@ class AccessMiddleware:
             if not await self._limiter.hit(self._rate, client):
                 reset_at, _ = await self._limiter.get_window_stats(self._rate, client)
                 retry_sec = max(1, math.ceil(reset_at - time.time()))
-                return _response(429, f"more than {self._rate}: slow down", {"Retry-After": str(retry_sec)})
+                return _response(
+                    429,
+                    f"Rate limit of {self._rate} exceeded. Retry after {retry_sec} s.",
+                    {"Retry-After": str(retry_sec)},
+                )
         return None
 
     def _body_too_large(self) -> JSONResponse:
-        return _response(413, f"the body is larger than {self._max_body_bytes} bytes: send fewer events at once")
+        return _response(413, f"The body is larger than {self._max_body_bytes} bytes. Split or shorten the request.")
 
 
 def configured_keys(settings: GatewaySettings) -> Sequence[str]:

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+
 from eddy.contract.codec import Codec, R
 from eddy.contract.records import Item, RecommendationRequest, UserEvent
 from eddy.contract.topics import ITEMS, RECOMMENDATION_REQUESTS, USER_EVENTS, TopicName, topics
 from eddy.errors import RetriableError
 from eddy.kafka.bus import KafkaError, Producer, settle
 from eddy.kafka.permissions import PERMISSION_ERRORS, describe_denial
+
+log = structlog.get_logger()
 
 
 class EventPublisher:
@@ -40,9 +44,11 @@ class EventPublisher:
                 sent = [await self._producer.send(topic, record[key], codec.encode(record)) for record in records]
                 return [stored.offset for stored in await settle(sent)]
         except PERMISSION_ERRORS as error:
-            raise RetriableError(describe_denial(error)) from error
+            log.error("write_denied", reason=describe_denial(error))
+            raise RetriableError(
+                "Kafka denies the write. Ask the operator of this service to look at its log."
+            ) from error
         except (KafkaError, TimeoutError) as error:
             reason = str(error) or f"no acknowledgement within {self._timeout_sec:g} s"
-            raise RetriableError(
-                f"Kafka did not accept it: {reason}. Some events may be stored; send all again with the same ids."
-            ) from error
+            partly = " Some may be stored: send all again with the same ids." if len(records) > 1 else ""
+            raise RetriableError(f"Kafka did not accept the write: {reason}. Try again.{partly}") from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from eddy.contract.checks import check_key
 from eddy.contract.codec import Codec
 from eddy.contract.items import check_item
 from eddy.contract.message import Message
@@ -86,7 +87,6 @@ class StateUpdater:
 
 def _check_key(key: bytes | None, field: str, value: str, missing_reason: str) -> None:
     """Raise PoisonError unless `key` equals the record's `field`, which must not be empty."""
-    if key != value.encode():
-        raise PoisonError("wrong_key", f"the message key must be the {field}, {value[:100]!r}")
+    check_key(field, value, key)
     if not value:
         raise PoisonError(missing_reason, f"{field} is empty")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eddy.contract.actions import ACTION_ALIASES
+from eddy.contract.checks import unknown_scenario
 from eddy.contract.columns import ABSENT, column_map, take_columns
 from eddy.contract.features import FEATURE_ALIASES
 from eddy.contract.legacy import LEGACY_FEATURES
@@ -115,12 +116,12 @@ class ExampleParser:
 
     def parse(self, record: TrainingExample) -> Example:
         if not record["user_id"]:
-            raise PoisonError("missing_user")
+            raise PoisonError("missing_user", "user_id is empty")
         if not record["items"] or not all(item["item_id"] for item in record["items"]):
-            raise PoisonError("missing_item")
+            raise PoisonError("missing_item", "there is no item, or an item_id is empty")
         scenario = self._scenario_ids.get(record["scenario"])
         if scenario is None:
-            raise PoisonError("unknown_scenario", record["scenario"])
+            raise unknown_scenario(record["scenario"], self._scenario_ids)
         if record["kind"] == "next_item":
             return self._next_item(record, scenario)
         if record["kind"] in ("label", "upgrade"):
@@ -167,7 +168,7 @@ class ExampleParser:
         logged = np.frombuffer(packed, "<f2").reshape(rows, len(names))
         columns = self._columns_of(names)
         if not np.isfinite(logged[:, [column for column in columns if column != ABSENT]]).all():
-            raise PoisonError("non_finite", field)
+            raise PoisonError("non_finite", f"{field} has a NaN or an infinite number")
         return take_columns(logged, columns)
 
     def _has_columns(self, record: TrainingExample) -> bool:
@@ -191,5 +192,5 @@ def _timestamps(record: TrainingExample) -> Timestamps:
 
 def _finite(value: float) -> float:
     if not isfinite(value):
-        raise PoisonError("non_finite", "value")
+        raise PoisonError("non_finite", "value is NaN or infinite")
     return min(max(value, 0.0), 1.0)

@@ -11,6 +11,7 @@ from eddy.contract.topics import TRAINING_EXAMPLES
 from eddy.kafka.bus import KafkaError
 from eddy.metrics import (
     CHECKPOINT_SECONDS,
+    EMBEDDINGS_PUBLISHED,
     EXAMPLES,
     HELD_RELEASES,
     HOP_SECONDS,
@@ -24,7 +25,6 @@ from eddy.metrics import (
     RELEASE_SECONDS,
     RELEASES,
     ROLLED_BACK_RELEASES,
-    ROWS_PUBLISHED,
     SHED_REHEARSAL_STEPS,
     STAGE_SECONDS,
     STEPS,
@@ -134,7 +134,7 @@ class Observer:
     def released(self, release: Release, published: PublishedRelease) -> None:
         version = published.version
         RELEASES.inc()
-        ROWS_PUBLISHED.inc(published.rows)
+        EMBEDDINGS_PUBLISHED.inc(published.rows)
         self._health.details["version"] = version
         TRAINER_VERSION.set(version)
         _PUBLISH_DELAY.observe((self._clock.now_ms() - release.capture.learned_at) / 1000)

@@ -50,7 +50,7 @@ async function start() {
 async function handleRefusal(response) {
   const { detail } = await response.json();
   if (response.status !== 401) { setStatus(detail); setTimeout(() => location.reload(), 2000); return; }
-  const key = prompt(`API key (${detail})`);
+  const key = prompt(`API key. ${detail}`);
   if (!key) return setStatus(detail);
   document.cookie = `eddy_key=${encodeURIComponent(key)}; path=/; samesite=strict`;
   location.reload();
