@@ -30,7 +30,7 @@ def answer(request: Record, item_ids: Sequence[str], version: int = 0) -> Record
         "policy": "fixed",
         "trigger": "request",
         "applied_offset": -1 if request["after_offset"] is None else request["after_offset"],
-        "items": [_place(position, item_id) for position, item_id in enumerate(item_ids[: request["limit"]])],
+        "items": [_slate_item(position, item_id) for position, item_id in enumerate(item_ids[: request["limit"]])],
         "considered": list(item_ids),
         "features": b"",
         "feature_names": [],
@@ -51,7 +51,7 @@ async def answer_requests(bus: Bus, item_ids: Sequence[str], version: int = 0) -
             await producer.send_all(RECOMMENDATIONS, records)
 
 
-def _place(position: int, item_id: str) -> dict[str, Any]:
+def _slate_item(position: int, item_id: str) -> dict[str, Any]:
     return {
         "item_id": item_id,
         "position": position,

@@ -6,7 +6,7 @@ from eddy_cli.replay.stream import Stream
 
 
 def stream(users: Sequence[int], items: Sequence[int], step_ms: int = 1000) -> Stream:
-    """One event per place, `step_ms` apart, user `u<n>` acting on item `i<n>`."""
+    """One event per entry of `users`, `step_ms` apart, user `u<n>` acting on item `i<n>`."""
     item_ids = [f"i{number}" for number in range(max(items, default=0) + 1)]
     return Stream(
         dataset="tiny",
@@ -14,8 +14,8 @@ def stream(users: Sequence[int], items: Sequence[int], step_ms: int = 1000) -> S
         item_ids=item_ids,
         users=list(users),
         items=list(items),
-        values=[1.0 + place % 5 for place in range(len(users))],
-        times_ms=[1_000_000_000_000 + place * step_ms for place in range(len(users))],
+        values=[1.0 + index % 5 for index in range(len(users))],
+        times_ms=[1_000_000_000_000 + index * step_ms for index in range(len(users))],
         catalogue=[_item(item_id) for item_id in item_ids],
     )
 

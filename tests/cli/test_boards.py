@@ -96,27 +96,27 @@ def test_every_alert_is_tested_and_has_a_runbook() -> None:
 @pytest.fixture(scope="module")
 def prometheus(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """One that has watched the five services while a few users were played through them."""
-    place = tmp_path_factory.mktemp("boards")
+    folder = tmp_path_factory.mktemp("boards")
     environment = {
         "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
         "EDDY_TOPIC_PREFIX": f"boards-{time.time_ns()}.",
-        "EDDY_STATE_DIR": str(place / "state"),
+        "EDDY_STATE_DIR": str(folder / "state"),
     }
     joiner = {"EDDY_JOINER_LATENESS_SEC": "86400"}
     with ExitStack() as stack:
-        services = stack.enter_context(running_together(SERVICES, environment, place, joiner=joiner))
+        services = stack.enter_context(running_together(SERVICES, environment, folder, joiner=joiner))
         at = {name: f"{HOST}:{service.port}" for name, service in services.items()}
-        found = stack.enter_context(running_prometheus(at, place))
+        started = stack.enter_context(running_prometheus(at, folder))
         arguments = [
             "-m",
             "eddy_cli",
             "replay",
             "--data",
-            str(write_ratings(place)),
+            str(write_ratings(folder)),
             "--rate",
             "20",
             "--output",
-            str(place / "report"),
+            str(folder / "report"),
         ]
         replay = {
             "EDDY_REPLAY_JOINER_URL": f"http://{at['joiner']}",
@@ -127,15 +127,15 @@ def prometheus(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         for _ in range(8):
             services["gateway"].ask("GET", "/v1/recommendations/u?scenario=video&limit=5")
             time.sleep(1)
-        yield found
+        yield started
 
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.stack
 def test_every_panel_has_data(prometheus: Prometheus, query: str) -> None:
-    found = prometheus.query(query)
-    assert found
-    assert any(series["value"][1] != "NaN" for series in found)
+    series = prometheus.query(query)
+    assert series
+    assert any(one["value"][1] != "NaN" for one in series)
 
 
 @pytest.mark.stack

@@ -26,9 +26,9 @@ pytestmark = pytest.mark.broker
 
 
 def scratch_of(broker: Command) -> Path:
-    found = re.search(r"its log: (\S+)/kafka\.log", broker.output)
-    assert found
-    return Path(found[1])
+    match = re.search(r"its log: (\S+)/kafka\.log", broker.output)
+    assert match
+    return Path(match[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -25,7 +25,7 @@ def u_folder(folder: Path) -> None:
     flags = {1: {3, 5}, 2: {8}}
     rows = [
         "|".join(
-            [str(item), title, "01-Jan-1995", "", "http://x", *(str(int(place in flags[item])) for place in range(19))]
+            [str(item), title, "01-Jan-1995", "", "http://x", *(str(int(flag in flags[item])) for flag in range(19))]
         )
         for item, title in ((1, "Toy Story (1995)"), (2, "Misérables, Les (1995)"))
     ]

@@ -33,8 +33,8 @@ def eddy(environment: dict[str, str], *arguments: str) -> Iterator[Command]:
 
 
 def line(output: str, name: str) -> str:
-    (found,) = [one for one in output.splitlines() if one.split()[1:2] == [name]]
-    return found
+    (matching_line,) = [one for one in output.splitlines() if one.split()[1:2] == [name]]
+    return matching_line
 
 
 def test_a_fresh_kafka_lacks_topics_until_they_are_created(environment: dict[str, str]) -> None:

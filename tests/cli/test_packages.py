@@ -75,27 +75,27 @@ def test_contributing_names_files_and_folders_that_exist() -> None:
 
 def test_image_has_exactly_the_packages_of_its_service() -> None:
     heavy = {"torch", "faust-streaming", "fastapi", "onnxruntime", "scipy", "matplotlib"}
-    wanted = {
+    expected = {
         "gateway": {"fastapi"},
         "features": {"faust-streaming"},
         "joiner": set(),
         "scorer": {"onnxruntime", "scipy"},
         "trainer": {"torch", "onnxruntime"},
     }
-    assert {service: _installed_with(f"eddy-{service}") & heavy for service in wanted} == wanted
+    assert {service: _installed_with(f"eddy-{service}") & heavy for service in expected} == expected
 
 
 def _installed_with(package: str) -> set[str]:
     """What is installed with a package here, by the metadata of what is."""
-    found: set[tuple[str, str]] = set()
+    dependencies: set[tuple[str, str]] = set()
     waiting = [(package, "")]
     while waiting:
         one = waiting.pop()
-        if one in found:
+        if one in dependencies:
             continue
-        found.add(one)
+        dependencies.add(one)
         for line in requires(one[0]) or ():
             needed = Requirement(line)
             if needed.marker is None or needed.marker.evaluate({"extra": one[1]}):
                 waiting += [(canonicalize_name(needed.name), extra) for extra in ("", *needed.extras)]
-    return {name for name, _ in found}
+    return {name for name, _ in dependencies}

@@ -13,14 +13,14 @@ pytestmark = pytest.mark.broker
 GROUP = """
 import json, os, sys
 from eddy_cli.processes import ProcessGroup
-wanted = json.loads(sys.argv[1])
-group = ProcessGroup(wanted["stop_timeout_sec"])
-for name, code in wanted["add"].items():
+options = json.loads(sys.argv[1])
+group = ProcessGroup(options["stop_timeout_sec"])
+for name, code in options["add"].items():
     group.add(name, [sys.executable, "-u", "-c", code], os.environ)
-if wanted["main"]:
-    group.add_main("main", [sys.executable, "-u", "-c", wanted["main"]], os.environ)
-if wanted["fail"]:
-    group.watch(lambda: group.fail(wanted["fail"]))
+if options["main"]:
+    group.add_main("main", [sys.executable, "-u", "-c", options["main"]], os.environ)
+if options["fail"]:
+    group.watch(lambda: group.fail(options["fail"]))
 sys.exit(group.run())
 """
 FOREVER = "import signal; print('waiting'); signal.pause()"
@@ -28,8 +28,8 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(
 
 
 def group(add: dict[str, str], main: str | None = None, stop_timeout_sec: float = 20, fail: str = "") -> list[str]:
-    wanted = {"add": add, "main": main, "stop_timeout_sec": stop_timeout_sec, "fail": fail}
-    return ["-c", GROUP, json.dumps(wanted)]
+    options = {"add": add, "main": main, "stop_timeout_sec": stop_timeout_sec, "fail": fail}
+    return ["-c", GROUP, json.dumps(options)]
 
 
 def started(running: Command, *names: str) -> None:

@@ -39,9 +39,9 @@ async def test_the_python_of_the_page_publishes_an_event(
 
 @pytest.mark.broker
 def test_the_json_of_the_page_is_encoded() -> None:
-    found = re.search(r"echo '(\{.*?\})'", PAGE)
-    assert found
-    record = Codec.of("user_event").decode(encoded("user_event", found[1]))
+    match = re.search(r"echo '(\{.*?\})'", PAGE)
+    assert match
+    record = Codec.of("user_event").decode(encoded("user_event", match[1]))
     assert record["event_id"] == "kcat-1"
     assert record["attributes"] == {}
 

@@ -44,10 +44,10 @@ def quiet_view(total: int) -> ProgressView:
 async def read(bus: Bus, topic: str) -> list[tuple[Message, Record]]:
     async with bus.reader(bus.topic_partitions(topic)) as reader:
         ends = await reader.end_offsets()
-        found: list[Message] = []
+        messages: list[Message] = []
         while not await reader.at_end(ends):
-            found += await reader.batch()
-        return [(message, Codec.for_topic(topic).decode(message.value)) for message in found]
+            messages += await reader.batch()
+        return [(message, Codec.for_topic(topic).decode(message.value)) for message in messages]
 
 
 @asynccontextmanager
@@ -127,19 +127,19 @@ async def test_missing_recommendations_end_in_one_line(bus: Bus, monkeypatch: py
 
 
 async def test_outbox_reports_every_offset(bus: Bus) -> None:
-    told: dict[int, int] = {}
+    offsets: dict[int, int] = {}
     payloads = [bytes([number % 251]) * (number * 37 % 3000) + b"." for number in range(2000)]
     async with bus.producer() as producer:
         outbox = Outbox(bus, producer, (USER_EVENTS,))
         publishing = asyncio.create_task(outbox.run())
         for number, payload in enumerate(payloads):
-            outbox.put(USER_EVENTS, 2, b"u", payload, told.__setitem__, number)
+            outbox.put(USER_EVENTS, 2, b"u", payload, offsets.__setitem__, number)
         await poll_until(lambda: outbox.empty)
         publishing.cancel()
         await asyncio.wait([publishing])
-    assert sorted(told) == list(range(2000))
+    assert sorted(offsets) == list(range(2000))
     async with bus.reader(bus.topic_partitions(USER_EVENTS, [2])) as reader:
-        found = {}
-        while len(found) < 2000:
-            found.update({message.offset: message.value for message in await reader.batch()})
-    assert {number: found[offset] for number, offset in told.items()} == dict(enumerate(payloads))
+        stored = {}
+        while len(stored) < 2000:
+            stored.update({message.offset: message.value for message in await reader.batch()})
+    assert {number: stored[offset] for number, offset in offsets.items()} == dict(enumerate(payloads))

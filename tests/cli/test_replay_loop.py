@@ -91,7 +91,7 @@ def test_two_replays_have_balanced_ledgers(
 
 
 def write_walks(folder: Path) -> Path:
-    """Users who come one after another; each walks through the items in order, from a place of their own."""
+    """Users one after another; each interacts with the items in order, from a start that differs by user."""
     source, start, lines = random.Random(7), 0, []
     for event in range(WALKED):
         user, step = divmod(event, 30)

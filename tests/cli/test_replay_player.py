@@ -78,7 +78,7 @@ def test_recommended_item_is_clicked_after_its_impression() -> None:
     assert click["request_id"] == request["request_id"]
     assert impression["occurred_at"] == click["occurred_at"] == request["requested_at"]
     assert stage.player.observations.positions == [1]
-    assert stage.player.observations.shown == 2
+    assert stage.player.observations.impressions == 2
     assert list(stage.player.observations.clicks) == [click["event_id"]]
 
 
@@ -89,7 +89,12 @@ def test_refused_request_continues_without_a_slate() -> None:
     (organic,) = stage.events
     assert (organic["action"], organic["request_id"]) == ("rate", None)
     observations = stage.player.observations
-    assert (observations.refused, observations.slates, observations.shown, observations.latencies_ms) == (1, 0, 0, [])
+    assert (observations.refused, observations.slates, observations.impressions, observations.latencies_ms) == (
+        1,
+        0,
+        0,
+        [],
+    )
 
 
 def test_item_that_is_not_recommended_is_an_unattributed_interaction() -> None:
@@ -112,7 +117,7 @@ def test_rate_limits_requests_and_interactions() -> None:
             for request in stage.requests:
                 stage.serve(request, ["i2"])
     assert request_counts == [1, 2, 3, 3, 3, 3, 3]
-    assert event_counts == [0, 0, 0, 0, 2, 3, 3]  # one as its list came, then one a turn
+    assert event_counts == [0, 0, 0, 0, 2, 3, 3]  # one when its slate arrived, then one per turn
 
 
 def test_the_next_request_names_the_offset_of_the_last_event() -> None:
@@ -142,7 +147,7 @@ def test_empty_slate_has_no_impression() -> None:
     stage = Stage([0], [1])
     stage.serve(stage.requests[0], [])
     assert [event["action"] for event in stage.events] == ["rate"]
-    assert stage.player.observations.shown == 0
+    assert stage.player.observations.impressions == 0
 
 
 def test_user_continues_without_a_slate_and_a_late_slate_is_ignored() -> None:

@@ -64,10 +64,10 @@ async def test_command_ends_the_stack_with_its_code_and_its_topics_are_deleted(k
     tell = "import os; print('prefix', os.environ['EDDY_TOPIC_PREFIX'], os.environ['EDDY_REPLAY_READY_URLS']); raise SystemExit(7)"
     with command([*EXEC, "python", "-c", tell], {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka}) as running:
         assert running.finish(60) == 7
-        found = re.search(r"\| prefix (\S+) (\S+)", running.output)
-    assert found
-    assert {entry.partition("=")[0] for entry in found[2].split(",")} == set(SERVICES)
-    assert not await Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=found[1])).existing_topics()
+        match = re.search(r"\| prefix (\S+) (\S+)", running.output)
+    assert match
+    assert {entry.partition("=")[0] for entry in match[2].split(",")} == set(SERVICES)
+    assert not await Bus(Settings(kafka_bootstrap_servers=kafka, topic_prefix=match[1])).existing_topics()
 
 
 def test_failed_service_ends_the_stack_with_its_error(kafka: str, topic_prefix: str) -> None:
@@ -86,14 +86,14 @@ def test_failed_service_ends_the_stack_with_its_error(kafka: str, topic_prefix: 
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "message"),
     [
         ({"EDDY_SCORER_HTP_PORT": "1"}, "eddy run: unknown setting EDDY_SCORER_HTP_PORT"),
         ({"EDDY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "eddy run: no Kafka at 127.0.0.1:1"),
     ],
 )
-def test_missing_permission_or_data_is_one_line_before_the_start(environment: dict[str, str], said: str) -> None:
+def test_missing_permission_or_data_is_one_line_before_the_start(environment: dict[str, str], message: str) -> None:
     with command(STACK, environment) as running:
         assert running.finish() == 1
         (line,) = running.output.splitlines()
-        assert line.startswith(said)
+        assert line.startswith(message)

@@ -14,7 +14,7 @@ BUS = Bus(Settings(kafka_bootstrap_servers="k:9092"))
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "problem_text"),
     [
         ({}, None),
         ({"retention.ms": "1"}, "retention.ms is 1 instead of 2592000000"),
@@ -23,10 +23,10 @@ BUS = Bus(Settings(kafka_bootstrap_servers="k:9092"))
         ({"message.timestamp.type": "CreateTime"}, "message.timestamp.type is CreateTime instead of LogAppendTime"),
     ],
 )
-def test_longer_retention_is_accepted_and_shorter_is_not(changed: dict[str, str], said: str | None) -> None:
+def test_longer_retention_is_accepted_and_shorter_is_not(changed: dict[str, str], problem_text: str | None) -> None:
     states = {name: TopicState(4, topic.config()) for name, topic in topics().items()}
     states[USER_EVENTS] = TopicState(4, {**states[USER_EVENTS].config, **changed})
-    assert [problem.description for problem in problems(states, BUS)] == ([said] if said else [])
+    assert [problem.description for problem in problems(states, BUS)] == ([problem_text] if problem_text else [])
 
 
 def test_other_partitions_are_wrong() -> None:

@@ -43,8 +43,8 @@ async def test_invalid_requests_over_kafka_get_a_refusal_and_a_dead_letter(
             assert (await answers.to("good"))["refusal"] is None, harness.logs()
             echoed = await answers.to(long_id[:MAX_ECHO_CHARS])
         assert scorer.stop() == 0
-    said = {name: (_refusal(record)["reason"], _refusal(record)["field"]) for name, record in refused.items()}
-    assert said == {
+    reasons = {name: (_refusal(record)["reason"], _refusal(record)["field"]) for name, record in refused.items()}
+    assert reasons == {
         "long": ("too_long", "query"),
         "nowhere": ("unknown_scenario", "scenario"),
         "nobody": ("missing_user", "user_id"),
@@ -56,7 +56,7 @@ async def test_invalid_requests_over_kafka_get_a_refusal_and_a_dead_letter(
     assert set(answers.by_request_id) == {*refused, "good", long_id[:MAX_ECHO_CHARS]}
     letters = [letter["reason"] for letter in await harness.dead_letters()]
     assert sorted(letters) == sorted(
-        [reason for reason, _ in said.values()] + ["unknown_request", "too_long", "undecodable"]
+        [reason for reason, _ in reasons.values()] + ["unknown_request", "too_long", "undecodable"]
     )
 
 

@@ -31,8 +31,8 @@ def _bytes_restored(value: Any, schema: Any) -> Any:
     if isinstance(schema, list):
         return None if value is None else _bytes_restored(value, next(kind for kind in schema if kind != "null"))
     if isinstance(schema, dict) and schema["type"] == "record":
-        known = {field["name"]: field["type"] for field in schema["fields"]}
-        return {name: _bytes_restored(field, known.get(name)) for name, field in value.items()}
+        types = {field["name"]: field["type"] for field in schema["fields"]}
+        return {name: _bytes_restored(field, types.get(name)) for name, field in value.items()}
     if isinstance(schema, dict) and schema["type"] == "array":
         return [_bytes_restored(entry, schema["items"]) for entry in value]
     return value.encode("latin-1") if schema == "bytes" else value

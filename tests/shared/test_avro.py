@@ -112,8 +112,8 @@ def test_strings_in_any_blocks_are_read_and_found(texts: list[str], cuts: list[b
         assert arrays.read_strings(packed, 0) == (texts, len(packed))
         assert arrays.skip_strings(packed + b"x", 0) == (len(texts), len(packed))
         if texts:
-            wanted = texts[pick % len(texts)]
-            assert arrays.find_string(packed, 0, wanted) == texts.index(wanted)
+            text = texts[pick % len(texts)]
+            assert arrays.find_string(packed, 0, text) == texts.index(text)
         assert arrays.find_string(packed, 0, "x" * 201) is None
 
 

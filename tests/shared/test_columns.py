@@ -18,10 +18,10 @@ def test_column_map_gives_the_index_of_each_requested_name() -> None:
     assert column_map(("b", "new", "a"), ("a", "old", "b"), {}) == (2, ABSENT, 0)
 
 
-@pytest.mark.parametrize("wanted", ["trend", "hotness", "heat"])
+@pytest.mark.parametrize("requested", ["trend", "hotness", "heat"])
 @pytest.mark.parametrize("given", ["trend", "hotness", "heat"])
-def test_either_side_may_use_a_former_name(wanted: str, given: str) -> None:
-    assert column_map((wanted,), ("a", given), ALIASES) == (1,)
+def test_either_side_may_use_a_former_name(requested: str, given: str) -> None:
+    assert column_map((requested,), ("a", given), ALIASES) == (1,)
 
 
 def test_equal_name_has_precedence_over_an_alias() -> None:
@@ -99,8 +99,8 @@ def test_features_can_be_switched_off_by_a_former_name(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("off", "said"), [("trend,trendy", "trendy"), (",".join(FEATURES), "at least one must stay enabled")]
+    ("off", "message"), [("trend,trendy", "trendy"), (",".join(FEATURES), "at least one must stay enabled")]
 )
-def test_invalid_features_off_is_refused(off: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"EDDY_RANKING_FEATURES_OFF: .*{said}"):
+def test_invalid_features_off_is_refused(off: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"EDDY_RANKING_FEATURES_OFF: .*{message}"):
         load(Settings, {"EDDY_RANKING_FEATURES_OFF": off})

@@ -45,8 +45,8 @@ EVENT = {
 
 
 def settings_of(kafka: str, prefix: str, registry: str | None = None) -> dict[str, str]:
-    found = {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka, "EDDY_TOPIC_PREFIX": prefix}
-    return found | ({"EDDY_SCHEMA_REGISTRY_URL": registry} if registry else {})
+    environment = {"EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka, "EDDY_TOPIC_PREFIX": prefix}
+    return environment | ({"EDDY_SCHEMA_REGISTRY_URL": registry} if registry else {})
 
 
 def register(registry: str, subject: str, schema: object, kind: str = "AVRO") -> int:
@@ -71,11 +71,11 @@ async def raw_values(bus: Bus, topic: str) -> list[bytes]:
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
-        found: list[bytes] = []
+        values: list[bytes] = []
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):
             fetched = await consumer.getmany(timeout_ms=200)
-            found += [record.value for records in fetched.values() for record in records if record.value is not None]
-    return found
+            values += [record.value for records in fetched.values() for record in records if record.value is not None]
+    return values
 
 
 @pytest.mark.stack
@@ -191,20 +191,20 @@ async def test_schema_id_of_another_type_leaves_the_message_unchanged(registry: 
 
 async def test_another_records_schema_is_refused(registry: str) -> None:
     encoded = Codec.of("item").encode(item("i"))
-    known = Framing(registry)
-    message = await known.frame("items", "other.items", encoded)
+    framing = Framing(registry)
+    message = await framing.frame("items", "other.items", encoded)
     assert message is not None
     with pytest.raises(DecodeError, match="encoded as item, not as user_event"):
-        Codec.of("user_event").decode(await known.unframe(USER_EVENTS, message))
+        Codec.of("user_event").decode(await framing.unframe(USER_EVENTS, message))
 
 
 async def test_unknown_schema_id_leaves_the_message_unchanged(registry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     message = b"\0\x7f\xff\xff\xff body"
-    known = Framing(registry)
-    assert await known.unframe(USER_EVENTS, message) == message
+    framing = Framing(registry)
+    assert await framing.unframe(USER_EVENTS, message) == message
     # It is not asked about again for a while.
-    monkeypatch.setattr(known._registry, "schema", None)
-    assert await known.unframe(USER_EVENTS, message) == message
+    monkeypatch.setattr(framing._registry, "schema", None)
+    assert await framing.unframe(USER_EVENTS, message) == message
 
 
 async def test_dead_letter_without_a_registry_names_the_setting(kafka: str, topic_prefix: str) -> None:
@@ -215,9 +215,9 @@ async def test_dead_letter_without_a_registry_names_the_setting(kafka: str, topi
 
 
 async def test_value_without_header_is_written_unchanged(registry: str) -> None:
-    known = Framing(registry)
+    framing = Framing(registry)
     for value in (None, b"", b"anything", b"\xc3\x01 another header"):
-        assert await known.frame(USER_EVENTS, "t", value) == value
+        assert await framing.frame(USER_EVENTS, "t", value) == value
 
 
 @pytest.mark.broker

@@ -16,12 +16,12 @@ from tests.poll import poll_until
 ALL = {0, 1, 2, 3}
 
 
-class Noting:
-    """Work that notes what it hears, in order."""
+class RecordingWork:
+    """Partition work that records its calls, in order."""
 
     def __init__(self) -> None:
-        self.held: set[int] = set()
-        self.heard: list[tuple[str, frozenset[int]]] = []
+        self.partitions: set[int] = set()
+        self.calls: list[tuple[str, frozenset[int]]] = []
         self.fails: Exception | None = None
 
     async def poll(self, member: Member) -> None:
@@ -30,11 +30,11 @@ class Noting:
             raise self.fails
 
     async def revoke(self, partitions: set[int]) -> None:
-        self.heard.append(("release", frozenset(partitions)))
+        self.calls.append(("revoke", frozenset(partitions)))
 
     async def assign(self, partitions: set[int]) -> None:
-        self.heard.append(("hold", frozenset(partitions)))
-        self.held = partitions
+        self.calls.append(("assign", frozenset(partitions)))
+        self.partitions = partitions
 
 
 async def a_bus(kafka: str, topic_prefix: str) -> Bus:
@@ -43,7 +43,7 @@ async def a_bus(kafka: str, topic_prefix: str) -> Bus:
     return bus
 
 
-def a_member(bus: Bus, work: Noting, instance_id: str | None = None) -> GroupMember:
+def a_member(bus: Bus, work: RecordingWork, instance_id: str | None = None) -> GroupMember:
     return GroupMember(bus, Membership(USER_EVENTS, "group", instance_id, "EDDY_TRIAL_INSTANCE_ID", 30.0), work)
 
 
@@ -59,27 +59,27 @@ async def taking_part(member: GroupMember) -> AsyncIterator["asyncio.Task[None]"
 
 async def test_partitions_are_assigned_shared_and_taken_over(kafka: str, topic_prefix: str) -> None:
     bus = await a_bus(kafka, topic_prefix)
-    first, second = Noting(), Noting()
+    first, second = RecordingWork(), RecordingWork()
     async with taking_part(a_member(bus, first)):
-        await poll_until(lambda: first.held == ALL, what="all for the first")
+        await poll_until(lambda: first.partitions == ALL, what="all for the first")
         async with taking_part(a_member(bus, second)):
-            await poll_until(lambda: len(second.held) == len(first.held) == 2, what="two for each")
-            assert first.held | second.held == ALL
-            assert first.heard[-2] == ("release", frozenset(ALL))  # before others may have them
-        await poll_until(lambda: first.held == ALL, what="all for the first again")
+            await poll_until(lambda: len(second.partitions) == len(first.partitions) == 2, what="two for each")
+            assert first.partitions | second.partitions == ALL
+            assert first.calls[-2] == ("revoke", frozenset(ALL))  # before others may have them
+        await poll_until(lambda: first.partitions == ALL, what="all for the first again")
     for work in (first, second):
-        (released, last), (held, none) = work.heard[-2:]
-        assert (released, held, none) == ("release", "hold", frozenset())
+        (revoked, last), (assigned, none) = work.calls[-2:]
+        assert (revoked, assigned, none) == ("revoke", "assign", frozenset())
         assert last
 
 
 async def test_committed_offsets_are_those_of_the_group(kafka: str, topic_prefix: str) -> None:
     bus = await a_bus(kafka, topic_prefix)
-    work = Noting()
+    work = RecordingWork()
     member = a_member(bus, work)
     assert not await member.commit({0: 3})
     async with taking_part(member):
-        await poll_until(lambda: work.held == ALL, what="all partitions")
+        await poll_until(lambda: work.partitions == ALL, what="all partitions")
         assert await member.commit({0: 3, 2: 5})
     one, other = bus.topic_partitions(USER_EVENTS, [0, 2])
     assert await bus.committed("group", USER_EVENTS) == {one: 3, other: 5}
@@ -87,42 +87,42 @@ async def test_committed_offsets_are_those_of_the_group(kafka: str, topic_prefix
 
 async def test_restarted_static_member_keeps_its_partitions(kafka: str, topic_prefix: str) -> None:
     bus = await a_bus(kafka, topic_prefix)
-    first, second, restarted = Noting(), Noting(), Noting()
+    first, second, restarted = RecordingWork(), RecordingWork(), RecordingWork()
     async with taking_part(a_member(bus, second, "two")):
         async with taking_part(a_member(bus, first, "one")):
-            await poll_until(lambda: len(second.held) == len(first.held) == 2, what="two for each")
-            before = first.held
-        others = second.held
+            await poll_until(lambda: len(second.partitions) == len(first.partitions) == 2, what="two for each")
+            before = first.partitions
+        others = second.partitions
         async with taking_part(a_member(bus, restarted, "one")):
-            await poll_until(lambda: restarted.held == before, what="the same partitions")
-            assert second.held == others
+            await poll_until(lambda: restarted.partitions == before, what="the same partitions")
+            assert second.partitions == others
 
 
 async def test_member_removed_from_the_group_joins_again(kafka: str, topic_prefix: str) -> None:
-    work = Noting()
+    work = RecordingWork()
     async with taking_part(a_member(await a_bus(kafka, topic_prefix), work)):
-        await poll_until(lambda: work.held == ALL, what="all partitions")
-        work.fails, heard = KafkaError("dropped"), len(work.heard)
-        await poll_until(lambda: len(work.heard) > heard, what="the release")
+        await poll_until(lambda: work.partitions == ALL, what="all partitions")
+        work.fails, calls_before = KafkaError("dropped"), len(work.calls)
+        await poll_until(lambda: len(work.calls) > calls_before, what="the revocation")
         work.fails = None
-        await poll_until(lambda: ("hold", frozenset(ALL)) in work.heard[heard:], what="all partitions again")
+        await poll_until(lambda: ("assign", frozenset(ALL)) in work.calls[calls_before:], what="all partitions again")
 
 
 async def test_duplicate_instance_id_is_fatal(kafka: str, topic_prefix: str) -> None:
-    work = Noting()
+    work = RecordingWork()
     async with taking_part(a_member(await a_bus(kafka, topic_prefix), work, "one")) as running:
-        await poll_until(lambda: work.held == ALL, what="all partitions")
+        await poll_until(lambda: work.partitions == ALL, what="all partitions")
         work.fails = KafkaError("[Error 82] FENCED_INSTANCE_ID")
-        with pytest.raises(FatalError, match="runs as one: set EDDY_TRIAL_INSTANCE_ID"):
+        with pytest.raises(FatalError, match="runs as one: give each member its own EDDY_TRIAL_INSTANCE_ID"):
             await asyncio.wait_for(running, 30)
-    assert work.held == set()
+    assert work.partitions == set()
 
 
 async def test_error_of_the_work_ends_the_member(kafka: str, topic_prefix: str) -> None:
-    work = Noting()
+    work = RecordingWork()
     async with taking_part(a_member(await a_bus(kafka, topic_prefix), work)) as running:
-        await poll_until(lambda: work.held == ALL, what="all partitions")
+        await poll_until(lambda: work.partitions == ALL, what="all partitions")
         work.fails = FatalError("mend this")
         with pytest.raises(FatalError, match="mend this"):
             await asyncio.wait_for(running, 30)
-    assert work.heard[-2:] == [("release", frozenset(ALL)), ("hold", frozenset())]
+    assert work.calls[-2:] == [("revoke", frozenset(ALL)), ("assign", frozenset())]

@@ -62,8 +62,8 @@ async def test_key_has_the_same_partition_in_every_topic(kafka: str, topic_prefi
     async with own.producer() as producer:
         for topic in (USER_EVENTS, ITEMS):
             await producer.send_all(topic, [(f"k{number}", b"") for number in range(50)])
-    places = [{m.key: m.partition for m in await read_all(own, topic, 50)} for topic in (USER_EVENTS, ITEMS)]
-    assert places[0] == places[1]
+    partitions_by_key = [{m.key: m.partition for m in await read_all(own, topic, 50)} for topic in (USER_EVENTS, ITEMS)]
+    assert partitions_by_key[0] == partitions_by_key[1]
 
 
 async def test_creating_topics_twice_changes_nothing(kafka: str, topic_prefix: str) -> None:

@@ -27,17 +27,17 @@ kafka.info("Joined group")
 
 
 def lines(level: str) -> list[str]:
-    said = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", SPEAK.format(level=level)], cwd=REPO_ROOT, capture_output=True, text=True, check=True
     )
-    assert said.stdout == ""
-    return said.stderr.splitlines()
+    assert completed.stdout == ""
+    return completed.stderr.splitlines()
 
 
 def test_routine_messages_of_a_library_have_level_debug() -> None:
-    (told,) = lines("info")
-    assert "level=error event=library" in told
-    assert 'message="Unable connect to node with id 1: refused"' in told
+    (entry,) = lines("info")
+    assert "level=error event=library" in entry
+    assert 'message="Unable connect to node with id 1: refused"' in entry
     routine, other = lines("debug")
     assert "level=debug" in routine
     assert "Group Coordinator Request failed: not yet" in routine
@@ -58,8 +58,8 @@ def test_services_on_a_new_broker_log_no_routine_messages(tmp_path: Path) -> Non
         environment = {"EDDY_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "EDDY_LOG_LEVEL": "debug"}
         with running_together(("features", "scorer"), environment, tmp_path) as services:
             stopped = [service.stop() for service in services.values()]
-    said = "".join(path.read_text() for path in tmp_path.glob("*.log")).splitlines()
+    log_lines = "".join(path.read_text() for path in tmp_path.glob("*.log")).splitlines()
     assert stopped == [0, 0]
-    assert "Group Coordinator Request failed" in "".join(line for line in said if "level=debug" in line)
-    assert [line for line in said if "event=library" in line and "level=debug" not in line] == []
-    assert [line for line in said if not line.startswith("timestamp=")] == []
+    assert "Group Coordinator Request failed" in "".join(line for line in log_lines if "level=debug" in line)
+    assert [line for line in log_lines if "event=library" in line and "level=debug" not in line] == []
+    assert [line for line in log_lines if not line.startswith("timestamp=")] == []

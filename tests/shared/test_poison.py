@@ -17,7 +17,9 @@ def test_limit_of_consecutive_unusable_records_names_topic_and_reason() -> None:
         runs.note_unusable(message(offset), reason)
     runs.check()
     runs.note_unusable(message(11), "undecodable")
-    with pytest.raises(FatalError, match=r"topic user-events, partition 0, offsets 7 to 11; most frequent reason: undecodable"):
+    with pytest.raises(
+        FatalError, match=r"topic user-events, partition 0, offsets 7 to 11; most frequent reason: undecodable"
+    ):
         runs.check()
 
 

@@ -77,15 +77,15 @@ def test_other_sentence_embedding_model_works(tmp_path: Path, width: int, pooled
     )
     loaded = TextModel.load(str(tmp_path))
     assert loaded is not None
-    found = loaded.embed(["red shoe", "blue shoe", "green coat", "red", ""])
-    assert found.shape == (5, TEXT_DIM)
-    np.testing.assert_allclose(np.linalg.norm(found[:4], axis=1), 1, rtol=1e-5)
-    assert not found[4].any()
+    vectors = loaded.embed(["red shoe", "blue shoe", "green coat", "red", ""])
+    assert vectors.shape == (5, TEXT_DIM)
+    np.testing.assert_allclose(np.linalg.norm(vectors[:4], axis=1), 1, rtol=1e-5)
+    assert not vectors[4].any()
     with torch.no_grad():
         wide = model.vectors.weight[[WORDS.index("red"), WORDS.index("shoe")]].sum(dim=0), model.vectors.weight[1]
     cosine = torch.nn.functional.cosine_similarity(*wide, dim=0).item()
-    assert found[0] @ found[3] == pytest.approx(cosine, abs=0.1 if width > TEXT_DIM else 1e-5)
-    np.testing.assert_allclose(loaded.embed(["red"])[0], found[3], atol=1e-6)
+    assert vectors[0] @ vectors[3] == pytest.approx(cosine, abs=0.1 if width > TEXT_DIM else 1e-5)
+    np.testing.assert_allclose(loaded.embed(["red"])[0], vectors[3], atol=1e-6)
 
 
 def test_item_text_has_title_categories_attributes_and_description() -> None:

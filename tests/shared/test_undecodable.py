@@ -26,7 +26,7 @@ def detail(payload: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    ("payload", "said"),
+    ("payload", "message"),
     [
         (b"", "the message is empty. Publish a user_event"),
         (json.dumps(EVENT).encode(), "the message is not Avro (it looks like JSON)"),
@@ -49,8 +49,8 @@ def detail(payload: bytes) -> str:
         (Codec.of(Item).encode(ITEM), "the message is encoded as item, not as user_event. Check the topic"),
     ],
 )
-def test_message_kinds_are_distinguished(payload: bytes, said: str) -> None:
-    assert detail(payload) == said + HINT
+def test_message_kinds_are_distinguished(payload: bytes, message: str) -> None:
+    assert detail(payload) == message + HINT
 
 
 def test_prefix_decodes_the_same_fields() -> None:
@@ -64,7 +64,7 @@ def test_deeply_nested_json_is_recognised() -> None:
 
 @given(st.binary(max_size=60))
 def test_undecodable_bytes_get_one_line_with_a_hint(payload: bytes) -> None:
-    said = detail(payload)
-    assert "\n" not in said
-    assert said.endswith(HINT)
-    assert len(said) < 300
+    message = detail(payload)
+    assert "\n" not in message
+    assert message.endswith(HINT)
+    assert len(message) < 300

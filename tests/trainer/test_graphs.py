@@ -20,7 +20,7 @@ from eddy.contract.model import (
     Columns,
 )
 from eddy.errors import FatalError
-from eddy_trainer.core.graphs import GraphExporter, Graphs, check_names, example_inputs, modules
+from eddy_trainer.core.graphs import GraphExporter, Graphs, cache_path, check_names, example_inputs, modules
 from eddy_trainer.core.learner import Weights
 from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.core.parity import Probe, largest_difference, probe_of
@@ -114,7 +114,7 @@ def test_a_tensor_without_an_initializer_is_detected(exporter: GraphExporter) ->
 
 
 def test_traces_are_cached_and_a_truncated_one_is_replaced(traced_folder: Path, tmp_path: Path) -> None:
-    kept = max(traced_folder.glob(f"graphs-{DEFAULT_MODEL}-*"), key=lambda path: path.stat().st_mtime)
+    kept = cache_path(traced_folder, DEFAULT_MODEL, Columns())
     content = kept.read_bytes()
     (tmp_path / kept.name).write_bytes(content[: len(content) // 2])
     again = GraphExporter.cached(tmp_path, DEFAULT_MODEL, Columns())

@@ -100,10 +100,10 @@ def test_a_planted_feature_is_learned(name: str) -> None:
             candidates = features(10, int(random.integers(1 << 30)))
             best = int(candidates[:, PLANTED].argmax())
             events.append(next_item(f"u{user}", f"i{user % 30}", step, best, candidates))
-        lists, _ = learner.ranker.observe(events, [])
+        sets, _ = learner.ranker.observe(events, [])
         with torch.no_grad():
-            scores, _ = learner.ranker.ranker(lists.features, lists.scenarios)
-        hits.append((scores.argmax(1) == lists.chosen.targets).float().mean().item())
+            scores, _ = learner.ranker.ranker(sets.features, sets.scenarios)
+        hits.append((scores.argmax(1) == sets.chosen.targets).float().mean().item())
         learner.ranker.step()
     assert hits[-1] > 0.75 > hits[0] + 0.4
 

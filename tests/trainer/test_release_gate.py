@@ -43,15 +43,17 @@ def test_reasons_to_hold(candidate: ReleaseCandidate, reasons: list[str]) -> Non
 
 
 def test_noise_does_not_hold_back_a_release() -> None:
-    held = [bool(reasons_to_hold(ReleaseCandidate(True, 0.0, compared(0.0, seed=seed)), POLICY)) for seed in range(300)]
-    assert not any(held)
+    refusals = [
+        bool(reasons_to_hold(ReleaseCandidate(True, 0.0, compared(0.0, seed=seed)), POLICY)) for seed in range(300)
+    ]
+    assert not any(refusals)
 
 
 def test_a_regression_is_always_held_back() -> None:
-    held = [
+    refusals = [
         bool(reasons_to_hold(ReleaseCandidate(True, 0.0, compared(0.015, seed=seed)), POLICY)) for seed in range(300)
     ]
-    assert all(held)
+    assert all(refusals)
 
 
 def test_a_scenario_without_traffic_has_no_influence() -> None:
@@ -61,13 +63,13 @@ def test_a_scenario_without_traffic_has_no_influence() -> None:
     for _ in range(40):
         losses = random.gamma(1.0, 0.3, 50).astype(np.float32)
         windows.add(np.ones(50, np.int64), losses, losses * 1.3)
-    held = []
+    refusals = []
     for _ in range(300):
         losses = random.gamma(1.0, 0.3, 50).astype(np.float32)
         windows.add(np.zeros(50, np.int64), losses, losses * 0.9)
-        held.append(bool(reasons_to_hold(ReleaseCandidate(True, 0.0, LossComparison(), windows.compare()), POLICY)))
-    assert held[0]
-    assert not held[-1]
+        refusals.append(bool(reasons_to_hold(ReleaseCandidate(True, 0.0, LossComparison(), windows.compare()), POLICY)))
+    assert refusals[0]
+    assert not refusals[-1]
 
 
 def test_a_batch_that_is_worse_as_a_whole_counts_as_one_observation() -> None:

@@ -65,7 +65,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         observations, outcome = run.player.observations, tail.outcome
         other_requests = run.player.other_requests
         ledger = await read_ledger(
-            tail, outcomes, settings.replay_joiner_url, observations.shown, open_before, other_requests
+            tail, outcomes, settings.replay_joiner_url, observations.impressions, open_before, other_requests
         )
         embeddings_published = await embeddings_written(outcomes, bus) - rows_before
     console.print(run.remarks(), highlight=False)
@@ -143,9 +143,9 @@ class ReplayRun:
         return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
     def _evaluate(self) -> None:
-        acted = self.player.observations.acted
-        while acted:
-            self.evaluator.evaluate(acted.popleft())
+        played = self.player.observations.played
+        while played:
+            self.evaluator.evaluate(played.popleft())
 
     def _check(self) -> None:
         first, last = self.player.observations.unanswered or (0.0, 0.0)

@@ -30,7 +30,7 @@ async def read_ledger(
     tail: Tail,
     reader: Reader,
     joiner_urls: str,
-    shown: int,
+    impressions: int,
     before: int,
     meanwhile: Set[str],
     timeout_sec: float = 20.0,
@@ -47,7 +47,7 @@ async def read_ledger(
         await tail.catch_up(reader)
         closed = sum(items for request_id, items in tail.outcome.other_requests.items() if request_id not in meanwhile)
         own_open = still_open - (before - closed)
-        ledger = LedgerReport(shown, tail.outcome.positive, tail.outcome.negative, own_open)
+        ledger = LedgerReport(impressions, tail.outcome.positive, tail.outcome.negative, own_open)
         if ledger.unaccounted == 0 or time.monotonic() > deadline:
             return ledger
         await asyncio.sleep(_POLL_SEC)

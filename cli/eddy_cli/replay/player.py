@@ -28,12 +28,12 @@ class Observations:
     served: ServedVersions = field(default_factory=ServedVersions)
     requests: int = 0
     slates: int = 0
-    shown: int = 0
+    impressions: int = 0
     timeouts: int = 0
     refused: int = 0
     stale_slates: int = 0  # answered at the deadline, without the user's last event
     unanswered: tuple[float, float] | None = None  # send times of the first and last request since the last answer
-    acted: deque[int] = field(default_factory=deque)  # events that were played, for the evaluator to take
+    played: deque[int] = field(default_factory=deque)  # events that were played, for the evaluator to take
 
 
 class Player:
@@ -76,7 +76,7 @@ class Player:
         self._pending: dict[int, float] = {}  # event -> time of its request, oldest first
         self._last_offset: dict[int, int] = {}  # user -> offset of their last event
         # Time of each user's last interaction, for users whose next request follows immediately.
-        self._acted_at: dict[int, float] = {}
+        self._interacted_at: dict[int, float] = {}
         self.observations = Observations(positions=[NOT_SERVED] * len(stream))
         self.other_requests: set[str] = set()  # requests of other clients that were answered during the replay
 
@@ -88,7 +88,7 @@ class Player:
     def turn(self) -> None:
         """Start admitted events, and continue without slates that are overdue. Call it often."""
         for index in self._schedule.admit(self._horizon_ms()):
-            self._acted_at.pop(self._stream.users[index], None)
+            self._interacted_at.pop(self._stream.users[index], None)
             self._due.append((index, None))
         self._drop_late_requests(self._now() - self._timeout_sec)
         self._continue_users()
@@ -99,13 +99,13 @@ class Player:
         index = self._records.index_of(answer["request_id"])
         if index is None:
             self.other_requests.add(answer["request_id"])
-        asked_at = None if index is None else self._pending.pop(index, None)
-        if index is None or asked_at is None:
+        requested_at = None if index is None else self._pending.pop(index, None)
+        if index is None or requested_at is None:
             return
         if not answer["items"] and self._codec.decode(payload)["refusal"]:
             self.observations.refused += 1
         else:
-            self._observe(index, asked_at, answer["applied_offset"], answer["model_version"])
+            self._observe(index, requested_at, answer["applied_offset"], answer["model_version"])
         self._due.append((index, [item["item_id"] for item in answer["items"]]))
         self._continue_users()
 
@@ -122,65 +122,65 @@ class Player:
         self.observations.requests += 1
         self._put(RECOMMENDATION_REQUESTS, self._partitions[user], self._keys[user], payload)
 
-    def _observe(self, index: int, asked_at: float, applied_offset: int, version: int) -> None:
+    def _observe(self, index: int, requested_at: float, applied_offset: int, version: int) -> None:
         user, now, observations = self._stream.users[index], self._now(), self.observations
         observations.slates += 1
         observations.unanswered = None
-        observations.latencies_ms.append((now - asked_at) * 1000)
+        observations.latencies_ms.append((now - requested_at) * 1000)
         observations.served.note(version, now)
-        acted_at = self._acted_at.pop(user, None)
+        interacted_at = self._interacted_at.pop(user, None)
         if applied_offset < self._last_offset.get(user, -1):
             observations.stale_slates += 1
-        elif acted_at is not None:
-            observations.event_to_recommendations_ms.append((now - acted_at) * 1000)
+        elif interacted_at is not None:
+            observations.event_to_recommendations_ms.append((now - interacted_at) * 1000)
 
     def _continue_users(self) -> None:
         while self._due and self._may_act():
-            index, shown = self._due.popleft()
-            if shown is None:
+            index, item_ids = self._due.popleft()
+            if item_ids is None:
                 self._request_slate(index)
             else:
-                self._act(index, shown)
+                self._interact(index, item_ids)
 
-    def _act(self, index: int, shown: Sequence[str]) -> None:
+    def _interact(self, index: int, item_ids: Sequence[str]) -> None:
         """Publish the impression, unless the slate is empty, followed by the user's interaction in the same partition."""
         user, at_ms = self._stream.users[index], self._stream.times_ms[index]
-        self._acted_at[user] = self._now()
-        if shown:
-            self.observations.shown += len(shown)
+        self._interacted_at[user] = self._now()
+        if item_ids:
+            self.observations.impressions += len(item_ids)
             _, impression = self._records.impression(index, self._stream.user_ids[user], at_ms)
             self._put(USER_EVENTS, self._partitions[user], self._keys[user], impression)
-        action = self._action(index, user, at_ms, shown)
+        action = self._action(index, user, at_ms, item_ids)
         self._put(USER_EVENTS, self._partitions[user], self._keys[user], action, self._on_published, index)
 
-    def _action(self, index: int, user: int, at_ms: int, shown: Sequence[str]) -> bytes:
+    def _action(self, index: int, user: int, at_ms: int, item_ids: Sequence[str]) -> bytes:
         """A click if the historical item was in the slate, otherwise an unattributed interaction."""
         item_id, value = self._stream.item_ids[self._stream.items[index]], self._stream.values[index]
         user_id = self._stream.user_ids[user]
-        (event_id, action), position = self._records.action(index, user_id, item_id, value, at_ms, shown)
+        (event_id, action), position = self._records.action(index, user_id, item_id, value, at_ms, item_ids)
         if position is not None:
             self.observations.positions[index] = position
-            self.observations.clicks[event_id] = self._acted_at[user]
+            self.observations.clicks[event_id] = self._interacted_at[user]
         return action
 
     def _on_published(self, index: int, offset: int) -> None:
         user = self._stream.users[index]
         self._last_offset[user] = offset
-        self.observations.acted.append(index)
+        self.observations.played.append(index)
         following = self._schedule.finish(index)
         if following is not None:
             self._request_slate(following)
         self.turn()
 
-    def _drop_late_requests(self, asked_before: float) -> None:
+    def _drop_late_requests(self, requested_before: float) -> None:
         late = []
-        for index, asked_at in self._pending.items():
-            if asked_at > asked_before:
+        for index, requested_at in self._pending.items():
+            if requested_at > requested_before:
                 break
             late.append(index)
         for index in late:
-            asked_at = self._pending.pop(index)
-            first, _ = self.observations.unanswered or (asked_at, asked_at)
-            self.observations.unanswered = first, asked_at
+            requested_at = self._pending.pop(index)
+            first, _ = self.observations.unanswered or (requested_at, requested_at)
+            self.observations.unanswered = first, requested_at
             self.observations.timeouts += 1
             self._due.append((index, ()))

@@ -64,15 +64,15 @@ class ReplayRecords:
         return self._event(f"{self.run}-{index}-{action}", user_id, action, at_ms, item_id=item_id, value=value)
 
     def action(
-        self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int, shown: Sequence[str]
+        self, index: int, user_id: str, item_id: str, value: float | None, at_ms: int, item_ids: Sequence[str]
     ) -> tuple[IdAndBytes, int | None]:
-        """Id and bytes of the interaction after the impression of `shown`, and the item's position there.
+        """Id and bytes of the interaction after the impression of `item_ids`, and the item's position there.
 
         It is a click; for an item that was not shown it is unattributed, and the position is None.
         """
-        if item_id not in shown:
+        if item_id not in item_ids:
             return self.unattributed(index, user_id, item_id, value, at_ms), None
-        position = shown.index(item_id)
+        position = item_ids.index(item_id)
         return self.click(index, user_id, item_id, value, at_ms, position), position
 
     def request_id(self, index: int) -> str:

@@ -82,10 +82,10 @@ FEATURE_ALIASES = aliases_of(DECLARED_FEATURES)
 
 def features_without(off: Iterable[str]) -> tuple[str, ...]:
     """The features but for those that are switched `off`, by present or former names. Raises ValueError for an unknown name."""
-    wanted = {FEATURE_ALIASES.get(name, name) for each in off if (name := each.strip())}
-    unknown = sorted(wanted - set(FEATURES))
+    disabled = {FEATURE_ALIASES.get(name, name) for each in off if (name := each.strip())}
+    unknown = sorted(disabled - set(FEATURES))
     if unknown:
         raise ValueError(f"unknown ranking feature {unknown[0]!r}. Supported: {', '.join(FEATURES)}")
-    if wanted == set(FEATURES):
+    if disabled == set(FEATURES):
         raise ValueError("every ranking feature is disabled; at least one must stay enabled")
-    return tuple(name for name in FEATURES if name not in wanted)
+    return tuple(name for name in FEATURES if name not in disabled)

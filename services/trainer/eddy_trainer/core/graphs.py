@@ -135,7 +135,7 @@ class GraphExporter:
     @staticmethod
     def cached(folder: Path, model: str, columns: Columns) -> "GraphExporter":
         """Load graphs that a former process traced from the same code from `folder`, or trace them and store them there."""
-        path = folder / f"graphs-{model}-{_fingerprint(model, columns)}.pt"
+        path = cache_path(folder, model, columns)
         try:
             return GraphExporter(Graphs(*torch.load(path, weights_only=True)))
         except (OSError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError):  # absent or truncated
@@ -150,6 +150,11 @@ class GraphExporter:
         """Return both graphs with `weights`."""
         encode, rank = modules(weights)
         return Graphs(_with_weights(self._encode, encode.state_dict()), _with_weights(self._rank, rank.state_dict()))
+
+
+def cache_path(folder: Path, model: str, columns: Columns) -> Path:
+    """Return the file in `folder` with the traced graphs of this code."""
+    return folder / f"graphs-{model}-{_fingerprint(model, columns)}.pt"
 
 
 def _fingerprint(model: str, columns: Columns) -> str:
