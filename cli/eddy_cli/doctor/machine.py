@@ -65,9 +65,9 @@ def disk(settings: Settings) -> Iterator[Finding]:
 def optional() -> Iterator[Finding]:
     """Check tools that only some commands need."""
     if kafka_folder().is_dir():
-        yield ok("local kafka", f"Apache Kafka {KAFKA_VERSION} is in {kafka_folder()}")
+        yield ok("broker", f"Apache Kafka {KAFKA_VERSION} is in {kafka_folder()}")
     else:
-        yield note("local kafka", f"Apache Kafka {KAFKA_VERSION} is downloaded (44 MB) when `eddy run` first needs it")
+        yield note("broker", f"Apache Kafka {KAFKA_VERSION} is downloaded (44 MB) when `eddy run` first needs it")
     yield _tool("docker", ("docker", "podman"), "`make up`", "Install Docker with its compose plugin")
     yield _tool("browser", BROWSERS, "the console's tests", "Install chromium")
 
