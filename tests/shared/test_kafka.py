@@ -124,6 +124,18 @@ async def test_batch_takes_what_fits_and_the_next_one_the_rest(kafka: str, topic
     assert [message.value for message in await read_all(own, USER_EVENTS, 100)] == [value for _, value in records]
 
 
+async def test_offsets_come_in_the_order_of_the_requested_partitions(kafka: str, topic_prefix: str) -> None:
+    """Trainers compare and publish them by position, and a broker answers in an order of its own."""
+    own = bus(kafka, topic_prefix, partitions=8)
+    await own.create_topics()
+    partitions = own.topic_partitions(USER_EVENTS)
+    async with own.reader(partitions) as reader:
+        for requested in (partitions, partitions[::-1]):
+            assert list(await reader.end_offsets(requested)) == list(requested)
+            assert list(await reader.beginning_offsets(requested)) == list(requested)
+        assert list(await reader.end_offsets()) == list(partitions)
+
+
 async def test_partition_converts_to_the_client_class(kafka: str, topic_prefix: str) -> None:
     own = bus(kafka, topic_prefix, partitions=2)
     await own.create_topics()

@@ -50,12 +50,14 @@ class Reader:
             self.seek(partition, end)
 
     async def end_offsets(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, int]:
-        """The offset after the last committed record of each partition."""
-        return _with_own_class(await self._client.end_offsets(self._raw_partitions(partitions)))
+        """The offset after the last committed record of each partition, in the order of `partitions`."""
+        requested = self._requested(partitions)
+        return _in_order(requested, await self._client.end_offsets(list(map(raw, requested))))
 
     async def beginning_offsets(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, int]:
-        """The offset of the first retained record of each partition."""
-        return _with_own_class(await self._client.beginning_offsets(self._raw_partitions(partitions)))
+        """The offset of the first retained record of each partition, in the order of `partitions`."""
+        requested = self._requested(partitions)
+        return _in_order(requested, await self._client.beginning_offsets(list(map(raw, requested))))
 
     async def at_end(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Whether all positions have reached `ends`."""
@@ -68,8 +70,8 @@ class Reader:
         end: int | None = self._client.highwater(raw(partition))
         return end
 
-    def _raw_partitions(self, partitions: Sequence[TopicPartition] | None) -> list[Any]:
-        return list(map(raw, partitions or self.assignment()))
+    def _requested(self, partitions: Sequence[TopicPartition] | None) -> Sequence[TopicPartition]:
+        return partitions or sorted(self.assignment())
 
     async def _message(self, record: Any) -> Message:
         topic, value = record.topic.removeprefix(self._prefix), record.value or b""
@@ -78,5 +80,6 @@ class Reader:
         return Message(topic, record.partition, record.offset, record.key, value, record.timestamp)
 
 
-def _with_own_class(offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
-    return {TopicPartition(*partition): offset for partition, offset in offsets.items()}
+def _in_order(partitions: Sequence[TopicPartition], offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
+    """The offsets by partition. A broker answers in an order of its own."""
+    return {partition: offsets[raw(partition)] for partition in partitions}
