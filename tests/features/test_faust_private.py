@@ -14,6 +14,7 @@ from faust.types import TP
 
 from eddy.kafka.login import Login
 from eddy_features.shell.faust_app import FaustApp, FaustOptions
+from eddy_features.shell.faust_private import FETCH_WAIT_MS
 from eddy_features.shell.record_store import RecordStore
 
 CHANGED = "Faust changed: adapt eddy_features/shell/faust_private.py and docs/decisions/0006-faust.md"
@@ -80,7 +81,7 @@ async def test_faust_commits_processed_offsets_once(app: FaustApp, monkeypatch: 
     assert commits == [{SOURCE: 9}] * 2, CHANGED
 
 
-async def test_the_client_reads_committed_records_only(app: FaustApp) -> None:
+async def test_the_client_reads_committed_records_only_and_in_short_fetches(app: FaustApp) -> None:
     assert ThreadDelegateConsumer._new_consumer_thread.__isabstractmethod__, CHANGED
     thread = app.consumer._thread
     client = thread._create_worker_consumer(app.consumer.transport)
@@ -88,6 +89,8 @@ async def test_the_client_reads_committed_records_only(app: FaustApp) -> None:
     await client.stop()
     assert client._isolation_level == "read_committed", CHANGED
     assert "isolation_level=self._isolation_level" in source_of(aiokafka.AIOKafkaConsumer.start), CHANGED
+    assert client._fetch_max_wait_ms == FETCH_WAIT_MS, CHANGED
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in source_of(aiokafka.AIOKafkaConsumer.start), CHANGED
 
 
 async def test_error_that_ended_the_membership_is_raised(app: FaustApp) -> None:

@@ -19,6 +19,9 @@ from eddy_features.shell.faust_private import OpenConsumer, Records
 
 log = structlog.get_logger()
 
+# Maximum wait for records between two calls of `RecordHandler.on_poll`, which reports readiness.
+POLL_SEC = 0.2
+
 
 class RecordHandler(Protocol):
     """Handles fetched records."""
@@ -50,7 +53,7 @@ class BatchConsumer(OpenConsumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Fetch once and hand over all records. Yields nothing."""
         seeks = self._seeks
-        records, active = await self.next_fetch(timeout)
+        records, active = await self.next_fetch(min(timeout, POLL_SEC))
         await self._unframe(records)
         self.handler.on_poll()
         if not self.should_stop and records:

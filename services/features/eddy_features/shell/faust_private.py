@@ -11,6 +11,10 @@ from faust.types import TP
 
 Records = Mapping[TP, Sequence[Any]]
 
+# Kafka answers the requests of a connection in order, so that a fetch without records holds up the requests of a rebalance. Faust's client
+# waits 1500 ms.
+FETCH_WAIT_MS = 50
+
 
 class OpenConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
     """Faust's consumer with access to whole fetches, commits of any offset and membership errors. It reads committed records only."""
@@ -31,13 +35,15 @@ class OpenConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
             client._coordinator.check_errors()
 
     def _new_consumer_thread(self) -> Any:
-        return _ReadCommitted(self, loop=self.loop, beacon=self.beacon)
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
-class _ReadCommitted(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped
-    """A consumer thread that skips records of aborted transactions. Faust does so only if it writes transactions itself."""
+class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped
+    """A consumer thread that skips records of aborted transactions, as Faust does only if it writes transactions itself, and whose fetches
+    are short."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         client = super()._create_worker_consumer(transport)
         client._isolation_level = "read_committed"
+        client._fetch_max_wait_ms = FETCH_WAIT_MS
         return client
