@@ -20,7 +20,7 @@ from eddy.contract.model import (
     Columns,
 )
 from eddy.errors import FatalError
-from eddy_trainer.core.graphs import GraphExporter, Graphs, cache_path, check_names, example_inputs, modules
+from eddy_trainer.core.graphs import GraphExporter, cache_paths, check_names, example_inputs, modules
 from eddy_trainer.core.learner import Weights
 from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.core.parity import Probe, largest_difference, probe_of
@@ -113,15 +113,29 @@ def test_a_tensor_without_an_initializer_is_detected(exporter: GraphExporter) ->
             check_names(traced, tensors, set())
 
 
-def test_traces_are_cached_and_a_truncated_one_is_replaced(traced_folder: Path, tmp_path: Path) -> None:
-    kept = cache_path(traced_folder, DEFAULT_MODEL, Columns())
-    content = kept.read_bytes()
-    (tmp_path / kept.name).write_bytes(content[: len(content) // 2])
-    again = GraphExporter.cached(tmp_path, DEFAULT_MODEL, Columns())
-    assert again.export(random_weights(8)) == GraphExporter.cached(traced_folder, DEFAULT_MODEL, Columns()).export(
-        random_weights(8)
-    )
-    assert Graphs(*torch.load(tmp_path / kept.name, weights_only=True)) == again.traced
+def test_a_damaged_trace_in_the_cache_is_replaced(traced_folder: Path, tmp_path: Path) -> None:
+    """Truncated, or with other bytes: a graph whose digest does not match is traced again."""
+    GraphExporter.cached(traced_folder, "linear", Columns())
+    kept = [path.read_bytes() for path in cache_paths(traced_folder, "linear", Columns())]
+    encode, rank = cache_paths(tmp_path, "linear", Columns())
+    encode.write_bytes(kept[0][: len(kept[0]) // 2])
+    rank.write_bytes(kept[1][:-1] + bytes([kept[1][-1] ^ 1]))
+    GraphExporter.cached(tmp_path, "linear", Columns())
+    assert [encode.read_bytes(), rank.read_bytes()] == kept
+    before = encode.stat().st_mtime_ns
+    GraphExporter.cached(tmp_path, "linear", Columns())
+    assert encode.stat().st_mtime_ns == before
+
+
+def test_kinds_share_traces_and_features_concern_only_the_ranker(tmp_path: Path) -> None:
+    encode, rank = cache_paths(tmp_path, DEFAULT_MODEL, Columns())
+    fewer = cache_paths(tmp_path, DEFAULT_MODEL, Columns(FEATURES[1:]))
+    assert fewer[0] == encode
+    assert fewer[1] != rank
+    assert cache_paths(tmp_path, "hstu", Columns())[1] == rank
+    assert cache_paths(tmp_path, "mlp", Columns())[0] == cache_paths(tmp_path, "linear", Columns())[0] != encode
+    for kind in ("mlp", "linear"):
+        assert cache_paths(tmp_path, kind, Columns(FEATURES, ACTIONS[1:]))[0] != encode
 
 
 def test_the_probe_of_a_learner_agrees_from_the_first_example(exporter: GraphExporter) -> None:
@@ -131,17 +145,3 @@ def test_the_probe_of_a_learner_agrees_from_the_first_example(exporter: GraphExp
         trained.step()
         weights = trained.snapshot()
         assert largest_difference(exporter.export(weights), weights, probe_of(trained, weights)) < PARITY_TOLERANCE
-
-
-def test_the_graphs_of_a_release_are_reused(exporter: GraphExporter) -> None:
-    weights = random_weights(9)
-    released = exporter.export(random_weights(10))
-    reused = GraphExporter.from_release(released, DEFAULT_MODEL, Columns())
-    assert reused is not None
-    assert reused.export(weights) == exporter.export(weights)
-    other = onnx.load_from_string(released.encode)
-    other.metadata_props[0].value = "other code"
-    assert (
-        GraphExporter.from_release(Graphs(other.SerializeToString(), released.rank), DEFAULT_MODEL, Columns()) is None
-    )
-    assert GraphExporter.from_release(released, "hstu", Columns()) is None

@@ -25,7 +25,7 @@ from eddy_trainer.settings import TrainerSettings
 from eddy_trainer.shell.inputs import Inputs
 from eddy_trainer.shell.monitoring import Profiler, TensorBoard
 from eddy_trainer.shell.observer import Observer
-from eddy_trainer.shell.releases import NewestRelease, ReleasePublisher, newest_release
+from eddy_trainer.shell.releases import ReleasePublisher, newest_release
 from eddy_trainer.shell.topic_intake import SERVICE, TopicIntake
 from eddy_trainer.shell.training_loop import TrainingLoop, TrainingLoopPolicy
 
@@ -45,7 +45,9 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))
         examples = await stack.enter_async_context(bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)))
         newest = await newest_release(bus)
-        exporter = await asyncio.to_thread(_exporter, newest, settings)
+        exporter = await asyncio.to_thread(
+            GraphExporter.cached, settings.trainer_graphs_dir, settings.trainer_model, settings.columns
+        )
         ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
         profiler = Profiler(settings.state_dir)
         profiler.listen()
@@ -61,13 +63,6 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         observer = Observer(health, clock, TensorBoard(settings.trainer_tensorboard_dir), profiler)
         loop = TrainingLoop(_loop_policy(settings), trainer, inputs, publisher, observer, clock)
         await loop.run()
-
-
-def _exporter(newest: NewestRelease, settings: TrainerSettings) -> GraphExporter:
-    """Return graphs of the newest release or of a former process if they fit; tracing them anew takes seconds."""
-    model = settings.trainer_model
-    reused = GraphExporter.from_release(newest.graphs, model, settings.columns) if newest.graphs is not None else None
-    return reused or GraphExporter.cached(settings.trainer_graphs_dir, model, settings.columns)
 
 
 def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:

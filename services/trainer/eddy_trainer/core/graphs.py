@@ -6,9 +6,8 @@ The only module that uses torch.onnx and onnx.
 import hashlib
 import logging
 import os
-import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +38,7 @@ from eddy_trainer.core.models.encoder import Encoder, Interactions
 from eddy_trainer.core.models.ranker import Ranker
 
 Tensors = Mapping[str, Tensor]
-FINGERPRINT_KEY = "eddy.trace"  # key of the fingerprint in a graph's metadata
+DIGEST_BYTES = 32  # SHA-256, before the graph in a cached file
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -116,35 +115,15 @@ class GraphExporter:
 
         Nothing else may use torch meanwhile, because tracing replaces its global state.
         """
-        kinds = MODELS[model]
-        traced = (
-            _trace_encode(_with_random_weights(EncodeGraph(kinds.encoder(columns)).eval())),
-            _trace_rank(_with_random_weights(RankGraph(kinds.ranker(columns)).eval()), len(columns.features)),
-        )
-        for graph in traced:
-            graph.metadata_props.add(key=FINGERPRINT_KEY, value=_fingerprint(model, columns))
-        return GraphExporter(Graphs(*(graph.SerializeToString() for graph in traced)))
-
-    @staticmethod
-    def from_release(release: Graphs, model: str, columns: Columns) -> "GraphExporter | None":
-        """Reuse the graphs of a release; None if it was traced from other code or for another kind or size of model."""
-        protos = (onnx.load_from_string(release.encode), onnx.load_from_string(release.rank))
-        fingerprints = [prop.value for proto in protos for prop in proto.metadata_props if prop.key == FINGERPRINT_KEY]
-        return GraphExporter(release) if fingerprints == [_fingerprint(model, columns)] * 2 else None
+        return GraphExporter(Graphs(*(part.trace() for part in _parts(model, columns))))
 
     @staticmethod
     def cached(folder: Path, model: str, columns: Columns) -> "GraphExporter":
-        """Load graphs that a former process traced from the same code from `folder`, or trace them and store them there."""
-        path = cache_path(folder, model, columns)
-        try:
-            return GraphExporter(Graphs(*torch.load(path, weights_only=True)))
-        except (OSError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError):  # absent or truncated
-            exporter = GraphExporter.trace(model, columns)
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        torch.save((exporter.traced.encode, exporter.traced.rank), draft)
-        draft.replace(path)
-        return exporter
+        """Load graphs that a former process traced from the same code from `folder`, or trace them and store them there.
+
+        Each graph has a file of its own: kinds of model share encoders and rankers, and only the ranker depends on the features.
+        """
+        return GraphExporter(Graphs(*(_load(folder, part) or _store(folder, part) for part in _parts(model, columns))))
 
     def export(self, weights: Weights) -> Graphs:
         """Return both graphs with `weights`."""
@@ -152,19 +131,61 @@ class GraphExporter:
         return Graphs(_with_weights(self._encode, encode.state_dict()), _with_weights(self._rank, rank.state_dict()))
 
 
-def cache_path(folder: Path, model: str, columns: Columns) -> Path:
-    """Return the file in `folder` with the traced graphs of this code."""
-    return folder / f"graphs-{model}-{_fingerprint(model, columns)}.pt"
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A graph of a kind of model: its file in the cache, and how it is traced."""
+
+    file_name: str
+    trace: Callable[[], bytes]
 
 
-def _fingerprint(model: str, columns: Columns) -> str:
-    """Hash of everything that a trace depends on: code, contract, kind of model, and numbers of features and actions."""
-    sizes = f"{len(columns.features)} {len(columns.actions)}"
-    digest = hashlib.sha256(f"{torch.__version__} {model} {sizes}".encode())
+def cache_paths(folder: Path, model: str, columns: Columns) -> list[Path]:
+    """Return the files in `folder` with the traced graphs of this code, `encode` first."""
+    return [folder / part.file_name for part in _parts(model, columns)]
+
+
+def _parts(model: str, columns: Columns) -> tuple[_Part, _Part]:
+    """Both graphs of a kind of model. A file name holds all that its trace depends on: code, contract, class, features and actions."""
+    encoder, ranker = MODELS[model].encoder, MODELS[model].ranker
+    features, actions = len(columns.features), len(columns.actions)
+    code = _hash_of_code()
+    return (
+        _Part(
+            f"encode-{encoder.__name__}-{actions}-{code}.onnx",
+            lambda: _trace_encode(_with_random_weights(EncodeGraph(encoder(columns)).eval())).SerializeToString(),
+        ),
+        _Part(
+            f"rank-{ranker.__name__}-{features}-{actions}-{code}.onnx",
+            lambda: _trace_rank(_with_random_weights(RankGraph(ranker(columns)).eval()), features).SerializeToString(),
+        ),
+    )
+
+
+def _hash_of_code() -> str:
+    digest = hashlib.sha256(torch.__version__.encode())
     for path in (Path(__file__), *sorted(Path(__file__).with_name("models").glob("*.py"))):
         digest.update(path.read_bytes())
     digest.update(hash_of_contract().encode())
     return digest.hexdigest()[:16]
+
+
+def _load(folder: Path, part: _Part) -> bytes | None:
+    """The graph in the cache; None if it is absent or not as it was written."""
+    try:
+        content = (folder / part.file_name).read_bytes()
+    except OSError:
+        return None
+    digest, graph = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+    return graph if hashlib.sha256(graph).digest() == digest else None
+
+
+def _store(folder: Path, part: _Part) -> bytes:
+    graph = part.trace()
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f"{part.file_name}.{os.getpid()}"
+    draft.write_bytes(hashlib.sha256(graph).digest() + graph)
+    draft.replace(folder / part.file_name)
+    return graph
 
 
 def modules(weights: Weights) -> tuple[EncodeGraph, RankGraph]:

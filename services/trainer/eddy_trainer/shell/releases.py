@@ -32,7 +32,6 @@ class NewestRelease:
 
     version: int = 0
     trained_through: tuple[int, ...] = ()
-    graphs: Graphs | None = None
 
 
 async def newest_release(bus: Bus) -> NewestRelease:
@@ -134,5 +133,4 @@ def _newer(newest: NewestRelease, payload: bytes, codec: Codec[ModelRelease]) ->
         return newest
     if record["version"] <= newest.version:
         return newest
-    graphs = Graphs(record["encode"], record["rank"])
-    return NewestRelease(record["version"], tuple(record["trained_through"]), graphs)
+    return NewestRelease(record["version"], tuple(record["trained_through"]))
