@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# Between two calls of a condition that opens connections or reads topics: it shares the cores with what it waits for.
+QUERY_INTERVAL_SEC = 0.3
+
 
 async def poll_until(
     condition: Callable[[], T | Awaitable[T]], timeout_sec: float = 30.0, interval_sec: float = 0.05, what: str = ""

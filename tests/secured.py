@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from eddy_cli.broker import Broker, running_broker
+from eddy_cli.broker import running_broker
 from eddy_cli.ports import HOST, free_port
 
 SERVICES = ("features", "scorer", "joiner", "trainer", "gateway")
@@ -24,11 +24,11 @@ PUBLISHER = "eddy-publishers"
 
 @dataclass(frozen=True)
 class Secured:
-    """The address for clients, the authority that signed the certificate, and the broker."""
+    """The address for clients, the authority that signed the certificate, and the broker's log."""
 
     servers: str
     ca: Path
-    broker: Broker
+    log_file: Path
 
     def environment(self, **changes: str) -> dict[str, str]:
         """Settings of an administrator; `changes` are settings of the connection by their short names."""
@@ -42,9 +42,9 @@ class Secured:
         }
         return {f"EDDY_KAFKA_{name.upper()}": value for name, value in settings.items() if value}
 
-    def denials(self, prefix: str) -> list[str]:
+    def denied_requests(self, prefix: str) -> list[str]:
         """What the authorizer denied below `prefix`, from the broker's log."""
-        log = self.broker.log_file.read_text()
+        log = self.log_file.read_text()
         return [line for line in log.splitlines() if "is Denied" in line and f":{prefix}" in line]
 
 
@@ -78,7 +78,7 @@ def running_secured_broker(folder: Path) -> Iterator[Secured]:
     users = (SCRAM_USER, PUBLISHER, *(f"eddy-{service}" for service in SERVICES))
     logins = [argument for user in users for argument in ("--add-scram", _scram(user))]
     with running_broker(inside, overrides=overrides, format_arguments=logins) as broker:
-        yield Secured(f"{HOST}:{port}", folder / "ca.pem", broker)
+        yield Secured(f"{HOST}:{port}", folder / "ca.pem", broker.log_file)
 
 
 def _scram(user: str) -> str:

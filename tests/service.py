@@ -21,6 +21,8 @@ from eddy_cli.ports import HOST, free_port
 from tests.poll import poll_until, poll_until_sync
 from tests.tiers import starts_a
 
+READY_SEC = 120
+
 
 @dataclass
 class Service:
@@ -111,9 +113,8 @@ def running_together(
             name: stack.enter_context(running(name, {**environment, **own.get(name, {})}, folder / f"{name}.log"))
             for name in services
         }
-        poll_until_sync(
-            lambda: all(map(_is_alive_and_ready, started.values())), 120, what=f"{', '.join(started)} ready"
-        )
+        for name, service in started.items():
+            poll_until_sync(lambda service=service: _is_alive_and_ready(service), READY_SEC, what=f"{name} ready")
         yield started
 
 
@@ -132,7 +133,7 @@ def logs_in(folder: Path) -> str:
     return "\n".join(path.read_text()[-3000:] for path in sorted(folder.glob("*.log")))
 
 
-async def filled_list(gateway: Service, path: str, items: int) -> dict[str, Any]:
+async def filled_slate(gateway: Service, path: str, items: int) -> dict[str, Any]:
     """The first answer with at least so many items, as the scorer reads published items with a delay."""
 
     def request() -> dict[str, Any] | None:

@@ -73,7 +73,11 @@ USERS = Gauge("eddy_features_users", "Users in the state of this instance.")
 ITEMS_WITH_STATE = Gauge("eddy_features_items", "Items in the state of this instance.")
 
 # scorer
-SLATES = Counter("eddy_scorer_slates_total", "Slates published.", ["scenario", "trigger"])
+SLATES = Counter(
+    "eddy_scorer_slates_total",
+    "Slates published, by trigger: request or push.",
+    ["scenario", "trigger"],
+)
 SLATE_ITEMS = Counter(
     "eddy_scorer_slate_items_total", "Items in published slates, by candidate source.", ["scenario", "source"]
 )
@@ -110,7 +114,9 @@ LATE_ANSWERS = Counter(
 
 # joiner
 IMPRESSIONS = Counter("eddy_joiner_impressions_total", "Impressions: items shown to users.", ["scenario"])
-LABELS = Counter("eddy_joiner_labels_total", "Labels assigned to impressions.", ["scenario", "label"])
+LABELS = Counter(
+    "eddy_joiner_labels_total", "Labels assigned to impressions: positive or negative.", ["scenario", "label"]
+)
 POSITION_IMPRESSIONS = Counter(
     "eddy_joiner_position_impressions_total",
     "Impressions, by candidate source and position in the slate.",
@@ -122,7 +128,11 @@ POSITION_INTERACTIONS = Counter(
     ["scenario", "source", "position"],
 )
 UPGRADES = Counter("eddy_joiner_upgrades_total", "Upgrade examples written.", ["scenario", "action"])
-NEXT_ITEMS = Counter("eddy_joiner_next_items_total", "Next-item examples written.", ["scenario", "origin"])
+NEXT_ITEMS = Counter(
+    "eddy_joiner_next_items_total",
+    "Next-item examples written: shown in a slate or organic.",
+    ["scenario", "origin"],
+)
 SKIPPED = Counter(
     "eddy_joiner_skipped_total", "Invalid user events; the features service writes them to dead-letters.", ["reason"]
 )
@@ -138,11 +148,11 @@ WATERMARK = Gauge(
 )
 
 # trainer
-EXAMPLES = Counter("eddy_trainer_examples_total", "Training examples consumed.", ["kind"])
-STEPS = Counter("eddy_trainer_steps_total", "Gradient steps taken.", ["part"])
+EXAMPLES = Counter("eddy_trainer_examples_total", "Training examples consumed: label, upgrade or next_item.", ["kind"])
+STEPS = Counter("eddy_trainer_steps_total", "Gradient steps taken: encoder or ranker.", ["part"])
 PROGRESSIVE_LOG_LOSS = Gauge(
     "eddy_trainer_progressive_log_loss",
-    "Progressive log-loss of impressions over the last window.",
+    "Progressive log-loss of impressions over the last window, of the serving and the candidate model.",
     ["scenario", "model"],
 )
 PROGRESSIVE_NEXT_ITEM_LOSS = Gauge(

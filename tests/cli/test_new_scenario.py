@@ -11,7 +11,7 @@ from eddy.kafka.bus import Bus
 from eddy.paths import REPO_ROOT
 from eddy.settings import Settings, load
 from tests.poll import poll_until
-from tests.service import filled_list, read_all, running_together
+from tests.service import filled_slate, read_all, running_together
 
 pytestmark = pytest.mark.stack
 
@@ -50,7 +50,9 @@ async def test_every_service_adopts_a_new_scenario(kafka: str, topic_prefix: str
             gateway.ask("PUT", f"/v1/items/i{number}", {"title": f"Episode {number}", "scenarios": ["podcasts"]})
         offset = gateway.ask("POST", "/v1/events", event("i21", "play"))["accepted"][0]["offset"]
 
-        listed = await filled_list(gateway, f"/v1/recommendations/u?scenario=podcasts&limit=5&after_offset={offset}", 5)
+        listed = await filled_slate(
+            gateway, f"/v1/recommendations/u?scenario=podcasts&limit=5&after_offset={offset}", 5
+        )
         items = [item["item_id"] for item in listed["items"]]
         assert len(items) == 5
         assert listed["applied_offset"] == offset

@@ -12,6 +12,7 @@ from eddy.kafka.bus import Bus
 from eddy.settings import load
 from eddy_features.settings import FeaturesSettings
 from tests.features.factories import Record
+from tests.poll import QUERY_INTERVAL_SEC, poll_until
 from tests.service import Service, logs_in, own_settings, read_all, running
 
 JUNK_KEY = b"junk"
@@ -56,8 +57,11 @@ class FeaturesCluster:
     async def all_messages(self, topic: str) -> list[Message]:
         return await read_all(self.bus, topic)
 
-    async def is_drained(self) -> bool:
-        """Whether all events and their signals are processed and committed."""
+    async def drained(self, timeout_sec: float = 30) -> None:
+        """Wait until all events and their signals are processed and committed."""
+        await poll_until(self._is_drained, timeout_sec, QUERY_INTERVAL_SEC, "all events processed")
+
+    async def _is_drained(self) -> bool:
         for topic in (USER_EVENTS, ITEM_SIGNALS):
             committed = await self.bus.committed("features", topic)
             ends = await self.ends(topic)

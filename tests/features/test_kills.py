@@ -34,7 +34,7 @@ async def test_states_survive_kills_at_random_moments(kafka: str, topic_prefix: 
             worker.kill()
     await cluster.publish(records[KILLS * EVENTS_PER_RUN :])
     with cluster.worker(instance_id="one"):
-        await poll_until(cluster.is_drained, what="all events processed")
+        await cluster.drained()
     expected = reference_features(await cluster.event_logs())
     assert await cluster.user_features() == expected.user_features(), cluster.logs()
     assert await cluster.item_features() == expected.item_features(), cluster.logs()
@@ -53,7 +53,7 @@ async def test_worker_takes_over_from_a_killed_one(kafka: str, topic_prefix: str
             await cluster.publish(records[4000:12_000])
         first.kill()
         await cluster.publish(records[12_000:])
-        await poll_until(cluster.is_drained, timeout_sec=60, interval_sec=0.5, what="all events processed")
+        await cluster.drained(60)
     expected = reference_features(await cluster.event_logs())
     assert await cluster.user_features() == expected.user_features(), cluster.logs()
     _assert_same_items(await cluster.item_features(), expected.item_features())

@@ -29,7 +29,7 @@ async def test_junk_on_every_topic_is_dead_lettered_and_stops_nothing(
     with cluster.worker() as worker:
         await cluster.publish(stream(seed=5, count=1500))
         await cluster.publish([*JUNK, (JUNK_KEY, random.Random(5).randbytes(4_000_000))], ITEM_SIGNALS)
-        await poll_until(cluster.is_drained, what="everything processed")
+        await cluster.drained()
         labels = 'reason="undecodable",service="features",topic="item-signals"'
         assert worker.metric("eddy_dead_letters_total", labels) == 7
         assert worker.stop() == 0, cluster.logs()
@@ -46,7 +46,7 @@ async def test_records_stay_in_the_partition_of_their_source(kafka: str, topic_p
     await cluster.bus.create_topics()
     await cluster.publish([encoded(event(number, user_id=f"u{number % 30}")) for number in range(90)])
     with cluster.worker():
-        await poll_until(cluster.is_drained, what="all events processed")
+        await cluster.drained()
     events = {message.key: message.partition for message in await cluster.all_messages(USER_EVENTS)}
     users = {message.key: message.partition for message in await cluster.all_messages(USER_FEATURES)}
     assert users == events
@@ -64,7 +64,7 @@ async def test_restart_writes_nothing_and_duplicates_change_nothing(
     records = [encoded(event(number, user_id=f"u{number % 7}")) for number in range(300)]
     await cluster.publish(records)
     with cluster.worker() as worker:
-        await poll_until(cluster.is_drained, what="all events processed")
+        await cluster.drained()
         assert worker.stop() == 0, cluster.logs()
     users, items = await cluster.user_features(), await cluster.item_features()
     ends = await cluster.ends(USER_FEATURES)
@@ -72,7 +72,7 @@ async def test_restart_writes_nothing_and_duplicates_change_nothing(
         await poll_until(worker.is_ready, what="ready again")
         assert await cluster.ends(USER_FEATURES) == ends
         await cluster.publish(records)
-        await poll_until(cluster.is_drained, what="duplicates processed")
+        await cluster.drained()
         assert worker.metric("eddy_features_duplicates_total") == 300
     advanced = {user: {**record, "applied_offset": record["applied_offset"] + 300} for user, record in users.items()}
     assert await cluster.user_features() == advanced
@@ -92,7 +92,7 @@ async def test_aborted_transactions_are_ignored(kafka: str, topic_prefix: str, t
                 await producer.flush()
                 await (producer.commit if start % 20 else producer.abort)()
         await cluster.publish([encoded(event(40, user_id="u"))])
-        await poll_until(cluster.is_drained, what="everything processed")
+        await cluster.drained()
     (user,) = (await cluster.user_features()).values()
     assert sum(user["counts"].values()) == 21
 

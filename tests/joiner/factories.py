@@ -100,12 +100,18 @@ class Activity:
     events_before: list[int]
 
 
+# An event happens at most so long after its slate.
+MOST_AHEAD_MS = 20 + 3 * 200_000
+
+
 def random_activity(seed: int, steps: int, users: int = 8, step_ms: int = 40_000, disorder: float = 0.15) -> Activity:
     """Users receive slates, see them and interact with their items or with others; with duplicates and events out of order."""
     rng = random.Random(seed)
     slates: list[Record] = []
     events: list[Record] = []
     events_before: list[int] = []
+    last_offsets: dict[str, int] = {}
+    newest = 0  # offset of the first event that may be recent
     at = T0
     for step in range(steps):
         at += rng.randrange(step_ms)
@@ -114,18 +120,26 @@ def random_activity(seed: int, steps: int, users: int = 8, step_ms: int = 40_000
         items = [f"i{number}" for number in rng.sample(range(30), rng.randrange(1, 6))]
         spare = [f"i{number}" for number in rng.sample(range(30), 3) if f"i{number}" not in items]
         request = f"r{step}"
-        last_offset = max((offset for offset, event in enumerate(events) if event["user_id"] == user), default=-1)
         slate = slate_record(
-            request, user, items, at, considered=items + spare, scenario=scenario, applied_offset=last_offset
+            request,
+            user,
+            items,
+            at,
+            considered=items + spare,
+            scenario=scenario,
+            applied_offset=last_offsets.get(user, -1),
         )
         slates.append(slate)
         events_before.append(len(events))
         happened = _interactions(rng, step, user, scenario, request, items, at)
         if rng.random() < disorder:
             rng.shuffle(happened)
+        if rng.random() < 2 * disorder and (events or happened):
+            while newest < len(events) and at - events[newest]["occurred_at"] >= 600 * SEC + MOST_AHEAD_MS:
+                newest += 1
+            happened.append(_repeat(rng, f"again-{step}", events[newest:] + happened, at))
+        last_offsets |= {event["user_id"]: len(events) + number for number, event in enumerate(happened)}
         events += happened
-        if events and rng.random() < 2 * disorder:
-            events.append(_repeat(rng, f"again-{step}", events, at))
     return Activity(slates, events, events_before)
 
 

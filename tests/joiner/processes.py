@@ -11,7 +11,7 @@ from eddy.kafka.bus import Bus
 from eddy.settings import Settings
 from tests.joiner.factories import EVENTS, SEC, SLATES, Activity, event_record
 from tests.joiner.simulation import EXAMPLES, run_undisturbed
-from tests.poll import poll_until
+from tests.poll import QUERY_INTERVAL_SEC, poll_until
 from tests.service import Service, read_all, running
 
 SESSION_SEC = 6
@@ -109,7 +109,7 @@ async def all_joined(bus: Bus, timeout_sec: float = 90) -> None:
         committed = await bus.committed("joiner", USER_EVENTS)
         return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 
-    await poll_until(done, timeout_sec, 0.2, "all user events committed")
+    await poll_until(done, timeout_sec, QUERY_INTERVAL_SEC, "all user events committed")
 
 
 async def expected_examples(activities: dict[int, Activity]) -> dict[str, Record]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from eddy_cli.replay.quality import ReplayEvaluator
 from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
 from eddy_lab.evaluate.benchmarks.loop import run_loop
+from eddy_lab.evaluate.child_process import PRELOADED
 from eddy_lab.evaluate.loop import EvaluationLoop, EvaluationLoopPolicy
 from eddy_lab.evaluate.play import play
 from eddy_lab.evaluate.result import BenchmarkResult
@@ -29,7 +31,6 @@ from eddy_trainer.core.learner import LearnerPolicy
 from tests.features.environment import FeaturesCluster
 from tests.joiner.processes import all_joined, examples_of, joiners
 from tests.lab.factories import EVENTS, walks
-from tests.poll import poll_until
 from tests.service import read_all
 
 pytestmark = pytest.mark.slow
@@ -100,7 +101,7 @@ async def test_services_on_kafka_derive_the_same_features_and_examples_from_the_
     with cluster.worker() as worker, joiners(kafka, topic_prefix, tmp_path) as group:
         await worker.ready()
         await group.start("one", environment).ready()
-        await poll_until(cluster.is_drained, 60, what="all events in features")
+        await cluster.drained(60)
         await all_joined(cluster.bus)
     assert await cluster.user_features() == _newest(messages, USER_FEATURES)
     assert await cluster.item_features() == _newest(messages, ITEM_FEATURES)
@@ -114,3 +115,8 @@ def _newest(messages: Iterable[Message], topic: str) -> dict[str, Record]:
     """The last record of each key."""
     newest = {message.key: message.value for message in messages if message.topic == topic}
     return {(key or b"").decode(): Codec.for_topic(topic).decode(value) for key, value in newest.items()}
+
+
+def test_modules_preloaded_for_child_processes_exist() -> None:
+    for name in PRELOADED:
+        import_module(name)

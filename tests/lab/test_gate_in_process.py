@@ -64,7 +64,7 @@ def test_a_model_with_nan_weights_never_serves(exporter: GraphExporter, monkeypa
 
 def test_a_regressed_ranker_is_rolled_back_and_released_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_process, "Learner", RegressingLearner)
-    monkeypatch.setattr(RegressingLearner, "breaks_after", 100 * 40)
+    monkeypatch.setattr(RegressingLearner, "regresses_after", 100 * 40)
     policy = LearnerPolicy(ranker=RankerPolicy(warm_up_candidate_sets=1))
     trainer, counts = make_trainer(TrainerSetup(SCENARIOS, policy, ITEMS, GRAPHS, "")), ReleaseCounts()
     for batch in range(1, 300):

@@ -26,7 +26,7 @@ from eddy.settings import Settings, load
 from eddy_cli.ports import HOST, free_port
 from tests.poll import poll_until
 from tests.scorer.factories import item
-from tests.service import filled_list, read_all, running_together
+from tests.service import filled_slate, read_all, running_together
 
 SERVICES = ("features", "scorer", "joiner", "trainer", "gateway")
 EVENT = {
@@ -100,7 +100,7 @@ async def test_loop_runs_in_confluents_framing(kafka: str, registry: str, topic_
         producer.produce(topic, key="v", value=Codec.of("user_event").encode(plain))
         assert producer.flush(30) == 0
         for user in ("u", "v"):
-            listed = await filled_list(gateway, f"/v1/recommendations/{user}?scenario=video", 4)  # one of five is seen
+            listed = await filled_slate(gateway, f"/v1/recommendations/{user}?scenario=video", 4)  # one of five is seen
         answer = {"user_id": "v", "scenario": "video", "request_id": listed["request_id"]}
         gateway.ask("POST", "/v1/events", answer | {"action": "impression"})
         gateway.ask("POST", "/v1/events", answer | {"action": "click", "item_id": listed["items"][0]["item_id"]})

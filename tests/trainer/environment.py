@@ -14,6 +14,7 @@ from eddy.contract.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, ITEMS, MODEL_REL
 from eddy.kafka.bus import Bus
 from eddy.settings import load
 from eddy_trainer.settings import TrainerSettings
+from tests.poll import QUERY_INTERVAL_SEC, poll_until
 from tests.service import Service, logs_in, own_settings, read_all, running
 from tests.trainer.factories import Record, example_record, item_record
 
@@ -100,15 +101,22 @@ class TrainerCluster:
             for each in dead_letters
         }
 
-    async def newest_release_covers_all(self) -> bool:
-        """Whether the newest release was trained on all examples."""
+    async def released_all(self, timeout_sec: float = 30) -> None:
+        """Wait until the newest release was trained on all examples."""
+        await poll_until(
+            self._newest_release_covers_all, timeout_sec, QUERY_INTERVAL_SEC, "a release trained on all examples"
+        )
+
+    async def _newest_release_covers_all(self) -> bool:
         releases = await self.releases()
         return bool(releases) and releases[-1]["trained_through"] == await self.ends(TRAINING_EXAMPLES)
 
 
 async def assert_releases_are_consistent(cluster: TrainerCluster) -> None:
-    """Assert that versions ascend by one, `trained_through` never decreases, offsets cover all rows of a version, and signatures match."""
+    """Assert that versions ascend by one, `trained_through` never decreases, offsets cover all rows of a version and exist, and signatures
+    match."""
     releases, rows = await cluster.releases(), await cluster.rows()
+    ends = await cluster.ends(ITEM_EMBEDDINGS)
     assert [release["version"] for release in releases] == list(range(1, len(releases) + 1)), cluster.logs()
     for before, after in pairwise(releases):
         pairs = zip(before["trained_through"], after["trained_through"], strict=True)
@@ -122,6 +130,7 @@ async def assert_releases_are_consistent(cluster: TrainerCluster) -> None:
         covered = [message.offset < release["embedding_offsets"][message.partition] for message in of_version]
         # Includes rows of a process that was killed before its release; the next process uses the version again.
         assert all(covered), cluster.logs()
+        assert all(offset <= end for offset, end in zip(release["embedding_offsets"], ends, strict=True))
 
 
 def events_of(count: int, users: int = 12, items: int = 40, first: int = 0) -> list[Record]:

@@ -12,14 +12,14 @@ from tests.trainer.factories import invert_ranker
 
 
 class RegressingLearner(Learner):
-    """From `breaks_after` examples on, every step ends with an inverted ranker, until it is rolled back."""
+    """From `regresses_after` examples on, every step ends with an inverted ranker, until it is rolled back."""
 
-    breaks_after = math.inf
+    regresses_after = math.inf
     inverted: Mapping[str, torch.Tensor] | None = None
 
     def step(self, effort: Effort = Effort.FULL) -> StepReport:
         report = super().step(effort)
-        if self.inverted is None and self.examples >= self.breaks_after:
+        if self.inverted is None and self.examples >= self.regresses_after:
             invert_ranker(self)
             self.inverted = deepcopy(self.ranker.ranker.state_dict())
         if self.inverted is not None:
@@ -27,5 +27,5 @@ class RegressingLearner(Learner):
         return report
 
     def roll_back(self) -> Rollback:
-        self.inverted, self.breaks_after = None, math.inf
+        self.inverted, self.regresses_after = None, math.inf
         return super().roll_back()

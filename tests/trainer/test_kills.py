@@ -41,7 +41,7 @@ async def test_training_survives_kills(kafka: str, topic_prefix: str, tmp_path: 
     await cluster.publish_examples(events[KILLS * portion :])
     ends = await cluster.ends(TRAINING_EXAMPLES)
     with cluster.trainer(**QUICK):
-        await poll_until(cluster.newest_release_covers_all, 60, what="a release trained on all examples")
+        await cluster.released_all(60)
         await poll_until(lambda: _saved_through(cluster) == ends, what="a checkpoint of it")
     await assert_releases_are_consistent(cluster)
     saved = _saved_learner(cluster)

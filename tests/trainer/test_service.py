@@ -34,7 +34,7 @@ async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path:
         assert await cluster.releases() == []
         for first in (0, 100, 200):
             await cluster.publish_examples(events_of(100, first=first))
-            await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
+            await cluster.released_all()
         assert trainer.metric("eddy_trainer_examples_total", 'kind="next_item"') == 300
         assert trainer.metric("eddy_trainer_examples_total", 'kind="label"') == 300
         assert trainer.metric("eddy_trainer_releases_total") == len(await cluster.releases())
@@ -57,9 +57,7 @@ async def test_a_single_example_is_released_soon(
     with cluster.trainer() as trainer:
         await poll_until(trainer.is_ready, what="ready on empty topics")
         await cluster.publish_examples(events_of(1))
-        assert await poll_until(
-            cluster.newest_release_covers_all, timeout_sec=20, what="a release trained on one example"
-        )
+        await cluster.released_all(20)
         assert trainer.metric("eddy_trainer_examples_total") == 2
 
 
@@ -78,7 +76,7 @@ async def test_unusable_records_are_dead_lettered(
         ]
     )
     with cluster.trainer() as trainer:
-        await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
+        await cluster.released_all()
         assert trainer.metric(
             "eddy_dead_letters_total", 'reason="contract_mismatch",service="trainer",topic="training-examples"'
         )
@@ -120,9 +118,9 @@ async def test_a_regressed_release_is_rolled_back(
         for first in range(0, 1000, 20):
             await cluster.publish_examples(events_of(20, first=first))
             await asyncio.sleep(0.05)
-        await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
+        await cluster.released_all()
         assert _rolled_back() == 0
-        monkeypatch.setattr(RegressingLearner, "breaks_after", 2000)
+        monkeypatch.setattr(RegressingLearner, "regresses_after", 2000)
         first = 1000
         while not _rolled_back():
             await cluster.publish_examples(events_of(20, first=first))
@@ -130,7 +128,7 @@ async def test_a_regressed_release_is_rolled_back(
             assert first < 5000
             await asyncio.sleep(0.05)
         await cluster.publish_examples(events_of(100, first=first))
-        await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
+        await cluster.released_all()
     finally:
         serving.cancel()
         with suppress(asyncio.CancelledError):
@@ -162,7 +160,7 @@ async def test_tensorboard_and_profiles_are_written(
         await poll_until(trainer.is_ready, what="ready on empty topics")
         trainer.process.send_signal(signal.SIGUSR1)
         await cluster.publish_examples(events_of(100))
-        await poll_until(cluster.newest_release_covers_all, what="a release trained on all examples")
+        await cluster.released_all()
         traces = await poll_until(lambda: list(cluster.state.glob("trainer-profile-*.json")), what="a profile")
         await poll_until(lambda: list((tmp_path / "board").glob("*/items/tensors.tsv")), what="item vectors")
         assert trainer.stop() == 0
