@@ -102,6 +102,11 @@ COVERAGE = Gauge(
     "Share of the scenario's catalogue that this worker recommended in its recent slates.",
     ["scenario"],
 )
+UNPUBLISHED_ITEMS = Gauge(
+    "eddy_scorer_unpublished_items",
+    "Items with interactions that are not recommended because they are not published.",
+    ["scenario"],
+)
 EXPOSURE_GINI = Gauge(
     "eddy_scorer_exposure_gini",
     "Gini coefficient of this worker's recent recommendations per item of the scenario; 0 is an even distribution.",

@@ -7,7 +7,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from eddy.errors import ConfigError
-from eddy_cli.datasets import CatalogueItem, Dataset, read_folder
+from eddy_cli.datasets import CatalogueItem, Dataset, load, read_folder
 
 EVENTS = "customer,sku,stars,at\nanna,a1,5,2024-05-01T10:00:00\nben,b2,2,2024-05-01T09:00:00\nanna,b2,3,2024-05-02T00:00:00\n"
 CATALOGUE = "sku,name,department\na1,Kettle,Kitchen | Gifts\nc3,Lamp,\n"
@@ -48,15 +48,15 @@ def test_folder_with_a_mapping_is_read(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("unit", ["s", "ms", "dates"])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns", "dates"])
 def test_parquet_in_parts_reads_as_csv_does(tmp_path: Path, unit: str) -> None:
     (tmp_path / "csv").mkdir()
     (tmp_path / "parquet").mkdir()
     expected = read_folder(shop(tmp_path / "csv"))
     folder = shop(tmp_path / "parquet", **{"mapping.yaml": MAPPING.replace("orders.csv", "part-*.parquet")})
-    scale = {"s": 1000, "ms": 1, "dates": 1}[unit]
+    ticks = {"s": 1, "ms": 1000, "us": 10**6, "ns": 10**9, "dates": 1000}[unit]
     for number, (user, item, value, at) in enumerate(events_of(expected)):
-        column = arrow.array([at // scale], arrow.timestamp("ms") if unit == "dates" else arrow.int64())
+        column = arrow.array([at * ticks // 1000], arrow.timestamp("ms") if unit == "dates" else arrow.int64())
         table = arrow.table({"customer": [user], "sku": [item], "stars": [value], "at": column, "other": [1]})
         parquet.write_table(table, folder / f"part-{number}.parquet")
     assert events_of(read_folder(folder)) == events_of(expected)
@@ -87,6 +87,31 @@ def test_ids_stay_unchanged_and_values_may_be_missing(tmp_path: Path) -> None:
     )
 
 
+def test_a_few_unusable_rows_are_skipped_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"u{number % 7},a1,5,{1_714_557_600_000_000 + number}" for number in range(200)]
+    rows[3], rows[50], rows[120], rows[150] = (
+        ",a1,5,1714557600000000",
+        "u1,,5,1714557600000000",
+        "u1,a1,5,",
+        "u1,a1,5,0",
+    )
+    rows[199] = "u1,b9,4,1714557600000000"
+    folder = shop(tmp_path, **{"orders.csv": "\n".join(["customer,sku,stars,at", *rows, ""])})
+    data = load("", folder)
+    assert len(data) == 196
+    assert min(data.times_ms) == 1_714_557_600_000
+    orders = folder / "orders.csv"
+    assert list(data.notes) == [
+        f"{orders}, column customer: skipped 1 of 200 rows with an empty cell",
+        f"{orders}, column sku: skipped 1 of 200 rows with an empty cell",
+        f"{orders}, column at: skipped 1 of 200 rows with an empty cell",
+        f"{orders}, column at: Unix times in microseconds",
+        f"{orders}, column at: skipped 1 of 197 rows with times that are not in microseconds since March 1973",
+        "catalogue.csv does not list 1 of 2 items, which 1 of 196 events name (for example 'b9'): they have no title and no categories",
+    ]
+    assert capsys.readouterr().err.splitlines() == list(data.notes)
+
+
 def test_files_with_different_columns_are_named(tmp_path: Path) -> None:
     folder = shop(tmp_path, **{"mapping.yaml": MAPPING.replace("orders.csv", "part-*.parquet")})
     for number, at in enumerate((1_714_557_600, "yesterday")):
@@ -109,7 +134,7 @@ def test_files_with_different_columns_are_named(tmp_path: Path) -> None:
             {"mapping.yaml": MAPPING.replace("customer", "client")},
             r"orders.csv has no column client\. Its columns: customer, sku",
         ),
-        ({"orders.csv": EVENTS.replace("anna,a1", ",a1")}, "orders.csv, column customer: empty in 1 of 3 rows"),
+        ({"orders.csv": EVENTS.replace("anna,a1", ",a1")}, "orders.csv, column customer: an empty cell in 1 of 3 rows"),
         (
             {"orders.csv": EVENTS.replace(",5,", ",many,")},
             r"orders.csv, column stars, row 1: 'many' is not a number\. Use a plain number",
@@ -122,7 +147,15 @@ def test_files_with_different_columns_are_named(tmp_path: Path) -> None:
             {"orders.csv": "customer,sku,stars,at\nanna,a1,5,1714557600\nbert,b2,4,09.01.2026 04:31\n"},
             r"row 2: '09.01.2026 04:31' is not a date",
         ),
-        ({"orders.csv": EVENTS.replace("2024-05-01T10:00:00", "")}, "orders.csv, column at: empty in 1 of 3 rows"),
+        (
+            {"orders.csv": EVENTS.replace("2024-05-01T10:00:00", "")},
+            "orders.csv, column at: an empty cell in 1 of 3 rows",
+        ),
+        ({"orders.csv": "customer,sku,stars,at\nanna,a1,5,17\n"}, "column at: 17 and other times are in no unit"),
+        (
+            {"orders.csv": "customer,sku,stars,at\nanna,a1,5,1714557600\nben,b2,4,1714557600000\n"},
+            "column at: times that are not in seconds since March 1973 in 1 of 2 rows",
+        ),
         ({"orders.csv": "customer,sku,stars,at\nanna\n"}, "cannot read"),
         ({"orders.csv": "customer,sku,stars,at\n"}, "contains no events"),
     ],

@@ -48,6 +48,10 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ({"scenarios": [""]}, "empty_name", "scenarios"),
     ({"attributes": {"a": "x" * (MAX_TEXT_CHARS + 1)}}, "too_long", "attributes"),
     ({"attributes": {"": "x"}}, "empty_name", "attributes"),
+    ({"published_at": 1_790_000_000}, "out_of_range", "published_at"),  # seconds
+    ({"published_at": -300_000_000}, "out_of_range", "published_at"),  # seconds, of a film of 1960
+    ({"published_at": 1_790_000_000_000_000}, "out_of_range", "published_at"),  # microseconds
+    ({"published_at": 2**63 - 1}, "out_of_range", "published_at"),
 ]
 
 

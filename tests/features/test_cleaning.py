@@ -38,6 +38,23 @@ def test_missing_value_becomes_the_default_and_an_extreme_one_is_clipped() -> No
     assert (unvalued.value, unvalued.is_rating) == (1.0, False)
 
 
+@pytest.mark.parametrize(
+    ("action", "value", "reversal"),
+    [
+        ("purchase", -50.0, True),
+        ("purchase", 0.0, False),
+        ("rate", 0.5, True),
+        ("rate", 1.0, False),
+        ("click", -1.0, False),
+    ],
+)
+def test_value_below_its_range_reverses_the_action(action: str, value: float, reversal: bool) -> None:
+    """A refund is no purchase and a rating below the scale is no rating; click has no range."""
+    clean = CLEAN(message(0, encoded(event(scenario="shop", action=action, value=value))))
+    assert (clean.reversal, clean.positive) == (reversal, not reversal)
+    assert clean.is_rating == (action == "rate" and not reversal)
+
+
 def test_impression_and_skip_are_not_positive() -> None:
     assert not CLEAN(message(0, encoded(event(action="impression", item_id=None)))).positive
     assert not CLEAN(message(0, encoded(event(action="skip")))).positive
@@ -56,6 +73,9 @@ def test_impression_and_skip_are_not_positive() -> None:
         ({"action": "impression", "item_id": ""}, "missing_item"),
         ({"occurred_at": START_MS + MAX_AHEAD_MS + 1}, "timestamp_ahead"),
         ({"occurred_at": -1}, "out_of_range"),
+        ({"occurred_at": START_MS // 1000}, "out_of_range"),  # seconds
+        ({"occurred_at": START_MS // 60_000}, "out_of_range"),  # minutes
+        ({"occurred_at": START_MS * 1000}, "timestamp_ahead"),  # microseconds
         ({"position": -1}, "out_of_range"),
         ({"request_id": ""}, "empty_name"),
         ({"attributes": {"": "x"}}, "empty_name"),

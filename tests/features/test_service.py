@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
+from confluent_kafka import Producer
 
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from tests.features.environment import JUNK_KEY, FeaturesCluster
@@ -54,6 +55,28 @@ async def test_records_stay_in_the_partition_of_their_source(kafka: str, topic_p
     for topic in (ITEM_SIGNALS, ITEM_FEATURES):
         for message in await cluster.all_messages(topic):
             assert message.partition == partitioner(message.key, [0, 1, 2], [0, 1, 2])
+
+
+async def test_a_client_with_another_partitioner_splits_no_user(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    """librdkafka's default partitioner (CRC-32): events outside the partition of their user are dead-lettered, and say what to set."""
+    cluster = FeaturesCluster(kafka, topic_prefix, tmp_path, partitions=4)
+    await cluster.bus.create_topics()
+    await cluster.publish([encoded(event(number, user_id=f"u{number}")) for number in range(12)])
+    foreign = Producer({"bootstrap.servers": kafka})
+    for number in range(12, 36):
+        key, value = encoded(event(number, user_id=f"u{number % 12}"))
+        foreign.produce(cluster.bus.full_name(USER_EVENTS), value, key)
+    assert foreign.flush(30) == 0
+    with cluster.worker():
+        await cluster.drained()
+    right = {f"u{number}": cluster.bus.partition_of(f"u{number}") for number in range(12)}
+    events = await cluster.all_messages(USER_EVENTS)
+    astray = {(each.partition, each.offset) for each in events if each.partition != right[(each.key or b"").decode()]}
+    assert 6 <= len(astray) < 24
+    assert await cluster.dead_letters() == {(*place, "wrong_partition") for place in astray}
+    users = await cluster.all_messages(USER_FEATURES)
+    assert {(each.key or b"").decode(): each.partition for each in users} == right
+    assert sum(sum(user["counts"].values()) for user in (await cluster.user_features()).values()) == 36 - len(astray)
 
 
 async def test_restart_writes_nothing_and_duplicates_change_nothing(

@@ -25,6 +25,20 @@ def test_stream_covers_the_cases_that_matter() -> None:
     assert any(len(record["covisited"]) == 40 for record in EXPECTED.item_features().values())
 
 
+def test_a_refund_counts_nowhere() -> None:
+    """The state after a purchase and its refund is that after the purchase, but for the offset."""
+    purchase = event(1, scenario="shop", action="purchase", value=50.0)
+    refund = event(
+        2, scenario="shop", action="purchase", item_id="m1", value=-50.0, occurred_at=purchase["occurred_at"]
+    )
+    with_refund = reference_features({0: messages([encoded(purchase), encoded(refund)])})
+    without = reference_features({0: messages([encoded(purchase)])})
+    assert with_refund.item_features() == without.item_features()
+    (user, expected) = (states.user_features()["u1"] for states in (with_refund, without))
+    assert (user["history"], user["counts"]) == (expected["history"], expected["counts"])
+    assert user["applied_offset"] == 1
+
+
 CUTS = st.lists(st.integers(1, len(LOG) - 1), max_size=12, unique=True).map(sorted)
 
 

@@ -119,8 +119,8 @@ def test_as_of_is_the_newest_event_time_whatever_the_order() -> None:
     state = UserState()
     state.apply(clean(0)._replace(occurred_at=-5), SMALL)
     assert state.as_of == -5
-    state.apply(clean(1, occurred_at=100), SMALL)
-    state.apply(clean(2, occurred_at=50), SMALL)
+    state.apply(clean(1)._replace(occurred_at=100), SMALL)
+    state.apply(clean(2)._replace(occurred_at=50), SMALL)
     assert state.as_of == 100
 
 

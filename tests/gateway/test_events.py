@@ -26,7 +26,9 @@ async def test_an_event_is_stored_with_defaults(gateway: RunningGateway) -> None
 
 
 async def test_a_batch_is_stored_in_its_order_and_answered_with_offsets(gateway: RunningGateway) -> None:
-    events = [click(event_id=f"e{number}", user_id=f"u{number % 3}", occurred_at=number) for number in range(50)]
+    events = [
+        click(event_id=f"e{number}", user_id=f"u{number % 3}", occurred_at=NOW_MS - 50 + number) for number in range(50)
+    ]
     answer = await gateway.http.post("/v1/events", json=events)
     accepted = answer.json()["accepted"]
     assert [entry["event_id"] for entry in accepted] == [event["event_id"] for event in events]
@@ -56,6 +58,8 @@ async def test_a_batch_is_stored_in_its_order_and_answered_with_offsets(gateway:
         (click(occurred_at=NOW_MS + DAY_MS + 1), "occurred_at", "timestamp_ahead"),
         (click(occurred_at=2**63), "occurred_at", "timestamp_ahead"),
         (click(occurred_at=-1), "occurred_at", "out_of_range"),
+        (click(occurred_at=NOW_MS // 1000), "occurred_at", "out_of_range"),
+        (click(occurred_at=NOW_MS * 1000), "occurred_at", "timestamp_ahead"),
         (click(position=-1), "position", "out_of_range"),
         (click(position=2**31), "position", "out_of_range"),
         (click(colour="red"), "colour", "extra_forbidden"),

@@ -79,6 +79,9 @@ async def test_undecodable_slates_do_not_stop_the_gateway(answered: RunningGatew
         ({"scenario": "video", "after_offset": 2**63}, "after_offset"),
         ({"scenario": "video", "exclude": ["x" * 257]}, "exclude"),
         ({"scenario": "video", "exclude": [""]}, "exclude"),
+        ({"scenario": "video", "category": "Shoes"}, "category"),
+        ({"scenario": "video", "max_price": "20", "offset": "10"}, "max_price"),
+        ({"scenario": "video", "Limit": "3"}, "Limit"),
     ],
 )
 async def test_an_invalid_parameter_is_refused_by_field(
@@ -88,6 +91,19 @@ async def test_an_invalid_parameter_is_refused_by_field(
     assert answer.status_code == 422
     assert field in answer.json()["detail"][0]["loc"]
     assert await gateway.read(RECOMMENDATION_REQUESTS) == []
+
+
+async def test_unknown_parameters_are_refused_on_every_route(gateway: RunningGateway) -> None:
+    """All of them are named, with those that exist."""
+    answer = await gateway.http.get("/v1/recommendations/u1?scenario=video&category=Shoes&offset=10")
+    names = [problem["loc"] for problem in answer.json()["detail"]]
+    assert (answer.status_code, names) == (422, [["query", "category"], ["query", "offset"]])
+    assert "Supported: scenario, limit, query, after_offset, exclude." in answer.json()["detail"][0]["msg"]
+    event = {"user_id": "u", "scenario": "video", "action": "click", "item_id": "m1"}
+    for method, path, body in (("POST", "/v1/events", event), ("PUT", "/v1/items/m1", {})):
+        refused = await gateway.http.request(method, f"{path}?dry_run=true", json=body)
+        assert refused.status_code == 422
+        assert refused.json()["detail"][0]["msg"] == "unknown query parameter 'dry_run'. This route has none."
 
 
 async def test_health_metrics_and_reference_are_served(gateway: RunningGateway) -> None:

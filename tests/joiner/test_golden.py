@@ -264,6 +264,16 @@ def test_negative_actions_label_nothing() -> None:
     assert join.state.open_impressions == 1
 
 
+def test_a_refund_labels_nothing() -> None:
+    join = Join()
+    slate = slate_record("r1", "u", ["a", "b"], T0, scenario="shop")
+    shown = event_record("i1", "u", "impression", T0 + 1, request_id="r1", scenario="shop")
+    refund = event_record("p1", "u", "purchase", T0 + 2, "a", request_id="r1", scenario="shop", value=-50.0)
+    assert join.take(slate, shown, refund) == {}
+    examples = join.take(tick(T0 + 61 * MIN + 2))
+    assert [item["label"] for item in examples["r1/negatives/0"]["items"]] == [0, 0]
+
+
 def test_late_impression_has_its_whole_window() -> None:
     join = Join()
     join.take(slate_record("r1", "u", ["a"], T0 + 40 * MIN), tick(T0 + 40 * MIN))
@@ -382,6 +392,18 @@ def test_a_device_whose_clock_is_ahead_closes_no_window() -> None:
     slate = accept_slate(message_of(slate_record("r2", "v", ["b"], T0 + 23 * 60 * MIN), appended_at=T0 + SEC), POLICY)
     assert isinstance(slate, ServedSlate)
     assert slate.requested_at == T0 + SEC + MAX_CLOCK_LEAD_MS
+
+
+def test_ids_of_different_users_do_not_clash() -> None:
+    """As those of clients that count from 1 do."""
+    join = Join()
+    users = [f"u{number}" for number in range(8)]
+    for user in users:
+        shown = event_record("1", user, "impression", T0 + 1, request_id=f"r-{user}")
+        clicked = event_record("2", user, "click", T0 + 2, "b", request_id=f"r-{user}")
+        slate = slate_record(f"r-{user}", user, ["a", "b"], T0)
+        assert join.take(slate, shown, clicked, clicked).keys() == {f"r-{user}/b/label", "2/next"}
+    assert join.impressions == 16
 
 
 def test_events_without_an_id_are_distinct() -> None:

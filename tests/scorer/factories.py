@@ -22,8 +22,14 @@ def scenarios() -> Scenarios:
     return load_scenarios(REPO_ROOT / "scenarios.yaml")
 
 
-def recommender(seed: int = 0) -> Recommender:
-    return Recommender(scenarios(), np.random.default_rng(seed))
+def recommender(seed: int = 0, published_only: bool = True) -> Recommender:
+    """`published_only` is that of all scenarios."""
+    every = scenarios()
+    changed = {
+        name: scenario.model_copy(update={"published_only": published_only})
+        for name, scenario in every.scenarios.items()
+    }
+    return Recommender(every.model_copy(update={"scenarios": changed}), np.random.default_rng(seed))
 
 
 def item(item_id: str, **changes: Any) -> Record:

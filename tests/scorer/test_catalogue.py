@@ -55,6 +55,57 @@ def test_unpublished_item_is_eligible_where_it_has_counts() -> None:
     assert not catalogue.eligible[VIDEO, row]
 
 
+@pytest.mark.parametrize("published_first", [True, False])
+def test_once_a_scenario_has_a_catalogue_only_published_items_are_eligible(published_first: bool) -> None:
+    """The order in which items and counts are read makes no difference."""
+    catalogue = Catalogue(scenarios())
+    rows = catalogue.ensure_rows(["undefined", "null", "m1 "])
+
+    def count() -> None:
+        for row in rows:
+            catalogue.allow_counted(row, [VIDEO, SHOP])
+
+    if not published_first:
+        count()
+        assert _eligible(catalogue, VIDEO) == ["undefined", "null", "m1 "]
+    catalogue.apply(item("m1", scenarios=["video"]))
+    if published_first:
+        count()
+    assert _eligible(catalogue, VIDEO) == ["m1"]
+    assert catalogue.eligible_count[VIDEO] == 1
+    assert len(_eligible(catalogue, SHOP)) == 3  # nothing is published there
+    assert catalogue.unpublished_counts()["video"] == 3
+    assert catalogue.unpublished_counts()["shop"] == 0
+    if not published_first:
+        assert set(catalogue.take_changed()) == set(rows)
+    assert catalogue.take_changed() == []
+
+
+def test_a_scenario_may_allow_items_that_are_not_published() -> None:
+    every = scenarios()
+    video = every["video"].model_copy(update={"published_only": False})
+    catalogue = Catalogue(every.model_copy(update={"scenarios": {**every.scenarios, "video": video}}))
+    catalogue.apply(item("m1"))
+    catalogue.allow_counted(catalogue.ensure_row("m2"), [VIDEO])
+    assert _eligible(catalogue, VIDEO) == ["m1", "m2"]
+
+
+def test_a_deleted_item_is_eligible_nowhere_until_it_is_published_again() -> None:
+    """Also in a scenario without the filter `unavailable`, with counts before and after, and with nothing else published."""
+    every = scenarios()
+    shop = every["shop"].model_copy(update={"filters": ("seen",), "published_only": False})
+    catalogue = Catalogue(every.model_copy(update={"scenarios": {**every.scenarios, "shop": shop}}))
+    row = catalogue.apply(item("m1", title="Kettle"))
+    catalogue.allow_counted(row, [VIDEO, SHOP])
+    catalogue.withdraw("m1")
+    catalogue.allow_counted(row, [VIDEO, SHOP])
+    assert [_eligible(catalogue, scenario) for scenario in (VIDEO, SHOP)] == [[], []]
+    assert catalogue.is_withdrawn(row, SHOP)
+    assert catalogue.word_matches("kettle") == {}
+    catalogue.apply(item("m1"))
+    assert [_eligible(catalogue, scenario) for scenario in (VIDEO, SHOP)] == [["m1"], ["m1"]]
+
+
 def test_words_follow_the_newest_record() -> None:
     catalogue = Catalogue(scenarios())
     row = catalogue.apply(item("m", title="Toy Story (1995)", categories=["Animation"]))

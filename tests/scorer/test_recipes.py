@@ -69,6 +69,7 @@ from tests.scorer.factories import features_of, item, item_features, recommend, 
 
 engine = Recommender(scenarios(), np.random.default_rng(0), monitor=SourceMetrics())
 for number in range(90):
+    engine.apply_item(item(f"m{number}"))
     engine.apply_item_features(item_features(f"m{number}", acted=9.0 + number))
 for name in ("x1", "x2", "x3"):
     engine.apply_item(item(name, published_at=1))

@@ -346,6 +346,27 @@ def test_reason_of_an_encoder_item_names_the_most_similar_item() -> None:
     assert len(reasons) >= 4
 
 
+def test_reasons_are_true() -> None:
+    """Nothing is personal to a user without history, and where known items are recommended again, none explains itself."""
+    engine = recommender()
+    names = [f"m{number}" for number in range(8)]
+    for name in names:
+        engine.apply_item(item(name))
+    vectors = np.zeros((8, DIM), np.float32)
+    vectors[:4, 0] = vectors[4:8, 1] = 1.0
+    engine.set_embeddings(names, vectors, np.zeros(8, np.float32))
+    engine.model = OnnxModel(1, encode_graph(), rank_graph({"encoder_score": 1.0}))
+    engine.apply_user_features(user_features("u", ["m5", "m0"]))
+    (newcomer, known) = recommend(engine, request("nobody", limit=6), request("u", scenario="shop", limit=8))
+    encoded = [entry for entry in newcomer["items"] if entry["source"] == "encoder"]
+    assert encoded
+    assert {entry["reason"] for entry in encoded} == {""}
+    reasons = {entry["item_id"]: entry["reason"] for entry in known["items"] if entry["source"] == "encoder"}
+    assert {"m0", "m5"} <= reasons.keys()
+    assert (reasons["m0"], reasons["m5"]) == ("personal", "personal")
+    assert [name for name, reason in reasons.items() if reason.endswith(f":{name}")] == []
+
+
 def test_user_who_has_seen_all_popular_items_gets_a_whole_slate() -> None:
     engine = _engine_of(ORDER_LENGTH + 100)
     popular = [f"m{number}" for number in range(101, ORDER_LENGTH + 101)]

@@ -39,7 +39,7 @@ class World:
 
     def engine(self) -> Recommender:
         """A recommender with all items, counts and users, embeddings of two thirds of the items, and no model."""
-        engine = recommender(seed=3)
+        engine = recommender(seed=3, published_only=False)
         for number in range(ITEMS):
             self._add_item(engine, number)
         for number in range(USERS):

@@ -27,7 +27,7 @@ class Dataset:
     users, items: [events] int32, indices into `user_ids` and `item_ids`; values: [events] float32, ratings or other values of the events,
     MISSING_VALUE for events without one; has_value: [events] bool, which events have one (None: all).
     times_ms: [events] int64, since the epoch. `catalogue` has one item per `item_ids`, including items without
-    events; `ages` has ages of users in years, if the source has them.
+    events; `ages` has ages of users in years, if the source has them. `notes` are lines about how the source was read.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Dataset:
     catalogue: Sequence[CatalogueItem]
     ages: Mapping[str, int] = field(default_factory=dict)
     has_value: NDArray[np.bool_] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.users)

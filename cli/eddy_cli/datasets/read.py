@@ -1,5 +1,6 @@
 """Reads data sets in any supported layout."""
 
+import sys
 from pathlib import Path
 
 from eddy.errors import ConfigError
@@ -11,12 +12,15 @@ from eddy_cli.datasets.sources import SOURCES
 
 
 def load(name: str, path: Path | None = None) -> Dataset:
-    """The data set `name` as downloaded by `make data`; with `path`, the data in that folder or file instead.
+    """The data set `name` as downloaded by `make data`; with `path`, the data in that folder or file instead, whose notes are printed.
 
     Raises ConfigError, one line, for a missing or unreadable data set.
     """
     if path is not None:
-        return read_folder(path)
+        dataset = read_folder(path)
+        for note in dataset.notes:
+            print(note, file=sys.stderr)
+        return dataset
     if name not in SOURCES:
         raise ConfigError(
             f"there is no data set {name}: choose one of {', '.join(SOURCES)}, or give a folder by --data"

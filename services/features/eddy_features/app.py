@@ -35,7 +35,8 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     app = FaustApp(_options(settings, bus))
     user_store = app.table(bus.full_name(USER_FEATURES), replaces_user)
     item_store = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
-    user_updater = UserUpdater(Cleaner(scenarios), UserPolicy(), user_store, settings.features_decoded_users)
+    cleaner = Cleaner(scenarios, bus.partition_of_key)
+    user_updater = UserUpdater(cleaner, UserPolicy(), user_store, settings.features_decoded_users)
     item_updater = ItemUpdater(ItemRules(scenarios, ItemPolicy()), item_store, settings.features_decoded_items)
     max_records = settings.features_batch_events
     async with AsyncExitStack() as stack:

@@ -23,8 +23,8 @@ async def main(settings: JoinerSettings, health: Health) -> None:
     # Retained slates are many long-lived objects; with the default thresholds the collector would traverse them over and over.
     gc.set_threshold(200_000, 50, 1000)
     scenarios = load_scenarios(settings.scenarios_path)
-    policy = AttributionPolicy(scenarios, settings.joiner_lateness_sec)
     bus = Bus(settings)
+    policy = AttributionPolicy(scenarios, settings.joiner_lateness_sec, bus.partition_of_key)
     await bus.create_topics("joiner")
     async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
         clock = SystemClock()

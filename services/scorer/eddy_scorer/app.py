@@ -22,7 +22,7 @@ from eddy.contract.topics import (
 from eddy.kafka.bus import Bus, Producer
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.kafka.group import Membership
-from eddy.metrics import COVERAGE, EMPTY_SLATES, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS
+from eddy.metrics import COVERAGE, EMPTY_SLATES, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS, UNPUBLISHED_ITEMS
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
 from eddy_scorer.core.model.releases import ReleaseStaging
@@ -94,7 +94,7 @@ class Scorer:
         self._serving = ServingLoop(
             self.recommender, self._queue, self._publisher, clock, health, settings.scorer_max_batch
         )
-        updater = StateUpdater(self.recommender, self._staging, self._user_changed)
+        updater = StateUpdater(self.recommender, self._staging, self._user_changed, bus.partition_of_key)
 
         def follower(topic: str, on_batch: Callable[[], None] = lambda: None) -> Follower:
             return Follower(bus, topic, updater.apply, self._dead_letters, on_batch, self._report_recovery)
@@ -118,7 +118,7 @@ class Scorer:
                 "EDDY_SCORER_INSTANCE_ID",
                 settings.scorer_session_timeout_sec,
             ),
-            RequestDecoder(scenarios, clock, settings.scorer_max_wait_ms),
+            RequestDecoder(scenarios, clock, settings.scorer_max_wait_ms, bus.partition_of_key),
             self._queue,
             self._users,
             self._dead_letters,
@@ -168,6 +168,8 @@ class Scorer:
             for name, (coverage, gini) in (await asyncio.to_thread(self._state.exposures)).items():
                 COVERAGE.labels(name).set(coverage)
                 EXPOSURE_GINI.labels(name).set(gini)
+            for name, count in self._state.catalogue.unpublished_counts().items():
+                UNPUBLISHED_ITEMS.labels(name).set(count)
 
     async def _update_health(self) -> None:
         """Keep readiness and the details of /readyz up to date."""

@@ -1,9 +1,22 @@
 """Field checks shared by events, items and requests. Each raises PoisonError with the reason, the field and what to do."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from eddy.contract.limits import MAX_AHEAD_MS, MAX_ATTRIBUTES, MAX_ID_CHARS, MAX_TEXT_CHARS, MAX_TIME_MS
+from eddy.contract.limits import (
+    MAX_AHEAD_MS,
+    MAX_ATTRIBUTES,
+    MAX_ID_CHARS,
+    MAX_PUBLISHED_MS,
+    MAX_TEXT_CHARS,
+    MIN_EVENT_MS,
+    MIN_PUBLISHED_MS,
+    SECONDS_MAGNITUDE,
+)
+from eddy.contract.message import Message
 from eddy.errors import PoisonError
+
+# The partition of a key by Kafka's default partitioner.
+PartitionOf = Callable[[bytes], int]
 
 _QUOTED_CHARS = 64
 
@@ -26,6 +39,19 @@ def check_key(field: str, name: str, key: bytes | None) -> None:
     if key != name.encode():
         raise PoisonError(
             "wrong_key", f"the message key is not the {field} {quoted(name)}. Use the {field} as the key.", field
+        )
+
+
+def check_partition(message: Message, partition_of: PartitionOf | None) -> None:
+    """The record is in the partition of its key, where its other records are. Not checked without `partition_of`: outside of Kafka."""
+    if partition_of is None or message.key is None:
+        return
+    expected = partition_of(message.key)
+    if message.partition != expected:
+        raise PoisonError(
+            "wrong_partition",
+            f"key {quoted(message.key.decode(errors='replace'))} belongs in partition {expected}, not {message.partition}. "
+            "Publish with the partitioner murmur2 (librdkafka: partitioner=murmur2_random), and without a partition of your own.",
         )
 
 
@@ -71,11 +97,27 @@ def check_range(field: str, number: int, minimum: int, maximum: int) -> None:
 
 
 def check_time(field: str, at_ms: int, appended_ms: int) -> None:
-    """A time in milliseconds since the epoch is at most MAX_AHEAD_MS ahead of the append time."""
+    """The time of an event or request, in milliseconds since the epoch: from MIN_EVENT_MS to MAX_AHEAD_MS ahead of the append time."""
     if at_ms > appended_ms + MAX_AHEAD_MS:
         message = f"{field} is {at_ms - appended_ms} ms ahead of now; the maximum is one day. Use milliseconds since the epoch."
         raise PoisonError("timestamp_ahead", message, field)
-    check_range(field, at_ms, 0, MAX_TIME_MS)
+    if at_ms < MIN_EVENT_MS:
+        _refuse_unit(field, at_ms, "before March 1973")
+
+
+def check_publication_time(field: str, at_ms: int) -> None:
+    """The publication time of an item, in milliseconds since the epoch: from 1653 to 2286, but not within the months around New Year 1970,
+    where times in seconds would be."""
+    low, high = SECONDS_MAGNITUDE
+    if low <= abs(at_ms) < high:
+        _refuse_unit(field, at_ms, "within months of 1970")
+    if not MIN_PUBLISHED_MS <= at_ms <= MAX_PUBLISHED_MS:
+        _refuse_unit(field, at_ms, "further from 1970 than 316 years")
+
+
+def _refuse_unit(field: str, at_ms: int, when: str) -> None:
+    message = f"{field} is {at_ms}, which is {when}. Use milliseconds since the epoch, not another unit."
+    raise PoisonError("out_of_range", message, field)
 
 
 def unknown_scenario(name: str, known_scenarios: Iterable[str], field: str = "scenario") -> PoisonError:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from eddy.contract.checks import (
@@ -14,7 +14,7 @@ from eddy.contract.checks import (
     quoted,
     unknown_scenario,
 )
-from eddy.contract.limits import MAX_AHEAD_MS, MAX_ID_CHARS, MAX_POSITION, MAX_TEXT_CHARS
+from eddy.contract.limits import MAX_AHEAD_MS, MAX_ID_CHARS, MAX_POSITION, MAX_TEXT_CHARS, MIN_EVENT_MS
 from eddy.contract.scenarios import Action, Scenario, Scenarios
 from eddy.errors import PoisonError
 
@@ -22,10 +22,21 @@ from eddy.errors import PoisonError
 class ActionRule:
     """The rule of scenarios.yaml for an action of a scenario, prepared for fast look-up.
 
-    `label` is `scenario/action`. `needs_item` is also true for every positive action, because it labels an item.
+    `label` is `scenario/action`. `needs_item` is also true for every positive action, because it labels an item. `min_value` is the lower
+    end of the range of its values.
     """
 
-    __slots__ = ("action", "explicit_rating", "label", "needs_item", "normalise", "positive", "scenario", "weight")
+    __slots__ = (
+        "action",
+        "explicit_rating",
+        "label",
+        "min_value",
+        "needs_item",
+        "normalise",
+        "positive",
+        "scenario",
+        "weight",
+    )
 
     def __init__(self, scenario: str, name: str, action: Action) -> None:
         self.scenario = sys.intern(scenario)
@@ -36,10 +47,14 @@ class ActionRule:
         self.explicit_rating = action.explicit_rating
         self.needs_item = action.needs_item or action.positive
         self.normalise = action.normalise
+        self.min_value = -inf if action.value is None else action.value.min
 
 
 class UsableEvent(NamedTuple):
-    """A valid event. `value` is as published, not normalised; `event_id` is empty if the publisher sets none."""
+    """A valid event. `value` is as published, not normalised; `event_id` is empty if the publisher sets none.
+
+    `reversal` marks a value below the range of its action, such as the negative price of a refund: the event is no interaction.
+    """
 
     rule: ActionRule
     event_id: str
@@ -48,6 +63,7 @@ class UsableEvent(NamedTuple):
     value: float | None
     request_id: str | None
     occurred_at: int
+    reversal: bool
 
 
 class EventContract:
@@ -77,11 +93,12 @@ class EventContract:
             _refuse_request_id(request_id)
         if value is not None and not isfinite(value):
             raise PoisonError("non_finite", f"value is {value}. Use a finite number, or leave it out.", "value")
-        if not 0 <= occurred_at <= appended_ms + MAX_AHEAD_MS:
+        if not MIN_EVENT_MS <= occurred_at <= appended_ms + MAX_AHEAD_MS:
             check_time("occurred_at", occurred_at, appended_ms)
         if record["attributes"] or record["query"] is not None or record["position"] is not None:
             _check_details(record)
-        return UsableEvent(rule, event_id, user_id, item_id, value, request_id, occurred_at)
+        reversal = value is not None and value < rule.min_value
+        return UsableEvent(rule, event_id, user_id, item_id, value, request_id, occurred_at, reversal)
 
     def _add(self, name: str, scenario: Scenario) -> None:
         self._rules[name] = {action: ActionRule(name, action, rule) for action, rule in scenario.actions.items()}

@@ -9,10 +9,10 @@ from eddy.contract.checks import (
     check_key,
     check_length,
     check_names,
-    check_range,
+    check_publication_time,
     unknown_scenario,
 )
-from eddy.contract.limits import MAX_CATEGORIES, MAX_DESCRIPTION_CHARS, MAX_TEXT_CHARS, MAX_TIME_MS, MIN_TIME_MS
+from eddy.contract.limits import MAX_CATEGORIES, MAX_DESCRIPTION_CHARS, MAX_TEXT_CHARS
 from eddy.contract.model import MAX_SCENARIOS
 from eddy.contract.scenarios import Scenarios
 from eddy.errors import PoisonError
@@ -36,7 +36,7 @@ def check_item(record: Mapping[str, Any], key: bytes | None) -> None:
     check_names("categories", record["categories"])
     check_attributes(record["attributes"])
     if record["published_at"] is not None:
-        check_range("published_at", record["published_at"], MIN_TIME_MS, MAX_TIME_MS)
+        check_publication_time("published_at", record["published_at"])
 
 
 def check_published_item(record: Mapping[str, Any], key: bytes | None, scenarios: Scenarios) -> None:

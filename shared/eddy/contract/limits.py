@@ -26,13 +26,20 @@ MAX_BATCH_EVENTS = 10_000
 # Event ids per user that the features service keeps. Repeated events are recognised if a caller sends at most so many at once.
 REMEMBERED_EVENTS = 100
 
+# Earliest time of events and requests, 3 March 1973. Times in seconds, minutes or days since the epoch are below it: as seconds it is the
+# year 5138.
+MIN_EVENT_MS = 10**11
+# Publication times may be long ago, but a magnitude in this range is that of a time in seconds (from 1973 to 2286), and one above
+# MAX_PUBLISHED_MS (2286) that of a time in microseconds or nanoseconds.
+SECONDS_MAGNITUDE = (10**8, 10**10)
+MAX_PUBLISHED_MS = 10**13
 # Maximum lead of a record's own time over its append time.
 MAX_AHEAD_MS = 24 * 3600 * 1000
 # Maximum lead of a record's time over its append time in the joiner's watermark, so that a device with a wrong clock closes no windows.
 MAX_CLOCK_LEAD_MS = 60_000
-# Bounds of Avro's `long` and `int`. Publication times may be before 1970: films, for example.
-MIN_TIME_MS = -(2**63)
-MAX_TIME_MS = 2**63 - 1
+# Publication times may be before 1970: films, for example.
+MIN_PUBLISHED_MS = -MAX_PUBLISHED_MS
+# Bounds of Avro's `long` and `int`.
 MAX_OFFSET = 2**63 - 1
 MAX_POSITION = 2**31 - 1
 

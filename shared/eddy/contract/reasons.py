@@ -18,6 +18,7 @@ REASONS = (
     "bad_release",
     "bad_features",
     "wrong_key",
+    "wrong_partition",
 )
 
 # Recommended items: the field `reason` of `recommendations`. With `:<item id>` the reason names an item of the user's history.

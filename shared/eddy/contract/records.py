@@ -407,7 +407,7 @@ class TrainingExample(TypedDict):
     """
 
     example_id: str
-    """Id derived from the request or the event: the same input gives the same id."""
+    """Id derived from the request or the event, unique for a user: the same input gives the same id."""
 
     kind: str
     """`label`, `upgrade` or `next_item`."""

@@ -126,7 +126,10 @@ class HalfLives(_Frozen):
 
 
 class Scenario(_Frozen):
-    """One scenario. `id` is its index in the model and must not be reused for another scenario."""
+    """One scenario. `id` is its index in the model and must not be reused for another scenario.
+
+    With `published_only`, items that are known from events alone are recommended only as long as no item is published for the scenario.
+    """
 
     id: Annotated[int, Field(ge=0, lt=MAX_SCENARIOS)]
     actions: dict[str, Action]
@@ -136,6 +139,7 @@ class Scenario(_Frozen):
     exploration: Exploration = Exploration()
     counts: HalfLives = HalfLives()
     push: bool = False
+    published_only: bool = True
 
     @model_validator(mode="after")
     def _check_actions(self) -> Self:

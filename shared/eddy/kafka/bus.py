@@ -64,6 +64,10 @@ class Bus:
         """Partition of records with this key, the same in every keyed topic."""
         return partition_of(key.encode(), self.partitions)
 
+    def partition_of_key(self, key: bytes) -> int:
+        """As `partition_of`, for a message key."""
+        return partition_of(key, self.partitions)
+
     def topic_partitions(self, topic: str, partitions: Iterable[int] | None = None) -> list[TopicPartition]:
         """The partitions of `topic`: all of them, or those with these numbers."""
         numbers = range(self.partitions) if partitions is None else partitions

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from eddy.contract.checks import PartitionOf, check_partition
 from eddy.contract.codec import Codec
 from eddy.contract.events import EventContract
 from eddy.contract.message import Message
@@ -12,7 +13,8 @@ from eddy.contract.scenarios import Scenarios
 class CleanEvent(NamedTuple):
     """A usable event: `value` is normalised to 0..1, `label` is `scenario/action`, `occurred_at` is event time in milliseconds.
 
-    `has_value` tells a given value from the action's default; `is_rating` marks a given value that is an explicit rating.
+    `has_value` tells a given value from the action's default; `is_rating` marks a given value that is an explicit rating. A `reversal`
+    (eddy.contract.events) is not positive and counts nowhere.
     """
 
     offset: int
@@ -26,21 +28,24 @@ class CleanEvent(NamedTuple):
     positive: bool
     has_value: bool
     is_rating: bool
+    reversal: bool = False
 
 
 class Cleaner:
     """Turns messages of `user-events` into clean events."""
 
-    def __init__(self, scenarios: Scenarios) -> None:
+    def __init__(self, scenarios: Scenarios, partition_of: PartitionOf | None = None) -> None:
         self._codec = Codec.of(UserEvent)
         self._contract = EventContract(scenarios)
+        self._partition_of = partition_of
 
     def __call__(self, message: Message) -> CleanEvent:
         """Return the event in `message`. Raises PoisonError with the reason if it is unusable."""
         record = self._codec.decode(message.value)
-        rule, event_id, _, item_id, value, _, occurred_at = self._contract.check(
+        rule, event_id, _, item_id, value, _, occurred_at, reversal = self._contract.check(
             record, message.key, message.timestamp_ms
         )
+        check_partition(message, self._partition_of)
         return CleanEvent(
             message.offset,
             event_id,
@@ -50,7 +55,8 @@ class Cleaner:
             item_id,
             rule.normalise(value),
             occurred_at,
-            rule.positive,
+            rule.positive and not reversal,
             value is not None,
-            rule.explicit_rating and value is not None,
+            rule.explicit_rating and value is not None and not reversal,
+            reversal,
         )

@@ -70,7 +70,8 @@ class UserState:
         self.recent = (self.recent + digest)[-DIGEST_BYTES * policy.recent_events :]
         self.as_of = event.occurred_at if self.applied_offset < 0 else max(self.as_of, event.occurred_at)
         self.applied_offset = event.offset
-        self.counts[event.label] = self.counts.get(event.label, 0) + 1
+        if not event.reversal:
+            self.counts[event.label] = self.counts.get(event.label, 0) + 1
         if event.positive and event.item_id is not None:
             self._append(event, event.item_id, policy)
         return UpdateResult.APPLIED

@@ -70,7 +70,7 @@ class UserUpdater:
         result = state.apply(event, self._policy)
         if result is UpdateResult.APPLIED:
             batch.applied[event.label] += 1
-            if event.item_id is not None:
+            if event.item_id is not None and not event.reversal:
                 entries.setdefault(event.item_id, []).append(_signal(event, previous))
         elif result is UpdateResult.DUPLICATE:
             batch.duplicates += 1

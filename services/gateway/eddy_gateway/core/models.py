@@ -15,10 +15,12 @@ from eddy.contract.limits import (
     MAX_CATEGORIES,
     MAX_DESCRIPTION_CHARS,
     MAX_ID_CHARS,
+    MAX_OFFSET,
     MAX_POSITION,
+    MAX_PUBLISHED_MS,
     MAX_TEXT_CHARS,
-    MAX_TIME_MS,
-    MIN_TIME_MS,
+    MIN_EVENT_MS,
+    MIN_PUBLISHED_MS,
 )
 from eddy.contract.model import MAX_SCENARIOS
 from eddy.contract.records import Item, Recommendations, UserEvent
@@ -42,7 +44,7 @@ def number(minimum: int, maximum: int) -> Any:
 Id = Annotated[str, chars(MAX_ID_CHARS, 1)]
 Text = Annotated[str, chars(MAX_TEXT_CHARS)]
 Attributes = Annotated[dict[Id, Text], max_entries(MAX_ATTRIBUTES, "maxProperties")]
-Milliseconds = Annotated[int, number(0, MAX_TIME_MS)]
+Milliseconds = Annotated[int, number(MIN_EVENT_MS, MAX_OFFSET)]
 
 
 class _Body(BaseModel):
@@ -53,7 +55,8 @@ class EventIn(_Body):
     """An action of a user, or an impression."""
 
     event_id: Annotated[str, chars(MAX_ID_CHARS)] = Field(
-        "", description="Unique id. An event sent again with the same id counts once. Generated if empty or omitted."
+        "",
+        description="Unique id. An event with an id among the user's last 100 counts once. Generated if empty or omitted.",
     )
     user_id: Id
     scenario: Id
@@ -112,7 +115,7 @@ class ItemIn(_Body):
     categories: Annotated[list[Id], max_entries(MAX_CATEGORIES)] = []
     attributes: Attributes = {}
     available: bool = Field(True, description="False removes it from all recommendations at once.")
-    published_at: Annotated[int, number(MIN_TIME_MS, MAX_TIME_MS)] | None = Field(
+    published_at: Annotated[int, number(MIN_PUBLISHED_MS, MAX_PUBLISHED_MS)] | None = Field(
         None, description="Milliseconds since the epoch."
     )
 

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Path, Query, Request
+from fastapi import Body, Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Discriminator, Field, Tag
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from eddy.clock import Clock
+from eddy.contract.checks import quoted
 from eddy.contract.limits import MAX_BATCH_EVENTS, MAX_EXCLUDED, MAX_ID_CHARS, MAX_OFFSET, MAX_QUERY_CHARS, MAX_SLATE
 from eddy.contract.records import RecommendationRequest
 from eddy.contract.refusals import raise_refusal
@@ -142,7 +143,12 @@ def build_app(gateway: Gateway, health: Health) -> FastAPI:
 
     Raises ConfigError for a public address without API keys, and for an invalid rate limit.
     """
-    app = FastAPI(title="Eddy", description="Events in, recommendations out.", version="1")
+    app = FastAPI(
+        title="Eddy",
+        description="Events in, recommendations out.",
+        version="1",
+        dependencies=[Depends(_refuse_unknown_parameters)],
+    )
     settings = gateway.settings
     keys, rate = configured_keys(settings), configured_rate(settings)
     max_body_bytes = settings.gateway_max_body_bytes
@@ -184,6 +190,27 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
         )
         return answer or _failure(
             504, "no scorer answered in time. Check that one runs, on the same Kafka and EDDY_TOPIC_PREFIX."
+        )
+
+
+async def _refuse_unknown_parameters(request: Request) -> None:
+    """Raise RequestValidationError for query parameters that the route does not have: a misspelt filter would return everything."""
+    route = request.scope["route"]
+    if not route.include_in_schema:  # the console, whose page keeps its state in the URL
+        return
+    known = [parameter.alias for parameter in route.dependant.query_params]
+    unknown = [name for name in request.query_params if name not in known]
+    supported = f"Supported: {', '.join(known)}." if known else "This route has none."
+    if unknown:
+        raise RequestValidationError(
+            [
+                {
+                    "loc": ("query", name),
+                    "type": "unknown_parameter",
+                    "msg": f"unknown query parameter {quoted(name)}. {supported}",
+                }
+                for name in unknown
+            ]
         )
 
 

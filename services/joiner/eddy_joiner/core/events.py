@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from eddy.contract.checks import check_partition
 from eddy.contract.codec import Codec
 from eddy.contract.limits import MAX_CLOCK_LEAD_MS
 from eddy.contract.message import Message
@@ -13,7 +14,8 @@ _CODEC = Codec.of(UserEvent)
 
 
 class JoinerEvent(NamedTuple):
-    """A usable event. `weight` is that of the action, `value` is normalised to 0..1; `message` is the source of the event.
+    """A usable event. `weight` is that of the action, 0 for a reversal (eddy.contract.events); `value` is normalised to 0..1; `message` is
+    the source of the event.
 
     `clock` is the time that the event advances the joiner's clock to: `occurred_at`, but at most MAX_CLOCK_LEAD_MS after the append
     time. An event without an id gets one made from its partition and offset.
@@ -42,9 +44,10 @@ def read_event(message: Message, policy: AttributionPolicy) -> JoinerEvent:
     """Decode and check a message of `user-events`. Raises PoisonError where it breaks the contract (eddy.contract.events)."""
     record = _CODEC.decode(message.value)
     appended_ms = message.timestamp_ms
-    rule, event_id, user_id, item_id, value, request_id, occurred_at = policy.events.check(
+    rule, event_id, user_id, item_id, value, request_id, occurred_at, reversal = policy.events.check(
         record, message.key, appended_ms
     )
+    check_partition(message, policy.partition_of)
     return JoinerEvent(
         message.offset,
         event_id or f"{message.topic}/{message.partition}/{message.offset}",
@@ -53,7 +56,7 @@ def read_event(message: Message, policy: AttributionPolicy) -> JoinerEvent:
         rule.action,
         item_id,
         rule.normalise(value),
-        rule.weight,
+        0.0 if reversal else rule.weight,
         request_id,
         occurred_at,
         min(occurred_at, appended_ms + MAX_CLOCK_LEAD_MS),

@@ -1,5 +1,6 @@
 """Attribution windows and action weights, from scenarios.yaml."""
 
+from eddy.contract.checks import PartitionOf
 from eddy.contract.events import EventContract
 from eddy.contract.scenarios import Scenario, Scenarios
 
@@ -10,10 +11,14 @@ class AttributionPolicy:
     """Windows and weights of all scenarios, and the contract that usable `events` meet. A scenario never changes; others may be added.
 
     `lateness_sec` is how much longer than its attribution window a slate admits impressions, by event time: users may be out of step.
-    The window of an impression starts at the clock of the impression, and needs no lateness.
+    The window of an impression starts at the clock of the impression, and needs no lateness. With `partition_of`, events in another
+    partition than that of their key are unusable.
     """
 
-    def __init__(self, scenarios: Scenarios, lateness_sec: float = 0.0) -> None:
+    def __init__(
+        self, scenarios: Scenarios, lateness_sec: float = 0.0, partition_of: PartitionOf | None = None
+    ) -> None:
+        self.partition_of = partition_of
         self.scenarios = scenarios
         self.events = EventContract(scenarios)
         self._weights: dict[tuple[str, str], float] = {}

@@ -122,7 +122,7 @@ class JoinState:
         if event.weight <= 0 and not event.is_impression:
             return outcomes
         due = self.clock + self.policy.window_ms(event.scenario)
-        first_batch = self._batches.register(event.event_id)
+        first_batch = self._batches.register((event.user_id, event.event_id))
         if first_batch is not None:
             first_batch.keep(due)
             return outcomes
@@ -130,7 +130,7 @@ class JoinState:
         pending.batch.keep(due)
         if event.is_impression:
             self._apply_impression(pending, outcomes)
-        elif due >= self.rebuild_until and event.event_id not in self.written.event_ids:
+        elif due >= self.rebuild_until and (event.user_id, event.event_id) not in self.written.events:
             self._apply_interaction(pending, outcomes)
         return outcomes
 

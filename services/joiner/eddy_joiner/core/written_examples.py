@@ -5,19 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from eddy_joiner.core.join_batches import EventKey
+
 
 @dataclass
 class WrittenExamples:
-    """Labels (1 or 0) and positive actions by (request id, item id), and the ids of events that have their next-item example."""
+    """Labels (1 or 0) and positive actions by (request id, item id), and the events that have their next-item example."""
 
     labels: dict[tuple[str, str], int] = field(default_factory=dict)
     actions: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
-    event_ids: set[str] = field(default_factory=set)
+    events: set[EventKey] = field(default_factory=set)
 
     def add(self, example: Mapping[str, Any]) -> None:
         """Add a `training_example` record; only its ids, kind and items are read."""
         if example["kind"] == "next_item":
-            self.event_ids.add(example["event_id"])
+            self.events.add((example["user_id"], example["event_id"]))
             return
         for item in example["items"]:
             key = (example["request_id"], item["item_id"])

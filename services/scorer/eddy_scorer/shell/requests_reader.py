@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from eddy.clock import Clock
+from eddy.contract.checks import PartitionOf, check_partition
 from eddy.contract.codec import Codec
 from eddy.contract.message import Message
 from eddy.contract.records import Recommendations
@@ -35,8 +36,11 @@ MAX_WAIT_MS = 600_000
 class RequestDecoder:
     """Decodes and checks requests. `decode` raises PoisonError for an unusable request."""
 
-    def __init__(self, scenarios: Scenarios, clock: Clock, max_wait_ms: int) -> None:
+    def __init__(
+        self, scenarios: Scenarios, clock: Clock, max_wait_ms: int, partition_of: PartitionOf | None = None
+    ) -> None:
         self._contract = RequestContract(scenarios)
+        self._partition_of = partition_of
         self._clock = clock
         self._max_wait_ms = max_wait_ms
         self._codec = Codec.for_topic(RECOMMENDATION_REQUESTS)
@@ -44,6 +48,7 @@ class RequestDecoder:
     def decode(self, message: Message) -> QueuedRequest:
         record = self._codec.decode(message.value)
         self._contract.check(record, message.key, message.timestamp_ms)
+        check_partition(message, self._partition_of)
         deadline = record["deadline_at"]
         latest = self._clock.now_ms() + self._max_wait_ms
         return QueuedRequest(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from eddy.contract.checks import check_key
+from eddy.contract.checks import PartitionOf, check_key, check_partition
 from eddy.contract.codec import Codec
 from eddy.contract.items import check_item
 from eddy.contract.message import Message
@@ -19,10 +19,18 @@ OnUser = Callable[[str, User, User], None]
 class StateUpdater:
     """Applies messages by topic. `on_user(user_id, former, user)` is called for every user that changed.
 
-    An empty value deletes the key. `apply` raises PoisonError for an unusable message and leaves the state unchanged.
+    An empty value deletes the key. `apply` raises PoisonError for an unusable message and leaves the state unchanged. With `partition_of`,
+    items in another partition than that of their key are unusable: which of two versions is newer would depend on the order of reading.
     """
 
-    def __init__(self, recommender: Recommender, staging: ReleaseStaging, on_user: OnUser) -> None:
+    def __init__(
+        self,
+        recommender: Recommender,
+        staging: ReleaseStaging,
+        on_user: OnUser,
+        partition_of: PartitionOf | None = None,
+    ) -> None:
+        self._partition_of = partition_of
         self._recommender = recommender
         self._staging = staging
         self._on_user = on_user
@@ -45,6 +53,8 @@ class StateUpdater:
 
     def apply(self, message: Message) -> None:
         """Apply a message."""
+        if message.topic == ITEMS:
+            check_partition(message, self._partition_of)
         if message.topic == MODEL_RELEASES:
             self._release(message)
         elif not message.value and message.key:

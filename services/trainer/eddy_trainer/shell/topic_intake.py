@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from eddy.contract.checks import check_partition
 from eddy.contract.codec import Codec
 from eddy.contract.items import check_item
 from eddy.contract.message import Message, TopicPartition
@@ -29,6 +30,7 @@ class TopicIntake:
         self._topic = topic
         self._reader = reader
         self._partitions = bus.topic_partitions(topic)
+        self._partition_of = bus.partition_of_key
         self.next_offsets = [0] * bus.partitions
 
     async def seek(self, offsets: Sequence[int]) -> None:
@@ -57,6 +59,10 @@ class TopicIntake:
             for partition, offset in zip(self._partitions, self.next_offsets, strict=True)
         ]
 
+    def check_partition(self, message: Message) -> None:
+        """Raise PoisonError for a message in another partition than that of its key."""
+        check_partition(message, self._partition_of)
+
     async def batch(self, timeout_ms: int, max_records: int) -> list[Message]:
         """Return available messages and advance the offsets."""
         messages = await self._reader.batch(timeout_ms, max_records)
@@ -69,7 +75,7 @@ class TopicIntake:
 async def read_items(intake: TopicIntake, dead_letters: DeadLetters, timeout_ms: int = 0) -> list[ItemContent]:
     """Return new and changed items. Deletions are ignored, because sequences refer to deleted items."""
     messages = await intake.batch(timeout_ms, 5000)
-    return await _parsed([message for message in messages if message.value], dead_letters, _item)
+    return await _parsed([message for message in messages if message.value], dead_letters, _item, intake)
 
 
 async def read_examples(
@@ -80,18 +86,23 @@ async def read_examples(
     if not messages:
         return []
     BATCH_RECORDS.labels(SERVICE).observe(len(messages))
-    return await _parsed(messages, dead_letters, lambda record, _: parser.parse(record))
+    return await _parsed(messages, dead_letters, lambda record, _: parser.parse(record), intake)
 
 
 async def _parsed(
-    messages: Sequence[Message], dead_letters: DeadLetters, parse: Callable[[Any, bytes | None], T]
+    messages: Sequence[Message],
+    dead_letters: DeadLetters,
+    parse: Callable[[Any, bytes | None], T],
+    intake: TopicIntake,
 ) -> list[T]:
     """Return `parse(record, key)` for each usable message; the others are dead-lettered and acknowledged before this returns."""
     values: list[T] = []
     refused: list[Refusal] = []
     for message in messages:
         try:
-            values.append(parse(Codec.for_topic(message.topic).decode(message.value), message.key))
+            value = parse(Codec.for_topic(message.topic).decode(message.value), message.key)
+            intake.check_partition(message)
+            values.append(value)
         except PoisonError as error:
             refused.append((message, error))
     await dead_letters.refuse_batch(messages, refused)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eddy.contract.reasons import EXPLORATION, POPULAR
+from eddy.contract.model import PADDING_ROW
+from eddy.contract.reasons import EXPLORATION, PERSONAL, POPULAR
 from eddy.contract.sources import CANDIDATE_SOURCES
 from eddy_scorer.core.ranking.batch import CandidateBatch
 from eddy_scorer.core.ranking.context import LAST_ITEMS, BatchContext
@@ -22,7 +23,10 @@ _Position = tuple[int, int, int]
 
 
 class Reasons:
-    """The source's reason; that of an ExplainedSource names the item that caused it, if there is one: `covisited:<item id>`."""
+    """The source's reason; that of an ExplainedSource names the item that caused it, if there is one: `covisited:<item id>`.
+
+    Nothing is personal to a user without history: such an item has no reason. No item is the cause of itself.
+    """
 
     def __init__(self, executor: SourceExecutor) -> None:
         self._executor = executor
@@ -33,9 +37,11 @@ class Reasons:
         codes = np.where(candidates.filled, _FILLED, candidates.sources).tolist()
         reasons: list[list[str]] = []
         explained: dict[int, list[_Position]] = {}
+        known = (context.batch.histories.rows != PADDING_ROW).any(axis=1).tolist()
         for index, choice in enumerate(chosen):
             slate_codes = [codes[index][column] for column in choice.columns]
-            reasons.append([_REASONS[code] for code in slate_codes])
+            by_source = [_REASONS[code] for code in slate_codes]
+            reasons.append([reason if known[index] or reason != PERSONAL else "" for reason in by_source])
             reasons[index][choice.ranked :] = [EXPLORATION] * (len(slate_codes) - choice.ranked)
             for position, code in enumerate(slate_codes[: choice.ranked]):
                 if code in self._explained:
@@ -54,7 +60,8 @@ class Reasons:
     ) -> None:
         indices, _, columns = np.array(positions).T
         last, rows = context.batch.histories.rows[indices, -LAST_ITEMS:], candidates.rows[indices, columns]
-        causes = self._executor.causes(_NAMES[code], context, last, rows)
+        others = np.where(last == rows[:, None], PADDING_ROW, last)
+        causes = self._executor.causes(_NAMES[code], context, others, rows)
         for (index, position, _), row in zip(positions, causes.tolist(), strict=True):
             if row:
                 reasons[index][position] = f"{_ITEM_REASONS[code]}:{context.state.catalogue.ids[row]}"

@@ -23,13 +23,15 @@ class CovisitedSource(ExplainedSource):
         return out
 
     def causes(self, context: BatchContext, last: I64, rows: I64) -> I64:
-        """The last item with the strongest co-visitation, weighted by recency."""
+        """The last item with the strongest co-visitation, weighted by recency, if there is any."""
         matrices = context.matrices
         last_rows = np.where(last < matrices.size, last, 0)
         targets = np.broadcast_to(rows[:, None], last_rows.shape)
         strength = np.asarray(matrices.covisitations[last_rows.ravel(), targets.ravel()]).reshape(last_rows.shape)
-        best = np.argmax(strength * RECENCY_WEIGHTS * (last_rows > 0), axis=1)
-        return np.asarray(last_rows[np.arange(len(last_rows)), best])
+        weighted = strength * RECENCY_WEIGHTS * (last_rows > 0)
+        best = np.argmax(weighted, axis=1)
+        indices = np.arange(len(last_rows))
+        return np.where(weighted[indices, best] > 0, last_rows[indices, best], 0)
 
 
 def _top(rows: I32, scores: F32, quota: int) -> I32:

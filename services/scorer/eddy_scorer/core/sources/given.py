@@ -27,6 +27,5 @@ class GivenSource(BaseSource):
 def _filtered(context: BatchContext, index: int, row: int) -> bool:
     if row == PADDING_ROW:
         return False
-    catalogue, scenario = context.state.catalogue, int(context.batch.scenarios[index])
-    withdrawn = catalogue.published[row] and not catalogue.eligible[scenario, row]
-    return bool(context.batch.blocked[index, row] or withdrawn)
+    scenario = int(context.batch.scenarios[index])
+    return bool(context.batch.blocked[index, row] or context.state.catalogue.is_withdrawn(row, scenario))

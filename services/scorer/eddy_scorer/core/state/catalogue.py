@@ -23,19 +23,27 @@ class Catalogue:
 
     `categories` [capacity, MAX_CATEGORIES] are numbers from 1, padded with 0; no item has more than `max_categories_used`.
 
-    `eligible` [MAX_SCENARIOS, capacity] marks the rows that may be recommended in a scenario: published and available there, or never
-    published but with counts there.
+    `eligible` [MAX_SCENARIOS, capacity] marks the rows that may be recommended in a scenario: published and available there; or never
+    published but with counts there, if the scenario has no published item or allows it (`published_only: false`). A deleted item is
+    eligible nowhere.
     """
 
     def __init__(self, scenarios: Scenarios) -> None:
         self._scenario_ids = scenarios.ids
         self._unfiltered_scenarios: set[int] = set()
+        self._counted_too: set[int] = set()  # scenarios with `published_only: false`
         self.ids: list[str] = [""]
         self._rows: dict[str, int] = {}
         self._rows_of_hash: dict[int, int] = {}
         self.eligible: Bool = np.zeros((MAX_SCENARIOS, FIRST_CAPACITY), bool)
         self.eligible_count = [0] * MAX_SCENARIOS
         self.published: Bool = np.zeros(FIRST_CAPACITY, bool)
+        self._deleted: Bool = np.zeros(FIRST_CAPACITY, bool)
+        # Rows that are published for a scenario, and rows with counts there.
+        self._published_in: Bool = np.zeros((MAX_SCENARIOS, FIRST_CAPACITY), bool)
+        self._published_count = [0] * MAX_SCENARIOS
+        self._counted: Bool = np.zeros((MAX_SCENARIOS, FIRST_CAPACITY), bool)
+        self._changed: list[int] = []
         self._available: Bool = np.zeros(FIRST_CAPACITY, bool)
         self._named_scenarios: dict[int, list[str]] = {}  # row -> the scenarios it is published for, if not all
         self.published_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
@@ -75,6 +83,7 @@ class Catalogue:
         """Apply an `item` record and return its row."""
         row = self.ensure_row(record["item_id"])
         self.published[row] = True
+        self._deleted[row] = False
         self.published_at[row] = record["published_at"] or 0
         self._allow_in(row, record["scenarios"], record["available"])
         self._set_categories(row, record["categories"])
@@ -82,22 +91,47 @@ class Catalogue:
         return row
 
     def withdraw(self, item_id: str) -> None:
-        """Make a deleted item unavailable in all scenarios that filter by availability."""
+        """Make a deleted item ineligible in all scenarios, until it is published again."""
         row = self.ensure_row(item_id)
-        self.published[row] = True
-        self._allow_in(row, self._named_scenarios.get(row, []), False)
+        self.published[row] = False
+        self._deleted[row] = True
+        self._available[row] = False
+        self._named_scenarios.pop(row, None)
+        self._set_words(row, frozenset())
+        for scenario in self._scenario_ids.values():
+            self._publish_in(row, scenario, False)
+            self._allow(row, scenario, False)
+
+    def is_withdrawn(self, row: int, scenario: int) -> bool:
+        """Whether the publisher of the item has made it unavailable in the scenario, or deleted it."""
+        return bool((self.published[row] or self._deleted[row]) and not self.eligible[scenario, row])
 
     def allow_counted(self, row: int, scenarios: Iterable[int]) -> None:
-        """Make an item that was never published eligible in the scenarios in which it has counts."""
-        if not self.published[row]:
-            for scenario in scenarios:
-                self._allow(row, scenario, True)
+        """Make an item that is not published eligible in the scenarios in which it has counts, as far as they allow it."""
+        for scenario in scenarios:
+            self._counted[scenario, row] = True
+            if not self.published[row]:
+                self._allow(row, scenario, self._allows_counted(scenario) and not self._deleted[row])
 
     def disallow_uncounted(self, row: int) -> None:
-        """Make an item that was never published ineligible everywhere: its counts were deleted."""
+        """Make an item that is not published ineligible everywhere: its counts were deleted."""
+        self._counted[:, row] = False
         if not self.published[row]:
             for scenario in self._scenario_ids.values():
                 self._allow(row, scenario, False)
+
+    def unpublished_counts(self) -> dict[str, int]:
+        """By scenario, the number of items with counts that are not recommended because they are not published."""
+        unpublished = self._counted & ~self.published
+        return {
+            name: int((unpublished[scenario] & ~self.eligible[scenario]).sum())
+            for name, scenario in self._scenario_ids.items()
+        }
+
+    def take_changed(self) -> list[int]:
+        """The rows whose eligibility changed because another item was published or deleted, since the last call."""
+        changed, self._changed = self._changed, []
+        return changed
 
     def word_matches(self, query: str) -> dict[int, int]:
         """Rows whose title or categories share words with `query`, and the number of shared words."""
@@ -116,6 +150,9 @@ class Catalogue:
         self._rows_of_hash.setdefault(zlib.crc32(item_id.encode()), row)
         self.eligible = grown(self.eligible, row + 1, False)
         self.published = grown(self.published, row + 1, False)
+        self._deleted = grown(self._deleted, row + 1, False)
+        self._published_in = grown(self._published_in, row + 1, False)
+        self._counted = grown(self._counted, row + 1, False)
         self._available = grown(self._available, row + 1, False)
         self.published_at = grown(self.published_at, row + 1)
         self.categories = grown_rows(self.categories, row + 1)
@@ -129,11 +166,16 @@ class Catalogue:
             self._named_scenarios[row] = names
         for name, scenario in self._scenario_ids.items():
             inside = not names or name in names
+            self._publish_in(row, scenario, inside)
             self._allow(row, scenario, inside and (available or scenario in self._unfiltered_scenarios))
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         inside = self.published.copy()
         inside[[row for row, names in self._named_scenarios.items() if name not in names]] = False
+        self._published_in[scenario.id] = inside
+        self._published_count[scenario.id] = int(inside.sum())
+        if not scenario.published_only:
+            self._counted_too.add(scenario.id)
         if "unavailable" in scenario.filters:
             inside &= self._available
         else:
@@ -141,6 +183,21 @@ class Catalogue:
         rows = np.flatnonzero(inside)
         self.eligible[scenario.id, rows] = True
         self.eligible_count[scenario.id] = len(rows)
+
+    def _allows_counted(self, scenario: int) -> bool:
+        return scenario in self._counted_too or not self._published_count[scenario]
+
+    def _publish_in(self, row: int, scenario: int, published: bool) -> None:
+        """Set whether an item is published for a scenario. With the first one, or without the last one, the counted items change too."""
+        before = self._allows_counted(scenario)
+        self._published_count[scenario] += int(published) - int(self._published_in[scenario, row])
+        self._published_in[scenario, row] = published
+        after = self._allows_counted(scenario)
+        if after != before:
+            rows = np.flatnonzero(self._counted[scenario] & ~self.published & ~self._deleted).tolist()
+            for counted in rows:
+                self._allow(counted, scenario, after)
+            self._changed += rows
 
     def _allow(self, row: int, scenario: int, allowed: bool) -> None:
         self.eligible_count[scenario] += int(allowed) - int(self.eligible[scenario, row])

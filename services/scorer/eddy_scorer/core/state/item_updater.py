@@ -84,8 +84,10 @@ class ItemUpdater:
             self._eligibility_changed(row)
 
     def _eligibility_changed(self, row: int) -> None:
-        """Update the scenarios in which the encoder may propose the row."""
-        self._columns.table.set_eligible(row, self._columns.catalogue.eligible[:, row])
+        """Update the scenarios in which the encoder may propose the row, and the others that changed with it."""
+        catalogue = self._columns.catalogue
+        for changed in (row, *catalogue.take_changed()):
+            self._columns.table.set_eligible(changed, catalogue.eligible[:, changed])
 
 
 _COUNTS: tuple[Literal["shown", "clicked", "acted", "acted_fast", "total", "valued", "value_sum"], ...] = (
