@@ -71,8 +71,9 @@ def test_a_topic_with_a_wrong_policy_is_named_with_its_remedy(
 ) -> None:
     asyncio.run(created_wrong(kafka, topic_prefix))
     with eddy(environment, "topics", "create") as create:
-        assert create.finish(60) == 0
+        assert create.finish(60) == 1
     name = topic_prefix + USER_EVENTS
+    assert f"topic {name}: cleanup.policy is compact instead of delete. Correct it: kafka-configs.sh" in create.output
     with eddy(environment, "topics", "check") as check:
         assert check.finish(60) == 1
         assert check.output.splitlines() == [

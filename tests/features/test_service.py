@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
@@ -77,6 +78,29 @@ async def test_a_client_with_another_partitioner_splits_no_user(kafka: str, topi
     users = await cluster.all_messages(USER_FEATURES)
     assert {(each.key or b"").decode(): each.partition for each in users} == right
     assert sum(sum(user["counts"].values()) for user in (await cluster.user_features()).values()) == 36 - len(astray)
+
+
+async def test_events_of_a_topic_that_was_created_again_are_refused_loudly(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """They have offsets that the states include already."""
+    cluster = FeaturesCluster(kafka, topic_prefix, tmp_path, partitions=1)
+    await cluster.bus.create_topics()
+    await cluster.publish([encoded(event(number)) for number in range(40)])
+    with cluster.worker(instance_id="one"):
+        await cluster.drained()
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await client.start()
+    await client.delete_topics([cluster.bus.full_name(USER_EVENTS)])
+    await client.close()
+    await cluster.bus.create_topics()
+    await cluster.publish([encoded(event(number)) for number in range(100, 106)])
+    with cluster.worker(instance_id="one") as worker:
+        await poll_until(lambda: worker.process.poll() is not None, 60, what="the worker has ended")
+    assert worker.process.returncode == 1, cluster.logs()
+    (line,) = [line for line in worker.log.read_text().splitlines() if line.startswith("features: ")]
+    assert "user 'u1' has the event at offset 39 of user-events, which ends at 6" in line
+    assert line.endswith("set EDDY_TOPIC_PREFIX to use new topics (docs/operating.md).")
 
 
 async def test_restart_writes_nothing_and_duplicates_change_nothing(

@@ -8,6 +8,7 @@ from eddy.contract.codec import Codec
 from eddy_features.core.item_state import ItemPolicy
 from eddy_features.core.states import DictRecords
 from eddy_features.core.user_state import UserState
+from eddy_features.core.user_updater import RenumberedError
 from tests.features.factories import encoded, event, message, messages, stream
 from tests.features.reference import ReferenceFeatures, item_updater, reference_features, user_updater
 
@@ -37,6 +38,15 @@ def test_a_refund_counts_nowhere() -> None:
     (user, expected) = (states.user_features()["u1"] for states in (with_refund, without))
     assert (user["history"], user["counts"]) == (expected["history"], expected["counts"])
     assert user["applied_offset"] == 1
+
+
+def test_a_state_beyond_the_end_of_the_log_is_of_another_log() -> None:
+    updater = user_updater(DictRecords(), 10)
+    log = messages([encoded(event(number)) for number in range(10)])
+    updater.apply(0, log, end=10)
+    updater.apply(0, log[5:], end=10)  # read again after a crash
+    with pytest.raises(RenumberedError, match="user 'u1' has the event at offset 9 of user-events, which ends at 3"):
+        updater.apply(0, log[:3], end=3)
 
 
 CUTS = st.lists(st.integers(1, len(LOG) - 1), max_size=12, unique=True).map(sorted)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import shlex
 import warnings
 from argparse import ArgumentParser
@@ -106,7 +107,8 @@ def _binding(line: str) -> AclBinding:
         ]
         if name
     )
-    operation, pattern = AclOperation[acl.operation.upper()], ResourcePatternType[acl.resource_pattern_type.upper()]
+    operation = AclOperation[re.sub("(?<=[a-z])(?=[A-Z])", "_", acl.operation).upper()]
+    pattern = ResourcePatternType[acl.resource_pattern_type.upper()]
     return AclBinding(kind, name, pattern, acl.allow_principal, "*", operation, AclPermissionType.ALLOW)
 
 

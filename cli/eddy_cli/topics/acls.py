@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from eddy.contract.topics import topics
-from eddy.kafka.permissions import required_operations
+from eddy.kafka.permissions import PUBLISHERS, required_operations
 from eddy.settings import Settings
 from eddy_cli.services import SERVICES
 
@@ -43,7 +43,7 @@ def acls(settings: dict[str, Settings], principal: str = "User:eddy-{service}") 
     Your own applications get the ACLs of `publishers` in topics.yaml.
     """
     prefix = next(iter(settings.values())).topic_prefix
-    permissions = [acl for service in (*SERVICES, "publishers") for acl in _of_topics(service, prefix, principal)]
+    permissions = [acl for service in (*SERVICES, PUBLISHERS) for acl in _of_topics(service, prefix, principal)]
     for service, service_settings in settings.items():
         permissions += _of_groups(service, service_settings, principal.format(service=service))
     return permissions

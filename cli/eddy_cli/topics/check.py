@@ -3,15 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from eddy.contract.topics import Topic, topics
+from eddy.contract.topics import topics
 from eddy.kafka.bus import Bus
 from eddy.kafka.connection import Connection
 from eddy.kafka.inspection import TopicState, topic_states
+from eddy.kafka.topic_settings import deviations
 from eddy.settings import Settings
 
-UNLIMITED = "-1"
-# Larger values are accepted: an operator may keep records longer, or allow larger ones.
-AT_LEAST = ("retention.ms", "max.message.bytes")
 DENIED_REMEDY = "Allow it by an ACL, or check as a Kafka user who has it"
 
 
@@ -57,21 +55,5 @@ def problems(states: Mapping[str, TopicState], bus: Bus) -> Iterator[Problem]:
                 f"{actual} partitions instead of {bus.partitions}",
                 f"Set EDDY_TOPIC_PARTITIONS={actual} if all topics have {actual}, or EDDY_TOPIC_PREFIX to use new topics",
             )
-        yield from _settings(name, topic, states[name].config, bus.servers)
-
-
-def _settings(name: str, topic: Topic, config: Mapping[str, str], servers: str) -> Iterator[Problem]:
-    for setting, expected in topic.config().items():
-        actual = config.get(setting, "")
-        if not _is_accepted(setting, actual, expected):
-            yield Problem(
-                name,
-                f"{setting} is {actual or 'unknown'} instead of {expected}",
-                f"kafka-configs.sh --bootstrap-server {servers} --alter --topic {name} --add-config {setting}={expected}",
-            )
-
-
-def _is_accepted(setting: str, actual: str, expected: str) -> bool:
-    if setting not in AT_LEAST:
-        return actual == expected
-    return actual == UNLIMITED or (actual.isdigit() and int(actual) >= int(expected))
+        for deviation in deviations(name, topic, states[name].config):
+            yield Problem(name, str(deviation), deviation.remedy(bus.servers))

@@ -50,6 +50,7 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
         items = ItemPipeline(app, *await publishers(), item_updater, item_store)
         worker = FeaturesWorker(app, bus, health, users, items, max_records)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(bus.watch_topics())
         tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))
         tasks.create_task(users.queue.run())

@@ -42,6 +42,7 @@ async def main(settings: GatewaySettings, health: Health) -> None:
                 add_console(app, console)
                 tasks.create_task(console.titles.run(await reader_of(ITEMS)))
                 tasks.create_task(console.monitor.run(await reader_of(MODEL_RELEASES)))
+            tasks.create_task(bus.watch_topics())
             tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
             tasks.create_task(pending.run(reader, health))
             # Awaited here, and so cancelled and drained before the tasks above, which requests in progress need.

@@ -30,6 +30,7 @@ async def main(settings: JoinerSettings, health: Health) -> None:
         clock = SystemClock()
         poison_runs = PoisonRuns(settings.poison_limit)
         context = WorkerContext(settings, policy, bus, probe, ImpressionLedger(clock), clock, poison_runs)
+        tasks.create_task(bus.watch_topics())
         tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.joiner_http_port))
         tasks.create_task(GroupMember(bus, _membership(settings), Supervisor(context, health)).run())

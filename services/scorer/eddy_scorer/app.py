@@ -52,6 +52,7 @@ async def main(settings: ScorerSettings, health: Health) -> None:
     bus = Bus(settings)
     await bus.create_topics("scorer")
     async with bus.producer() as producer, asyncio.TaskGroup() as tasks:
+        tasks.create_task(bus.watch_topics())
         await Scorer(settings, health, bus, producer, tasks).start()
 
 

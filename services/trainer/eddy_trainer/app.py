@@ -39,6 +39,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
     await bus.create_topics("trainer")
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(bus.watch_topics())
         tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.trainer_http_port))
         producer = await stack.enter_async_context(bus.producer())

@@ -6,12 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     NoError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 
@@ -21,8 +23,18 @@ from eddy.errors import FatalError
 from eddy.kafka.connection import Connection
 from eddy.kafka.partitions import raw
 from eddy.kafka.permissions import DESCRIBE, REMEDY, TopicAccess, missing_permissions, topic_access
+from eddy.kafka.topic_settings import RETENTION, deviations, topic_configs
+
+log = structlog.get_logger()
 
 TRIES = 50
+
+
+RECREATED = "State refers to its former offsets: set EDDY_TOPIC_PREFIX to use new topics (docs/operating.md)."
+
+
+class TopicError(FatalError):
+    """A topic is not as Eddy needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +52,9 @@ class Admin:
             return await self._existing(client)
 
     async def create_topics(self, service: str = "") -> None:
-        """Create the topics of topics.yaml that do not exist, and check partitions and the permissions of `service`, if given.
+        """Create the topics of topics.yaml that do not exist, and check all of them and the permissions of `service`, if given.
 
-        Raises FatalError for a topic with other partitions than expected, and for a missing permission.
+        Raises TopicError for a topic with other partitions or settings than expected, FatalError for a missing permission.
         """
         async with self.connection.admin() as client:
             existing = await self._existing(client)
@@ -55,6 +67,18 @@ class Admin:
             access = await self._describe(client, TRIES // 10 if denied else TRIES)
             self._check_permissions(access, service)
             self._check_partitions(access)
+            await self._check_settings(client, access)
+
+    async def check_topics(self) -> None:
+        """Check partitions and settings. Raises TopicError for a topic that is missing or not as expected."""
+        async with self.connection.admin() as client:
+            access = await topic_access(client, [self.prefix + name for name in topics()])
+            for name, topic in access.items():
+                if for_code(topic.error_code) is UnknownTopicOrPartitionError:
+                    raise TopicError(f"topic {name} is gone: it was deleted while this service ran. {RECREATED}")
+            known = {name: topic for name, topic in access.items() if not topic.error_code}
+            self._check_partitions(known)
+            await self._check_settings(client, known)
 
     async def delete_topics(self) -> None:
         """Delete every topic with the prefix. Raises FatalError for an empty prefix, which all topics have."""
@@ -117,10 +141,30 @@ class Admin:
     def _check_partitions(self, access: Mapping[str, TopicAccess]) -> None:
         for name, topic in access.items():
             if topic.partitions != self.partitions:
-                raise FatalError(
+                raise TopicError(
                     f"topic {name} has {topic.partitions} partitions, Eddy expects {self.partitions}: "
-                    "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to use new topics"
+                    "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to use new topics (docs/operating.md)"
                 )
+
+    async def _check_settings(self, client: AIOKafkaAdminClient, access: Mapping[str, TopicAccess]) -> None:
+        names = [name for name, topic in access.items() if not topic.error_code]
+        configs = await topic_configs(client, names, self.connection.servers)
+        for topic in topics().values():
+            name = self.prefix + topic.name
+            config = configs.get(name)
+            for deviation in () if config is None else deviations(name, topic, config):
+                if deviation.setting != RETENTION:
+                    raise TopicError(
+                        f"topic {name}: {deviation}. Correct it: {deviation.remedy(self.connection.servers)}"
+                    )
+                log.warning("topic_retention_short", topic=name, actual=deviation.actual, expected=deviation.expected)
+        denied = [name for name, config in configs.items() if config is None]
+        if denied:
+            log.warning(
+                "topic_settings_not_checked",
+                topics=denied,
+                remedy="allow DescribeConfigs, as `eddy topics acls` prints",
+            )
 
     async def _describe(self, client: AIOKafkaAdminClient, tries: int) -> Mapping[str, TopicAccess]:
         """Descriptions of all topics. Brokers learn of new topics with a delay, so the request is repeated until all are described."""

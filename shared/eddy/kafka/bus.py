@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from eddy.contract.limits import MAX_REQUEST_BYTES
 from eddy.contract.message import TopicPartition
 from eddy.contract.topics import topics
-from eddy.kafka.admin import Admin
+from eddy.errors import FatalError
+from eddy.kafka.admin import Admin, TopicError
 from eddy.kafka.connection import Connection
 from eddy.kafka.framing import Framing
 from eddy.kafka.login import Login
@@ -23,6 +25,10 @@ from eddy.kafka.partitions import partition_of, raw
 from eddy.kafka.producer import Producer, SentBatch, TransactionalProducer, settle
 from eddy.kafka.reader import OPTIONS, Reader
 from eddy.settings import Settings
+
+log = structlog.get_logger()
+
+WATCH_SEC = 10.0
 
 
 class Bus:
@@ -77,7 +83,7 @@ class Bus:
     async def producer(self, **options: Any) -> AsyncIterator[Producer]:
         """A started producer (acks=all, idempotent), flushed and stopped at the end."""
         async with self._producer_client(options) as client:
-            yield Producer(client, self.framing, self._prefix)
+            yield Producer(client, self.framing, self._prefix, self.partitions)
 
     @asynccontextmanager
     async def transactional_producer(
@@ -85,7 +91,7 @@ class Bus:
     ) -> AsyncIterator[TransactionalProducer]:
         """As `producer`. Its start fences the former producer with its id (short name) and aborts that one's transaction."""
         async with self._producer_client({"transactional_id": self.full_name(transactional_id), **options}) as client:
-            yield TransactionalProducer(client, self.framing, self._prefix)
+            yield TransactionalProducer(client, self.framing, self._prefix, self.partitions)
 
     @asynccontextmanager
     async def reader(self, partitions: Sequence[TopicPartition], **options: Any) -> AsyncIterator[Reader]:
@@ -121,11 +127,25 @@ class Bus:
         return await self._admin.existing_topics()
 
     async def create_topics(self, service: str = "") -> None:
-        """Create the topics of topics.yaml that do not exist, and check partitions and the permissions of `service`, if given.
+        """Create the topics of topics.yaml that do not exist, and check all of them and the permissions of `service`, if given.
 
-        Raises FatalError for a topic with other partitions than expected, and for a missing permission.
+        Raises TopicError for a topic with other partitions or settings than expected, FatalError for a missing permission.
         """
         await self._admin.create_topics(service)
+
+    async def watch_topics(self) -> None:
+        """Check the topics every WATCH_SEC until cancelled. Raises TopicError if one is gone or not as expected any more.
+
+        Nothing is checked while no broker answers.
+        """
+        while True:
+            await asyncio.sleep(WATCH_SEC)
+            try:
+                await self._admin.check_topics()
+            except TopicError:
+                raise
+            except (FatalError, KafkaError, OSError, TimeoutError) as error:
+                log.info("topics_not_checked", error=repr(error))
 
     async def delete_topics(self) -> None:
         """Delete every topic with the prefix. Raises FatalError for an empty prefix."""

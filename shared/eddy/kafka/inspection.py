@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     KafkaError,
     NoError,
-    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
@@ -20,6 +18,7 @@ from aiokafka.errors import (
 from eddy.errors import FatalError
 from eddy.kafka.connection import Connection
 from eddy.kafka.permissions import DESCRIBE, DESCRIBE_CONFIGS, topic_access
+from eddy.kafka.topic_settings import topic_configs
 
 PROBE_RETENTION_MS = 60_000
 PROBES = 3
@@ -60,15 +59,10 @@ async def topic_states(connection: Connection, names: Iterable[str]) -> dict[str
                 reason = for_code(topic.error_code).__name__
                 raise FatalError(f"{connection.servers} does not describe topic {name}: {reason}")
         existing = sorted(name for name, topic in access.items() if not topic.error_code)
-        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in existing]
-        answers = await client.describe_configs(resources) if resources else []
+        configs = await topic_configs(client, existing, connection.servers)
     states = {name: TopicState(0, {}, DESCRIBE) for name, topic in access.items() if topic.hidden}
-    for answer in answers:
-        for code, message, _, name, entries in answer.resources:
-            denied = DESCRIBE_CONFIGS if for_code(code) is TopicAuthorizationFailedError else ""
-            if not denied and for_code(code) is not NoError:
-                raise FatalError(f"{connection.servers} does not return the settings of {name}: {message}")
-            states[name] = TopicState(access[name].partitions, {entry[0]: entry[1] for entry in entries}, denied)
+    for name, config in configs.items():
+        states[name] = TopicState(access[name].partitions, config or {}, DESCRIBE_CONFIGS if config is None else "")
     return states
 
 

@@ -22,6 +22,8 @@ READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS = "Read", "Write", "Describe", "Describe
 _BITS = {READ: 3, WRITE: 4, DESCRIBE: 8}
 # The broker did not say, as brokers without an authorizer of Kafka's own may.
 _UNKNOWN_OPERATIONS = -(2**31)
+# In topics.yaml, the user's own applications.
+PUBLISHERS = "publishers"
 REMEDY = "`eddy topics acls` prints the ACLs that each service needs"
 
 PERMISSION_ERRORS = (
@@ -64,18 +66,20 @@ async def topic_access(client: AIOKafkaAdminClient, names: Iterable[str]) -> dic
 def required_operations(service: str, topic: Topic) -> list[str]:
     """What a service does with a topic, by topics.yaml. Read and Write include Describe.
 
-    Every service describes all topics when it starts, to check their partitions.
+    Every service, but no application, describes all topics and their settings, to check them.
     """
     operations = {WRITE: topic.producers, READ: topic.consumers}
-    return [operation for operation, services in operations.items() if service in services] or [DESCRIBE]
+    allowed = [operation for operation, services in operations.items() if service in services] or [DESCRIBE]
+    return allowed if service == PUBLISHERS else [*allowed, DESCRIBE_CONFIGS]
 
 
 def missing_permissions(service: str, prefix: str, access: Mapping[str, TopicAccess]) -> list[str]:
-    """The permissions that `service` needs and this user lacks, each as "Read on topic x"."""
+    """The permissions that `service` needs and this user lacks, each as "Read on topic x". It can do without DescribeConfigs."""
     return [
         f"{operation} on topic {prefix + topic.name}"
         for topic in topics().values()
         for operation in required_operations(service, topic)
+        if operation in _BITS
         if (allowed := access[prefix + topic.name].operations) is not None and operation not in allowed
     ]
 

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from eddy.contract.message import TopicPartition
 from eddy.kafka.framing import Framing
-from eddy.kafka.partitions import raw
+from eddy.kafka.partitions import partition_of, raw
 
 T = TypeVar("T")
 
@@ -35,9 +35,13 @@ class SentBatch:
 
 
 class Producer:
-    """Writes records, by short topic name, to the partition of the key's murmur2 hash."""
+    """Writes records, by short topic name, to the partition of the key's murmur2 hash among `partitions`.
 
-    def __init__(self, client: AIOKafkaProducer, framing: Framing, prefix: str) -> None:
+    The number is that of the settings: partitions that are added to a running topic have no reader.
+    """
+
+    def __init__(self, client: AIOKafkaProducer, framing: Framing, prefix: str, partitions: int) -> None:
+        self._partitions = partitions
         self._client = client
         self._framing = framing
         self._prefix = prefix
@@ -49,6 +53,8 @@ class Producer:
         encoded = key.encode() if isinstance(key, str) else key
         full = self._prefix + topic
         framed = await self._framing.frame(topic, full, value)
+        if partition is None and encoded is not None:
+            partition = partition_of(encoded, self._partitions)
         future: asyncio.Future[Any] = await self._client.send(full, value=framed, key=encoded, partition=partition)
         return future
 

@@ -6,15 +6,27 @@ from dataclasses import dataclass, field
 
 from eddy.contract.avro.arrays import pack_array
 from eddy.contract.avro.values import NULL, SOME, pack_float, pack_long, pack_name
+from eddy.contract.checks import quoted
 from eddy.contract.codec import frozen_header
 from eddy.contract.message import Message
-from eddy.errors import PoisonError
+from eddy.errors import FatalError, PoisonError
 from eddy_features.core.cleaning import Cleaner, CleanEvent
 from eddy_features.core.states import StateCache, StateRecords
 from eddy_features.core.user_state import UpdateResult, UserPolicy, UserState
 
 SIGNALS_BYTES = 256 * 1024
 _HEADER = frozen_header("item_signals", 2)  # the field order of `_signals` and `_signal`
+
+
+class RenumberedError(FatalError):
+    """The offsets of a log were renumbered: the states are those of another log, and would take its events for old ones."""
+
+    def __init__(self, user_id: str, applied_offset: int, end: int) -> None:
+        super().__init__(
+            f"user {quoted(user_id)} has the event at offset {applied_offset} of user-events, which ends at {end}: the topic was created "
+            "again, restored or moved. Its states refer to the former offsets: set EDDY_TOPIC_PREFIX to use new topics "
+            "(docs/operating.md)."
+        )
 
 
 @dataclass(slots=True)
@@ -37,8 +49,11 @@ class UserUpdater:
         self._policy = policy
         self.states = StateCache(records, UserState.decode, UserState, decoded_users)
 
-    def apply(self, partition: int, messages: list[Message]) -> UserBatch:
-        """Include `messages`. Events that the states already include change nothing and give no signal."""
+    def apply(self, partition: int, messages: list[Message], end: int | None = None) -> UserBatch:
+        """Include `messages`. Events that the states already include change nothing and give no signal.
+
+        With the `end` offset of the log, raises RenumberedError for a state that includes an event beyond it.
+        """
         batch = UserBatch(partition)
         touched: dict[bytes, UserState] = {}
         entries: dict[str, list[bytes]] = {}
@@ -52,6 +67,8 @@ class UserUpdater:
             state = touched.get(key)
             if state is None:
                 state = self.states.take(partition, key)
+                if end is not None and state.applied_offset >= end:
+                    raise RenumberedError(key.decode(), state.applied_offset, end)
             if self._include(event, state, batch, entries):
                 touched[key] = state
         batch.signals = [

@@ -13,6 +13,8 @@ import structlog
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from eddy.errors import FatalError
+from eddy.kafka.admin import RECREATED
 from eddy.kafka.bus import Bus
 from eddy.kafka.framing import is_framed
 from eddy_features.shell.faust_private import OpenConsumer, Records
@@ -138,6 +140,12 @@ class BatchConsumer(OpenConsumer):
         expected, first = self._expected.get(tp), batch[0].offset
         if expected is None:
             return False
+        if first < self._committed.get(tp, 0) and not self.is_changelog(tp):
+            # Every position starts at the commit, so that the client was reset: the log ends before it.
+            raise FatalError(
+                f"topic {tp.topic}, partition {tp.partition}: offset {first} follows {self._committed[tp] - 1}. The topic was created "
+                f"again or lost records. {RECREATED}"
+            )
         if first <= expected or self.is_changelog(tp) or self._gaps.get(tp) == expected:
             return True
         self._gaps[tp] = expected

@@ -68,9 +68,13 @@ class UserPipeline:
     def clear(self) -> None:
         self._updater.states.clear()
 
+    def _end(self, tp: TopicPartition) -> int | None:
+        """The end of the log as of the last fetch."""
+        return self._app.consumer.highwater(tp) or None
+
     async def _handle(self, batch: PartitionMessages) -> None:
         started = time.perf_counter()
-        results = {tp: self._updater.apply(tp.partition, messages) for tp, messages in batch.items()}
+        results = {tp: self._updater.apply(tp.partition, messages, self._end(tp)) for tp, messages in batch.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_events").observe(time.perf_counter() - started)
         await _refuse(self._dead_letters, batch, results)
         # Users only after signals: no signal is sent again for an event that a user record includes.
