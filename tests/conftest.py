@@ -5,7 +5,7 @@ Under pytest-xdist all workers share the controller's Kafka.
 
 import os
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -26,14 +26,10 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return what_is_missing()
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """Mark each test with its tier. The most expensive tiers run first: they wait for processes while other workers compute, and no long
-    test is left for the end."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(tiers.tier_of(item))
-    yield
-    items.sort(key=lambda item: -tiers.TIERS.index(tiers.tier_of(item)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -67,7 +67,7 @@ class Admin:
             access = await self._describe(client, TRIES // 10 if denied else TRIES)
             self._check_permissions(access, service)
             self._check_partitions(access)
-            await self._check_settings(client, access)
+            await self._check_settings(client, access, warn=True)
 
     async def check_topics(self) -> None:
         """Check partitions and settings. Raises TopicError for a topic that is missing or not as expected."""
@@ -78,7 +78,7 @@ class Admin:
                     raise TopicError(f"topic {name} is gone: it was deleted while this service ran. {RECREATED}")
             known = {name: topic for name, topic in access.items() if not topic.error_code}
             self._check_partitions(known)
-            await self._check_settings(client, known)
+            await self._check_settings(client, known, warn=False)
 
     async def delete_topics(self) -> None:
         """Delete every topic with the prefix. Raises FatalError for an empty prefix, which all topics have."""
@@ -146,25 +146,28 @@ class Admin:
                     "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to use new topics (docs/operating.md)"
                 )
 
-    async def _check_settings(self, client: AIOKafkaAdminClient, access: Mapping[str, TopicAccess]) -> None:
+    async def _check_settings(self, client: AIOKafkaAdminClient, access: Mapping[str, TopicAccess], warn: bool) -> None:
+        """Raise TopicError for a setting that would lose or misread records. With `warn`, what is only worth a warning is logged."""
         names = [name for name, topic in access.items() if not topic.error_code]
         configs = await topic_configs(client, names, self.connection.servers)
-        for topic in topics().values():
-            name = self.prefix + topic.name
-            config = configs.get(name)
-            for deviation in () if config is None else deviations(name, topic, config):
-                if deviation.setting != RETENTION:
-                    raise TopicError(
-                        f"topic {name}: {deviation}. Correct it: {deviation.remedy(self.connection.servers)}"
-                    )
-                log.warning("topic_retention_short", topic=name, actual=deviation.actual, expected=deviation.expected)
         denied = [name for name, config in configs.items() if config is None]
-        if denied:
+        if denied and warn:
             log.warning(
                 "topic_settings_not_checked",
                 topics=denied,
                 remedy="allow DescribeConfigs, as `eddy topics acls` prints",
             )
+        for topic in topics().values():
+            name = self.prefix + topic.name
+            for deviation in deviations(name, topic, configs.get(name) or topic.config()):
+                if deviation.setting != RETENTION:
+                    raise TopicError(
+                        f"topic {name}: {deviation}. Correct it: {deviation.remedy(self.connection.servers)}"
+                    )
+                if warn:
+                    log.warning(
+                        "topic_retention_short", topic=name, actual=deviation.actual, expected=deviation.expected
+                    )
 
     async def _describe(self, client: AIOKafkaAdminClient, tries: int) -> Mapping[str, TopicAccess]:
         """Descriptions of all topics. Brokers learn of new topics with a delay, so the request is repeated until all are described."""
