@@ -59,6 +59,7 @@ def test_acls_of_groups_follow_settings_and_prefix() -> None:
         ("User:eddy-scorer", "group", "a.scorer", "literal"),
         ("User:eddy-joiner", "group", "a.labels", "literal"),
         ("User:eddy-joiner", "transactional-id", "a.labels-", "prefixed"),
+        ("User:eddy-gateway", "transactional-id", "a.gateway-items-", "prefixed"),
     }
     assert all(acl.name.startswith("a.") for acl in permissions)
 

@@ -12,12 +12,14 @@ import pytest
 from eddy.clock import ManualClock
 from eddy.contract.codec import Codec, Record
 from eddy.contract.scenarios import load_scenarios
-from eddy.contract.topics import RECOMMENDATIONS
+from eddy.contract.topics import ITEMS, RECOMMENDATIONS
 from eddy.kafka.bus import Bus
 from eddy.runtime import Health
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.api import Gateway, build_app
+from eddy_gateway.shell.item_changes import ItemChanges
+from eddy_gateway.shell.item_store import ItemStore
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
 from tests.poll import poll_until
@@ -61,16 +63,26 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
     """Run a gateway that reads answers from now on."""
     bus, health, pending = Bus(settings), Health(), PendingRequests()
     await bus.create_topics()
-    async with bus.producer() as producer, bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as reader:
+    items_reader = bus.reader(bus.topic_partitions(ITEMS))
+    async with (
+        bus.producer() as producer,
+        bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as reader,
+        items_reader as item_records,
+    ):
         publisher = EventPublisher(producer, settings.gateway_publish_timeout_sec)
         rules = Rules(load_scenarios(settings.scenarios_path))
-        app = build_app(Gateway(rules, publisher, pending, ManualClock(NOW_MS), settings), health)
-        reading = asyncio.create_task(pending.run(reader, health))
+        items = ItemStore(bus)
+        changes = ItemChanges(bus, items, rules, settings.gateway_publish_timeout_sec)
+        app = build_app(Gateway(rules, publisher, changes, pending, ManualClock(NOW_MS), settings), health)
+        tasks = [
+            asyncio.create_task(work) for work in (pending.run(reader, health), items.run(item_records), changes.run())
+        ]
         await poll_until(lambda: health.ready)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
             yield RunningGateway(http, bus, health)
-        reading.cancel()
-        await asyncio.wait([reading])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 @pytest.fixture

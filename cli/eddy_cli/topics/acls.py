@@ -12,8 +12,8 @@ TOPIC, GROUP, TRANSACTIONAL_ID = "topic", "group", "transactional-id"
 LITERAL, PREFIXED = "literal", "prefixed"
 # Services that join a consumer group, and the setting that names it; the group of features has a fixed name.
 GROUPS = {"features": "features", "scorer": "scorer_group", "joiner": "joiner_group"}
-# One producer per partition, `<group>-<partition>`.
-TRANSACTIONAL = "joiner"
+# Services that write in transactions. The joiner has one producer per partition, `<group>-<partition>`.
+TRANSACTIONAL = {"joiner": "{group}-", "gateway": "gateway-items-"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,10 @@ def _of_topics(service: str, prefix: str, principal: str) -> Iterator[Acl]:
 
 
 def _of_groups(service: str, settings: Settings, principal_name: str) -> Iterator[Acl]:
-    if service not in GROUPS:
-        return
-    group = settings.topic_prefix + str(getattr(settings, GROUPS[service], GROUPS[service]))
-    yield Acl(principal_name, "Read", GROUP, group, LITERAL)
-    if service == TRANSACTIONAL:
-        yield Acl(principal_name, "Write", TRANSACTIONAL_ID, f"{group}-", PREFIXED)
+    group = ""
+    if service in GROUPS:
+        group = str(getattr(settings, GROUPS[service], GROUPS[service]))
+        yield Acl(principal_name, "Read", GROUP, settings.topic_prefix + group, LITERAL)
+    if service in TRANSACTIONAL:
+        name = settings.topic_prefix + TRANSACTIONAL[service].format(group=group)
+        yield Acl(principal_name, "Write", TRANSACTIONAL_ID, name, PREFIXED)

@@ -10,10 +10,11 @@ from eddy.kafka.bus import Bus, Reader
 from eddy.runtime import Health, serve_http
 from eddy_gateway.console.loop_monitor import LoopMonitor
 from eddy_gateway.console.routes import Console, add_console
-from eddy_gateway.console.title_cache import TitleCache
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.api import Gateway, build_app
+from eddy_gateway.shell.item_changes import ItemChanges
+from eddy_gateway.shell.item_store import ItemStore
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
 
@@ -35,13 +36,16 @@ async def main(settings: GatewaySettings, health: Health) -> None:
 
         producer, reader = await stack.enter_async_context(bus.producer()), await reader_of(RECOMMENDATIONS)
         publisher = EventPublisher(producer, settings.gateway_publish_timeout_sec)
-        app = build_app(Gateway(rules, publisher, pending, SystemClock(), settings), health)
+        items = ItemStore(bus)
+        changes = ItemChanges(bus, items, rules, settings.gateway_publish_timeout_sec)
+        app = build_app(Gateway(rules, publisher, changes, pending, SystemClock(), settings), health)
         async with asyncio.TaskGroup() as tasks:
             if settings.gateway_console:
-                console = Console(scenarios, TitleCache(), LoopMonitor(bus))
+                console = Console(scenarios, items, LoopMonitor(bus))
                 add_console(app, console)
-                tasks.create_task(console.titles.run(await reader_of(ITEMS)))
                 tasks.create_task(console.monitor.run(await reader_of(MODEL_RELEASES)))
+            tasks.create_task(items.run(await reader_of(ITEMS)))
+            tasks.create_task(changes.run())
             tasks.create_task(bus.watch_topics())
             tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
             tasks.create_task(pending.run(reader, health))

@@ -14,8 +14,8 @@ from sse_starlette import EventSourceResponse
 from eddy.contract.limits import MAX_SLATE
 from eddy.contract.scenarios import Scenarios
 from eddy_gateway.console.loop_monitor import LoopMonitor
-from eddy_gateway.console.title_cache import TitleCache
 from eddy_gateway.core.models import Id
+from eddy_gateway.shell.item_store import ItemStore
 
 STATIC = Path(__file__).with_name("static")
 
@@ -25,7 +25,7 @@ class Console:
     """The sources of the console's data."""
 
     scenarios: Scenarios
-    titles: TitleCache
+    item_store: ItemStore
     monitor: LoopMonitor
 
 
@@ -54,7 +54,7 @@ def add_console(app: FastAPI, console: Console) -> None:
 
     @app.get("/console/items", include_in_schema=False)
     async def items(item_id: Annotated[list[Id], Query(max_length=MAX_SLATE)]) -> dict[str, Any]:
-        return {"items": console.titles.find(item_id)}
+        return {"items": console.item_store.titles(item_id)}
 
     @app.get("/console/loop", include_in_schema=False)
     async def loop() -> EventSourceResponse:

@@ -105,7 +105,7 @@ class Accepted(BaseModel):
 
 
 class ItemIn(_Body):
-    """An item that can be recommended. PUT it again to change it."""
+    """An item that can be recommended. PUT replaces it as a whole; PATCH changes the fields that it names."""
 
     scenarios: Annotated[list[Id], max_entries(MAX_SCENARIOS)] = Field(
         default=[], description="Scenarios in which it may be recommended; empty means all."
@@ -131,6 +131,52 @@ class ItemIn(_Body):
             "available": self.available,
             "published_at": self.published_at,
         }
+
+
+def _undeclare_defaults(schema: dict[str, Any]) -> None:
+    for declared in schema["properties"].values():
+        declared.pop("default", None)
+
+
+class ItemPatch(_Body):
+    """The fields of an item to change (JSON Merge Patch, RFC 7396): the others keep their values. null restores the default of a field.
+
+    Lists are replaced as a whole. Of `attributes`, the named ones are changed, and those with the value null are removed.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_undeclare_defaults)
+
+    scenarios: Annotated[list[Id], max_entries(MAX_SCENARIOS)] | None = None
+    title: Text | None = None
+    text: Annotated[str, chars(MAX_DESCRIPTION_CHARS)] | None = None
+    categories: Annotated[list[Id], max_entries(MAX_CATEGORIES)] | None = None
+    attributes: Annotated[dict[Id, Text | None], max_entries(MAX_ATTRIBUTES, "maxProperties")] | None = None
+    available: bool | None = None
+    published_at: Annotated[int, number(MIN_PUBLISHED_MS, MAX_PUBLISHED_MS)] | None = None
+
+    def apply_to(self, item: Item) -> Item:
+        """`item` with the changes."""
+        changes = {name: getattr(self, name) for name in self.model_fields_set}
+        defaults = ItemIn.model_validate({}).record(item["item_id"])
+        changed: Any = {**item, **{name: defaults[name] if new is None else new for name, new in changes.items()}}  # type: ignore[literal-required]
+        if self.attributes is not None:
+            attributes = {**item["attributes"], **self.attributes}
+            changed["attributes"] = {name: value for name, value in attributes.items() if value is not None}
+        stored: Item = changed
+        return stored
+
+
+class ItemOut(BaseModel):
+    """An item as it is stored."""
+
+    item_id: str
+    scenarios: list[str]
+    title: str
+    text: str | None
+    categories: list[str]
+    attributes: dict[str, str]
+    available: bool
+    published_at: int | None
 
 
 class StoredItem(BaseModel):

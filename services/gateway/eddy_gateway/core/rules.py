@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from eddy.contract.events import EventContract
-from eddy.contract.items import check_published_item
+from eddy.contract.items import check_item, check_published_item
 from eddy.contract.limits import REMEMBERED_EVENTS
 from eddy.contract.records import Item, RecommendationRequest, UserEvent
 from eddy.contract.requests import RequestContract
 from eddy.contract.scenarios import Scenarios
 from eddy.errors import PoisonError
-from eddy_gateway.core.models import EventIn, ItemIn
+from eddy_gateway.core.models import EventIn, ItemIn, ItemPatch
 
 
 class Rules:
@@ -42,6 +42,15 @@ class Rules:
         """The `item` record, usable for scorer and trainer."""
         record = item.record(item_id)
         check_published_item(record, item_id.encode(), self._scenarios)
+        return record
+
+    def changed_item(self, item: Item, patch: ItemPatch) -> Item:
+        """`item` after a change. The scenarios of the present item need not exist any more, if the change does not name them."""
+        record = patch.apply_to(item)
+        if "scenarios" in patch.model_fields_set:
+            check_published_item(record, item["item_id"].encode(), self._scenarios)
+        else:
+            check_item(record, item["item_id"].encode())
         return record
 
     def request(self, record: RecommendationRequest, now_ms: int) -> RecommendationRequest:

@@ -26,6 +26,8 @@ from eddy_gateway.core.models import (
     EventIn,
     Id,
     ItemIn,
+    ItemOut,
+    ItemPatch,
     RecommendationsOut,
     StoredItem,
     chars,
@@ -35,6 +37,7 @@ from eddy_gateway.core.models import (
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.access import AccessMiddleware, configured_keys, configured_rate
+from eddy_gateway.shell.item_changes import ItemChanges
 from eddy_gateway.shell.metering import Metering
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
@@ -51,6 +54,7 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     429: {"description": "Too many requests: try again after Retry-After seconds."},
     503: {"description": "Not ready, or Kafka does not accept writes: try again."},
 }
+_UNKNOWN_ITEM: dict[int | str, dict[str, Any]] = {404: {"description": "The item was never stored, or it was deleted."}}
 _NO_ANSWER: dict[int | str, dict[str, Any]] = {504: {"description": "No scorer answered in time."}}
 
 
@@ -69,6 +73,7 @@ class Gateway:
 
     rules: Rules
     publisher: EventPublisher
+    item_changes: ItemChanges
     pending: PendingRequests
     clock: Clock
     settings: GatewaySettings
@@ -137,6 +142,12 @@ class Gateway:
         await self.publisher.item(record)
         return StoredItem(item_id=item_id)
 
+    async def change_item(self, item_id: str, patch: ItemPatch) -> ItemOut | None:
+        """Change fields of a stored item; None for an unknown one. Raises RequestValidationError, and RetriableError as `store_item`."""
+        with _naming_fields("body", path="item_id"):
+            item = await self.item_changes.apply(item_id, patch)
+        return item and ItemOut.model_validate(item)
+
 
 def build_app(gateway: Gateway, health: Health) -> FastAPI:
     """Build the application: the API under /v1, its reference under /docs, and the health endpoints.
@@ -169,8 +180,14 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
 
     @app.put("/v1/items/{item_id:id}", responses=_UNAVAILABLE)
     async def put_item(item_id: PathId, body: ItemIn) -> StoredItem:
-        """Store an item. It replaces a former version as a whole."""
+        """Store an item. It replaces a former version as a whole: omitted fields get their defaults."""
         return await gateway.store_item(item_id, body)
+
+    @app.patch("/v1/items/{item_id:id}", responses={**_UNAVAILABLE, **_UNKNOWN_ITEM}, response_model=ItemOut)
+    async def patch_item(item_id: PathId, body: ItemPatch) -> Any:
+        """Change the named fields of a stored item. Simultaneous changes of an item are applied one after the other: none is lost."""
+        item = await gateway.change_item(item_id, body)
+        return item or _failure(404, f"no item {quoted(item_id)} is stored. PUT it first.")
 
     @app.get("/v1/recommendations/{user_id:id}", responses={**_UNAVAILABLE, **_NO_ANSWER})
     async def get_recommendations(
