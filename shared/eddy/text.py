@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from eddy.errors import ConfigError
+from eddy.words import composed
 
 TextVectors: TypeAlias = NDArray[np.float32]
 
@@ -78,7 +79,7 @@ class TextModel:
 
     def _pooled(self, texts: list[str]) -> TextVectors:
         """The model's vectors [len(texts), model width], not normalised."""
-        encoded = self._tokenizer.encode_batch(texts)
+        encoded = self._tokenizer.encode_batch([composed(text) for text in texts])
         tokens = np.array([encoding.ids for encoding in encoded], np.int64)
         mask = np.array([encoding.attention_mask for encoding in encoded], np.int64)
         feed = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": np.zeros_like(tokens)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eddy.errors import PoisonError
-from eddy_scorer.core.state.catalogue import MAX_CATEGORIES, Catalogue, words_of
+from eddy_scorer.core.state.catalogue import MAX_CATEGORIES, Catalogue
 from tests.scorer.factories import item, scenarios
 
 VIDEO, SHOP = 0, 1
@@ -120,10 +120,6 @@ def test_item_without_an_id_is_refused() -> None:
         Catalogue(scenarios()).ensure_row("")
 
 
-def test_words_are_lower_case_and_distinct() -> None:
-    assert words_of("The Cat, the-cat!") == {"the", "cat"}
-
-
 def test_categories_above_the_limit_get_no_number() -> None:
     catalogue = Catalogue(scenarios())
     catalogue.apply(item("m", categories=[f"tag{number}" for number in range(1000)]))
@@ -147,3 +143,11 @@ def test_an_unpublished_item_without_counts_is_eligible_nowhere() -> None:
     catalogue.disallow_uncounted(row)
     assert _eligible(catalogue, VIDEO) == []
     assert catalogue.eligible_count[VIDEO] == 0
+
+
+def test_category_names_are_compared_as_words_are() -> None:
+    catalogue = Catalogue(scenarios())
+    first, second = (
+        catalogue.apply(item(f"m{number}", categories=[name])) for number, name in enumerate(("Café", "CAFE\u0301"))
+    )
+    assert catalogue.categories[first].tolist() == catalogue.categories[second].tolist()

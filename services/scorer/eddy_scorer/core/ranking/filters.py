@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from eddy.words import query_words
 from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.state.arrays import I32, I64, Bool
-from eddy_scorer.core.state.catalogue import Catalogue, words_of
+from eddy_scorer.core.state.catalogue import Catalogue
 from eddy_scorer.core.state.text_embeddings import TextEmbeddings
 from eddy_scorer.core.state.users import User
 
@@ -66,7 +67,7 @@ class QueryFilter:
         }
         most = max(matches.values(), default=0)
         best = [row for row, words in matches.items() if words == most]
-        shared = 2 * most > len(words_of(request.query))
+        shared = 2 * most > len(query_words(request.query))
         if shared and len(best) >= request.limit:
             return np.array(best, np.int64)
         similar = self._text_embeddings.most_similar(
@@ -79,7 +80,7 @@ class QueryFilter:
 
     def full_matches(self, query: str) -> I64:
         """The rows that have every word of a query, as when a user types a title."""
-        words = len(words_of(query))
+        words = len(query_words(query))
         return np.array(
             [row for row, shared in self._catalogue.word_matches(query).items() if shared == words], np.int64
         )

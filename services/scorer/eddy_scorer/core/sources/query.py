@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from eddy.words import query_words
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.sources.source import MergedSource
 from eddy_scorer.core.state.arrays import I64
-from eddy_scorer.core.state.catalogue import words_of
 
 
 class QuerySource(MergedSource):
@@ -32,6 +32,6 @@ def _best(context: BatchContext, index: int, matches: I64) -> I64:
     rows = matches[state.catalogue.eligible[scenario, matches] & ~batch.blocked[index, matches]]
     shared_words = state.catalogue.word_matches(query)
     words = np.array([shared_words.get(row, 0) for row in rows.tolist()], np.int64)
-    relevance = words / max(1, len(words_of(query))) + state.text_embeddings.similarity(query, rows)
+    relevance = words / max(1, len(query_words(query))) + state.text_embeddings.similarity(query, rows)
     order: I64 = np.lexsort((rows, -state.popularity_of(scenario, rows), -relevance))
     return np.asarray(rows[order])

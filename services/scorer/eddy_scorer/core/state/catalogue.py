@@ -1,6 +1,5 @@
 """Items by row: ids, availability, categories, words. Row 0 is padding."""
 
-import re
 import zlib
 from collections.abc import Iterable
 
@@ -10,12 +9,11 @@ from eddy.contract.model import MAX_SCENARIOS, PADDING_ROW
 from eddy.contract.records import Item
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy.errors import PoisonError
+from eddy.words import normalise, query_words, words_of
 from eddy_scorer.core.state.arrays import FIRST_CAPACITY, I32, I64, Bool, grown, grown_rows
 
 # Further categories of an item are ignored.
 MAX_CATEGORIES = 8
-
-_WORD = re.compile(r"\w+")
 
 
 class Catalogue:
@@ -134,9 +132,9 @@ class Catalogue:
         return changed
 
     def word_matches(self, query: str) -> dict[int, int]:
-        """Rows whose title or categories share words with `query`, and the number of shared words."""
+        """Rows whose title or categories share words with `query` (eddy.words), and the number of shared words."""
         matches: dict[int, int] = {}
-        for word in words_of(query):
+        for word in query_words(query):
             for row in self._rows_of_word.get(word, ()):
                 matches[row] = matches.get(row, 0) + 1
         return matches
@@ -206,7 +204,7 @@ class Catalogue:
     def _set_categories(self, row: int, categories: list[str]) -> None:
         numbers = self._category_numbers
         # Number 0 means no category.
-        names = list(dict.fromkeys(categories))[:MAX_CATEGORIES]
+        names = list(dict.fromkeys(map(normalise, categories)))[:MAX_CATEGORIES]
         kept = [numbers.setdefault(name, len(numbers) + 1) for name in names]
         self.categories[row] = kept + [0] * (MAX_CATEGORIES - len(kept))
         self.max_categories_used = max(self.max_categories_used, len(kept))
@@ -218,8 +216,3 @@ class Catalogue:
         for word in words - former:
             self._rows_of_word.setdefault(word, set()).add(row)
         self._words[row] = words
-
-
-def words_of(text: str) -> frozenset[str]:
-    """The distinct words of a text, in lower case."""
-    return frozenset(_WORD.findall(text.lower()))
