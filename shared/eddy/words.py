@@ -17,7 +17,7 @@ from itertools import pairwise
 
 _ASCII_WORD = re.compile(r"[a-z0-9_]+")
 # Letters of Latin without a decomposition.
-_LATIN = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "ħ": "h", "ŧ": "t", "ı": "i"}
+_LATIN = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "ħ": "h", "ŧ": "t", "\u0131": "i"}
 # Kinds of characters. Those from _UNSPACED on are groups of scripts, in each of which runs of characters are split into pairs.
 _NONE, _MARK, _SPACED, _UNSPACED = 0, 1, 2, 3
 _HAN_KANA, _HANGUL, _THAI, _LAO, _BURMESE, _KHMER = range(_UNSPACED, _UNSPACED + 6)
@@ -125,7 +125,7 @@ def _is_accent(base: str, mark: int) -> bool:
         letter = ord(base or " ")
         if letter < 0x0400 or 0x1E00 <= letter < 0x2000:  # Latin and Greek
             return True
-        return 0x0400 <= letter < 0x0530 and (mark in (0x0300, 0x0301) or (mark, base) == (0x0308, "е"))
+        return 0x0400 <= letter < 0x0530 and (mark in (0x0300, 0x0301) or (mark, base) == (0x0308, "\u0435"))
     return 0x0591 <= mark <= 0x05C7 or 0x064B <= mark <= 0x065F or mark == 0x0670
 
 

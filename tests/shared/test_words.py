@@ -1,5 +1,7 @@
 """Words in every script: what people write in different ways is equal, and what differs in meaning is not."""
 
+# ruff: noqa: RUF001
+
 import unicodedata
 
 import pytest
