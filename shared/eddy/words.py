@@ -109,8 +109,8 @@ def _folded(character: str) -> tuple[int, str]:
     digit = unicodedata.decimal(character, None)
     if digit is not None:
         return _SPACED, str(digit)
-    base, *marks = unicodedata.normalize("NFD", character)
-    kept = [base, *(mark for mark in marks if not _is_accent(base, ord(mark)))]
+    letters = list(unicodedata.normalize("NFD", character))
+    kept = letters[:1] + [mark for mark in letters[1:] if not _is_accent(letters[0], ord(mark))]
     return _kind(character), unicodedata.normalize("NFC", "".join(_LATIN.get(letter, letter) for letter in kept))
 
 
