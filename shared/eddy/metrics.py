@@ -116,6 +116,11 @@ LATE_ANSWERS = Counter(
     "eddy_scorer_deadline_answers_total",
     "Requests answered at their deadline, before the user features included the last event.",
 )
+DROPPED_REQUESTS = Counter(
+    "eddy_scorer_dropped_requests_total",
+    "Requests dropped because their deadline had passed: before they arrived (arrived_late), or while they waited to be ranked (waited).",
+    ["reason"],
+)
 
 # joiner
 IMPRESSIONS = Counter("eddy_joiner_impressions_total", "Impressions: items shown to users.", ["scenario"])
@@ -203,4 +208,22 @@ CHECKPOINT_SECONDS = Histogram("eddy_trainer_checkpoint_seconds", "Duration of w
 
 # gateway
 HTTP_REQUESTS = Counter("eddy_gateway_http_requests_total", "HTTP requests answered.", ["route", "status"])
+REFUSED_REQUESTS = Counter(
+    "eddy_gateway_refused_requests_total",
+    "HTTP requests that were refused before they were carried out, by name of the API key.",
+    ["key", "reason"],
+)
+KEY_REQUESTS = Counter(
+    "eddy_gateway_key_requests_total",
+    "HTTP requests with a valid API key, by its name; `none` for a gateway without keys.",
+    ["key"],
+)
+ADMITTED = Gauge(
+    "eddy_gateway_admitted", "Work in progress: reads in requests, writes in bytes of their bodies.", ["work"]
+)
+ADMISSION_LIMIT = Gauge(
+    "eddy_gateway_admission_limit",
+    "Work that may be in progress: as much as is answered in time at present, in the units of eddy_gateway_admitted.",
+    ["work"],
+)
 HTTP_SECONDS = Histogram("eddy_gateway_http_seconds", "Duration of an HTTP request.", ["route"], buckets=_LATENCY)

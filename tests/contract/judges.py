@@ -13,6 +13,7 @@ from eddy.contract.codec import Codec, Record
 from eddy.contract.message import Message
 from eddy.contract.topics import RECOMMENDATION_REQUESTS, RECOMMENDATIONS, USER_EVENTS
 from eddy.errors import PoisonError
+from eddy.kafka.bus import Bus
 from eddy.runtime import Health
 from eddy_features.core.cleaning import Cleaner
 from eddy_features.core.states import DictRecords
@@ -21,6 +22,8 @@ from eddy_features.core.user_updater import UserUpdater
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.api import Gateway, build_app
+from eddy_gateway.shell.item_changes import ItemChanges
+from eddy_gateway.shell.item_store import ItemStore
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
 from eddy_joiner.core.events import JoinerEvent, read_event
@@ -62,10 +65,12 @@ class GatewayJudge:
         health, answers = Health(), PendingRequests()
         health.ready = True
         settings = GatewaySettings(gateway_rate_limit="")
-        gateway = Gateway(Rules(SCENARIOS), InMemory(answers), answers, ManualClock(NOW_MS), settings)
+        rules, bus = Rules(SCENARIOS), Bus(settings)  # not connected
+        changes = ItemChanges(bus, ItemStore(bus), rules, 1.0)
+        gateway = Gateway(rules, InMemory(answers), changes, answers, ManualClock(NOW_MS), settings)
         transport = httpx.ASGITransport(build_app(gateway, health))
         self.rules = gateway.rules
-        self._http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
+        self._http = httpx.AsyncClient(transport=transport, base_url="http://localhost")
         self._loop = asyncio.Runner()
 
     def of_event(self, event: Record, left_out: bool) -> Verdict:

@@ -78,7 +78,7 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
             asyncio.create_task(work) for work in (pending.run(reader, health), items.run(item_records), changes.run())
         ]
         await poll_until(lambda: health.ready)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
             yield RunningGateway(http, bus, health)
         for task in tasks:
             task.cancel()

@@ -1,6 +1,13 @@
 """Requests wait for their own user's features, deadline and partition, and not for one another."""
 
-from eddy_scorer.shell.request_queue import MAX_WAITING, QueuedRequest, RequestQueue
+from eddy_scorer.shell.request_queue import (
+    LATE_ANSWER_MS,
+    MAX_PUSHES,
+    MAX_READY,
+    MAX_WAITING,
+    QueuedRequest,
+    RequestQueue,
+)
 from tests.scorer.factories import request
 
 
@@ -106,8 +113,62 @@ def test_one_push_per_user_after_the_requests() -> None:
 
 def test_full_queue_has_no_room_until_requests_are_taken() -> None:
     queue = _loaded_queue()
-    for offset in range(MAX_WAITING + 1):
+    for offset in range(MAX_READY + 1):
         queue.add(_ticket("u", offset))
     assert not queue.has_room.is_set()
     queue.take(1)
     assert queue.has_room.is_set()
+
+
+def test_requests_past_their_deadline_are_dropped_and_the_others_are_kept() -> None:
+    queue = _loaded_queue()
+    for offset, deadline in enumerate([50, None, 40, 60]):
+        queue.add(QueuedRequest(request("u"), 0, offset, useless_after=deadline))
+    assert queue.drop_useless(40) == []
+    assert [ticket.offset for ticket in queue.drop_useless(51)] == [0, 2]
+    assert [ticket.offset for ticket in queue.take(9)] == [1, 3]
+
+
+def test_a_request_released_at_its_deadline_may_be_a_little_late() -> None:
+    queue = _loaded_queue()
+    queue.add(QueuedRequest(request("u"), 0, 0, after_offset=5, answer_by=50, useless_after=50))
+    assert queue.expire(51) == 1
+    assert queue.drop_useless(50 + LATE_ANSWER_MS) == []
+    assert [ticket.offset for ticket in queue.drop_useless(51 + LATE_ANSWER_MS)] == [0]
+
+
+def test_thousands_of_waiting_requests_hold_up_no_other() -> None:
+    """Those with the longest deadlines are answered without their features; short ones of other users still wait for theirs."""
+    queue = _loaded_queue()
+    queue.add(_ticket("honest", 0, after=7, by=50))
+    for offset in range(1, MAX_WAITING + 2):
+        queue.add(_ticket("attacker", offset, after=7, by=1000 + offset))
+        assert queue.has_room.is_set()
+    assert len(queue) == MAX_WAITING + 2
+    released = queue.take(MAX_WAITING)
+    assert {ticket.request.user_id for ticket in released} == {"attacker"}
+    assert min(ticket.offset for ticket in released) > MAX_WAITING / 2
+    queue.features_changed("honest")
+    assert not queue.ready
+    assert queue.expire(50) == 1
+    assert queue.take(1)[0].request.user_id == "honest"
+
+
+def test_deadlines_of_released_requests_do_not_pile_up() -> None:
+    applied = _Applied()
+    queue = _loaded_queue(applied)
+    for offset in range(5 * MAX_WAITING):
+        queue.add(_ticket("u", offset, after=offset, by=10**9))
+        applied["u"] = offset
+        queue.features_changed("u")
+        queue.take(1)
+    assert len(queue) == 0
+    assert len(queue._deadlines) < 2000
+
+
+def test_pushes_are_bounded() -> None:
+    queue = _loaded_queue()
+    for number in range(MAX_PUSHES + 5):
+        queue.push(QueuedRequest(request(f"u{number}")))
+    taken = queue.take(2 * MAX_PUSHES)
+    assert [ticket.request.user_id for ticket in (taken[0], taken[-1])] == ["u5", f"u{MAX_PUSHES + 4}"]

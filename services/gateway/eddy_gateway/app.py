@@ -15,6 +15,7 @@ from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.api import Gateway, build_app
 from eddy_gateway.shell.item_changes import ItemChanges
 from eddy_gateway.shell.item_store import ItemStore
+from eddy_gateway.shell.key_store import KeyStore
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
 
@@ -22,10 +23,11 @@ from eddy_gateway.shell.publisher import EventPublisher
 async def main(settings: GatewaySettings, health: Health) -> None:
     """Run until cancelled, then finish the requests in progress.
 
-    Raises FatalError when Kafka is unreachable at the start or the port is taken, ConfigError for a public address without API keys.
+    Raises FatalError when Kafka is unreachable at the start or the port is taken, ConfigError for unusable API keys, and
+    for a public address without any.
     """
     scenarios = load_scenarios(settings.scenarios_path)
-    rules = Rules(scenarios)
+    rules, keys = Rules(scenarios), KeyStore(settings)
     bus = Bus(settings)
     await bus.create_topics("gateway")
     pending = PendingRequests()
@@ -38,7 +40,7 @@ async def main(settings: GatewaySettings, health: Health) -> None:
         publisher = EventPublisher(producer, settings.gateway_publish_timeout_sec)
         items = ItemStore(bus)
         changes = ItemChanges(bus, items, rules, settings.gateway_publish_timeout_sec)
-        app = build_app(Gateway(rules, publisher, changes, pending, SystemClock(), settings), health)
+        app = build_app(Gateway(rules, publisher, changes, pending, SystemClock(), settings), health, keys)
         async with asyncio.TaskGroup() as tasks:
             if settings.gateway_console:
                 console = Console(scenarios, items, LoopMonitor(bus))
@@ -46,6 +48,7 @@ async def main(settings: GatewaySettings, health: Health) -> None:
                 tasks.create_task(console.monitor.run(await reader_of(MODEL_RELEASES)))
             tasks.create_task(items.run(await reader_of(ITEMS)))
             tasks.create_task(changes.run())
+            tasks.create_task(keys.watch())
             tasks.create_task(bus.watch_topics())
             tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
             tasks.create_task(pending.run(reader, health))

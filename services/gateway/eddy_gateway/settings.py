@@ -1,5 +1,7 @@
 """EDDY_GATEWAY_*: settings of the gateway alone."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from eddy.contract.limits import MAX_BATCH_EVENTS
@@ -25,9 +27,19 @@ class GatewaySettings(Settings):
         le=60,
         description="Seconds within which Kafka must acknowledge a write; otherwise the answer is 503.",
     )
+    gateway_keys_file: Path | None = Field(
+        None,
+        description="YAML file of API keys with names, scopes and tenants, as hashes; `eddy keys add` writes it. Changes are adopted "
+        "within a second.",
+    )
     gateway_api_keys: str = Field(
         "",
-        description="Accepted API keys, comma separated. Empty disables authentication and is allowed only on a loopback address.",
+        description="Further API keys with all scopes, comma separated. Without any key, authentication is disabled, which is allowed "
+        "only on a loopback address.",
+    )
+    gateway_allowed_hosts: str = Field(
+        "",
+        description="Host names by which callers may reach a gateway without API keys, comma separated, beside loopback names.",
     )
     gateway_reached_by: str = Field(
         "",
@@ -40,6 +52,17 @@ class GatewaySettings(Settings):
     )
     gateway_max_body_bytes: int = Field(
         4 * 2**20, ge=1024, description="Maximum size of a request body in bytes; a larger one is answered with 413."
+    )
+    gateway_latency_target_sec: float = Field(
+        0.5,
+        gt=0,
+        le=60,
+        description="Seconds within which requests should be answered. What would take longer is refused at once with 429 or 503.",
+    )
+    gateway_max_pending_bytes: int = Field(
+        64 * 2**20,
+        ge=2**20,
+        description="Maximum bytes of events and items that are under way to Kafka; above it, the answer is 429 or 503.",
     )
     gateway_console: bool = Field(True, description="Whether to serve the live console at /.")
     gateway_max_batch: int = Field(1000, ge=1, le=MAX_BATCH_EVENTS, description="Maximum events in one POST.")

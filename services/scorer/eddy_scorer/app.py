@@ -139,7 +139,7 @@ class Scorer:
         run(self._rebuild_loop())
         run(self._observe_exposure())
         run(self._users.run())
-        run(self._serving.run(self._requests.done))
+        run(self._serving.run(self._requests.done, self._requests.drop_useless))
         run(self._requests.commit_loop())
         run(self._requests.run())
 

@@ -1,57 +1,132 @@
-"""Access to the gateway: API keys, rate limits and body sizes, checked before routing."""
+"""Access to the gateway, checked before routing: host, API key, readiness, body size, rate and load."""
 
-import hmac
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import unquote
 
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eddy.errors import ConfigError
+from eddy.metrics import KEY_REQUESTS
 from eddy.runtime import Health
+from eddy_gateway.core.keys import ANYBODY, Key
+from eddy_gateway.core.rates import RateLimiter
 from eddy_gateway.settings import GatewaySettings
+from eddy_gateway.shell.key_store import KeyStore, is_loopback
+from eddy_gateway.shell.load import LoadControl
+from eddy_gateway.shell.refusals import RETRY_SEC, refuse
 
-# Open without a key: the console page and its files, the API reference and the health endpoints contain no user data.
-_OPEN_PATHS = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/")
+_HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
+# Open without a key: the console page and its files, and the API reference contain no user data.
+_OPEN_PATHS = ("/docs", "/openapi.json", "/", "/console/login")
 _STATIC = (".css", ".js")
 COOKIE = "eddy_key"
-RETRY_SEC = 1
+# Wrong keys of an address. A right key is accepted meanwhile, so that nobody can lock out others behind the same proxy.
+_WRONG_KEYS, _WRONG_KEYS_SEC = 20, 60.0
+CALLER = "eddy.caller"
+
+
+class Access:
+    """Who a request is from, and whether it is allowed at all."""
+
+    def __init__(self, settings: GatewaySettings, keys: KeyStore) -> None:
+        """Raise ConfigError for an invalid rate limit."""
+        self.keys = keys
+        self._wrong_keys = RateLimiter(_WRONG_KEYS, _WRONG_KEYS_SEC)
+        self._hosts = {name.strip().lower() for name in settings.gateway_allowed_hosts.split(",") if name.strip()}
+        self._hosts |= {settings.http_host.lower(), settings.gateway_reached_by.lower()}
+
+    def key_of(self, secret: str, address: str) -> Key | JSONResponse:
+        """The key with this secret, or the refusal."""
+        if not self.keys.required:
+            return ANYBODY
+        key = self.keys.ring.find(secret)
+        if key is not None:
+            return key
+        challenge = {"WWW-Authenticate": "Bearer"}
+        if not secret:
+            detail = "Send an API key as `Authorization: Bearer` or `X-API-Key`."
+            return refuse(401, "no_key", detail, headers=challenge)
+        if wait_sec := self._wrong_keys.hit(address):
+            detail = f"Too many wrong API keys from {address}. Retry after {math.ceil(wait_sec)} s, with a valid key."
+            return refuse(429, "wrong_keys", detail, retry_sec=wait_sec)
+        detail = "the API key is not valid here. Ask the operator for one (`eddy keys add`, or EDDY_GATEWAY_API_KEYS)."
+        return refuse(401, "wrong_key", detail, headers=challenge)
+
+    def host_refusal(self, headers: Headers) -> JSONResponse | None:
+        """The refusal of a request to a foreign host name, for a gateway without keys.
+
+        A page of another site could otherwise rebind its name to a loopback address, and read the answers (DNS rebinding).
+        """
+        if self.keys.required:
+            return None
+        host = _host_name(headers.get("host", ""))
+        if is_loopback(host) or host in self._hosts:
+            return None
+        detail = (
+            f"Host is {host[:100]!r}, which is not a name of this machine. Use localhost or 127.0.0.1, add the name to "
+            "EDDY_GATEWAY_ALLOWED_HOSTS, or set an API key."
+        )
+        return refuse(421, "host", detail)
 
 
 class AccessMiddleware:
-    """ASGI middleware. Answers 401 without a valid key, 413 for a body that is too large, 429 above the rate limit, 503 until ready.
+    """ASGI middleware. Answers 421 for a foreign host, 401 without a valid key, 503 until ready, 413 for a body that is too large, 429
+    above the rate limit, 503 or 429 above what can be answered in time.
 
-    The key is in `Authorization: Bearer`, `X-API-Key`, or, for the console, a cookie. Empty `keys` disables authentication; `rate`
-    None disables rate limiting.
+    The key is in `Authorization: Bearer`, `X-API-Key`, or, for the console, a cookie. The key of an accepted request is in the scope
+    (CALLER).
     """
 
     def __init__(
-        self, app: ASGIApp, health: Health, keys: Sequence[str], rate: RateLimitItem | None, max_body_bytes: int
+        self,
+        app: ASGIApp,
+        health: Health,
+        access: Access,
+        load: LoadControl,
+        rate: RateLimitItem | None,
+        max_body_bytes: int,
     ) -> None:
         self._app = app
         self._health = health
-        self._keys = keys
+        self._access = access
+        self._load = load
         self._rate = rate
+        self._limiter = RateLimiter(rate.amount, rate.get_expiry()) if rate else None
         self._max_body_bytes = max_body_bytes
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_open(scope["path"]):
+        if scope["type"] != "http" or scope["path"] in _HEALTH_PATHS:
             await self._app(scope, receive, send)
             return
-        refusal = await self._refusal(scope)
-        if refusal is not None:
+        headers, path = Headers(scope=scope), scope["path"]
+        open_path = path in _OPEN_PATHS or (path.startswith("/console/") and path.endswith(_STATIC))
+        refusal = self._access.host_refusal(headers)
+        key: Key | JSONResponse = ANYBODY
+        if refusal is None and not open_path:
+            key = self._access.key_of(secret_of(headers), address_of(scope))
+            refusal = key if isinstance(key, JSONResponse) else self._not_ready()
+        refusal = refusal or self._too_large(headers)
+        if refusal is not None or isinstance(key, JSONResponse):
+            await (refusal or key)(scope, receive, send)  # type: ignore[operator]  # one of them is set
+            return
+        scope[CALLER] = key
+        # Without authentication, a key identifies nobody: limit by address.
+        caller = address_of(scope) if key is ANYBODY else f"key {key.name}"
+        if not open_path:
+            KEY_REQUESTS.labels(key.name).inc()
+        if refusal := self._too_fast(caller, key):
             await refusal(scope, receive, send)
             return
+        await self._load.run(scope, receive, send, caller, self._serve)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = _LimitedBody(receive, self._max_body_bytes)
 
         async def send_unless_exceeded(message: Message) -> None:
@@ -63,47 +138,23 @@ class AccessMiddleware:
         if body.exceeded:
             await self._body_too_large()(scope, receive, send)
 
-    async def _refusal(self, scope: Scope) -> JSONResponse | None:
-        headers = Headers(scope=scope)
-        key = _key(headers)
-        if self._keys and not any(hmac.compare_digest(key.encode(), valid.encode()) for valid in self._keys):
-            detail = (
-                "the API key is not one of EDDY_GATEWAY_API_KEYS"
-                if key
-                else "Send an API key as `Authorization: Bearer` or `X-API-Key`."
-            )
-            return _response(401, detail, {"WWW-Authenticate": "Bearer"})
-        if not self._health.ready:
-            return _response(503, "not ready yet: try again", {"Retry-After": str(RETRY_SEC)})
+    def _not_ready(self) -> JSONResponse | None:
+        return None if self._health.ready else refuse(503, "not_ready", "not ready yet: try again", retry_sec=RETRY_SEC)
+
+    def _too_large(self, headers: Headers) -> JSONResponse | None:
         length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._max_body_bytes:
-            return self._body_too_large()
-        if self._rate is not None:
-            # Without authentication, a key identifies nobody: limit by address.
-            client = key if self._keys else (scope["client"] or ("",))[0]
-            if not await self._limiter.hit(self._rate, client):
-                reset_at, _ = await self._limiter.get_window_stats(self._rate, client)
-                retry_sec = max(1, math.ceil(reset_at - time.time()))
-                return _response(
-                    429,
-                    f"Rate limit of {self._rate} exceeded. Retry after {retry_sec} s.",
-                    {"Retry-After": str(retry_sec)},
-                )
-        return None
+        return self._body_too_large() if length.isdigit() and int(length) > self._max_body_bytes else None
+
+    def _too_fast(self, caller: str, key: Key) -> JSONResponse | None:
+        wait_sec = self._limiter.hit(caller) if self._limiter else 0.0
+        if not wait_sec:
+            return None
+        detail = f"Rate limit of {self._rate} exceeded. Retry after {max(1, math.ceil(wait_sec))} s."
+        return refuse(429, "rate_limit", detail, key=key.name, retry_sec=wait_sec)
 
     def _body_too_large(self) -> JSONResponse:
-        return _response(413, f"The body is larger than {self._max_body_bytes} bytes. Split or shorten the request.")
-
-
-def configured_keys(settings: GatewaySettings) -> Sequence[str]:
-    """The accepted API keys; empty disables authentication. Raises ConfigError if empty on an address that other machines can reach."""
-    keys = [key for key in (part.strip() for part in settings.gateway_api_keys.split(",")) if key]
-    reached_by = settings.gateway_reached_by or settings.http_host
-    if not keys and not _is_loopback(reached_by):
-        raise ConfigError(
-            f"EDDY_GATEWAY_API_KEYS is empty, but other machines can reach {reached_by}: set a key, or listen on 127.0.0.1"
-        )
-    return keys
+        detail = f"The body is larger than {self._max_body_bytes} bytes. Split or shorten the request."
+        return refuse(413, "body_too_large", detail)
 
 
 def configured_rate(settings: GatewaySettings) -> RateLimitItem | None:
@@ -118,18 +169,28 @@ def configured_rate(settings: GatewaySettings) -> RateLimitItem | None:
         ) from error
 
 
-def _is_loopback(address: str) -> bool:
+def address_of(scope: Scope) -> str:
+    """The address of a caller. An IPv6 network of 64 bits counts as one, because a single machine can use all of its addresses."""
+    client = scope.get("client")
     try:
-        return ip_address(address).is_loopback
+        address = ip_address(client[0] if client else "")
     except ValueError:
-        return address == "localhost"
+        return client[0] if client else ""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+    return str(address)
 
 
-def _is_open(path: str) -> bool:
-    return path in _OPEN_PATHS or (path.startswith("/console/") and path.endswith(_STATIC))
+def _host_name(host: str) -> str:
+    """The name in a Host header, without port and brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
 
 
-def _key(headers: Headers) -> str:
+def secret_of(headers: Headers) -> str:
     """The API key of a request, empty if there is none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
@@ -143,10 +204,6 @@ def _key(headers: Headers) -> str:
     return unquote(cookie.value) if cookie else ""
 
 
-def _response(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status, headers)
-
-
 class _BodyTooLargeError(Exception):
     """A body with a missing or wrong content length exceeded the maximum."""
 
@@ -154,7 +211,7 @@ class _BodyTooLargeError(Exception):
 class _LimitedBody:
     """Receives at most `maximum` bytes; raises _BodyTooLargeError beyond, and sets `exceeded`."""
 
-    def __init__(self, receive: Receive, maximum: int) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[Message]], maximum: int) -> None:
         self._receive = receive
         self._remaining = maximum
         self.exceeded = False

@@ -20,6 +20,7 @@ from eddy.contract.records import RecommendationRequest
 from eddy.contract.refusals import raise_refusal
 from eddy.errors import PoisonError, RetriableError
 from eddy.runtime import Health
+from eddy_gateway.core.keys import ANYBODY, OTHER_TENANT, Key
 from eddy_gateway.core.models import (
     Accepted,
     AcceptedEvent,
@@ -36,20 +37,26 @@ from eddy_gateway.core.models import (
 )
 from eddy_gateway.core.rules import Rules
 from eddy_gateway.settings import GatewaySettings
-from eddy_gateway.shell.access import AccessMiddleware, configured_keys, configured_rate
+from eddy_gateway.shell.access import Access, AccessMiddleware, configured_rate
+from eddy_gateway.shell.authorisation import authorise, caller_of
 from eddy_gateway.shell.item_changes import ItemChanges
+from eddy_gateway.shell.key_store import KeyStore
+from eddy_gateway.shell.load import LoadControl
 from eddy_gateway.shell.metering import Metering
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
+from eddy_gateway.shell.refusals import RETRY_SEC, refuse
 
 OneOrMany = Annotated[
     Annotated[EventIn, Tag("event")] | Annotated[list[EventIn], Field(max_length=MAX_BATCH_EVENTS), Tag("batch")],
     Discriminator(lambda body: "batch" if isinstance(body, list) else "event"),
     Body(description="One event or a list of them."),
 ]
+Caller = Annotated[Key, Depends(caller_of)]
 PathId = Annotated[str, chars(MAX_ID_CHARS, 1), Path()]
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     401: {"description": "No API key, or a wrong one."},
+    403: {"description": "The API key lacks the scope, or the name is not of its tenant."},
     413: {"description": "The body is too large."},
     429: {"description": "Too many requests: try again after Retry-After seconds."},
     503: {"description": "Not ready, or Kafka does not accept writes: try again."},
@@ -78,7 +85,7 @@ class Gateway:
     clock: Clock
     settings: GatewaySettings
 
-    async def store_events(self, events: list[EventIn]) -> Accepted:
+    async def store_events(self, events: list[EventIn], caller: Key = ANYBODY) -> Accepted:
         """Check and publish events. Raises RequestValidationError, and RetriableError when Kafka does not accept them."""
         now_ms = self.clock.now_ms()
         with _naming_fields("body"):
@@ -86,6 +93,9 @@ class Gateway:
         records = []
         for index, event in enumerate(events):
             with _naming_fields("body", index):
+                caller.check_ids("user_id", [event.user_id])
+                caller.check_ids("item_id", [event.item_id])
+                caller.check_scenarios("scenario", [event.scenario])
                 records.append(self.rules.event(event, now_ms))
         offsets = await self.publisher.events(records)
         return Accepted(
@@ -135,37 +145,47 @@ class Gateway:
             raise_refusal(answer)
             return RecommendationsOut.of(answer)
 
-    async def store_item(self, item_id: str, item: ItemIn) -> StoredItem:
+    async def store_item(self, item_id: str, item: ItemIn, caller: Key = ANYBODY) -> StoredItem:
         """Check and publish an item. Raises RequestValidationError, and RetriableError when Kafka does not accept it."""
         with _naming_fields("body", path="item_id"):
+            caller.check_item_scenarios(item.scenarios)
             record = self.rules.item(item_id, item)
         await self.publisher.item(record)
         return StoredItem(item_id=item_id)
 
-    async def change_item(self, item_id: str, patch: ItemPatch) -> ItemOut | None:
+    async def change_item(self, item_id: str, patch: ItemPatch, caller: Key = ANYBODY) -> ItemOut | None:
         """Change fields of a stored item; None for an unknown one. Raises RequestValidationError, and RetriableError as `store_item`."""
         with _naming_fields("body", path="item_id"):
+            if "scenarios" in patch.model_fields_set:
+                caller.check_item_scenarios(patch.scenarios or [])
             item = await self.item_changes.apply(item_id, patch)
         return item and ItemOut.model_validate(item)
 
 
-def build_app(gateway: Gateway, health: Health) -> FastAPI:
+def build_app(gateway: Gateway, health: Health, keys: KeyStore | None = None) -> FastAPI:
     """Build the application: the API under /v1, its reference under /docs, and the health endpoints.
 
-    Raises ConfigError for a public address without API keys, and for an invalid rate limit.
+    `keys` are those of the settings, unless the caller has them already. Raises ConfigError for unusable keys, for a public address without
+    keys, and for an invalid rate limit.
     """
     app = FastAPI(
         title="Eddy",
         description="Events in, recommendations out.",
         version="1",
-        dependencies=[Depends(_refuse_unknown_parameters)],
+        dependencies=[Depends(authorise), Depends(_refuse_unknown_parameters)],
     )
     settings = gateway.settings
-    keys, rate = configured_keys(settings), configured_rate(settings)
-    max_body_bytes = settings.gateway_max_body_bytes
-    app.add_middleware(AccessMiddleware, health=health, keys=keys, rate=rate, max_body_bytes=max_body_bytes)
+    app.add_middleware(
+        AccessMiddleware,
+        health=health,
+        access=Access(settings, keys or KeyStore(settings)),
+        load=LoadControl(settings),
+        rate=configured_rate(settings),
+        max_body_bytes=settings.gateway_max_body_bytes,
+    )
     app.add_middleware(Metering)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(PoisonError, _other_tenant)
     app.add_exception_handler(RetriableError, _unavailable)
     app.router.routes.extend(health.routes())
     _add_routes(app, gateway)
@@ -174,19 +194,19 @@ def build_app(gateway: Gateway, health: Health) -> FastAPI:
 
 def _add_routes(app: FastAPI, gateway: Gateway) -> None:
     @app.post("/v1/events", status_code=202, responses=_UNAVAILABLE)
-    async def post_events(body: OneOrMany) -> Accepted:
+    async def post_events(body: OneOrMany, caller: Caller) -> Accepted:
         """Store events. 202 means that Kafka has them on all in-sync replicas."""
-        return await gateway.store_events(body if isinstance(body, list) else [body])
+        return await gateway.store_events(body if isinstance(body, list) else [body], caller)
 
     @app.put("/v1/items/{item_id:id}", responses=_UNAVAILABLE)
-    async def put_item(item_id: PathId, body: ItemIn) -> StoredItem:
+    async def put_item(item_id: PathId, body: ItemIn, caller: Caller) -> StoredItem:
         """Store an item. It replaces a former version as a whole: omitted fields get their defaults."""
-        return await gateway.store_item(item_id, body)
+        return await gateway.store_item(item_id, body, caller)
 
     @app.patch("/v1/items/{item_id:id}", responses={**_UNAVAILABLE, **_UNKNOWN_ITEM}, response_model=ItemOut)
-    async def patch_item(item_id: PathId, body: ItemPatch) -> Any:
+    async def patch_item(item_id: PathId, body: ItemPatch, caller: Caller) -> Any:
         """Change the named fields of a stored item. Simultaneous changes of an item are applied one after the other: none is lost."""
-        item = await gateway.change_item(item_id, body)
+        item = await gateway.change_item(item_id, body, caller)
         return item or _failure(404, f"no item {quoted(item_id)} is stored. PUT it first.")
 
     @app.get("/v1/recommendations/{user_id:id}", responses={**_UNAVAILABLE, **_NO_ANSWER})
@@ -247,11 +267,21 @@ def _refusal(
     return RequestValidationError([{"loc": loc if field is None else (*loc, field), "type": reason, "msg": detail}])
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    """422 with each invalid field. Its value is not repeated: it may not be representable in JSON (NaN)."""
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """422 with each invalid field, 403 for one of another tenant. Its value is not repeated: it may be no JSON (NaN)."""
     assert isinstance(error, RequestValidationError)
     details = [{name: problem[name] for name in ("loc", "type", "msg")} for problem in error.errors()]
+    if any(problem["type"] == OTHER_TENANT for problem in details):
+        return refuse(403, OTHER_TENANT, details, key=caller_of(request).name)
     return JSONResponse({"detail": details}, 422)
+
+
+async def _other_tenant(request: Request, error: Exception) -> JSONResponse:
+    """403 for a name in path or query that is not of the caller's tenant."""
+    assert isinstance(error, PoisonError)
+    where = "path" if error.field in request.path_params else "query"
+    detail = [{"loc": (where, error.field), "type": error.reason, "msg": error.detail}]
+    return refuse(403, error.reason, detail, key=caller_of(request).name)
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
@@ -259,4 +289,5 @@ async def _unavailable(_: Request, error: Exception) -> JSONResponse:
 
 
 def _failure(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status)
+    headers = {"Retry-After": str(RETRY_SEC)} if status >= 500 else None
+    return JSONResponse({"detail": detail}, status, headers)

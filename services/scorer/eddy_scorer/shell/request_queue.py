@@ -4,17 +4,28 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eddy_scorer.core.ranking.request import Request
 
-# Reading pauses while more requests wait.
+# Reading pauses while more requests are ready to be ranked, or wait for their partition.
+MAX_READY = 5000
+# Requests that wait for features; beyond that, those that would wait longest are answered without them.
 MAX_WAITING = 5000
+# Pushes that wait; beyond that, the oldest ones are dropped.
+MAX_PUSHES = 5000
+# A request that is answered at its deadline, without the features that it waited for, may be that late.
+LATE_ANSWER_MS = 1000
+_RELEASED_SHARE = 0.1
+_STALE_DEADLINES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRequest:
-    """A request with its partition and offset (-1 for a push) and its arrival time (append time, milliseconds)."""
+    """A request with its partition and offset (-1 for a push) and its arrival time (append time, milliseconds).
+
+    It waits for features until `answer_by`. After `useless_after` nobody waits for its answer any more; None is never.
+    """
 
     request: Request
     partition: int = -1
@@ -22,20 +33,23 @@ class QueuedRequest:
     arrived_at: int = 0
     after_offset: int | None = None
     answer_by: int = 0
+    useless_after: int | None = None
 
 
 class RequestQueue:
     """Holds requests until their user's features include `after_offset`, or until `answer_by` (wall clock, milliseconds).
 
     Requests of partitions whose users are still loading wait for that, whatever their deadline, because their answer would be wrong. All
-    other requests pass at once, in order.
+    other requests pass at once, in order. Requests that wait for features hold up no others, however many they are.
     """
 
     def __init__(self, applied_offset: Callable[[str], int]) -> None:
         self._applied_offset = applied_offset
         self._ready: deque[QueuedRequest] = deque()
         self._pushes: dict[str, QueuedRequest] = {}
-        self._by_user: dict[str, list[QueuedRequest]] = {}
+        # The waiting requests by user, then by partition and offset.
+        self._by_user: dict[str, dict[tuple[int, int], QueuedRequest]] = {}
+        self._waiting = 0
         self._deadlines: list[tuple[int, int, int, QueuedRequest]] = []
         self._unloaded: dict[int, list[QueuedRequest]] = {}
         self._loaded: set[int] = set()
@@ -44,13 +58,17 @@ class RequestQueue:
 
     def __len__(self) -> int:
         """Number of requests that wait, for any reason."""
-        waiting = sum(len(requests) for requests in self._by_user.values())
-        return len(self._ready) + waiting + sum(len(requests) for requests in self._unloaded.values())
+        return self._waiting + self._occupied
 
     @property
     def ready(self) -> bool:
         """Whether any request can be answered."""
         return bool(self._ready or self._pushes)
+
+    @property
+    def _occupied(self) -> int:
+        """Requests that count for MAX_READY."""
+        return len(self._ready) + sum(len(requests) for requests in self._unloaded.values())
 
     def next_deadline(self) -> int | None:
         """The earliest deadline of the waiting requests."""
@@ -61,23 +79,30 @@ class RequestQueue:
         if queued.partition not in self._loaded:
             self._unloaded.setdefault(queued.partition, []).append(queued)
         elif self._must_wait(queued):
-            self._by_user.setdefault(queued.request.user_id, []).append(queued)
+            self._by_user.setdefault(queued.request.user_id, {})[queued.partition, queued.offset] = queued
+            self._waiting += 1
             heapq.heappush(self._deadlines, (queued.answer_by, queued.partition, queued.offset, queued))
+            self._forget_released()
+            if self._waiting > MAX_WAITING:
+                self._release_longest()
         else:
             self._ready.append(queued)
-        if len(self) > MAX_WAITING:
+        if self._occupied > MAX_READY:
             self.has_room.clear()
 
     def push(self, queued: QueuedRequest) -> None:
         """Add a push. Only the newest push of a user is kept."""
         self._pushes[queued.request.user_id] = queued
+        if len(self._pushes) > MAX_PUSHES:
+            del self._pushes[next(iter(self._pushes))]
 
     def features_changed(self, user_id: str) -> None:
         """Release requests that waited for this user's features, if the features include their offset now."""
         waiting = self._by_user.pop(user_id, None)
         if waiting:
-            remaining = [queued for queued in waiting if self._must_wait(queued)]
-            self._ready.extend(queued for queued in waiting if not self._must_wait(queued))
+            remaining = {place: queued for place, queued in waiting.items() if self._must_wait(queued)}
+            self._ready.extend(queued for place, queued in waiting.items() if place not in remaining)
+            self._waiting -= len(waiting) - len(remaining)
             if remaining:
                 self._by_user[user_id] = remaining
 
@@ -86,14 +111,18 @@ class RequestQueue:
         expired = 0
         while self._deadlines and self._deadlines[0][0] <= now:
             queued = heapq.heappop(self._deadlines)[3]
-            waiting = self._by_user.get(queued.request.user_id, [])
-            if queued in waiting:
-                waiting.remove(queued)
-                if not waiting:
-                    del self._by_user[queued.request.user_id]
-                self._ready.append(queued)
+            if self._release(queued):
                 expired += 1
         return expired
+
+    def drop_useless(self, now: int) -> list[QueuedRequest]:
+        """Remove and return the ready requests that nobody waits for any more."""
+        useless = [queued for queued in self._ready if queued.useless_after is not None and queued.useless_after < now]
+        if useless:
+            dropped = set(map(id, useless))
+            self._ready = deque(queued for queued in self._ready if id(queued) not in dropped)
+            self._make_room()
+        return useless
 
     def take(self, limit: int) -> list[QueuedRequest]:
         """Remove and return up to `limit` requests, pushes last."""
@@ -118,15 +147,49 @@ class RequestQueue:
         self._ready = deque(filter(is_kept, self._ready))
         self._deadlines = [entry for entry in self._deadlines if is_kept(entry[3])]
         heapq.heapify(self._deadlines)
-        kept = {user: list(filter(is_kept, requests)) for user, requests in self._by_user.items()}
+        kept = {
+            user: {place: queued for place, queued in requests.items() if is_kept(queued)}
+            for user, requests in self._by_user.items()
+        }
         self._by_user = {user: requests for user, requests in kept.items() if requests}
+        self._waiting = sum(map(len, self._by_user.values()))
         self._unloaded = {number: requests for number, requests in self._unloaded.items() if number not in partitions}
 
         self._make_room()
 
     def _make_room(self) -> None:
-        if not self.has_room.is_set() and len(self) <= MAX_WAITING:
+        if not self.has_room.is_set() and self._occupied <= MAX_READY:
             self.has_room.set()
+
+    def _release(self, queued: QueuedRequest) -> bool:
+        """Make a waiting request ready without its features; whether it still waited."""
+        waiting = self._by_user.get(queued.request.user_id, {})
+        if waiting.pop((queued.partition, queued.offset), None) is None:
+            return False
+        self._waiting -= 1
+        if not waiting:
+            del self._by_user[queued.request.user_id]
+        if queued.useless_after is not None:
+            queued = replace(queued, useless_after=queued.useless_after + LATE_ANSWER_MS)
+        self._ready.append(queued)
+        return True
+
+    def _forget_released(self) -> None:
+        """Forget the deadlines of requests that were released before, once most are of that kind."""
+        if len(self._deadlines) > 2 * self._waiting + _STALE_DEADLINES:
+            self._deadlines = [
+                entry
+                for entry in self._deadlines
+                if (entry[1], entry[2]) in self._by_user.get(entry[3].request.user_id, ())
+            ]
+            heapq.heapify(self._deadlines)
+
+    def _release_longest(self) -> None:
+        """Release some of the waiting requests, those with the latest deadlines, so that a few long ones do not crowd out the short."""
+        self._deadlines.sort()  # a sorted list is a heap, too
+        released = 0
+        while self._deadlines and released < MAX_WAITING * _RELEASED_SHARE:
+            released += self._release(self._deadlines.pop()[3])
 
     def _must_wait(self, queued: QueuedRequest) -> bool:
         return queued.after_offset is not None and self._applied_offset(queued.request.user_id) < queued.after_offset

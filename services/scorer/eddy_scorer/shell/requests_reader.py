@@ -1,7 +1,7 @@
 """Reads recommendation-requests as a member of the consumer group, and commits them once answered."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from eddy.clock import Clock
@@ -17,7 +17,7 @@ from eddy.errors import DecodeError, PoisonError
 from eddy.kafka.bus import Bus, Member, settle
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.kafka.group import GroupMember, Membership
-from eddy.metrics import RECORDS
+from eddy.metrics import DROPPED_REQUESTS, RECORDS
 from eddy_scorer.core.ranking.request import request_of
 from eddy_scorer.shell.lag import observe_lag
 from eddy_scorer.shell.request_ledger import RequestLedger
@@ -58,6 +58,7 @@ class RequestDecoder:
             arrived_at=message.timestamp_ms,
             after_offset=record["after_offset"],
             answer_by=latest if deadline is None else min(deadline, latest + MAX_WAIT_MS),
+            useless_after=deadline,
         )
 
     def refusal(self, message: Message, error: PoisonError) -> Recommendations | None:
@@ -126,6 +127,15 @@ class RequestsReader:
                 self.ledger.done(request.partition, request.offset)
         self._progress.set()
 
+    def drop_useless(self, now: int) -> None:
+        """Drop requests whose deadline has passed: their callers have gone, and ranking them would make others late."""
+        self._drop(self._queue.drop_useless(now), "waited")
+
+    def _drop(self, requests: Sequence[QueuedRequest], reason: str) -> None:
+        if requests:
+            DROPPED_REQUESTS.labels(reason).inc(len(requests))
+            self.done(requests)
+
     async def revoke(self, partitions: set[int]) -> None:
         """Drop the requests of revoked partitions, and wait for those that are being published."""
         self._revocations += 1
@@ -148,11 +158,15 @@ class RequestsReader:
                 return  # revoked during a refusal: the new owner of the partition reads the remaining messages again
             self.ledger.add(message.partition, message.offset)
             try:
-                self._queue.add(self._decoder.decode(message))
+                queued = self._decoder.decode(message)
             except PoisonError as error:
                 await self._refuse(message, error)
             else:
                 self._dead_letters.note_usable(message)
+                if queued.useless_after is not None and queued.useless_after < message.timestamp_ms:
+                    self._drop([queued], "arrived_late")
+                else:
+                    self._queue.add(queued)
         if messages:
             RECORDS.labels(SERVICE, RECOMMENDATION_REQUESTS).inc(len(messages))
             self._wake()

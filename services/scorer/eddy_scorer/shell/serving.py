@@ -40,19 +40,23 @@ class ServingLoop:
         """Check for requests that can be answered."""
         self._work_available.set()
 
-    async def run(self, on_done: Callable[[Iterable[QueuedRequest]], None]) -> None:
-        """Serve until cancelled. `on_done(requests)` is called when their slates are published."""
+    async def run(
+        self, on_done: Callable[[Iterable[QueuedRequest]], None], drop_useless: Callable[[int], None]
+    ) -> None:
+        """Serve until cancelled. `on_done(requests)` is called when their slates are published, `drop_useless(now)` before each batch."""
         while True:
             await self._wait()
-            self._expire()
+            self._expire(drop_useless)
             while self._queue.ready:
                 await self._serve_batch(on_done)
-                self._expire()
+                self._expire(drop_useless)
             self._health.beat()
 
-    def _expire(self) -> None:
-        """Release requests whose deadline has passed, however many others are ready."""
-        LATE_ANSWERS.inc(self._queue.expire(self._clock.now_ms()))
+    def _expire(self, drop_useless: Callable[[int], None]) -> None:
+        """Release requests that waited for features until their deadline, however many others are ready; drop what is too late."""
+        now = self._clock.now_ms()
+        LATE_ANSWERS.inc(self._queue.expire(now))
+        drop_useless(now)
 
     async def _serve_batch(self, on_done: Callable[[Iterable[QueuedRequest]], None]) -> None:
         requests = self._queue.take(self._max_batch)

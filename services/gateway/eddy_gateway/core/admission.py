@@ -1,0 +1,87 @@
+"""Admission: how much work may be in progress at once, by the time that it takes, and how much of it for each caller."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eddy.shares import FairShares
+
+_DECREASE = 0.8
+# A piece of work counts at most as this share of the limit, so that a large one is admitted even when the limit is small.
+_LARGEST_SHARE = 0.25
+
+
+@dataclass(slots=True)
+class Work:
+    """Admitted work of a caller. Work that is not `timed` may also wait for something else: that it takes long says nothing."""
+
+    caller: str
+    amount: float
+    timed: bool
+    admitted_at: float
+    started_at: float
+
+
+class Admission:
+    """Admits work as long as it is answered within `target_sec`, and shares what is admitted among callers (FairShares).
+
+    The limit grows while work is answered in time and callers use it, and shrinks when work takes longer or is not answered (additive
+    increase, multiplicative decrease; doubling while the time is below half of the target). Amounts are in any unit: requests, bytes.
+    Overload is refused at once, because work that waits longer than its caller is worth nothing and delays all other.
+    """
+
+    def __init__(
+        self,
+        initial: float,
+        minimum: float,
+        maximum: float,
+        target_sec: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._minimum, self._maximum = minimum, maximum
+        self._target_sec = target_sec
+        self._now = now
+        self._shares = FairShares(initial)
+        self._decreased_at = -1.0
+
+    @property
+    def limit(self) -> float:
+        """What may be in progress at present."""
+        return self._shares.limit
+
+    @property
+    def in_progress(self) -> float:
+        """What is in progress."""
+        return self._shares.used
+
+    def admit(self, caller: str, amount: float = 1.0, *, timed: bool = True) -> Work | None:
+        """Admit work, or None if it must be refused. Call `finish` exactly once for admitted work."""
+        amount = min(amount, _LARGEST_SHARE * self._shares.limit)
+        if not self._shares.take(caller, amount):
+            return None
+        now = self._now()
+        return Work(caller, amount, timed, now, now)
+
+    def start(self, work: Work) -> None:
+        """Begin to measure the time: before that, the caller was the one who was waited for."""
+        work.started_at = self._now()
+
+    def is_heavy(self, caller: str) -> bool:
+        """Whether a refused caller has at least an equal share of what is in progress, so that it is itself the cause."""
+        return self._shares.held_by(caller) * max(self._shares.callers, 1) >= self._shares.used > 0
+
+    def finish(self, work: Work, answered: bool | None) -> None:
+        """End work that was answered, was not (the service behind is overloaded or down), or says nothing about that (None)."""
+        shares, now = self._shares, self._now()
+        took_sec = now - work.started_at
+        slow = took_sec > self._target_sec
+        if answered is False or (answered and slow and work.timed):
+            # Only work that was admitted under the present limit tells that it is too high.
+            if work.admitted_at > self._decreased_at:
+                shares.limit = max(self._minimum, _DECREASE * shares.limit)
+                self._decreased_at = now
+        elif answered and not slow and 2 * (shares.used + work.amount) >= shares.limit:
+            quick = took_sec < self._target_sec / 2
+            shares.limit += work.amount if quick else work.amount**2 / shares.limit
+            shares.limit = min(self._maximum, shares.limit)
+        shares.give_back(work.caller, work.amount)

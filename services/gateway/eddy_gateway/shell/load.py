@@ -1,0 +1,99 @@
+"""Load control: refuses what cannot be answered in time, before it costs anything, and keeps callers from crowding out each other."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Message, Receive, Scope, Send
+
+from eddy.metrics import ADMISSION_LIMIT, ADMITTED
+from eddy_gateway.core.admission import Admission, Work
+from eddy_gateway.core.keys import Key
+from eddy_gateway.settings import GatewaySettings
+from eddy_gateway.shell.refusals import RETRY_SEC, refuse
+
+READS, WRITES = "reads", "writes"
+# Requests that wait for an answer.
+_MIN_READS, _FIRST_READS, _MAX_READS = 16, 128, 4096
+# Bytes of bodies that are checked, or under way to Kafka.
+_MIN_BYTES, _FIRST_BYTES = 256 * 1024, 4 * 2**20
+# What a request costs beside its body, as bytes.
+_REQUEST_BYTES = 1024
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class LoadControl:
+    """Admits requests to the API: reads by number, writes by bytes. Everything else passes."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        target_sec = settings.gateway_latency_target_sec
+        self._max_body_bytes = settings.gateway_max_body_bytes
+        self._admissions = {
+            READS: Admission(_FIRST_READS, _MIN_READS, _MAX_READS, target_sec),
+            WRITES: Admission(_FIRST_BYTES, _MIN_BYTES, settings.gateway_max_pending_bytes, target_sec),
+        }
+
+    async def run(self, scope: Scope, receive: Receive, send: Send, caller: str, app: App) -> None:
+        """Run `app` for an admitted request, and answer 503 or 429 otherwise."""
+        if not scope["path"].startswith("/v1/"):
+            await app(scope, receive, send)
+            return
+        kind, amount = self._cost(scope)
+        admission = self._admissions[kind]
+        # With `after_offset` a request also waits for the features of its user.
+        work = admission.admit(caller, amount, timed=b"after_offset=" not in scope["query_string"])
+        if work is None:
+            await _overloaded(scope, admission.is_heavy(caller))(scope, receive, send)
+            return
+        await _Admitted(kind, admission, work).run(scope, receive, send, app)
+
+    def _cost(self, scope: Scope) -> tuple[str, float]:
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return READS, 1.0
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        # A body without a length may have any.
+        return WRITES, _REQUEST_BYTES + (int(length) if length.isdigit() else self._max_body_bytes)
+
+
+class _Admitted:
+    """One admitted request, from its admission to the beginning of its answer."""
+
+    def __init__(self, kind: str, admission: Admission, work: Work) -> None:
+        self._kind, self._admission, self._work = kind, admission, work
+        self._finished = False
+
+    async def run(self, scope: Scope, receive: Receive, send: Send, app: App) -> None:
+        async def received() -> Message:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                self._admission.start(self._work)
+            return message
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._finish(message["status"])
+            await send(message)
+
+        ADMITTED.labels(self._kind).set(self._admission.in_progress)
+        try:
+            await app(scope, received, sent)
+        finally:
+            self._finish(500)
+
+    def _finish(self, status: int) -> None:
+        if not self._finished:
+            self._finished = True
+            self._admission.finish(self._work, True if status < 300 else False if status in (503, 504) else None)
+            ADMITTED.labels(self._kind).set(self._admission.in_progress)
+            ADMISSION_LIMIT.labels(self._kind).set(self._admission.limit)
+
+
+def _overloaded(scope: Scope, heavy: bool) -> App:
+    key: Key = scope["eddy.caller"]
+    if heavy:
+        detail = (
+            "Too many of your requests are in progress for what can be answered in time. "
+            f"Retry after {RETRY_SEC} s, with fewer at once."
+        )
+        return refuse(429, "caller_share", detail, key=key.name, retry_sec=RETRY_SEC)
+    detail = f"The service is at its capacity. Retry after {RETRY_SEC} s."
+    return refuse(503, "overloaded", detail, key=key.name, retry_sec=RETRY_SEC)
