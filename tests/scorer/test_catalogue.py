@@ -5,7 +5,7 @@ import pytest
 
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.catalogue import MAX_CATEGORIES, Catalogue
-from tests.scorer.factories import item, scenarios
+from tests.scorer.factories import NOW, item, scenarios
 
 VIDEO, SHOP = 0, 1
 
@@ -151,3 +151,19 @@ def test_category_names_are_compared_as_words_are() -> None:
         catalogue.apply(item(f"m{number}", categories=[name])) for number, name in enumerate(("Café", "CAFE\u0301"))
     )
     assert catalogue.categories[first].tolist() == catalogue.categories[second].tolist()
+
+
+def test_an_item_is_born_at_its_publication_arrival_or_first_interaction() -> None:
+    catalogue = Catalogue(scenarios())
+    rows = [
+        catalogue.apply(item("published", published_at=NOW), arrived_at=NOW + 5),
+        catalogue.apply(item("arrived"), arrived_at=NOW + 1),
+        catalogue.apply(item("back-filled"), arrived_at=NOW + 1),
+        catalogue.apply(item("unknown")),
+    ]
+    catalogue.apply(item("arrived", title="Changed"), arrived_at=NOW + 9)
+    born = catalogue.born_at(np.array(rows), np.array([0, 0, NOW - 7, 0]))
+    assert born.tolist() == [NOW, NOW + 1, NOW - 7, 0]
+    catalogue.withdraw("arrived")
+    catalogue.apply(item("arrived"), arrived_at=NOW + 20)
+    assert catalogue.born_at(np.array(rows[1:2]), np.array([0])).tolist() == [NOW + 20]

@@ -72,12 +72,10 @@ def test_ratings_of_all_scenarios_count() -> None:
     assert table.mean_ratings(np.array([1]))[0] == pytest.approx((1.5 + 5 * table.mean_rating) / 8)
 
 
-def test_age_starts_at_first_interaction_or_publication() -> None:
-    table = _counts(1.0)
-    gathered = table.gather(
-        np.array([[1, 1, 2]]), np.array([VIDEO]), np.array([NOW]), np.array([[0, NOW - 3 * DAY, NOW - 2 * DAY]])
-    )
-    assert gathered.age_days[0].tolist() == [1.0, 3.0, 2.0]
+def test_age_is_in_days_and_0_if_unknown_or_in_the_future() -> None:
+    born_at = np.array([[NOW - DAY, 0, NOW + DAY]])
+    gathered = _counts(1.0).gather(np.array([[1, 1, 2]]), np.array([VIDEO]), np.array([NOW]), born_at)
+    assert gathered.age_days[0].tolist() == [1.0, 0.0, 0.0]
 
 
 def test_popular_order_ends_with_items_without_interactions() -> None:
@@ -97,8 +95,17 @@ def test_trending_prefers_recent_interactions() -> None:
 def test_fresh_order_is_newest_first_without_items_of_unknown_age() -> None:
     table = ItemCountTable(scenarios())
     table.apply(1, item_features("a", first_at=NOW - DAY))
-    published = np.array([0, 0, NOW, 0], np.int64)
-    assert table.fresh(_all(4), published).tolist() == [2, 1]
+    born_at = np.array([0, NOW - DAY, NOW, 0], np.int64)
+    assert table.fresh(_all(4), born_at, born_at).tolist() == [2, 1]
+
+
+def test_future_publications_take_no_position_of_a_present_one() -> None:
+    table = ItemCountTable(scenarios())
+    table.apply(1, item_features("a"))
+    born_at = np.array([0, NOW - DAY, *(NOW + number * HOUR for number in range(1, 2 * ORDER_LENGTH))], np.int64)
+    order = table.fresh(_all(len(born_at)), born_at, born_at)
+    assert order[-3:].tolist() == [3, 2, 1]
+    assert len(order) == ORDER_LENGTH + 1
 
 
 def test_orders_are_cut_and_contain_eligible_rows_only() -> None:

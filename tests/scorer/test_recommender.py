@@ -105,6 +105,38 @@ def test_newest_items_are_candidates() -> None:
     assert features_of(record, "brand-new")["is_new"] == 1.0
 
 
+def test_an_item_is_recommended_from_its_publication_on() -> None:
+    """In every scenario and by every source, by the time of each request; a release in the past has no effect."""
+    engine = _engine_of(first_at=NOW - 30 * DAY)
+    engine.apply_item_features(item_features("m7", {"later": 50.0}, acted=3.0, applied_offsets={"0": 2}))
+    engine.apply_user_features(user_features("u", ["m7"]))
+    for name, at in (("later", NOW + 200 * DAY), ("soon", NOW + 1), ("now", NOW), ("old", NOW - 9000 * DAY)):
+        engine.apply_item(item(name, title="premiere", published_at=at))
+        engine.apply_item_features(item_features(name, {"m7": 50.0}, acted=1000.0))
+    engine.state.rebuild()
+    released = {NOW - 1: {"old"}, NOW: {"old", "now"}, NOW + 1: {"old", "now", "soon"}}
+    released[NOW + 200 * DAY] = {"old", "now", "soon", "later"}
+    for scenario in scenarios().scenarios:
+        changes = [
+            {"requested_at": at, "scenario": scenario, "limit": 20, **change}
+            for at in released
+            for change in ({}, {"query": "premiere"}, {"candidates": ("later", "soon", "now", "old")})
+        ]
+        for given, record in zip(changes, recommend(engine, *(request("u", **each) for each in changes)), strict=True):
+            names = {"later", "soon", "now", "old"} & set(record["considered"])
+            assert names == released[given["requested_at"]], given
+            assert record["items"][0]["item_id"] in names
+
+
+def test_items_without_a_publication_time_are_new_when_they_arrive() -> None:
+    engine = _engine_of(first_at=NOW - 30 * DAY)
+    engine.apply_item(item("arrived"), arrived_at=NOW - 1000)
+    (record,) = recommend(engine, request("u"))
+    assert "arrived" in record["considered"]
+    (earlier,) = recommend(engine, request("u", requested_at=NOW - 40 * DAY, limit=300))
+    assert "arrived" in item_ids_of(earlier)
+
+
 def test_seen_items_are_left_out_if_the_scenario_filters_them() -> None:
     engine = _engine_of()
     engine.apply_user_features(user_features("u", ["m200"], seen=hashes("m199")))

@@ -90,7 +90,9 @@ class Item(TypedDict):
     """False removes the item from all recommendations at once."""
 
     published_at: int | None
-    """Time at which the item became available, milliseconds since the epoch."""
+    """Time from which the item is recommended, by the time of each request; milliseconds since the epoch. Without it,
+    at once: the item is then as new as its first record.
+    """
 
 
 class ItemEmbedding(TypedDict):

@@ -116,7 +116,7 @@ class ItemIn(_Body):
     attributes: Attributes = {}
     available: bool = Field(True, description="False removes it from all recommendations at once.")
     published_at: Annotated[int, number(MIN_PUBLISHED_MS, MAX_PUBLISHED_MS)] | None = Field(
-        None, description="Milliseconds since the epoch."
+        None, description="Time from which it is recommended, milliseconds since the epoch. At once if omitted."
     )
 
     def record(self, item_id: str) -> Item:

@@ -65,7 +65,7 @@ class StateUpdater:
     def _item(self, message: Message) -> None:
         record = self._items.decode(message.value)
         check_item(record, message.key)
-        self._recommender.apply_item(record)
+        self._recommender.apply_item(record, message.timestamp_ms)
 
     def _item_features(self, message: Message) -> None:
         record = self._item_feature_codec.decode(message.value)

@@ -17,7 +17,8 @@ PRIOR_COUNT = 0.1
 def candidate_counts(context: FeatureContext) -> DecayedCounts:
     """Counts [B, C] of the candidates, decayed to each request's time."""
     batch, rows = context.batch, context.rows
-    return context.counts.gather(rows, batch.scenarios, batch.requested_at, context.catalogue.published_at[rows])
+    born_at = context.catalogue.born_at(rows, context.counts.first_at[rows])
+    return context.counts.gather(rows, batch.scenarios, batch.requested_at, born_at)
 
 
 @feature

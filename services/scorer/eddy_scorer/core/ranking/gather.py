@@ -28,6 +28,7 @@ class BatchGatherer:
     def batch(self, requests: Sequence[Request], users: Sequence[User]) -> Iterator[RequestBatch]:
         """The batch; its matrix of blocked rows is cleared at the end."""
         blocked = [self._blocked_rows(request, user) for request, user in zip(requests, users, strict=True)]
+        self._block_unpublished(requests, blocked)
         query_rows = [self._query_rows(request, rows) for request, rows in zip(requests, blocked, strict=True)]
         with self._blocked.mark(blocked, query_rows, len(self._state.catalogue)) as matrix:
             requested_at = np.array([request.requested_at for request in requests], np.int64)
@@ -63,6 +64,16 @@ class BatchGatherer:
         if len(blocked) == 1:
             return blocked[0]
         return np.unique(np.concatenate(blocked)) if blocked else np.zeros(0, np.int32)
+
+    def _block_unpublished(self, requests: Sequence[Request], blocked: list[I32]) -> None:
+        """Add the items whose publication time is after the request to `blocked`."""
+        catalogue = self._state.catalogue
+        unpublished = catalogue.unpublished_at(min((request.requested_at for request in requests), default=0))
+        if len(unpublished):
+            times = catalogue.published_at[unpublished]
+            for index, request in enumerate(requests):
+                later = unpublished[times > request.requested_at]
+                blocked[index] = np.union1d(blocked[index], later) if len(blocked[index]) else later
 
     def _pool_size(self, scenario: int, blocked: I32, query_rows: I64 | None) -> int:
         """Number of items that may be in the slate."""

@@ -76,9 +76,9 @@ class Recommender:
         """Apply an `item_features` record. Raises PoisonError for a malformed one."""
         self.state.items.apply_features(record)
 
-    def apply_item(self, record: Item) -> None:
-        """Apply an `item` record."""
-        self.state.items.publish(record)
+    def apply_item(self, record: Item, arrived_at: int = 0) -> None:
+        """Apply an `item` record that Kafka received at `arrived_at` (milliseconds, 0 if unknown)."""
+        self.state.items.publish(record, arrived_at)
 
     def set_embeddings(self, item_ids: list[str], vectors: F32, bias: F32) -> None:
         """Set item embeddings: `vectors` [R, DIM], `bias` [R]. The next slate uses them."""

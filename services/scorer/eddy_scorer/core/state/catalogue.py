@@ -14,6 +14,7 @@ from eddy_scorer.core.state.arrays import FIRST_CAPACITY, I32, I64, Bool, grown,
 
 # Further categories of an item are ignored.
 MAX_CATEGORIES = 8
+_NO_ROWS: I32 = np.zeros(0, np.int32)
 
 
 class Catalogue:
@@ -24,6 +25,9 @@ class Catalogue:
     `eligible` [MAX_SCENARIOS, capacity] marks the rows that may be recommended in a scenario: published and available there; or never
     published but with counts there, if the scenario has no published item or allows it (`published_only: false`). A deleted item is
     eligible nowhere.
+
+    `published_at` [capacity] are the publication times in milliseconds, 0 if the publisher gives none. An eligible item with a later one
+    than a request is not recommended there yet (`unpublished_at`).
     """
 
     def __init__(self, scenarios: Scenarios) -> None:
@@ -45,6 +49,10 @@ class Catalogue:
         self._available: Bool = np.zeros(FIRST_CAPACITY, bool)
         self._named_scenarios: dict[int, list[str]] = {}  # row -> the scenarios it is published for, if not all
         self.published_at: I64 = np.zeros(FIRST_CAPACITY, np.int64)
+        self._arrived_at: I64 = np.zeros(
+            FIRST_CAPACITY, np.int64
+        )  # of the first record of an item since it was published
+        self._last_publication = 0
         self.categories: I32 = np.zeros((FIRST_CAPACITY, MAX_CATEGORIES), np.int32)
         self.max_categories_used = 1
         self._category_numbers: dict[str, int] = {}
@@ -77,12 +85,15 @@ class Catalogue:
         """The row of the item whose id has this CRC-32, or None for an unknown item."""
         return self._rows_of_hash.get(crc32)
 
-    def apply(self, record: Item) -> int:
-        """Apply an `item` record and return its row."""
+    def apply(self, record: Item, arrived_at: int = 0) -> int:
+        """Apply an `item` record that Kafka received at `arrived_at` (milliseconds, 0 if unknown), and return its row."""
         row = self.ensure_row(record["item_id"])
+        if not self.published[row]:
+            self._arrived_at[row] = arrived_at
         self.published[row] = True
         self._deleted[row] = False
         self.published_at[row] = record["published_at"] or 0
+        self._last_publication = max(self._last_publication, record["published_at"] or 0)
         self._allow_in(row, record["scenarios"], record["available"])
         self._set_categories(row, record["categories"])
         self._set_words(row, words_of(" ".join([record["title"], *record["categories"]])))
@@ -99,6 +110,21 @@ class Catalogue:
         for scenario in self._scenario_ids.values():
             self._publish_in(row, scenario, False)
             self._allow(row, scenario, False)
+
+    def unpublished_at(self, time: int) -> I32:
+        """The rows with a publication time after `time`, ascending."""
+        after = max(time, 0)  # 0 stands for no publication time
+        if self._last_publication <= after:
+            return _NO_ROWS
+        return np.flatnonzero(self.published_at[: len(self)] > after).astype(np.int32)
+
+    def born_at(self, rows: I64, first_at: I64) -> I64:
+        """Since when items of `rows` exist: the earlier one of first interaction (`first_at`, 0 for none) and publication, or arrival for
+        an item without a publication time; 0 if nothing is known. The arrival of a back-filled item may be later than requests."""
+        published = self.published_at[rows]
+        published = np.where(published != 0, published, self._arrived_at[rows])
+        both = np.minimum(first_at, published)
+        return np.where(both > 0, both, np.maximum(first_at, published))
 
     def is_withdrawn(self, row: int, scenario: int) -> bool:
         """Whether the publisher of the item has made it unavailable in the scenario, or deleted it."""
@@ -153,6 +179,7 @@ class Catalogue:
         self._counted = grown(self._counted, row + 1, False)
         self._available = grown(self._available, row + 1, False)
         self.published_at = grown(self.published_at, row + 1)
+        self._arrived_at = grown(self._arrived_at, row + 1)
         self.categories = grown_rows(self.categories, row + 1)
         return row
 

@@ -152,14 +152,13 @@ class ItemCountTable:
         }
         self.apply(row, empty)
 
-    def gather(self, rows: I64, scenarios: I64, at: I64, published_at: I64) -> DecayedCounts:
-        """Counts of `rows` [B, C] in `scenarios` [B] at event times `at` [B]; `published_at` [B, C] is 0 if unknown."""
+    def gather(self, rows: I64, scenarios: I64, at: I64, born_at: I64) -> DecayedCounts:
+        """Counts of `rows` [B, C] in `scenarios` [B] at event times `at` [B]; `born_at` [B, C] is 0 if unknown."""
         age_ms = np.maximum(at[:, None] - self.as_of[rows], 0)
         slow = np.exp2(-age_ms / self.slow_ms[scenarios][:, None]).astype(np.float32)
         fast = np.exp2(-age_ms / self.fast_ms[scenarios][:, None]).astype(np.float32)
         values = self._values[scenarios[:, None], rows]
-        born = _earliest(self.first_at[rows], published_at)
-        age_days = np.where(born > 0, np.maximum(at[:, None] - born, 0) / 86_400_000.0, 0.0)
+        age_days = np.where(born_at > 0, np.maximum(at[:, None] - born_at, 0) / 86_400_000.0, 0.0)
         return DecayedCounts(
             impressions=values[..., _IMPRESSIONS] * slow,
             clicks=values[..., _CLICKS] * slow,
@@ -182,10 +181,13 @@ class ItemCountTable:
         rest[counted] = False
         return np.concatenate([counted, np.flatnonzero(rest)[: ORDER_LENGTH - len(counted)]])
 
-    def fresh(self, eligible: Bool, published_at: I64) -> I64:
-        """Eligible rows with a known publication or first interaction, newest first."""
-        born = _earliest(self.first_at[: len(eligible)], published_at)
-        return _best(np.where(eligible & (born > 0), born.astype(np.float64), -np.inf))
+    def fresh(self, eligible: Bool, born_at: I64, published_at: I64) -> I64:
+        """Eligible rows that became available at a known time, newest first. Before them, those that are published after the newest event,
+        soonest last: they must not take the positions of the others until their time."""
+        known, born = eligible & (born_at > 0), born_at.astype(np.float64)
+        future = known & (published_at > self.newest) if self.newest else np.zeros(len(known), bool)
+        newest = _best(np.where(known & ~future, born, -np.inf))
+        return np.concatenate([_best(np.where(future, -born, -np.inf))[::-1], newest]) if future.any() else newest
 
     def popularity(self, size: int) -> F64:
         """Slow counts of the first `size` rows over all scenarios, decayed to the newest event."""
@@ -215,11 +217,6 @@ class ItemCountTable:
 
 def _totals_of(entry: records.ItemCounts) -> F32:
     return np.array([entry[name] for name in _TOTAL_COLUMNS], np.float32)
-
-
-def _earliest(first_at: I64, published_at: I64) -> I64:
-    both = np.minimum(first_at, published_at)
-    return np.where(both > 0, both, np.maximum(first_at, published_at))
 
 
 def _best(scores: F64) -> I64:

@@ -20,9 +20,9 @@ class ItemUpdater:
         self._columns = columns
         self._orders = orders
 
-    def publish(self, record: Item) -> None:
-        """Apply an `item` record."""
-        row = self._columns.catalogue.apply(record)
+    def publish(self, record: Item, arrived_at: int = 0) -> None:
+        """Apply an `item` record that Kafka received at `arrived_at` (milliseconds, 0 if unknown)."""
+        row = self._columns.catalogue.apply(record, arrived_at)
         text = item_text(record["title"], record.get("text"), record["categories"], record.get("attributes", {}))
         self._columns.text_embeddings.set_text(row, text)
         self._eligibility_changed(row)

@@ -57,10 +57,11 @@ class ScenarioOrders:
     def _orders(self, scenario: int, size: int) -> Orders:
         catalogue, counts = self._columns.catalogue, self._columns.counts
         eligible = catalogue.eligible[scenario, :size].copy()
+        born_at = catalogue.born_at(np.arange(size), counts.first_at[:size])
         return Orders(
             trending=counts.trending(scenario, eligible),
             popular=counts.popular(scenario, eligible),
-            fresh=counts.fresh(eligible, catalogue.published_at[:size]),
+            fresh=counts.fresh(eligible, born_at, catalogue.published_at[:size]),
             eligible=np.flatnonzero(eligible),
             interaction_sum=counts.interaction_sum(scenario, size),
         )
