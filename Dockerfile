@@ -25,7 +25,7 @@ RUN /venv/bin/pip uninstall --quiet --yes uv pip
 
 FROM docker.io/library/python:${PYTHON}
 ARG SERVICE
-RUN useradd --uid 10001 --create-home eddy && mkdir /state && chown eddy /state
+RUN useradd --uid 10001 --create-home eddy && mkdir -p /state /keys/signing /keys/public && chown -R eddy /state /keys
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY scenarios.yaml ./scenarios/scenarios.yaml

@@ -19,6 +19,7 @@ from eddy.kafka.bus import Bus
 from eddy.paths import REPO_ROOT
 from eddy_cli.ports import HOST, free_port
 from tests.poll import poll_until, poll_until_sync
+from tests.release_keys import key_settings
 from tests.tiers import starts_a
 
 READY_SEC = 120
@@ -92,7 +93,12 @@ def running(service: str, environment: Mapping[str, str], log: Path, *python_opt
         process = subprocess.Popen(
             [sys.executable, *python_options, "-m", f"eddy_{service}"],
             cwd=REPO_ROOT,
-            env={**inherited, f"EDDY_{service.upper()}_HTTP_PORT": str(port), **environment},
+            env={
+                **inherited,
+                **key_settings(log.parent),
+                f"EDDY_{service.upper()}_HTTP_PORT": str(port),
+                **environment,
+            },
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eddy.kafka.bus import Bus
+from eddy.keys import ensure_keys
 from eddy.ready import is_ready
 from eddy.settings import PREFIX, Settings, load
 from eddy_cli.broker import Broker, running_broker
@@ -19,6 +20,7 @@ from eddy_cli.processes import ProcessGroup
 from eddy_cli.replay.options import MAX_SKEW_SEC
 from eddy_cli.scratch import scratch_folder
 from eddy_cli.services import SERVICES
+from eddy_trainer.settings import TrainerSettings
 
 GATEWAY_PORT = 8000
 READY_POLL_SEC = 0.25
@@ -67,6 +69,7 @@ def run_stack(command: Sequence[str] = ()) -> int:
     deleted at the end, unless EDDY_TOPIC_PREFIX is set. Raises ConfigError and FatalError before anything is started.
     """
     settings = load(Settings)
+    ensure_local_keys(load(TrainerSettings))
     ports = choose_ports()
     configured = settings.model_fields_set
     with ExitStack() as stack:
@@ -87,6 +90,12 @@ def run_stack(command: Sequence[str] = ()) -> int:
         if own_topics:
             stack.callback(lambda: asyncio.run(bus.delete_topics()))
         return _run(Stack(settings, ports), command, broker)
+
+
+def ensure_local_keys(settings: TrainerSettings) -> None:
+    """Create the key pair of releases in the state folder, unless a setting names another place for one of the keys."""
+    if not settings.model_fields_set & {"trainer_signing_key", "release_public_keys"}:
+        ensure_keys(settings.trainer_signing_key, settings.release_public_keys)
 
 
 def choose_ports() -> dict[str, int]:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from eddy.contract.features import features_without
 from eddy.contract.model import Columns
 from eddy.errors import ConfigError
+from eddy.keys import PUBLIC_KEYS
 from eddy.paths import SCENARIOS, STATE
 
 PREFIX = "EDDY_"
@@ -79,6 +80,10 @@ class Settings(BaseSettings):
     ranking_features_off: str = Field(
         "",
         description="Names of ranking features to disable in scorer and trainer, comma separated.",
+    )
+    release_public_keys: Path = Field(
+        PUBLIC_KEYS,
+        description="PEM file of the public keys whose releases scorer and trainer accept; several while one replaces another.",
     )
     poison_limit: int = Field(
         10_000,

@@ -17,6 +17,7 @@ from eddy_scorer.core.model.releases import ReleaseStaging
 from eddy_scorer.shell.state_updater import StateUpdater
 from eddy_trainer.shell.topic_intake import _item
 from tests.contract.generated import NOW_MS, SCENARIOS
+from tests.release_keys import KEYS
 from tests.scorer.factories import item, recommender
 
 Reader = Callable[[Record, bytes], object]
@@ -28,7 +29,7 @@ def _gateway(record: Record, _: bytes) -> object:
 
 
 def _scorer(record: Record, key: bytes) -> object:
-    taken = StateUpdater(recommender(), ReleaseStaging(), lambda *_: None)
+    taken = StateUpdater(recommender(), ReleaseStaging(KEYS), lambda *_: None)
     taken.apply(Message(ITEMS, 0, 0, key, Codec.for_topic(ITEMS).encode(record), NOW_MS))
     return record
 

@@ -17,6 +17,7 @@ from eddy_scorer.shell.requests_reader import RequestDecoder
 from eddy_scorer.shell.state_updater import StateUpdater
 from tests.contract.generated import EVENT, NOW_MS, REQUEST, SCENARIOS
 from tests.contract.judges import USABLE, FeaturesJudge, JoinerJudge, ScorerJudge
+from tests.release_keys import KEYS
 from tests.scorer.factories import item, recommender
 
 WRONG = ("wrong_partition", None)
@@ -40,7 +41,7 @@ def test_features_joiner_and_scorer_agree(partition_of_key, verdict) -> None:  #
 
 
 def test_an_item_elsewhere_is_refused() -> None:
-    updater = StateUpdater(recommender(), ReleaseStaging(), lambda *_: None, elsewhere)
+    updater = StateUpdater(recommender(), ReleaseStaging(KEYS), lambda *_: None, elsewhere)
     for value in (Codec.for_topic(ITEMS).encode(item("m1")), b""):  # a deletion too
         with pytest.raises(PoisonError, match="wrong_partition"):
             updater.apply(Message(ITEMS, 0, 0, b"m1", value, NOW_MS))

@@ -17,8 +17,10 @@ from eddy.contract.model import (
     TOP_K,
     Columns,
     hash_of_contract,
-    sign_release,
 )
+from eddy.contract.records import ModelRelease
+from eddy.contract.releases import sign_release
+from tests.release_keys import SIGNING_KEY
 
 _IR = 10
 
@@ -101,25 +103,24 @@ def rank_graph(
 
 
 def release(version: int, offsets: list[int] | None = None, **changes: Any) -> Record:
-    """A signed `model_release`. The signature covers changes of graphs, names and contract, but no others."""
+    """A signed `model_release` with `changes`; a `signature` among them replaces the right one."""
     encode, rank = changes.pop("encode", encode_graph(version)), changes.pop("rank", rank_graph())
-    contract = changes.get("contract", hash_of_contract())
-    features, actions = changes.get("features", list(FEATURES)), changes.get("actions", list(ACTIONS))
-    return {
+    record: ModelRelease = {
         "slot": "champion",
         "version": version,
-        "contract": contract,
+        "contract": hash_of_contract(),
         "encode": encode,
         "rank": rank,
         "embedding_offsets": offsets or [],
         "trained_through": [],
         "metrics": {},
         "released_at": 0,
-        "signature": sign_release(version, contract, encode, rank, features, actions),
-        "features": features,
-        "actions": actions,
-        **changes,
+        "signature": "",
+        "features": list(FEATURES),
+        "actions": list(ACTIONS),
     }
+    record.update(changes)  # type: ignore[typeddict-item]
+    return {**sign_release(record, SIGNING_KEY), **changes}
 
 
 def embedding(item_id: str, version: int, vector: np.ndarray[Any, Any], bias: float = 0.0) -> Record:

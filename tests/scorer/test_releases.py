@@ -10,6 +10,7 @@ from eddy.contract.message import Message
 from eddy.contract.model import DIM
 from eddy.errors import PoisonError
 from eddy_scorer.core.model.releases import ReleaseStaging
+from tests.release_keys import KEYS
 from tests.scorer.graphs import embedding, release
 
 MESSAGE = Message("model-releases", 0, 0, b"champion", b"", 0)
@@ -26,7 +27,7 @@ def _offer(
 
 
 def test_release_waits_until_its_embeddings_are_read() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     _offer(staging, 1, [5, 3])
     assert staging.next_complete({0: 5, 1: 2}) is None
     offer = staging.next_complete({0: 5, 1: 3})
@@ -36,7 +37,7 @@ def test_release_waits_until_its_embeddings_are_read() -> None:
 
 
 def test_newest_complete_release_is_next() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     for version, end in ((1, 1), (2, 2), (3, 9)):
         _offer(staging, version, [end])
     offer = staging.next_complete({0: 4})
@@ -48,7 +49,7 @@ def test_newest_complete_release_is_next() -> None:
 
 
 def test_older_release_replaces_one_that_does_not_run() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     _offer(staging, 1)
     _offer(staging, 2)
     broken = staging.next_complete({})
@@ -59,9 +60,10 @@ def test_older_release_replaces_one_that_does_not_run() -> None:
 
 
 def test_release_that_serves_already_is_ignored() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     _offer(staging, 4, serving=4)
-    _offer(staging, 5, slot="challenger")
+    challenger = Message("model-releases", 0, 0, b"challenger", b"", 0)
+    staging.stage_release(release(5, slot="challenger", encode=b"e", rank=b"r"), challenger, 4)
     assert staging.next_complete({}) is None
 
 
@@ -69,12 +71,12 @@ def test_release_that_serves_already_is_ignored() -> None:
     ("changes", "reason"),
     [
         ({"contract": "0123456789abcdef"}, "contract_mismatch"),
-        ({"signature": "0" * 64}, "bad_release"),
+        ({"signature": "0" * 64}, "bad_signature"),
         ({"version": 0}, "bad_release"),
     ],
 )
 def test_invalid_release_is_refused(changes: dict[str, Any], reason: str) -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     with pytest.raises(PoisonError) as refused:
         staging.stage_release(release(changes.pop("version", 1), encode=b"e", rank=b"r", **changes), MESSAGE, 0)
     assert refused.value.reason == reason
@@ -82,7 +84,7 @@ def test_invalid_release_is_refused(changes: dict[str, Any], reason: str) -> Non
 
 
 def test_release_takes_the_newest_embedding_up_to_its_version() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     for record in (_row("a", 1, 1.0), _row("a", 2, 2.0), _row("a", 3, 3.0), _row("b", 1, 1.5), _row("c", 3, 3.5)):
         staging.stage_embedding(record)
     rows = staging.take_embeddings(2)
@@ -94,7 +96,7 @@ def test_release_takes_the_newest_embedding_up_to_its_version() -> None:
 
 
 def test_item_without_an_embedding_takes_a_later_one() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     staging.stage_embedding(_row("a", 5, 5.0))
     staging.stage_embedding(_row("b", 5, 5.0))
     assert staging.take_embeddings(4, frozenset({"a"})).item_ids == ["a"]
@@ -102,7 +104,7 @@ def test_item_without_an_embedding_takes_a_later_one() -> None:
 
 
 def test_expired_embedding_is_dropped_with_the_next_release() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     staging.stage_embedding(_row("a", 1, 1.0))
     staging.stage_embedding(_row("b", 2, 1.0))
     staging.stage_expiry("a")
@@ -121,11 +123,11 @@ def test_expired_embedding_is_dropped_with_the_next_release() -> None:
 )
 def test_invalid_embedding_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(PoisonError):
-        ReleaseStaging().stage_embedding(_row("a", 1, 1.0) | broken)
+        ReleaseStaging(KEYS).stage_embedding(_row("a", 1, 1.0) | broken)
 
 
 def test_refused_releases_leave_one_embedding_per_item() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     for version in range(1, 50):
         staging.stage_embedding(_row("m", version, float(version)))
         with pytest.raises(PoisonError):
@@ -139,14 +141,14 @@ def test_refused_releases_leave_one_embedding_per_item() -> None:
 
 
 def test_release_with_other_features_and_actions_is_accepted() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     _offer(staging, 1, features=["popularity", "another"], actions=["like"])
     _offer(staging, 2, contract=LEGACY_CONTRACT, features=[], actions=[])
     assert staging.next_complete({})
 
 
 def test_signature_covers_names() -> None:
-    staging = ReleaseStaging()
+    staging = ReleaseStaging(KEYS)
     record = release(1, encode=b"e", rank=b"r")
-    with pytest.raises(PoisonError, match="bad_release"):
+    with pytest.raises(PoisonError, match="bad_signature"):
         staging.stage_release(record | {"features": record["features"][::-1]}, MESSAGE, 0)

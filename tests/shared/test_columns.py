@@ -7,7 +7,7 @@ from eddy.contract.actions import DECLARED_ACTIONS
 from eddy.contract.columns import ABSENT, NamedColumn, aliases_of, column_map, names_of, resolve, take_columns
 from eddy.contract.features import DECLARED_FEATURES, FEATURES, features_without
 from eddy.contract.legacy import LEGACY_ACTIONS, LEGACY_FEATURES
-from eddy.contract.model import Columns, hash_of_contract, is_compatible, sign_release
+from eddy.contract.model import Columns, hash_of_contract, is_compatible
 from eddy.errors import ConfigError
 from eddy.settings import Settings, load
 
@@ -69,22 +69,6 @@ def test_the_hash_does_not_depend_on_features_and_actions(monkeypatch: pytest.Mo
 def test_missing_names_are_the_legacy_ones() -> None:
     assert Columns.of([], []) == Columns(LEGACY_FEATURES, LEGACY_ACTIONS)
     assert Columns.of(["a"], ["b"]) == Columns(("a",), ("b",))
-
-
-def test_signature_covers_names() -> None:
-    parts = (3, "contract", b"encode", b"rank")
-    signed = sign_release(*parts, ["a", "b"], ["c"])
-    assert (
-        len(
-            {
-                signed,
-                sign_release(*parts),
-                sign_release(*parts, ["b", "a"], ["c"]),
-                sign_release(*parts, ["a"], ["b", "c"]),
-            }
-        )
-        == 4
-    )
 
 
 def test_features_can_be_switched_off() -> None:

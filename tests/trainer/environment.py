@@ -9,12 +9,13 @@ from typing import Any
 
 from eddy.contract.codec import Codec
 from eddy.contract.message import Message
-from eddy.contract.model import hash_of_contract, sign_release
+from eddy.contract.model import hash_of_contract
 from eddy.contract.topics import DEAD_LETTERS, ITEM_EMBEDDINGS, ITEMS, MODEL_RELEASES, TRAINING_EXAMPLES
 from eddy.kafka.bus import Bus
 from eddy.settings import load
 from eddy_trainer.settings import TrainerSettings
 from tests.poll import QUERY_INTERVAL_SEC, poll_until
+from tests.release_keys import KEYS, key_settings
 from tests.service import Service, logs_in, own_settings, read_all, running
 from tests.trainer.factories import Record, example_record, item_record
 
@@ -33,6 +34,7 @@ class TrainerCluster:
             "EDDY_TOPIC_PARTITIONS": str(PARTITIONS),
             "EDDY_STATE_DIR": str(self.state),
             "EDDY_TRAINER_GRAPHS_DIR": str(traced),
+            **key_settings(folder),
         }
         self.bus = Bus(load(TrainerSettings, self._environment))
         self.started = 0
@@ -122,9 +124,7 @@ async def assert_releases_are_consistent(cluster: TrainerCluster) -> None:
         pairs = zip(before["trained_through"], after["trained_through"], strict=True)
         assert all(former <= later for former, later in pairs), cluster.logs()
     for release in releases:
-        parts = (release["version"], release["contract"], release["encode"], release["rank"])
-        names = (release["features"], release["actions"])
-        assert release["signature"] == sign_release(*parts, *names)
+        KEYS.check(release, b"champion")
         assert release["contract"] == hash_of_contract()
         of_version = [message for message, row in rows if row["version"] == release["version"]]
         covered = [message.offset < release["embedding_offsets"][message.partition] for message in of_version]

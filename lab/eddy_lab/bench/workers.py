@@ -37,6 +37,7 @@ from eddy.contract.topics import (
 )
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, Producer
+from eddy.keys import PUBLIC_KEYS, SIGNING_KEY, ensure_keys, read_signing_key
 from eddy.ready import is_ready
 from eddy.settings import Settings, load
 from eddy_cli.broker import available_kafka
@@ -95,6 +96,7 @@ def run() -> dict[str, float]:
 
 async def _measure(workload: _Workload, servers: str, workers: int) -> _Run:
     environment = {"EDDY_KAFKA_BOOTSTRAP_SERVERS": servers, "EDDY_TOPIC_PREFIX": f"bench-{uuid.uuid4().hex[:8]}."}
+    ensure_keys(SIGNING_KEY, PUBLIC_KEYS)
     bus = Bus(load(Settings, environment))
     await bus.create_topics()
     try:
@@ -213,7 +215,7 @@ async def _catalogue(bus: Bus, producer: Producer) -> None:
         ["", *names],
         vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
     )
-    publisher = ReleasePublisher(producer, bus, SystemClock(), 0, [0] * bus.partitions)
+    publisher = ReleasePublisher(producer, bus, SystemClock(), 0, [0] * bus.partitions, read_signing_key(SIGNING_KEY))
     await publisher.publish(
         weights, GraphExporter.trace(DEFAULT_MODEL, columns).export(weights), [0] * bus.partitions, {}
     )

@@ -22,6 +22,7 @@ from eddy.contract.topics import (
 from eddy.kafka.bus import Bus, Producer
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.kafka.group import Membership
+from eddy.keys import read_release_keys
 from eddy.metrics import COVERAGE, EMPTY_SLATES, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS, UNPUBLISHED_ITEMS
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
@@ -87,7 +88,7 @@ class Scorer:
         )
         self._state = self.recommender.state
         self._dead_letters = DeadLetters(SERVICE, bus, producer, clock, PoisonRuns(settings.poison_limit))
-        self._staging = ReleaseStaging()
+        self._staging = ReleaseStaging(read_release_keys(settings.release_public_keys))
         self._queue = RequestQueue(lambda user_id: self._state.users.get(user_id).applied_offset)
         self._pusher = SlatePusher(self.recommender, self._queue, settings.scorer_push_limit)
         freshness = Freshness()

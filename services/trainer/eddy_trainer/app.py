@@ -5,13 +5,17 @@ import time
 from contextlib import AsyncExitStack
 
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
+from eddy.contract.releases import ReleaseKeys, key_id
 from eddy.contract.scenarios import load_scenarios, watch_scenarios
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
+from eddy.errors import ConfigError
 from eddy.kafka.bus import Bus
 from eddy.kafka.dead_letters import DeadLetters
+from eddy.keys import read_release_keys, read_signing_key
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
 from eddy_trainer.core.effort import PacePolicy
@@ -33,6 +37,7 @@ from eddy_trainer.shell.training_loop import TrainingLoop, TrainingLoopPolicy
 async def serve(settings: TrainerSettings, health: Health) -> None:
     """Run until cancelled. Raises FatalError when Kafka cannot be reached or a setting cannot be used."""
     torch.set_num_threads(settings.trainer_threads)
+    signing_key, keys = _release_keys(settings)
     scenarios = load_scenarios(settings.scenarios_path)
     text_model = await asyncio.to_thread(TextModel.load, settings.text_model)
     bus, clock = Bus(settings), SystemClock()
@@ -45,7 +50,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         producer = await stack.enter_async_context(bus.producer())
         items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))
         examples = await stack.enter_async_context(bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)))
-        newest = await newest_release(bus)
+        newest = await newest_release(bus, keys)
         exporter = await asyncio.to_thread(
             GraphExporter.cached, settings.trainer_graphs_dir, settings.trainer_model, settings.columns
         )
@@ -60,10 +65,22 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
             DeadLetters(SERVICE, bus, producer, clock, PoisonRuns(settings.poison_limit)),
             ExampleParser(scenarios, settings.columns),
         )
-        publisher = ReleasePublisher(producer, bus, clock, newest.version, list(ends.values()))
+        publisher = ReleasePublisher(producer, bus, clock, newest.version, list(ends.values()), signing_key)
         observer = Observer(health, clock, TensorBoard(settings.trainer_tensorboard_dir), profiler)
         loop = TrainingLoop(_loop_policy(settings), trainer, inputs, publisher, observer, clock)
         await loop.run()
+
+
+def _release_keys(settings: TrainerSettings) -> tuple[Ed25519PrivateKey, ReleaseKeys]:
+    """The key that signs releases, and those that are accepted. Raises ConfigError if the first is not among them."""
+    signing_key, keys = read_signing_key(settings.trainer_signing_key), read_release_keys(settings.release_public_keys)
+    own = key_id(signing_key.public_key())
+    if own not in keys.ids:
+        raise ConfigError(
+            f"EDDY_RELEASE_PUBLIC_KEYS: {settings.release_public_keys} has no public key {own} of EDDY_TRAINER_SIGNING_KEY. Add it here "
+            "and for the scorers: they would refuse every release."
+        )
+    return signing_key, keys
 
 
 def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from eddy.keys import SIGNING_KEY
 from eddy.paths import STATE
 from eddy.settings import Settings
 
@@ -15,6 +16,9 @@ class TrainerSettings(Settings):
     trainer_http_port: int = Field(8004, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
     trainer_graphs_dir: Path = Field(
         STATE / "graphs", description="Folder that caches exported ONNX graphs. Safe to delete."
+    )
+    trainer_signing_key: Path = Field(
+        SIGNING_KEY, description="PEM file of the Ed25519 private key that signs releases."
     )
     trainer_model: Literal["linear", "logistic", "mlp", "ncf", "youtube_dnn", "gru4rec", "transformer", "hstu"] = Field(
         "transformer", description="Kind of model that is trained and released (eddy_trainer/core/models)."

@@ -43,5 +43,12 @@ MIN_PUBLISHED_MS = -MAX_PUBLISHED_MS
 MAX_OFFSET = 2**63 - 1
 MAX_POSITION = 2**31 - 1
 
+# Releases: exact as a 64-bit float, so that every gauge shows the version as it is.
+MAX_VERSION = 2**53
+MAX_GRAPH_BYTES = 6 * 1024 * 1024
+MAX_RELEASE_METRICS = 1000
+# Features, and actions, of a model.
+MAX_MODEL_NAMES = 1000
+
 # A refusal repeats an overlong id up to this length: enough for the caller to recognise it, and the answer stays small.
 MAX_ECHO_CHARS = 4096

@@ -96,16 +96,3 @@ def hash_of_contract() -> str:
     """
     document = {"encode": _ENCODE, "rank": _RANK, "opset": OPSET, "scenarios": MAX_SCENARIOS}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def sign_release(
-    version: int, contract: str, encode: bytes, rank: bytes, features: Iterable[str] = (), actions: Iterable[str] = ()
-) -> str:
-    """SHA-256 (hexadecimal) of version (decimal), contract, both graphs and all names, to detect damaged releases."""
-    digest = hashlib.sha256(f"{version}{contract}".encode())
-    digest.update(encode)
-    digest.update(rank)
-    for kind, names in (("feature", features), ("action", actions)):
-        for name in names:
-            digest.update(f"\n{kind} {name}".encode())
-    return digest.hexdigest()

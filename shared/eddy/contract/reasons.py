@@ -16,6 +16,7 @@ REASONS = (
     "bad_limit",
     "contract_mismatch",
     "bad_release",
+    "bad_signature",
     "bad_features",
     "wrong_key",
     "wrong_partition",

@@ -235,7 +235,7 @@ class ModelRelease(TypedDict):
     """Wall clock time of the release, milliseconds since the epoch."""
 
     signature: str
-    """SHA-256 of version, contract, both graphs and all names, hexadecimal."""
+    """`ed25519:<key id>:<base64>` over all other fields (shared/eddy/contract/releases.py)."""
 
     features: list[str]
     """Names of the features that `rank` reads, in order; empty: LEGACY_FEATURES of shared/eddy/contract/legacy.py."""

@@ -4,20 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from eddy.clock import Clock
 from eddy.contract.codec import Codec
-from eddy.contract.model import DIM, hash_of_contract, sign_release
+from eddy.contract.message import Message
+from eddy.contract.model import DIM, hash_of_contract
 from eddy.contract.records import ItemEmbedding, ModelRelease
+from eddy.contract.releases import CHAMPION, ReleaseKeys, sign_release
 from eddy.contract.topics import ITEM_EMBEDDINGS, MODEL_RELEASES
-from eddy.errors import DecodeError
+from eddy.errors import PoisonError
 from eddy.kafka.bus import Bus, Producer, settle
 from eddy_trainer.core.graphs import Graphs
 from eddy_trainer.core.learner import Weights
 
-CHAMPION = "champion"
-NEWEST_RECORDS = 20  # records per partition that are searched for the newest release
+BATCH_RECORDS = 20
 
 # A row is published again once it has moved by more than ROW_TOLERANCE (Euclidean; rows are unit vectors), the largest moves first and at
 # most ROWS_PER_RELEASE per release. User vectors have length 1 / .08 = 12.5 and are nearly independent of the direction of a move, so a
@@ -34,18 +36,16 @@ class NewestRelease:
     trained_through: tuple[int, ...] = ()
 
 
-async def newest_release(bus: Bus) -> NewestRelease:
-    """Return the newest release, from the last NEWEST_RECORDS records of each partition of `model-releases`."""
+async def newest_release(bus: Bus, keys: ReleaseKeys) -> NewestRelease:
+    """Return the newest authentic release in `model-releases`."""
     codec = Codec.for_topic(MODEL_RELEASES)
     newest = NewestRelease()
     partitions = bus.topic_partitions(MODEL_RELEASES)
     async with bus.reader(partitions) as reader:
-        ends = {partition: end for partition, end in (await reader.end_offsets(partitions)).items() if end > 0}
-        for partition, end in ends.items():
-            reader.seek(partition, max(0, end - NEWEST_RECORDS))
+        ends = await reader.end_offsets(partitions)
         while not await reader.at_end(ends):
-            for message in await reader.batch(200, NEWEST_RECORDS):
-                newest = _newer(newest, message.value, codec)
+            for message in await reader.batch(200, BATCH_RECORDS):
+                newest = _newer(newest, message, codec, keys)
     return newest
 
 
@@ -61,7 +61,16 @@ class PublishedRelease:
 class ReleasePublisher:
     """Writes releases with ascending versions, and remembers the published rows."""
 
-    def __init__(self, producer: Producer, bus: Bus, clock: Clock, version: int, embedding_ends: list[int]) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        bus: Bus,
+        clock: Clock,
+        version: int,
+        embedding_ends: list[int],
+        signing_key: Ed25519PrivateKey,
+    ) -> None:
+        self._signing_key = signing_key
         self._producer = producer
         self._bus = bus
         self._clock = clock
@@ -90,11 +99,12 @@ class ReleasePublisher:
             "trained_through": list(trained_through),
             "metrics": dict(metrics),
             "released_at": self._clock.now_ms(),
-            "signature": sign_release(version, self._contract, graphs.encode, graphs.rank, features, actions),
+            "signature": "",
             "features": features,
             "actions": actions,
         }
-        await self._producer.send_all(MODEL_RELEASES, [(CHAMPION, self._release_codec.encode(record))])
+        signed = sign_release(record, self._signing_key)
+        await self._producer.send_all(MODEL_RELEASES, [(CHAMPION, self._release_codec.encode(signed))])
         self.version = version
         return PublishedRelease(version, len(changed), remaining)
 
@@ -126,10 +136,11 @@ def changed_rows(before: NDArray[np.float32], after: NDArray[np.float32]) -> tup
     return np.concatenate([moved, new]), len(by_distance) - len(moved)
 
 
-def _newer(newest: NewestRelease, payload: bytes, codec: Codec[ModelRelease]) -> NewestRelease:
+def _newer(newest: NewestRelease, message: Message, codec: Codec[ModelRelease], keys: ReleaseKeys) -> NewestRelease:
     try:
-        record = codec.decode(payload)
-    except DecodeError:
+        record = codec.decode(message.value)
+        keys.check(record, message.key)
+    except PoisonError:
         return newest
     if record["version"] <= newest.version:
         return newest

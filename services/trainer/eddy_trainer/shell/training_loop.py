@@ -59,6 +59,8 @@ class TrainingLoop:
         await self._checkpoints.recover()
         ends = await self._inputs.examples.ends()
         self._trainer.schedule.cap_floor(list(ends.values()))
+        if not self._releases.version and self._trainer.learner.examples:
+            self._trainer.schedule.release_now()
         while True:
             await self._once()
             if not self._observer.caught_up and await self._inputs.examples.reached(ends):

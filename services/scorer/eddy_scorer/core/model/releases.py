@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from eddy.contract.message import Message
-from eddy.contract.model import DIM, is_compatible, sign_release
+from eddy.contract.model import DIM, is_compatible
 from eddy.contract.records import ItemEmbedding, ModelRelease
+from eddy.contract.releases import CHAMPION, ReleaseKeys
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32
 
-CHAMPION = "champion"
 _MAX_STAGED_RELEASES = 3
 
 
@@ -57,7 +57,8 @@ class ReleaseStaging:
     A release is complete when item-embeddings has been read up to the offsets that the release names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keys: ReleaseKeys) -> None:
+        self._keys = keys
         self._staged: dict[str, list[StagedEmbedding]] = {}
         self._releases: dict[int, StagedRelease] = {}
         self._newest = 0
@@ -78,6 +79,7 @@ class ReleaseStaging:
 
     def stage_release(self, release: ModelRelease, message: Message, serving: int) -> None:
         """Keep a `model_release` record until its embeddings are complete. Raises PoisonError for an invalid release."""
+        self._keys.check(release, message.key)
         if release["slot"] != CHAMPION:
             return
         self._forget_before(min((*self._releases, release["version"])))
@@ -87,10 +89,6 @@ class ReleaseStaging:
                 f"version {release['version']} has model contract {release['contract'][:64]!r}, which this scorer does not support. "
                 "Run trainer and scorers of compatible versions.",
             )
-        names = release["features"], release["actions"]
-        signature = sign_release(release["version"], release["contract"], release["encode"], release["rank"], *names)
-        if release["signature"] != signature or release["version"] < 1:
-            raise PoisonError("bad_release", f"version {release['version']} does not match its signature")
         if release["version"] > serving:
             self._releases[release["version"]] = StagedRelease(release, message)
             # An older release replaces one whose graphs fail. Only a few are kept, because they are large.

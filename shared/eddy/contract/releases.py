@@ -1,0 +1,144 @@
+"""Authenticity of releases: each is signed with Ed25519, and only its signature makes it a release.
+
+The signed bytes are DOMAIN, then for every field of the record except `signature`, sorted by name: the name and the value, each preceded by
+its length in bytes (8 bytes, big-endian). A value is in Avro's binary encoding with the field's type in the current schema; arrays and maps
+are one block, the entries of maps sorted by key. A field that has its schema's default is left out, so that trainers and scorers of
+versions that differ by a new field accept each other's releases; therefore a default never changes.
+
+A signature is `ed25519:<key id>:<base64>`. The key id only selects the public key: the first 16 hexadecimal digits of its SHA-256.
+"""
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import Any
+
+import fastavro
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from eddy.contract.checks import check_key
+from eddy.contract.codec import Codec
+from eddy.contract.limits import (
+    MAX_GRAPH_BYTES,
+    MAX_ID_CHARS,
+    MAX_MODEL_NAMES,
+    MAX_OFFSET,
+    MAX_PUBLISHED_MS,
+    MAX_RELEASE_METRICS,
+    MAX_VERSION,
+)
+from eddy.contract.records import ModelRelease
+from eddy.errors import PoisonError
+
+CHAMPION = "champion"
+DOMAIN = b"eddy model release 1\n"
+ALGORITHM = "ed25519"
+SIGNATURE = "signature"
+_LENGTH_BYTES = 8
+
+
+def signed_bytes(release: ModelRelease) -> bytes:
+    """The bytes that the signature of a release covers."""
+    parts = [DOMAIN]
+    record: Mapping[str, Any] = {**release}
+    for field in sorted(Codec.of(ModelRelease).schema["fields"], key=lambda field: str(field["name"])):
+        name, value = field["name"], record[field["name"]]
+        if name == SIGNATURE or ("default" in field and value == field["default"]):
+            continue
+        for part in (name.encode(), _avro(field["type"], value)):
+            parts += [len(part).to_bytes(_LENGTH_BYTES), part]
+    return b"".join(parts)
+
+
+def _avro(kind: Any, value: Any) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, kind, dict(sorted(value.items())) if isinstance(value, dict) else value)
+    return out.getvalue()
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """The id of a public key in signatures and logs."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+
+
+def sign_release(release: ModelRelease, key: Ed25519PrivateKey) -> ModelRelease:
+    """The release with its signature. Any former signature is ignored."""
+    signature = base64.b64encode(key.sign(signed_bytes(release))).decode()
+    signed = release.copy()
+    signed["signature"] = f"{ALGORITHM}:{key_id(key.public_key())}:{signature}"
+    return signed
+
+
+class ReleaseKeys:
+    """The public keys whose releases are accepted. Several at a time allow one key to replace another."""
+
+    def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
+        self._keys = {key_id(key): key for key in keys}
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the keys."""
+        return sorted(self._keys)
+
+    def check(self, release: ModelRelease, message_key: bytes | None) -> None:
+        """Raise PoisonError unless one of the keys signed the release, and it is valid as far as that shows without loading its graphs."""
+        self._check_signature(release)
+        check_key("slot", release["slot"], message_key)
+        _check_fields(release)
+
+    def _check_signature(self, release: ModelRelease) -> None:
+        algorithm, _, rest = release["signature"].partition(":")
+        signer, _, encoded = rest.partition(":")
+        if algorithm != ALGORITHM:
+            raise PoisonError(
+                "bad_signature",
+                f"version {release['version']} is not signed with {ALGORITHM}. Trainers of former versions did not sign: upgrade the "
+                "trainer. Anything else that writes releases is an attack.",
+                SIGNATURE,
+            )
+        key = self._keys.get(signer)
+        if key is None:
+            raise PoisonError(
+                "bad_signature",
+                f"version {release['version']} is signed with the key {signer[:16]!r}, but EDDY_RELEASE_PUBLIC_KEYS has "
+                f"{', '.join(self.ids) or 'none'}. Add the trainer's public key if it is yours.",
+                SIGNATURE,
+            )
+        try:
+            key.verify(base64.b64decode(encoded, validate=True), signed_bytes(release))
+        except (InvalidSignature, ValueError) as error:
+            raise PoisonError(
+                "bad_signature",
+                f"the signature of version {release['version']} does not match: the release was changed after key {signer} signed it.",
+                SIGNATURE,
+            ) from error
+
+
+def _check_fields(release: ModelRelease) -> None:
+    _check(1 <= release["version"] <= MAX_VERSION, "version", f"is {release['version']}, not 1 to {MAX_VERSION}")
+    for graph, content in (("encode", release["encode"]), ("rank", release["rank"])):
+        size = len(content)
+        _check(0 < size <= MAX_GRAPH_BYTES, graph, f"has {size} bytes, not 1 to {MAX_GRAPH_BYTES}")
+    for field, offsets in (
+        ("embedding_offsets", release["embedding_offsets"]),
+        ("trained_through", release["trained_through"]),
+    ):
+        _check(all(0 <= offset <= MAX_OFFSET for offset in offsets), field, "has a negative offset")
+    _check(len(release["metrics"]) <= MAX_RELEASE_METRICS, "metrics", f"has more than {MAX_RELEASE_METRICS} entries")
+    for name, value in release["metrics"].items():
+        _check(isfinite(value), "metrics", f"has {name[:MAX_ID_CHARS]!r} = {value}, which is not finite")
+    acted_at = release["metrics"].get("acted_at", 0.0)
+    _check(0 <= acted_at <= MAX_PUBLISHED_MS, "metrics", f"has acted_at = {acted_at}, which is no time in milliseconds")
+    released_at = release["released_at"]
+    _check(0 <= released_at <= MAX_PUBLISHED_MS, "released_at", f"is {released_at}, which is no time in milliseconds")
+    for field, names in (("features", release["features"]), ("actions", release["actions"])):
+        _check(len(set(names)) == len(names) <= MAX_MODEL_NAMES, field, f"repeats a name or has over {MAX_MODEL_NAMES}")
+        _check(all(0 < len(name) <= MAX_ID_CHARS for name in names), field, "has an empty or overlong name")
+
+
+def _check(valid: bool, field: str, problem: str) -> None:
+    if not valid:
+        raise PoisonError("bad_release", f"{field} of the release {problem}", field)
