@@ -76,6 +76,28 @@ def test_meaning_comes_before_a_minority_of_words(texts: TextModel | None) -> No
     assert item_ids_of(slate_of(engine, "a meal that was made by the family", limit=1)) == ["pasta"]
 
 
+def test_unchanged_texts_are_not_embedded_again_and_new_items_come_first(texts: TextModel | None) -> None:
+    """A catalogue that is sent again, then one new item: it is found by meaning after one step."""
+    engine = library(texts)
+    slate_of(engine, "warming up")
+    engine.state.refresh()
+    for number in range(40):
+        engine.apply_item(item(f"filler{number}", title=f"Part number {number}"))
+    embeddings = engine.state.text_embeddings
+    assert embeddings.pending == 40
+    while embeddings.pending:
+        engine.state.refresh()
+    for number in range(40):
+        engine.apply_item(item(f"filler{number}", title=f"Part number {number}", categories=[], available=True))
+    assert embeddings.pending == 0
+    for number in range(40):
+        engine.apply_item(item(f"filler{number}", title=f"Piece number {number}"))
+    engine.apply_item(item("new", title="A musician dies on stage"))
+    assert embeddings.pending == 41
+    engine.state.refresh()
+    assert item_ids_of(slate_of(engine, "death of a violinist", limit=1)) == ["new"]
+
+
 def test_query_matches_items_of_its_scenario_only(texts: TextModel | None) -> None:
     engine = Recommender(scenarios(), np.random.default_rng(0), lambda: 0.0, texts=texts)
     for number in range(60):

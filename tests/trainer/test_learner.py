@@ -260,17 +260,36 @@ def test_items_admitted_before_a_step_can_be_sampled() -> None:
 
 def test_texts_are_embedded_again_by_another_text_model_and_dropped_when_removed() -> None:
     trainee = Learner(SCENARIOS, LearnerPolicy(), LengthTextModel())
-    trainee.admit([ItemContent("i", words="aa"), ItemContent("waiting", words="bb")])
+    trainee.admit([ItemContent("waiting", words="bb"), ItemContent("i", words="aa")])
     trainee.embed_texts(1)
     for text_model, outdated in ((LengthTextModel(), False), (LengthTextModel("another"), True), (None, True)):
         restored = Learner(SCENARIOS, LearnerPolicy(), text_model)
         restored.restore(trainee.state())
         assert restored.items_outdated == outdated
-        assert restored.encoder.table.has_text_vector("i") != outdated
+        assert bool(restored.encoder.table.text_digest("i")) != outdated
         assert restored.pending_texts == (0 if outdated else 1)
     trainee.admit([ItemContent("i", words="")])
     trainee.embed_texts()
-    assert not trainee.encoder.table.has_text_vector("i")
+    assert not trainee.encoder.table.text_digest("i")
+
+
+def test_unchanged_texts_are_not_embedded_again_and_new_ones_come_first() -> None:
+    """Also after a restart from a checkpoint."""
+    model = LengthTextModel()
+    trainee = Learner(SCENARIOS, LearnerPolicy(), model)
+    catalogue = [ItemContent(f"i{number}", words="word " * (1 + number % 50)) for number in range(6000)]
+    trainee.admit(catalogue)
+    trainee.embed_texts(6000)
+    restored = Learner(SCENARIOS, LearnerPolicy(), model)
+    restored.restore(trainee.state())
+    for each in (trainee, restored):
+        each.admit(catalogue)
+        assert each.pending_texts == 0
+        each.admit([replace(item, words="changed") for item in catalogue[:100]])
+        each.admit([ItemContent("new", words="a word"), *catalogue[50:]])
+        assert each.pending_texts == 51
+        each.embed_texts(1)
+        assert each.encoder.table.text_digest("new")
 
 
 def test_an_item_may_name_a_scenario_that_is_added_later(tmp_path: Path) -> None:

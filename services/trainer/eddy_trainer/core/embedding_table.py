@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from eddy.contract.model import DIM, MAX_SCENARIOS, PADDING_ROW
 from eddy.text import TEXT_DIM, TextVectors
+from eddy.text_queue import NO_TEXT
 from eddy_trainer.core.content import CONTENT_SLOTS, VOCABULARY, Vocabulary
 
 FIRST_CAPACITY = 1024
@@ -38,6 +39,7 @@ class EmbeddingTable:
         self._steps = torch.zeros(0)
         self._slots = torch.zeros(0, CONTENT_SLOTS, dtype=torch.int64)
         self._texts = torch.zeros(0, TEXT_DIM, dtype=torch.float16)
+        self._text_digests = np.zeros(0, np.uint64)  # of the embedded texts
         self._any_text = False
         # One bit per scenario: those in the item's description, and those with interactions.
         self._described_in = np.zeros(0, np.int32)
@@ -83,18 +85,21 @@ class EmbeddingTable:
         )
         return rows
 
-    def set_texts(self, item_ids: Sequence[str], vectors: TextVectors) -> None:
-        """Set the text vectors of items: unit vectors [n, TEXT_DIM], zero for an item without text."""
-        self._texts[self.rows(item_ids)] = torch.from_numpy(vectors).half()
+    def set_texts(self, item_ids: Sequence[str], vectors: TextVectors, digests: Sequence[int]) -> None:
+        """Set the text vectors of items: unit vectors [n, TEXT_DIM], zero for an item without text, and the digests of the texts."""
+        rows = self.rows(item_ids)
+        self._texts[rows] = torch.from_numpy(vectors).half()
+        self._text_digests[rows] = digests
         self._any_text |= len(item_ids) > 0
 
-    def has_text_vector(self, item_id: str) -> bool:
-        """Whether the item has a text vector that is not zero."""
-        return bool(self._texts[self._row_of.get(item_id, PADDING_ROW)].any())
+    def text_digest(self, item_id: str) -> int:
+        """The digest of the item's embedded text; NO_TEXT if there is none."""
+        return int(self._text_digests[self._row_of.get(item_id, PADDING_ROW)])
 
     def clear_text_vectors(self) -> None:
         """Drop all text vectors: those of two language models must not be mixed."""
         self._texts.zero_()
+        self._text_digests[:] = NO_TEXT
         self._any_text = False
 
     def embedding(self, rows: Tensor) -> Tensor:
@@ -143,6 +148,7 @@ class EmbeddingTable:
             "projection": self.projection.data,
             "text_projection": self.text_projection.data,
             "texts": self._texts[used] if self._any_text else None,
+            "text_digests": self._text_digests[used].view(np.int64) if self._any_text else None,
             "embedding": self._embedding[used],
             "moments": self._moments[:, used],
             "steps": self._steps[used],
@@ -164,6 +170,9 @@ class EmbeddingTable:
         self._any_text = state["texts"] is not None
         if self._any_text:
             self._texts[used] = state["texts"]  # type: ignore[assignment]
+            # Without digests, as in checkpoints of former versions, each text is embedded once more when its item is read again.
+            digests = state.get("text_digests")
+            self._text_digests[used] = 0 if digests is None else np.asarray(digests, np.int64).view(np.uint64)
         self._embedding[used] = state["embedding"]  # type: ignore[assignment]
         self._moments[:, used] = state["moments"]  # type: ignore[assignment]
         self._steps[used] = state["steps"]  # type: ignore[assignment]
@@ -187,5 +196,6 @@ class EmbeddingTable:
         self._steps = torch.cat([self._steps, torch.zeros(more)])
         self._slots = torch.cat([self._slots, torch.zeros(more, CONTENT_SLOTS, dtype=torch.int64)])
         self._texts = torch.cat([self._texts, torch.zeros(more, TEXT_DIM, dtype=torch.float16)])
+        self._text_digests = np.concatenate([self._text_digests, np.zeros(more, np.uint64)])
         self._described_in = np.concatenate([self._described_in, np.zeros(more, np.int32)])
         self._interacted_in = np.concatenate([self._interacted_in, np.zeros(more, np.int32)])

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from eddy.contract.model import MAX_SCENARIOS, Columns
 from eddy.contract.records import Item
 from eddy.contract.scenarios import Scenario, Scenarios
 from eddy.text import TextModel, item_text
+from eddy.text_queue import TextQueue, text_digest
 from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.examples import Example, ImpressionExample, NextItemExample
@@ -106,7 +106,7 @@ class Learner:
         self._text_model = text_model
         self._text_model_name = text_model.name if text_model is not None else ""
         self.items_outdated = False
-        self._pending_texts: dict[str, str] = {}
+        self._pending_texts: TextQueue[str] = TextQueue()
         self._scenario_ids: dict[str, int] = {}
         self.scenario_windows = ScenarioLossWindows(LOSS_WINDOW, SCENARIO_MEMORY)
         self._items_by_future_scenario: dict[str, set[str]] = {}  # items that name a scenario which does not exist yet
@@ -147,7 +147,7 @@ class Learner:
         return max(self.encoder.untrained_events, self.ranker.untrained)
 
     def admit(self, items: Sequence[ItemContent]) -> None:
-        """Add or update items. Their words stay pending until `embed_texts`."""
+        """Add or update items. New and changed words stay pending until `embed_texts`."""
         for item in items:
             ids = (
                 [self._scenario_ids[name] for name in item.scenarios if name in self._scenario_ids]
@@ -156,8 +156,8 @@ class Learner:
             )
             self.encoder.table.describe(item.item_id, item.categories, item.attributes, ids)
             self._note_future_scenarios(item)
-            if self._text_model is not None and (item.words or self.encoder.table.has_text_vector(item.item_id)):
-                self._pending_texts[item.item_id] = item.words
+            if self._text_model is not None:
+                self._pending_texts.put(item.item_id, item.words, self.encoder.table.text_digest(item.item_id))
 
     def _note_future_scenarios(self, item: ItemContent) -> None:
         for item_ids in self._items_by_future_scenario.values():
@@ -172,11 +172,10 @@ class Learner:
 
     def embed_texts(self, limit: int = TEXT_BATCH) -> None:
         """Embed the words of up to `limit` items, about 8 ms each."""
-        item_ids = list(islice(self._pending_texts, limit))
-        if self._text_model is not None and item_ids:
-            self.encoder.table.set_texts(
-                item_ids, self._text_model.embed([self._pending_texts.pop(item_id) for item_id in item_ids])
-            )
+        if self._text_model is None or not self._pending_texts:
+            return
+        item_ids, texts = zip(*self._pending_texts.take(limit), strict=True)
+        self.encoder.table.set_texts(item_ids, self._text_model.embed(texts), [text_digest(text) for text in texts])
 
     def observe(self, examples: Sequence[Example]) -> None:
         """Evaluate the models on new examples and keep the examples for the next step."""
@@ -294,7 +293,7 @@ class Learner:
             "features": list(self.columns.features),
             "actions": list(self.columns.actions),
             "text_model": self._text_model_name,
-            "unread": dict(self._pending_texts),
+            "unread": self._pending_texts.state(),
             "awaiting": {name: list(items) for name, items in self._items_by_future_scenario.items()},
             "encoder": self.encoder.state(),
             "ranker": self.ranker.state(),
@@ -313,11 +312,11 @@ class Learner:
         self.encoder.restore(state["encoder"], migration)
         self.ranker.restore(state["ranker"], migration)
         self.examples = state["examples"]
-        self._pending_texts = dict(state["unread"])
+        self._pending_texts.restore(state["unread"])
         self._items_by_future_scenario = {name: set(items) for name, items in state["awaiting"].items()}
         for name in self._items_by_future_scenario.keys() & self._scenario_ids.keys():
             self._add_awaited_items(name)
         if state.get("text_model") != self._text_model_name:
             self.items_outdated = True
-            self._pending_texts.clear()
+            self._pending_texts.restore({})
             self.encoder.table.clear_text_vectors()

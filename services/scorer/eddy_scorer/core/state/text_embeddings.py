@@ -1,16 +1,18 @@
 """Embeddings of item texts and queries by a small language model (eddy.text), so that a query matches by meaning.
 
-Items are embedded from the first query on, so that an application without search has no cost.
+Items are embedded from the first query on, so that an application without search has no cost. A text that has not changed is not embedded
+again.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eddy.text import TEXT_DIM, TextModel
+from eddy.text_queue import NO_TEXT, TextQueue, text_digest
 from eddy_scorer.core.state.arrays import F32, FIRST_CAPACITY, I32, I64, Bool, grown, grown_rows
 
 QUERY_CACHE_SIZE = 1000
@@ -25,14 +27,20 @@ class TextEmbeddings:
         self._model = model
         self._vectors = np.zeros((FIRST_CAPACITY, TEXT_DIM), np.float16)
         self._embedded: Bool = np.zeros(FIRST_CAPACITY, bool)
-        self._pending: dict[int, str] = {}
+        self._digests: NDArray[np.uint64] = np.zeros(FIRST_CAPACITY, np.uint64)  # of the embedded texts
+        self._pending: TextQueue[int] = TextQueue()
         self._queries: OrderedDict[str, F32] = OrderedDict()
         self._enabled = False
 
     def set_text(self, row: int, text: str) -> None:
-        """Set the text of an item, to be embedded later."""
+        """Set the text of an item, to be embedded later if it has changed."""
         if self._model is not None:
-            self._pending[row] = text
+            self._pending.put(row, text, int(self._digests[row]) if row < len(self._digests) else NO_TEXT)
+
+    @property
+    def pending(self) -> int:
+        """Number of items whose texts are to be embedded."""
+        return len(self._pending)
 
     def enable(self) -> None:
         """Start to embed items, because queries arrive."""
@@ -42,8 +50,12 @@ class TextEmbeddings:
         """A function that embeds up to `limit` pending items, about 8 ms each, or None. It may run in another thread."""
         if self._model is None or not self._enabled or not self._pending:
             return None
-        rows = list(islice(self._pending, limit))
-        return partial(self._embed, self._model, rows, [self._pending.pop(row) for row in rows])
+        taken = self._pending.take(limit)
+        rows, texts = [row for row, _ in taken], [text for _, text in taken]
+        # Before they are embedded, perhaps in another thread: a text that changes meanwhile is queued again.
+        self._digests = grown(self._digests, max(rows, default=0) + 1)
+        self._digests[rows] = [text_digest(text) for text in texts]
+        return partial(self._embed, self._model, rows, texts)
 
     def most_similar(self, query: str, count: int, eligible: Bool, blocked: I32) -> I64:
         """The rows most similar to `query`, best first: at most `count` `eligible`, unblocked rows of at least MIN_SIMILARITY."""
