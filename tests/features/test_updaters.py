@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eddy.contract.codec import Codec
+from eddy.contract.codec import Codec, Record
 from eddy_features.core.item_state import ItemPolicy
 from eddy_features.core.states import DictRecords
 from eddy_features.core.user_state import UserState
 from eddy_features.core.user_updater import RenumberedError
-from tests.features.factories import encoded, event, message, messages, stream
+from tests.features.factories import START_MS, encoded, event, message, messages, stream
 from tests.features.reference import ReferenceFeatures, item_updater, reference_features, user_updater
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ EXPECTED = reference_features({0: LOG}, SMALL)
 def test_stream_covers_the_cases_that_matter() -> None:
     reasons = {reason for _, _, reason in EXPECTED.dead_letters}
     assert {"undecodable", "unknown_scenario", "unknown_action", "wrong_key"} <= reasons
-    assert any(len(record["seen"]) > 0 for record in EXPECTED.user_features().values())
+    assert any(len(record["seen_items"]) > 14 * 100 for record in EXPECTED.user_features().values())
     assert any(len(record["covisited"]) == 40 for record in EXPECTED.item_features().values())
 
 
@@ -99,18 +99,55 @@ def test_one_write_per_user_and_item_in_a_batch() -> None:
     assert len(batch.users) == len(batch.signals) == 1
 
 
-def test_item_sums_its_explicit_ratings() -> None:
-    records = [
-        encoded(event(1, item_id="m", action="rate", value=4.0)),
-        encoded(event(2, item_id="m", action="rate", value=1.0)),
-        encoded(event(3, item_id="m", action="like", value=5.0)),
-        encoded(event(4, item_id="m", action="play", value=600.0)),
-        encoded(event(5, item_id="m", action="rate", value=None)),
-    ]
+def counts_of(*changes: dict[str, object], item: str = "m") -> Record:
+    """The counts of an item after these events."""
     reference = ReferenceFeatures()
-    reference.process(0, messages(records))
-    (row,) = reference.item_features()["m"]["counts"]
-    assert (row["total"], row["valued"], row["value_sum"]) == (5, 2, 0.75)
+    reference.process(0, messages([encoded(event(number, **each)) for number, each in enumerate(changes)]))
+    (row,) = reference.item_features()[item]["counts"]
+    return row
+
+
+def test_item_sums_the_explicit_ratings_of_its_users() -> None:
+    row = counts_of(
+        {"item_id": "m", "action": "rate", "value": 4.0},
+        {"item_id": "m", "action": "rate", "value": 2.0, "user_id": "u2"},
+        {"item_id": "m", "action": "like", "value": 5.0, "user_id": "u3"},
+        {"item_id": "m", "action": "play", "value": 600.0},
+        {"item_id": "m", "action": "rate", "value": None, "user_id": "u4"},
+    )
+    assert (row["total"], row["valued"], row["value_sum"]) == (4, 2, 1.0)
+
+
+def test_the_last_rating_of_a_user_counts() -> None:
+    once = {"item_id": "m", "action": "rate", "value": 1.0}
+    row = counts_of(*[once] * 20, {**once, "value": 5.0})
+    assert (row["total"], row["valued"], row["value_sum"]) == (1, 1, 1.0)
+    row = counts_of({**once, "value": 5.0}, {**once, "occurred_at": START_MS - 1}, {**once, "user_id": "u2"})
+    assert (row["total"], row["valued"], row["value_sum"]) == (2, 2, 1.0)
+
+
+@pytest.mark.parametrize("between", [0, 1, 120], ids=["in a row", "in turns", "beyond the history"])
+def test_one_user_counts_less_than_forty(between: int) -> None:
+    bot = [
+        {"item_id": item, "user_id": "bot"}
+        for _ in range(300 if between < 2 else 30)
+        for item in ("bots", *(f"x{number}" for number in range(between)))
+    ]
+    honest = [{"item_id": "m", "user_id": f"u{number}"} for number in range(40)]
+    lone, many = counts_of(*bot, *honest, item="bots"), counts_of(*bot, *honest)
+    for column in ("acted", "acted_fast", "clicked", "total"):
+        assert lone[column] < many[column] / 4, column
+    assert many["total"] == 40
+    assert many["acted"] == pytest.approx(40, rel=0.01)
+
+
+def test_repeats_add_little_to_co_visitations() -> None:
+    reference = ReferenceFeatures()
+    turns = [event(number, item_id="ab"[number % 2]) for number in range(200)]
+    reference.process(0, messages([encoded(each) for each in turns]))
+    record = reference.item_features()["b"]
+    assert record["covisited"] == ["a"]
+    assert record["transition_weights"][0] == pytest.approx(sum(1 / n for n in range(1, 101)), rel=0.02)
 
 
 def test_signals_of_a_busy_item_with_long_ids_are_split_without_loss() -> None:
@@ -158,11 +195,14 @@ def test_unusable_signals_are_refused_and_the_others_applied() -> None:
     non_finite = Codec.of("item_signals").encode(
         {**Codec.of("item_signals").decode(good), "entries": [_entry(value=float("nan"))]}
     )
+    negative = Codec.of("item_signals").encode(
+        {**Codec.of("item_signals").decode(good), "entries": [_entry(repeats=-2.0)]}
+    )
     log = [
         (b"m1", b"junk"),
         (b"m2", good),
         (None, good),
-        *((b"m1", value) for value in (unknown, too_long, non_finite, good)),
+        *((b"m1", value) for value in (unknown, too_long, non_finite, negative, good)),
     ]
     batch = item_updater(DictRecords()).apply(0, [message(offset, record) for offset, record in enumerate(log)])
     assert [error.reason for _, error in batch.poison] == [
@@ -172,12 +212,14 @@ def test_unusable_signals_are_refused_and_the_others_applied() -> None:
         "unknown_scenario",
         "too_long",
         "bad_features",
+        "bad_features",
     ]
     assert [key for key, _ in batch.items] == [b"m1"]
 
 
 def _entry(**changes: object) -> dict[str, object]:
-    return {"offset": 1, "at": 1, "scenario": "video", "action": "click", "previous": [], "value": None, **changes}
+    entry = {"offset": 1, "at": 1, "scenario": "video", "action": "click", "previous": [], "value": None}
+    return {**entry, "repeats": 0.0, "former_value": None, **changes}
 
 
 def test_usable_entries_count_despite_an_unusable_one() -> None:

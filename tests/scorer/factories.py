@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from eddy.contract.codec import Record
+from eddy.contract.digests import SEEN_ENTRY, digest_of
 from eddy.contract.model import FEATURES
 from eddy.contract.scenarios import Scenarios, load_scenarios
 from eddy.paths import REPO_ROOT
@@ -98,12 +99,19 @@ def user_features(user_id: str, item_ids: Sequence[str] = (), **changes: Any) ->
         "seen": b"",
         "counts": {},
         "recent_events": b"",
+        "seen_items": b"",
+        "ratings": b"",
         **changes,
     }
 
 
 def hashes(*item_ids: str) -> bytes:
     return b"".join(zlib.crc32(item_id.encode()).to_bytes(4, "little") for item_id in item_ids)
+
+
+def seen_items(*item_ids: str) -> bytes:
+    """The record's table of all items that a user interacted with, those of the history among them."""
+    return b"".join(SEEN_ENTRY.pack(digest_of(item_id), NOW // 1000, 1.0) for item_id in item_ids)
 
 
 def request(user_id: str = "u", **changes: Any) -> Request:

@@ -10,7 +10,7 @@ from eddy.contract.codec import Record
 from eddy.contract.model import DIM
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
 from tests.poll import poll_until
-from tests.scorer.factories import hashes, item, item_features, request_record, user_features
+from tests.scorer.factories import item, item_features, request_record, seen_items, user_features
 from tests.scorer.graphs import embedding, rank_graph, release
 from tests.scorer.running import CollectedSlates, ScorerHarness
 
@@ -40,8 +40,9 @@ async def _fill(harness: ScorerHarness) -> None:
     await harness.publish(
         USER_FEATURES,
         *[
-            user_features(user, random_source.sample(NAMES, 20), seen=hashes(*random_source.sample(NAMES, 5)))
+            user_features(user, names[:20], seen_items=seen_items(*names))
             for user in USERS
+            if (names := random_source.sample(NAMES, 25))
         ],
     )
     rng = np.random.default_rng(4)

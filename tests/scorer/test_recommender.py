@@ -16,7 +16,6 @@ from tests.scorer.factories import (
     NOW,
     counts,
     features_of,
-    hashes,
     history,
     item,
     item_features,
@@ -25,6 +24,7 @@ from tests.scorer.factories import (
     recommender,
     request,
     scenarios,
+    seen_items,
     user_features,
 )
 from tests.scorer.graphs import encode_graph, rank_graph
@@ -139,7 +139,7 @@ def test_items_without_a_publication_time_are_new_when_they_arrive() -> None:
 
 def test_seen_items_are_left_out_if_the_scenario_filters_them() -> None:
     engine = _engine_of()
-    engine.apply_user_features(user_features("u", ["m200"], seen=hashes("m199")))
+    engine.apply_user_features(user_features("u", ["m200"], seen_items=seen_items("m199", "m200")))
     video, shop = recommend(engine, request("u", limit=60), request("u", limit=250, scenario="shop"))
     assert not {"m200", "m199"} & set(video["considered"])
     assert {"m200", "m199"} <= set(shop["considered"])
@@ -402,7 +402,7 @@ def test_reasons_are_true() -> None:
 def test_user_who_has_seen_all_popular_items_gets_a_whole_slate() -> None:
     engine = _engine_of(ORDER_LENGTH + 100)
     popular = [f"m{number}" for number in range(101, ORDER_LENGTH + 101)]
-    engine.apply_user_features(user_features("u", seen=hashes(*popular)))
+    engine.apply_user_features(user_features("u", seen_items=seen_items(*popular)))
     (record,) = recommend(engine, request("u", limit=20))
     assert len(record["items"]) == 20
     assert set(item_ids_of(record)).isdisjoint(popular)

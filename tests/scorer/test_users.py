@@ -8,7 +8,7 @@ from eddy.contract.model import ACTIONS, HISTORY
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.catalogue import Catalogue
 from eddy_scorer.core.state.users import UNKNOWN_USER, UserStore
-from tests.scorer.factories import NOW, hashes, history, scenarios, user_features
+from tests.scorer.factories import NOW, hashes, history, scenarios, seen_items, user_features
 
 
 def _users() -> tuple[UserStore, Catalogue]:
@@ -65,16 +65,36 @@ def test_snapshot_is_the_end_of_the_record() -> None:
     assert snapshot == {name: column[-HISTORY:] for name, column in record["history"].items()}
 
 
-def test_seen_covers_history_and_hashes() -> None:
+def test_seen_covers_history_and_digests() -> None:
     users, catalogue = _users()
     catalogue.ensure_rows(["x", "y"])
-    users.apply(user_features("u", [f"m{number}" for number in range(60)], seen=hashes("x", "y")), 0)
-    assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"x", "y", *(f"m{n}" for n in range(60))}
+    names = [f"m{number}" for number in range(60)]
+    users.apply(user_features("u", names, seen_items=seen_items("x", *names, "y")), 0)
+    assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"x", "y", *names}
 
 
-def test_hash_of_a_later_item_is_resolved_when_it_is_added() -> None:
+def test_two_ids_with_one_crc32_are_two_items() -> None:
     users, catalogue = _users()
-    users.apply(user_features("u", ["a"], seen=hashes("late", "known")), 0)
+    twins = ["c50963c80102", "d3f504638284"]
+    assert hashes(twins[0]) == hashes(twins[1])
+    for unseen, seen in (twins, twins[::-1]):
+        catalogue.ensure_rows([unseen, seen])
+        users.apply(user_features("u", ["a"], seen_items=seen_items("a", seen), applied_offset=len(unseen)), 0)
+        assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"a", seen}
+
+
+def test_hashes_of_former_records_are_still_seen() -> None:
+    users, catalogue = _users()
+    users.apply(user_features("u", ["a"], seen=hashes("late", "known"), seen_items=seen_items("a")), 0)
+    catalogue.ensure_row("known")
+    assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"a", "known"}
+    catalogue.ensure_row("late")
+    assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"a", "known", "late"}
+
+
+def test_digest_of_a_later_item_is_resolved_when_it_is_added() -> None:
+    users, catalogue = _users()
+    users.apply(user_features("u", ["a"], seen_items=seen_items("late", "a", "known")), 0)
     catalogue.ensure_row("known")
     user = users.get("u")
     assert _names(catalogue, user.seen_rows(catalogue)) == {"a", "known"}
@@ -83,14 +103,14 @@ def test_hash_of_a_later_item_is_resolved_when_it_is_added() -> None:
     assert user.seen_rows(catalogue) is user.seen_rows(catalogue)
 
 
-def test_next_record_keeps_resolved_hashes() -> None:
+def test_next_record_keeps_resolved_digests() -> None:
     users, catalogue = _users()
     catalogue.ensure_rows(["x", "y"])
-    users.apply(user_features("u", ["a"], seen=hashes("x")), 0)
+    users.apply(user_features("u", ["a"], seen_items=seen_items("x", "a")), 0)
     users.get("u").seen_rows(catalogue)
-    users.apply(user_features("u", ["a", "b"], seen=hashes("x", "y")), 0)
+    users.apply(user_features("u", ["a", "b"], seen_items=seen_items("x", "a", "y", "b")), 0)
     assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"a", "b", "x", "y"}
-    users.apply(user_features("u", ["a", "b", "c"], seen=hashes("y")), 0)
+    users.apply(user_features("u", ["a", "b", "c"], seen_items=seen_items("a", "y", "b", "c")), 0)
     assert _names(catalogue, users.get("u").seen_rows(catalogue)) == {"a", "b", "c", "y"}
 
 
@@ -109,6 +129,7 @@ def test_malformed_record_is_refused_and_the_former_state_stays() -> None:
     for record in (
         user_features("u", history=malformed, applied_offset=9),
         user_features("u", seen=b"123", applied_offset=9),
+        user_features("u", seen_items=b"123", applied_offset=9),
         user_features("u", history=history(["a"], value=float("nan")), applied_offset=9),
     ):
         with pytest.raises(PoisonError, match="bad_features"):

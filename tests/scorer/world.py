@@ -14,12 +14,12 @@ from tests.scorer.factories import (
     HOUR,
     NOW,
     counts,
-    hashes,
     history,
     item,
     item_features,
     recommender,
     request,
+    seen_items,
     user_features,
 )
 from tests.scorer.graphs import encode_graph, rank_graph
@@ -93,7 +93,9 @@ class World:
         chosen = [f"m{other}" for other in rng.choice(ITEMS, rng.integers(0, 60) if number % 8 else 0, replace=False)]
         columns = history(chosen, SCENARIOS[number % 3], ("rate", "like", "click")[number % 3])
         columns["values"] = np.round(rng.random(len(chosen)), 3).tolist()
-        return user_features(f"u{number}", history=columns, seen=hashes(*chosen[:5], f"m{number}"))
+        return user_features(
+            f"u{number}", history=columns, seen_items=seen_items(*columns["item_ids"], *chosen[:5], f"m{number}")
+        )
 
     def _request(self) -> Request:
         rng = self._rng

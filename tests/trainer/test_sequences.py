@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eddy.contract.model import HISTORY
-from eddy_trainer.core.sequences import SEQUENCE_LENGTH, SequenceStore
+from eddy_trainer.core.sequences import SEQUENCE_LENGTH, SequenceEntry, SequenceStore
 from tests.trainer.factories import a_store
 
 
@@ -59,3 +59,57 @@ def test_latest_are_the_most_recently_active_users() -> None:
     store = a_store({"a": [1], "b": [2], "c": [3]})
     store.append("a", [])
     assert store.latest(2).tolist() == [0, 2]
+
+
+def entry(at: int, row: int, action: int = 1) -> SequenceEntry:
+    return SequenceEntry(row, action, 0, 1.0, at)
+
+
+def kept(store: SequenceStore) -> list[tuple[int, int]]:
+    """Row and time of the interactions that are kept of the first user, oldest first."""
+    count = int(store.state()["count"][0])  # type: ignore[index]
+    ring = np.arange(max(0, count - SEQUENCE_LENGTH), count) % SEQUENCE_LENGTH
+    columns = (store.state()[name][0, ring].tolist() for name in ("rows", "at"))  # type: ignore[index]
+    return list(zip(*columns, strict=True))
+
+
+@given(
+    times=st.lists(st.integers(1, 10**6), min_size=1, max_size=SEQUENCE_LENGTH + 60, unique=True),
+    late=st.integers(0, 40),
+)
+def test_sequences_are_in_event_time(times: list[int], late: int) -> None:
+    """Each interaction arrives at most `late` places after its successors."""
+    arrived = [
+        entry(at, at) for _, at in sorted((number + at % (late + 1), at) for number, at in enumerate(sorted(times)))
+    ]
+    store = SequenceStore(1)
+    for each in arrived:
+        store.append("u", [each])
+    assert kept(store) == [(at, at) for at in sorted(times)][-SEQUENCE_LENGTH:]
+
+
+def test_back_fill_displaces_nothing_recent() -> None:
+    store = SequenceStore(1)
+    recent = [entry(10_000 + number, 1 + number) for number in range(20)]
+    store.append("u", [*recent, *[entry(number, 100 + number) for number in range(400)]])
+    assert kept(store)[-20:] == [(each.row, each.at) for each in recent]
+    assert [row for row, _ in kept(store)][:-20] == list(range(320, 500))
+
+
+def test_a_run_of_one_item_is_one_interaction() -> None:
+    store = SequenceStore(1)
+    store.append("u", [entry(0, 9), *[entry(number, 7) for number in range(1, 300)], entry(400, 8)])
+    assert kept(store) == [(9, 0), (7, 299), (8, 400)]
+    store.append("u", [entry(350, 7, action=2), entry(360, 7), entry(355, 7)])
+    assert kept(store) == [(9, 0), (7, 350), (7, 360), (8, 400)]
+
+
+def test_a_run_in_a_full_ring() -> None:
+    store = SequenceStore(1)
+    store.append("u", [entry(number, number) for number in range(1, SEQUENCE_LENGTH + 50)])
+    before = kept(store)
+    last = before[-1][0]
+    store.append("u", [entry(10**6, last), entry(10**6 + 1, last)])
+    assert kept(store) == [*before[:-1], (last, 10**6 + 1)]
+    store.append("u", [entry(before[0][1], 9999)])
+    assert kept(store)[-1] == (last, 10**6 + 1)

@@ -6,7 +6,6 @@ thread, so that other load on the machine has little influence.
 
 import gc
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from eddy.contract.codec import Codec
+from eddy.contract.digests import SEEN_ENTRY, digest_of
 from eddy.contract.model import DIM, FEATURES, Columns
 from eddy.contract.records import Item, ItemCounts, ItemFeatures, Recommendations, UserFeatures
 from eddy.contract.scenarios import load_scenarios
@@ -207,9 +207,11 @@ def _user(number: int, items: list[str]) -> UserFeatures:
             "valued": [True] * len(recent),
         },
         "offsets": [1] * len(recent),
-        "seen": b"".join(zlib.crc32(item.encode()).to_bytes(4, "little") for item in items[HISTORY:]),
+        "seen": b"",
         "counts": {},
         "recent_events": b"",
+        "seen_items": b"".join(SEEN_ENTRY.pack(digest_of(item), NOW // 1000, 1.0) for item in items),
+        "ratings": b"",
     }
 
 

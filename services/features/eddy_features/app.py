@@ -36,7 +36,9 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     user_store = app.table(bus.full_name(USER_FEATURES), replaces_user)
     item_store = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
     cleaner = Cleaner(scenarios, bus.partition_of_key)
-    user_updater = UserUpdater(cleaner, UserPolicy(), user_store, settings.features_decoded_users)
+    user_updater = UserUpdater(
+        cleaner, UserPolicy(seen=settings.features_seen_items), user_store, settings.features_decoded_users
+    )
     item_updater = ItemUpdater(ItemRules(scenarios, ItemPolicy()), item_store, settings.features_decoded_items)
     max_records = settings.features_batch_events
     async with AsyncExitStack() as stack:

@@ -30,3 +30,8 @@ class FeaturesSettings(Settings):
     features_decoded_items: int = Field(
         4000, ge=1, description="Number of items whose state is cached in decoded form."
     )
+    features_seen_items: int = Field(
+        4000,
+        ge=100,
+        description="Number of items per user that are remembered as seen, the last ones by event time; each takes 14 bytes.",
+    )

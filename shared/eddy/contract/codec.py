@@ -41,6 +41,7 @@ class Codec(Generic[R]):
         self.record = record
         self.schema = schema
         self.header = _header(schema)
+        self._reader = _with_bytes(schema)
         self._writers = {_header(old): old for old in [*former, schema]}
 
     @overload
@@ -103,7 +104,7 @@ class Codec(Generic[R]):
         body = io.BytesIO(payload)
         body.seek(HEADER_BYTES)
         try:
-            reader = None if writer is self.schema else self.schema
+            reader = None if writer is self.schema else self._reader
             record: R = fastavro.schemaless_reader(body, writer, reader)
         except SchemaResolutionError as error:  # the schema registry named the schema of another record
             owner = _owners().get(payload[:HEADER_BYTES], writer["name"])
@@ -113,6 +114,18 @@ class Codec(Generic[R]):
         if body.tell() != len(payload):
             raise DecodeError(f"{len(payload) - body.tell()} surplus bytes after a {self.record}")
         return record
+
+
+def _with_bytes(schema: Any) -> Any:
+    """The schema with bytes as the defaults of fields of bytes: fastavro would return the text by which JSON names them."""
+    if isinstance(schema, list):
+        return [_with_bytes(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    copy = {key: _with_bytes(value) for key, value in schema.items()}
+    if copy.get("type") == "bytes" and "default" in copy:
+        copy["default"] = copy["default"].encode("latin-1")
+    return copy
 
 
 def schema_name(record: type[Any]) -> str:

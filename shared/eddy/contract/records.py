@@ -121,22 +121,23 @@ class ItemCounts(TypedDict):
     """Impressions that named the item, decayed with the slow half-life."""
 
     clicked: float
-    """Clicks, decayed with the slow half-life."""
+    """Clicks, decayed with the slow half-life. A user's repeated interactions with the item count less and less."""
 
     acted: float
-    """Interactions of positive weight, clicks included, decayed with the slow half-life."""
+    """Interactions of positive weight, clicks included, decayed with the slow half-life; repeated ones as in `clicked`.
+    """
 
     acted_fast: float
-    """Interactions of positive weight, decayed with the fast half-life."""
+    """As `acted`, decayed with the fast half-life."""
 
     total: int
-    """Interactions of positive weight, not decayed."""
+    """Users with an interaction of positive weight, not decayed."""
 
     valued: int
-    """Explicit ratings, not decayed."""
+    """Explicit ratings, the last one of each user, not decayed."""
 
     value_sum: float
-    """Sum of the normalised explicit ratings, 0..1 each."""
+    """Sum of these normalised ratings, 0..1 each."""
 
 
 class ItemFeatures(TypedDict):
@@ -188,7 +189,14 @@ class ItemSignal(TypedDict):
     """The user's previous items, newest first, for co-visitation; empty for actions that do not count for it."""
 
     value: float | None
-    """Normalised explicit rating, 0..1; null for other events."""
+    """Normalised explicit rating, 0..1; null for other events, and for a late rating that a newer one has replaced."""
+
+    repeats: float
+    """The user's earlier interactions with the item, decayed; 0 if there are none. The event counts 1 / (1 + repeats).
+    """
+
+    former_value: float | None
+    """The user's former rating of the item in the scenario, which `value` replaces."""
 
 
 class ItemSignals(TypedDict):
@@ -520,14 +528,16 @@ class UserFeatures(TypedDict):
     """Event time of the newest event included, milliseconds since the epoch."""
 
     history: History
-    """Last 100 interactions (actions that scenarios.yaml keeps in history)."""
+    """Last 100 interactions by event time (actions of positive weight). A run of one item is one interaction for each
+    action: the last.
+    """
 
     offsets: list[int]
     """Source offset of each interaction in `history`."""
 
     seen: bytes
-    """Items of interactions that are no longer in `history`: packed little-endian uint32, CRC-32 of the item id in
-    UTF-8, oldest first.
+    """Items that were no longer in `history` before `seen_items` existed: packed little-endian uint32, CRC-32 of the
+    item id in UTF-8. Nothing is added.
     """
 
     counts: dict[str, int]
@@ -535,3 +545,14 @@ class UserFeatures(TypedDict):
 
     recent_events: bytes
     """Last event ids for dropping duplicates: packed 8-byte BLAKE2b digests, oldest first."""
+
+    seen_items: bytes
+    """Each item that the user interacted with, in the order of the first interactions: packed entries of 14 bytes,
+    little-endian: BLAKE2b digest of the item id (8 bytes), last event time in seconds (uint32), interactions with a
+    decay of 30 days (float16).
+    """
+
+    ratings: bytes
+    """The last explicit rating of each item and scenario: packed entries of 20 bytes, little-endian: BLAKE2b digest of
+    `scenario/item id` (8 bytes), event time in milliseconds (int64), normalised value (float32).
+    """

@@ -54,7 +54,7 @@ class ItemPolicy:
 
 class Signal(NamedTuple):
     """One event on an item: an entry of `item_signals`. `previous` are the user's earlier items, newest first; `value` is None unless it is
-    an explicit rating."""
+    an explicit rating, which replaces `former_value`. `repeats` is the decayed number of the user's earlier interactions with the item."""
 
     offset: int
     at: int
@@ -62,11 +62,18 @@ class Signal(NamedTuple):
     action: str
     previous: list[str]
     value: float | None = None
+    repeats: float = 0.0
+    former_value: float | None = None
+
+    @property
+    def weight(self) -> float:
+        """What the event counts: a user's n-th interaction with the item counts 1 / n, less those that have decayed."""
+        return 1.0 / (1.0 + self.repeats)
 
 
 @dataclass(slots=True)
 class ScenarioCounts:
-    """Decayed counts of one scenario, as of the item's `as_of`. `total`, `ratings` and `rating_sum` never decay."""
+    """Decayed counts of one scenario, as of the item's `as_of`. `total` (users), `ratings` and `rating_sum` never decay."""
 
     impressions: float = 0.0
     clicks: float = 0.0
@@ -75,6 +82,13 @@ class ScenarioCounts:
     total: int = 0
     ratings: int = 0
     rating_sum: float = 0.0
+
+    def rate(self, value: float, former: float | None) -> None:
+        """Include a rating that replaces the user's `former` one. Counts that lack that one, because the item's state was lost, add it."""
+        if former is None or not self.ratings:
+            self.ratings += 1
+            former = 0.0
+        self.rating_sum = min(max(self.rating_sum + value - former, 0.0), float(self.ratings))
 
     def pack(self, scenario: str) -> bytes:
         """Pack an entry of the record's `counts`."""
@@ -176,14 +190,13 @@ class ItemState:
         if signal.action == IMPRESSION:
             counts.impressions += gain
         if signal.action == CLICK:
-            counts.clicks += gain
+            counts.clicks += gain * signal.weight
         if rules.positive(signal.scenario, signal.action):
-            counts.interactions += gain
-            counts.interactions_fast += decay(age, half_lives.fast_half_life_sec)
-            counts.total += 1
+            counts.interactions += gain * signal.weight
+            counts.interactions_fast += decay(age, half_lives.fast_half_life_sec) * signal.weight
+            counts.total += signal.repeats == 0
         if signal.value is not None:
-            counts.ratings += 1
-            counts.rating_sum += signal.value
+            counts.rate(signal.value, signal.former_value)
 
     def _add_covisits(self, signal: Signal, rules: ItemRules) -> None:
         new = {other: None for other in signal.previous if other not in self.rows}
@@ -192,6 +205,8 @@ class ItemState:
         rows = [self.rows[other] for other in signal.previous]
         steps = self._steps(signal.at, self.as_of, rules)
         gains = rules.gains[: len(rows)]
+        if signal.repeats:
+            gains = gains * np.float32(signal.weight)
         if steps:
             gains = gains * np.float32(step_decay(steps))
         self.weights[0, rows] += gains

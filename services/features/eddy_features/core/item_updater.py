@@ -1,6 +1,7 @@
 """Applies batches of item signals to item states. No Kafka, no clock."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from eddy.contract.codec import Codec
 from eddy.contract.limits import MAX_ID_CHARS
@@ -68,8 +69,18 @@ class ItemUpdater:
             raise PoisonError("unknown_scenario", entry["scenario"][:MAX_ID_CHARS])
         if len(entry["previous"]) > MAX_PREVIOUS:
             raise PoisonError("too_long", f"{len(entry['previous'])} previous items; the maximum is {MAX_PREVIOUS}")
-        if entry["value"] is not None and not 0 <= entry["value"] <= 1:
-            raise PoisonError("bad_features", f"value {entry['value']} is not within 0..1")
+        for name in ("value", "former_value"):
+            if (value := entry[name]) is not None and not 0 <= value <= 1:
+                raise PoisonError("bad_features", f"{name} {value} is not within 0..1")
+        if not 0 <= entry["repeats"] < inf:
+            raise PoisonError("bad_features", f"repeats {entry['repeats']} is negative or not finite")
         return Signal(
-            entry["offset"], entry["at"], entry["scenario"], entry["action"], entry["previous"], entry["value"]
+            entry["offset"],
+            entry["at"],
+            entry["scenario"],
+            entry["action"],
+            entry["previous"],
+            entry["value"],
+            entry["repeats"],
+            entry["former_value"],
         )

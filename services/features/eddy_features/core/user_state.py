@@ -1,31 +1,35 @@
-"""The state of a user: last interactions, counts, and the events that it includes.
+"""The state of a user: last interactions by event time, items, ratings, counts, and the events that it includes.
 
 The state holds the columns of the `user_features` record in packed form (eddy.contract.avro).
 """
 
-import hashlib
-import zlib
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any, NamedTuple
 
-from eddy.contract.avro.arrays import first_long, first_string, pack_array, read_block, split_strings
+from eddy.contract.avro.arrays import first_long, first_string, pack_array, read_block, split_longs, split_strings
 from eddy.contract.avro.values import FALSE, FLOAT, TRUE, pack_bytes, pack_long, pack_name, read_bytes, read_long
 from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header
+from eddy.contract.digests import DIGEST_BYTES, digest_of
+from eddy.contract.histories import NONE, place
 from eddy.contract.limits import REMEMBERED_EVENTS
-from eddy.contract.records import UserFeatures
+from eddy.contract.records import History, UserFeatures
+from eddy.errors import DecodeError
 from eddy_features.core.cleaning import CleanEvent
+from eddy_features.core.item_tables import LastRatings, SeenItems, last_ratings, seen_items
 
-DIGEST_BYTES = 8
-SEEN_BYTES = 4
-_HEADER = frozen_header("user_features", 2)  # the field order of `encode` and `_read`
+_HEADER = frozen_header("user_features", 3)  # the field order of `encode` and `_read`
+_NEVER = -(2**63)
 
 
 @dataclass(frozen=True)
 class UserPolicy:
-    """Numbers of interactions, of older item hashes (`seen`), of event ids and of `previous` items per signal that are kept."""
+    """Numbers of interactions, of items (`seen`), of ratings, of event ids and of `previous` items per signal that are kept."""
 
     interactions: int = 100
     seen: int = 4000
+    ratings: int = 1000
     recent_events: int = REMEMBERED_EVENTS
     previous: int = 20
 
@@ -38,12 +42,31 @@ class UpdateResult(Enum):
     ALREADY_APPLIED = 3
 
 
+class Update(NamedTuple):
+    """Effect of an event on a state, and what it means for its item: `item_signals` has the same fields.
+
+    `previous` are the items before it in event time, packed, newest first: none for an event that continues a run of its item.
+    """
+
+    result: UpdateResult
+    previous: tuple[bytes, ...] = ()
+    repeats: float = 0.0
+    value: float | None = None
+    former_value: float | None = None
+
+
+_DUPLICATE, _ALREADY_APPLIED, _APPLIED = (
+    Update(result) for result in (UpdateResult.DUPLICATE, UpdateResult.ALREADY_APPLIED, UpdateResult.APPLIED)
+)
+
+
 @dataclass(slots=True)
 class UserState:
     """The state of one user.
 
-    `items` are the packed item ids of the history, oldest first; `actions` to `offsets` are packed columns parallel to it. `valued` has one
-    byte for each of the newest interactions, none for those that predate the column. `seen` and `recent` are as in the record.
+    `items` are the packed item ids of the history, oldest first; `actions` to `offsets` are packed columns parallel to it, and `last_at` is
+    the newest time among them. `valued` has one byte for each of the newest interactions, none for those that predate the column. `hashes`
+    (the record's `seen`) and `recent` are as in the record.
     """
 
     applied_offset: int = -1
@@ -55,33 +78,49 @@ class UserState:
     occurred_at: bytes = b""
     valued: bytes = b""
     offsets: bytes = b""
-    seen: bytes = b""
+    hashes: bytes = b""
     counts: dict[str, int] = field(default_factory=dict)
     recent: bytes = b""
+    seen: SeenItems = field(default_factory=SeenItems)
+    ratings: LastRatings = field(default_factory=LastRatings)
+    last_at: int = _NEVER
 
-    def apply(self, event: CleanEvent, policy: UserPolicy) -> UpdateResult:
+    def apply(self, event: CleanEvent, policy: UserPolicy) -> Update:
         """Include `event`. A duplicate only advances `applied_offset`, so that readers know it was processed."""
         if event.offset <= self.applied_offset:
-            return UpdateResult.ALREADY_APPLIED
-        digest = event_digest(event.event_id) if event.event_id else b""
+            return _ALREADY_APPLIED
+        digest = digest_of(event.event_id) if event.event_id else b""
         if self._includes(digest):
             self.applied_offset = event.offset
-            return UpdateResult.DUPLICATE
+            return _DUPLICATE
         self.recent = (self.recent + digest)[-DIGEST_BYTES * policy.recent_events :]
         self.as_of = event.occurred_at if self.applied_offset < 0 else max(self.as_of, event.occurred_at)
         self.applied_offset = event.offset
         if not event.reversal:
             self.counts[event.label] = self.counts.get(event.label, 0) + 1
-        if event.positive and event.item_id is not None:
-            self._append(event, event.item_id, policy)
-        return UpdateResult.APPLIED
+        if not event.positive or event.item_id is None:
+            return _APPLIED
+        return self._interact(event, event.item_id, policy)
 
-    def previous_items(self, item_id: str, limit: int) -> list[bytes]:
-        """Return the last `limit` distinct items other than `item_id`, packed, newest first."""
+    def _interact(self, event: CleanEvent, item_id: str, policy: UserPolicy) -> Update:
+        repeats = self.seen.add(item_id, event.occurred_at, policy.seen)
+        value = former = None
+        if event.is_rating:
+            rating = self.ratings.add(event.scenario, item_id, event.occurred_at, event.value, policy.ratings)
+            value, former = event.value if rating.is_newest else None, rating.former
+        packed = pack_name(item_id)
+        if event.occurred_at >= self.last_at and not (self.items and self.items[-1] == packed):
+            previous = self._previous_items(packed, len(self.items), policy.previous)
+            self._append(event, packed, policy)
+        else:
+            previous = self._insert(event, packed, policy)
+        return Update(UpdateResult.APPLIED, tuple(previous), repeats, value, former)
+
+    def _previous_items(self, packed: bytes, position: int, limit: int) -> list[bytes]:
+        """The last `limit` distinct items before `position` of the history other than `packed`, newest first."""
         items: dict[bytes, None] = {}
-        current = pack_name(item_id)
-        for other in reversed(self.items):
-            if other != current:
+        for other in reversed(self.items if position == len(self.items) else self.items[:position]):
+            if other != packed:
                 items[other] = None
                 if len(items) == limit:
                     break
@@ -94,26 +133,48 @@ class UserState:
             position = self.recent.find(digest, position + 1)
         return position >= 0
 
-    def _append(self, event: CleanEvent, item_id: str, policy: UserPolicy) -> None:
-        self.items.append(pack_name(item_id))
+    def _append(self, event: CleanEvent, packed: bytes, policy: UserPolicy) -> None:
+        """Add the newest interaction, on another item than the one before."""
+        self.items.append(packed)
         self.actions += pack_name(event.action)
         self.scenarios += pack_name(event.scenario)
         self.values += FLOAT.pack(event.value)
         self.occurred_at += pack_long(event.occurred_at)
         self.valued += TRUE if event.has_value else FALSE
         self.offsets += pack_long(event.offset)
+        self.last_at = event.occurred_at
         if len(self.items) > policy.interactions:
-            self._drop_oldest(policy)
+            self._drop_oldest()
 
-    def _drop_oldest(self, policy: UserPolicy) -> None:
-        oldest, _ = read_bytes(self.items.pop(0), 0)
-        self.seen = (self.seen + zlib.crc32(oldest).to_bytes(SEEN_BYTES, "little"))[-SEEN_BYTES * policy.seen :]
+    def _drop_oldest(self) -> None:
+        del self.items[0]
         self.actions = self.actions[first_string(self.actions) :]
         self.scenarios = self.scenarios[first_string(self.scenarios) :]
         self.values = self.values[FLOAT.size :]
         self.occurred_at = self.occurred_at[first_long(self.occurred_at) :]
         self.offsets = self.offsets[first_long(self.offsets) :]
         self.valued = self.valued[-len(self.items) :]
+
+    def _insert(self, event: CleanEvent, packed: bytes, policy: UserPolicy) -> list[bytes]:
+        """Add a late interaction, or one that continues a run, at its place. Returns the previous items, none within a run."""
+        rows = _Rows(self)
+        action = (pack_name(event.action), pack_name(event.scenario))
+        times = [read_long(at, 0)[0] for at in rows.occurred_at]
+        placement = place(event.occurred_at, packed, action, times, self.items, rows.actions)
+        if placement is None:
+            return []
+        previous: list[bytes] = []
+        position, replaces = placement
+        if packed not in self.items[max(position - 1, 0) : position + 1]:
+            previous = self._previous_items(packed, position, policy.previous)
+        rows.insert(position, event, packed, action)
+        if replaces != NONE:
+            rows.drop(replaces)
+        elif len(self.items) > policy.interactions:
+            rows.drop(0)
+        rows.store(self)
+        self.last_at = max(self.last_at, event.occurred_at)
+        return previous
 
     def encode(self, user_id: str) -> bytes:
         """Return the `user_features` record of this state in the single-object encoding."""
@@ -132,9 +193,11 @@ class UserState:
                 pack_array(count, self.occurred_at),
                 pack_array(len(self.valued), self.valued),
                 pack_array(count, self.offsets),
-                pack_bytes(self.seen),
+                pack_bytes(self.hashes),
                 pack_array(len(self.counts), counts),
                 pack_bytes(self.recent),
+                pack_bytes(self.seen.packed),
+                pack_bytes(self.ratings.packed),
             ]
         )
 
@@ -149,9 +212,60 @@ class UserState:
         return _from_fields(Codec.of(UserFeatures).decode(record))
 
 
-def event_digest(event_id: str) -> bytes:
-    """8-byte BLAKE2b digest of an event id (RFC 7693)."""
-    return hashlib.blake2b(event_id.encode(), digest_size=DIGEST_BYTES).digest()
+class _Rows:
+    """The columns of a history as lists of packed values; `items` are those of the state, changed in place."""
+
+    def __init__(self, state: UserState) -> None:
+        count = len(state.items)
+        self.items = state.items
+        self.actions = list(zip(split_strings(state.actions), split_strings(state.scenarios), strict=True))
+        self.values = [state.values[start : start + FLOAT.size] for start in range(0, len(state.values), FLOAT.size)]
+        self.occurred_at, self.offsets = split_longs(state.occurred_at), split_longs(state.offsets)
+        self.valued = [b""] * (count - len(state.valued)) + [state.valued[i : i + 1] for i in range(len(state.valued))]
+        self._columns: tuple[list[Any], ...] = (
+            self.items,
+            self.actions,
+            self.values,
+            self.occurred_at,
+            self.offsets,
+            self.valued,
+        )
+
+    def insert(self, position: int, event: CleanEvent, packed: bytes, action: tuple[bytes, bytes]) -> None:
+        entry = (
+            packed,
+            action,
+            FLOAT.pack(event.value),
+            pack_long(event.occurred_at),
+            pack_long(event.offset),
+            TRUE if event.has_value else FALSE,
+        )
+        for column, value in zip(self._columns, entry, strict=True):
+            column.insert(position, value)
+
+    def drop(self, position: int) -> None:
+        for column in self._columns:
+            del column[position]
+
+    def sort(self, times: list[int]) -> None:
+        """Put the rows in the order of `times`, equal ones as they are."""
+        order = sorted(range(len(times)), key=times.__getitem__)
+        for column in self._columns:
+            column[:] = [column[index] for index in order]
+
+    def store(self, state: UserState) -> None:
+        state.actions = b"".join([action for action, _ in self.actions])
+        state.scenarios = b"".join([scenario for _, scenario in self.actions])
+        state.values, state.occurred_at = b"".join(self.values), b"".join(self.occurred_at)
+        state.offsets = b"".join(self.offsets)
+        # The column covers the newest interactions: nothing is recorded before one that predates it.
+        state.valued = _covered(self.valued)
+
+
+def _covered(valued: list[bytes]) -> bytes:
+    """The entries after the last interaction that predates the column."""
+    first = max((index + 1 for index, each in enumerate(valued) if not each), default=0)
+    return b"".join(valued[first:])
 
 
 def _from_packed(record: bytes) -> UserState:
@@ -159,14 +273,19 @@ def _from_packed(record: bytes) -> UserState:
     applied_offset, position = read_long(record, position)
     as_of, position = read_long(record, position)
     columns: list[bytes] = []
+    lengths: list[int] = []
     for _ in range(7):
-        _, column, position = read_block(record, position)
+        length, column, position = read_block(record, position)
         columns.append(column)
-    seen, position = read_bytes(record, position)
+        lengths.append(length)
+    hashes, position = read_bytes(record, position)
     _, packed_counts, position = read_block(record, position)
     recent, position = read_bytes(record, position)
+    seen, position = read_bytes(record, position)
+    ratings, position = read_bytes(record, position)
     if position != len(record):
         raise ValueError(f"{len(record) - position} bytes after the end of the record")
+    _check_lengths(lengths)
     items, actions, scenarios, values, occurred_at, valued, offsets = columns
     return UserState(
         applied_offset,
@@ -178,10 +297,21 @@ def _from_packed(record: bytes) -> UserState:
         occurred_at,
         valued,
         offsets,
-        seen,
+        hashes,
         _counts(packed_counts),
         recent,
+        seen_items(seen),
+        last_ratings(ratings),
+        _last_long(occurred_at),
     )
+
+
+def _last_long(packed: bytes) -> int:
+    """The last of packed longs, _NEVER for none."""
+    start = len(packed) - 1
+    while start > 0 and packed[start - 1] >= 0x80:
+        start -= 1
+    return read_long(packed, start)[0] if packed else _NEVER
 
 
 def _counts(packed: bytes) -> dict[str, int]:
@@ -193,9 +323,26 @@ def _counts(packed: bytes) -> dict[str, int]:
     return counts
 
 
+def _check_lengths(lengths: list[int]) -> None:
+    """Raise DecodeError unless the columns of a history, in the order of the record, belong together."""
+    *columns, valued, offsets = lengths
+    if {*columns, offsets} != {columns[0]} or valued > columns[0]:
+        raise DecodeError(f"user_features: the columns of the history differ in length: {lengths}")
+
+
 def _from_fields(record: UserFeatures) -> UserState:
     history = record["history"]
-    return UserState(
+    columns: tuple[Sized, ...] = (
+        history["item_ids"],
+        history["actions"],
+        history["scenarios"],
+        history["values"],
+        history["occurred_at"],
+        history["valued"],
+        record["offsets"],
+    )
+    _check_lengths(list(map(len, columns)))
+    state = UserState(
         applied_offset=record["applied_offset"],
         as_of=record["as_of"],
         items=[pack_name(item_id) for item_id in history["item_ids"]],
@@ -205,7 +352,22 @@ def _from_fields(record: UserFeatures) -> UserState:
         occurred_at=b"".join(map(pack_long, history["occurred_at"])),
         valued=bytes(history["valued"]),
         offsets=b"".join(map(pack_long, record["offsets"])),
-        seen=record["seen"],
+        hashes=record["seen"],
         counts=record["counts"],
         recent=record["recent_events"],
+        seen=seen_items(record["seen_items"]),
+        ratings=last_ratings(record["ratings"]),
+        last_at=max(history["occurred_at"], default=_NEVER),
     )
+    if not state.seen.packed:
+        _complete(state, history)
+    return state
+
+
+def _complete(state: UserState, history: History) -> None:
+    """Continue a record of a former version: its history is in order of arrival, and it has no table of items."""
+    for item_id, at in zip(history["item_ids"], history["occurred_at"], strict=True):
+        state.seen.add(item_id, at, len(history["item_ids"]))
+    rows = _Rows(state)
+    rows.sort(history["occurred_at"])
+    rows.store(state)

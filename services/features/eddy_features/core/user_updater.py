@@ -12,10 +12,10 @@ from eddy.contract.message import Message
 from eddy.errors import FatalError, PoisonError
 from eddy_features.core.cleaning import Cleaner, CleanEvent
 from eddy_features.core.states import StateCache, StateRecords
-from eddy_features.core.user_state import UpdateResult, UserPolicy, UserState
+from eddy_features.core.user_state import Update, UpdateResult, UserPolicy, UserState
 
 SIGNALS_BYTES = 256 * 1024
-_HEADER = frozen_header("item_signals", 2)  # the field order of `_signals` and `_signal`
+_HEADER = frozen_header("item_signals", 3)  # the field order of `_signals` and `_signal`
 
 
 class RenumberedError(FatalError):
@@ -81,20 +81,17 @@ class UserUpdater:
 
     def _include(self, event: CleanEvent, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]) -> bool:
         """Apply one event; returns whether the state changed."""
-        previous: list[bytes] = []
-        if event.item_id is not None and event.positive and event.offset > state.applied_offset:
-            previous = state.previous_items(event.item_id, self._policy.previous)
-        result = state.apply(event, self._policy)
-        if result is UpdateResult.APPLIED:
+        update = state.apply(event, self._policy)
+        if update.result is UpdateResult.APPLIED:
             batch.applied[event.label] += 1
             if event.item_id is not None and not event.reversal:
-                entries.setdefault(event.item_id, []).append(_signal(event, previous))
-        elif result is UpdateResult.DUPLICATE:
+                entries.setdefault(event.item_id, []).append(_signal(event, update))
+        elif update.result is UpdateResult.DUPLICATE:
             batch.duplicates += 1
-        return result is not UpdateResult.ALREADY_APPLIED
+        return update.result is not UpdateResult.ALREADY_APPLIED
 
 
-def _signal(event: CleanEvent, previous: list[bytes]) -> bytes:
+def _signal(event: CleanEvent, update: Update) -> bytes:
     """Pack an entry of `item_signals`."""
     return b"".join(
         [
@@ -102,8 +99,10 @@ def _signal(event: CleanEvent, previous: list[bytes]) -> bytes:
             pack_long(event.occurred_at),
             pack_name(event.scenario),
             pack_name(event.action),
-            pack_array(len(previous), b"".join(previous)),
-            SOME + pack_float(event.value) if event.is_rating else NULL,
+            pack_array(len(update.previous), b"".join(update.previous)),
+            NULL if update.value is None else SOME + pack_float(update.value),
+            pack_float(update.repeats),
+            NULL if update.former_value is None else SOME + pack_float(update.former_value),
         ]
     )
 

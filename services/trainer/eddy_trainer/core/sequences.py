@@ -1,6 +1,7 @@
 """Interaction sequences of users, from which training windows are sampled.
 
-Built from `next_item` examples in the order of their partition, which is the order of the user's events.
+Built from `next_item` examples in the order of their partition. A sequence is in event time, like the history that serves (the rule is in
+eddy.contract.histories): a late interaction is inserted at its place, and a run of one item is one interaction.
 """
 
 from collections import OrderedDict
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eddy.contract.histories import NONE, place
 from eddy.contract.model import HISTORY
 
 SEQUENCE_LENGTH = 200
@@ -73,17 +75,46 @@ class SequenceStore:
         return self._slot_of[user_id]
 
     def append(self, user_id: str, entries: Iterable[SequenceEntry]) -> int:
-        """Append interactions to a user's sequence; returns the user's slot."""
+        """Add interactions to a user's sequence; returns the user's slot."""
         slot = self._slot(user_id)
         for entry in entries:
-            index = self._count[slot] % SEQUENCE_LENGTH
-            self._columns["rows"][slot, index] = entry.row
-            self._columns["actions"][slot, index] = entry.action
-            self._columns["scenarios"][slot, index] = entry.scenario
-            self._columns["values"][slot, index] = entry.value
-            self._columns["at"][slot, index] = entry.at
-            self._count[slot] += 1
+            last = (self._count[slot] - 1) % SEQUENCE_LENGTH
+            follows = entry.at >= self._columns["at"][slot, last] and entry.row != self._columns["rows"][slot, last]
+            if follows or not self._count[slot]:
+                self._write(slot, self._count[slot] % SEQUENCE_LENGTH, entry)
+                self._count[slot] += 1
+            else:
+                self._insert(slot, entry)
         return slot
+
+    def _write(self, slot: int, index: int, entry: SequenceEntry) -> None:
+        self._columns["rows"][slot, index] = entry.row
+        self._columns["actions"][slot, index] = entry.action
+        self._columns["scenarios"][slot, index] = entry.scenario
+        self._columns["values"][slot, index] = entry.value
+        self._columns["at"][slot, index] = entry.at
+
+    def _insert(self, slot: int, entry: SequenceEntry) -> None:
+        """Add an interaction that is late, or on the item of the last one."""
+        count = int(self._count[slot])
+        ring = np.arange(max(0, count - SEQUENCE_LENGTH), count) % SEQUENCE_LENGTH
+        times, rows, actions, scenarios = (
+            self._columns[name][slot, ring].tolist() for name in ("at", "rows", "actions", "scenarios")
+        )
+        kinds = list(zip(actions, scenarios, strict=True))
+        placement = place(entry.at, entry.row, (entry.action, entry.scenario), times, rows, kinds)
+        if placement is None or (not placement.position and len(ring) == SEQUENCE_LENGTH):
+            return
+        position, replaces = placement
+        if replaces == NONE:  # later interactions move on; of a full ring the first is overwritten
+            start, step = position, 1
+            self._count[slot] += 1
+        else:  # interactions in between move back
+            start, step = replaces + 1, -1
+        moved = np.arange(start, len(ring) if step > 0 else position) + count - len(ring)
+        for column in self._columns.values():
+            column[slot, (moved + step) % SEQUENCE_LENGTH] = column[slot, moved % SEQUENCE_LENGTH]
+        self._write(slot, (position - (step < 0) + count - len(ring)) % SEQUENCE_LENGTH, entry)
 
     def sample(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
         """Return the slots of `count` distinct random users."""

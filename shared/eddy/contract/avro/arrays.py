@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from eddy.contract.avro.values import EMPTY, FLOAT, pack_long, pack_string, read_bytes, read_long, read_string
 
+_LONG = re.compile(rb"[\x80-\xff]*[\x00-\x7f]")
+
 
 class NotOneBlockError(ValueError):
     """The array is not one block with a size. Decode the whole record with fastavro instead."""
@@ -150,6 +152,11 @@ def split_strings(packed: bytes) -> list[bytes]:
         parts.append(packed[at:stop])
         at = stop
     return parts
+
+
+def split_longs(packed: bytes) -> list[bytes]:
+    """Split packed longs into single packed longs."""
+    return _LONG.findall(packed)
 
 
 def first_string(packed: bytes) -> int:

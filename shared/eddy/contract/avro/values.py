@@ -24,7 +24,7 @@ def pack_long(value: int) -> bytes:
     return _pack_long(value)
 
 
-def pack_bytes(data: bytes) -> bytes:
+def pack_bytes(data: bytes | bytearray) -> bytes:
     """Bytes: length, then content."""
     return pack_long(len(data)) + data
 

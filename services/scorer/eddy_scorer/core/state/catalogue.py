@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from eddy.contract.digests import digest_of
 from eddy.contract.model import MAX_SCENARIOS, PADDING_ROW
 from eddy.contract.records import Item
 from eddy.contract.scenarios import Scenario, Scenarios
@@ -37,6 +38,7 @@ class Catalogue:
         self.ids: list[str] = [""]
         self._rows: dict[str, int] = {}
         self._rows_of_hash: dict[int, int] = {}
+        self._rows_of_digest: dict[int, int] = {}
         self.eligible: Bool = np.zeros((MAX_SCENARIOS, FIRST_CAPACITY), bool)
         self.eligible_count = [0] * MAX_SCENARIOS
         self.published: Bool = np.zeros(FIRST_CAPACITY, bool)
@@ -84,6 +86,10 @@ class Catalogue:
     def row_of_hash(self, crc32: int) -> int | None:
         """The row of the item whose id has this CRC-32, or None for an unknown item."""
         return self._rows_of_hash.get(crc32)
+
+    def row_of_digest(self, digest: int) -> int | None:
+        """The row of the item whose id has this digest (little-endian), or None for an unknown item."""
+        return self._rows_of_digest.get(digest)
 
     def apply(self, record: Item, arrived_at: int = 0) -> int:
         """Apply an `item` record that Kafka received at `arrived_at` (milliseconds, 0 if unknown), and return its row."""
@@ -172,6 +178,7 @@ class Catalogue:
         self.ids.append(item_id)
         self._rows[item_id] = row
         self._rows_of_hash.setdefault(zlib.crc32(item_id.encode()), row)
+        self._rows_of_digest[int.from_bytes(digest_of(item_id), "little")] = row
         self.eligible = grown(self.eligible, row + 1, False)
         self.published = grown(self.published, row + 1, False)
         self._deleted = grown(self._deleted, row + 1, False)

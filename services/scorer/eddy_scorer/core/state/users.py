@@ -8,6 +8,7 @@ import numpy as np
 
 from eddy.contract.actions import ACTION_ALIASES
 from eddy.contract.columns import column_map
+from eddy.contract.digests import DIGEST_BYTES, SEEN_ENTRY
 from eddy.contract.model import ACTIONS, HISTORY
 from eddy.contract.records import History, UserFeatures
 from eddy.contract.scenarios import Scenario, Scenarios
@@ -31,12 +32,12 @@ MAX_NAMES = 256
 
 
 class _SeenRows:
-    """Cached rows of a user's seen items: `hash_rows` of the first `resolved` bytes of hashes, and all `rows` as of `known_items`."""
+    """Cached rows of a user's seen items: `digest_rows` of the first `resolved` bytes of digests, and all `rows` as of `known_items`."""
 
-    __slots__ = ("hash_rows", "known_items", "resolved", "rows")
+    __slots__ = ("digest_rows", "known_items", "resolved", "rows")
 
-    def __init__(self, hash_rows: I32 = _NO_ROWS, resolved: int = 0) -> None:
-        self.hash_rows = hash_rows
+    def __init__(self, digest_rows: I32 = _NO_ROWS, resolved: int = 0) -> None:
+        self.digest_rows = digest_rows
         self.resolved = resolved
         self.known_items = 0
         self.rows: I32 | None = None
@@ -45,48 +46,58 @@ class _SeenRows:
 class User:
     """One user: the last HISTORY interactions, the items before those, and the offset up to which events are included.
 
+    `digests` are those of all items, empty if the history has them all; `hashes` are CRC-32s of items in records of former versions.
+
     There may be millions of users, so the object has few fields, and the seen rows are computed at the first request.
     """
 
-    __slots__ = ("_seen", "applied_offset", "hashes", "older", "packed", "partition")
+    __slots__ = ("_seen", "applied_offset", "digests", "hashes", "older", "packed", "partition")
 
-    def __init__(self, packed: bytes, older: bytes, hashes: bytes, applied_offset: int, partition: int) -> None:
+    def __init__(
+        self, packed: bytes, older: bytes, digests: bytes, hashes: bytes, applied_offset: int, partition: int
+    ) -> None:
         self.packed = packed
         self.older = older
+        self.digests = digests
         self.hashes = hashes
         self.applied_offset = applied_offset
         self.partition = partition
         self._seen: _SeenRows | None = None
 
     def inherit_resolved(self, former: "User") -> None:
-        """Keep the rows of hashes that `former` has resolved, if `hashes` starts with them."""
+        """Keep the rows of digests that `former` has resolved, if `digests` starts with them."""
         seen = former._seen
-        if seen and seen.resolved and self.hashes.startswith(former.hashes[: seen.resolved]):
-            self._seen = _SeenRows(seen.hash_rows, seen.resolved)
+        if seen and seen.resolved and self.digests.startswith(former.digests[: seen.resolved]):
+            self._seen = _SeenRows(seen.digest_rows, seen.resolved)
 
     def seen_rows(self, catalogue: Catalogue) -> I32:
         """The rows of all items that the user interacted with, each once."""
         seen = self._seen = self._seen or _SeenRows()
-        new_items = seen.resolved < len(self.hashes) and seen.known_items != len(catalogue)
-        if seen.rows is None or new_items:
+        pending = seen.resolved < len(self.digests) or self.hashes
+        if seen.rows is None or (pending and seen.known_items != len(catalogue)):
             uncached = self._resolve(seen, catalogue)
             recent = np.frombuffer(self.packed, _ENTRY)["row"]
             older = np.frombuffer(self.older, np.int32)
-            seen.rows = np.unique(np.concatenate([recent, older, seen.hash_rows, uncached]))
+            hashed = self._hashed_rows(catalogue)
+            seen.rows = np.unique(np.concatenate([recent, older, seen.digest_rows, uncached, hashed]))
             seen.known_items = len(catalogue)
         return seen.rows
 
     def _resolve(self, seen: _SeenRows, catalogue: Catalogue) -> I32:
-        """Resolve hashes to rows. Caches those before the first unknown item, and returns the known ones after it."""
-        hashes = np.frombuffer(self.hashes, "<u4", offset=seen.resolved).tolist() if self.hashes else []
-        rows = [catalogue.row_of_hash(value) for value in hashes]
+        """Resolve digests to rows. Caches those before the first unknown item, and returns the known ones after it."""
+        digests = np.frombuffer(self.digests, "<u8", offset=seen.resolved).tolist() if self.digests else []
+        rows = [catalogue.row_of_digest(value) for value in digests]
         resolved = rows.index(None) if None in rows else len(rows)
-        seen.hash_rows = np.concatenate([seen.hash_rows, np.array(rows[:resolved], np.int32)])
-        seen.resolved += 4 * resolved
+        seen.digest_rows = np.concatenate([seen.digest_rows, np.array(rows[:resolved], np.int32)])
+        seen.resolved += DIGEST_BYTES * resolved
         return np.array([row for row in rows[resolved:] if row is not None], np.int32)
 
+    def _hashed_rows(self, catalogue: Catalogue) -> I32:
+        rows = [catalogue.row_of_hash(value) for value in np.frombuffer(self.hashes, "<u4").tolist()]
+        return np.array([row for row in rows if row is not None], np.int32)
 
-UNKNOWN_USER = User(b"", b"", b"", -1, -1)
+
+UNKNOWN_USER = User(b"", b"", b"", b"", -1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +184,8 @@ class UserStore:
                 "bad_features",
                 f"`seen` has {len(record['seen'])} bytes, but must be an array of uint32",
             )
-        user = User(packed, older, record["seen"], record["applied_offset"], partition)
+        digests = _digests(record["seen_items"], len(set(record["history"]["item_ids"])))
+        user = User(packed, older, digests, record["seen"], record["applied_offset"], partition)
         if former is not None:
             user.inherit_resolved(former)
         self._users[record["user_id"]] = user
@@ -250,3 +262,15 @@ class UserStore:
         if not np.isfinite(entries["value"]).all():
             raise PoisonError("bad_features", "a value in `history` is not finite")
         return entries.tobytes(), rows[:-HISTORY].tobytes()
+
+
+def _digests(seen_items: bytes, in_history: int) -> bytes:
+    """The digests of a record's `seen_items`; empty if they are no more than the items `in_history`, which has them all then."""
+    if len(seen_items) % SEEN_ENTRY.size:
+        raise PoisonError(
+            "bad_features",
+            f"`seen_items` has {len(seen_items)} bytes, but must have entries of {SEEN_ENTRY.size} bytes",
+        )
+    if len(seen_items) <= in_history * SEEN_ENTRY.size:
+        return b""
+    return np.frombuffer(seen_items, np.uint8).reshape(-1, SEEN_ENTRY.size)[:, :DIGEST_BYTES].tobytes()
