@@ -18,6 +18,7 @@ from eddy.contract.message import Message
 from eddy.kafka.bus import Bus
 from eddy.paths import REPO_ROOT
 from eddy_cli.ports import HOST, free_port
+from tests.forked import Forked, fork
 from tests.poll import poll_until, poll_until_sync
 from tests.release_keys import key_settings
 from tests.tiers import starts_a
@@ -29,7 +30,7 @@ READY_SEC = 120
 class Service:
     """A started service."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | Forked"
     port: int
     log: Path
 
@@ -83,30 +84,39 @@ class Service:
 
 
 @contextmanager
-def running(service: str, environment: Mapping[str, str], log: Path, *python_options: str) -> Iterator[Service]:
-    """Start `python -m eddy_<service>` on a free port with `environment` as its only EDDY_* variables; killed at the end if it still
-    runs. What it writes goes to `log`."""
+def running(
+    service: str, environment: Mapping[str, str], log: Path, *, warnings_are_errors: bool = False, new: bool = False
+) -> Iterator[Service]:
+    """Start a service on a free port with `environment` as its only EDDY_* variables; killed at the end if it still runs.
+
+    What it writes goes to `log`. It is forked from a process that has imported it (tests/forked.py); with `new` it is
+    `python -m eddy_<service>`, which tests its imports too.
+    """
     starts_a("stack")
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("EDDY_")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *python_options, "-m", f"eddy_{service}"],
-            cwd=REPO_ROOT,
-            env={
-                **inherited,
-                **key_settings(log.parent),
-                f"EDDY_{service.upper()}_HTTP_PORT": str(port),
-                **environment,
-            },
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    own = {**key_settings(log.parent), f"EDDY_{service.upper()}_HTTP_PORT": str(port)}
+    start = _start_new if new else fork
+    process = start(service, {**inherited, **own, **environment}, log, warnings_are_errors=warnings_are_errors)
     try:
         yield Service(process, port, log)
     finally:
         process.kill()
         process.wait()
+
+
+def _start_new(
+    service: str, environment: Mapping[str, str], log: Path, *, warnings_are_errors: bool
+) -> "subprocess.Popen[bytes]":
+    options = ["-W", "error"] if warnings_are_errors else []
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, *options, "-m", f"eddy_{service}"],
+            cwd=REPO_ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
 
 
 @contextmanager

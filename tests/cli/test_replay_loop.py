@@ -10,6 +10,7 @@ import pytest
 
 from eddy_cli.ports import free_port
 from tests.cli.processes import command
+from tests.service import running
 
 pytestmark = pytest.mark.stack
 
@@ -54,10 +55,10 @@ def environment(kafka: str, topic_prefix: str, tmp_path: Path) -> dict[str, str]
 
 
 @pytest.fixture
-def services(environment: dict[str, str]) -> Iterator[None]:
+def services(environment: dict[str, str], tmp_path: Path) -> Iterator[None]:
     with ExitStack() as stack:
         for service in SERVICES:
-            stack.enter_context(command(["-m", f"eddy_{service}"], environment))
+            stack.enter_context(running(service, environment, tmp_path / f"{service}.log"))
         yield
 
 
@@ -105,9 +106,8 @@ def write_walks(folder: Path) -> Path:
 def test_live_loop_and_evaluation_agree(environment: dict[str, str], tmp_path: Path) -> None:
     """The same slice through Kafka and in one process. Live releases come by the clock, so figures agree within a tolerance."""
     data, output = write_walks(tmp_path), tmp_path / "live"
-    port = free_port()
-    with command(["-m", "eddy_trainer"], {**environment, "EDDY_TRAINER_HTTP_PORT": str(port)}):
-        ready = f"{environment['EDDY_REPLAY_READY_URLS']},trainer=http://127.0.0.1:{port}"
+    with running("trainer", environment, tmp_path / "trainer.log") as trainer:
+        ready = f"{environment['EDDY_REPLAY_READY_URLS']},trainer=http://127.0.0.1:{trainer.port}"
         played = ["--data", str(data), "--output", str(output), "--rate", "100"]
         with command(["-m", "eddy_cli", "replay", *played], {**environment, "EDDY_REPLAY_READY_URLS": ready}) as replay:
             assert replay.finish(timeout_sec=240) == 0, replay.output

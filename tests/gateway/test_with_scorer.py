@@ -1,25 +1,22 @@
 """The gateway with a scorer."""
 
-import os
+from pathlib import Path
 
 import pytest
 
-from eddy_cli.ports import free_port
-from tests.cli.processes import command
 from tests.gateway.conftest import RunningGateway
 from tests.poll import poll_until
+from tests.service import running
 
 pytestmark = pytest.mark.stack
 
 
 async def test_items_put_over_http_come_back_as_recommendations(
-    gateway: RunningGateway, kafka: str, topic_prefix: str
+    gateway: RunningGateway, kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:
     environment = {
-        **os.environ,
         "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
         "EDDY_TOPIC_PREFIX": topic_prefix,
-        "EDDY_SCORER_HTTP_PORT": str(free_port()),
     }
     for number in range(30):
         body = {"title": f"Film {number}", "available": number != 7, "published_at": 1_700_000_000_000 + number}
@@ -30,7 +27,7 @@ async def test_items_put_over_http_come_back_as_recommendations(
         answer = await gateway.http.get("/v1/recommendations/u1", params=parameters)
         return list(answer.json()["items"]) if answer.status_code == 200 else []
 
-    with command(["-m", "eddy_scorer"], environment):
+    with running("scorer", environment, tmp_path / "scorer.log"):
         items = await poll_until(recommended, what="recommendations of the scorer")
     assert [item["position"] for item in items] == list(range(10))
     item_ids = {item["item_id"] for item in items}

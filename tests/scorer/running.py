@@ -59,7 +59,7 @@ class ScorerHarness:
         name = f"scorer-{self._started}"
         environment = {**self._environment, "EDDY_STATE_DIR": str(self._folder / name)}
         environment |= own_settings("scorer", settings)
-        with running("scorer", environment, self._folder / f"{name}.log", "-W", "error") as scorer:
+        with running("scorer", environment, self._folder / f"{name}.log", warnings_are_errors=True) as scorer:
             yield scorer
 
     def logs(self) -> str:
