@@ -76,13 +76,24 @@ class EncoderTrainer:
         rows_by_scenario: dict[int, list[int]] = {}
         for example in examples:
             past = () if example.user_id in self.sequences else example.history
-            entries = [self._entry(interaction) for interaction in (*past, example.event)]
-            self._pending_slots[self.sequences.append(example.user_id, entries)] = None
+            # An event of a deleted item may still arrive: the item must not come back with it.
+            alive = [each for each in (*past, example.event) if not self.table.is_deleted(each.item_id)]
+            entries = [self._entry(interaction) for interaction in alive]
+            if entries:
+                self._pending_slots[self.sequences.append(example.user_id, entries)] = None
             for entry in entries:
                 rows_by_scenario.setdefault(entry.scenario, []).append(entry.row)
         for scenario, rows in rows_by_scenario.items():
             self.count_interactions(rows, scenario)
         self._untrained_events += len(examples)
+
+    def remove_items(self, item_ids: Sequence[str]) -> None:
+        """Delete items: their embeddings, and the interactions with them."""
+        rows = self.table.remove(item_ids)
+        if len(rows):
+            self.sequences.remove_items(rows)
+            for counts in self._popularity.values():
+                counts[rows[rows < len(counts)]] = 0
 
     def planned_steps(self) -> int:
         """Return the number of gradient steps that the policy sets for the untrained events."""
