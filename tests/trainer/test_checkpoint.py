@@ -55,12 +55,14 @@ def test_the_keys_of_a_state_are_part_of_the_format() -> None:
     assert state.keys() == {
         "model", "features", "actions", "text_model", "unread", "awaiting", "encoder", "ranker", "examples"
     }  # fmt: skip
-    assert encoder.keys() == {"encoder", "optimiser", "table", "sequences", "popularity", "fresh", "random"}
+    assert encoder.keys() == {"encoder", "optimiser", "table", "sequences", "budgets", "popularity", "fresh", "random"}
     assert encoder["table"].keys() == {
-        "ids", "deleted", "vocabulary", "projection", "text_projection", "texts", "text_digests", "embedding", "moments", "steps", "slots",
+        "ids", "vocabulary", "projection", "text_projection", "texts", "text_digests", "embedding", "moments", "steps", "slots",
         "described", "acted"
     }  # fmt: skip
-    assert encoder["sequences"].keys() == {"users", "count", "rows", "actions", "scenarios", "values", "at"}
+    assert encoder["sequences"].keys() == {
+        "users", "count", "appended", "rows", "actions", "scenarios", "values", "at", "taught", "number"
+    }  # fmt: skip
     assert ranker.keys() == {"ranker", "optimiser", "random"}
     assert {name for name in encoder["encoder"] if not name.startswith("blocks.")} == {
         "action", "gap", "gate", "norm.bias", "norm.weight", "scale", "shift", "strength"

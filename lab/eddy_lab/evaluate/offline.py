@@ -64,6 +64,7 @@ class TrainingHistories:
             values=column["values"][:, inputs].astype(np.float32),
             gaps=gaps.astype(np.float32),
             targets=column["rows"][:, targets],
+            numbers=np.zeros_like(column["rows"][:, targets]),
             scenarios=column["scenarios"][:, targets],
             earlier=earlier,
         )

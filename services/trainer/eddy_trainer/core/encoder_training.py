@@ -1,7 +1,7 @@
 """Trains encoder and item embeddings on user sequences: those with new events, and rehearsed ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eddy.contract.model import Columns
+from eddy_trainer.core.budgets import BudgetPolicy, TeachingBudgets
 from eddy_trainer.core.embedding_table import BETAS, EmbeddingTable
 from eddy_trainer.core.examples import NextItemExample, PastInteraction
 from eddy_trainer.core.migration import ColumnMigration
@@ -39,6 +40,7 @@ class EncoderPolicy:
     by_length: bool = (
         False  # encode windows of similar length together: faster for large steps with many short histories
     )
+    budgets: BudgetPolicy = field(default_factory=BudgetPolicy)
 
 
 class EncoderTrainer:
@@ -58,6 +60,7 @@ class EncoderTrainer:
             self.encoder = kind(columns)
         self.table = EmbeddingTable(self._generator)
         self.sequences = SequenceStore(policy.max_users)
+        self.budgets = TeachingBudgets(policy.budgets, seed)
         self._optimiser = torch.optim.Adam(self._dense_parameters(), lr=policy.rate, betas=BETAS)
         self._dropout = Dropout(self._random, policy.dropout)
         self._auxiliary = Auxiliary(policy.objective, policy.auxiliary_weight, self._random)
@@ -71,29 +74,26 @@ class EncoderTrainer:
         """Number of events that no step was trained on yet."""
         return self._untrained_events
 
-    def observe(self, examples: Sequence[NextItemExample]) -> None:
-        """Append events to their users' sequences; the sequence of an unknown user starts with the history of the example."""
+    def observe(self, examples: Sequence[NextItemExample]) -> list[bool]:
+        """Append events to their users' sequences; the sequence of an unknown user starts with the history of the example.
+
+        Returns whether each event is taught, by the budgets.
+        """
         rows_by_scenario: dict[int, list[int]] = {}
+        taught = []
         for example in examples:
             past = () if example.user_id in self.sequences else example.history
-            # An event of a deleted item may still arrive: the item must not come back with it.
-            alive = [each for each in (*past, example.event) if not self.table.is_deleted(each.item_id)]
-            entries = [self._entry(interaction) for interaction in alive]
-            if entries:
-                self._pending_slots[self.sequences.append(example.user_id, entries)] = None
-            for entry in entries:
-                rows_by_scenario.setdefault(entry.scenario, []).append(entry.row)
+            for interaction in (*past, example.event):
+                entry = self._entry(example.user_id, interaction)
+                slot = self.sequences.append(example.user_id, [entry])
+                if entry.taught:
+                    rows_by_scenario.setdefault(entry.scenario, []).append(entry.row)
+                    self._pending_slots[slot] = None
+            taught.append(entry.taught)
         for scenario, rows in rows_by_scenario.items():
             self.count_interactions(rows, scenario)
-        self._untrained_events += len(examples)
-
-    def remove_items(self, item_ids: Sequence[str]) -> None:
-        """Delete items: their embeddings, and the interactions with them."""
-        rows = self.table.remove(item_ids)
-        if len(rows):
-            self.sequences.remove_items(rows)
-            for counts in self._popularity.values():
-                counts[rows[rows < len(counts)]] = 0
+        self._untrained_events += sum(taught)
+        return taught
 
     def planned_steps(self) -> int:
         """Return the number of gradient steps that the policy sets for the untrained events."""
@@ -120,6 +120,7 @@ class EncoderTrainer:
             "optimiser": self._optimiser.state_dict(),
             "table": self.table.state(),
             "sequences": self.sequences.state(),
+            "budgets": self.budgets.state(),
             "popularity": self._popularity,
             "fresh": (list(self._pending_slots), self._untrained_events),
             "random": (self._generator.get_state(), self._random.bit_generator.state),
@@ -133,6 +134,8 @@ class EncoderTrainer:
         self.table.restore(state["table"])
         sequences = state["sequences"]
         self.sequences.restore(sequences | {"actions": migration.actions(sequences["actions"])})
+        if "budgets" in state:
+            self.budgets.restore(state["budgets"])
         self._popularity = {
             scenario: torch.as_tensor(counts).numpy().copy() for scenario, counts in state["popularity"].items()
         }
@@ -144,14 +147,10 @@ class EncoderTrainer:
     def _dense_parameters(self) -> list[torch.nn.Parameter]:
         return [*self.encoder.parameters(), self.table.projection, self.table.text_projection]
 
-    def _entry(self, interaction: PastInteraction) -> SequenceEntry:
-        return SequenceEntry(
-            self.table.row(interaction.item_id),
-            interaction.action,
-            interaction.scenario,
-            interaction.value,
-            interaction.at,
-        )
+    def _entry(self, user_id: str, interaction: PastInteraction) -> SequenceEntry:
+        row = self.table.row(interaction.item_id)
+        taught = self.budgets.admits(row, interaction.scenario, interaction.at, *self.sequences.past(user_id))
+        return SequenceEntry(row, interaction.action, interaction.scenario, interaction.value, interaction.at, taught)
 
     def count_interactions(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
         """Count interactions with the items of `rows` in a scenario, for sampling and for the scenarios of items."""

@@ -49,14 +49,13 @@ class LearnerPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ItemContent:
-    """Description of an item: categories, attributes, `words` for the text model, and scenarios (empty: all); or that it is `deleted`."""
+    """Description of an item: categories, attributes, `words` for the text model, and scenarios (empty: all)."""
 
     item_id: str
     categories: Sequence[str] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     words: str = ""
     scenarios: Sequence[str] = ()
-    deleted: bool = False
 
     @staticmethod
     def of(item: Item) -> "ItemContent":
@@ -91,9 +90,8 @@ class Weights:
     columns: Columns
     encoder: dict[str, torch.Tensor]
     ranker: dict[str, torch.Tensor]
-    item_ids: list[str]  # row -> item; "" for row 0, which is padding, and for free rows
+    item_ids: list[str]  # row -> item; row 0 is padding
     vectors: NDArray[np.float32]  # [rows, DIM]
-    deleted: Sequence[str] = ()  # items whose embeddings must be deleted
 
     def finite(self) -> bool:
         """Whether no weight is NaN or infinite."""
@@ -149,12 +147,8 @@ class Learner:
         return max(self.encoder.untrained_events, self.ranker.untrained)
 
     def admit(self, items: Sequence[ItemContent]) -> None:
-        """Add, update or delete items. New and changed words stay pending until `embed_texts`."""
-        newest = {item.item_id: item for item in items}
-        self._remove_items([item.item_id for item in newest.values() if item.deleted])
-        for item in newest.values():
-            if item.deleted:
-                continue
+        """Add or update items. New and changed words stay pending until `embed_texts`."""
+        for item in items:
             ids = (
                 [self._scenario_ids[name] for name in item.scenarios if name in self._scenario_ids]
                 if item.scenarios
@@ -164,13 +158,6 @@ class Learner:
             self._note_future_scenarios(item)
             if self._text_model is not None:
                 self._pending_texts.put(item.item_id, item.words, self.encoder.table.text_digest(item.item_id))
-
-    def _remove_items(self, item_ids: Sequence[str]) -> None:
-        self.encoder.remove_items(item_ids)
-        for item_id in item_ids:
-            self._pending_texts.discard(item_id)
-            for awaited in self._items_by_future_scenario.values():
-                awaited.discard(item_id)
 
     def _note_future_scenarios(self, item: ItemContent) -> None:
         for item_ids in self._items_by_future_scenario.values():
@@ -194,12 +181,13 @@ class Learner:
         """Evaluate the models on new examples and keep the examples for the next step."""
         events = [example for example in examples if isinstance(example, NextItemExample)]
         labelled = [example for example in examples if isinstance(example, ImpressionExample)]
+        taught = self.encoder.observe(events)
+        events = [event for event, is_taught in zip(events, taught, strict=True) if is_taught]
         candidate_sets, impressions = self.ranker.observe(events, labelled)
         serving = self._serving or self.ranker.ranker
         with torch.no_grad():
             self._compare(serving, candidate_sets, impressions)
             self._evaluate(serving, candidate_sets, impressions, labelled)
-        self.encoder.observe(events)
         self.examples += len(examples)
 
     def _compare(self, serving: Ranker, candidate_sets: CandidateSets, impressions: Impressions) -> None:
@@ -266,15 +254,12 @@ class Learner:
             ranker={name: value.clone() for name, value in self.ranker.ranker.state_dict().items()},
             item_ids=list(self.encoder.table.ids),
             vectors=self.encoder.table.all_vectors().numpy(),
-            deleted=tuple(self.encoder.table.unpublished_deletions),
         )
 
     def set_serving(self, weights: Weights, version: int = 0) -> None:
         """Set the released weights with which the ranker in training is compared."""
         self._serving = self._serving or MODELS[self.model].ranker(self.columns)
         self._serving.load_state_dict(weights.ranker)
-        for item_id in weights.deleted:
-            self.encoder.table.unpublished_deletions.pop(item_id, None)
         self._serving_version = version
         self._last_good.note_release(self._serving, version, self.gate)
 

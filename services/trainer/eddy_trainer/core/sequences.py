@@ -25,18 +25,26 @@ COLUMNS: dict[str, Any] = {
     "scenarios": np.int8,
     "values": np.float16,
     "at": np.int64,
+    "taught": np.int8,
+    "number": np.int64,
 }
+
+_NOTHING = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceEntry:
-    """One interaction: item row, 1 + action index (0 for one without a head), scenario id, value 0..1, event time in ms."""
+    """One interaction: item row, 1 + action index (0 for one without a head), scenario id, value 0..1, event time in ms.
+
+    `taught`: whether it is the target of training (eddy_trainer.core.budgets); otherwise it is history alone.
+    """
 
     row: int
     action: int
     scenario: int
     value: float
     at: int
+    taught: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,8 @@ class Sequences:
     actions: NDArray[np.int64]
     values: NDArray[np.float32]
     gaps: NDArray[np.float32]  # seconds to the target
-    targets: NDArray[np.int64]  # 0 for none
+    targets: NDArray[np.int64]  # 0 for none, and for an interaction that is not taught
+    numbers: NDArray[np.int64]  # of the targets, in the order of arrival
     scenarios: NDArray[np.int64]  # of the targets
     earlier: NDArray[np.int64]  # [U, SEQUENCE_LENGTH - L - 1] rows before the window, for "seen"
 
@@ -62,6 +71,8 @@ class SequenceStore:
         self._max_users = max_users
         self._slot_of: OrderedDict[str, int] = OrderedDict()
         self._count = np.zeros(0, np.int64)
+        self._teaching = np.zeros(0, bool)  # users with an interaction that is taught
+        self.appended = 0  # interactions so far; the next one gets this number
         self._columns = {name: np.zeros((0, SEQUENCE_LENGTH), kind) for name, kind in COLUMNS.items()}
 
     def __len__(self) -> int:
@@ -85,6 +96,8 @@ class SequenceStore:
                 self._count[slot] += 1
             else:
                 self._insert(slot, entry)
+            self._teaching[slot] |= entry.taught
+            self.appended += 1
         return slot
 
     def _write(self, slot: int, index: int, entry: SequenceEntry) -> None:
@@ -93,6 +106,8 @@ class SequenceStore:
         self._columns["scenarios"][slot, index] = entry.scenario
         self._columns["values"][slot, index] = entry.value
         self._columns["at"][slot, index] = entry.at
+        self._columns["taught"][slot, index] = entry.taught
+        self._columns["number"][slot, index] = self.appended
 
     def _insert(self, slot: int, entry: SequenceEntry) -> None:
         """Add an interaction that is late, or on the item of the last one."""
@@ -116,22 +131,26 @@ class SequenceStore:
             column[slot, (moved + step) % SEQUENCE_LENGTH] = column[slot, moved % SEQUENCE_LENGTH]
         self._write(slot, (position - (step < 0) + count - len(ring)) % SEQUENCE_LENGTH, entry)
 
-    def remove_items(self, rows: NDArray[np.int64]) -> None:
-        """Remove all interactions with the items of `rows`, as if they had not happened."""
-        used = self._columns["rows"][: len(self)]
-        hit = np.isin(used, rows)
-        for slot in np.flatnonzero(hit.any(axis=1)).tolist():
-            indices, valid = self._ring_indices(np.array([slot]), np.zeros(1, np.int64))
-            kept = indices[0][valid[0] & ~hit[slot, indices[0]]]
-            for values in self._columns.values():
-                values[slot, : len(kept)] = values[slot, kept]
-                values[slot, len(kept) :] = 0
-            self._count[slot] = len(kept)
-
     def sample(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
-        """Return the slots of `count` distinct random users."""
-        slots: NDArray[np.int64] = generator.choice(len(self), min(count, len(self)), replace=False)
+        """Return the slots of `count` distinct random users, of those with interactions that are taught."""
+        teaching = np.flatnonzero(self._teaching[: len(self)])
+        slots: NDArray[np.int64] = generator.choice(teaching, min(count, len(teaching)), replace=False)
         return slots
+
+    def past(self, user_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows and times of a user's last interactions, in no particular order; empty for an unknown user."""
+        slot = self._slot_of.get(user_id)
+        if slot is None:
+            return _NOTHING, _NOTHING
+        kept = min(int(self._count[slot]), SEQUENCE_LENGTH)
+        return self._columns["rows"][slot, :kept], self._columns["at"][slot, :kept]
+
+    def unteach(self, since: int) -> None:
+        """Stop teaching the interactions from number `since` on. They stay part of their users' histories."""
+        used = slice(0, len(self))
+        taught, number = self._columns["taught"], self._columns["number"]
+        taught[used] &= number[used] < since
+        self._teaching[used] = taught[used].any(axis=1)
 
     def latest(self, count: int) -> NDArray[np.int64]:
         """Return the slots of the most recently active users."""
@@ -153,7 +172,8 @@ class SequenceStore:
             actions=column["actions"][:, inputs].astype(np.int64),
             values=column["values"][:, inputs].astype(np.float32),
             gaps=np.maximum(gaps, 0).astype(np.float32),
-            targets=rows[:, targets],
+            targets=rows[:, targets] * (column["taught"][:, targets] > 0),
+            numbers=column["number"][:, targets],
             scenarios=column["scenarios"][:, targets].astype(np.int64),
             earlier=rows[:, : SEQUENCE_LENGTH - length - 1],
         )
@@ -164,6 +184,7 @@ class SequenceStore:
         return {
             "users": dict(self._slot_of),
             "count": self._count[:used],
+            "appended": self.appended,
             **{name: values[:used] for name, values in self._columns.items()},
         }
 
@@ -173,8 +194,11 @@ class SequenceStore:
         used = len(self._slot_of)
         self._resize(max(FIRST_CAPACITY, used))
         self._count[:used] = state["count"]
+        self.appended = state.get("appended", 0)
         for name, values in self._columns.items():
-            values[:used] = state[name]
+            # Checkpoints from before there were budgets taught every interaction.
+            values[:used] = state.get(name, int(name == "taught"))
+        self._teaching[:used] = (self._columns["taught"][:used] > 0).any(axis=1)
 
     def rewindable(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of interactions of each user before their last window: the maximum of `back`."""
@@ -204,11 +228,14 @@ class SequenceStore:
             return len(self._slot_of)
         _, slot = self._slot_of.popitem(last=False)
         self._count[slot] = 0
+        self._teaching[slot] = False
+        self._columns["taught"][slot] = 0
         return slot
 
     def _resize(self, capacity: int) -> None:
         kept = min(len(self._count), capacity)
         self._count = np.concatenate([self._count[:kept], np.zeros(capacity - kept, np.int64)])
+        self._teaching = np.concatenate([self._teaching[:kept], np.zeros(capacity - kept, bool)])
         for name, values in self._columns.items():
             self._columns[name] = np.concatenate(
                 [values[:kept], np.zeros((capacity - kept, SEQUENCE_LENGTH), values.dtype)]

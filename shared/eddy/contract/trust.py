@@ -1,0 +1,58 @@
+"""How much one identity counts: the bounds on what users, items and hours may teach.
+
+Identities are free, histories are not. A user who is known counts in full. All others together count for an item in proportion to what
+known users say about it, whatever their number: an attacker with a thousand new identities has little more influence than one with ten.
+
+The proportion is that of the scenario's usual item (`newcomer_ratio`), so that a shop in which hardly anybody returns still learns.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+
+# A user is a newcomer up to UNKNOWN_UNTIL distinct items, and known from KNOWN_FROM on; in between in proportion. Each earlier day on which
+# the user was active counts as ITEMS_PER_DAY more items: no more, because event time is what a client says. Simple bots have a handful of
+# events; of the events of MovieLens 100K 81 % are by users with at least 20 items before.
+UNKNOWN_UNTIL = 10
+KNOWN_FROM = 20
+ITEMS_PER_DAY = 1
+DAY_MS = 24 * 3600 * 1000
+HOUR_MS = 3600 * 1000
+
+# Newcomers of an item count in full up to ratio * (known interactions + UNCONFIRMED), beyond that with their logarithm. UNCONFIRMED is what
+# newcomers alone may say of an item that no known user has touched.
+UNCONFIRMED = 3.0
+MIN_RATIO = 1.0
+# Items with interactions from which on there is a usual ratio.
+MIN_ITEMS = 20
+# Multiple of the usual ratio of newcomers to known users that an item may have.
+RATIO_FACTOR = 2.0
+
+
+def knownness(items: int, earlier_days: int) -> float:
+    """Return how well a user with `items` distinct items, on `earlier_days` days before today, is known: 0 (newcomer) to 1."""
+    age = items + ITEMS_PER_DAY * earlier_days
+    return min(1.0, max(0.0, (age - UNKNOWN_UNTIL) / (KNOWN_FROM - UNKNOWN_UNTIL)))
+
+
+def newcomer_ratio(known: F64, newcomers: F64) -> float:
+    """Return the number of newcomer interactions that count in full per known interaction, from the sums [items] of a scenario.
+
+    It is a weighted median over items, which no single item can move.
+    """
+    weights = known + np.sqrt(newcomers)
+    counted = weights > 0
+    if np.count_nonzero(counted) < MIN_ITEMS:
+        return MIN_RATIO
+    ratios, weights = newcomers[counted] / (known[counted] + UNCONFIRMED), weights[counted]
+    order = np.argsort(ratios, kind="stable")
+    cumulated = np.cumsum(weights[order])
+    median = ratios[order[int(np.searchsorted(cumulated, cumulated[-1] / 2))]]
+    return max(MIN_RATIO, RATIO_FACTOR * float(median))
+
+
+def bounded(known: F64, newcomers: F64, ratio: float | F64) -> F64:
+    """Return the sum of known interactions and of newcomers as far as they count: linear up to the bound, then logarithmic."""
+    bound = ratio * (known + UNCONFIRMED)
+    return known + np.minimum(newcomers, bound) + np.log(np.maximum(newcomers / bound, 1.0))
