@@ -35,7 +35,7 @@ def _scorer(record: Record, key: bytes) -> object:
 
 
 def _trainer(record: Record, key: bytes) -> object:
-    return _item(Codec.for_topic(ITEMS).decode(Codec.for_topic(ITEMS).encode(record)), key)
+    return _item(Message(ITEMS, 0, 0, key, Codec.for_topic(ITEMS).encode(record), 0))
 
 
 READERS = pytest.mark.parametrize("reader", [_gateway, _scorer, _trainer])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eddy.contract.avro.values import pack_name
 from eddy.contract.codec import Codec, load_schema
-from eddy.contract.digests import SEEN_ENTRY, digest_of
+from eddy.contract.digests import REJECTED_ENTRY, SEEN_ENTRY, digest_of
 from eddy.errors import DecodeError
 from eddy.paths import SCHEMAS
 from eddy_features.core.cleaning import Cleaner, CleanEvent
@@ -111,7 +111,9 @@ def former(state: UserState, version: int, **changes: Any) -> UserState:
     old = {**record(state), **changes}
     if version == 1:
         del old["history"]["valued"]
-    del old["seen_items"], old["ratings"]
+    if version < 3:
+        del old["seen_items"], old["ratings"]
+    del old["rejected_items"]
     schema = load_schema(SCHEMAS / "versions" / f"user_features.{version}.avsc")
     return UserState.decode(Codec("user_features", schema, []).encode(old))
 
@@ -340,3 +342,65 @@ def test_junk_is_refused_and_never_hangs(junk: bytes, cut: int) -> None:
         except DecodeError:
             continue
         assert UserState.decode(state.encode("u1")) == state
+
+
+def rejected(state: UserState) -> dict[bytes, int]:
+    """The rejected items by digest, with the seconds of their rejections."""
+    return {
+        digest: (time - START_MS) // 1000
+        for digest, time in REJECTED_ENTRY.iter_unpack(record(state)["rejected_items"])
+    }
+
+
+def skip(second: float, item: str) -> dict[str, Any]:
+    return at(second, item, action="skip", value=None)
+
+
+def test_an_item_is_rejected_until_an_interaction_after_it_by_event_time() -> None:
+    assert rejected(after(skip(1, "a"), skip(2, "b"))) == {digest_of("a"): 1, digest_of("b"): 2}
+    assert rejected(after(skip(1, "a"), at(2, "a"))) == {}
+    assert rejected(after(at(1, "a"), skip(2, "a"))) == {digest_of("a"): 2}
+    assert rejected(after(at(2, "a"), skip(1, "a"))) == {}  # the skip is late
+    assert rejected(after(skip(2, "a"), at(1, "a"))) == {digest_of("a"): 2}  # the click is late
+    assert rejected(after(skip(5, "a"), skip(3, "a"))) == {digest_of("a"): 5}
+    assert rejected(after(skip(1, "a"), at(2, "a"), skip(3, "a"))) == {digest_of("a"): 3}
+
+
+def test_a_rejection_is_no_part_of_the_history() -> None:
+    state = after(at(1, "a"), skip(2, "b"), at(3, "c"))
+    assert items_of(state) == ["a", "c"]
+    assert digest_of("b") not in seen(state)
+    assert last_update(at(1, "a"), skip(2, "b"), at(3, "c")).previous == (pack_name("a"),)
+
+
+def test_low_ratings_reject_where_the_scenario_says_so() -> None:
+    def rate(second: float, stars: float, scenario: str) -> dict[str, Any]:
+        return at(second, "a", action="rate", value=stars, scenario=scenario)
+
+    assert rejected(after(rate(1, 2, "shop"))) == {digest_of("a"): 1}
+    assert items_of(after(rate(1, 2, "shop"))) == ["a"]
+    assert rejected(after(rate(1, 3, "shop"))) == {}
+    assert rejected(after(rate(1, 2, "shop"), rate(2, 5, "shop"))) == {}
+    assert rejected(after(rate(1, 5, "shop"), rate(2, 1, "shop"))) == {digest_of("a"): 2}
+    assert rejected(after(rate(1, 1, "video"))) == {}
+
+
+def test_the_oldest_rejections_are_dropped() -> None:
+    few = UserPolicy(rejected=2)
+    assert rejected(after(skip(5, "a"), skip(1, "b"), skip(3, "c"), policy=few)) == {
+        digest_of("a"): 5,
+        digest_of("c"): 3,
+    }
+
+
+def test_a_record_without_rejections_is_continued() -> None:
+    state = after(at(1, "a"), at(2, "b", action="rate", value=5.0))
+    assert former(state, 3) == state
+
+
+def test_rejections_survive_the_record() -> None:
+    state = after(skip(1, "a"), at(2, "b"))
+    assert UserState.decode(state.encode("u")) == state
+    damaged = record(state) | {"rejected_items": b"123"}
+    with pytest.raises(DecodeError, match="rejected_items has 3 bytes"):
+        UserState.decode(Codec.of("user_features").encode(damaged))

@@ -71,6 +71,27 @@ def open_feed(page: Page, gateway: Service, user: str, scenario: str = "video") 
     expect(page.locator("#feed li")).to_have_count(10)
 
 
+def test_rejected_items_do_not_come_back_until_they_are_liked(gateway: Service) -> None:
+    def recommended(offset: int = 0) -> list[str]:
+        path = f"/v1/recommendations/rejecter?scenario=music&limit=10&after_offset={offset}"
+        return [item["item_id"] for item in gateway.ask("GET", path)["items"]]
+
+    def feedback(action: str, item_ids: list[str]) -> int:
+        event = {"user_id": "rejecter", "scenario": "music", "action": action}
+        accepted = gateway.ask("POST", "/v1/events", [event | {"item_id": item_id} for item_id in item_ids])
+        return int(accepted["accepted"][-1]["offset"])
+
+    rejected: list[str] = []
+    for _ in range(3):
+        first = recommended()[:3]
+        assert not set(first) & set(rejected)
+        rejected += first
+        assert not set(recommended(feedback("skip", first))) & set(rejected)
+    liked = rejected[0]
+    offset = feedback("like", [liked])
+    assert liked in [item for _ in range(4) for item in recommended(offset)]
+
+
 def test_an_action_changes_the_next_recommendations(page: Page, gateway: Service) -> None:
     open_feed(page, gateway, "clicker")
     before = feed(page)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from eddy.contract.codec import Record
-from eddy.contract.digests import SEEN_ENTRY, digest_of
+from eddy.contract.digests import REJECTED_ENTRY, SEEN_ENTRY, digest_of
 from eddy.contract.model import FEATURES
 from eddy.contract.scenarios import Scenarios, load_scenarios
 from eddy.paths import REPO_ROOT
@@ -100,6 +100,7 @@ def user_features(user_id: str, item_ids: Sequence[str] = (), **changes: Any) ->
         "counts": {},
         "recent_events": b"",
         "seen_items": b"",
+        "rejected_items": b"",
         "ratings": b"",
         **changes,
     }
@@ -107,6 +108,11 @@ def user_features(user_id: str, item_ids: Sequence[str] = (), **changes: Any) ->
 
 def hashes(*item_ids: str) -> bytes:
     return b"".join(zlib.crc32(item_id.encode()).to_bytes(4, "little") for item_id in item_ids)
+
+
+def rejected_items(item_ids: dict[str, int]) -> bytes:
+    """The field of a user who rejected these items at these times."""
+    return b"".join(REJECTED_ENTRY.pack(digest_of(item_id), at) for item_id, at in item_ids.items())
 
 
 def seen_items(*item_ids: str) -> bytes:

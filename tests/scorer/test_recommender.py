@@ -22,6 +22,7 @@ from tests.scorer.factories import (
     item_ids_of,
     recommend,
     recommender,
+    rejected_items,
     request,
     scenarios,
     seen_items,
@@ -143,6 +144,42 @@ def test_seen_items_are_left_out_if_the_scenario_filters_them() -> None:
     video, shop = recommend(engine, request("u", limit=60), request("u", limit=250, scenario="shop"))
     assert not {"m200", "m199"} & set(video["considered"])
     assert {"m200", "m199"} <= set(shop["considered"])
+
+
+def test_rejected_items_do_not_come_back_within_the_days_of_the_scenario() -> None:
+    engine = _engine_of()
+    rejections = {"m200": NOW - 1000, "m199": NOW - 6 * DAY, "m198": NOW - 8 * DAY, "m197": NOW - 31 * DAY}
+    engine.apply_user_features(user_features("u", rejected_items=rejected_items({**rejections, "unknown": NOW})))
+    expected = {
+        "video": {"m197"},
+        "shop": {"m197"},
+        "social": {"m197"},
+        "music": {"m197", "m198"},
+        "search": set(rejections),
+    }
+    assert expected.keys() == scenarios().scenarios.keys()
+    slates = recommend(engine, *(request("u", scenario=name, limit=200) for name in expected))
+    for record, kept in zip(slates, expected.values(), strict=True):
+        assert set(rejections) & set(record["considered"]) == kept
+        assert set(rejections) & set(item_ids_of(record)) == kept
+    (given,) = recommend(engine, request("u", candidates=("m200", "m197")))
+    assert item_ids_of(given) == ["m197"]
+    (other,) = recommend(engine, request("v"))
+    assert item_ids_of(other)[0] == "m200"
+
+
+def test_a_rejected_item_of_the_history_leads_no_source_and_no_reason() -> None:
+    """The user has played m8, then disliked it: items that go with it are not recommended for it."""
+    engine = _engine_of()
+    engine.apply_item_features(item_features("m3", {"m8": 50.0}, acted=3.0, applied_offsets={"0": 2}))
+    engine.apply_user_features(user_features("liked", ["m7", "m8"]))
+    engine.apply_user_features(user_features("rejected", ["m7", "m8"], rejected_items=rejected_items({"m8": NOW})))
+    engine.state.rebuild()
+    liked, rejected = recommend(engine, request("liked"), request("rejected"))
+    assert liked["items"][0]["reason"] == "covisited:m8"
+    assert not {entry["reason"] for entry in rejected["items"]} & {"covisited:m8", "similar_to:m8"}
+    assert "m8" not in rejected["considered"]
+    assert (liked["history"]["item_ids"], rejected["history"]["item_ids"]) == (["m7", "m8"], ["m7"])
 
 
 def test_excluded_and_unavailable_items_are_left_out() -> None:

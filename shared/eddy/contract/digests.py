@@ -8,6 +8,8 @@ DIGEST_BYTES = 8
 
 # An entry of `seen_items` in `user_features`: the digest of an item id, seconds of event time, decayed number of interactions.
 SEEN_ENTRY = Struct("<8sIe")
+# An entry of `rejected_items`: the digest of an item id, event time in milliseconds.
+REJECTED_ENTRY = Struct("<8sq")
 
 
 def digest_of(text: str) -> bytes:

@@ -34,6 +34,7 @@ class ActionRule:
         "needs_item",
         "normalise",
         "positive",
+        "rejects",
         "scenario",
         "weight",
     )
@@ -47,6 +48,7 @@ class ActionRule:
         self.explicit_rating = action.explicit_rating
         self.needs_item = action.needs_item or action.positive
         self.normalise = action.normalise
+        self.rejects = action.rejects
         self.min_value = -inf if action.value is None else action.value.min
 
 

@@ -556,3 +556,9 @@ class UserFeatures(TypedDict):
     """The last explicit rating of each item and scenario: packed entries of 20 bytes, little-endian: BLAKE2b digest of
     `scenario/item id` (8 bytes), event time in milliseconds (int64), normalised value (float32).
     """
+
+    rejected_items: bytes
+    """Items whose last feedback by event time was a rejection (an action of negative weight, a low rating), at most
+    200: packed entries of 16 bytes, little-endian: BLAKE2b digest of the item id (8 bytes), event time in milliseconds
+    (int64).
+    """

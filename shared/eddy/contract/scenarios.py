@@ -49,18 +49,21 @@ class ValueRange(_Frozen):
     """Range to which a value is clipped and from which it is scaled to 0..1; `default` replaces a missing value.
 
     An `explicit_rating` says how much the user liked the item, as stars do and seconds or prices do not. Such values are averaged by item
-    and by user.
+    and by user. A value below `rejects_below` rejects the item, as an action of negative weight does.
     """
 
     min: float
     max: float
     default: float
     explicit_rating: Annotated[bool, Field(validation_alias=_either_name("explicit_rating"))] = False
+    rejects_below: float | None = None
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
         if not self.min <= self.default <= self.max or self.min == self.max:
             raise ValueError("min <= default <= max and min < max are required")
+        if self.rejects_below is not None and not self.min < self.rejects_below <= self.max:
+            raise ValueError("min < rejects_below <= max is required")
         return self
 
     def normalise(self, value: float | None) -> float:
@@ -82,6 +85,11 @@ class Action(_Frozen):
     @property
     def explicit_rating(self) -> bool:
         return self.value is not None and self.value.explicit_rating
+
+    def rejects(self, value: float | None) -> bool:
+        """Whether the action, with this value, says that the user does not want the item."""
+        below = None if self.value is None else self.value.rejects_below
+        return self.weight < 0 or (below is not None and value is not None and value < below)
 
     def normalise(self, value: float | None) -> float:
         """The value in 0..1; 1 for an action without a value range."""
@@ -128,6 +136,8 @@ class HalfLives(_Frozen):
 class Scenario(_Frozen):
     """One scenario. `id` is its index in the model and must not be reused for another scenario.
 
+    An item that the user rejected is not recommended for `rejection_days`; 0 disables that.
+
     With `published_only`, items that are known from events alone are recommended only as long as no item is published for the scenario.
     """
 
@@ -140,6 +150,7 @@ class Scenario(_Frozen):
     counts: HalfLives = HalfLives()
     push: bool = False
     published_only: bool = True
+    rejection_days: Annotated[float, Field(ge=0, le=3650)] = 30.0
 
     @model_validator(mode="after")
     def _check_actions(self) -> Self:

@@ -14,7 +14,8 @@ class CleanEvent(NamedTuple):
     """A usable event: `value` is normalised to 0..1, `label` is `scenario/action`, `occurred_at` is event time in milliseconds.
 
     `has_value` tells a given value from the action's default; `is_rating` marks a given value that is an explicit rating. A `reversal`
-    (eddy.contract.events) is not positive and counts nowhere.
+    (eddy.contract.events) is not positive and counts nowhere. An event that `rejects` its item says that the user does not want it; a low
+    rating is positive too.
     """
 
     offset: int
@@ -29,6 +30,7 @@ class CleanEvent(NamedTuple):
     has_value: bool
     is_rating: bool
     reversal: bool = False
+    rejects: bool = False
 
 
 class Cleaner:
@@ -59,4 +61,5 @@ class Cleaner:
             value is not None,
             rule.explicit_rating and value is not None and not reversal,
             reversal,
+            rule.rejects(value),
         )

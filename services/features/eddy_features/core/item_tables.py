@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eddy.contract.digests import SEEN_ENTRY, digest_of, item_digest
+from eddy.contract.digests import REJECTED_ENTRY, SEEN_ENTRY, digest_of, item_digest
 from eddy.errors import DecodeError
 
 # One user's interactions with an item count less and less: the n-th counts 1 / n, where interactions of the past decay with this half-life.
@@ -24,6 +24,7 @@ _LAST_SECOND = 2**32 - 1
 _SEEN_TIMES = np.dtype([("digest", "V8"), ("at", "<u4"), ("repeats", "<f2")])
 _RATING = Struct("<8sqf")
 _RATING_TIMES = np.dtype([("digest", "V8"), ("at", "<i8"), ("value", "<f4")])
+_REJECTED_TIMES = np.dtype([("digest", "V8"), ("at", "<i8")])
 
 
 class Rating(NamedTuple):
@@ -52,6 +53,11 @@ class SeenItems:
         SEEN_ENTRY.pack_into(self.packed, start, digest, max(second, last), min(repeats + 1.0, _MOST_REPEATS))
         return float(repeats)
 
+    def is_newer(self, item_id: str, at: int) -> bool:
+        """Whether there is an interaction with the item in a second after that of event time `at` (ms)."""
+        start = _find(self.packed, item_digest(item_id), SEEN_ENTRY.size)
+        return start >= 0 and SEEN_ENTRY.unpack_from(self.packed, start)[1] > at // _MS
+
 
 @dataclass(slots=True)
 class LastRatings:
@@ -74,6 +80,31 @@ class LastRatings:
         return Rating(True, former)
 
 
+@dataclass(slots=True)
+class RejectedItems:
+    """The items whose last feedback by event time was a rejection, each with its time."""
+
+    packed: bytearray = field(default_factory=bytearray)
+
+    def add(self, item_id: str, at: int, maximum: int) -> None:
+        """Include a rejection at event time `at` (ms)."""
+        digest = item_digest(item_id)
+        start = _find(self.packed, digest, REJECTED_ENTRY.size)
+        if start < 0:
+            self.packed += REJECTED_ENTRY.pack(digest, at)
+            _drop_oldest(self.packed, _REJECTED_TIMES, maximum)
+        elif REJECTED_ENTRY.unpack_from(self.packed, start)[1] < at:
+            REJECTED_ENTRY.pack_into(self.packed, start, digest, at)
+
+    def withdraw(self, item_id: str, at: int) -> None:
+        """Include a positive interaction at event time `at` (ms): it ends an earlier rejection."""
+        if not self.packed:
+            return
+        start = _find(self.packed, item_digest(item_id), REJECTED_ENTRY.size)
+        if start >= 0 and REJECTED_ENTRY.unpack_from(self.packed, start)[1] <= at:
+            del self.packed[start : start + REJECTED_ENTRY.size]
+
+
 def seen_items(record: bytes) -> SeenItems:
     """The table in a record's `seen_items`. Raises DecodeError for another size."""
     return SeenItems(_whole_entries("seen_items", record, SEEN_ENTRY.size))
@@ -82,6 +113,11 @@ def seen_items(record: bytes) -> SeenItems:
 def last_ratings(record: bytes) -> LastRatings:
     """The table in a record's `ratings`. Raises DecodeError for another size."""
     return LastRatings(_whole_entries("ratings", record, _RATING.size))
+
+
+def rejected_items(record: bytes) -> RejectedItems:
+    """The table in a record's `rejected_items`. Raises DecodeError for another size."""
+    return RejectedItems(_whole_entries("rejected_items", record, REJECTED_ENTRY.size))
 
 
 def _whole_entries(name: str, record: bytes, size: int) -> bytearray:

@@ -17,19 +17,28 @@ from eddy.contract.limits import REMEMBERED_EVENTS
 from eddy.contract.records import History, UserFeatures
 from eddy.errors import DecodeError
 from eddy_features.core.cleaning import CleanEvent
-from eddy_features.core.item_tables import LastRatings, SeenItems, last_ratings, seen_items
+from eddy_features.core.item_tables import (
+    LastRatings,
+    RejectedItems,
+    SeenItems,
+    last_ratings,
+    rejected_items,
+    seen_items,
+)
 
-_HEADER = frozen_header("user_features", 3)  # the field order of `encode` and `_read`
+_HEADER = frozen_header("user_features", 4)  # the field order of `encode` and `_read`
 _NEVER = -(2**63)
 
 
 @dataclass(frozen=True)
 class UserPolicy:
-    """Numbers of interactions, of items (`seen`), of ratings, of event ids and of `previous` items per signal that are kept."""
+    """Numbers of interactions, of items (`seen`), of ratings, of rejected items, of event ids and of `previous` items per signal that are
+    kept."""
 
     interactions: int = 100
     seen: int = 4000
     ratings: int = 1000
+    rejected: int = 200
     recent_events: int = REMEMBERED_EVENTS
     previous: int = 20
 
@@ -84,6 +93,7 @@ class UserState:
     seen: SeenItems = field(default_factory=SeenItems)
     ratings: LastRatings = field(default_factory=LastRatings)
     last_at: int = _NEVER
+    rejected: RejectedItems = field(default_factory=RejectedItems)
 
     def apply(self, event: CleanEvent, policy: UserPolicy) -> Update:
         """Include `event`. A duplicate only advances `applied_offset`, so that readers know it was processed."""
@@ -98,11 +108,15 @@ class UserState:
         self.applied_offset = event.offset
         if not event.reversal:
             self.counts[event.label] = self.counts.get(event.label, 0) + 1
-        if not event.positive or event.item_id is None:
+        if event.item_id is None:
             return _APPLIED
-        return self._interact(event, event.item_id, policy)
+        update = self._interact(event, event.item_id, policy) if event.positive else _APPLIED
+        if event.rejects and not self.seen.is_newer(event.item_id, event.occurred_at):
+            self.rejected.add(event.item_id, event.occurred_at, policy.rejected)
+        return update
 
     def _interact(self, event: CleanEvent, item_id: str, policy: UserPolicy) -> Update:
+        self.rejected.withdraw(item_id, event.occurred_at)
         repeats = self.seen.add(item_id, event.occurred_at, policy.seen)
         value = former = None
         if event.is_rating:
@@ -198,6 +212,7 @@ class UserState:
                 pack_bytes(self.recent),
                 pack_bytes(self.seen.packed),
                 pack_bytes(self.ratings.packed),
+                pack_bytes(self.rejected.packed),
             ]
         )
 
@@ -283,6 +298,7 @@ def _from_packed(record: bytes) -> UserState:
     recent, position = read_bytes(record, position)
     seen, position = read_bytes(record, position)
     ratings, position = read_bytes(record, position)
+    rejected, position = read_bytes(record, position)
     if position != len(record):
         raise ValueError(f"{len(record) - position} bytes after the end of the record")
     _check_lengths(lengths)
@@ -303,6 +319,7 @@ def _from_packed(record: bytes) -> UserState:
         seen_items(seen),
         last_ratings(ratings),
         _last_long(occurred_at),
+        rejected_items(rejected),
     )
 
 
@@ -358,6 +375,7 @@ def _from_fields(record: UserFeatures) -> UserState:
         seen=seen_items(record["seen_items"]),
         ratings=last_ratings(record["ratings"]),
         last_at=max(history["occurred_at"], default=_NEVER),
+        rejected=rejected_items(record["rejected_items"]),
     )
     if not state.seen.packed:
         _complete(state, history)

@@ -79,7 +79,7 @@ class ServingLoop:
 
 
 class SlatePusher:
-    """Pushes a slate when a user's history changes, if the scenario of the newest interaction has `push: true`."""
+    """Pushes a slate when a user's history or rejected items change, if the scenario of the newest interaction has `push: true`."""
 
     def __init__(self, recommender: Recommender, queue: RequestQueue, limit: int) -> None:
         self._recommender = recommender
@@ -87,9 +87,13 @@ class SlatePusher:
         self._limit = limit
 
     def user_changed(self, user_id: str, former: User, user: User) -> None:
-        """Queue a push if the history changed. An impression changes no history, so showing a pushed slate triggers no other."""
+        """Queue a push if the history or the rejected items changed.
+
+        An impression changes neither, so showing a pushed slate triggers no other.
+        """
         state = self._recommender.state
-        newest = None if user.packed == former.packed else state.users.newest(user)
+        changed = user.packed != former.packed or user.rejected != former.rejected
+        newest = state.users.newest(user) if changed else None
         if newest is None:
             return
         scenario, at = newest

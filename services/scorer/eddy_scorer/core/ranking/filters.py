@@ -1,6 +1,7 @@
 """Filters: each returns the rows that must not be in a slate. scenarios.yaml lists the filters of a scenario.
 
-The third filter, `unavailable`, is the catalogue's `eligible` matrix, because it does not depend on the user.
+The filter `unavailable` is the catalogue's `eligible` matrix, because it does not depend on the user. Rejected items are a filter of every
+scenario with `rejection_days`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from eddy.contract.scenarios import Scenarios
 from eddy.words import query_words
 from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.state.arrays import I32, I64, Bool
@@ -16,6 +18,7 @@ from eddy_scorer.core.state.text_embeddings import TextEmbeddings
 from eddy_scorer.core.state.users import User
 
 _NONE: I32 = np.zeros(0, np.int32)
+_DAY_MS = 86_400_000
 SIMILAR_ITEMS = 50
 
 
@@ -29,6 +32,20 @@ class SeenFilter:
 
     def rows(self, _: Request, user: User) -> I32:
         return user.seen_rows(self._catalogue)
+
+
+class RejectedFilter:
+    """Blocks items that the user has rejected within the scenario's `rejection_days`, and not interacted with since."""
+
+    def __init__(self, catalogue: Catalogue, scenarios: Scenarios) -> None:
+        self._catalogue = catalogue
+        self._scenarios = scenarios
+
+    def rows(self, request: Request, user: User) -> I32:
+        days = self._scenarios[request.scenario].rejection_days
+        if not days or not user.rejected:
+            return _NONE
+        return user.rejected_rows(self._catalogue, request.requested_at - round(days * _DAY_MS))
 
 
 class ExcludedFilter:

@@ -7,7 +7,7 @@ import numpy as np
 
 from eddy.contract.model import PADDING_ROW
 from eddy_scorer.core.ranking.batch import CandidateBatch, RequestBatch
-from eddy_scorer.core.ranking.filters import BlockedMatrix, ExcludedFilter, QueryFilter, SeenFilter
+from eddy_scorer.core.ranking.filters import BlockedMatrix, ExcludedFilter, QueryFilter, RejectedFilter, SeenFilter
 from eddy_scorer.core.ranking.request import Request
 from eddy_scorer.core.state.arrays import I32, I64, Bool
 from eddy_scorer.core.state.scorer_state import ScorerState
@@ -21,18 +21,22 @@ class BatchGatherer:
         self._state = state
         self._scenarios = state.scenarios
         self._filters = (SeenFilter(state.catalogue), ExcludedFilter(state.catalogue))
+        self._rejected = RejectedFilter(state.catalogue, state.scenarios)
         self._query = QueryFilter(state.catalogue, state.text_embeddings)
         self._blocked = BlockedMatrix()
 
     @contextmanager
     def batch(self, requests: Sequence[Request], users: Sequence[User]) -> Iterator[RequestBatch]:
         """The batch; its matrix of blocked rows is cleared at the end."""
-        blocked = [self._blocked_rows(request, user) for request, user in zip(requests, users, strict=True)]
+        rejected = [self._rejected.rows(request, user) for request, user in zip(requests, users, strict=True)]
+        blocked = [self._blocked_rows(*each) for each in zip(requests, users, rejected, strict=True)]
         self._block_unpublished(requests, blocked)
         query_rows = [self._query_rows(request, rows) for request, rows in zip(requests, blocked, strict=True)]
         with self._blocked.mark(blocked, query_rows, len(self._state.catalogue)) as matrix:
             requested_at = np.array([request.requested_at for request in requests], np.int64)
             scenarios = np.array([self._scenarios[request.scenario].id for request in requests], np.int64)
+            # What a user has rejected since says nothing about preferences: no source, feature or reason is led by it.
+            users = [user.without(rows) if len(rows) else user for user, rows in zip(users, rejected, strict=True)]
             parts = zip(scenarios.tolist(), blocked, query_rows, strict=True)
             yield RequestBatch(
                 requests=requests,
@@ -58,9 +62,11 @@ class BatchGatherer:
         eligible = self._state.catalogue.eligible[self._scenarios[request.scenario].id]
         return self._query.matches_of(request, eligible, blocked)
 
-    def _blocked_rows(self, request: Request, user: User) -> I32:
+    def _blocked_rows(self, request: Request, user: User, rejected: I32) -> I32:
         names = self._scenarios[request.scenario].filters
         blocked = [rows for each in self._filters if each.name in names and len(rows := each.rows(request, user))]
+        if len(rejected):
+            blocked.append(rejected)
         if len(blocked) == 1:
             return blocked[0]
         return np.unique(np.concatenate(blocked)) if blocked else np.zeros(0, np.int32)

@@ -8,7 +8,7 @@ import numpy as np
 
 from eddy.contract.actions import ACTION_ALIASES
 from eddy.contract.columns import column_map
-from eddy.contract.digests import DIGEST_BYTES, SEEN_ENTRY
+from eddy.contract.digests import DIGEST_BYTES, REJECTED_ENTRY, SEEN_ENTRY
 from eddy.contract.model import ACTIONS, HISTORY
 from eddy.contract.records import History, UserFeatures
 from eddy.contract.scenarios import Scenario, Scenarios
@@ -26,6 +26,7 @@ _COLUMNS: tuple[Literal["actions", "scenarios", "values", "occurred_at"], ...] =
     "occurred_at",
 )
 _UNRECORDED = 2  # `valued` of an interaction without a record of it; otherwise 1 or 0
+_REJECTION = np.dtype([("digest", "<u8"), ("at", "<i8")])
 _NO_ROWS: I32 = np.zeros(0, np.int32)
 _MS = 1000.0
 MAX_NAMES = 256
@@ -46,15 +47,23 @@ class _SeenRows:
 class User:
     """One user: the last HISTORY interactions, the items before those, and the offset up to which events are included.
 
-    `digests` are those of all items, empty if the history has them all; `hashes` are CRC-32s of items in records of former versions.
+    `digests` are those of all items, empty if the history has them all; `hashes` are CRC-32s of items in records of former versions;
+    `rejected` are the packed entries of rejected items.
 
     There may be millions of users, so the object has few fields, and the seen rows are computed at the first request.
     """
 
-    __slots__ = ("_seen", "applied_offset", "digests", "hashes", "older", "packed", "partition")
+    __slots__ = ("_seen", "applied_offset", "digests", "hashes", "older", "packed", "partition", "rejected")
 
     def __init__(
-        self, packed: bytes, older: bytes, digests: bytes, hashes: bytes, applied_offset: int, partition: int
+        self,
+        packed: bytes,
+        older: bytes,
+        digests: bytes,
+        hashes: bytes,
+        applied_offset: int,
+        partition: int,
+        rejected: bytes = b"",
     ) -> None:
         self.packed = packed
         self.older = older
@@ -62,6 +71,7 @@ class User:
         self.hashes = hashes
         self.applied_offset = applied_offset
         self.partition = partition
+        self.rejected = rejected
         self._seen: _SeenRows | None = None
 
     def inherit_resolved(self, former: "User") -> None:
@@ -82,6 +92,20 @@ class User:
             seen.rows = np.unique(np.concatenate([recent, older, seen.digest_rows, uncached, hashed]))
             seen.known_items = len(catalogue)
         return seen.rows
+
+    def rejected_rows(self, catalogue: Catalogue, since: int) -> I32:
+        """The rows of the items that the user rejected at event time `since` (ms) or later, ascending."""
+        entries = np.frombuffer(self.rejected, _REJECTION)
+        rows = map(catalogue.row_of_digest, entries["digest"][entries["at"] >= since].tolist())
+        return np.array(sorted(row for row in rows if row is not None), np.int32)
+
+    def without(self, rows: I32) -> "User":
+        """The user as if there had been no interaction with the items of `rows`, for what a history says about preferences."""
+        entries = np.frombuffer(self.packed, _ENTRY)
+        kept = entries[~np.isin(entries["row"], rows)]
+        if len(kept) == len(entries):
+            return self
+        return User(kept.tobytes(), self.older, self.digests, self.hashes, self.applied_offset, self.partition)
 
     def _resolve(self, seen: _SeenRows, catalogue: Catalogue) -> I32:
         """Resolve digests to rows. Caches those before the first unknown item, and returns the known ones after it."""
@@ -185,7 +209,13 @@ class UserStore:
                 f"`seen` has {len(record['seen'])} bytes, but must be an array of uint32",
             )
         digests = _digests(record["seen_items"], len(set(record["history"]["item_ids"])))
-        user = User(packed, older, digests, record["seen"], record["applied_offset"], partition)
+        rejected = record["rejected_items"]
+        if len(rejected) % REJECTED_ENTRY.size:
+            raise PoisonError(
+                "bad_features",
+                f"`rejected_items` has {len(rejected)} bytes, but must have entries of {REJECTED_ENTRY.size} bytes",
+            )
+        user = User(packed, older, digests, record["seen"], record["applied_offset"], partition, rejected)
         if former is not None:
             user.inherit_resolved(former)
         self._users[record["user_id"]] = user
