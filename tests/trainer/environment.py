@@ -72,6 +72,10 @@ class TrainerCluster:
         codec = Codec.for_topic(ITEMS)
         await self.publish(ITEMS, [(f"m{n}", codec.encode(item_record(f"m{n}"))) for n in range(count)])
 
+    async def delete_item(self, item_id: str) -> None:
+        async with self.bus.producer() as producer:
+            await (await producer.send(ITEMS, item_id, None))
+
     async def publish_examples(self, records: Sequence[Record]) -> None:
         codec = Codec.for_topic(TRAINING_EXAMPLES)
         await self.publish(TRAINING_EXAMPLES, [(record["user_id"], codec.encode(record)) for record in records])
@@ -92,7 +96,8 @@ class TrainerCluster:
 
     async def rows(self) -> list[tuple[Message, Record]]:
         codec = Codec.for_topic(ITEM_EMBEDDINGS)
-        return [(message, codec.decode(message.value)) for message in await self.all_messages(ITEM_EMBEDDINGS)]
+        messages = await self.all_messages(ITEM_EMBEDDINGS)
+        return [(message, codec.decode(message.value)) for message in messages if message.value]
 
     async def dead_letters(self) -> set[tuple[str, int, int, str]]:
         """Return topic, partition, offset and reason of each dead letter, without duplicates."""

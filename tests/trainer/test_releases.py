@@ -3,7 +3,7 @@
 import numpy as np
 
 from eddy.contract.model import DIM
-from eddy_trainer.shell.releases import ROW_TOLERANCE, ROWS_PER_RELEASE, changed_rows
+from eddy_trainer.shell.releases import ROW_TOLERANCE, ROWS_PER_RELEASE, changed_rows, reused_rows
 
 
 def rows(count: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
@@ -28,3 +28,9 @@ def test_the_rows_that_moved_most_are_published_first() -> None:
     after[1:, 0] = np.linspace(1, 2, len(after) - 1)
     changed, remaining = changed_rows(before, after)
     assert (changed.tolist(), remaining) == (list(range(101, ROWS_PER_RELEASE + 103)), 100)
+
+
+def test_rows_of_other_items_are_reused() -> None:
+    assert reused_rows([], ["", "a", "b"]) == []
+    assert reused_rows(["", "a", "b"], ["", "a", "b", "c"]) == []
+    assert reused_rows(["", "a", "b", "c"], ["", "", "b", "d"]) == [1, 3]

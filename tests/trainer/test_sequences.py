@@ -113,3 +113,15 @@ def test_a_run_in_a_full_ring() -> None:
     assert kept(store) == [*before[:-1], (last, 10**6 + 1)]
     store.append("u", [entry(before[0][1], 9999)])
     assert kept(store)[-1] == (last, 10**6 + 1)
+
+
+@given(st.lists(st.integers(1, 6), max_size=2 * SEQUENCE_LENGTH), st.sets(st.integers(1, 6)))
+def test_removed_items_leave_the_sequence_as_if_they_had_not_happened(rows: list[int], removed: set[int]) -> None:
+    rows = [row for row, former in zip(rows, [0, *rows], strict=False) if row != former]  # a run is one interaction
+    store = a_store({"v": [1, 2], "u": rows})
+    store.remove_items(np.array(sorted(removed), np.int64))
+    kept = [row for row in rows[-SEQUENCE_LENGTH:] if row not in removed]
+    windows = store.windows(np.array([1]))
+    assert [row for row in windows.targets[0].tolist() if row] == kept[-HISTORY:]
+    store.append("u", [SequenceEntry(9, 1, 0, 0.5, 10**9)])
+    assert store.windows(np.array([1])).targets[0].tolist()[-len(kept[-9:]) - 1 :] == [*kept[-9:], 9]

@@ -33,6 +33,8 @@ async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path:
         await poll_until(trainer.is_ready, what="ready on empty topics")
         assert await cluster.releases() == []
         for first in (0, 100, 200):
+            if first == 200:
+                await cluster.delete_item("m39")  # among the items of the last events too
             await cluster.publish_examples(events_of(100, first=first))
             await cluster.released_all()
         assert trainer.metric("eddy_trainer_examples_total", 'kind="next_item"') == 300
@@ -46,6 +48,8 @@ async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path:
     assert 0 < releases[-1]["metrics"]["progressive_log_loss"] < 5
     vectors = {row["item_id"]: np.frombuffer(row["vector"], "<f4") for _, row in await cluster.rows()}
     assert vectors.keys() == {f"m{number}" for number in range(40)}
+    last = {message.key: message.value for message in await cluster.all_messages(ITEM_EMBEDDINGS)}
+    assert [key for key, value in last.items() if not value] == [b"m39"]
     assert all(vector.shape == (DIM,) and abs(np.linalg.norm(vector) - 1) < 1e-3 for vector in vectors.values())
 
 

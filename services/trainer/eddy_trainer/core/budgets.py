@@ -117,6 +117,12 @@ class TeachingBudgets:
             sums.known *= 0.5
             sums.newcomers *= 0.5
 
+    def forget(self, rows: NDArray[np.int64]) -> None:
+        """Forget what was taught about the items of `rows`."""
+        for sums in self._sums.values():
+            sums.known[rows[rows < len(sums.known)]] = 0
+            sums.newcomers[rows[rows < len(sums.newcomers)]] = 0
+
     def state(self) -> dict[str, Any]:
         """Return everything that a checkpoint needs. Keys are part of the checkpoint format."""
         return {

@@ -18,10 +18,11 @@ INITIAL_SCALE = 0.02  # small compared with a step of Adam, so that the first gr
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 EVERYWHERE = (1 << MAX_SCENARIOS) - 1
+MAX_DELETED = 100_000
 
 
 class EmbeddingTable:
-    """Item vectors by row; row 0 is padding. The capacity grows by doubling.
+    """Item vectors by row; row 0 is padding. The capacity grows by doubling, and a new item gets the row of a deleted one, if there is one.
 
     Adam (Kingma and Ba 2015) updates single rows. Rows that a step does not use stay unchanged, which keeps large catalogues affordable and
     the number of rows to publish small. An item belongs to the scenarios that its description names and to those where it had interactions.
@@ -30,7 +31,10 @@ class EmbeddingTable:
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
         self._row_of: dict[str, int] = {}
-        self.ids: list[str] = [""]
+        self.ids: list[str] = [""]  # "" for padding and free rows
+        self._free_rows: list[int] = []
+        self._deleted: dict[str, None] = {}  # the last MAX_DELETED deleted items, oldest first
+        self.unpublished_deletions: dict[str, None] = {}  # deleted items that scorers may still know
         self.vocabulary = Vocabulary()
         self.projection = nn.Parameter(torch.randn(VOCABULARY, DIM, generator=generator) * INITIAL_SCALE)
         self.text_projection = nn.Parameter(torch.randn(TEXT_DIM, DIM, generator=generator) * INITIAL_SCALE)
@@ -47,13 +51,37 @@ class EmbeddingTable:
         self._grow(FIRST_CAPACITY)
 
     def __len__(self) -> int:
-        """Number of rows in use, padding included."""
+        """Number of rows, padding and free ones included."""
         return len(self.ids)
 
     def row(self, item_id: str) -> int:
         """Return the row of an item; an unknown item is added without content."""
         row = self._row_of.get(item_id)
         return self._admit(item_id) if row is None else row
+
+    def remove(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Delete items: free their rows, and return them. The owner must not refer to these rows any more."""
+        known = [item_id for item_id in item_ids if item_id in self._row_of]
+        rows = [self._row_of.pop(item_id) for item_id in known]
+        for item_id in item_ids:
+            self._deleted.pop(item_id, None)
+            self._deleted[item_id] = None
+        while len(self._deleted) > MAX_DELETED:
+            del self._deleted[next(iter(self._deleted))]
+        self.unpublished_deletions.update(dict.fromkeys(known))
+        self._free_rows += rows
+        for row in rows:
+            self.ids[row] = ""
+        for column in (self._embedding, self._steps, self._slots, self._texts):
+            column[rows] = 0
+        self._moments[:, rows] = 0
+        for bits in (self._text_digests, self._described_in, self._interacted_in):
+            bits[rows] = 0
+        return np.array(rows, np.int64)
+
+    def is_deleted(self, item_id: str) -> bool:
+        """Whether the item was deleted and not published again since."""
+        return item_id in self._deleted
 
     def rows(self, item_ids: Sequence[str]) -> list[int]:
         return [self.row(item_id) for item_id in item_ids]
@@ -66,6 +94,8 @@ class EmbeddingTable:
         scenarios: Iterable[int] | None = None,
     ) -> None:
         """Add or update an item with its content and its `scenarios` (None: all present and future ones)."""
+        self._deleted.pop(item_id, None)
+        self.unpublished_deletions.pop(item_id, None)
         row = self.row(item_id)
         self._slots[row] = torch.tensor(self.vocabulary.slots(categories, attributes))
         self._described_in[row] = EVERYWHERE if scenarios is None else sum({1 << scenario for scenario in scenarios})
@@ -144,6 +174,7 @@ class EmbeddingTable:
         used = slice(0, len(self))
         return {
             "ids": self.ids,
+            "deleted": (list(self._deleted), list(self.unpublished_deletions)),
             "vocabulary": self.vocabulary.names,
             "projection": self.projection.data,
             "text_projection": self.text_projection.data,
@@ -160,7 +191,9 @@ class EmbeddingTable:
     def restore(self, state: Mapping[str, object]) -> None:
         """Restore from the result of `state`."""
         self.ids = list(state["ids"])  # type: ignore[call-overload]  # a checkpoint is read back untyped
-        self._row_of = {item_id: row for row, item_id in enumerate(self.ids) if row}
+        self._row_of = {item_id: row for row, item_id in enumerate(self.ids) if item_id}
+        self._free_rows = [row for row, item_id in enumerate(self.ids) if row and not item_id]
+        self._deleted, self.unpublished_deletions = (dict.fromkeys(ids) for ids in state.get("deleted", ((), ())))  # type: ignore[attr-defined]
         self.vocabulary = Vocabulary(state["vocabulary"])  # type: ignore[arg-type]
         while len(self.ids) > len(self._steps):
             self._grow(2 * len(self._steps))
@@ -181,10 +214,12 @@ class EmbeddingTable:
         self._interacted_in[used] = state["acted"]  # type: ignore[call-overload]
 
     def _admit(self, item_id: str) -> int:
-        row = len(self.ids)
+        row = self._free_rows.pop() if self._free_rows else len(self.ids)
         if row == len(self._steps):
             self._grow(2 * row)
-        self.ids.append(item_id)
+        if row == len(self.ids):
+            self.ids.append(item_id)
+        self.ids[row] = item_id
         self._row_of[item_id] = row
         self._embedding[row] = torch.randn(DIM, generator=self._generator) * INITIAL_SCALE
         return row

@@ -83,17 +83,32 @@ class EncoderTrainer:
         taught = []
         for example in examples:
             past = () if example.user_id in self.sequences else example.history
+            is_taught = False
             for interaction in (*past, example.event):
+                # An event of a deleted item may still arrive: the item must not come back with it.
+                if self.table.is_deleted(interaction.item_id):
+                    is_taught = False
+                    continue
                 entry = self._entry(example.user_id, interaction)
                 slot = self.sequences.append(example.user_id, [entry])
-                if entry.taught:
+                is_taught = entry.taught
+                if is_taught:
                     rows_by_scenario.setdefault(entry.scenario, []).append(entry.row)
                     self._pending_slots[slot] = None
-            taught.append(entry.taught)
+            taught.append(is_taught)
         for scenario, rows in rows_by_scenario.items():
             self.count_interactions(rows, scenario)
         self._untrained_events += sum(taught)
         return taught
+
+    def remove_items(self, item_ids: Sequence[str]) -> None:
+        """Delete items: their embeddings, and the interactions with them."""
+        rows = self.table.remove(item_ids)
+        if len(rows):
+            self.sequences.remove_items(rows)
+            self.budgets.forget(rows)
+            for counts in self._popularity.values():
+                counts[rows[rows < len(counts)]] = 0
 
     def planned_steps(self) -> int:
         """Return the number of gradient steps that the policy sets for the untrained events."""

@@ -49,13 +49,14 @@ class LearnerPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ItemContent:
-    """Description of an item: categories, attributes, `words` for the text model, and scenarios (empty: all)."""
+    """Description of an item: categories, attributes, `words` for the text model, and scenarios (empty: all); or that it is `deleted`."""
 
     item_id: str
     categories: Sequence[str] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     words: str = ""
     scenarios: Sequence[str] = ()
+    deleted: bool = False
 
     @staticmethod
     def of(item: Item) -> "ItemContent":
@@ -90,8 +91,9 @@ class Weights:
     columns: Columns
     encoder: dict[str, torch.Tensor]
     ranker: dict[str, torch.Tensor]
-    item_ids: list[str]  # row -> item; row 0 is padding
+    item_ids: list[str]  # row -> item; "" for row 0, which is padding, and for free rows
     vectors: NDArray[np.float32]  # [rows, DIM]
+    deleted: Sequence[str] = ()  # items whose embeddings must be deleted
 
     def finite(self) -> bool:
         """Whether no weight is NaN or infinite."""
@@ -147,8 +149,12 @@ class Learner:
         return max(self.encoder.untrained_events, self.ranker.untrained)
 
     def admit(self, items: Sequence[ItemContent]) -> None:
-        """Add or update items. New and changed words stay pending until `embed_texts`."""
-        for item in items:
+        """Add, update or delete items. New and changed words stay pending until `embed_texts`."""
+        newest = {item.item_id: item for item in items}
+        self._remove_items([item.item_id for item in newest.values() if item.deleted])
+        for item in newest.values():
+            if item.deleted:
+                continue
             ids = (
                 [self._scenario_ids[name] for name in item.scenarios if name in self._scenario_ids]
                 if item.scenarios
@@ -158,6 +164,13 @@ class Learner:
             self._note_future_scenarios(item)
             if self._text_model is not None:
                 self._pending_texts.put(item.item_id, item.words, self.encoder.table.text_digest(item.item_id))
+
+    def _remove_items(self, item_ids: Sequence[str]) -> None:
+        self.encoder.remove_items(item_ids)
+        for item_id in item_ids:
+            self._pending_texts.discard(item_id)
+            for awaited in self._items_by_future_scenario.values():
+                awaited.discard(item_id)
 
     def _note_future_scenarios(self, item: ItemContent) -> None:
         for item_ids in self._items_by_future_scenario.values():
@@ -254,12 +267,15 @@ class Learner:
             ranker={name: value.clone() for name, value in self.ranker.ranker.state_dict().items()},
             item_ids=list(self.encoder.table.ids),
             vectors=self.encoder.table.all_vectors().numpy(),
+            deleted=tuple(self.encoder.table.unpublished_deletions),
         )
 
     def set_serving(self, weights: Weights, version: int = 0) -> None:
         """Set the released weights with which the ranker in training is compared."""
         self._serving = self._serving or MODELS[self.model].ranker(self.columns)
         self._serving.load_state_dict(weights.ranker)
+        for item_id in weights.deleted:
+            self.encoder.table.unpublished_deletions.pop(item_id, None)
         self._serving_version = version
         self._last_good.note_release(self._serving, version, self.gate)
 

@@ -131,6 +131,19 @@ class SequenceStore:
             column[slot, (moved + step) % SEQUENCE_LENGTH] = column[slot, moved % SEQUENCE_LENGTH]
         self._write(slot, (position - (step < 0) + count - len(ring)) % SEQUENCE_LENGTH, entry)
 
+    def remove_items(self, rows: NDArray[np.int64]) -> None:
+        """Remove all interactions with the items of `rows`, as if they had not happened."""
+        used = self._columns["rows"][: len(self)]
+        hit = np.isin(used, rows)
+        for slot in np.flatnonzero(hit.any(axis=1)).tolist():
+            indices, valid = self._ring_indices(np.array([slot]), np.zeros(1, np.int64))
+            kept = indices[0][valid[0] & ~hit[slot, indices[0]]]
+            for values in self._columns.values():
+                values[slot, : len(kept)] = values[slot, kept]
+                values[slot, len(kept) :] = 0
+            self._count[slot] = len(kept)
+            self._teaching[slot] = (self._columns["taught"][slot] > 0).any()
+
     def sample(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
         """Return the slots of `count` distinct random users, of those with interactions that are taught."""
         teaching = np.flatnonzero(self._teaching[: len(self)])

@@ -75,6 +75,7 @@ class ReleasePublisher:
         self._bus = bus
         self._clock = clock
         self._published_rows = np.zeros((0, DIM), np.float32)
+        self._published_ids: list[str] = []
         self._ends = embedding_ends
         self._contract = hash_of_contract()
         self._row_codec = Codec.for_topic(ITEM_EMBEDDINGS)
@@ -86,7 +87,10 @@ class ReleasePublisher:
     ) -> PublishedRelease:
         """Publish the next version. Raises KafkaError if a write fails."""
         version = self.version + 1
+        reused = reused_rows(self._published_ids, weights.item_ids)
+        self._published_rows[reused] = 0
         changed, remaining = changed_rows(self._published_rows, weights.vectors)
+        changed = changed[[weights.item_ids[row] != "" for row in changed.tolist()]]
         await self._publish_rows(weights, changed, version)
         features, actions = list(weights.columns.features), list(weights.columns.actions)
         record: ModelRelease = {
@@ -119,12 +123,23 @@ class ReleasePublisher:
                 "bias": 0.0,
             }
             futures.append(await self._producer.send(ITEM_EMBEDDINGS, item_id, self._row_codec.encode(record)))
+        present = set(weights.item_ids) if weights.deleted else ()
+        for item_id in weights.deleted:
+            if item_id not in present:
+                futures.append(await self._producer.send(ITEM_EMBEDDINGS, item_id, None))
         for written in await settle(futures):
             self._ends[written.partition] = max(self._ends[written.partition], written.offset + 1)
         published = np.zeros_like(weights.vectors)
         published[: len(self._published_rows)] = self._published_rows
         published[changed] = weights.vectors[changed]
-        self._published_rows = published
+        self._published_rows, self._published_ids = published, list(weights.item_ids)
+
+
+def reused_rows(before: Sequence[str], after: Sequence[str]) -> list[int]:
+    """Return the rows that do not belong to the same item any more, or to none."""
+    if before == after[: len(before)]:
+        return []
+    return [row for row, (former, present) in enumerate(zip(before, after, strict=False)) if former != present]
 
 
 def changed_rows(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[NDArray[np.int64], int]:

@@ -73,9 +73,8 @@ class TopicIntake:
 
 
 async def read_items(intake: TopicIntake, dead_letters: DeadLetters, timeout_ms: int = 0) -> list[ItemContent]:
-    """Return new and changed items. Deletions are ignored, because sequences refer to deleted items."""
-    messages = await intake.batch(timeout_ms, 5000)
-    return await _parsed([message for message in messages if message.value], dead_letters, _item, intake)
+    """Return new, changed and deleted items."""
+    return await _parsed(await intake.batch(timeout_ms, 5000), dead_letters, _item, intake)
 
 
 async def read_examples(
@@ -86,21 +85,21 @@ async def read_examples(
     if not messages:
         return []
     BATCH_RECORDS.labels(SERVICE).observe(len(messages))
-    return await _parsed(messages, dead_letters, lambda record, _: parser.parse(record), intake)
+    return await _parsed(messages, dead_letters, lambda message: parser.parse(_decoded(message)), intake)
 
 
 async def _parsed(
     messages: Sequence[Message],
     dead_letters: DeadLetters,
-    parse: Callable[[Any, bytes | None], T],
+    parse: Callable[[Message], T],
     intake: TopicIntake,
 ) -> list[T]:
-    """Return `parse(record, key)` for each usable message; the others are dead-lettered and acknowledged before this returns."""
+    """Return `parse(message)` for each usable message; the others are dead-lettered and acknowledged before this returns."""
     values: list[T] = []
     refused: list[Refusal] = []
     for message in messages:
         try:
-            value = parse(Codec.for_topic(message.topic).decode(message.value), message.key)
+            value = parse(message)
             intake.check_partition(message)
             values.append(value)
         except PoisonError as error:
@@ -109,6 +108,13 @@ async def _parsed(
     return values
 
 
-def _item(record: Item, key: bytes | None) -> ItemContent:
-    check_item(record, key)
+def _decoded(message: Message) -> Any:
+    return Codec.for_topic(message.topic).decode(message.value)
+
+
+def _item(message: Message) -> ItemContent:
+    if not message.value and message.key:
+        return ItemContent(message.key.decode(errors="replace"), deleted=True)
+    record: Item = _decoded(message)
+    check_item(record, message.key)
     return ItemContent.of(record)
