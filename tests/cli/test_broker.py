@@ -15,6 +15,7 @@ from eddy.errors import FatalError
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings
 from eddy_cli.broker import Broker, running_broker
+from eddy_cli.broker.class_cache import class_cache, keep_class_cache
 from eddy_cli.broker.config import Ports, server_properties
 from eddy_cli.broker.failure import PortTakenError, failure_of
 from eddy_cli.broker.jars import check_jars, kafka_jars, locked_jars
@@ -66,11 +67,12 @@ def test_killed_broker_ends_its_command_with_one_line() -> None:
         broker.assert_nothing_left()
 
 
-def test_stopped_broker_is_no_failure() -> None:
+def test_stopped_broker_is_no_failure_and_leaves_a_class_cache() -> None:
     with ThreadPoolExecutor(1) as watcher:
         with running_broker() as broker:
             watched = watcher.submit(broker.wait)
         assert watched.result(timeout=20) is None
+    assert class_cache(kafka_jars()) is not None
 
 
 def test_failure_is_reported_without_logs(tmp_path: Path) -> None:
@@ -115,6 +117,21 @@ def test_jars_with_other_checksums_are_refused(tmp_path: Path) -> None:
 
 def test_jars_in_the_cache_are_the_locked_ones() -> None:
     check_jars(kafka_jars(), locked_jars())
+
+
+def test_damaged_class_cache_is_deleted(tmp_path: Path) -> None:
+    draft = tmp_path / "scratch" / "classes.aot"
+    keep_class_cache(draft, tmp_path)
+    assert class_cache(tmp_path) is None
+    draft.parent.mkdir()
+    draft.write_bytes(b"classes")
+    keep_class_cache(draft, tmp_path)
+    kept = class_cache(tmp_path)
+    assert kept is not None
+    assert kept.read_bytes() == b"classes"
+    kept.write_bytes(b"damaged")
+    assert class_cache(tmp_path) is None
+    assert list(tmp_path.glob("*.*")) == []
 
 
 def test_jars_without_a_network_end_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

