@@ -1,5 +1,6 @@
 """The features service without Kafka, crashes or restarts: the expected result of a run on Kafka."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,15 +11,17 @@ from eddy.paths import REPO_ROOT
 from eddy_features.core.cleaning import Cleaner
 from eddy_features.core.item_state import ItemPolicy, ItemRules
 from eddy_features.core.item_updater import ItemUpdater
+from eddy_features.core.slates import ServedSlates
 from eddy_features.core.states import DictRecords
 from eddy_features.core.user_state import UserPolicy
 from eddy_features.core.user_updater import UserUpdater
+from tests.features.factories import Record
 
 SCENARIOS: Scenarios = load_scenarios(REPO_ROOT / "scenarios.yaml")
 
 
-def user_updater(records: DictRecords, capacity: int = 1000) -> UserUpdater:
-    return UserUpdater(Cleaner(SCENARIOS), UserPolicy(), records, capacity)
+def user_updater(records: DictRecords, capacity: int = 1000, slates: ServedSlates | None = None) -> UserUpdater:
+    return UserUpdater(Cleaner(SCENARIOS), UserPolicy(), records, capacity, slates)
 
 
 def item_updater(records: DictRecords, capacity: int = 1000, policy: ItemPolicy = ItemPolicy()) -> ItemUpdater:  # noqa: B008  # frozen
@@ -35,10 +38,16 @@ class ReferenceFeatures:
     capacity: int = 1000
     item_policy: ItemPolicy = field(default_factory=ItemPolicy)
 
+    slates: ServedSlates = field(default_factory=ServedSlates)
+
     def __post_init__(self) -> None:
-        self.users = user_updater(self.user_records, self.capacity)
+        self.users = user_updater(self.user_records, self.capacity, self.slates)
         self.items = item_updater(self.item_records, self.capacity, self.item_policy)
         self._signals = 0
+
+    def serve(self, slates: Sequence[Record]) -> None:
+        for offset, (key, value) in enumerate(slates):
+            self.slates.add(Message("recommendations", 0, offset, key, value, 0))
 
     def process(self, partition: int, messages: list[Message]) -> None:
         batch = self.users.apply(partition, messages)
@@ -65,9 +74,12 @@ class ReferenceFeatures:
         return _decoded("item_features", self.item_records)
 
 
-def reference_features(logs: dict[int, list[Message]], item_policy: ItemPolicy | None = None) -> ReferenceFeatures:
-    """Return the states after processing each partition's log as one batch."""
+def reference_features(
+    logs: dict[int, list[Message]], item_policy: ItemPolicy | None = None, slates: Sequence[Record] = ()
+) -> ReferenceFeatures:
+    """Return the states after processing each partition's log as one batch; the slates were served before."""
     result = ReferenceFeatures(item_policy=item_policy or ItemPolicy())
+    result.serve(slates)
     for partition, log in sorted(logs.items()):
         result.process(partition, log)
     return result

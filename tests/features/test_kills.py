@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from eddy.contract.topics import ITEM_FEATURES, USER_FEATURES
+from eddy.contract.topics import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES
 from tests.features.environment import FeaturesCluster
-from tests.features.factories import stream
+from tests.features.factories import slates, stream
 from tests.features.reference import reference_features
 from tests.poll import poll_until
 
@@ -26,6 +26,8 @@ async def test_states_survive_kills_at_random_moments(kafka: str, topic_prefix: 
     await cluster.bus.create_topics()
     rng = random.Random(topic_prefix)
     records = stream(seed=11, count=(KILLS + 1) * EVENTS_PER_RUN)
+    served = slates(records)
+    await cluster.publish(served, RECOMMENDATIONS)
     for run in range(KILLS):
         await cluster.publish(records[run * EVENTS_PER_RUN : (run + 1) * EVENTS_PER_RUN])
         with cluster.worker(instance_id="one", commit_interval_sec="0.05", batch_events="200") as worker:
@@ -35,7 +37,7 @@ async def test_states_survive_kills_at_random_moments(kafka: str, topic_prefix: 
     await cluster.publish(records[KILLS * EVENTS_PER_RUN :])
     with cluster.worker(instance_id="one"):
         await cluster.drained()
-    expected = reference_features(await cluster.event_logs())
+    expected = reference_features(await cluster.event_logs(), slates=served)
     assert await cluster.user_features() == expected.user_features(), cluster.logs()
     assert await cluster.item_features() == expected.item_features(), cluster.logs()
     assert await cluster.dead_letters() == expected.dead_letters, cluster.logs()
@@ -46,6 +48,8 @@ async def test_worker_takes_over_from_a_killed_one(kafka: str, topic_prefix: str
     cluster = FeaturesCluster(kafka, topic_prefix, tmp_path, partitions=4)
     await cluster.bus.create_topics()
     records = stream(seed=12, count=20_000, items=100)
+    served = slates(records)
+    await cluster.publish(served, RECOMMENDATIONS)
     await cluster.publish(records[:4000])
     with cluster.worker(session_timeout_sec="6") as first, cluster.worker(session_timeout_sec="6") as second:
         await poll_until(lambda: first.is_ready() and second.is_ready(), what="both workers ready")
@@ -54,7 +58,7 @@ async def test_worker_takes_over_from_a_killed_one(kafka: str, topic_prefix: str
         first.kill()
         await cluster.publish(records[12_000:])
         await cluster.drained(60)
-    expected = reference_features(await cluster.event_logs())
+    expected = reference_features(await cluster.event_logs(), slates=served)
     assert await cluster.user_features() == expected.user_features(), cluster.logs()
     _assert_same_items(await cluster.item_features(), expected.item_features())
     assert await cluster.dead_letters() == expected.dead_letters, cluster.logs()

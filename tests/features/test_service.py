@@ -8,9 +8,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
-from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
+from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, RECOMMENDATIONS, USER_EVENTS, USER_FEATURES
 from tests.features.environment import JUNK_KEY, FeaturesCluster
-from tests.features.factories import Record, encoded, event, stream
+from tests.features.factories import Record, encoded, event, slate, stream
 from tests.features.reference import reference_features
 from tests.poll import poll_until
 
@@ -56,6 +56,26 @@ async def test_records_stay_in_the_partition_of_their_source(kafka: str, topic_p
     for topic in (ITEM_SIGNALS, ITEM_FEATURES):
         for message in await cluster.all_messages(topic):
             assert message.partition == partitioner(message.key, [0, 1, 2], [0, 1, 2])
+
+
+async def test_an_impression_finds_the_slate_that_was_served_just_before(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    cluster = FeaturesCluster(kafka, topic_prefix, tmp_path, partitions=2)
+    await cluster.bus.create_topics()
+    users = [f"u{number}" for number in range(12)]
+    impression = {"action": "impression", "item_id": None, "request_id": "r"}
+    for half in (users[:6], users[6:]):
+        with cluster.worker(instance_id="one"):
+            for user in half:
+                await cluster.publish([slate(user, "r", ["a", "b"])], RECOMMENDATIONS)
+                await cluster.publish([encoded(event(user_id=user, event_id=f"{user}-seen", **impression))])
+            await cluster.publish(
+                [encoded(event(user_id=user, event_id=f"{user}-again", **impression)) for user in half]
+            )
+            await cluster.drained()
+    rows = [record["counts"][0] for record in (await cluster.item_features()).values()]
+    assert [(row["scenario"], row["shown"]) for row in rows] == [("video", 12)] * 2, cluster.logs()
 
 
 async def test_a_client_with_another_partitioner_splits_no_user(kafka: str, topic_prefix: str, tmp_path: Path) -> None:

@@ -1,22 +1,33 @@
 """Splitting a log into batches, rereading it and crashing give the same states."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eddy.contract.codec import Codec, Record
 from eddy_features.core.item_state import ItemPolicy
+from eddy_features.core.slates import ServedSlates
 from eddy_features.core.states import DictRecords
 from eddy_features.core.user_state import UserState
 from eddy_features.core.user_updater import RenumberedError
-from tests.features.factories import START_MS, encoded, event, message, messages, stream
+from tests.features.factories import START_MS, encoded, event, message, messages, slate, slates, stream
 from tests.features.reference import ReferenceFeatures, item_updater, reference_features, user_updater
 
 pytestmark = pytest.mark.slow
 
-LOG = messages(stream(seed=3, count=2000, users=12, items=300))
+RECORDS = stream(seed=3, count=2000, users=12, items=300)
+LOG, SERVED = messages(RECORDS), slates(RECORDS)
 SMALL = ItemPolicy(covisited=40, slack=10)
-EXPECTED = reference_features({0: LOG}, SMALL)
+EXPECTED = reference_features({0: LOG}, SMALL, SERVED)
+
+
+def served(capacity: int) -> ReferenceFeatures:
+    """A service that has read the slates of the stream."""
+    reference = ReferenceFeatures(capacity=capacity, item_policy=SMALL)
+    reference.serve(SERVED)
+    return reference
 
 
 def test_stream_covers_the_cases_that_matter() -> None:
@@ -24,6 +35,7 @@ def test_stream_covers_the_cases_that_matter() -> None:
     assert {"undecodable", "unknown_scenario", "unknown_action", "wrong_key"} <= reasons
     assert any(len(record["seen_items"]) > 14 * 100 for record in EXPECTED.user_features().values())
     assert any(len(record["covisited"]) == 40 for record in EXPECTED.item_features().values())
+    assert any(row["shown"] > 0 for record in EXPECTED.item_features().values() for row in record["counts"])
 
 
 def test_a_refund_counts_nowhere() -> None:
@@ -55,7 +67,7 @@ CUTS = st.lists(st.integers(1, len(LOG) - 1), max_size=12, unique=True).map(sort
 @settings(max_examples=15, deadline=None)
 @given(CUTS, st.sampled_from([1, 5, 1000]))
 def test_any_split_into_batches_gives_the_same_states(cuts: list[int], capacity: int) -> None:
-    split = ReferenceFeatures(capacity=capacity, item_policy=SMALL)
+    split = served(capacity)
     for start, end in zip([0, *cuts], [*cuts, len(LOG)], strict=True):
         split.process(0, LOG[start:end])
     assert split.user_records.records == EXPECTED.user_records.records
@@ -66,7 +78,7 @@ def test_any_split_into_batches_gives_the_same_states(cuts: list[int], capacity:
 @settings(max_examples=15, deadline=None)
 @given(CUTS, st.data())
 def test_rereading_from_any_earlier_offset_gives_the_same_states(cuts: list[int], data: st.DataObject) -> None:
-    reread = ReferenceFeatures(capacity=5, item_policy=SMALL)
+    reread = served(5)
     done = 0
     for end in [*cuts, len(LOG)]:
         reread.process(0, LOG[data.draw(st.integers(0, done), label="start") : end])
@@ -79,7 +91,7 @@ def test_rereading_from_any_earlier_offset_gives_the_same_states(cuts: list[int]
 @given(CUTS, st.randoms(use_true_random=False))
 def test_any_crash_between_writes_gives_the_same_states(cuts: list[int], rng: "object") -> None:
     """Signals are written before users: a crash leaves some signals, then some users, and the whole batch is read again."""
-    crashed = ReferenceFeatures(capacity=5, item_policy=SMALL)
+    crashed = served(5)
     for start, end in zip([0, *cuts], [*cuts, len(LOG)], strict=True):
         batch = crashed.users.apply(0, LOG[start:end])
         signals = rng.sample(batch.signals, rng.randint(0, len(batch.signals)))  # type: ignore[attr-defined]
@@ -141,6 +153,86 @@ def test_one_user_counts_less_than_forty(between: int) -> None:
     assert many["acted"] == pytest.approx(40, rel=0.01)
 
 
+def shown_of(
+    *changes: dict[str, object], slates: Sequence[tuple[bytes | None, bytes]] | None = None, item: str = "a"
+) -> tuple[float, float]:
+    """Impressions and clicks of an item in `video` after these events; by default r1 to r9 were served to u1, with the items a and b."""
+    reference = ReferenceFeatures()
+    reference.serve([slate("u1", f"r{number}", "ab") for number in range(1, 10)] if slates is None else slates)
+    impression = {"action": "impression", "item_id": None, "scenario": "video", "occurred_at": START_MS}
+    reference.process(0, messages([encoded(event(number, **impression | each)) for number, each in enumerate(changes)]))
+    rows = {row["scenario"]: row for row in reference.item_features().get(item, {"counts": []})["counts"]}
+    return (rows["video"]["shown"], rows["video"]["clicked"]) if "video" in rows else (0, 0)
+
+
+def test_an_impression_of_a_slate_counts_for_its_items() -> None:
+    assert shown_of({"request_id": "r1"}) == (1, 0)
+    assert shown_of({"request_id": "r1"}, {"request_id": "r2"}, item="b") == (2, 0)
+    assert shown_of({"request_id": "r1"}, item="c") == (0, 0)
+
+
+def test_an_impression_of_an_item_counts_for_it_alone() -> None:
+    assert shown_of({"request_id": "r1", "item_id": "a"}) == (1, 0)
+    assert shown_of({"request_id": "r1", "item_id": "b"}) == (0, 0)
+
+
+def test_each_item_of_a_slate_is_shown_once_however_it_is_reported() -> None:
+    whole, one = {"request_id": "r1"}, {"request_id": "r1", "item_id": "a"}
+    for reports in ([whole, whole], [whole, one], [one, whole], [one, one], [one, one, whole, one]):
+        assert shown_of(*reports) == (1, 0)
+        assert shown_of(*reports, item="b") == (int(whole in reports), 0)
+
+
+@pytest.mark.parametrize(
+    "reported", [{"request_id": "r99"}, {"request_id": "r1", "user_id": "u2"}, {"request_id": None, "item_id": "a"}]
+)
+def test_an_impression_without_a_slate_of_its_user_counts_nowhere(reported: dict[str, object]) -> None:
+    assert shown_of(*[reported] * 5) == (0, 0)
+
+
+def test_an_impression_of_an_item_outside_of_its_slate_counts_nowhere() -> None:
+    assert shown_of({"request_id": "r1", "item_id": "c"}, item="c") == (0, 0)
+
+
+def test_an_impression_counts_in_the_scenario_of_its_slate() -> None:
+    assert shown_of({"request_id": "r1"}, slates=[slate("u1", "r1", "a", "shop")]) == (0, 0)
+    assert shown_of({"request_id": "r1", "scenario": "shop"}) == (1, 0)
+
+
+@pytest.mark.parametrize("by_item", [False, True], ids=["whole slates", "single items"])
+def test_clicks_per_impression_differ_between_items(by_item: bool) -> None:
+    """200 impressions with 6 clicks, and 6 with 6."""
+    users = [f"u{number}" for number in range(200)]
+    served = [slate(user, "r", ["often", *(["seldom"] if number < 6 else [])]) for number, user in enumerate(users)]
+    reports = [
+        {"user_id": user, "request_id": "r", "item_id": item if by_item else None}
+        for number, user in enumerate(users)
+        for item in ["often", *(["seldom"] if by_item and number < 6 else [])]
+    ]
+    clicks = [
+        {"user_id": user, "action": "click", "item_id": item} for user in users[:6] for item in ("often", "seldom")
+    ]
+    assert shown_of(*reports, *clicks, slates=served, item="often") == (200, 6)
+    assert shown_of(*reports, *clicks, slates=served, item="seldom") == (6, 6)
+
+
+def test_long_slates_and_many_requests() -> None:
+    items = [f"i{number}" for number in range(100)]
+    served = [slate("u1", f"r{number}", items) for number in range(60)]
+    reports = [{"request_id": f"r{number}"} for number in range(60)]
+    assert shown_of(*reports, *reports[-50:], slates=served, item="i99") == (60, 0)
+
+
+def test_slates_are_kept_by_time_and_number() -> None:
+    kept = ServedSlates(keep_ms=1000, maximum=3)
+    for number, at in enumerate([0, 500, 600, 700, 1650]):
+        kept.add(message(number, slate("u1", f"r{number}", "ab"), topic="recommendations", at=at))
+    kept.add(message(9, (b"u1", b"junk"), topic="recommendations"))
+    kept.add(message(9, (b"u2", slate("u1", "r9", "ab")[1]), topic="recommendations"))
+    assert [number for number in range(10) if kept.find("u1", f"r{number}")] == [3, 4]
+    assert kept.find("u1", "r4") == ("video", ["a", "b"])
+
+
 def test_repeats_add_little_to_co_visitations() -> None:
     reference = ReferenceFeatures()
     turns = [event(number, item_id="ab"[number % 2]) for number in range(200)]
@@ -170,8 +262,11 @@ def test_undecodable_state_is_reset() -> None:
 
 
 def test_event_without_item_gives_no_signal_and_an_impression_has_no_previous_items() -> None:
-    records = [event(0), event(1, action="impression", item_id=None), event(2, action="impression", item_id="m9")]
-    batch = user_updater(DictRecords()).apply(3, messages([encoded(record) for record in records]))
+    slates = ServedSlates()
+    updater = user_updater(DictRecords(), slates=slates)
+    slates.add(message(0, slate("u1", "r", ["m9"]), topic="recommendations"))
+    records = [event(0), event(1, action="search", item_id=None), event(2, action="impression", request_id="r")]
+    batch = updater.apply(3, messages([encoded({**records[2], "item_id": "m9"}), *map(encoded, records[:2])]))
     signals = {key.decode(): Codec.of("item_signals").decode(value) for key, value in batch.signals}
     assert signals.keys() == {"m0", "m9"}
     assert signals["m9"]["entries"][0]["previous"] == []

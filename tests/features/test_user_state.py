@@ -113,7 +113,10 @@ def former(state: UserState, version: int, **changes: Any) -> UserState:
         del old["history"]["valued"]
     if version < 3:
         del old["seen_items"], old["ratings"]
-    del old["rejected_items"]
+    if version < 4:
+        del old["rejected_items"]
+    if version < 5:
+        del old["shown"]
     schema = load_schema(SCHEMAS / "versions" / f"user_features.{version}.avsc")
     return UserState.decode(Codec("user_features", schema, []).encode(old))
 

@@ -102,6 +102,7 @@ def user_features(user_id: str, item_ids: Sequence[str] = (), **changes: Any) ->
         "seen_items": b"",
         "rejected_items": b"",
         "ratings": b"",
+        "shown": b"",
         **changes,
     }
 

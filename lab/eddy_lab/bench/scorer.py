@@ -213,6 +213,7 @@ def _user(number: int, items: list[str]) -> UserFeatures:
         "rejected_items": b"",
         "seen_items": b"".join(SEEN_ENTRY.pack(digest_of(item), NOW // 1000, 1.0) for item in items),
         "ratings": b"",
+        "shown": b"",
     }
 
 

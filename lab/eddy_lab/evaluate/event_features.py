@@ -9,6 +9,7 @@ from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_FEATURES
 from eddy_features.core.cleaning import Cleaner
 from eddy_features.core.item_state import ItemPolicy, ItemRules
 from eddy_features.core.item_updater import ItemUpdater
+from eddy_features.core.slates import ServedSlates
 from eddy_features.core.states import DictRecords
 from eddy_features.core.user_state import UserPolicy
 from eddy_features.core.user_updater import UserUpdater
@@ -27,10 +28,15 @@ class EventFeatures:
     ) -> None:
         self._recommender = recommender
         self._carry = carry
-        self._users = UserUpdater(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED_RECORDS)
+        self._slates = ServedSlates()
+        self._users = UserUpdater(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED_RECORDS, self._slates)
         self._items = ItemUpdater(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED_RECORDS)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self.refused = 0
+
+    def serve(self, message: Message) -> None:
+        """Note the slate in a message of `recommendations`, for impressions of it."""
+        self._slates.add(message)
 
     def apply(self, messages: list[Message]) -> Signals:
         """Apply `user_event` messages to the histories of their users; returns the item signals, for `count`."""

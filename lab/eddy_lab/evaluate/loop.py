@@ -108,7 +108,9 @@ class EvaluationLoop:
         for slate in slates:
             self._clock_ms = max(self._clock_ms, slate["requested_at"])
             payload = self._slate_codec.encode(slate)
-            served = accept_slate(self._message(RECOMMENDATIONS, slate["user_id"].encode(), payload), self._attribution)
+            message = self._message(RECOMMENDATIONS, slate["user_id"].encode(), payload)
+            self._features.serve(message)
+            served = accept_slate(message, self._attribution)
             if served is not None:
                 self._label(self._join.add_slate(served) if isinstance(served, ServedSlate) else [served])
         return slates

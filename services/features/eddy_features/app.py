@@ -17,11 +17,13 @@ from eddy_features.core.cleaning import Cleaner
 from eddy_features.core.item_state import ItemPolicy, ItemRules
 from eddy_features.core.item_updater import ItemUpdater
 from eddy_features.core.precedence import replaces_item, replaces_user
+from eddy_features.core.slates import ServedSlates
 from eddy_features.core.user_state import UserPolicy
 from eddy_features.core.user_updater import UserUpdater
 from eddy_features.settings import FeaturesSettings
 from eddy_features.shell.faust_app import FaustApp, FaustOptions
 from eddy_features.shell.publisher import BATCH_BYTES, SERVICE, StatePublisher
+from eddy_features.shell.slate_reader import SlateReader
 from eddy_features.shell.worker import FeaturesWorker, ItemPipeline, UserPipeline
 
 
@@ -36,19 +38,20 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     user_store = app.table(bus.full_name(USER_FEATURES), replaces_user)
     item_store = app.table(bus.full_name(ITEM_FEATURES), replaces_item)
     cleaner = Cleaner(scenarios, bus.partition_of_key)
-    user_updater = UserUpdater(
-        cleaner, UserPolicy(seen=settings.features_seen_items), user_store, settings.features_decoded_users
-    )
+    slates, clock = ServedSlates(int(settings.features_slates_sec * 1000)), SystemClock()
+    policy = UserPolicy(seen=settings.features_seen_items)
+    user_updater = UserUpdater(cleaner, policy, user_store, settings.features_decoded_users, slates)
     item_updater = ItemUpdater(ItemRules(scenarios, ItemPolicy()), item_store, settings.features_decoded_items)
     max_records = settings.features_batch_events
     async with AsyncExitStack() as stack:
-        runs, clock = PoisonRuns(settings.poison_limit), SystemClock()
+        runs = PoisonRuns(settings.poison_limit)
 
         async def publishers() -> tuple[StatePublisher, DeadLetters]:
             producer = await stack.enter_async_context(bus.producer(max_batch_size=BATCH_BYTES))
             return StatePublisher(producer, bus), DeadLetters(SERVICE, bus, producer, clock, runs)
 
-        users = UserPipeline(app, *await publishers(), user_updater, user_store, max_records, clock)
+        reader = await stack.enter_async_context(SlateReader(bus, slates, clock))
+        users = UserPipeline(app, *await publishers(), user_updater, user_store, max_records, clock, reader)
         items = ItemPipeline(app, *await publishers(), item_updater, item_store)
         worker = FeaturesWorker(app, bus, health, users, items, max_records)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())

@@ -35,3 +35,6 @@ class FeaturesSettings(Settings):
         ge=100,
         description="Number of items per user that are remembered as seen, the last ones by event time; each takes 14 bytes.",
     )
+    features_slates_sec: float = Field(
+        3600.0, gt=0, description="Seconds after a slate was served in which its impressions count for its items."
+    )

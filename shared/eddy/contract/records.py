@@ -118,7 +118,7 @@ class ItemCounts(TypedDict):
     """The scenario."""
 
     shown: float
-    """Impressions that named the item, decayed with the slow half-life."""
+    """Impressions in slates that were served, decayed with the slow half-life; each item of a slate once."""
 
     clicked: float
     """Clicks, decayed with the slow half-life. A user's repeated interactions with the item count less and less."""
@@ -561,4 +561,9 @@ class UserFeatures(TypedDict):
     """Items whose last feedback by event time was a rejection (an action of negative weight, a low rating), at most
     200: packed entries of 16 bytes, little-endian: BLAKE2b digest of the item id (8 bytes), event time in milliseconds
     (int64).
+    """
+
+    shown: bytes
+    """The last 50 requests with an impression that counted: packed entries of 16 bytes, little-endian: BLAKE2b digest
+    of the request id (8 bytes), a bit for each position that was shown (uint64; positions from 63 on share one).
     """

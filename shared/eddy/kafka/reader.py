@@ -49,6 +49,14 @@ class Reader:
         for partition, end in (await self.end_offsets()).items():
             self.seek(partition, end)
 
+    async def seek_to_time(self, partitions: Sequence[TopicPartition], at_ms: int) -> None:
+        """Continue with the first records that Kafka received at `at_ms` or later, at the end if there are none."""
+        found = await self._client.offsets_for_times({raw(partition): max(at_ms, 0) for partition in partitions})
+        ends = await self.end_offsets(partitions)
+        for partition in partitions:
+            offset = found[raw(partition)]
+            self.seek(partition, ends[partition] if offset is None else offset.offset)
+
     async def end_offsets(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, int]:
         """The offset after the last committed record of each partition, in the order of `partitions`."""
         requested = self._requested(partitions)

@@ -31,6 +31,7 @@ class CleanEvent(NamedTuple):
     is_rating: bool
     reversal: bool = False
     rejects: bool = False
+    request_id: str | None = None
 
 
 class Cleaner:
@@ -44,7 +45,7 @@ class Cleaner:
     def __call__(self, message: Message) -> CleanEvent:
         """Return the event in `message`. Raises PoisonError with the reason if it is unusable."""
         record = self._codec.decode(message.value)
-        rule, event_id, _, item_id, value, _, occurred_at, reversal = self._contract.check(
+        rule, event_id, _, item_id, value, request_id, occurred_at, reversal = self._contract.check(
             record, message.key, message.timestamp_ms
         )
         check_partition(message, self._partition_of)
@@ -62,4 +63,5 @@ class Cleaner:
             rule.explicit_rating and value is not None and not reversal,
             reversal,
             rule.rejects(value),
+            request_id,
         )

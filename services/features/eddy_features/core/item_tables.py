@@ -43,7 +43,7 @@ class SeenItems:
     def add(self, item_id: str, at: int, maximum: int) -> float:
         """Include an interaction at event time `at` (ms); returns the decayed number of earlier ones, 0 for a new item."""
         digest, second = item_digest(item_id), min(max(at // _MS, 0), _LAST_SECOND)
-        start = _find(self.packed, digest, SEEN_ENTRY.size)
+        start = find_entry(self.packed, digest, SEEN_ENTRY.size)
         if start < 0:
             self.packed += SEEN_ENTRY.pack(digest, second, 1.0)
             _drop_oldest(self.packed, _SEEN_TIMES, maximum)
@@ -55,7 +55,7 @@ class SeenItems:
 
     def is_newer(self, item_id: str, at: int) -> bool:
         """Whether there is an interaction with the item in a second after that of event time `at` (ms)."""
-        start = _find(self.packed, item_digest(item_id), SEEN_ENTRY.size)
+        start = find_entry(self.packed, item_digest(item_id), SEEN_ENTRY.size)
         return start >= 0 and SEEN_ENTRY.unpack_from(self.packed, start)[1] > at // _MS
 
 
@@ -68,7 +68,7 @@ class LastRatings:
     def add(self, scenario: str, item_id: str, at: int, value: float, maximum: int) -> Rating:
         """Include a rating at event time `at` (ms)."""
         digest = digest_of(f"{scenario}/{item_id}")
-        start = _find(self.packed, digest, _RATING.size)
+        start = find_entry(self.packed, digest, _RATING.size)
         if start < 0:
             self.packed += _RATING.pack(digest, at, value)
             _drop_oldest(self.packed, _RATING_TIMES, maximum)
@@ -89,7 +89,7 @@ class RejectedItems:
     def add(self, item_id: str, at: int, maximum: int) -> None:
         """Include a rejection at event time `at` (ms)."""
         digest = item_digest(item_id)
-        start = _find(self.packed, digest, REJECTED_ENTRY.size)
+        start = find_entry(self.packed, digest, REJECTED_ENTRY.size)
         if start < 0:
             self.packed += REJECTED_ENTRY.pack(digest, at)
             _drop_oldest(self.packed, _REJECTED_TIMES, maximum)
@@ -100,7 +100,7 @@ class RejectedItems:
         """Include a positive interaction at event time `at` (ms): it ends an earlier rejection."""
         if not self.packed:
             return
-        start = _find(self.packed, item_digest(item_id), REJECTED_ENTRY.size)
+        start = find_entry(self.packed, item_digest(item_id), REJECTED_ENTRY.size)
         if start >= 0 and REJECTED_ENTRY.unpack_from(self.packed, start)[1] <= at:
             del self.packed[start : start + REJECTED_ENTRY.size]
 
@@ -126,7 +126,7 @@ def _whole_entries(name: str, record: bytes, size: int) -> bytearray:
     return bytearray(record)
 
 
-def _find(packed: bytearray, digest: bytes, size: int) -> int:
+def find_entry(packed: bytearray, digest: bytes, size: int) -> int:
     """Position of the entry of `digest`, -1 for none."""
     position = packed.find(digest)
     while position > 0 and position % size:

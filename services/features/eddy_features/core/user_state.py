@@ -25,8 +25,9 @@ from eddy_features.core.item_tables import (
     rejected_items,
     seen_items,
 )
+from eddy_features.core.shown_requests import ShownRequests
 
-_HEADER = frozen_header("user_features", 4)  # the field order of `encode` and `_read`
+_HEADER = frozen_header("user_features", 5)  # the field order of `encode` and `_read`
 _NEVER = -(2**63)
 
 
@@ -92,6 +93,7 @@ class UserState:
     recent: bytes = b""
     seen: SeenItems = field(default_factory=SeenItems)
     ratings: LastRatings = field(default_factory=LastRatings)
+    shown: ShownRequests = field(default_factory=ShownRequests)
     last_at: int = _NEVER
     rejected: RejectedItems = field(default_factory=RejectedItems)
 
@@ -213,6 +215,7 @@ class UserState:
                 pack_bytes(self.seen.packed),
                 pack_bytes(self.ratings.packed),
                 pack_bytes(self.rejected.packed),
+                pack_bytes(self.shown.packed),
             ]
         )
 
@@ -299,6 +302,7 @@ def _from_packed(record: bytes) -> UserState:
     seen, position = read_bytes(record, position)
     ratings, position = read_bytes(record, position)
     rejected, position = read_bytes(record, position)
+    shown, position = read_bytes(record, position)
     if position != len(record):
         raise ValueError(f"{len(record) - position} bytes after the end of the record")
     _check_lengths(lengths)
@@ -318,6 +322,7 @@ def _from_packed(record: bytes) -> UserState:
         recent,
         seen_items(seen),
         last_ratings(ratings),
+        ShownRequests.of_record(shown),
         _last_long(occurred_at),
         rejected_items(rejected),
     )
@@ -374,6 +379,7 @@ def _from_fields(record: UserFeatures) -> UserState:
         recent=record["recent_events"],
         seen=seen_items(record["seen_items"]),
         ratings=last_ratings(record["ratings"]),
+        shown=ShownRequests.of_record(record["shown"]),
         last_at=max(history["occurred_at"], default=_NEVER),
         rejected=rejected_items(record["rejected_items"]),
     )

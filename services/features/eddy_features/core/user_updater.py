@@ -9,8 +9,10 @@ from eddy.contract.avro.values import NULL, SOME, pack_float, pack_long, pack_na
 from eddy.contract.checks import quoted
 from eddy.contract.codec import frozen_header
 from eddy.contract.message import Message
+from eddy.contract.scenarios import IMPRESSION
 from eddy.errors import FatalError, PoisonError
 from eddy_features.core.cleaning import Cleaner, CleanEvent
+from eddy_features.core.slates import ServedSlates
 from eddy_features.core.states import StateCache, StateRecords
 from eddy_features.core.user_state import Update, UpdateResult, UserPolicy, UserState
 
@@ -44,8 +46,17 @@ class UserBatch:
 class UserUpdater:
     """Applies batches of user events, one source partition each, in offset order."""
 
-    def __init__(self, cleaner: Cleaner, policy: UserPolicy, records: StateRecords, decoded_users: int) -> None:
+    def __init__(
+        self,
+        cleaner: Cleaner,
+        policy: UserPolicy,
+        records: StateRecords,
+        decoded_users: int,
+        slates: ServedSlates | None = None,
+    ) -> None:
+        """`slates` has the slates that were served before the events of a batch."""
         self._clean = cleaner
+        self._slates = ServedSlates() if slates is None else slates
         self._policy = policy
         self.states = StateCache(records, UserState.decode, UserState, decoded_users)
 
@@ -69,7 +80,7 @@ class UserUpdater:
                 state = self.states.take(partition, key)
                 if end is not None and state.applied_offset >= end:
                     raise RenumberedError(key.decode(), state.applied_offset, end)
-            if self._include(event, state, batch, entries):
+            if self._include(event, key.decode(), state, batch, entries):
                 touched[key] = state
         batch.signals = [
             (item_id.encode(), _signals(item_id, partition, part))
@@ -79,25 +90,45 @@ class UserUpdater:
         batch.users = [(key, state.encode(key.decode())) for key, state in touched.items()]
         return batch
 
-    def _include(self, event: CleanEvent, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]) -> bool:
+    def _include(
+        self, event: CleanEvent, user_id: str, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]
+    ) -> bool:
         """Apply one event; returns whether the state changed."""
         update = state.apply(event, self._policy)
         if update.result is UpdateResult.APPLIED:
             batch.applied[event.label] += 1
-            if event.item_id is not None and not event.reversal:
-                entries.setdefault(event.item_id, []).append(_signal(event, update))
+            if event.action == IMPRESSION:
+                self._show(event, user_id, state, entries)
+            elif event.item_id is not None and not event.reversal:
+                entries.setdefault(event.item_id, []).append(_signal(event, update, event.scenario))
         elif update.result is UpdateResult.DUPLICATE:
             batch.duplicates += 1
         return update.result is not UpdateResult.ALREADY_APPLIED
 
+    def _show(self, event: CleanEvent, user_id: str, state: UserState, entries: dict[str, list[bytes]]) -> None:
+        """Count an impression for the items of its slate that it reports and that had not been shown, in the slate's scenario."""
+        slate = None if event.request_id is None else self._slates.find(user_id, event.request_id)
+        if slate is None or event.request_id is None:
+            return
+        positions = [
+            position
+            for position, item_id in enumerate(slate.items)
+            if event.item_id is None or item_id == event.item_id
+        ]
+        for position in state.shown.add(event.request_id, positions) if positions else ():
+            entries.setdefault(slate.items[position], []).append(_signal(event, _SHOWN, slate.scenario))
 
-def _signal(event: CleanEvent, update: Update) -> bytes:
+
+_SHOWN = Update(UpdateResult.APPLIED)
+
+
+def _signal(event: CleanEvent, update: Update, scenario: str) -> bytes:
     """Pack an entry of `item_signals`."""
     return b"".join(
         [
             pack_long(event.offset),
             pack_long(event.occurred_at),
-            pack_name(event.scenario),
+            pack_name(scenario),
             pack_name(event.action),
             pack_array(len(update.previous), b"".join(update.previous)),
             NULL if update.value is None else SOME + pack_float(update.value),

@@ -96,6 +96,10 @@ class BatchConsumer(OpenConsumer):
         if tp in self._expected:
             self._processed[tp] = next_offset
 
+    def owned(self, topic: str) -> set[int]:
+        """The numbers of the assigned partitions of a topic (short name)."""
+        return {tp.partition for tp in self._expected if tp.topic == self.bus.full_name(topic)}
+
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit processed offsets. Called by Faust at intervals and by `wait_empty`; the arguments, which are Faust's, are not used."""
         assigned = self.assignment()

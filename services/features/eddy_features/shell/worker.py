@@ -11,6 +11,7 @@ from typing import Any
 
 from eddy.clock import Clock
 from eddy.contract.message import Message, TopicPartition
+from eddy.contract.scenarios import IMPRESSION
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from eddy.kafka.bus import Bus, settle
 from eddy.kafka.dead_letters import DeadLetters
@@ -33,8 +34,11 @@ from eddy_features.shell.faust_app import FaustApp
 from eddy_features.shell.faust_private import Records
 from eddy_features.shell.publisher import SERVICE, StatePublisher
 from eddy_features.shell.record_store import RecordStore
+from eddy_features.shell.slate_reader import SlateReader
 
 _EVENT_TO_FEATURES = HOP_SECONDS.labels("event_to_features")
+
+_IMPRESSION = IMPRESSION.encode()
 
 SIGNALS_PER_BATCH = 5_000
 MAX_QUEUED = 10_000
@@ -56,7 +60,9 @@ class UserPipeline:
         store: RecordStore,
         max_records: int,
         clock: Clock,
+        slates: SlateReader,
     ) -> None:
+        self._slates = slates
         self._dead_letters = dead_letters
         self._app = app
         self._clock = clock
@@ -74,6 +80,9 @@ class UserPipeline:
 
     async def _handle(self, batch: PartitionMessages) -> None:
         started = time.perf_counter()
+        with_impressions = [tp.partition for tp, messages in batch.items() if any(map(_may_be_impression, messages))]
+        if with_impressions:
+            await self._slates.read(with_impressions, self._app.consumer.owned(USER_EVENTS))
         results = {tp: self._updater.apply(tp.partition, messages, self._end(tp)) for tp, messages in batch.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_events").observe(time.perf_counter() - started)
         await _refuse(self._dead_letters, batch, results)
@@ -183,6 +192,11 @@ async def _refuse(
 
 def _message(topic: str, record: Any) -> Message:
     return Message(topic, record.partition, record.offset, record.key, record.value or b"", record.timestamp)
+
+
+def _may_be_impression(message: Message) -> bool:
+    """Whether the event can be an impression, without decoding it."""
+    return _IMPRESSION in message.value
 
 
 def _count(batch: UserBatch) -> None:
