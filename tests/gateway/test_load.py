@@ -143,6 +143,45 @@ def test_rates_are_limited_by_caller_in_bounded_memory() -> None:
     assert len(limiter._free_at) == MAX_CALLERS
 
 
+async def test_waiting_work_is_admitted_by_turns_and_the_newest_first() -> None:
+    admission = Admission(4, 4, 4, 5.0)
+    running = [admission.admit("a"), admission.admit("a"), admission.admit("b")]
+    order: list[str] = []
+
+    async def wait(caller: str, name: str) -> None:
+        work = await admission.wait(caller)
+        assert work is not None
+        order.append(name)
+        admission.finish(work, answered=None)
+
+    waiting = []
+    for caller, name in (("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1")):
+        waiting.append(asyncio.create_task(wait(caller, name)))
+        await asyncio.sleep(0)
+    for work in running:
+        assert work is not None
+        admission.finish(work, answered=None)
+    await asyncio.gather(*waiting)
+    assert order == ["a3", "b1", "a2", "a1"]
+    assert admission.in_progress == 0
+    assert not admission._waiting
+
+
+async def test_work_that_gives_up_waiting_leaves_no_trace() -> None:
+    admission = Admission(4, 4, 4, 0.05)
+    running = [admission.admit("a") for _ in range(2)]
+    assert await admission.wait("a") is None
+    cancelled = asyncio.create_task(admission.wait("a"))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    assert not admission._waiting
+    for work in running:
+        assert work is not None
+        admission.finish(work, answered=None)
+    assert admission.in_progress == 0
+
+
 async def _statuses(client: httpx.AsyncClient, number: int) -> list[httpx.Response]:
     return list(await asyncio.gather(*(client.get(PATH) for _ in range(number))))
 
@@ -169,9 +208,11 @@ async def test_thousands_of_waiting_requests_of_one_caller_hold_up_nobody_else(k
         await _waiting(gateway, 74)
         gateway.kafka.answer_all()
         assert [answer.status_code for answer in await served] == [200] * 10
+        await asyncio.sleep(1)  # those that wait for a place give up
+        gateway.kafka.answer_all()
         answers = await flood
     refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(answers) - len(refused) == 64
+    assert len(refused) >= CROWD / 2
     assert {answer.status_code for answer in refused} == {429}
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     assert "in progress" in refused[0].json()["detail"]
@@ -183,7 +224,7 @@ async def test_a_gateway_that_many_callers_fill_answers_503() -> None:
     clients = [gateway.client(f"10.0.{number // 200}.{number % 200}") for number in range(CROWD)]
     waiting = [asyncio.create_task(client.get(PATH)) for client in clients for _ in range(2)]
     await _waiting(gateway, 100)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(1.5)
     gateway.kafka.answer_all()
     answers = await asyncio.gather(*waiting)
     refused = [answer for answer in answers if answer.status_code == 503]
@@ -200,7 +241,7 @@ async def test_writes_under_way_are_bounded_by_bytes_and_nothing_accepted_is_los
     batch = [{**click(), "user_id": f"u{number}", "attributes": {"note": "x" * 900}} for number in range(100)]
     async with gateway.client("10.0.0.1") as writer, gateway.client("10.0.0.2") as other:
         writes = [asyncio.create_task(writer.post("/v1/events", json=batch)) for _ in range(60)]
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         small = asyncio.create_task(other.post("/v1/events", json=click()))
         await asyncio.sleep(0.2)
         gateway.kafka.release.set()

@@ -7,6 +7,7 @@ from eddy.clock import SystemClock
 from eddy.contract.scenarios import load_scenarios, watch_scenarios
 from eddy.contract.topics import ITEMS, MODEL_RELEASES, RECOMMENDATIONS
 from eddy.kafka.bus import Bus, Reader
+from eddy.metrics import REFUSED_REQUESTS
 from eddy.runtime import Health, serve_http
 from eddy_gateway.console.loop_monitor import LoopMonitor
 from eddy_gateway.console.routes import Console, add_console
@@ -53,4 +54,10 @@ async def main(settings: GatewaySettings, health: Health) -> None:
             tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
             tasks.create_task(pending.run(reader, health))
             # Awaited here, and so cancelled and drained before the tasks above, which requests in progress need.
-            await serve_http(app, settings.http_host, settings.gateway_http_port)
+            await serve_http(
+                app,
+                settings.http_host,
+                settings.gateway_http_port,
+                limits=settings.http_limits,
+                on_refused=lambda reason: REFUSED_REQUESTS.labels("none", reason).inc(),
+            )

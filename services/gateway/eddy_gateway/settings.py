@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from eddy.contract.limits import MAX_BATCH_EVENTS
+from eddy.http import HttpLimits
 from eddy.settings import Settings
 
 
@@ -53,6 +54,28 @@ class GatewaySettings(Settings):
     gateway_max_body_bytes: int = Field(
         4 * 2**20, ge=1024, description="Maximum size of a request body in bytes; a larger one is answered with 413."
     )
+    gateway_header_timeout_sec: float = Field(
+        10.0, gt=0, le=600, description="Seconds within which the headers of a request must be complete."
+    )
+    gateway_body_timeout_sec: float = Field(
+        30.0,
+        gt=0,
+        le=600,
+        description="Seconds within which the body of a request must be complete, and within which a caller must read its answer.",
+    )
+    gateway_idle_timeout_sec: float = Field(
+        5.0, gt=0, le=3600, description="Seconds after which a connection without a request is closed."
+    )
+    gateway_max_connections: int = Field(
+        2000, ge=16, description="Maximum open connections; one address may hold half of them."
+    )
+    gateway_max_streams: int = Field(
+        64, ge=2, description="Maximum open event streams of consoles; one caller may hold half of them."
+    )
+    gateway_trusted_proxies: str = Field(
+        "",
+        description="Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, comma separated.",
+    )
     gateway_latency_target_sec: float = Field(
         0.5,
         gt=0,
@@ -66,3 +89,14 @@ class GatewaySettings(Settings):
     )
     gateway_console: bool = Field(True, description="Whether to serve the live console at /.")
     gateway_max_batch: int = Field(1000, ge=1, le=MAX_BATCH_EVENTS, description="Maximum events in one POST.")
+
+    @property
+    def http_limits(self) -> HttpLimits:
+        """The bounds of the server."""
+        return HttpLimits(
+            self.gateway_header_timeout_sec,
+            self.gateway_body_timeout_sec,
+            self.gateway_idle_timeout_sec,
+            self.gateway_max_connections,
+            self.gateway_trusted_proxies,
+        )

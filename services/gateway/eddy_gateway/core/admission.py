@@ -1,14 +1,25 @@
 """Admission: how much work may be in progress at once, by the time that it takes, and how much of it for each caller."""
 
+import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from eddy.shares import FairShares
 
 _DECREASE = 0.8
+# Callers that are looked at for the next piece of work, when one ends.
+_CALLERS_TRIED = 8
 # A piece of work counts at most as this share of the limit, so that a large one is admitted even when the limit is small.
 _LARGEST_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    amount: float
+    timed: bool
+    admitted: "asyncio.Future[Work]"
 
 
 @dataclass(slots=True)
@@ -27,7 +38,8 @@ class Admission:
 
     The limit grows while work is answered in time and callers use it, and shrinks when work takes longer or is not answered (additive
     increase, multiplicative decrease; doubling while the time is below half of the target). Amounts are in any unit: requests, bytes.
-    Overload is refused at once, because work that waits longer than its caller is worth nothing and delays all other.
+    What does not fit waits for `target_sec` at most, the callers in turn and of each the newest work first: its caller is the least likely
+    to have given up.
     """
 
     def __init__(
@@ -43,6 +55,7 @@ class Admission:
         self._now = now
         self._shares = FairShares(initial)
         self._decreased_at = -1.0
+        self._waiting: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
 
     @property
     def limit(self) -> float:
@@ -55,12 +68,51 @@ class Admission:
         return self._shares.used
 
     def admit(self, caller: str, amount: float = 1.0, *, timed: bool = True) -> Work | None:
-        """Admit work, or None if it must be refused. Call `finish` exactly once for admitted work."""
+        """Admit work, or None if it does not fit now. Call `finish` exactly once for admitted work."""
         amount = min(amount, _LARGEST_SHARE * self._shares.limit)
         if not self._shares.take(caller, amount):
             return None
         now = self._now()
         return Work(caller, amount, timed, now, now)
+
+    async def wait(self, caller: str, amount: float = 1.0, *, timed: bool = True) -> Work | None:
+        """As `admit`, after a wait if need be; None if it must be refused."""
+        if work := self.admit(caller, amount, timed=timed):
+            return work
+        waiter = _Waiter(amount, timed, asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(caller, OrderedDict())[waiter] = None
+        try:
+            async with asyncio.timeout(self._target_sec):
+                return await asyncio.shield(waiter.admitted)
+        except TimeoutError:
+            # It may have been admitted in the same turn of the loop.
+            return waiter.admitted.result() if waiter.admitted.done() else None
+        except asyncio.CancelledError:
+            if waiter.admitted.done():
+                self.finish(waiter.admitted.result(), answered=None)
+            raise
+        finally:
+            self._leave(caller, waiter)
+
+    def _leave(self, caller: str, waiter: _Waiter) -> None:
+        waiters = self._waiting.get(caller) or OrderedDict()
+        waiters.pop(waiter, None)
+        if not waiters:
+            self._waiting.pop(caller, None)
+
+    def _admit_waiting(self) -> None:
+        """Admit waiting work that fits now: callers in turn."""
+        tried = 0
+        while self._waiting and tried < _CALLERS_TRIED:
+            caller, waiters = next(iter(self._waiting.items()))
+            waiter = next(reversed(waiters))
+            work = self.admit(caller, waiter.amount, timed=waiter.timed)
+            self._waiting.move_to_end(caller)
+            if work is None:
+                tried += 1
+                continue
+            self._leave(caller, waiter)
+            waiter.admitted.set_result(work)
 
     def start(self, work: Work) -> None:
         """Begin to measure the time: before that, the caller was the one who was waited for."""
@@ -85,3 +137,4 @@ class Admission:
             shares.limit += work.amount if quick else work.amount**2 / shares.limit
             shares.limit = min(self._maximum, shares.limit)
         shares.give_back(work.caller, work.amount)
+        self._admit_waiting()

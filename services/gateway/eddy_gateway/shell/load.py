@@ -22,7 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class LoadControl:
-    """Admits requests to the API: reads by number, writes by bytes. Everything else passes."""
+    """Admits requests to the API: reads by number, writes by bytes. Everything else passes at once."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         target_sec = settings.gateway_latency_target_sec
@@ -40,7 +40,7 @@ class LoadControl:
         kind, amount = self._cost(scope)
         admission = self._admissions[kind]
         # With `after_offset` a request also waits for the features of its user.
-        work = admission.admit(caller, amount, timed=b"after_offset=" not in scope["query_string"])
+        work = await admission.wait(caller, amount, timed=b"after_offset=" not in scope["query_string"])
         if work is None:
             await _overloaded(scope, admission.is_heavy(caller))(scope, receive, send)
             return

@@ -1,0 +1,193 @@
+"""The HTTP server of every service: uvicorn, with bounds on what a client may hold open.
+
+uvicorn bounds the idle time between two requests, but neither the time until a request is complete nor that of a reader that does not read.
+"""
+
+import asyncio
+import json
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from eddy.shares import FairShares
+
+MAX_HEADER_BYTES = 64 * 1024
+# After a refusal, what the client still sends is read for that long: closing at once could reset the connection before it has the answer.
+_LINGER_SEC = 1.0
+# File descriptors that are left for Kafka, logs and the like.
+_OTHER_FILES = 128
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Bounds of a server. An address may hold half of the connections, two addresses a third each, and so on (FairShares).
+
+    `header_sec` and `body_sec` are the times within which headers and body of a request must be complete, and `body_sec` also that within
+    which a client must read; `idle_sec` is the time between two requests. Behind `trusted_proxies` (addresses, comma separated), the
+    address of a caller and the scheme are those that the proxy reports.
+    """
+
+    header_sec: float = 10.0
+    body_sec: float = 30.0
+    idle_sec: float = 5.0
+    connections: int = 1000
+    trusted_proxies: str = ""
+
+
+def http_config(app: ASGIApp, limits: HttpLimits, on_refused: Callable[[str], None]) -> uvicorn.Config:
+    """The configuration of a server; `on_refused(reason)` is called for each connection that is refused or closed by a bound."""
+    shares = FairShares(min(limits.connections, _available_files()))
+    return uvicorn.Config(
+        app,
+        http=partial(BoundedProtocol, limits, shares, on_refused),  # type: ignore[arg-type]  # called like the class
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=limits.idle_sec,  # type: ignore[arg-type]  # passed to loop.call_later
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        proxy_headers=bool(limits.trusted_proxies),
+        forwarded_allow_ips=limits.trusted_proxies,
+    )
+
+
+def _available_files() -> int:
+    """The number of connections for which there are file descriptors, after raising the limit as far as allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return max(16, soft - _OTHER_FILES)
+
+
+class BoundedProtocol(H11Protocol):
+    """One connection. Answers 408 and closes when a request is not complete in time, 503 when there are too many connections."""
+
+    def __init__(
+        self, limits: HttpLimits, shares: FairShares, on_refused: Callable[[str], None], *args: Any, **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self._limits = limits
+        self._shares = shares
+        self._on_refused = on_refused
+        self._address: str | None = None
+        self._phase = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        address = self.client[0] if self.client else ""
+        if not self._shares.take(address):
+            self._refuse(503, "connections", "Too many connections are open. Close idle ones, and retry after 1 s.")
+            return
+        self._address = address
+        self._enter("header")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._enter("")
+        self._stop_write_timer()
+        if self._address is not None:
+            self._shares.give_back(self._address)
+            self._address = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase == "refused" or self.transport.is_closing():
+            return
+        super().data_received(data)
+        self._follow()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._follow()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop_write_timer()
+        self._write_timer = self.loop.call_later(self._limits.body_sec, self._abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_write_timer()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer in JSON, as all refusals. uvicorn does not tell whether the headers were too large."""
+        if len(self.conn.trailing_data[0]) >= MAX_HEADER_BYTES:
+            detail = f"The headers and the URL are larger than {MAX_HEADER_BYTES} bytes. Shorten the URL."
+            self._refuse(431, "header_too_large", detail)
+        else:
+            self._refuse(400, "bad_request", "This is not valid HTTP/1.1. Check method, URL, headers and body framing.")
+
+    def _follow(self) -> None:
+        """Start and stop the timer of the part of a request that is expected."""
+        if self._phase == "refused":
+            return
+        if self.transport.is_closing():
+            self._enter("")
+        elif self.conn.their_state is h11.SEND_BODY:
+            self._enter("body")
+        elif self.conn.their_state is h11.IDLE and (self.conn.trailing_data[0] or self.cycle is None):
+            self._enter("header")
+        else:
+            self._enter("")
+
+    def _enter(self, phase: str) -> None:
+        if phase == self._phase:
+            return
+        self._phase = phase
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if phase == "refused":
+            self._timer = self.loop.call_later(_LINGER_SEC, self.transport.abort)
+        elif phase:
+            seconds = self._limits.header_sec if phase == "header" else self._limits.body_sec
+            self._timer = self.loop.call_later(seconds, self._time_out, seconds)
+
+    def _time_out(self, seconds: float) -> None:
+        phase, self._timer = self._phase, None
+        started = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        nothing_sent = phase == "header" and not self.conn.trailing_data[0]
+        if started or nothing_sent:
+            self._on_refused(f"{phase}_timeout")
+            self.transport.close()
+        else:
+            detail = f"The {phase} of the request was not complete within {seconds:g} s. Send it again, faster."
+            self._refuse(408, f"{phase}_timeout", detail)
+
+    def _refuse(self, status: int, reason: str, detail: str) -> None:
+        """Answer outside of the application, and close."""
+        self._on_refused(reason)
+        body = json.dumps({"detail": detail}).encode()
+        retry = "Retry-After: 1\r\n" if status == 503 else ""
+        head = (
+            f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        )
+        self.transport.write(f"{head}{retry}Connection: close\r\n\r\n".encode() + body)
+        self.transport.write_eof()
+        self._enter("refused")
+
+    def _abort(self) -> None:
+        self._on_refused("write_timeout")
+        self.transport.abort()
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None

@@ -1,0 +1,217 @@
+"""A client cannot hold a connection open, or the whole server, by being slow."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from eddy.http import MAX_HEADER_BYTES, HttpLimits
+from eddy.runtime import serve_http
+from tests.poll import poll_until
+
+QUICK = HttpLimits(header_sec=0.4, body_sec=0.6, idle_sec=0.4, connections=40)
+
+
+@dataclass
+class Server:
+    """A running server: its port, and why it refused connections."""
+
+    port: int = 0
+    refused: list[str] = field(default_factory=list)
+
+    async def connect(self, address: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port, local_addr=(address, 0))
+
+    async def exchange(self, sent: bytes) -> tuple[int, dict[str, object]]:
+        """Status and JSON of the answer to raw bytes, read until the server closes."""
+        reader, writer = await self.connect()
+        writer.write(sent)
+        head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+        writer.close()
+        return int(head.split()[1]), json.loads(body)
+
+
+async def _echo(request: Request) -> Response:
+    body = await request.body()
+    return JSONResponse(
+        {"bytes": len(body), "client": request.client and request.client.host, "scheme": request.url.scheme}
+    )
+
+
+async def _flood(_: Request) -> Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(100_000)
+            await asyncio.sleep(0)
+
+    return StreamingResponse(chunks())
+
+
+async def _refuse(_: Request) -> Response:
+    return PlainTextResponse("no", 413)  # without reading the body
+
+
+@asynccontextmanager
+async def serving(limits: HttpLimits = QUICK) -> AsyncIterator[Server]:
+    server = Server()
+    routes = [
+        Route("/", _echo, methods=["GET", "POST"]),
+        Route("/flood", _flood),
+        Route("/refuse", _refuse, methods=["POST"]),
+    ]
+
+    def listening(port: int) -> None:
+        server.port = port
+
+    task = asyncio.create_task(
+        serve_http(Starlette(routes=routes), "127.0.0.1", 0, listening, limits, server.refused.append)
+    )
+    try:
+        await poll_until(lambda: server.port)
+        yield server
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _closed_after(reader: asyncio.StreamReader) -> float:
+    """Seconds until the server closes the connection."""
+    started = asyncio.get_running_loop().time()
+    with suppress(ConnectionError):
+        async with asyncio.timeout(5):
+            while await reader.read(1_000_000):
+                pass
+    return asyncio.get_running_loop().time() - started
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "reason", "word"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX-", 408, "header_timeout", "header"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12", 408, "body_timeout", "body"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab", 408, "body_timeout", "body"),
+        (b"no http\r\n\r\n", 400, "bad_request", "HTTP/1.1"),
+        (b"GET /" + b"x" * 2 * MAX_HEADER_BYTES, 431, "header_too_large", "URL"),
+    ],
+)
+async def test_an_incomplete_request_is_refused_in_json(sent: bytes, status: int, reason: str, word: str) -> None:
+    async with serving() as server:
+        answered, body = await server.exchange(sent)
+        assert (answered, server.refused) == (status, [reason])
+        assert word in str(body["detail"])
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"GET / HTTP/1.1\r\nX-Slow: ", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n"]
+)
+async def test_single_bytes_do_not_extend_the_time(start: bytes) -> None:
+    async with serving() as server:
+        reader, writer = await server.connect()
+        writer.write(start)
+
+        async def trickle() -> None:
+            with suppress(ConnectionError):
+                while start:
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(0.05)
+
+        trickling = asyncio.create_task(trickle())
+        assert 0.3 < await _closed_after(reader) < 2
+        trickling.cancel()
+        writer.close()
+
+
+async def test_the_second_request_of_a_connection_has_time_outs_too() -> None:
+    async with serving() as server:
+        for second in (b"", b"GET / HTT", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12"):
+            reader, writer = await server.connect()
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b"200 OK" in await reader.readuntil(b"}")
+            writer.write(second)
+            assert 0.3 < await _closed_after(reader) < 2
+            writer.close()
+
+
+async def test_a_body_that_is_refused_early_is_not_read_for_ever() -> None:
+    async with serving() as server:
+        reader, writer = await server.connect()
+        writer.write(b"POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\nab")
+        assert b"413" in await reader.readline()
+
+        async def trickle() -> None:
+            with suppress(ConnectionError):
+                while True:
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(0.05)
+
+        trickling = asyncio.create_task(trickle())
+        assert await _closed_after(reader) < 2
+        trickling.cancel()
+        writer.close()
+
+
+async def test_a_reader_that_does_not_read_is_cut_off() -> None:
+    async with serving() as server:
+        _, writer = await server.connect()
+        writer.write(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
+        await poll_until(lambda: "write_timeout" in server.refused, 10)
+        writer.close()
+
+
+async def test_many_slow_sockets_of_one_address_leave_room_for_others_and_are_closed() -> None:
+    async with serving() as server:
+        sockets = [await server.connect() for _ in range(60)]
+        for _, writer in sockets:
+            writer.write(b"GET / HTTP/1.1\r\nX")
+        other, writer = await server.connect("127.0.0.2")
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"200 OK" in await asyncio.wait_for(other.readline(), 5)
+        writer.close()
+        assert server.refused.count("connections") == 40
+        heads = [(await asyncio.wait_for(reader.read(), 5)).split(b"\r\n")[0] for reader, _ in sockets]
+        assert heads.count(b"HTTP/1.1 503 Service Unavailable") == 40
+        assert heads.count(b"HTTP/1.1 408 Request Timeout") == 20
+        for _, writer in sockets:
+            writer.close()
+
+        async def answered() -> bool:
+            reader, writer = await server.connect()
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            status = await reader.readline()
+            writer.close()
+            return b"200 OK" in status
+
+        await poll_until(answered)
+
+
+async def test_requests_in_time_are_served_also_pipelined_and_with_a_slow_answer() -> None:
+    async with serving() as server:
+        reader, writer = await server.connect()
+        for length in (0, 5, 200_000):
+            head = f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode()
+            writer.write(head + bytes(length))
+        for length in (0, 5, 200_000):
+            await reader.readuntil(b"\r\n\r\n")
+            assert json.loads(await reader.readuntil(b"}"))["bytes"] == length
+        writer.close()
+        assert server.refused == []
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client", "scheme"), [("", "127.0.0.1", "http"), ("127.0.0.1", "8.8.8.8", "https")]
+)
+async def test_only_a_trusted_proxy_says_who_the_caller_is(trusted: str, client: str, scheme: str) -> None:
+    async with serving(HttpLimits(trusted_proxies=trusted)) as server:
+        head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: 8.8.8.8\r\nX-Forwarded-Proto: https\r\n\r\n"
+        _, body = await server.exchange(head)
+        assert (body["client"], body["scheme"]) == (client, scheme)
