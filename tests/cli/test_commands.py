@@ -11,7 +11,21 @@ from eddy_cli.commands.replay import DEMO_EVENTS, arguments
 from eddy_cli.replay.options import ReplayOptions
 
 RUNNER = CliRunner()
-COMMANDS = ("run", "exec", "demo", "replay", "broker", "topics", "keys", "encode", "data", "boards", "docs", "doctor")
+COMMANDS = (
+    "run",
+    "exec",
+    "demo",
+    "replay",
+    "broker",
+    "topics",
+    "keys",
+    "api-keys",
+    "encode",
+    "data",
+    "boards",
+    "docs",
+    "doctor",
+)
 
 
 def test_version_and_help() -> None:

@@ -10,7 +10,7 @@ import httpx
 from eddy.clock import ManualClock
 from eddy.contract.codec import Codec, Record
 from eddy.contract.message import Message
-from eddy.contract.scenarios import load_scenarios
+from eddy.contract.scenarios import Scenarios, load_scenarios
 from eddy.contract.topics import RECOMMENDATIONS
 from eddy.kafka.bus import Bus
 from eddy.runtime import Health
@@ -31,6 +31,7 @@ class InMemory(EventPublisher):
     """Takes records. Requests wait in `asked` until `answer_all`, or are answered at once with `prompt`."""
 
     pending: PendingRequests
+    scenarios: Scenarios
     prompt: bool = True
     stored: list[Record] = field(default_factory=list)
     asked: list[Record] = field(default_factory=list)
@@ -79,9 +80,9 @@ def local_gateway(**settings: Any) -> LocalGateway:
     """A gateway that is ready, with these settings."""
     loaded = GatewaySettings(**{"gateway_rate_limit": "", **settings})
     health, pending, keys = Health(ready=True), PendingRequests(), KeyStore(loaded)
-    kafka = InMemory(pending)
+    scenarios = load_scenarios(loaded.scenarios_path)
+    kafka, rules = InMemory(pending, scenarios), Rules(scenarios)
     bus = Bus(loaded)  # not connected
-    changes = ItemChanges(bus, ItemStore(bus), Rules(load_scenarios(loaded.scenarios_path)), 1.0)
-    rules = Rules(load_scenarios(loaded.scenarios_path))
+    changes = ItemChanges(bus, ItemStore(bus), rules, 1.0)
     app = build_app(Gateway(rules, kafka, changes, pending, ManualClock(NOW_MS), loaded), health, keys)
     return LocalGateway(app, kafka, keys, health)

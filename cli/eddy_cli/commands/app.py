@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 import eddy
 from eddy.errors import ConfigError, EddyError
-from eddy_cli.commands import boards, data, docs, doctor, keys, replay, run, topics
+from eddy_cli.commands import api_keys, boards, data, docs, doctor, keys, replay, run, topics
 from eddy_cli.console import first_error
 
 GROUP = "eddy.commands"
@@ -34,7 +34,7 @@ def make_app() -> typer.Typer:
     """The command line with all installed commands."""
     app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_main)
-    for commands in (run, replay, doctor, topics, keys, data, boards, docs):
+    for commands in (run, replay, doctor, topics, keys, api_keys, data, boards, docs):
         commands.add_to(app)
     contributed = {entry.name: entry for entry in entry_points(group=GROUP)}
     for name, entry in contributed.items():

@@ -78,6 +78,8 @@ class _Caller:
         return answer
 
     async def _exchange(self, path: str) -> int:
+        while self._idle and self._idle[-1][0].at_eof():  # the server has closed it
+            self._idle.pop()[1].close()
         reader, writer = (
             self._idle.pop()
             if self._idle

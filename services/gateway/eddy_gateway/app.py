@@ -45,7 +45,7 @@ async def main(settings: GatewaySettings, health: Health) -> None:
         async with asyncio.TaskGroup() as tasks:
             if settings.gateway_console:
                 console = Console(scenarios, items, LoopMonitor(bus))
-                add_console(app, console)
+                add_console(app, console, settings.gateway_max_streams)
                 tasks.create_task(console.monitor.run(await reader_of(MODEL_RELEASES)))
             tasks.create_task(items.run(await reader_of(ITEMS)))
             tasks.create_task(changes.run())

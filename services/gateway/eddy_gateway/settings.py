@@ -30,7 +30,7 @@ class GatewaySettings(Settings):
     )
     gateway_keys_file: Path | None = Field(
         None,
-        description="YAML file of API keys with names, scopes and tenants, as hashes; `eddy keys add` writes it. Changes are adopted "
+        description="YAML file of API keys with names, scopes and tenants, as hashes; `eddy api-keys add` writes it. Changes are adopted "
         "within a second.",
     )
     gateway_api_keys: str = Field(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from eddy.shares import FairShares
 
-_DECREASE = 0.8
+_DECREASE = 0.9
 # Callers that are looked at for the next piece of work, when one ends.
 _CALLERS_TRIED = 8
 # A piece of work counts at most as this share of the limit, so that a large one is admitted even when the limit is small.

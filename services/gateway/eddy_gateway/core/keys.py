@@ -16,7 +16,7 @@ OTHER_TENANT = "other_tenant"
 
 
 def hash_of(secret: str) -> str:
-    """The SHA-256 of a key, in hex. It needs no salt, because keys are random (`eddy keys add`)."""
+    """The SHA-256 of a key, in hex. It needs no salt, because keys are random (`eddy api-keys add`)."""
     return sha256(secret.encode(errors="surrogateescape")).hexdigest()
 
 
@@ -33,7 +33,7 @@ class Key(BaseModel):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     scopes: Annotated[frozenset[Scope], Field(min_length=1)]
     tenant: Annotated[str, Field(max_length=64)] = ""
-    scenarios: tuple[str, ...] | None = None
+    scenarios: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
     def allows(self, scope: Scope) -> bool:
         """Whether the key has the scope; `admin` includes the others."""
@@ -45,14 +45,16 @@ class Key(BaseModel):
             if name is not None and not name.startswith(self.tenant):
                 raise _of_another(field, name, f"one that begins with {quoted(self.tenant)}")
 
+    def may_use(self, scenario: str) -> bool:
+        """Whether the key may name a scenario."""
+        return scenario.startswith(self.tenant) if self.scenarios is None else scenario in self.scenarios
+
     def check_scenarios(self, field: str, names: Iterable[str]) -> None:
         """As `check_ids`, for scenarios."""
         for name in names:
-            if self.scenarios is None:
-                if not name.startswith(self.tenant):
-                    raise _of_another(field, name, f"one that begins with {quoted(self.tenant)}")
-            elif name not in self.scenarios:
-                raise _of_another(field, name, " or ".join(map(quoted, self.scenarios)))
+            if not self.may_use(name):
+                listed = " or ".join(map(quoted, self.scenarios or ()))
+                raise _of_another(field, name, listed or f"one that begins with {quoted(self.tenant)}")
 
     def check_item_scenarios(self, names: Sequence[str]) -> None:
         """As `check_scenarios`, for those of an item: none means all scenarios, also those of others."""

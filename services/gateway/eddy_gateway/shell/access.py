@@ -24,8 +24,8 @@ from eddy_gateway.shell.refusals import RETRY_SEC, refuse
 
 _HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
 # Open without a key: the console page and its files, and the API reference contain no user data.
-_OPEN_PATHS = ("/docs", "/openapi.json", "/", "/console/login")
-_STATIC = (".css", ".js")
+_OPEN_PATHS = ("/docs", "/openapi.json", "/", "/console/login", "/console/logout")
+_STATIC_PATHS, _STATIC_FILES = ("/console/", "/docs/"), (".css", ".js")
 COOKIE = "eddy_key"
 # Wrong keys of an address. A right key is accepted meanwhile, so that nobody can lock out others behind the same proxy.
 _WRONG_KEYS, _WRONG_KEYS_SEC = 20, 60.0
@@ -56,7 +56,9 @@ class Access:
         if wait_sec := self._wrong_keys.hit(address):
             detail = f"Too many wrong API keys from {address}. Retry after {math.ceil(wait_sec)} s, with a valid key."
             return refuse(429, "wrong_keys", detail, retry_sec=wait_sec)
-        detail = "the API key is not valid here. Ask the operator for one (`eddy keys add`, or EDDY_GATEWAY_API_KEYS)."
+        detail = (
+            "the API key is not valid here. Ask the operator for one (`eddy api-keys add`, or EDDY_GATEWAY_API_KEYS)."
+        )
         return refuse(401, "wrong_key", detail, headers=challenge)
 
     def host_refusal(self, headers: Headers) -> JSONResponse | None:
@@ -106,7 +108,7 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
             return
         headers, path = Headers(scope=scope), scope["path"]
-        open_path = path in _OPEN_PATHS or (path.startswith("/console/") and path.endswith(_STATIC))
+        open_path = path in _OPEN_PATHS or (path.startswith(_STATIC_PATHS) and path.endswith(_STATIC_FILES))
         refusal = self._access.host_refusal(headers)
         key: Key | JSONResponse = ANYBODY
         if refusal is None and not open_path:
@@ -117,8 +119,7 @@ class AccessMiddleware:
             await (refusal or key)(scope, receive, send)  # type: ignore[operator]  # one of them is set
             return
         scope[CALLER] = key
-        # Without authentication, a key identifies nobody: limit by address.
-        caller = address_of(scope) if key is ANYBODY else f"key {key.name}"
+        caller = caller_name(scope)
         if not open_path:
             KEY_REQUESTS.labels(key.name).inc()
         if refusal := self._too_fast(caller, key):
@@ -167,6 +168,12 @@ def configured_rate(settings: GatewaySettings) -> RateLimitItem | None:
         raise ConfigError(
             f"EDDY_GATEWAY_RATE_LIMIT: {settings.gateway_rate_limit!r} is not a rate. Use a form like 500/second."
         ) from error
+
+
+def caller_name(scope: Scope) -> str:
+    """What the shares and limits of a caller go by: its key, or its address where no key identifies anybody."""
+    key: Key = scope.get(CALLER, ANYBODY)
+    return address_of(scope) if key is ANYBODY else f"key {key.name}"
 
 
 def address_of(scope: Scope) -> str:

@@ -36,9 +36,11 @@ from eddy_gateway.core.models import (
     number,
 )
 from eddy_gateway.core.rules import Rules
+from eddy_gateway.reference import add_reference
 from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.access import Access, AccessMiddleware, configured_rate
-from eddy_gateway.shell.authorisation import authorise, caller_of
+from eddy_gateway.shell.authorisation import Caller, authorise, caller_of
+from eddy_gateway.shell.headers import SecurityHeaders
 from eddy_gateway.shell.item_changes import ItemChanges
 from eddy_gateway.shell.key_store import KeyStore
 from eddy_gateway.shell.load import LoadControl
@@ -52,7 +54,6 @@ OneOrMany = Annotated[
     Discriminator(lambda body: "batch" if isinstance(body, list) else "event"),
     Body(description="One event or a list of them."),
 ]
-Caller = Annotated[Key, Depends(caller_of)]
 PathId = Annotated[str, chars(MAX_ID_CHARS, 1), Path()]
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     401: {"description": "No API key, or a wrong one."},
@@ -172,22 +173,27 @@ def build_app(gateway: Gateway, health: Health, keys: KeyStore | None = None) ->
         title="Eddy",
         description="Events in, recommendations out.",
         version="1",
+        docs_url=None,
+        redoc_url=None,
         dependencies=[Depends(authorise), Depends(_refuse_unknown_parameters)],
     )
     settings = gateway.settings
+    app.state.access = Access(settings, keys or KeyStore(settings))
     app.add_middleware(
         AccessMiddleware,
         health=health,
-        access=Access(settings, keys or KeyStore(settings)),
+        access=app.state.access,
         load=LoadControl(settings),
         rate=configured_rate(settings),
         max_body_bytes=settings.gateway_max_body_bytes,
     )
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(Metering)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(PoisonError, _other_tenant)
     app.add_exception_handler(RetriableError, _unavailable)
     app.router.routes.extend(health.routes())
+    add_reference(app)
     _add_routes(app, gateway)
     return app
 

@@ -1,8 +1,9 @@
 """What the caller of a route may do: scopes by method, and the names of its tenant."""
 
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
-from fastapi import HTTPException, Request
+from fastapi import Depends, HTTPException, Request
 
 from eddy.metrics import REFUSED_REQUESTS
 from eddy_gateway.core.keys import ANYBODY, Key, Scope
@@ -15,6 +16,9 @@ def caller_of(request: Request) -> Key:
     """The key of the request; a dependency of routes whose body names users, items or scenarios."""
     key: Key = request.scope.get(CALLER, ANYBODY)
     return key
+
+
+Caller = Annotated[Key, Depends(caller_of)]
 
 
 async def authorise(request: Request) -> None:

@@ -35,12 +35,17 @@ def read_keys(path: Path) -> list[Key]:
         raise ConfigError(f"cannot read the keys file {path}: {error}; set EDDY_GATEWAY_KEYS_FILE") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+    return parse_keys(document, path)
+
+
+def parse_keys(document: object, path: Path) -> list[Key]:
+    """The keys of a parsed file; an empty one has none. Raises ConfigError as `read_keys`."""
     try:
-        return KeysFile.model_validate(document).keys
+        return KeysFile.model_validate({} if document is None else document).keys
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "keys"
-        raise ConfigError(f"{path}: {where}: {first['msg']}. `eddy keys add` writes valid entries.") from error
+        raise ConfigError(f"{path}: {where}: {first['msg']}. `eddy api-keys add` writes valid entries.") from error
 
 
 class KeyStore:
@@ -62,7 +67,7 @@ class KeyStore:
         if not len(self.ring) and not is_loopback(reached_by):
             raise ConfigError(
                 "EDDY_GATEWAY_API_KEYS is empty, and EDDY_GATEWAY_KEYS_FILE has no key, but other machines can reach "
-                f"{reached_by}: add a key (`eddy keys add`), or listen on 127.0.0.1"
+                f"{reached_by}: add a key (`eddy api-keys add`), or listen on 127.0.0.1"
             )
 
     async def watch(self) -> None:

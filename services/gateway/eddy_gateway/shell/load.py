@@ -11,8 +11,9 @@ from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.refusals import RETRY_SEC, refuse
 
 READS, WRITES = "reads", "writes"
-# Requests that wait for an answer.
-_MIN_READS, _FIRST_READS, _MAX_READS = 16, 128, 4096
+# Requests that wait for an answer. The minimum is two full batches of a scorer: less would lower its throughput more than its delay, and
+# when even those take too long, the scorer drops what is past its deadline.
+_MIN_READS, _MAX_READS = 128, 4096
 # Bytes of bodies that are checked, or under way to Kafka.
 _MIN_BYTES, _FIRST_BYTES = 256 * 1024, 4 * 2**20
 # What a request costs beside its body, as bytes.
@@ -28,7 +29,7 @@ class LoadControl:
         target_sec = settings.gateway_latency_target_sec
         self._max_body_bytes = settings.gateway_max_body_bytes
         self._admissions = {
-            READS: Admission(_FIRST_READS, _MIN_READS, _MAX_READS, target_sec),
+            READS: Admission(_MIN_READS, _MIN_READS, _MAX_READS, target_sec),
             WRITES: Admission(_FIRST_BYTES, _MIN_BYTES, settings.gateway_max_pending_bytes, target_sec),
         }
 

@@ -46,14 +46,17 @@ async function start() {
   await switchUser();
 }
 
-/** Access denied: ask for a key and keep it in a cookie, which event streams can carry too. */
+/** Access denied: ask for a key, which the gateway keeps in a cookie, as event streams can carry no other. */
 async function handleRefusal(response) {
   const { detail } = await response.json();
   if (response.status !== 401) { setStatus(detail); setTimeout(() => location.reload(), 2000); return; }
   const key = prompt(`API key. ${detail}`);
   if (!key) return setStatus(detail);
-  document.cookie = `eddy_key=${encodeURIComponent(key)}; path=/; samesite=strict`;
-  location.reload();
+  const login = await fetch("/console/login", {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key }),
+  });
+  if (login.ok) location.reload();
+  else setStatus(errorText(await login.json()));
 }
 
 function guestId() {
