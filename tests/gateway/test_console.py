@@ -167,7 +167,19 @@ def test_the_console_asks_for_a_key_and_keeps_it(page: Page, kafka: str, tmp_pat
         page.goto(f"http://{HOST}:{locked.port}/")
         expect(page.locator("#scenario option")).to_have_count(5)
         expect(page.locator("#status")).to_contain_text("no scorer answered")
+        assert page.evaluate("document.cookie") == ""
         page.goto("about:blank")  # before the gateway ends the event stream
+
+
+def test_the_reference_works_without_the_internet(page: Page, gateway: Service) -> None:
+    """The page fixture fails for what the content security policy blocks."""
+    page.route(
+        "**/*", lambda route: route.continue_() if f"{HOST}:{gateway.port}/" in route.request.url else route.abort()
+    )
+    page.goto(f"http://{HOST}:{gateway.port}/docs")
+    expect(page.locator(".opblock-summary-path").filter(has_text="/v1/events")).to_be_visible()
+    page.locator(".opblock-summary").filter(has_text="/v1/recommendations").click()
+    page.get_by_role("button", name="Try it out").click()
 
 
 def test_no_request_makes_the_gateway_fail(gateway: Service) -> None:

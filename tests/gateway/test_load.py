@@ -73,7 +73,7 @@ class Simulation:
 @pytest.mark.parametrize("rate", [20.0, 100.0, 1000.0])
 def test_twice_the_capacity_is_served_at_capacity_and_in_time(rate: float) -> None:
     simulation = Simulation(rate)
-    simulation.play(10, {"a": 2 * rate})
+    simulation.play(40, {"a": 2 * rate})
     admitted, came, longest = simulation.play(20, {"a": 2 * rate})["a"]
     assert came == 40 * rate
     assert admitted == pytest.approx(20 * rate, rel=0.05)
