@@ -69,6 +69,7 @@ LOOP_SECONDS = Histogram(
 # features
 EVENTS = Counter("eddy_features_events_total", "Events applied to user features.", ["scenario", "action"])
 DUPLICATES = Counter("eddy_features_duplicates_total", "Events dropped because their event_id was already applied.")
+ERASURES = Counter("eddy_features_erasures_total", "Users and items erased from the features.", ["kind"])
 USERS = Gauge("eddy_features_users", "Users in the state of this instance.")
 ITEMS_WITH_STATE = Gauge("eddy_features_items", "Items in the state of this instance.")
 
@@ -125,7 +126,9 @@ DROPPED_REQUESTS = Counter(
 # joiner
 IMPRESSIONS = Counter("eddy_joiner_impressions_total", "Impressions: items shown to users.", ["scenario"])
 LABELS = Counter(
-    "eddy_joiner_labels_total", "Labels assigned to impressions: positive or negative.", ["scenario", "label"]
+    "eddy_joiner_labels_total",
+    "Labels assigned to impressions: positive, negative, or erased together with the user.",
+    ["scenario", "label"],
 )
 POSITION_IMPRESSIONS = Counter(
     "eddy_joiner_position_impressions_total",

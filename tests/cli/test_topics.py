@@ -56,6 +56,7 @@ def test_acls_of_groups_follow_settings_and_prefix() -> None:
     }
     assert groups == {
         ("User:eddy-features", "group", "a.features", "literal"),
+        ("User:eddy-features", "group", "a.features-erasures", "literal"),
         ("User:eddy-scorer", "group", "a.scorer", "literal"),
         ("User:eddy-joiner", "group", "a.labels", "literal"),
         ("User:eddy-joiner", "transactional-id", "a.labels-", "prefixed"),

@@ -89,7 +89,7 @@ class FeaturesCluster:
             for message in await self.all_messages(topic)
             if message.key not in (None, JUNK_KEY)
         }
-        return {key: codec.decode(value) for key, value in newest.items()}
+        return {key: codec.decode(value) for key, value in newest.items() if value}
 
     async def dead_letters(self, topic: str = USER_EVENTS) -> set[tuple[int, int, str]]:
         """Return partition, offset and reason of each dead letter from `topic`, without duplicates."""

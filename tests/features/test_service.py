@@ -8,7 +8,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
-from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, RECOMMENDATIONS, USER_EVENTS, USER_FEATURES
+from eddy.contract.codec import Codec
+from eddy.contract.topics import (
+    ERASURES,
+    ITEM_FEATURES,
+    ITEM_SIGNALS,
+    RECOMMENDATIONS,
+    USER_EVENTS,
+    USER_FEATURES,
+)
 from tests.features.environment import JUNK_KEY, FeaturesCluster
 from tests.features.factories import Record, encoded, event, slate, stream
 from tests.features.reference import reference_features
@@ -162,3 +170,39 @@ async def test_aborted_transactions_are_ignored(kafka: str, topic_prefix: str, t
         await cluster.drained()
     (user,) = (await cluster.user_features()).values()
     assert sum(user["counts"].values()) == 21
+
+
+async def test_a_user_whose_record_somebody_deleted_does_not_come_back(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """A tombstone in user-features, as well as an order in `erasures`: the next click is the first of a new user."""
+    cluster = FeaturesCluster(kafka, topic_prefix, tmp_path, partitions=2)
+    await cluster.bus.create_topics()
+    order = Codec.for_topic(ERASURES).encode(
+        {"id": "u2", "kind": "user", "requested_at": 1, "erased_offset": None}
+    )
+    with cluster.worker() as worker:
+        await cluster.publish([encoded(event(number, user_id=f"u{number % 4}")) for number in range(1, 41)])
+        await cluster.drained()
+        await cluster.publish([(b"u2", order)], ERASURES)
+        owner = Producer({"bootstrap.servers": kafka})
+        owner.produce(cluster.bus.full_name(USER_FEATURES), None, "u1", partition=cluster.bus.partition_of("u1"))
+        assert owner.flush(30) == 0
+
+        async def erased() -> bool:
+            return not {"u1", "u2"} & (await cluster.user_features()).keys()
+
+        await poll_until(erased, 30, what="both users erased")
+        await cluster.publish([encoded(event(number, user_id=f"u{number % 3}")) for number in (49, 50)])
+        await cluster.drained()
+        assert worker.metric("eddy_features_erasures_total", 'kind="user"') == 2
+        worker.kill()
+    with cluster.worker():  # from the topics alone
+        await cluster.publish([encoded(event(number, user_id=f"u{number % 3}")) for number in (52, 53)])
+        await cluster.drained()
+    users = await cluster.user_features()
+    assert {name: user["history"]["item_ids"] for name, user in users.items() if name in ("u1", "u2")} == {
+        "u1": ["m49", "m52"],
+        "u2": ["m50", "m53"],
+    }
+    assert len(users["u3"]["history"]["item_ids"]) == 10

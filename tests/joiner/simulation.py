@@ -9,9 +9,10 @@ from eddy.contract.message import Message
 from eddy.contract.scenarios import load_scenarios
 from eddy.contract.topics import TRAINING_EXAMPLES
 from eddy.paths import REPO_ROOT
+from eddy_joiner.core.erasures import UserErasure
 from eddy_joiner.core.events import JoinerEvent
-from eddy_joiner.core.examples import encode_example
-from eddy_joiner.core.outcomes import ImpressionOutcome, Outcome, Refused
+from eddy_joiner.core.examples import encode_example, user_of
+from eddy_joiner.core.outcomes import Erased, ImpressionOutcome, Outcome, Refused
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.restart_point import RestartPoint, restart_point
 from eddy_joiner.core.slates import ServedSlate
@@ -70,6 +71,8 @@ class SimulatedPartition:
         """The written examples by id, without wall-clock times. Raises AssertionError if an id was written twice."""
         examples: dict[str, Record] = {}
         for message in self.output:
+            if message.tombstone:
+                continue
             record = EXAMPLES.decode(message.value)
             example_id = record.pop("example_id")
             assert example_id not in examples, f"{example_id} was written twice"
@@ -108,6 +111,8 @@ class SimulatedWorker:
             event = accept_event(message, POLICY)
             if isinstance(event, JoinerEvent):
                 self.uncommitted += self.state.apply(event)
+            elif isinstance(event, UserErasure):
+                self.uncommitted += self.state.erase(event)
         self.position = min(self.position + events, len(self.partition.events))
 
     def commit(self) -> None:
@@ -115,9 +120,13 @@ class SimulatedWorker:
         for outcome in self.uncommitted:
             if isinstance(outcome, Refused):
                 self.partition.refused.append(outcome)
+            elif isinstance(outcome, Erased):
+                key, end = outcome.user_id.encode(), len(self.partition.output)
+                self.partition.output.append(Message(TRAINING_EXAMPLES, 0, end, key, b"", 0, tombstone=True))
             elif not isinstance(outcome, ImpressionOutcome):
-                value = encode_example(outcome, 0)
-                self.partition.output.append(Message(TRAINING_EXAMPLES, 0, len(self.partition.output), b"", value, 0))
+                value, end = encode_example(outcome, 0), len(self.partition.output)
+                key = user_of(outcome).encode()
+                self.partition.output.append(Message(TRAINING_EXAMPLES, 0, end, key, value, 0))
         self.uncommitted = []
         self.partition.committed = (self.position, metadata)
 

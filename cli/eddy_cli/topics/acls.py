@@ -10,8 +10,12 @@ from eddy_cli.services import SERVICES
 
 TOPIC, GROUP, TRANSACTIONAL_ID = "topic", "group", "transactional-id"
 LITERAL, PREFIXED = "literal", "prefixed"
-# Services that join a consumer group, and the setting that names it; the group of features has a fixed name.
-GROUPS = {"features": "features", "scorer": "scorer_group", "joiner": "joiner_group"}
+# Services that join consumer groups, and the settings that name them; the groups of features have fixed names.
+GROUPS = {
+    "features": ("features", "features-erasures"),
+    "scorer": ("scorer_group",),
+    "joiner": ("joiner_group",),
+}
 # Services that write in transactions. The joiner has one producer per partition, `<group>-<partition>`.
 TRANSACTIONAL = {"joiner": "{group}-", "gateway": "gateway-items-"}
 
@@ -58,10 +62,9 @@ def _of_topics(service: str, prefix: str, principal: str) -> Iterator[Acl]:
 
 
 def _of_groups(service: str, settings: Settings, principal_name: str) -> Iterator[Acl]:
-    group = ""
-    if service in GROUPS:
-        group = str(getattr(settings, GROUPS[service], GROUPS[service]))
+    groups = [str(getattr(settings, name, name)) for name in GROUPS.get(service, ())]
+    for group in groups:
         yield Acl(principal_name, "Read", GROUP, settings.topic_prefix + group, LITERAL)
     if service in TRANSACTIONAL:
-        name = settings.topic_prefix + TRANSACTIONAL[service].format(group=group)
+        name = settings.topic_prefix + TRANSACTIONAL[service].format(group="".join(groups))
         yield Acl(principal_name, "Write", TRANSACTIONAL_ID, name, PREFIXED)

@@ -43,6 +43,7 @@ class EventFeatures:
         batch = self._users.apply(PARTITION, messages)
         self.refused += len(batch.poison)
         for key, value in batch.users:
+            assert value is not None  # no user is erased here
             self._users.states.store(PARTITION, key, value)
             carried = self._carry(USER_FEATURES, key, value)
             self._recommender.apply_user_features(self._user_codec.decode(carried.value), PARTITION)
@@ -54,6 +55,7 @@ class EventFeatures:
         batch = self._items.apply(PARTITION, [self._carry(ITEM_SIGNALS, key, value) for key, value in signals])
         self.refused += len(batch.poison)
         for key, value in batch.items:
+            assert value is not None
             self._items.states.store(PARTITION, key, value)
             carried = self._carry(ITEM_FEATURES, key, value)
             self._recommender.apply_item_features(self._item_codec.decode(carried.value))

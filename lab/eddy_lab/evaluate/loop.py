@@ -18,11 +18,11 @@ from eddy.contract.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.text import TextModel
 from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.examples import encode_example, user_of
-from eddy_joiner.core.outcomes import ImpressionOutcome, Negative, Outcome, Positive, Refused
+from eddy_joiner.core.outcomes import Erased, ImpressionOutcome, Negative, Outcome, Positive, Refused
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.slates import ServedSlate
 from eddy_joiner.core.state import JoinState
-from eddy_joiner.shell.intake import SkippedEvent, accept_event, accept_slate
+from eddy_joiner.shell.intake import accept_event, accept_slate
 from eddy_lab.evaluate.event_features import PARTITION, EventFeatures
 from eddy_lab.evaluate.releases import ReleaseCounts, ServedRelease
 from eddy_scorer.core.ranking.recommender import Recommender
@@ -124,7 +124,7 @@ class EvaluationLoop:
         self._join.begin_batch(messages[0].offset, self._offsets[TRAINING_EXAMPLES])
         for message in messages:
             event = accept_event(message, self._attribution)
-            if not isinstance(event, SkippedEvent):
+            if isinstance(event, JoinerEvent | Refused):
                 self._label(self._join.apply(event) if isinstance(event, JoinerEvent) else [event])
         self._seconds += len(events) / self._policy.events_per_second
         self._events += len(events)
@@ -138,6 +138,8 @@ class EvaluationLoop:
             match outcome:
                 case ImpressionOutcome():
                     self._ledger["impressions"] += len(outcome.items)
+                    continue
+                case Erased():
                     continue
                 case Refused():
                     self._ledger["refused"] += 1

@@ -21,6 +21,7 @@ from eddy_features.core.slates import ServedSlates
 from eddy_features.core.user_state import UserPolicy
 from eddy_features.core.user_updater import UserUpdater
 from eddy_features.settings import FeaturesSettings
+from eddy_features.shell.erasure_forwarder import ErasureForwarder
 from eddy_features.shell.faust_app import FaustApp, FaustOptions
 from eddy_features.shell.publisher import BATCH_BYTES, SERVICE, StatePublisher
 from eddy_features.shell.slate_reader import SlateReader
@@ -53,11 +54,20 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
         reader = await stack.enter_async_context(SlateReader(bus, slates, clock))
         users = UserPipeline(app, *await publishers(), user_updater, user_store, max_records, clock, reader)
         items = ItemPipeline(app, *await publishers(), item_updater, item_store)
+        producer = await stack.enter_async_context(bus.producer())
+        forwarder = ErasureForwarder(
+            bus,
+            producer,
+            DeadLetters(SERVICE, bus, producer, clock, runs),
+            settings.features_instance_id,
+            settings.features_session_timeout_sec,
+        )
         worker = FeaturesWorker(app, bus, health, users, items, max_records)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(bus.watch_topics())
         tasks.create_task(watch_scenarios(settings.scenarios_path, scenarios))
         tasks.create_task(serve_health(health, settings.http_host, settings.features_http_port))
+        tasks.create_task(forwarder.run())
         tasks.create_task(users.queue.run())
         tasks.create_task(items.queue.run())
         tasks.create_task(_watch(app, health, settings.features_recovery_stall_sec))

@@ -96,7 +96,9 @@ class Scorer:
         self._serving = ServingLoop(
             self.recommender, self._queue, self._publisher, clock, health, settings.scorer_max_batch
         )
-        updater = StateUpdater(self.recommender, self._staging, self._user_changed, bus.partition_of_key)
+        updater = StateUpdater(
+            self.recommender, self._staging, self._user_changed, bus.partition_of_key, self._queue.user_erased
+        )
 
         def follower(topic: str, on_batch: Callable[[], None] = lambda: None) -> Follower:
             return Follower(bus, topic, updater.apply, self._dead_letters, on_batch, self._report_recovery)

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A consumed record. `topic` is the name without prefix; `timestamp_ms` is the broker's append time."""
+    """A consumed record. `topic` is the name without prefix; `timestamp_ms` is the broker's append time.
+
+    A `tombstone` has no value at all, which is read as an empty one. `by_eddy` marks the tombstones that Eddy wrote itself.
+    """
 
     topic: str
     partition: int
@@ -14,6 +17,8 @@ class Message:
     key: bytes | None
     value: bytes
     timestamp_ms: int
+    tombstone: bool = False
+    by_eddy: bool = False
 
 
 class TopicPartition(NamedTuple):

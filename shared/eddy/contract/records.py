@@ -65,6 +65,26 @@ class DeadLetter(TypedDict):
     """Wall clock time of the refusal, milliseconds since the epoch."""
 
 
+class Erasure(TypedDict):
+    """An order to forget a user or an item. Applications publish it, or call the gateway, which publishes it as a
+    notice to others.
+    """
+
+    id: str
+    """Id of the user or item; the key of the topic."""
+
+    kind: str
+    """`user` or `item`."""
+
+    requested_at: int
+    """Time of the request, milliseconds since the epoch."""
+
+    erased_offset: int | None
+    """Offset of the record without value that erases: in the id's partition of user-events for a user, of items for an
+    item. Null in an order of an application: the features service then writes that record.
+    """
+
+
 class Item(TypedDict):
     """An item that can be recommended."""
 

@@ -9,6 +9,7 @@ import yaml
 
 from eddy.contract.records import (
     DeadLetter,
+    Erasure,
     Item,
     ItemEmbedding,
     ItemFeatures,
@@ -51,6 +52,7 @@ RECOMMENDATIONS: TopicName[Recommendations] = TopicName("recommendations")
 TRAINING_EXAMPLES: TopicName[TrainingExample] = TopicName("training-examples")
 ITEM_EMBEDDINGS: TopicName[ItemEmbedding] = TopicName("item-embeddings")
 MODEL_RELEASES: TopicName[ModelRelease] = TopicName("model-releases")
+ERASURES: TopicName[Erasure] = TopicName("erasures")
 DEAD_LETTERS: TopicName[DeadLetter] = TopicName("dead-letters")
 
 

@@ -110,14 +110,15 @@ class Bus:
 
     @asynccontextmanager
     async def member(
-        self, topic: str, group: str, listener: Listener | None = None, **options: Any
+        self, topics: str | Sequence[str], group: str, listener: Listener | None = None, **options: Any
     ) -> AsyncIterator[Member]:
-        """A started member of a consumer group on `topic`, without automatic commits."""
+        """A started member of a consumer group on one topic or several, without automatic commits."""
         client = AIOKafkaConsumer(**self._connection.options, group_id=self.full_name(group), **{**OPTIONS, **options})
         await self._connection.start(client)
         try:
             member = Member(client, self.framing, self._prefix)
-            member.subscribe(self.full_name(topic), listener)
+            names = [topics] if isinstance(topics, str) else topics
+            member.subscribe(list(map(self.full_name, names)), listener)
             yield member
         finally:
             await client.stop()

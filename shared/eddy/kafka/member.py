@@ -1,6 +1,6 @@
 """A reader that is a member of a consumer group."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import ConsumerRebalanceListener
@@ -23,9 +23,9 @@ class Listener(Protocol):
 class Member(Reader):
     """Reads the partitions that its group assigns."""
 
-    def subscribe(self, topic: str, listener: Listener | None) -> None:
-        """Join the group for a topic (full name)."""
-        self._client.subscribe([topic], listener=listener and _Rebalances(listener))
+    def subscribe(self, topics: Sequence[str], listener: Listener | None) -> None:
+        """Join the group for topics (full names)."""
+        self._client.subscribe(topics, listener=listener and _Rebalances(listener))
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit next offsets. Raises KafkaError during a rebalance."""

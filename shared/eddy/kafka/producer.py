@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from eddy.contract.erasure import BY_EDDY
 from eddy.contract.message import TopicPartition
 from eddy.kafka.framing import Framing
 from eddy.kafka.partitions import partition_of, raw
@@ -16,6 +17,8 @@ from eddy.kafka.partitions import partition_of, raw
 T = TypeVar("T")
 
 ABORT_TIMEOUT_SEC = 5.0
+# Key and value; no value is a tombstone, which deletes the key.
+Record = tuple[bytes | None, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,16 @@ class Producer:
         framed = await self._framing.frame(topic, full, value)
         if partition is None and encoded is not None:
             partition = partition_of(encoded, self._partitions)
-        future: asyncio.Future[Any] = await self._client.send(full, value=framed, key=encoded, partition=partition)
+        future: asyncio.Future[Any] = await self._client.send(
+            full, value=framed, key=encoded, partition=partition, headers=_headers(framed)
+        )
         return future
 
-    async def send_all(self, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+    async def send_all(self, topic: str, records: Iterable[tuple[str, bytes | None]]) -> None:
         """Write records and wait until all are acknowledged; raises the first failure."""
         await settle([await self.send(topic, key, value) for key, value in records])
 
-    async def send_batch(self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes]]) -> SentBatch:
+    async def send_batch(self, topic: str, partition: int, records: Iterable[Record]) -> SentBatch:
         """Queue as many of the first records as fit into one batch, at least one.
 
         Faster than `send` for each record, which costs a future, a lock and a wake-up.
@@ -71,12 +76,12 @@ class Producer:
         batch = self._client.create_batch()
         for key, value in records:
             framed = await self._framing.frame(topic, full, value)
-            if batch.append(key=key, value=framed, timestamp=None) is None:
+            if batch.append(key=key, value=framed, timestamp=None, headers=_headers(framed)) is None:
                 break
         batch.close()
         return SentBatch(batch.record_count(), await self._client.send_batch(batch, full, partition=partition))
 
-    async def write(self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes]]) -> int:
+    async def write(self, topic: str, partition: int, records: Sequence[Record]) -> int:
         """Write records (at least one) in order; returns the offset of the last one when all are acknowledged."""
         sent: list[SentBatch] = []
         queued = 0
@@ -111,6 +116,10 @@ class TransactionalProducer(Producer):
         """Abort the transaction if possible; otherwise the next producer with the same id does."""
         with suppress(KafkaError, AssertionError, TimeoutError):
             await asyncio.wait_for(self._client.abort_transaction(), ABORT_TIMEOUT_SEC)
+
+
+def _headers(value: bytes | None) -> list[tuple[str, bytes]]:
+    return [BY_EDDY] if value is None else []
 
 
 async def settle(futures: Iterable[Awaitable[T]]) -> list[T]:

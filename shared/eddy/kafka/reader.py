@@ -5,6 +5,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
+from eddy.contract.erasure import BY_EDDY
 from eddy.contract.message import Message, TopicPartition
 from eddy.kafka.framing import Framing, is_framed
 from eddy.kafka.partitions import raw
@@ -85,7 +86,14 @@ class Reader:
         topic, value = record.topic.removeprefix(self._prefix), record.value or b""
         if is_framed(value):
             value = await self._framing.unframe(topic, value)
-        return Message(topic, record.partition, record.offset, record.key, value, record.timestamp)
+        return message_of(record, topic, value)
+
+
+def message_of(record: Any, topic: str, value: bytes) -> Message:
+    """The message of a client's record, with the short name of its topic and its value without framing."""
+    tombstone = record.value is None
+    by_eddy = tombstone and BY_EDDY in record.headers
+    return Message(topic, record.partition, record.offset, record.key, value, record.timestamp, tombstone, by_eddy)
 
 
 def _in_order(partitions: Sequence[TopicPartition], offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:

@@ -40,7 +40,7 @@ class Cleaner:
     def __init__(self, scenarios: Scenarios, partition_of: PartitionOf | None = None) -> None:
         self._codec = Codec.of(UserEvent)
         self._contract = EventContract(scenarios)
-        self._partition_of = partition_of
+        self.partition_of = partition_of
 
     def __call__(self, message: Message) -> CleanEvent:
         """Return the event in `message`. Raises PoisonError with the reason if it is unusable."""
@@ -48,7 +48,7 @@ class Cleaner:
         rule, event_id, _, item_id, value, request_id, occurred_at, reversal = self._contract.check(
             record, message.key, message.timestamp_ms
         )
-        check_partition(message, self._partition_of)
+        check_partition(message, self.partition_of)
         return CleanEvent(
             message.offset,
             event_id,

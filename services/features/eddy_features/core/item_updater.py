@@ -16,11 +16,12 @@ MAX_PREVIOUS = 1000
 
 @dataclass(slots=True)
 class ItemBatch:
-    """Result of a batch. `items` (key, record) belong into `partition`, the partition of the signals."""
+    """Result of a batch. `items` (key, record) belong into `partition`, the partition of the signals; None for an erased item."""
 
     partition: int
-    items: list[tuple[bytes, bytes]] = field(default_factory=list)
+    items: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     poison: list[tuple[Message, PoisonError]] = field(default_factory=list)
+    erased: int = 0
 
 
 class ItemUpdater:
@@ -32,10 +33,14 @@ class ItemUpdater:
         self.states = StateCache(records, ItemState.decode, ItemState, decoded_items)
 
     def apply(self, partition: int, messages: list[Message]) -> ItemBatch:
-        """Include `messages`. Entries that the states already include change nothing."""
+        """Include `messages`. Entries that the states already include change nothing. A tombstone erases the item of its key."""
         batch = ItemBatch(partition)
         touched: dict[bytes, ItemState] = {}
         for message in messages:
+            if message.tombstone:
+                touched[message.key or b""] = self.states.renew(partition, message.key or b"")
+                batch.erased += 1
+                continue
             try:
                 source, signals, error_of_entry = self._signals(message)
             except PoisonError as error:
@@ -48,7 +53,7 @@ class ItemUpdater:
             changed = [state.apply(source, signal, self._rules) for signal in signals]
             if any(changed):
                 touched[key] = state
-        batch.items = [(key, state.encode(key.decode())) for key, state in touched.items()]
+        batch.items = [(key, state.encode(key.decode()) if state.applied else None) for key, state in touched.items()]
         return batch
 
     def _signals(self, message: Message) -> tuple[int, list[Signal], PoisonError | None]:

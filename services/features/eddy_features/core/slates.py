@@ -57,5 +57,10 @@ class ServedSlates:
         scenario, *items = entry[1].split(_SEPARATOR)
         return ServedSlate(scenario, items)
 
+    def forget(self, user_id: str, until_ms: int) -> None:
+        """Drop a user's slates that Kafka received until then."""
+        for key in [key for key, (at, _) in self._slates.items() if key[0] == user_id and at <= until_ms]:
+            del self._slates[key]
+
     def _oldest(self) -> int:
         return next(iter(self._slates.values()))[0]

@@ -18,7 +18,8 @@ class StateRecords(Protocol):
 
     def read(self, partition: int, key: bytes) -> bytes | None: ...
 
-    def write(self, partition: int, key: bytes, value: bytes) -> None: ...
+    def write(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Keep an acknowledged record, or with None delete it."""
 
 
 class DictRecords:
@@ -30,8 +31,11 @@ class DictRecords:
     def read(self, partition: int, key: bytes) -> bytes | None:
         return self.records.get((partition, key))
 
-    def write(self, partition: int, key: bytes, value: bytes) -> None:
-        self.records[partition, key] = value
+    def write(self, partition: int, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.records.pop((partition, key), None)
+        else:
+            self.records[partition, key] = value
 
 
 class StateCache(Generic[S]):
@@ -60,6 +64,11 @@ class StateCache(Generic[S]):
             self._decoded.move_to_end(slot)
         return state
 
+    def renew(self, partition: int, key: bytes) -> S:
+        """Replace the state of `key` by a new one, which is returned. Then `store` its record, or None."""
+        state = self._decoded[partition, key] = self._new()
+        return state
+
     def _read(self, partition: int, key: bytes) -> S:
         record = self._records.read(partition, key)
         if record is None:
@@ -71,8 +80,8 @@ class StateCache(Generic[S]):
             log.error("state_unreadable", partition=partition, key=key, detail=error.detail)
             return self._new()
 
-    def store(self, partition: int, key: bytes, record: bytes) -> None:
-        """Keep an acknowledged record."""
+    def store(self, partition: int, key: bytes, record: bytes | None) -> None:
+        """Keep an acknowledged record; None is a deletion."""
         self._records.write(partition, key, record)
 
     def evict(self) -> None:

@@ -97,6 +97,11 @@ class UserState:
     last_at: int = _NEVER
     rejected: RejectedItems = field(default_factory=RejectedItems)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the state includes no event."""
+        return self.applied_offset < 0
+
     def apply(self, event: CleanEvent, policy: UserPolicy) -> Update:
         """Include `event`. A duplicate only advances `applied_offset`, so that readers know it was processed."""
         if event.offset <= self.applied_offset:

@@ -8,6 +8,7 @@ from eddy.contract.avro.arrays import pack_array
 from eddy.contract.avro.values import NULL, SOME, pack_float, pack_long, pack_name
 from eddy.contract.checks import quoted
 from eddy.contract.codec import frozen_header
+from eddy.contract.erasure import erased_id
 from eddy.contract.message import Message
 from eddy.contract.scenarios import IMPRESSION
 from eddy.errors import FatalError, PoisonError
@@ -33,14 +34,18 @@ class RenumberedError(FatalError):
 
 @dataclass(slots=True)
 class UserBatch:
-    """Result of a batch. Publish `signals` (key, record) first, then `users` (key, record) to `partition`."""
+    """Result of a batch. Publish `signals` (key, record) first, then `users` (key, record) to `partition`.
+
+    The record of an erased user is None. `erased` is their number.
+    """
 
     partition: int
     signals: list[tuple[bytes, bytes]] = field(default_factory=list)
-    users: list[tuple[bytes, bytes]] = field(default_factory=list)
+    users: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     poison: list[tuple[Message, PoisonError]] = field(default_factory=list)
     applied: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
+    erased: int = 0
 
 
 class UserUpdater:
@@ -61,7 +66,8 @@ class UserUpdater:
         self.states = StateCache(records, UserState.decode, UserState, decoded_users)
 
     def apply(self, partition: int, messages: list[Message], end: int | None = None) -> UserBatch:
-        """Include `messages`. Events that the states already include change nothing and give no signal.
+        """Include `messages`. Events that the states already include change nothing and give no signal. A tombstone erases the user of its
+        key: the state has the events after it only.
 
         With the `end` offset of the log, raises RenumberedError for a state that includes an event beyond it.
         """
@@ -70,24 +76,29 @@ class UserUpdater:
         entries: dict[str, list[bytes]] = {}
         for message in messages:
             try:
-                event = self._clean(message)
+                event = None if message.tombstone else self._clean(message)
+                key = erased_id(message, self._clean.partition_of).encode() if event is None else message.key or b""
             except PoisonError as error:
                 batch.poison.append((message, error))
                 continue
-            key = message.key or b""
             state = touched.get(key)
             if state is None:
                 state = self.states.take(partition, key)
                 if end is not None and state.applied_offset >= end:
                     raise RenumberedError(key.decode(), state.applied_offset, end)
-            if self._include(event, key.decode(), state, batch, entries):
+            if event is None:
+                if message.offset > state.applied_offset:
+                    touched[key] = self.states.renew(partition, key)
+                    self._slates.forget(key.decode(), message.timestamp_ms)
+                    batch.erased += 1
+            elif self._include(event, key.decode(), state, batch, entries):
                 touched[key] = state
         batch.signals = [
             (item_id.encode(), _signals(item_id, partition, part))
             for item_id, packed in entries.items()
             for part in _split_by_size(packed)
         ]
-        batch.users = [(key, state.encode(key.decode())) for key, state in touched.items()]
+        batch.users = [(key, None if state.is_new else state.encode(key.decode())) for key, state in touched.items()]
         return batch
 
     def _include(

@@ -11,7 +11,8 @@ SERVICE = "features"
 # Before compression. Only one request per partition is in flight, so a batch should hold everything there is to write.
 BATCH_BYTES = 1024 * 1024
 
-Records = Sequence[tuple[bytes, bytes]]
+# Key and record; None deletes the key.
+Records = Sequence[tuple[bytes, bytes | None]]
 
 
 class StatePublisher:
@@ -34,9 +35,9 @@ class StatePublisher:
             store.write(partition, key, value)
         store.set_persisted_offset(TopicPartition(self._bus.full_name(topic), partition), last)
 
-    async def publish_by_key(self, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
+    async def publish_by_key(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Write each record to the partition of its key."""
-        by_partition: dict[int, list[tuple[bytes, bytes]]] = {}
+        by_partition: dict[int, list[tuple[bytes, bytes | None]]] = {}
         for record in records:
             by_partition.setdefault(partition_of(record[0], self._bus.partitions), []).append(record)
         await settle([self._producer.write(topic, partition, part) for partition, part in by_partition.items()])

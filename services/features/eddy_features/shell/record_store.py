@@ -34,9 +34,12 @@ class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
         """Return the record of a key, or None."""
         return self.partitions[partition].get(key)
 
-    def write(self, partition: int, key: bytes, value: bytes) -> None:
-        """Keep an acknowledged record."""
-        self.partitions[partition][key] = value
+    def write(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Keep an acknowledged record, or with None delete it."""
+        if value is None:
+            self.partitions[partition].pop(key, None)
+        else:
+            self.partitions[partition][key] = value
 
     def recover(self, tp: TP, batch: Sequence[Any]) -> None:
         """Apply the next records of a changelog partition."""

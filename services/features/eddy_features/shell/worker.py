@@ -10,14 +10,17 @@ from itertools import chain
 from typing import Any
 
 from eddy.clock import Clock
+from eddy.contract.erasure import ITEM, USER
 from eddy.contract.message import Message, TopicPartition
 from eddy.contract.scenarios import IMPRESSION
 from eddy.contract.topics import ITEM_FEATURES, ITEM_SIGNALS, USER_EVENTS, USER_FEATURES
 from eddy.kafka.bus import Bus, settle
 from eddy.kafka.dead_letters import DeadLetters
+from eddy.kafka.reader import message_of
 from eddy.metrics import (
     BATCH_RECORDS,
     DUPLICATES,
+    ERASURES,
     EVENTS,
     HOP_SECONDS,
     ITEMS_WITH_STATE,
@@ -140,6 +143,7 @@ class ItemPipeline:
             ITEM_FEATURES, {tp.partition: result.items for tp, result in results.items()}, self._store
         )
         self._updater.states.evict()
+        ERASURES.labels(ITEM).inc(sum(result.erased for result in results.values()))
         for tp in results:
             self._app.consumer.mark_processed(tp, batch[tp][-1].offset + 1)
         STAGE_SECONDS.labels(SERVICE, "signals").observe(time.perf_counter() - started)
@@ -191,7 +195,7 @@ async def _refuse(
 
 
 def _message(topic: str, record: Any) -> Message:
-    return Message(topic, record.partition, record.offset, record.key, record.value or b"", record.timestamp)
+    return message_of(record, topic, record.value or b"")
 
 
 def _may_be_impression(message: Message) -> bool:
@@ -204,3 +208,4 @@ def _count(batch: UserBatch) -> None:
         scenario, _, action = label.partition("/")
         EVENTS.labels(scenario, action).inc(count)
     DUPLICATES.inc(batch.duplicates)
+    ERASURES.labels(USER).inc(batch.erased)

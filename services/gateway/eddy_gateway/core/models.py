@@ -185,6 +185,12 @@ class StoredItem(BaseModel):
     item_id: str
 
 
+class ErasedUser(BaseModel):
+    """A user whose erasure has begun."""
+
+    user_id: str
+
+
 class RecommendedItemOut(BaseModel):
     """One of the recommended items."""
 

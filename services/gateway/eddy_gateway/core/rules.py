@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from eddy.contract.checks import check_names, check_user
 from eddy.contract.events import EventContract
 from eddy.contract.items import check_item, check_published_item
 from eddy.contract.limits import REMEMBERED_EVENTS
@@ -37,6 +38,14 @@ class Rules:
         if count > REMEMBERED_EVENTS:
             problem = f"user {user_id[:64]} has {count} events in this request; the maximum is {REMEMBERED_EVENTS}."
             raise PoisonError("too_long", f"{problem} Split the request.", "user_id")
+
+    def user_id(self, user_id: str) -> None:
+        """Check an id that stands alone."""
+        check_user(user_id, user_id.encode())
+
+    def item_id(self, item_id: str) -> None:
+        """Check an id that stands alone."""
+        check_names("item_id", [item_id])
 
     def item(self, item_id: str, item: ItemIn) -> Item:
         """The `item` record, usable for scorer and trainer."""

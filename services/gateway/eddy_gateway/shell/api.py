@@ -24,6 +24,7 @@ from eddy_gateway.core.keys import ANYBODY, OTHER_TENANT, Key
 from eddy_gateway.core.models import (
     Accepted,
     AcceptedEvent,
+    ErasedUser,
     EventIn,
     Id,
     ItemIn,
@@ -162,6 +163,20 @@ class Gateway:
             item = await self.item_changes.apply(item_id, patch)
         return item and ItemOut.model_validate(item)
 
+    async def erase_item(self, item_id: str) -> StoredItem:
+        """Erase an item. Raises RequestValidationError, and RetriableError when Kafka does not accept it."""
+        with _naming_fields("path", path="item_id"):
+            self.rules.item_id(item_id)
+        await self.publisher.erase_item(item_id, self.clock.now_ms())
+        return StoredItem(item_id=item_id)
+
+    async def erase_user(self, user_id: str) -> ErasedUser:
+        """Erase a user. Raises RequestValidationError, and RetriableError when Kafka does not accept it."""
+        with _naming_fields("path", path="user_id"):
+            self.rules.user_id(user_id)
+        await self.publisher.erase_user(user_id, self.clock.now_ms())
+        return ErasedUser(user_id=user_id)
+
 
 def build_app(gateway: Gateway, health: Health, keys: KeyStore | None = None) -> FastAPI:
     """Build the application: the API under /v1, its reference under /docs, and the health endpoints.
@@ -214,6 +229,16 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
         """Change the named fields of a stored item. Simultaneous changes of an item are applied one after the other: none is lost."""
         item = await gateway.change_item(item_id, body, caller)
         return item or _failure(404, f"no item {quoted(item_id)} is stored. PUT it first.")
+
+    @app.delete("/v1/items/{item_id:id}", status_code=202, responses=_UNAVAILABLE)
+    async def delete_item(item_id: PathId) -> StoredItem:
+        """Erase an item with its counts, until it is stored again. It is in no recommendations within seconds."""
+        return await gateway.erase_item(item_id)
+
+    @app.delete("/v1/users/{user_id:id}", status_code=202, responses=_UNAVAILABLE)
+    async def delete_user(user_id: PathId) -> ErasedUser:
+        """Erase a user: everything that was stored before is forgotten within seconds. An event sent after the answer begins a new user."""
+        return await gateway.erase_user(user_id)
 
     @app.get("/v1/recommendations/{user_id:id}", responses={**_UNAVAILABLE, **_NO_ANSWER})
     async def get_recommendations(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import structlog
 
 from eddy.contract.codec import Codec, R
-from eddy.contract.records import Item, RecommendationRequest, UserEvent
-from eddy.contract.topics import ITEMS, RECOMMENDATION_REQUESTS, USER_EVENTS, TopicName, topics
+from eddy.contract.erasure import ITEM, USER, Kind
+from eddy.contract.records import Erasure, Item, RecommendationRequest, UserEvent
+from eddy.contract.topics import ERASURES, ITEMS, RECOMMENDATION_REQUESTS, USER_EVENTS, TopicName, topics
 from eddy.errors import RetriableError
 from eddy.kafka.bus import KafkaError, Producer, settle
 from eddy.kafka.permissions import PERMISSION_ERRORS, describe_denial
@@ -37,11 +38,28 @@ class EventPublisher:
         """Publish a request for recommendations."""
         await self._publish(RECOMMENDATION_REQUESTS, [record])
 
+    async def erase_user(self, user_id: str, now_ms: int) -> None:
+        """Erase a user: all events before this one in the user's partition. Then tell others."""
+        await self._erase(USER_EVENTS, USER, user_id, now_ms)
+
+    async def erase_item(self, item_id: str, now_ms: int) -> None:
+        """Erase an item, then tell others."""
+        await self._erase(ITEMS, ITEM, item_id, now_ms)
+
+    async def _erase(self, topic: str, kind: Kind, name: str, now_ms: int) -> None:
+        (offset,) = await self._write(topic, [(name, None)])
+        notice: Erasure = {"id": name, "kind": kind, "requested_at": now_ms, "erased_offset": offset}
+        await self._publish(ERASURES, [notice])
+
     async def _publish(self, topic: TopicName[R], records: Sequence[R]) -> list[int]:
         codec, key = Codec.for_topic(topic), topics()[topic].key
+        return await self._write(topic, [(record[key], codec.encode(record)) for record in records])
+
+    async def _write(self, topic: str, records: Sequence[tuple[str, bytes | None]]) -> list[int]:
+        """Write keys and values, and return their offsets."""
         try:
             async with asyncio.timeout(self._timeout_sec):
-                sent = [await self._producer.send(topic, record[key], codec.encode(record)) for record in records]
+                sent = [await self._producer.send(topic, key, value) for key, value in records]
                 return [stored.offset for stored in await settle(sent)]
         except PERMISSION_ERRORS as error:
             log.error("write_denied", reason=describe_denial(error))

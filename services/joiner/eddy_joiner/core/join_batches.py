@@ -52,6 +52,11 @@ class JoinBatches:
             self._batches[-1].events.append(event)
         return batch
 
+    def forget(self, user_id: str) -> None:
+        """Forget the events of a user: later ones with the same ids are others."""
+        for event in [event for event in self._by_event if event[0] == user_id]:
+            self._by_event.pop(event).events.remove(event)
+
     def oldest(self, clock: int) -> JoinBatch | None:
         """Drop the batches that the clock has passed, and return the oldest remaining one."""
         while self._batches and self._batches[0].keep_until < clock:

@@ -1,5 +1,6 @@
-"""Decisions of the join, as values. All but `ImpressionOutcome` become records in Kafka."""
+"""Decisions of the join, as values. All but `ImpressionOutcome` become records in Kafka, `Erased` a tombstone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,5 +77,13 @@ class Refused:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """A user was erased: readers of the examples forget those before this. `open_impressions` lost their label, by scenario."""
+
+    user_id: str
+    open_impressions: Mapping[str, int]
+
+
 Example = Positive | Negative | Upgrade | NextItemOutcome
-Outcome = Example | ImpressionOutcome | Refused
+Outcome = Example | ImpressionOutcome | Refused | Erased

@@ -72,6 +72,17 @@ class PendingEvents:
         """Remove and return the user's interactions with this slate, in the order of the log."""
         return self._take(self._interactions_with(request_id, user_id))
 
+    def forget(self, user_id: str) -> None:
+        """Remove all events of a user."""
+        waiting = [
+            *self._impressions_by_user.get(user_id, ()),
+            *self._interactions_by_user.get(user_id, ()),
+            *(each for queue in self._interactions_by_request.values() for each in queue),
+        ]
+        for pending in waiting:
+            if pending.event.user_id == user_id and not pending.resolved:
+                self.remove(pending)
+
     def remove(self, pending: PendingEvent) -> None:
         """Remove an event and mark it as resolved."""
         pending.resolved = True

@@ -23,12 +23,14 @@ class AttributionPolicy:
         self.events = EventContract(scenarios)
         self._weights: dict[tuple[str, str], float] = {}
         self._windows: dict[str, int] = {}
+        self.longest_admission_ms = 0
         self._lateness_ms = round(lateness_sec * 1000)
         scenarios.subscribe(self._add)
 
     def _add(self, name: str, scenario: Scenario) -> None:
         self._weights |= {(name, action): rule.weight for action, rule in scenario.actions.items()}
         self._windows[name] = round(scenario.attribution_window_sec * 1000)
+        self.longest_admission_ms = max(self.longest_admission_ms, self.admission_ms(name))
 
     def has_scenario(self, scenario: str) -> bool:
         return scenario in self._windows

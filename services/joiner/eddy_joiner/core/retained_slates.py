@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
+from eddy_joiner.core.erasures import UserErasure
 from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.join_batches import JoinBatch
 from eddy_joiner.core.outcomes import Impression
@@ -137,12 +138,21 @@ class RetainedSlates:
                 newest = retained
         return newest
 
+    def forget(self, erasure: UserErasure) -> list[RetainedSlate]:
+        """Drop the slates that an erasure covers; returns them."""
+        covered = [retained for retained in self.of_user(erasure.user_id) if erasure.covers(retained.slate)]
+        for retained in covered:
+            self._drop(retained)
+        return covered
+
     def drop_expired(self, clock: int, unused_clock: int | None = None) -> None:
         """Drop the slates that the clock has passed, and those without any event that `unused_clock` has passed."""
         latest = clock if unused_clock is None else max(clock, unused_clock)
         kept = []
         while self._expiry and self._expiry[0][0] < latest:
             retained = heapq.heappop(self._expiry)[2]
+            if retained.dropped:
+                continue
             unused = retained.batch is None and retained.keep_until == retained.admit_until
             if retained.keep_until < clock or (unused and retained.keep_until < latest):
                 self._drop(retained)

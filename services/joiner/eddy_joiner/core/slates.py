@@ -59,7 +59,8 @@ class SlateItem(NamedTuple):
 class ServedSlate(NamedTuple):
     """A record of `recommendations`: its first fields, and the offsets in `raw` at which the others start.
 
-    `feature_names` is the encoded field. `refused` marks the scorer's answer to an unusable request, which has no items to show.
+    `feature_names` is the encoded field, `appended_at` the append time (ms). `refused` marks the scorer's answer to an unusable request,
+    which has no items to show.
     """
 
     offset: int
@@ -78,6 +79,7 @@ class ServedSlate(NamedTuple):
     features_start: int
     history_start: int
     refused: bool
+    appended_at: int = 0
 
     def items(self) -> dict[str, SlateItem]:
         """The items by id, in order; of an item that occurs twice, the first occurrence."""

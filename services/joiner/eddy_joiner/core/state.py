@@ -5,13 +5,16 @@ of an event depend on the log up to it and on the slates, not on when a slate wa
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
+from eddy_joiner.core.erasures import UserErasure
 from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.join_batches import JoinBatch, JoinBatches
 from eddy_joiner.core.outcomes import (
+    Erased,
     Impression,
     ImpressionOutcome,
     Negative,
@@ -42,9 +45,10 @@ class ImpressionGroup:
 class JoinState:
     """The open impressions, retained slates and pending events of one partition.
 
-    Feed slates with `add_slate`, events with `apply` after `begin_batch` for each batch, and wall time of an idle partition with `idle`;
-    each returns the outcomes it leads to, in order. Every item of an `ImpressionOutcome` ends in exactly one `Positive` or `Negative`, or
-    is counted in `open_impressions`. `clock` is the newest event time, `slate_clock` the newest request time of the slates.
+    Feed slates with `add_slate`, events with `apply` and erasures with `erase` (after `begin_batch` for each batch of both), and wall time
+    of an idle partition with `idle`; each returns the outcomes it leads to, in order. Every item of an `ImpressionOutcome` ends in exactly
+    one `Positive` or `Negative`, or is counted in `open_impressions` or in an `Erased`. `clock` is the newest event time, `slate_clock` the
+    newest request time of the slates.
 
     After a restart, pass the `written` examples and `rebuild_until`, the clock of the last commit; feed the former slates and events
     again, then call `finish_rebuild`. Outcomes due before that clock have been written and are not returned; all that are returned have
@@ -61,8 +65,9 @@ class JoinState:
     _slates: RetainedSlates = field(default_factory=RetainedSlates)
     _batches: JoinBatches = field(default_factory=JoinBatches)
     _pending: PendingEvents = field(default_factory=PendingEvents)
-    _deadlines: list[tuple[int, int, ImpressionGroup | PendingEvent]] = field(default_factory=list)
+    _deadlines: list[tuple[int, int, ImpressionGroup | PendingEvent | UserErasure]] = field(default_factory=list)
     _sequence: Iterator[int] = field(default_factory=count)
+    _erasures: dict[str, UserErasure] = field(default_factory=dict)
 
     @property
     def watermark(self) -> int:
@@ -95,6 +100,9 @@ class JoinState:
     def add_slate(self, slate: ServedSlate) -> list[Outcome]:
         """Add a slate and resolve the events that wait for it."""
         self.slate_clock = max(self.slate_clock, slate.requested_at)
+        erasure = self._erasures.get(slate.user_id)
+        if erasure is not None and erasure.covers(slate):
+            return []
         admit_until = self.slate_clock + self.policy.admission_ms(slate.scenario)
         retained = RetainedSlate(slate, self.slate_clock, admit_until, admit_until)
         outcomes: list[Outcome] = []
@@ -133,6 +141,25 @@ class JoinState:
         elif due >= self.rebuild_until and (event.user_id, event.event_id) not in self.written.events:
             self._apply_interaction(pending, outcomes)
         return outcomes
+
+    def erase(self, erasure: UserErasure) -> list[Outcome]:
+        """Forget a user: the events before the erasure, and the slates that were made from them, also those that arrive later."""
+        covered = self._slates.forget(erasure)
+        self._pending.forget(erasure.user_id)
+        self._batches.forget(erasure.user_id)
+        self._erasures[erasure.user_id] = erasure
+        until = self.clock if self.clock == NEVER else self.clock + self.policy.longest_admission_ms
+        self._schedule(until, erasure)
+        # A restart that reads the slates again has to read the erasure as well.
+        self._batches.current.keep(max([until, *(retained.keep_until for retained in covered)]))
+        erased: Counter[str] = Counter()
+        for retained in covered:
+            for state in retained.impressions.values():
+                if state.label is None:
+                    state.label = 0
+                    erased[retained.slate.scenario] += 1
+        self.open_impressions -= erased.total()
+        return [Erased(erasure.user_id, erased)]
 
     def idle(self, until: int) -> list[Outcome]:
         """Advance the watermark of a partition without unread events to `until` (ms).
@@ -288,7 +315,7 @@ class JoinState:
             return False
         return newest.slate.encoded_history() != retained.slate.encoded_history()
 
-    def _schedule(self, due: int, entry: ImpressionGroup | PendingEvent) -> None:
+    def _schedule(self, due: int, entry: ImpressionGroup | PendingEvent | UserErasure) -> None:
         heapq.heappush(self._deadlines, (due, next(self._sequence), entry))
 
     def _pass_deadlines(self, now: int, outcomes: list[Outcome]) -> None:
@@ -298,6 +325,9 @@ class JoinState:
             is_written = due < self.rebuild_until
             if isinstance(entry, ImpressionGroup):
                 self._close(entry, [] if is_written else outcomes)
+            elif isinstance(entry, UserErasure):
+                if self._erasures.get(entry.user_id) is entry:
+                    del self._erasures[entry.user_id]
             elif not entry.resolved:
                 self._pending.remove(entry)
                 self._expire(entry, is_written, outcomes)

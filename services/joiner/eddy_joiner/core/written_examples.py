@@ -16,6 +16,10 @@ class WrittenExamples:
     actions: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     events: set[EventKey] = field(default_factory=set)
 
+    def forget(self, user_id: str) -> None:
+        """Forget the events of an erased user: those that follow are others."""
+        self.events = {event for event in self.events if event[0] != user_id}
+
     def add(self, example: Mapping[str, Any]) -> None:
         """Add a `training_example` record; only its ids, kind and items are read."""
         if example["kind"] == "next_item":

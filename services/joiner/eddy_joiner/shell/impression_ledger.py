@@ -15,7 +15,7 @@ from eddy.metrics import (
     UPGRADES,
     WATERMARK,
 )
-from eddy_joiner.core.outcomes import ImpressionOutcome, Negative, NextItemOutcome, Outcome, Positive, Upgrade
+from eddy_joiner.core.outcomes import Erased, ImpressionOutcome, Negative, NextItemOutcome, Outcome, Positive, Upgrade
 from eddy_joiner.core.slates import SlateItem
 
 SERVICE = "joiner"
@@ -28,7 +28,7 @@ _SLATE_TO_IMPRESSION, _ACTION_TO_LABEL = (
 
 
 class ImpressionLedger:
-    """Counts committed outcomes, so that impressions = positive + negative + open + handed over in every process at any time.
+    """Counts committed outcomes, so that impressions = positive + negative + erased + open + handed over in every process at any time.
 
     When a partition moves, its open impressions count as handed over in the former process and as impressions in the new one.
     """
@@ -75,6 +75,9 @@ class ImpressionLedger:
                 POSITION_INTERACTIONS.labels(scenario, item.source, _position(item)).inc()
             case Negative():
                 self._add_labels(partition, outcome.slate.scenario, "negative", len(outcome.impressions))
+            case Erased():
+                for scenario, count in outcome.open_impressions.items():
+                    self._add_labels(partition, scenario, "erased", count)
             case Upgrade():
                 UPGRADES.labels(outcome.slate.scenario, outcome.event.action).inc()
             case NextItemOutcome():

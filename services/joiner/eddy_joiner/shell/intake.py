@@ -7,6 +7,7 @@ from eddy.contract.limits import MAX_CLOCK_LEAD_MS
 from eddy.contract.message import Message
 from eddy.errors import PoisonError
 from eddy.metrics import SKIPPED
+from eddy_joiner.core.erasures import UserErasure, read_erasure
 from eddy_joiner.core.events import JoinerEvent, read_event
 from eddy_joiner.core.outcomes import Refused
 from eddy_joiner.core.policy import AttributionPolicy
@@ -20,8 +21,8 @@ def accept_slate(message: Message, policy: AttributionPolicy) -> ServedSlate | R
         if slate.refused:
             return None
         _check(slate, message, policy)
-        if slate.requested_at > message.timestamp_ms + MAX_CLOCK_LEAD_MS:
-            slate = slate._replace(requested_at=message.timestamp_ms + MAX_CLOCK_LEAD_MS)
+        latest = message.timestamp_ms + MAX_CLOCK_LEAD_MS
+        slate = slate._replace(appended_at=message.timestamp_ms, requested_at=min(slate.requested_at, latest))
     except PoisonError as error:
         return Refused(message, error.reason, error.detail)
     return slate
@@ -34,14 +35,14 @@ class SkippedEvent:
     reason: str
 
 
-def accept_event(message: Message, policy: AttributionPolicy) -> JoinerEvent | Refused | SkippedEvent:
-    """Read a message of `user-events`: the event, or why it is unusable.
+def accept_event(message: Message, policy: AttributionPolicy) -> JoinerEvent | UserErasure | Refused | SkippedEvent:
+    """Read a message of `user-events`: the event, the erasure of a user, or why it is unusable.
 
     Features and joiner refuse the same events, and features dead-letters them. An event far ahead of its append time would close every
     window, so both services dead-letter it.
     """
     try:
-        return read_event(message, policy)
+        return read_erasure(message, policy.partition_of) if message.tombstone else read_event(message, policy)
     except PoisonError as error:
         if error.reason == "timestamp_ahead":
             return Refused(message, error.reason, error.detail)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from eddy.contract.prefix import PrefixDecoder
 from eddy.contract.records import TrainingExample
 from eddy.errors import DecodeError
+from eddy_joiner.core.erasures import UserErasure
 from eddy_joiner.core.events import JoinerEvent
-from eddy_joiner.core.outcomes import ImpressionOutcome, Outcome, Refused
+from eddy_joiner.core.examples import user_of
+from eddy_joiner.core.outcomes import Erased, ImpressionOutcome, Outcome, Refused
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.restart_point import RestartPoint
 from eddy_joiner.core.slates import ServedSlate
@@ -71,6 +73,9 @@ async def _read_written(output: PartitionLog, start: int, end: int, beat: Callab
     async for messages in output.until(end):
         beat()
         for message in messages:
+            if message.tombstone:
+                written.forget((message.key or b"").decode(errors="replace"))
+                continue
             try:
                 written.add(_EXAMPLE.decode(message.value))
             except DecodeError:
@@ -111,6 +116,10 @@ async def _apply_events(
             event = accept_event(message, state.policy)
             if isinstance(event, JoinerEvent):
                 unwritten += _examples(state.apply(event))
+            elif isinstance(event, UserErasure):
+                # It has been written, and what was not written before is forgotten.
+                state.erase(event)
+                unwritten = [each for each in unwritten if _user_of(each) != event.user_id]
             if index % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
     return unwritten
@@ -119,3 +128,8 @@ async def _apply_events(
 def _examples(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """The outcomes that become examples: refused events have their dead letter, and impressions have been counted."""
     return [outcome for outcome in outcomes if not isinstance(outcome, Refused | ImpressionOutcome)]
+
+
+def _user_of(outcome: Outcome) -> str | None:
+    """The user of an example."""
+    return None if isinstance(outcome, Refused | ImpressionOutcome | Erased) else user_of(outcome)

@@ -10,7 +10,7 @@ from eddy.errors import PoisonError
 from eddy.kafka.bus import Bus, TransactionalProducer, settle
 from eddy.kafka.dead_letters import DeadLetters
 from eddy_joiner.core.examples import encode_example, user_of
-from eddy_joiner.core.outcomes import ImpressionOutcome, Outcome, Refused
+from eddy_joiner.core.outcomes import Erased, ImpressionOutcome, Outcome, Refused
 from eddy_joiner.core.restart_point import RestartPoint
 
 
@@ -46,7 +46,11 @@ class Transactions:
         try:
             now = self._clock.now_ms()
             for outcome in outcomes:
-                if not isinstance(outcome, ImpressionOutcome | Refused):
+                if isinstance(outcome, Erased):
+                    examples.append(
+                        await self._producer.send(TRAINING_EXAMPLES, outcome.user_id, None, self._partition)
+                    )
+                elif not isinstance(outcome, ImpressionOutcome | Refused):
                     value = encode_example(outcome, now)
                     examples.append(
                         await self._producer.send(TRAINING_EXAMPLES, user_of(outcome), value, self._partition)

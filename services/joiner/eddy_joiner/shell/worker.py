@@ -14,6 +14,7 @@ from eddy.contract.topics import RECOMMENDATIONS, USER_EVENTS
 from eddy.kafka.bus import Bus, Reader
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.metrics import BATCH_RECORDS, LAG, RECORDS, STAGE_SECONDS
+from eddy_joiner.core.erasures import UserErasure
 from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.outcomes import Negative, Outcome, Positive, Refused
 from eddy_joiner.core.policy import AttributionPolicy
@@ -172,6 +173,9 @@ class _JoinLoop:
                 if isinstance(event, JoinerEvent):
                     self._context.poison_runs.note_usable(message)
                     self._uncommitted += self._state.apply(event)
+                elif isinstance(event, UserErasure):
+                    self._context.poison_runs.note_usable(message)
+                    self._uncommitted += self._state.erase(event)
                 else:
                     self._context.poison_runs.note_unusable(message, event.reason)
                     self._uncommitted += [event] if isinstance(event, Refused) else []

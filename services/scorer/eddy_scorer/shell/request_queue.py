@@ -96,6 +96,10 @@ class RequestQueue:
         if len(self._pushes) > MAX_PUSHES:
             del self._pushes[next(iter(self._pushes))]
 
+    def user_erased(self, user_id: str) -> None:
+        """Drop the push to a user who was erased."""
+        self._pushes.pop(user_id, None)
+
     def features_changed(self, user_id: str) -> None:
         """Release requests that waited for this user's features, if the features include their offset now."""
         waiting = self._by_user.pop(user_id, None)

@@ -17,7 +17,8 @@ OnUser = Callable[[str, User, User], None]
 
 
 class StateUpdater:
-    """Applies messages by topic. `on_user(user_id, former, user)` is called for every user that changed.
+    """Applies messages by topic. `on_user(user_id, former, user)` is called for every user that changed, `on_erased(user_id)` for
+    every user that was erased.
 
     An empty value deletes the key. `apply` raises PoisonError for an unusable message and leaves the state unchanged. With `partition_of`,
     items in another partition than that of their key are unusable: which of two versions is newer would depend on the order of reading.
@@ -29,11 +30,13 @@ class StateUpdater:
         staging: ReleaseStaging,
         on_user: OnUser,
         partition_of: PartitionOf | None = None,
+        on_erased: Callable[[str], None] = lambda user_id: None,
     ) -> None:
         self._partition_of = partition_of
         self._recommender = recommender
         self._staging = staging
         self._on_user = on_user
+        self._on_erased = on_erased
         state = recommender.state
         self._users, self._item_feature_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self._items, self._embeddings = Codec.for_topic(ITEMS), Codec.for_topic(ITEM_EMBEDDINGS)
@@ -45,7 +48,7 @@ class StateUpdater:
             ITEM_EMBEDDINGS: self._embedding,
         }
         self._on_delete: dict[str, Callable[[str], None]] = {
-            USER_FEATURES: state.users.forget,
+            USER_FEATURES: self._forget_user,
             ITEM_FEATURES: state.items.forget_features,
             ITEMS: state.items.withdraw,
             ITEM_EMBEDDINGS: staging.stage_expiry,
@@ -84,6 +87,10 @@ class StateUpdater:
         user = self._recommender.apply_user_features(record, message.partition)
         if user is not former:
             self._on_user(record["user_id"], former, user)
+
+    def _forget_user(self, user_id: str) -> None:
+        self._recommender.state.users.forget(user_id)
+        self._on_erased(user_id)
 
     def _release(self, message: Message) -> None:
         if not message.value:

@@ -110,6 +110,14 @@ class EncoderTrainer:
             for counts in self._popularity.values():
                 counts[rows[rows < len(counts)]] = 0
 
+    def forget(self, user_id: str) -> None:
+        """Erase a user's sequence. What the weights have learned from it stays."""
+        moved = self.sequences.forget(user_id)
+        if moved is not None:
+            slot, last = moved
+            pending = [each for each in self._pending_slots if each != slot]
+            self._pending_slots = dict.fromkeys(slot if each == last else each for each in pending)
+
     def planned_steps(self) -> int:
         """Return the number of gradient steps that the policy sets for the untrained events."""
         return ceil(self._untrained_events / self.policy.events_per_step)

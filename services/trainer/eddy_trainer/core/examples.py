@@ -70,6 +70,7 @@ class ImpressionExample:
     positions: tuple[int, ...]
     actions: tuple[int, ...]
     timestamps: Timestamps = NO_TIMESTAMPS
+    user_id: str = ""
 
 
 Example = NextItemExample | ImpressionExample
@@ -154,6 +155,7 @@ class ExampleParser:
             tuple(item["position"] for item in items),
             tuple(self._actions[item["action"]] if item["label"] else -1 for item in items),
             _timestamps(record),
+            record["user_id"],
         )
 
     def _features(self, record: TrainingExample, field: FeatureField, rows: int) -> Features:

@@ -1,6 +1,6 @@
 """The learner: takes items and examples in, evaluates, trains, and returns weights. No Kafka, no clock: equal inputs give equal models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -250,6 +250,12 @@ class Learner:
             self.quality.add_impressions(
                 probabilities[is_label], impressions.scenarios.numpy()[is_label], impressions.actions.numpy()[is_label]
             )
+
+    def forget(self, user_ids: Iterable[str]) -> None:
+        """Erase the sequences and remembered examples of users."""
+        for user_id in user_ids:
+            self.encoder.forget(user_id)
+            self.ranker.forget(user_id)
 
     def step(self, effort: Effort = Effort.FULL) -> StepReport:
         """Train on all examples that were observed since the last step."""

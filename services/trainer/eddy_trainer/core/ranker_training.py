@@ -79,6 +79,11 @@ class RankerTrainer:
         self._untrained_impressions += len(impressions.actions)
         return candidate_sets, impressions
 
+    def forget(self, user_id: str) -> None:
+        """Erase a user from the memories. What the weights have learned stays."""
+        self.candidate_sets.forget(user_id)
+        self.impressions.forget(user_id)
+
     def step(self, share: float = 1.0) -> int:
         """Make the gradient steps that the policy sets for the untrained events, or a `share` of them; returns their number."""
         self._due_steps += share * self.untrained / self.policy.examples_per_step

@@ -58,6 +58,7 @@ class CandidateSetMemory:
         self._features = np.zeros((MAX_CANDIDATE_SETS, MAX_CANDIDATES, features), np.float16)
         self._meta = np.zeros((MAX_CANDIDATE_SETS, 3), np.int64)
         self._values = np.zeros(MAX_CANDIDATE_SETS, np.float32)
+        self._users = np.zeros(MAX_CANDIDATE_SETS, np.int64)
         self.added = 0
 
     def __len__(self) -> int:
@@ -72,9 +73,20 @@ class CandidateSetMemory:
             self._features[slot, : len(features)] = features
             self._meta[slot] = (len(features), target, example.event.scenario)
             self._values[slot] = example.event.value
+            self._users[slot] = hash(example.user_id)
             self.added += 1
             slots.append(slot)
         return self._batch(np.array(slots[-MAX_CANDIDATE_SETS:], np.int64))
+
+    def forget(self, user_id: str) -> None:
+        """Replace the candidate sets of a user by those of others."""
+        replaced, others = _slots_of(user_id, self._users[: len(self)])
+        if len(others):
+            for column in (self._features, self._meta, self._values, self._users):
+                column[replaced] = column[others]
+        elif len(replaced):
+            self._features[replaced] = 0
+            self.added = 0
 
     def sample(self, count: int, generator: np.random.Generator) -> CandidateSets:
         return self._batch(generator.integers(0, len(self), min(count, len(self))))
@@ -97,6 +109,7 @@ class ImpressionMemory:
     def __init__(self, features: int) -> None:
         self._features = np.zeros((MAX_IMPRESSIONS, features), np.float16)
         self._meta = np.zeros((MAX_IMPRESSIONS, 3), np.int64)
+        self._users = np.zeros(MAX_IMPRESSIONS, np.int64)
         self.added = 0
 
     def __len__(self) -> int:
@@ -109,11 +122,23 @@ class ImpressionMemory:
             return self._batch(np.zeros(0, np.int64))
         features = np.concatenate([example.features for example in usable])[-MAX_IMPRESSIONS:]
         meta = [row for example in usable for row in _meta(example)][-MAX_IMPRESSIONS:]
+        users = [hash(example.user_id) for example in usable for _ in example.positions][-MAX_IMPRESSIONS:]
         slots = (self.added + np.arange(len(features))) % MAX_IMPRESSIONS
         self._features[slots] = features
         self._meta[slots] = meta
+        self._users[slots] = users
         self.added += len(features)
         return self._batch(slots)
+
+    def forget(self, user_id: str) -> None:
+        """Replace the impressions of a user by those of others."""
+        replaced, others = _slots_of(user_id, self._users[: len(self)])
+        if len(others):
+            for column in (self._features, self._meta, self._users):
+                column[replaced] = column[others]
+        elif len(replaced):
+            self._features[replaced] = 0
+            self.added = 0
 
     def sample(self, count: int, generator: np.random.Generator) -> Impressions:
         return self._batch(generator.integers(0, len(self), min(count, len(self))))
@@ -122,6 +147,13 @@ class ImpressionMemory:
         positions, actions, scenarios = torch.from_numpy(self._meta[slots].T.copy())
         features = torch.from_numpy(self._features[slots].astype(np.float32))
         return Impressions(features, positions, actions, scenarios)
+
+
+def _slots_of(user_id: str, users: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the slots of a user, and as many slots of other users; none if there are no others."""
+    mine = users == hash(user_id)
+    replaced, others = np.flatnonzero(mine), np.flatnonzero(~mine)
+    return replaced, np.resize(others, len(replaced)) if len(others) else others
 
 
 def _truncate(example: NextItemExample) -> tuple[NDArray[np.float16], int]:

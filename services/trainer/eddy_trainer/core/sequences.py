@@ -70,6 +70,7 @@ class SequenceStore:
     def __init__(self, max_users: int) -> None:
         self._max_users = max_users
         self._slot_of: OrderedDict[str, int] = OrderedDict()
+        self._users: list[str] = []  # by slot
         self._count = np.zeros(0, np.int64)
         self._teaching = np.zeros(0, bool)  # users with an interaction that is taught
         self.appended = 0  # interactions so far; the next one gets this number
@@ -144,6 +145,21 @@ class SequenceStore:
             self._count[slot] = len(kept)
             self._teaching[slot] = (self._columns["taught"][slot] > 0).any()
 
+    def forget(self, user_id: str) -> tuple[int, int] | None:
+        """Erase a user's sequence. Returns the user's slot and the last slot, whose sequence is now in the former; None if unknown."""
+        slot = self._slot_of.pop(user_id, None)
+        if slot is None:
+            return None
+        last, moved = len(self._users) - 1, self._users.pop()
+        if slot != last:
+            self._users[slot] = moved
+            self._slot_of[moved] = slot
+            self._count[slot], self._teaching[slot] = self._count[last], self._teaching[last]
+            for values in self._columns.values():
+                values[slot] = values[last]
+        self._clear(last)
+        return slot, last
+
     def sample(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
         """Return the slots of `count` distinct random users, of those with interactions that are taught."""
         teaching = np.flatnonzero(self._teaching[: len(self)])
@@ -204,6 +220,7 @@ class SequenceStore:
     def restore(self, state: dict[str, Any]) -> None:
         """Restore from the result of `state`."""
         self._slot_of = OrderedDict(state["users"])
+        self._users = sorted(self._slot_of, key=self._slot_of.__getitem__)
         used = len(self._slot_of)
         self._resize(max(FIRST_CAPACITY, used))
         self._count[:used] = state["count"]
@@ -231,6 +248,9 @@ class SequenceStore:
         if slot is None:
             slot = self._free_slot()
             self._slot_of[user_id] = slot
+            if slot == len(self._users):
+                self._users.append(user_id)
+            self._users[slot] = user_id
         self._slot_of.move_to_end(user_id)
         return slot
 
@@ -240,10 +260,14 @@ class SequenceStore:
                 self._resize(max(FIRST_CAPACITY, 2 * len(self._count)))
             return len(self._slot_of)
         _, slot = self._slot_of.popitem(last=False)
+        self._clear(slot)
+        return slot
+
+    def _clear(self, slot: int) -> None:
         self._count[slot] = 0
         self._teaching[slot] = False
-        self._columns["taught"][slot] = 0
-        return slot
+        for values in self._columns.values():
+            values[slot] = 0
 
     def _resize(self, capacity: int) -> None:
         kept = min(len(self._count), capacity)

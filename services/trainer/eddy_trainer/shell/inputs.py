@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from eddy.contract.topics import ITEMS, TRAINING_EXAMPLES
 from eddy.kafka.dead_letters import DeadLetters
-from eddy_trainer.core.examples import Example, ExampleParser
+from eddy_trainer.core.examples import ExampleParser
 from eddy_trainer.core.learner import ItemContent
-from eddy_trainer.shell.topic_intake import TopicIntake, read_examples, read_items
+from eddy_trainer.shell.topic_intake import ExampleBatch, TopicIntake, read_examples, read_items
 
 TIMEOUT_MS = 20
 MAX_RECORDS = 1000
@@ -26,8 +26,8 @@ class Inputs:
         """Return new and changed items."""
         return await read_items(self.items, self.dead_letters, timeout_ms)
 
-    async def read_examples(self) -> list[Example]:
-        """Return new examples, in order within a partition. Waits up to TIMEOUT_MS for the first one."""
+    async def read_examples(self) -> ExampleBatch:
+        """Return new examples. Waits up to TIMEOUT_MS for the first one."""
         return await read_examples(self.examples, self.dead_letters, self.parser, TIMEOUT_MS, MAX_RECORDS)
 
     @property

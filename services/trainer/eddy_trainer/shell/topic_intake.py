@@ -1,6 +1,7 @@
 """Reads `items` and `training-examples`: all partitions, without a consumer group. Offsets are kept in the checkpoint."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
@@ -77,15 +78,26 @@ async def read_items(intake: TopicIntake, dead_letters: DeadLetters, timeout_ms:
     return await _parsed(await intake.batch(timeout_ms, 5000), dead_letters, _item, intake)
 
 
+@dataclass(frozen=True, slots=True)
+class ExampleBatch:
+    """New examples, in order within a partition, and the users to forget before them."""
+
+    examples: list[Example]
+    erased: list[str]
+
+
 async def read_examples(
     intake: TopicIntake, dead_letters: DeadLetters, parser: ExampleParser, timeout_ms: int, max_records: int
-) -> list[Example]:
-    """Return new examples, in order within a partition."""
+) -> ExampleBatch:
+    """Return new examples. Those before the erasure of their user are left out."""
     messages = await intake.batch(timeout_ms, max_records)
     if not messages:
-        return []
+        return ExampleBatch([], [])
     BATCH_RECORDS.labels(SERVICE).observe(len(messages))
-    return await _parsed(messages, dead_letters, lambda message: parser.parse(_decoded(message)), intake)
+    erased_at = {message.key or b"": message.offset for message in messages if message.tombstone and message.key}
+    kept = [message for message in messages if message.offset > erased_at.get(message.key or b"", -1)]
+    examples = await _parsed(kept, dead_letters, lambda message: parser.parse(_decoded(message)), intake)
+    return ExampleBatch(examples, [key.decode(errors="replace") for key in erased_at])
 
 
 async def _parsed(

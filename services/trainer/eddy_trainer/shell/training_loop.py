@@ -20,6 +20,7 @@ from eddy_trainer.shell.releases import ReleasePublisher
 
 T = TypeVar("T")
 
+SAVE_ERASURE_SEC = 1.0  # until the checkpoint forgets a user
 TEXTS_PER_ITERATION = 8  # about 60 ms, the longest that examples wait for texts
 
 
@@ -70,13 +71,15 @@ class TrainingLoop:
         self._observer.beat()
         learner, pace = self._trainer.learner, self._policy.pace
         learner.admit(await self._inputs.read_items())
-        examples = await self._inputs.read_examples()
+        batch = await self._inputs.read_examples()
         by_partition = self._inputs.examples.lag_by_partition()
         self._observer.lags(by_partition)
         lag = sum(by_partition)
         if learner.pending_texts and lag < pace.shed_rehearsal_lag:
             await self._in_thread("read", partial(learner.embed_texts, TEXTS_PER_ITERATION))
-        await self._observe(examples)
+        if batch.erased:
+            await self._forget(batch.erased)
+        await self._observe(batch.examples)
         if not learner.untrained:
             self._trainer.schedule.read_through(self._inputs.examples.next_offsets)
         effort = effort_for(lag, pace)
@@ -86,6 +89,11 @@ class TrainingLoop:
         if time.monotonic() - self._saved_at >= self._policy.checkpoint_interval_sec:
             self._saved_at = time.monotonic()
             await self._checkpoints.save()
+
+    async def _forget(self, user_ids: list[str]) -> None:
+        """Forget users, in the checkpoint too."""
+        await self._in_thread("forget", partial(self._trainer.learner.forget, user_ids))
+        self._saved_at = min(self._saved_at, time.monotonic() + SAVE_ERASURE_SEC - self._policy.checkpoint_interval_sec)
 
     async def _observe(self, examples: list[Example]) -> None:
         if not examples:

@@ -1,0 +1,48 @@
+"""Erasure: a record without a value (a tombstone) makes every reader of its topic forget the id that is its key.
+
+In `user-events` and `training-examples` a tombstone stands between the records of the former user and those of a new one with the same id,
+so that the order of the partition decides what is forgotten, however often a reader starts again. The first one is written by the gateway
+(`DELETE /v1/users/{id}`) or, for an order in `erasures` and for a tombstone that somebody else wrote to `user-features`, by the features
+service. Items are erased by a tombstone in `items`, which the features service repeats in `item-signals`.
+"""
+
+from typing import Final, Literal, get_args
+
+from eddy.contract.checks import PartitionOf, check_length, check_partition, quoted
+from eddy.contract.message import Message
+from eddy.contract.records import Erasure
+from eddy.errors import PoisonError
+
+Kind = Literal["user", "item"]
+USER: Final = "user"
+ITEM: Final = "item"
+# Header of every tombstone that Eddy writes.
+BY_EDDY = ("eddy", b"")
+
+
+def erased_id(message: Message, partition_of: PartitionOf | None) -> str:
+    """The id that a tombstone erases. Raises PoisonError if its key is none."""
+    try:
+        name = (message.key or b"").decode()
+    except UnicodeDecodeError as error:
+        raise PoisonError(
+            "wrong_key", "the key of a record without a value is not UTF-8. Use the id as the key."
+        ) from error
+    if not name:
+        raise PoisonError("empty_name", "a record without a value has no key. Use the id to erase as the key.")
+    check_length("key", name)
+    check_partition(message, partition_of)
+    return name
+
+
+def check_erasure(record: Erasure, key: bytes | None) -> None:
+    """Raises PoisonError for an unusable record of `erasures`."""
+    if record["kind"] not in get_args(Kind):
+        raise PoisonError("out_of_range", f"unknown kind {quoted(record['kind'])}. Use user or item.", "kind")
+    if not record["id"]:
+        raise PoisonError("empty_name", "id is empty. Name the user or item.", "id")
+    check_length("id", record["id"])
+    if key != record["id"].encode():
+        raise PoisonError(
+            "wrong_key", f"the message key is not the id {quoted(record['id'])}. Use the id as the key.", "id"
+        )
