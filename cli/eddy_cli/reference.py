@@ -1,4 +1,4 @@
-"""The reference pages of docs/, generated from code: `make docs` writes metrics.md and settings.md."""
+"""The reference pages of docs/, generated from code: `make docs` writes metrics.md, settings.md and topics.md."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from eddy import metrics
 from eddy.contract.reasons import REASONS
 from eddy.contract.sources import SOURCES
+from eddy.contract.topics import topics
 from eddy.paths import checkout
 from eddy.settings import FORMER_NAMES, PREFIX, Settings
 from eddy_cli.replay.settings import ReplaySettings
@@ -20,7 +21,7 @@ from eddy_cli.services import SERVICES
 
 
 def write_pages() -> list[Path]:
-    """Write both pages into docs/ of the checkout; returns their paths. Raises ConfigError outside of a checkout."""
+    """Write all pages into docs/ of the checkout; returns their paths. Raises ConfigError outside of a checkout."""
     folder = checkout() / "docs"
     for name, text in pages().items():
         (folder / name).write_text(text)
@@ -29,7 +30,8 @@ def write_pages() -> list[Path]:
 
 def pages() -> dict[str, str]:
     """The text of each page, by file name."""
-    return {"metrics.md": "\n".join(_metrics()) + "\n", "settings.md": "\n".join(_settings()) + "\n"}
+    texts = {"metrics.md": _metrics(), "settings.md": _settings(), "topics.md": _topics()}
+    return {name: "\n".join(lines) + "\n" for name, lines in texts.items()}
 
 
 def _metrics() -> Iterator[str]:
@@ -59,6 +61,21 @@ def _metrics() -> Iterator[str]:
     yield "|---|---|"
     for new, former in {**metrics.FORMER_NAMES, **metrics.FORMER_HOPS}.items():
         yield f"| `{new}` | `{former}` |"
+
+
+def _topics() -> Iterator[str]:
+    yield "# Topics"
+    yield ""
+    yield "Every topic with its record in `schemas/`, its key, and how long Kafka keeps a record. Compacted topics keep the newest"
+    yield "record of each key, until the key is deleted ([erasure](erasure.md)). This page is generated from `schemas/topics.yaml`"
+    yield "by `make docs`."
+    yield ""
+    yield "| topic | record | key | kept | written by | read by |"
+    yield "|---|---|---|---|---|---|"
+    for topic in topics().values():
+        kept = f"{topic.retention_hours / 24:g} days" if topic.retention_hours else "newest record of each key"
+        writers, readers = ", ".join(topic.producers), ", ".join(topic.consumers)
+        yield f"| `{topic.name}` | `{topic.record}` | `{topic.key}` | {kept} | {writers} | {readers} |"
 
 
 def _settings() -> Iterator[str]:

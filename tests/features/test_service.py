@@ -178,9 +178,7 @@ async def test_a_user_whose_record_somebody_deleted_does_not_come_back(
     """A tombstone in user-features, as well as an order in `erasures`: the next click is the first of a new user."""
     cluster = FeaturesCluster(kafka, topic_prefix, tmp_path, partitions=2)
     await cluster.bus.create_topics()
-    order = Codec.for_topic(ERASURES).encode(
-        {"id": "u2", "kind": "user", "requested_at": 1, "erased_offset": None}
-    )
+    order = Codec.for_topic(ERASURES).encode({"id": "u2", "kind": "user", "requested_at": 1, "erased_offset": None})
     with cluster.worker() as worker:
         await cluster.publish([encoded(event(number, user_id=f"u{number % 4}")) for number in range(1, 41)])
         await cluster.drained()
