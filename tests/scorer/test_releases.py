@@ -8,9 +8,10 @@ import pytest
 from eddy.contract.legacy import LEGACY_CONTRACT
 from eddy.contract.message import Message
 from eddy.contract.model import DIM
+from eddy.contract.releases import sign_release
 from eddy.errors import PoisonError
 from eddy_scorer.core.model.releases import ReleaseStaging
-from tests.release_keys import KEYS
+from tests.release_keys import KEYS, OTHER_KEY
 from tests.scorer.graphs import embedding, release
 
 MESSAGE = Message("model-releases", 0, 0, b"champion", b"", 0)
@@ -108,8 +109,34 @@ def test_expired_embedding_is_dropped_with_the_next_release() -> None:
     staging.stage_embedding(_row("a", 1, 1.0))
     staging.stage_embedding(_row("b", 2, 1.0))
     staging.stage_expiry("a")
-    assert staging.take_embeddings(1).item_ids == ["a"]
-    assert staging.take_embeddings(2).expired == ["a"]
+    update = staging.take_embeddings(1)
+    assert (update.item_ids, update.expired) == ([], ["a"])
+    assert staging.take_embeddings(2).item_ids == ["b"]
+
+
+def test_the_last_row_written_is_the_item_s() -> None:
+    """After a restart of the versions, as after a change of keys; forged rows of far-future versions do not stay either."""
+    staging = ReleaseStaging(KEYS)
+    staging.stage_embedding(_row("a", 57, 57.0))
+    staging.stage_embedding(_row("a", 2**52, 9.0))
+    staging.stage_embedding(_row("a", 1, 1.0))
+    assert staging.take_embeddings(2**53).bias.tolist() == [1.0]
+    for version in range(1, 1000):
+        staging.stage_embedding(_row("a", version, 1.0))
+    assert len(staging._staged["a"]) < 100
+
+
+def test_far_future_releases_shut_out_no_genuine_one() -> None:
+    staging = ReleaseStaging(KEYS)
+    for version in (2**40, 2**50, 2**53):
+        forged = sign_release(release(version, encode=b"e", rank=b"r"), OTHER_KEY)
+        with pytest.raises(PoisonError, match="bad_signature"):
+            staging.stage_release(forged, MESSAGE, 0)
+        with pytest.raises(PoisonError, match="bad_signature"):
+            _offer(staging, version, signature="0" * 64)
+    _offer(staging, 4)
+    offer = staging.next_complete({})
+    assert offer and offer.version == 4
 
 
 @pytest.mark.parametrize(
@@ -119,6 +146,8 @@ def test_expired_embedding_is_dropped_with_the_next_release() -> None:
         {"vector": np.full(DIM, np.nan, "<f4").tobytes()},
         {"bias": float("inf")},
         {"item_id": ""},
+        {"version": 0},
+        {"version": 2**62},
     ],
 )
 def test_invalid_embedding_is_refused(broken: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ async def _release(harness: ScorerHarness, version: int, **changes: object) -> N
     """Publish a release whose embeddings (by bias) and predictions show its version."""
     embeddings = [embedding(name, version, np.zeros(DIM, np.float32), float(version)) for name in NAMES]
     ends = await harness.publish(ITEM_EMBEDDINGS, *embeddings)
-    graphs = {"encode": ENCODE, "rank": rank_graph(constant=float(version))}
+    graphs = {"encode": ENCODE, "rank": rank_graph(constant=version / 1000)}
     await harness.publish(MODEL_RELEASES, release(version, ends, **{**graphs, **changes}))
 
 
@@ -35,7 +35,9 @@ def _assert_of_one_version(slate: Record) -> None:
     version = slate["model_version"]
     assert {entry["score"] for entry in slate["items"]} == {float(version)}
     if version:
-        assert {value for entry in slate["items"] for value in entry["predictions"]} == {float(version)}
+        assert {round(value * 1000, 3) for entry in slate["items"] for value in entry["predictions"]} == {
+            float(version)
+        }
 
 
 class _Load:

@@ -32,6 +32,8 @@ from eddy_scorer.core.state.users import User
 from eddy_scorer.settings import ScorerSettings
 from eddy_scorer.shell.follower import Follower
 from eddy_scorer.shell.freshness import Freshness
+from eddy_scorer.shell.last_good_release import LastGoodRelease
+from eddy_scorer.shell.refused_releases import RefusedReleases
 from eddy_scorer.shell.release_activator import ReleaseActivator
 from eddy_scorer.shell.request_queue import RequestQueue
 from eddy_scorer.shell.requests_reader import RequestDecoder, RequestsReader
@@ -100,15 +102,24 @@ class Scorer:
             self.recommender, self._staging, self._user_changed, bus.partition_of_key, self._queue.user_erased
         )
 
+        self._refused = RefusedReleases(self._dead_letters)
+
         def follower(topic: str, on_batch: Callable[[], None] = lambda: None) -> Follower:
-            return Follower(bus, topic, updater.apply, self._dead_letters, on_batch, self._report_recovery)
+            refuse = self._refused.refuse if topic == MODEL_RELEASES else None
+            return Follower(bus, topic, updater.apply, self._dead_letters, on_batch, self._report_recovery, refuse)
 
         self._users = UserPartitions(
             follower(USER_FEATURES, self._serving.wake), self._state.users, self._partition_loaded
         )
         embeddings = follower(ITEM_EMBEDDINGS, self._notify_activator)
         self._activator = ReleaseActivator(
-            self.recommender, self._staging, embeddings.positions, self._dead_letters, freshness, self._serving.wake
+            self.recommender,
+            self._staging,
+            embeddings.positions,
+            self._refused,
+            LastGoodRelease(settings.state_dir / f"scorer-{settings.topic_prefix or 'main'}.release"),
+            freshness,
+            self._serving.wake,
         )
         releases = follower(MODEL_RELEASES, self._notify_activator)
         self._item_followers = [follower(ITEMS), follower(ITEM_FEATURES), embeddings, releases]
@@ -153,7 +164,8 @@ class Scorer:
             self._tasks.create_task(follower.follow(self._partitions, event.set))
         for event in recovered:
             await event.wait()
-        await self._activator.activate_next()
+        self._refused.following = True
+        await self._activator.activate_first()
         for build in self._state.rebuilds.all():
             await asyncio.to_thread(build)
         freeze_heap()

@@ -1,7 +1,7 @@
 """Reads a topic from the beginning into the state, and keeps following it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from eddy.contract.message import Message, TopicPartition
 from eddy.errors import PoisonError
@@ -33,7 +33,9 @@ class Follower:
         dead_letters: DeadLetters,
         on_batch: Callable[[], None] = lambda: None,
         on_poll: Callable[[], None] = lambda: None,
+        refuse: Callable[[Message, PoisonError], Awaitable[object]] | None = None,
     ) -> None:
+        self._refuse = refuse or dead_letters.refuse
         self._bus = bus
         self._topic = topic
         self._apply = apply
@@ -71,7 +73,7 @@ class Follower:
             try:
                 self._apply(message)
             except PoisonError as error:
-                await self._dead_letters.refuse(message, error)
+                await self._refuse(message, error)
             else:
                 self._dead_letters.note_usable(message)
             self.positions[message.partition] = message.offset + 1

@@ -5,13 +5,17 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from eddy.contract.codec import Codec
+from eddy.contract.topics import MODEL_RELEASES
 from eddy.errors import PoisonError
-from eddy.kafka.dead_letters import DeadLetters
-from eddy.metrics import ACTIVATED_RELEASES, MODEL_VERSION, REFUSED_RELEASES
+from eddy.metrics import ACTIVATED_RELEASES, MODEL_VERSION
 from eddy_scorer.core.model.graphs import OnnxModel
+from eddy_scorer.core.model.probe import Probe
 from eddy_scorer.core.model.releases import ReleaseStaging, StagedRelease
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.shell.freshness import Freshness
+from eddy_scorer.shell.last_good_release import LastGoodRelease
+from eddy_scorer.shell.refused_releases import RefusedReleases
 
 log = structlog.get_logger()
 
@@ -24,7 +28,8 @@ class ReleaseActivator:
         recommender: Recommender,
         staging: ReleaseStaging,
         positions: Mapping[int, int],
-        dead_letters: DeadLetters,
+        refused: RefusedReleases,
+        last_good: LastGoodRelease,
         freshness: Freshness,
         on_activated: Callable[[], None] = lambda: None,
     ) -> None:
@@ -32,7 +37,9 @@ class ReleaseActivator:
         self._recommender = recommender
         self._staging = staging
         self._positions = positions
-        self._dead_letters = dead_letters
+        self._refused = refused
+        self._last_good = last_good
+        self._probe = Probe(len(recommender.columns.features))
         self._on_activated = on_activated
         self._changed = asyncio.Event()
 
@@ -51,11 +58,26 @@ class ReleaseActivator:
         """Activate the newest complete release, if there is one."""
         while staged := self._staging.next_complete(self._positions):
             try:
-                model = await asyncio.to_thread(OnnxModel.load, staged.release, self._recommender.columns)
+                model = await asyncio.to_thread(OnnxModel.load, staged.release, self._recommender.columns, self._probe)
             except PoisonError as error:
-                await self._refuse(staged, error)
+                self._staging.rejected(staged)
+                await self._refused.refuse(staged.message, error)
             else:
                 self._activate(model, staged)
+                await asyncio.to_thread(self._last_good.save, staged.message.value)
+
+    async def activate_first(self) -> None:
+        """At the start, activate the newest good release of the topic, otherwise the copy of the one that served last."""
+        await self.activate_next()
+        copy = self._last_good.load()
+        if self._recommender.model is not None or copy is None:
+            return
+        try:
+            self._staging.stage_release(Codec.for_topic(MODEL_RELEASES).decode(copy.value), copy, 0)
+        except PoisonError as error:
+            self._last_good.set_aside(error)
+            return
+        await self.activate_next()
 
     def _activate(self, model: OnnxModel, staged: StagedRelease) -> None:
         """Replace embeddings and graphs without an await, so that each slate is scored by exactly one version."""
@@ -81,9 +103,3 @@ class ReleaseActivator:
             "release_activated", version=staged.version, embeddings=len(update.item_ids), expired=len(update.expired)
         )
         self._on_activated()
-
-    async def _refuse(self, staged: StagedRelease, error: PoisonError) -> None:
-        self._staging.rejected(staged)
-        REFUSED_RELEASES.labels(error.reason).inc()
-        log.warning("release_refused", version=staged.version, reason=error.reason, detail=error.detail)
-        await self._dead_letters.refuse(staged.message, error)

@@ -8,7 +8,6 @@ from eddy.contract.items import check_item
 from eddy.contract.message import Message
 from eddy.contract.topics import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, MODEL_RELEASES, USER_FEATURES
 from eddy.errors import PoisonError
-from eddy.metrics import REFUSED_RELEASES
 from eddy_scorer.core.model.releases import ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.state.users import User
@@ -95,11 +94,7 @@ class StateUpdater:
     def _release(self, message: Message) -> None:
         if not message.value:
             return
-        try:
-            self._staging.stage_release(self._releases.decode(message.value), message, self._recommender.model_version)
-        except PoisonError as error:
-            REFUSED_RELEASES.labels(error.reason).inc()
-            raise
+        self._staging.stage_release(self._releases.decode(message.value), message, self._recommender.model_version)
 
 
 def _check_key(key: bytes | None, field: str, value: str, missing_reason: str) -> None:

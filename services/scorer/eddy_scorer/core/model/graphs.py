@@ -1,6 +1,8 @@
 """Both graphs of a release as a ServingModel. The only file that uses onnxruntime directly, which has no type stubs."""
 
-from typing import Any
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -14,7 +16,6 @@ from eddy.contract.model import (
     DIM,
     ENCODE_INPUTS,
     ENCODE_OUTPUTS,
-    HISTORY,
     RANK_INPUTS,
     RANK_OUTPUTS,
     TOP_K,
@@ -22,10 +23,19 @@ from eddy.contract.model import (
 )
 from eddy.contract.records import ModelRelease
 from eddy.errors import PoisonError
+from eddy_scorer.core.model.graph_checks import check_graph
+from eddy_scorer.core.model.probe import Probe
 from eddy_scorer.core.state.arrays import F32, I64
 from eddy_scorer.core.state.users import UserHistories
 
+# Seconds in which a release loads and answers the probe; it takes .1.
+LOAD_LIMIT_SEC = 20.0
+# A score beyond it is no score. Logits and sums of counts are far below.
+MAX_SCORE = 1e9
 _WARM_ROWS = 256
+_STOP_SEC = 1.0  # for an operator to end after its run was terminated
+
+T = TypeVar("T")
 
 
 class OnnxModel:
@@ -47,6 +57,8 @@ class OnnxModel:
         self.version = version
         self.columns = columns
         self._missing = missing
+        self._options = onnxruntime.RunOptions()
+        self.probe: Probe | None = None
         self._features = column_map(columns.features, scorer_columns.features, FEATURE_ALIASES)
         heads = column_map(scorer_columns.actions, columns.actions, ACTION_ALIASES)
         self._actions = np.array([0, *(1 + head for head in heads)], np.int64)
@@ -56,19 +68,21 @@ class OnnxModel:
         _check_names(self._rank, RANK_INPUTS, RANK_OUTPUTS)
 
     @staticmethod
-    def load(release: ModelRelease, scorer_columns: Columns = CURRENT_COLUMNS) -> "OnnxModel":
-        """Build and warm up the model of a `model_release` record. May run in another thread while a model serves."""
-        columns = Columns.of(release["features"], release["actions"])
-        # Graphs of the contract without names do not know NaN.
-        missing = 0.0 if release["contract"] == LEGACY_CONTRACT else float("nan")
-        try:
-            model = OnnxModel(release["version"], release["encode"], release["rank"], columns, scorer_columns, missing)
-            _warm(model, scorer_columns)
-        except PoisonError:
-            raise
-        except Exception as error:  # onnxruntime raises many types for invalid bytes
-            raise PoisonError("bad_release", f"{type(error).__name__}: {error}") from error
-        return model
+    def load(
+        release: ModelRelease,
+        scorer_columns: Columns = CURRENT_COLUMNS,
+        probe: Probe | None = None,
+        limit_sec: float = LOAD_LIMIT_SEC,
+    ) -> "OnnxModel":
+        """Check, build and warm up the model of a `model_release` record. May run in another thread while a model serves.
+
+        The model must have valid answers to the inputs of `probe`, and remembers there those of its requests.
+        """
+        check_graph("encode", release["encode"])
+        check_graph("rank", release["rank"])
+        probe = probe or Probe(len(scorer_columns.features))
+        loading = _Loading()
+        return within(limit_sec, lambda: loading.load(release, scorer_columns, probe), loading.stop)
 
     def release_actions(self, actions: I64) -> I64:
         """Translate 1 + indices of the scorer's actions to those of the release; 0 stands for no action."""
@@ -79,6 +93,8 @@ class OnnxModel:
         self, table: F32, bias: F32, histories: UserHistories, scenarios: I64, excluded: I64
     ) -> tuple[F32, F32, I64]:
         """Return users [B, DIM], top_scores [B, TOP_K] and top_rows [B, TOP_K]. `table` and `bias` are read in place, without a copy."""
+        if self.probe is not None:
+            self.probe.note_users(histories, scenarios)
         inputs = {
             "table": table,
             "bias": bias,
@@ -89,14 +105,72 @@ class OnnxModel:
             "scenarios": scenarios,
             "excluded": excluded,
         }
-        users, scores, rows = _run(self._encode, inputs, ENCODE_OUTPUTS)
+        users, scores, rows = _run(self._encode, inputs, ENCODE_OUTPUTS, self._options)
         return users, scores, rows
 
     def rank(self, features: F32, scenarios: I64) -> tuple[F32, F32]:
         """Return scores [B, C] and predictions [B, C, actions of the release] for `features` [B, C, features of the scorer]."""
+        if self.probe is not None:
+            self.probe.note_candidates(features, scenarios)
         inputs = {"features": take_columns(features, self._features, self._missing), "scenarios": scenarios}
-        scores, predictions = _run(self._rank, inputs, RANK_OUTPUTS)
+        scores, predictions = _run(self._rank, inputs, RANK_OUTPUTS, self._options)
         return scores, predictions
+
+    def stop(self) -> None:
+        """End running calls and all later ones with an error; a call ends after its present operator."""
+        self._options.terminate = True
+
+
+class _Loading:
+    """Builds and warms up one model; another thread may stop it."""
+
+    def __init__(self) -> None:
+        self._model: OnnxModel | None = None
+
+    def stop(self) -> None:
+        if self._model is not None:
+            self._model.stop()
+
+    def load(self, release: ModelRelease, scorer_columns: Columns, probe: Probe) -> OnnxModel:
+        columns = Columns.of(release["features"], release["actions"])
+        # Graphs of the contract without names do not know NaN.
+        missing = 0.0 if release["contract"] == LEGACY_CONTRACT else float("nan")
+        try:
+            model = OnnxModel(release["version"], release["encode"], release["rank"], columns, scorer_columns, missing)
+            self._model = model
+            _warm(model, probe)
+        except PoisonError:
+            raise
+        except Exception as error:  # onnxruntime raises many types for invalid bytes
+            raise PoisonError("bad_release", f"{type(error).__name__}: {error}"[:500]) from error
+        model.probe = probe
+        return model
+
+
+def within(limit_sec: float, work: Callable[[], T], stop: Callable[[], None]) -> T:
+    """The result of `work`, in another thread. Raises PoisonError after `limit_sec`, having called `stop`.
+
+    A thread inside of a single operator ends with that; until then it is left behind, and the caller goes on.
+    """
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as error:  # noqa: BLE001  # raised again in the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="load-release", daemon=True)
+    thread.start()
+    thread.join(limit_sec)
+    if thread.is_alive():
+        stop()
+        thread.join(_STOP_SEC)
+        raise PoisonError("bad_release", f"the graphs did not load and answer within {limit_sec:g} s")
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def _session(graph: bytes) -> Any:
@@ -118,33 +192,51 @@ def _check_names(session: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]
         )
 
 
-def _run(session: Any, inputs: dict[str, Any], outputs: tuple[str, ...]) -> list[Any]:
+def _run(session: Any, inputs: dict[str, Any], outputs: tuple[str, ...], options: Any) -> list[Any]:
     binding = session.io_binding()
     for name, array in inputs.items():
         # An OrtValue over numpy's memory, so that the table is not copied.
         binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
     for name in outputs:
         binding.bind_output(name)
-    session.run_with_iobinding(binding)
+    session.run_with_iobinding(binding, options)
     results: list[Any] = binding.copy_outputs_to_cpu()
     return results
 
 
-def _warm(model: OnnxModel, scorer_columns: Columns) -> None:
-    """Run both graphs once on a small input and check the shapes and values of their outputs."""
-    empty = np.zeros((2, HISTORY), np.int64)
-    rows = empty.copy()
-    rows[1, -1] = 1
-    none = np.zeros((2, HISTORY), np.float32)
-    histories = UserHistories(rows, empty, none, empty, none, rows > 0, np.array([0, 1]))
-    table, scenarios = np.zeros((_WARM_ROWS, DIM), np.float32), np.zeros(2, np.int64)
-    table[1] = 1.0
+def _warm(model: OnnxModel, probe: Probe) -> None:
+    """Run both graphs on the probe and check the shapes and values of their outputs."""
+    histories, scenarios = probe.users(_WARM_ROWS)
+    table = np.random.default_rng(0).standard_normal((_WARM_ROWS, DIM)).astype(np.float32)
+    table /= np.linalg.norm(table, axis=1, keepdims=True)
+    table[0] = 0.0
     users, top_scores, top_rows = model.encode(
-        table, table[:, 0].copy(), histories, scenarios, np.zeros((2, 1), np.int64)
+        table, np.zeros(_WARM_ROWS, np.float32), histories, scenarios, np.zeros((len(scenarios), 1), np.int64)
     )
-    scores, predictions = model.rank(np.zeros((2, 3, len(scorer_columns.features)), np.float32), scenarios)
+    features, scenarios_of_candidates = probe.candidates()
+    scores, predictions = model.rank(features, scenarios_of_candidates)
+    batch, candidates = len(scenarios), len(features)
     shapes = [array.shape for array in (users, top_scores, top_rows, scores, predictions)]
-    if shapes != [(2, DIM), (2, TOP_K), (2, TOP_K), (2, 3), (2, 3, len(model.columns.actions))]:
-        raise PoisonError("bad_release", f"the graphs return shapes {shapes}, which differ from the model contract")
-    if not all(np.isfinite(array).all() for array in (users, scores, predictions)):
-        raise PoisonError("bad_release", "the graphs return values that are not finite")
+    expected = [
+        (batch, DIM),
+        (batch, TOP_K),
+        (batch, TOP_K),
+        (candidates, 1),
+        (candidates, 1, len(model.columns.actions)),
+    ]
+    if shapes != expected:
+        raise PoisonError("bad_release", f"the graphs return shapes {shapes}; the model contract says {expected}")
+    _check_range("users", users, MAX_SCORE)
+    _check_range("scores", scores, MAX_SCORE)
+    _check_range("top_scores", top_scores, 2 * MAX_SCORE)  # excluded items have -1e9
+    if top_rows.dtype != np.int64 or not ((top_rows >= 0) & (top_rows < _WARM_ROWS)).all():
+        raise PoisonError("bad_release", "the graph encode returns rows outside of its table")
+    if not ((predictions >= 0) & (predictions <= 1)).all():
+        raise PoisonError("bad_release", "the graph rank predicts values that are no probabilities, on real features")
+
+
+def _check_range(name: str, values: F32, maximum: float) -> None:
+    if not (np.abs(values) <= maximum).all():
+        raise PoisonError(
+            "bad_release", f"the graphs return {name} that are not finite, or beyond {maximum:g}, on real inputs"
+        )

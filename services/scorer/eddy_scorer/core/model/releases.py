@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eddy.contract.limits import MAX_VERSION
 from eddy.contract.message import Message
 from eddy.contract.model import DIM, is_compatible
 from eddy.contract.records import ItemEmbedding, ModelRelease
@@ -13,6 +14,7 @@ from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32
 
 _MAX_STAGED_RELEASES = 3
+_MAX_STAGED_ROWS = 64  # per item
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,6 @@ class ReleaseStaging:
         self._keys = keys
         self._staged: dict[str, list[StagedEmbedding]] = {}
         self._releases: dict[int, StagedRelease] = {}
-        self._newest = 0
 
     def stage_embedding(self, record: ItemEmbedding) -> None:
         """Keep an `item_embedding` record for its release. Raises PoisonError for an invalid embedding."""
@@ -70,12 +71,13 @@ class ReleaseStaging:
             raise PoisonError("bad_features", f"the embedding is not {DIM} finite numbers and a finite bias")
         if not record["item_id"]:
             raise PoisonError("missing_item", "item_id is empty. Every embedding belongs to an item.")
-        self._newest = max(self._newest, record["version"])
+        if not 1 <= record["version"] <= MAX_VERSION:
+            raise PoisonError("out_of_range", f"version is {record['version']}, not 1 to {MAX_VERSION}", "version")
         self._put(record["item_id"], StagedEmbedding(record["version"], record["vector"], record["bias"]))
 
     def stage_expiry(self, item_id: str) -> None:
         """Remove the item's embedding with the next release."""
-        self._put(item_id, StagedEmbedding(self._newest, b"", 0.0))
+        self._put(item_id, StagedEmbedding(0, b"", 0.0))
 
     def stage_release(self, release: ModelRelease, message: Message, serving: int) -> None:
         """Keep a `model_release` record until its embeddings are complete. Raises PoisonError for an invalid release."""
@@ -130,10 +132,10 @@ class ReleaseStaging:
             del staged[: max(0, passed - 1)]
 
     def _put(self, item_id: str, embedding: StagedEmbedding) -> None:
+        """The last writer is right: rows of the same or later versions are of a trainer that was replaced, or forged."""
         staged = self._staged.setdefault(item_id, [])
-        staged[:] = [each for each in staged if each.version != embedding.version]
+        staged[:] = [each for each in staged if each.version < embedding.version][-_MAX_STAGED_ROWS:]
         staged.append(embedding)
-        staged.sort(key=lambda each: each.version)
 
     def _keep(self, item_id: str, staged: list[StagedEmbedding]) -> None:
         if staged:
