@@ -189,6 +189,26 @@ PROGRESSIVE_HR = Gauge(
     "HR@10: share of chosen items that rank among the first 10 candidates.",
     ["scenario"],
 )
+ENCODER_LOSS = Gauge(
+    "eddy_trainer_progressive_encoder_loss",
+    "Progressive loss of the encoder's ranking of next items, of the serving and the candidate model; users: known, or new_users, who have "
+    "no history.",
+    ["scenario", "users", "model"],
+)
+ENCODER_NDCG = Gauge(
+    "eddy_trainer_progressive_encoder_ndcg_at_10",
+    "NDCG@10 of the serving encoder's ranking of next items among up to 1,000 random items of the scenario.",
+    ["scenario", "users"],
+)
+ENCODER_HR = Gauge(
+    "eddy_trainer_progressive_encoder_hr_at_10",
+    "HR@10 of the serving encoder's ranking, as for the NDCG.",
+    ["scenario", "users"],
+)
+DECLINED_INTERACTIONS = Gauge(
+    "eddy_trainer_declined_interactions",
+    "Interactions that the encoder is not taught, because a budget of the user, the item or the hour was used up.",
+)
 TRAINER_VERSION = Gauge("eddy_trainer_model_version", "Version of the newest release that was published.")
 RELEASES = Counter("eddy_trainer_releases_total", "Releases published.")
 HELD_RELEASES = Counter(
@@ -196,8 +216,8 @@ HELD_RELEASES = Counter(
 )
 ROLLED_BACK_RELEASES = Counter(
     "eddy_trainer_rolled_back_releases_total",
-    "Rollbacks of the ranker: to the last known good release (log_loss), or to the serving one if the gate held back all later "
-    "ones (held).",
+    "Rollbacks of the ranker to the last known good release (log_loss), or to the serving one if the gate held back all later ones "
+    "(held); of the encoder to its last known good release (encoder_loss).",
     ["reason"],
 )
 EMBEDDINGS_PUBLISHED = Counter("eddy_trainer_embeddings_published_total", "Item embeddings published.")

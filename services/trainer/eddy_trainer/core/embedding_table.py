@@ -1,6 +1,7 @@
 """Item vectors: a free embedding per item plus projections of its content and its text, normalised."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +20,15 @@ BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 EVERYWHERE = (1 << MAX_SCENARIOS) - 1
 MAX_DELETED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class TableWeights:
+    """A copy of the trained weights of a table: embeddings [rows, DIM] and both projections."""
+
+    embedding: Tensor
+    projection: Tensor
+    text_projection: Tensor
 
 
 class EmbeddingTable:
@@ -168,6 +178,21 @@ class EmbeddingTable:
         first = first / (1 - BETAS[0] ** steps)[:, None]
         second = second / (1 - BETAS[1] ** steps)[:, None]
         self._embedding[rows] -= rate * first / (second.sqrt() + EPSILON)
+
+    def weights(self) -> TableWeights:
+        """Return a copy of the trained weights."""
+        projections = (each.detach().clone() for each in (self.projection, self.text_projection))
+        return TableWeights(self._embedding[: len(self)].clone(), *projections)
+
+    @torch.no_grad()
+    def reset_to(self, weights: TableWeights, item_ids: Sequence[str]) -> None:
+        """Take the weights of a copy whose rows had the items `item_ids`. Rows of other items keep theirs; all moments start anew."""
+        same = [row for row, item_id in enumerate(item_ids) if item_id and self.ids[row] == item_id]
+        self._embedding[same] = weights.embedding[same]
+        self.projection.copy_(weights.projection)
+        self.text_projection.copy_(weights.text_projection)
+        self._moments.zero_()
+        self._steps.zero_()
 
     def state(self) -> dict[str, object]:
         """Return everything that a checkpoint needs. Keys are part of the checkpoint format."""

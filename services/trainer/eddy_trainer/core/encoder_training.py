@@ -12,7 +12,7 @@ from torch import Tensor
 
 from eddy.contract.model import Columns
 from eddy_trainer.core.budgets import BudgetPolicy, TeachingBudgets
-from eddy_trainer.core.embedding_table import BETAS, EmbeddingTable
+from eddy_trainer.core.embedding_table import BETAS, EmbeddingTable, TableWeights
 from eddy_trainer.core.examples import NextItemExample, PastInteraction
 from eddy_trainer.core.migration import ColumnMigration
 from eddy_trainer.core.models.encoder import DROPOUT_RATE, Dropout, Encoder
@@ -61,7 +61,7 @@ class EncoderTrainer:
         self.table = EmbeddingTable(self._generator)
         self.sequences = SequenceStore(policy.max_users)
         self.budgets = TeachingBudgets(policy.budgets, seed)
-        self._optimiser = torch.optim.Adam(self._dense_parameters(), lr=policy.rate, betas=BETAS)
+        self._optimiser = self._new_optimiser()
         self._dropout = Dropout(self._random, policy.dropout)
         self._auxiliary = Auxiliary(policy.objective, policy.auxiliary_weight, self._random)
         self._unseen_only = unseen_only
@@ -166,6 +166,19 @@ class EncoderTrainer:
         self._pending_slots = dict.fromkeys(slots)
         self._generator.set_state(state["random"][0])
         self._random.bit_generator.state = state["random"][1]
+
+    def reset_to(self, encoder: Encoder, table: TableWeights, item_ids: Sequence[str], appended: int) -> None:
+        """Take the weights of a release that was trained on the first `appended` interactions. Later ones are not taught any more, since
+        they may have caused the regression."""
+        self.encoder.load_state_dict(encoder.state_dict())
+        self.table.reset_to(table, item_ids)
+        self._optimiser = self._new_optimiser()
+        self.sequences.unteach(appended)
+        self._pending_slots.clear()
+        self._untrained_events = 0
+
+    def _new_optimiser(self) -> torch.optim.Adam:
+        return torch.optim.Adam(self._dense_parameters(), lr=self.policy.rate, betas=BETAS)
 
     def _dense_parameters(self) -> list[torch.nn.Parameter]:
         return [*self.encoder.parameters(), self.table.projection, self.table.text_projection]

@@ -1,6 +1,7 @@
 """The learner: takes items and examples in, evaluates, trains, and returns weights. No Kafka, no clock: equal inputs give equal models."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,9 +15,11 @@ from eddy.contract.scenarios import Scenario, Scenarios
 from eddy.text import TextModel, item_text
 from eddy.text_queue import TextQueue, text_digest
 from eddy_trainer.core.effort import Effort
+from eddy_trainer.core.embedding_table import TableWeights
+from eddy_trainer.core.encoder_judge import EncoderJudge, ReleasedEncoder
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.examples import Example, ImpressionExample, NextItemExample
-from eddy_trainer.core.last_known_good import LastKnownGood
+from eddy_trainer.core.last_known_good import RANKER_RULE, LastKnownGood
 from eddy_trainer.core.migration import ColumnMigration
 from eddy_trainer.core.models import DEFAULT_MODEL, MODELS
 from eddy_trainer.core.models.ranker import Ranker
@@ -24,7 +27,7 @@ from eddy_trainer.core.progressive import Losses, LossWindow, ScenarioLossWindow
 from eddy_trainer.core.quality import Quality
 from eddy_trainer.core.ranker_training import RankerPolicy, RankerTrainer
 from eddy_trainer.core.ranking_memory import CandidateSets, Impressions
-from eddy_trainer.core.release_gate import HELD, LOG_LOSS, GatePolicy, is_worse
+from eddy_trainer.core.release_gate import ENCODER_LOSS, HELD, LOG_LOSS, GatePolicy, is_worse
 
 LOSS_WINDOW = 2000
 SCENARIO_MEMORY = 10_000  # of all scenarios
@@ -77,7 +80,7 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """A rollback of the ranker: its reason, and the version that was restored."""
+    """A rollback of the ranker, or of the encoder (`encoder_loss`): its reason, and the version that was restored."""
 
     reason: str
     version: int
@@ -93,6 +96,8 @@ class Weights:
     ranker: dict[str, torch.Tensor]
     item_ids: list[str]  # row -> item; "" for row 0, which is padding, and for free rows
     vectors: NDArray[np.float32]  # [rows, DIM]
+    table: TableWeights | None = None  # to roll back to
+    appended: int = 0  # interactions that it was trained on
     deleted: Sequence[str] = ()  # items whose embeddings must be deleted
 
     def finite(self) -> bool:
@@ -122,9 +127,10 @@ class Learner:
         kinds = MODELS[policy.model]
         self.encoder = EncoderTrainer(kinds.encoder, policy.encoder, self._unseen_only, policy.seed, self.columns)
         self.ranker = RankerTrainer(kinds.ranker, policy.ranker, self._heads, policy.seed, self.columns)
+        self.encoder_judge = EncoderJudge(scenarios, self.encoder.encoder, self.encoder.table, policy.seed)
         self._serving: Ranker | None = None
         self._serving_version = 0
-        self._last_good = LastKnownGood()
+        self._last_good: LastKnownGood[Ranker] = LastKnownGood(RANKER_RULE)
         self.quality = Quality(scenarios, len(self.columns.actions))
         self.label_window = LossWindow(LOSS_WINDOW)
         self.next_item_window = LossWindow(LOSS_WINDOW)
@@ -194,11 +200,15 @@ class Learner:
         """Evaluate the models on new examples and keep the examples for the next step."""
         events = [example for example in examples if isinstance(example, NextItemExample)]
         labelled = [example for example in examples if isinstance(example, ImpressionExample)]
+        since = self.encoder.sequences.appended
         taught = self.encoder.observe(events)
         events = [event for event, is_taught in zip(events, taught, strict=True) if is_taught]
         candidate_sets, impressions = self.ranker.observe(events, labelled)
         serving = self._serving or self.ranker.ranker
         with torch.no_grad():
+            sequences = self.encoder.sequences
+            users = dict.fromkeys(event.user_id for event in events if event.user_id in sequences)
+            self.encoder_judge.judge(sequences, [sequences.slot_of(user_id) for user_id in users], since)
             self._compare(serving, candidate_sets, impressions)
             self._evaluate(serving, candidate_sets, impressions, labelled)
         self.examples += len(examples)
@@ -209,13 +219,12 @@ class Learner:
         self.next_item_window.add(*next_item_losses)
         self.label_window.add(*label_losses)
         self.scenario_windows.add(impressions.scenarios.numpy(), *label_losses)
-        if self._last_good.rankers:
-            rankers = [*self._last_good.rankers, self.ranker.ranker]
-            self._last_good.add(
-                *self._losses(
-                    rankers, candidate_sets.first(COMPARED_CANDIDATE_SETS), impressions.first(COMPARED_IMPRESSIONS)
-                )
+        if self._last_good.models:
+            rankers = [*self._last_good.models, self.ranker.ranker]
+            next_items, labels = self._losses(
+                rankers, candidate_sets.first(COMPARED_CANDIDATE_SETS), impressions.first(COMPARED_IMPRESSIONS)
             )
+            self._last_good.add([list(each) for each in zip(labels, next_items, strict=True)])
 
     def _losses(
         self, rankers: Sequence[Ranker], candidate_sets: CandidateSets, impressions: Impressions
@@ -273,41 +282,60 @@ class Learner:
             ranker={name: value.clone() for name, value in self.ranker.ranker.state_dict().items()},
             item_ids=list(self.encoder.table.ids),
             vectors=self.encoder.table.all_vectors().numpy(),
+            table=self.encoder.table.weights(),
+            appended=self.encoder.sequences.appended,
             deleted=tuple(self.encoder.table.unpublished_deletions),
         )
 
     def set_serving(self, weights: Weights, version: int = 0) -> None:
-        """Set the released weights with which the ranker in training is compared."""
+        """Set the released weights with which the model in training is compared."""
         self._serving = self._serving or MODELS[self.model].ranker(self.columns)
         self._serving.load_state_dict(weights.ranker)
         for item_id in weights.deleted:
             self.encoder.table.unpublished_deletions.pop(item_id, None)
         self._serving_version = version
-        self._last_good.note_release(self._serving, version, self.gate)
+        serving = self._serving
+        self._last_good.note_release(lambda: deepcopy(serving), version, self.gate)
+        if weights.table is not None:
+            encoder = MODELS[self.model].encoder(self.columns)
+            encoder.load_state_dict(weights.encoder)
+            vectors = torch.from_numpy(weights.vectors)
+            released = ReleasedEncoder(encoder, vectors, weights.item_ids, weights.table, weights.appended)
+            self.encoder_judge.set_serving(released, version, self.gate)
 
     def regressed(self) -> bool:
-        """Whether the ranker in training is worse than the last known good release, by the policy of the release gate."""
-        return self._last_good.is_worse(self.gate)
+        """Whether ranker or encoder in training is worse than the last known good release, by the policy of the release gate."""
+        return self._last_good.is_worse(self.gate) or self.encoder_judge.last_good.is_worse(self.gate)
 
     def roll_back(self) -> "Rollback":
         """Restore the serving ranker if only later ones regressed (the gate holds them back, or is about to), otherwise the last known good
-        release. Training since then is discarded. The encoder, which is not part of the comparison, is kept.
+        release. Training since then is discarded. An encoder that regressed is rolled back to its last known good release first, and alone.
 
         Raises RuntimeError before the first release.
         """
+        if self.encoder_judge.last_good.is_worse(self.gate):
+            return self._roll_back_encoder()
         last_good = self._last_good.release
         if self._serving is None or last_good is None:
             raise RuntimeError("cannot roll back before the first release")
         serving_is_better = is_worse(
             self.label_window.compare(), replace(self.gate, standard_errors=self.gate.standard_errors / 2)
         )
-        self.ranker.reset_to(self._serving if serving_is_better else last_good.ranker)
+        self.ranker.reset_to(self._serving if serving_is_better else last_good.model)
         self._last_good.reset()
         for window in (self.label_window, self.next_item_window, self.scenario_windows):
             window.clear()
         if serving_is_better:
             return Rollback(HELD, self._serving_version)
         return Rollback(LOG_LOSS, last_good.version)
+
+    def _roll_back_encoder(self) -> "Rollback":
+        last_good = self.encoder_judge.last_good.release
+        assert last_good is not None  # it is what the encoder is worse than
+        released = last_good.model
+        self.encoder.reset_to(released.encoder, released.table, released.item_ids, released.appended)
+        self.encoder_judge.reset()
+        return Rollback(ENCODER_LOSS, last_good.version)
 
     def state(self) -> dict[str, Any]:
         """Return everything that training continues from. Keys are part of the checkpoint format."""

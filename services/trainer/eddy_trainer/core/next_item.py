@@ -121,7 +121,7 @@ def next_item_loss(
 
     parts = []
     for scenario, each in candidates.items():
-        predictions = _predictions(len(table), windows, scenario, each, bool(unseen_only[scenario]))
+        predictions = predictions_of(len(table), windows, scenario, each, bool(unseen_only[scenario]))
         if not len(predictions.target):
             continue
         states = users.flatten(0, 1).index_select(0, predictions.position)
@@ -164,7 +164,7 @@ def encode_by_length(encoder: Encoder, histories: Interactions, scenarios: Tenso
     return users
 
 
-class _Predictions(NamedTuple):
+class Predictions(NamedTuple):
     """The predictions of one scenario: `position` [P] in the flattened windows, `target` [P] among its candidates."""
 
     position: Tensor
@@ -172,9 +172,10 @@ class _Predictions(NamedTuple):
     excluded: "ExcludedItems | None"
 
 
-def _predictions(
+def predictions_of(
     table_size: int, windows: Sequences, scenario: int, candidates: SampledCandidates, unseen_only: bool
-) -> _Predictions:
+) -> Predictions:
+    """Return the predictions of all targets in a scenario, without repetitions if it is `unseen_only`."""
     columns = _columns(table_size, candidates)
     in_scenario = torch.from_numpy((windows.targets > 0) & (windows.scenarios == scenario))
     user, position = torch.nonzero(in_scenario, as_tuple=True)
@@ -186,7 +187,7 @@ def _predictions(
         new = ~((seen[user] == target[:, None]) & (at <= position[:, None])).any(1)
         user, position, target = user[new], position[new], target[new]
         excluded = ExcludedItems(seen, at, user, position)
-    return _Predictions(user * windows.rows.shape[1] + position, target, excluded)
+    return Predictions(user * windows.rows.shape[1] + position, target, excluded)
 
 
 def _columns(table_size: int, candidates: SampledCandidates) -> Tensor:

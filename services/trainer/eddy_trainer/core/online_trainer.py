@@ -53,8 +53,8 @@ class OnlineTrainer:
     def observe(self, examples: Sequence[Example]) -> Rollback | None:
         """Evaluate the models on new examples, before training on them.
 
-        A ranker in training that has regressed is rolled back: a release is then due at once, and captures from before are outdated
-        (`is_current`).
+        An encoder or a ranker in training that has regressed is rolled back: a release is then due at once, and captures from before are
+        outdated (`is_current`).
         """
         if not examples:
             return None
@@ -85,12 +85,15 @@ class OnlineTrainer:
             for metric, value in figures.by_name().items()
             if isfinite(value)
         }
+        for group, encoder in learner.encoder_judge.figures().items():
+            quality |= {f"{group.name}/{metric}": value for metric, value in encoder.by_name().items()}
         return Capture(
             weights=weights,
             probe=probe_of(learner, weights),
             labels=learner.label_window.compare(),
             next_items=learner.next_item_window.compare(),
             by_scenario=learner.scenario_windows.compare(),
+            encoder=learner.encoder_judge.compare(),
             quality=quality,
             trained_through=self.schedule.trained_through,
             examples=learner.examples,
@@ -103,7 +106,9 @@ class OnlineTrainer:
         """Export the graphs, compare them with PyTorch, and apply the release gate."""
         graphs = self._exporter.export(capture.weights)
         parity = largest_difference(graphs, capture.weights, capture.probe)
-        candidate = ReleaseCandidate(capture.weights.finite(), parity, capture.labels, capture.by_scenario)
+        candidate = ReleaseCandidate(
+            capture.weights.finite(), parity, capture.labels, capture.by_scenario, capture.encoder
+        )
         reasons = reasons_to_hold(candidate, self._gate)
         return HeldRelease(capture, tuple(reasons)) if reasons else Release(capture, graphs, parity)
 
@@ -116,6 +121,6 @@ class OnlineTrainer:
         return capture.rollbacks == self._rollbacks
 
     def served(self, release: Release, version: int) -> None:
-        """Record that a release serves: the ranker in training is compared with it from now on."""
+        """Record that a release serves: the model in training is compared with it from now on."""
         self.learner.set_serving(release.weights, version)
         self.schedule.served(release.capture.trained_through)

@@ -92,7 +92,7 @@ class _ScenarioExamples:
         mask = (self.actions == main) | (self.actions < 0)
         probabilities, labels = self.probabilities[mask, main], self.actions[mask] == main
         share = labels.mean() if len(labels) else 0.0
-        gains = np.where(self.ranks < TOP_RANKS, 1 / np.log2(np.maximum(self.ranks, 0) + 2), 0.0)
+        gains = gains_at(self.ranks)
         nan = float("nan")
         return QualityFigures(
             auc=auc(probabilities, labels),
@@ -100,6 +100,11 @@ class _ScenarioExamples:
             ndcg=float(gains.mean()) if len(gains) else nan,
             hr=float((self.ranks < TOP_RANKS).mean()) if len(gains) else nan,
         )
+
+
+def gains_at(ranks: I64) -> NDArray[np.float64]:
+    """NDCG@10 of each ranking, by the rank of its relevant item, from 0."""
+    return np.where(ranks < TOP_RANKS, 1 / np.log2(np.maximum(ranks, 0) + 2), 0.0)
 
 
 def auc(scores: NDArray[np.floating[Any]], labels: NDArray[np.bool_]) -> float:

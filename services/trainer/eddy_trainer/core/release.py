@@ -18,6 +18,7 @@ class Capture:
     labels: LossComparison
     next_items: LossComparison
     by_scenario: Mapping[str, LossComparison]
+    encoder: Mapping[str, LossComparison]  # by scenario and group of users
     quality: Mapping[str, float]  # progressive validation of the serving model, by scenario and metric
     trained_through: tuple[int, ...]
     examples: int
@@ -28,6 +29,7 @@ class Capture:
     def metrics(self) -> dict[str, float]:
         """Return the figures that are published with a release and logged for one that is held back."""
         by_scenario = {f"{scenario}/log_loss": each.candidate for scenario, each in self.by_scenario.items()}
+        encoder = {f"{group}/encoder_loss": each.candidate for group, each in self.encoder.items()}
         return {
             "progressive_log_loss": self.labels.candidate,
             "progressive_log_loss_serving": self.labels.serving,
@@ -36,6 +38,7 @@ class Capture:
             "examples": float(self.examples),
             "acted_at": float(self.acted_at),
             **by_scenario,
+            **encoder,
             **self.quality,
         }
 

@@ -13,9 +13,10 @@ from eddy_trainer.core.progressive import LossComparison
 NOT_A_NUMBER = "not_a_number"
 PARITY = "parity"
 LOG_LOSS = "log_loss"
-REASONS_TO_HOLD = (NOT_A_NUMBER, PARITY, LOG_LOSS)
+ENCODER_LOSS = "encoder_loss"
+REASONS_TO_HOLD = (NOT_A_NUMBER, PARITY, LOG_LOSS, ENCODER_LOSS)
 HELD = "held"
-REASONS_TO_ROLL_BACK = (LOG_LOSS, HELD)
+REASONS_TO_ROLL_BACK = (LOG_LOSS, ENCODER_LOSS, HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class ReleaseCandidate:
     parity: float  # largest difference between PyTorch and ONNX Runtime on the probe
     progressive: LossComparison
     by_scenario: Mapping[str, LossComparison] = field(default_factory=dict)
+    encoder: Mapping[str, LossComparison] = field(default_factory=dict)  # by scenario and group of users
 
 
 def reasons_to_hold(candidate: ReleaseCandidate, policy: GatePolicy) -> list[str]:
@@ -54,6 +56,8 @@ def reasons_to_hold(candidate: ReleaseCandidate, policy: GatePolicy) -> list[str
     worse_somewhere = any(is_worse(comparison, of_scenario) for comparison in candidate.by_scenario.values())
     if worse_somewhere or is_worse(candidate.progressive, policy):
         reasons.append(LOG_LOSS)
+    if any(is_worse(comparison, of_scenario) for comparison in candidate.encoder.values()):
+        reasons.append(ENCODER_LOSS)
     return reasons
 
 

@@ -11,7 +11,11 @@ from eddy.contract.topics import TRAINING_EXAMPLES
 from eddy.kafka.bus import KafkaError
 from eddy.metrics import (
     CHECKPOINT_SECONDS,
+    DECLINED_INTERACTIONS,
     EMBEDDINGS_PUBLISHED,
+    ENCODER_HR,
+    ENCODER_LOSS,
+    ENCODER_NDCG,
     EXAMPLES,
     HELD_RELEASES,
     HOP_SECONDS,
@@ -114,6 +118,14 @@ class Observer:
             PROGRESSIVE_CALIBRATION.labels(scenario).set(figures.calibration)
             PROGRESSIVE_NDCG.labels(scenario).set(figures.ndcg)
             PROGRESSIVE_HR.labels(scenario).set(figures.hr)
+        judge = learner.encoder_judge
+        for group, comparison in judge.compare_groups().items():
+            ENCODER_LOSS.labels(group.scenario, group.users, "candidate").set(comparison.candidate)
+            ENCODER_LOSS.labels(group.scenario, group.users, "serving").set(comparison.serving)
+        for group, encoder in judge.figures().items():
+            ENCODER_NDCG.labels(group.scenario, group.users).set(encoder.ndcg)
+            ENCODER_HR.labels(group.scenario, group.users).set(encoder.hr)
+        DECLINED_INTERACTIONS.set(learner.encoder.budgets.declined)
         self._board.write_step(learner, report)
 
     def held(self, held: HeldRelease, current: bool) -> None:
