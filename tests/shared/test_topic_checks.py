@@ -96,6 +96,28 @@ async def test_a_change_is_noticed_while_a_service_runs(kafka: str, topic_prefix
 
 
 @pytest.mark.usefixtures("quick")
+async def test_a_topic_that_was_created_again_is_another_one(kafka: str, topic_prefix: str) -> None:
+    """Deleted and created again between two checks: partitions and settings are as before."""
+    bus = a_bus(kafka, topic_prefix)
+    await bus.create_topics()
+    former = bus.topic_id(USER_EVENTS)
+    assert len(former) == 16
+    assert bus.topic_id(ITEMS) not in (former, bytes(16))
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await client.start()
+    await client.delete_topics([topic_prefix + USER_EVENTS])
+    await client.close()
+    again = a_bus(kafka, topic_prefix)
+    await again.create_topics()
+    assert again.topic_id(USER_EVENTS) != former
+    assert again.topic_id(ITEMS) == bus.topic_id(ITEMS)
+    with pytest.raises(
+        FatalError, match=f"topic {topic_prefix}{USER_EVENTS} is another one: it was deleted and created"
+    ):
+        await asyncio.wait_for(bus.watch_topics(), 30)
+
+
+@pytest.mark.usefixtures("quick")
 async def test_nothing_is_refused_while_no_broker_answers(topic_prefix: str) -> None:
     watch = asyncio.create_task(a_bus("127.0.0.1:1", topic_prefix).watch_topics())
     await asyncio.sleep(1)

@@ -51,8 +51,10 @@ class Admin:
         async with self.connection.admin() as client:
             return await self._existing(client)
 
-    async def create_topics(self, service: str = "") -> None:
+    async def create_topics(self, service: str = "") -> dict[str, bytes]:
         """Create the topics of topics.yaml that do not exist, and check all of them and the permissions of `service`, if given.
+
+        Returns the topic ids by full name, empty ones for a broker older than Kafka 2.8.
 
         Raises TopicError for a topic with other partitions or settings than expected, FatalError for a missing permission.
         """
@@ -68,14 +70,19 @@ class Admin:
             self._check_permissions(access, service)
             self._check_partitions(access)
             await self._check_settings(client, access, warn=True)
+            return {name: topic.topic_id for name, topic in access.items()}
 
-    async def check_topics(self) -> None:
-        """Check partitions and settings. Raises TopicError for a topic that is missing or not as expected."""
+    async def check_topics(self, topic_ids: Mapping[str, bytes]) -> None:
+        """Check ids, partitions and settings. Raises TopicError for a topic that is missing, another one, or not as expected."""
         async with self.connection.admin() as client:
             access = await topic_access(client, [self.prefix + name for name in topics()])
             for name, topic in access.items():
                 if for_code(topic.error_code) is UnknownTopicOrPartitionError:
                     raise TopicError(f"topic {name} is gone: it was deleted while this service ran. {RECREATED}")
+                if topic.topic_id and not topic.error_code and topic.topic_id != topic_ids.get(name, topic.topic_id):
+                    raise TopicError(
+                        f"topic {name} is another one: it was deleted and created again while this service ran. {RECREATED}"
+                    )
             known = {name: topic for name, topic in access.items() if not topic.error_code}
             self._check_partitions(known)
             await self._check_settings(client, known, warn=False)

@@ -41,6 +41,7 @@ class Bus:
         self._compression = None if settings.kafka_compression == "none" else settings.kafka_compression
         self.framing = Framing(settings.schema_registry_url)
         self.partitions = settings.topic_partitions or next(iter(topics().values())).partitions
+        self._topic_ids: dict[str, bytes] = {}
         self._admin = Admin(self._connection, self._prefix, self.partitions, settings.topic_replication)
 
     @property
@@ -132,7 +133,11 @@ class Bus:
 
         Raises TopicError for a topic with other partitions or settings than expected, FatalError for a missing permission.
         """
-        await self._admin.create_topics(service)
+        self._topic_ids = await self._admin.create_topics(service)
+
+    def topic_id(self, topic: str) -> bytes:
+        """The id that Kafka gave to `topic` as of `create_topics`; a topic created again has another. Empty before Kafka 2.8."""
+        return self._topic_ids.get(self.full_name(topic), b"")
 
     async def watch_topics(self) -> None:
         """Check the topics every WATCH_SEC until cancelled. Raises TopicError if one is gone or not as expected any more.
@@ -142,7 +147,7 @@ class Bus:
         while True:
             await asyncio.sleep(WATCH_SEC)
             try:
-                await self._admin.check_topics()
+                await self._admin.check_topics(self._topic_ids)
             except TopicError:
                 raise
             except (FatalError, KafkaError, OSError, TimeoutError) as error:

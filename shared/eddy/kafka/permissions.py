@@ -10,12 +10,10 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
-from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.metadata import MetadataRequest_v5
-from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from eddy.contract.topics import Topic, topics
 from eddy.errors import FatalError
+from eddy.kafka.metadata import TopicsRequest
 
 READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS = "Read", "Write", "Describe", "DescribeConfigs"
 # Bits of `topic_authorized_operations`, by Kafka's AclOperation.
@@ -35,11 +33,15 @@ PERMISSION_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class TopicAccess:
-    """A topic as the broker describes it to this user. `operations` are the allowed ones, None where the broker does not say."""
+    """A topic as the broker describes it to this user. `operations` are the allowed ones, None where the broker does not say.
+
+    `topic_id` tells a topic from a former one of its name; empty if the broker is older than Kafka 2.8.
+    """
 
     error_code: int
     partitions: int
     operations: frozenset[str] | None
+    topic_id: bytes = b""
 
     @property
     def hidden(self) -> bool:
@@ -54,12 +56,17 @@ async def topic_access(client: AIOKafkaAdminClient, names: Iterable[str]) -> dic
     """
     try:
         # The client's public request is an older version, which does not name the allowed operations.
-        response = await client._send_request(_MetadataRequest(list(names)))
+        response = await client._send_request(TopicsRequest(list(names)))
     except NotImplementedError as error:
         raise FatalError("this Kafka is older than 2.3, the oldest that Eddy runs on. Upgrade the brokers.") from error
     return {
-        name: TopicAccess(error_code, len(partitions), _operations(error_code, bits))
-        for error_code, name, _, partitions, bits in response.topics
+        topic["topic"]: TopicAccess(
+            topic["error_code"],
+            len(topic["partitions"]),
+            _operations(topic["error_code"], topic["authorized_operations"]),
+            topic_id if any(topic_id := topic.get("topic_id", b"")) else b"",
+        )
+        for topic in response.to_object()["topics"]
     }
 
 
@@ -109,61 +116,3 @@ def _operations(error_code: int, bits: int) -> frozenset[str] | None:
     if bits == _UNKNOWN_OPERATIONS:
         return None
     return frozenset(name for name, bit in _BITS.items() if bits & (1 << bit))
-
-
-class _MetadataResponse(Response):  # type: ignore[misc]  # aiokafka has no types
-    API_KEY, API_VERSION = 3, 8
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "brokers",
-            Array(("node_id", Int32), ("host", String("utf-8")), ("port", Int32), ("rack", String("utf-8"))),
-        ),
-        ("cluster_id", String("utf-8")),
-        ("controller_id", Int32),
-        (
-            "topics",
-            Array(
-                ("error_code", Int16),
-                ("topic", String("utf-8")),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    Array(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", Array(Int32)),
-                        ("isr", Array(Int32)),
-                        ("offline_replicas", Array(Int32)),
-                    ),
-                ),
-                ("authorized_operations", Int32),
-            ),
-        ),
-        ("cluster_authorized_operations", Int32),
-    )
-
-
-class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc]
-    """Metadata in version 8 (Kafka 2.3): the first that names allowed operations, and newer than aiokafka's newest."""
-
-    API_KEY, API_VERSION = 3, 8
-    RESPONSE_TYPE = _MetadataResponse
-    SCHEMA = Schema(
-        *zip(MetadataRequest_v5.SCHEMA.names, MetadataRequest_v5.SCHEMA.fields, strict=True),
-        ("include_cluster_authorized_operations", Boolean),
-        ("include_topic_authorized_operations", Boolean),
-    )
-
-
-class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
-    API_KEY = 3
-
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
-
-    def build(self, request_struct_class: type[_MetadataRequestStruct]) -> Any:
-        create_topics, cluster_operations, topic_operations = False, False, True
-        return request_struct_class(self._names, create_topics, cluster_operations, topic_operations)
