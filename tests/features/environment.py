@@ -77,7 +77,10 @@ class FeaturesCluster:
         return logs
 
     async def user_features(self) -> dict[str, dict[str, Any]]:
-        return await self._compacted(USER_FEATURES)
+        """Without their `log_id`, which differs from run to run."""
+        records = await self._compacted(USER_FEATURES)
+        assert {len(record["log_id"]) for record in records.values()} <= {16}
+        return {user: {**record, "log_id": b""} for user, record in records.items()}
 
     async def item_features(self) -> dict[str, dict[str, Any]]:
         return await self._compacted(ITEM_FEATURES)

@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eddy.contract.codec import Codec, Record
+from eddy_features.core.cleaning import Cleaner
 from eddy_features.core.item_state import ItemPolicy
 from eddy_features.core.slates import ServedSlates
 from eddy_features.core.states import DictRecords
-from eddy_features.core.user_state import UserState
-from eddy_features.core.user_updater import RenumberedError
+from eddy_features.core.user_state import UserPolicy, UserState
+from eddy_features.core.user_updater import RenumberedError, UserUpdater
 from tests.features.factories import START_MS, encoded, event, message, messages, slate, slates, stream
-from tests.features.reference import ReferenceFeatures, item_updater, reference_features, user_updater
+from tests.features.reference import SCENARIOS, ReferenceFeatures, item_updater, reference_features, user_updater
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +60,25 @@ def test_a_state_beyond_the_end_of_the_log_is_of_another_log() -> None:
     updater.apply(0, log[5:], end=10)  # read again after a crash
     with pytest.raises(RenumberedError, match="user 'u1' has the event at offset 9 of user-events, which ends at 3"):
         updater.apply(0, log[:3], end=3)
+
+
+def test_a_state_of_another_topic_id_is_of_another_log() -> None:
+    records = DictRecords()
+    former, present = (
+        UserUpdater(Cleaner(SCENARIOS), UserPolicy(), records, 10, log_id=each * 16) for each in (b"f", b"p")
+    )
+    log = messages([encoded(event(number)) for number in range(3)])
+    for updater in (user_updater(records, 10), former, former):  # the first one does not know the id
+        for key, value in updater.apply(0, log[:1] if updater is not former else log[1:2]).users:
+            updater.states.store(0, key, value)
+    with pytest.raises(RenumberedError, match="user 'u1' includes events of another topic user-events"):
+        present.apply(0, log[2:], end=1000)
+    record = records.read(0, b"u1")
+    assert record is not None
+    with pytest.raises(RenumberedError, match="restored or moved"):
+        present.check_record(b"u1", record)
+    former.check_record(b"u1", record)
+    present.check_record(b"u1", b"junk")
 
 
 CUTS = st.lists(st.integers(1, len(LOG) - 1), max_size=12, unique=True).map(sorted)

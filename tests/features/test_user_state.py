@@ -117,6 +117,8 @@ def former(state: UserState, version: int, **changes: Any) -> UserState:
         del old["rejected_items"]
     if version < 5:
         del old["shown"]
+    if version < 6:
+        del old["log_id"]
     schema = load_schema(SCHEMAS / "versions" / f"user_features.{version}.avsc")
     return UserState.decode(Codec("user_features", schema, []).encode(old))
 

@@ -103,6 +103,7 @@ def user_features(user_id: str, item_ids: Sequence[str] = (), **changes: Any) ->
         "rejected_items": b"",
         "ratings": b"",
         "shown": b"",
+        "log_id": b"",
         **changes,
     }
 

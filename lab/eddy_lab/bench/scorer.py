@@ -214,6 +214,7 @@ def _user(number: int, items: list[str]) -> UserFeatures:
         "seen_items": b"".join(SEEN_ENTRY.pack(digest_of(item), NOW // 1000, 1.0) for item in items),
         "ratings": b"",
         "shown": b"",
+        "log_id": b"",
     }
 
 

@@ -41,7 +41,9 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     cleaner = Cleaner(scenarios, bus.partition_of_key)
     slates, clock = ServedSlates(int(settings.features_slates_sec * 1000)), SystemClock()
     policy = UserPolicy(seen=settings.features_seen_items)
-    user_updater = UserUpdater(cleaner, policy, user_store, settings.features_decoded_users, slates)
+    user_updater = UserUpdater(
+        cleaner, policy, user_store, settings.features_decoded_users, slates, bus.topic_id(USER_EVENTS)
+    )
     item_updater = ItemUpdater(ItemRules(scenarios, ItemPolicy()), item_store, settings.features_decoded_items)
     max_records = settings.features_batch_events
     async with AsyncExitStack() as stack:

@@ -587,3 +587,8 @@ class UserFeatures(TypedDict):
     """The last 50 requests with an impression that counted: packed entries of 16 bytes, little-endian: BLAKE2b digest
     of the request id (8 bytes), a bit for each position that was shown (uint64; positions from 63 on share one).
     """
+
+    log_id: bytes
+    """Id that Kafka gave to the topic user-events whose offsets `applied_offset` and `offsets` are; a topic created
+    again has another. Empty if unknown.
+    """

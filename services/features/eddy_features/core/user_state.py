@@ -27,7 +27,7 @@ from eddy_features.core.item_tables import (
 )
 from eddy_features.core.shown_requests import ShownRequests
 
-_HEADER = frozen_header("user_features", 5)  # the field order of `encode` and `_read`
+_HEADER = frozen_header("user_features", 6)  # the field order of `encode` and `_read`
 _NEVER = -(2**63)
 
 
@@ -96,6 +96,7 @@ class UserState:
     shown: ShownRequests = field(default_factory=ShownRequests)
     last_at: int = _NEVER
     rejected: RejectedItems = field(default_factory=RejectedItems)
+    log_id: bytes = b""
 
     @property
     def is_new(self) -> bool:
@@ -221,6 +222,7 @@ class UserState:
                 pack_bytes(self.ratings.packed),
                 pack_bytes(self.rejected.packed),
                 pack_bytes(self.shown.packed),
+                pack_bytes(self.log_id),
             ]
         )
 
@@ -308,6 +310,7 @@ def _from_packed(record: bytes) -> UserState:
     ratings, position = read_bytes(record, position)
     rejected, position = read_bytes(record, position)
     shown, position = read_bytes(record, position)
+    log_id, position = read_bytes(record, position)
     if position != len(record):
         raise ValueError(f"{len(record) - position} bytes after the end of the record")
     _check_lengths(lengths)
@@ -330,6 +333,7 @@ def _from_packed(record: bytes) -> UserState:
         ShownRequests.of_record(shown),
         _last_long(occurred_at),
         rejected_items(rejected),
+        log_id,
     )
 
 
@@ -387,6 +391,7 @@ def _from_fields(record: UserFeatures) -> UserState:
         shown=ShownRequests.of_record(record["shown"]),
         last_at=max(history["occurred_at"], default=_NEVER),
         rejected=rejected_items(record["rejected_items"]),
+        log_id=record["log_id"],
     )
     if not state.seen.packed:
         _complete(state, history)

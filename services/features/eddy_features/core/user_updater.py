@@ -11,7 +11,7 @@ from eddy.contract.codec import frozen_header
 from eddy.contract.erasure import erased_id
 from eddy.contract.message import Message
 from eddy.contract.scenarios import IMPRESSION
-from eddy.errors import FatalError, PoisonError
+from eddy.errors import DecodeError, FatalError, PoisonError
 from eddy_features.core.cleaning import Cleaner, CleanEvent
 from eddy_features.core.slates import ServedSlates
 from eddy_features.core.states import StateCache, StateRecords
@@ -24,11 +24,10 @@ _HEADER = frozen_header("item_signals", 3)  # the field order of `_signals` and 
 class RenumberedError(FatalError):
     """The offsets of a log were renumbered: the states are those of another log, and would take its events for old ones."""
 
-    def __init__(self, user_id: str, applied_offset: int, end: int) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__(
-            f"user {quoted(user_id)} has the event at offset {applied_offset} of user-events, which ends at {end}: the topic was created "
-            "again, restored or moved. Its states refer to the former offsets: set EDDY_TOPIC_PREFIX to use new topics "
-            "(docs/operating.md)."
+            f"{what}: the topic was created again, restored or moved. Its states refer to the former offsets: set EDDY_TOPIC_PREFIX to use "
+            "new topics (docs/operating.md)."
         )
 
 
@@ -58,8 +57,10 @@ class UserUpdater:
         records: StateRecords,
         decoded_users: int,
         slates: ServedSlates | None = None,
+        log_id: bytes = b"",
     ) -> None:
-        """`slates` has the slates that were served before the events of a batch."""
+        """`slates` has the slates that were served before the events of a batch; `log_id` is the topic id of `user-events`, if known."""
+        self._log_id = log_id
         self._clean = cleaner
         self._slates = ServedSlates() if slates is None else slates
         self._policy = policy
@@ -69,7 +70,7 @@ class UserUpdater:
         """Include `messages`. Events that the states already include change nothing and give no signal. A tombstone erases the user of its
         key: the state has the events after it only.
 
-        With the `end` offset of the log, raises RenumberedError for a state that includes an event beyond it.
+        Raises RenumberedError for a state of a log with another id, or that includes an event beyond the `end` offset of the log.
         """
         batch = UserBatch(partition)
         touched: dict[bytes, UserState] = {}
@@ -84,8 +85,7 @@ class UserUpdater:
             state = touched.get(key)
             if state is None:
                 state = self.states.take(partition, key)
-                if end is not None and state.applied_offset >= end:
-                    raise RenumberedError(key.decode(), state.applied_offset, end)
+                self._check_log(key, state, end)
             if event is None:
                 if message.offset > state.applied_offset:
                     touched[key] = self.states.renew(partition, key)
@@ -98,8 +98,26 @@ class UserUpdater:
             for item_id, packed in entries.items()
             for part in _split_by_size(packed)
         ]
+        for state in touched.values():
+            state.log_id = self._log_id or state.log_id
         batch.users = [(key, None if state.is_new else state.encode(key.decode())) for key, state in touched.items()]
         return batch
+
+    def check_record(self, key: bytes, record: bytes) -> None:
+        """Raise RenumberedError for a record of a log with another id. Unreadable records are left to `apply`."""
+        try:
+            self._check_log(key, UserState.decode(record), None)
+        except DecodeError:
+            return
+
+    def _check_log(self, key: bytes, state: UserState, end: int | None) -> None:
+        user = f"user {quoted(key.decode(errors='replace'))}"
+        if self._log_id and state.log_id not in (b"", self._log_id):
+            raise RenumberedError(f"{user} includes events of another topic user-events than the present one")
+        if end is not None and state.applied_offset >= end:
+            raise RenumberedError(
+                f"{user} has the event at offset {state.applied_offset} of user-events, which ends at {end}"
+            )
 
     def _include(
         self, event: CleanEvent, user_id: str, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]

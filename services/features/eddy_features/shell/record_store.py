@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -33,6 +34,10 @@ class RecordStore(memory.Store):  # type: ignore[misc]  # Faust is untyped
     def read(self, partition: int, key: bytes) -> bytes | None:
         """Return the record of a key, or None."""
         return self.partitions[partition].get(key)
+
+    def sample(self, partition: int, count: int) -> list[tuple[bytes, bytes]]:
+        """Some keys and records of a partition."""
+        return list(islice(self.partitions[partition].items(), count))
 
     def write(self, partition: int, key: bytes, value: bytes | None) -> None:
         """Keep an acknowledged record, or with None delete it."""

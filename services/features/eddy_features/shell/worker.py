@@ -43,6 +43,8 @@ _EVENT_TO_FEATURES = HOP_SECONDS.labels("event_to_features")
 
 _IMPRESSION = IMPRESSION.encode()
 
+# Records per partition whose log is checked when their partition is taken over.
+CHECKED_RECORDS = 100
 SIGNALS_PER_BATCH = 5_000
 MAX_QUEUED = 10_000
 # Minimum time between two batches of signals: a busy item is then written, and read by the scorers, once for many signals.
@@ -66,6 +68,7 @@ class UserPipeline:
         slates: SlateReader,
     ) -> None:
         self._slates = slates
+        self._checked: set[int] = set()
         self._dead_letters = dead_letters
         self._app = app
         self._clock = clock
@@ -76,6 +79,14 @@ class UserPipeline:
 
     def clear(self) -> None:
         self._updater.states.clear()
+        self._checked.clear()
+
+    def _check_log(self, partition: int) -> None:
+        """Check a sample of the recovered records: none of a renumbered log may stay, not even of users without further events."""
+        if partition not in self._checked:
+            for key, record in self._store.sample(partition, CHECKED_RECORDS):
+                self._updater.check_record(key, record)
+            self._checked.add(partition)
 
     def _end(self, tp: TopicPartition) -> int | None:
         """The end of the log as of the last fetch."""
@@ -83,6 +94,8 @@ class UserPipeline:
 
     async def _handle(self, batch: PartitionMessages) -> None:
         started = time.perf_counter()
+        for tp in batch:
+            self._check_log(tp.partition)
         with_impressions = [tp.partition for tp, messages in batch.items() if any(map(_may_be_impression, messages))]
         if with_impressions:
             await self._slates.read(with_impressions, self._app.consumer.owned(USER_EVENTS))
