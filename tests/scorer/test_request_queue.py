@@ -1,5 +1,7 @@
 """Requests wait for their own user's features, deadline and partition, and not for one another."""
 
+from typing import Any
+
 from eddy_scorer.shell.request_queue import (
     LATE_ANSWER_MS,
     MAX_PUSHES,
@@ -8,7 +10,8 @@ from eddy_scorer.shell.request_queue import (
     QueuedRequest,
     RequestQueue,
 )
-from tests.scorer.factories import request
+from eddy_scorer.shell.serving import SlatePusher
+from tests.scorer.factories import NOW, history, recommender, rejected_items, request, user_features
 
 
 class _Applied(dict[str, int]):
@@ -172,3 +175,21 @@ def test_pushes_are_bounded() -> None:
         queue.push(QueuedRequest(request(f"u{number}")))
     taken = queue.take(2 * MAX_PUSHES)
     assert [ticket.request.user_id for ticket in (taken[0], taken[-1])] == ["u5", f"u{MAX_PUSHES + 4}"]
+
+
+def test_a_rejection_is_pushed_as_an_interaction_is_and_nothing_else() -> None:
+    engine = recommender()
+    queue = RequestQueue(lambda _: 10)
+    pusher = SlatePusher(engine, queue, limit=3)
+    steps: list[dict[str, Any]] = [
+        {"history": history(["a"], "social")},
+        {"history": history(["a"], "social"), "counts": {"social/impression": 1}},
+        {"history": history(["a"], "social"), "rejected_items": rejected_items({"b": NOW})},
+    ]
+    pushed = []
+    for offset, changes in enumerate(steps):
+        former = engine.state.users.get("u")
+        user = engine.apply_user_features(user_features("u", applied_offset=offset, **changes))
+        pusher.user_changed("u", former, user)
+        pushed.append([ticket.request.request_id for ticket in queue.take(9)])
+    assert pushed == [["push-0-0"], [], ["push-0-2"]]

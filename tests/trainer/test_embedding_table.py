@@ -72,6 +72,12 @@ def test_years_share_a_decade_and_numbers_a_magnitude(first: str, second: str, s
     assert (slots[0] == slots[1]) is same
 
 
+def test_names_are_compared_without_regard_to_case_and_composition_also_with_those_of_former_checkpoints() -> None:
+    vocabulary = Vocabulary(["category=Crime", "category=Cafe\u0301"])
+    assert [index for index in vocabulary.slots(["CRIME", "caf\u00e9", "crime"], {}) if index] == [1, 2]
+    assert vocabulary.names == ["category=Crime", "category=Cafe\u0301"]
+
+
 def test_a_full_vocabulary_gives_no_index() -> None:
     vocabulary = Vocabulary([f"x{number}" for number in range(VOCABULARY - 1)])
     assert not any(vocabulary.slots(["new"], {}))
