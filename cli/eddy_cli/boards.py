@@ -325,6 +325,15 @@ SERVICES = Board(
                 {"{{status}}": "sum by (status) (rate(eddy_gateway_http_requests_total[1m]))"},
                 "ops",
             ),
+            Panel(
+                "HTTP refusals",
+                "Requests that the gateway refused, by reason; requests that the scorer dropped at their deadline.",
+                {
+                    "{{reason}}": "sum by (reason) (rate(eddy_gateway_refused_requests_total[1m]))",
+                    "dropped": "sum(rate(eddy_scorer_dropped_requests_total[1m]))",
+                },
+                "ops",
+            ),
         ],
         "Resources": [
             Panel("CPU", "Cores in use.", {"{{service}}": "sum by (service) (rate(process_cpu_seconds_total[1m]))"}),

@@ -1,12 +1,15 @@
 """What browsers get: headers, the Host check, the API reference without the internet, bounded event streams."""
 
 import asyncio
+import json
 import re
 
+import httpx
 import pytest
 
 from eddy_gateway.console.routes import STATIC
 from tests.gateway.in_memory import local_gateway
+from tests.gateway.test_events import click
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,46 @@ async def test_the_reference_needs_no_other_host() -> None:
             assert (await http.get(file)).status_code == 200
     assert "://" not in page
     assert not re.search(r"<script>|<style|onclick| style=", page)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", None]
+)
+async def test_a_page_of_another_site_cannot_write(content_type: str | None) -> None:
+    """Browsers send these types to any site without asking it first (CORS)."""
+    gateway = local_gateway()
+    headers = {"origin": "http://evil.example", **({"content-type": content_type} if content_type else {})}
+    async with gateway.client() as http:
+        answer = await http.post("/v1/events", content=json.dumps(click()), headers=headers)
+        preflight = await http.options("/v1/events", headers={**headers, "access-control-request-method": "POST"})
+    assert answer.status_code in (415, 422)
+    assert gateway.kafka.stored == []
+    assert "access-control-allow-origin" not in {*answer.headers, *preflight.headers}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/v1/nothing", 404, "/docs lists all"),
+        ("DELETE", "/v1/events", 405, "Use POST"),
+        ("POST", "/v1/events", 422, "JSON"),
+    ],
+)
+async def test_errors_of_routing_are_json_and_say_what_to_do(method: str, path: str, status: int, words: str) -> None:
+    async with local_gateway().client() as http:
+        answer = await http.request(method, path, content=b"{", headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert words in str(answer.json()["detail"])
+
+
+async def test_a_defect_is_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = local_gateway()
+    monkeypatch.setattr(gateway.kafka, "request", None)
+    transport = httpx.ASGITransport(gateway.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.get("/v1/recommendations/u?scenario=video")
+    assert (answer.status_code, "defect" in answer.json()["detail"]) == (500, True)
+    assert "content-security-policy" in answer.headers
 
 
 def test_the_console_has_no_inline_scripts_or_styles() -> None:

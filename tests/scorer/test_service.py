@@ -55,6 +55,7 @@ async def test_request_waits_for_its_user_s_features_and_delays_no_other(harness
             await harness.ask(
                 request_record("held", request_id="held", after_offset=3),
                 request_record("late", request_id="late", after_offset=3, deadline_at=round(time.time() * 1000) + 400),
+                request_record("dead", request_id="dead", deadline_at=round(time.time() * 1000) - 1000),
                 request_record("free", request_id="free"),
             )
             await answers.to("free")
@@ -64,7 +65,9 @@ async def test_request_waits_for_its_user_s_features_and_delays_no_other(harness
             await harness.publish(USER_FEATURES, user_features("held", ["m1", "m2", "m3"]))
             delayed = await answers.to("held", timeout_sec=5)
             assert delayed["applied_offset"] == 3
+            assert "dead" not in answers.by_request_id
         assert scorer.metric("eddy_scorer_deadline_answers_total") == 1
+        assert scorer.metric("eddy_scorer_dropped_requests_total", 'reason="arrived_late"') == 1
 
 
 async def test_counts_slates_without_an_item(harness: ScorerHarness) -> None:

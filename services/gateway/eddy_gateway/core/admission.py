@@ -132,7 +132,7 @@ class Admission:
             if work.admitted_at > self._decreased_at:
                 shares.limit = max(self._minimum, _DECREASE * shares.limit)
                 self._decreased_at = now
-        elif answered and not slow and 2 * (shares.used + work.amount) >= shares.limit:
+        elif answered and 2 * shares.used >= shares.limit - work.amount:
             quick = took_sec < self._target_sec / 2
             shares.limit += work.amount if quick else work.amount**2 / shares.limit
             shares.limit = min(self._maximum, shares.limit)

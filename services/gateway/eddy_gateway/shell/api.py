@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Discriminator, Field, Tag
 from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from eddy.clock import Clock
 from eddy.contract.checks import quoted
@@ -41,7 +42,7 @@ from eddy_gateway.reference import add_reference
 from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.access import Access, AccessMiddleware, configured_rate
 from eddy_gateway.shell.authorisation import Caller, authorise, caller_of
-from eddy_gateway.shell.headers import SecurityHeaders
+from eddy_gateway.shell.headers import HEADERS, SecurityHeaders
 from eddy_gateway.shell.item_changes import ItemChanges
 from eddy_gateway.shell.key_store import KeyStore
 from eddy_gateway.shell.load import LoadControl
@@ -207,6 +208,8 @@ def build_app(gateway: Gateway, health: Health, keys: KeyStore | None = None) ->
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(PoisonError, _other_tenant)
     app.add_exception_handler(RetriableError, _unavailable)
+    app.add_exception_handler(StarletteHTTPException, _http_error)
+    app.add_exception_handler(Exception, _unforeseen)
     app.router.routes.extend(health.routes())
     add_reference(app)
     _add_routes(app, gateway)
@@ -317,6 +320,27 @@ async def _other_tenant(request: Request, error: Exception) -> JSONResponse:
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     return _failure(503, str(error))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    """The errors of routing and parsing, with what to do."""
+    assert isinstance(error, StarletteHTTPException)
+    detail = error.detail
+    if error.status_code == 404:
+        detail = f"no route {quoted(request.url.path)}. /docs lists all."
+    elif error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        detail = (
+            f"{request.method} is not allowed for {quoted(request.url.path)}. Use {allowed}; /docs lists all routes."
+        )
+    return JSONResponse({"detail": detail}, error.status_code, error.headers)
+
+
+async def _unforeseen(_: Request, __: Exception) -> JSONResponse:
+    """500 for a defect. The traceback is in the log. It is made outside of all middleware."""
+    return JSONResponse(
+        {"detail": "This is a defect of the gateway. Its operator finds the cause in its log."}, 500, HEADERS
+    )
 
 
 def _failure(status: int, detail: str) -> JSONResponse:
