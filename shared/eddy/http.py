@@ -6,6 +6,7 @@ uvicorn bounds the idle time between two requests, but neither the time until a 
 import asyncio
 import json
 import resource
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,8 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """Bounds of a server. An address may hold half of the connections, two addresses a third each, and so on (FairShares).
+    """Bounds of a server. An address may hold half of the connections, two addresses a third each, and so on (FairShares); a further one
+    replaces its oldest one that is slow or idle.
 
     `header_sec` and `body_sec` are the times within which headers and body of a request must be complete, and `body_sec` also that within
     which a client must read; `idle_sec` is the time between two requests. Behind `trusted_proxies` (addresses, comma separated), the
@@ -49,10 +51,10 @@ class HttpLimits:
 
 def http_config(app: ASGIApp, limits: HttpLimits, on_refused: Callable[[str], None]) -> uvicorn.Config:
     """The configuration of a server; `on_refused(reason)` is called for each connection that is refused or closed by a bound."""
-    shares = FairShares(min(limits.connections, _available_files()))
+    connections = _Connections(min(limits.connections, _available_files()))
     return uvicorn.Config(
         app,
-        http=partial(BoundedProtocol, limits, shares, on_refused),  # type: ignore[arg-type]  # called like the class
+        http=partial(BoundedProtocol, limits, connections, on_refused),  # type: ignore[arg-type]  # called like the class
         ws="none",
         log_config=None,
         access_log=False,
@@ -75,15 +77,51 @@ def _available_files() -> int:
     return max(16, soft - _OTHER_FILES)
 
 
+class _Connections:
+    """The open connections of a server, and by address those that wait for their client, oldest first."""
+
+    def __init__(self, maximum: int) -> None:
+        self._shares = FairShares(maximum)
+        self._waiting: dict[str, OrderedDict[BoundedProtocol, None]] = {}
+
+    def open(self, address: str) -> bool:
+        """Whether an address may have another connection. If need be, it loses one that waits for it, slow or idle."""
+        if self._shares.take(address):
+            return True
+        waiting = self._waiting.get(address)
+        if not waiting:
+            return False
+        next(iter(waiting)).evict()
+        return self._shares.take(address)
+
+    def closed(self, address: str) -> None:
+        """A connection was closed."""
+        self._shares.give_back(address)
+
+    def set_waiting(self, address: str, connection: "BoundedProtocol", waits: bool) -> None:
+        """Note whether a connection waits for its client."""
+        if waits:
+            self._waiting.setdefault(address, OrderedDict()).setdefault(connection)
+        elif connections := self._waiting.get(address):
+            connections.pop(connection, None)
+            if not connections:
+                del self._waiting[address]
+
+
 class BoundedProtocol(H11Protocol):
     """One connection. Answers 408 and closes when a request is not complete in time, 503 when there are too many connections."""
 
     def __init__(
-        self, limits: HttpLimits, shares: FairShares, on_refused: Callable[[str], None], *args: Any, **options: Any
+        self,
+        limits: HttpLimits,
+        connections: _Connections,
+        on_refused: Callable[[str], None],
+        *args: Any,
+        **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._limits = limits
-        self._shares = shares
+        self._all = connections
         self._on_refused = on_refused
         self._address: str | None = None
         self._phase = ""
@@ -93,7 +131,7 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
-        if not self._shares.take(address):
+        if not self._all.open(address):
             self._refuse(503, "connections", "Too many connections are open. Close idle ones, and retry after 1 s.")
             return
         self._address = address
@@ -102,10 +140,21 @@ class BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._enter("")
         self._stop_write_timer()
-        if self._address is not None:
-            self._shares.give_back(self._address)
-            self._address = None
+        self._leave()
         super().connection_lost(exc)
+
+    def evict(self) -> None:
+        """Close, to make room for another connection of the address."""
+        self._on_refused("evicted")
+        self._enter("")
+        self._leave()
+        self.transport.abort()
+
+    def _leave(self) -> None:
+        if self._address is not None:
+            self._all.set_waiting(self._address, self, False)
+            self._all.closed(self._address)
+            self._address = None
 
     def data_received(self, data: bytes) -> None:
         if self._phase == "refused" or self.transport.is_closing():
@@ -144,6 +193,8 @@ class BoundedProtocol(H11Protocol):
             self._enter("body")
         elif self.conn.their_state is h11.IDLE and (self.conn.trailing_data[0] or self.cycle is None):
             self._enter("header")
+        elif self.conn.their_state is h11.IDLE:
+            self._enter("idle")
         else:
             self._enter("")
 
@@ -151,12 +202,14 @@ class BoundedProtocol(H11Protocol):
         if phase == self._phase:
             return
         self._phase = phase
+        if self._address is not None:
+            self._all.set_waiting(self._address, self, phase in ("header", "body", "idle"))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if phase == "refused":
             self._timer = self.loop.call_later(_LINGER_SEC, self.transport.abort)
-        elif phase:
+        elif phase in ("header", "body"):
             seconds = self._limits.header_sec if phase == "header" else self._limits.body_sec
             self._timer = self.loop.call_later(seconds, self._time_out, seconds)
 

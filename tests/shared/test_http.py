@@ -16,6 +16,7 @@ from eddy.http import MAX_HEADER_BYTES, HttpLimits
 from eddy.runtime import serve_http
 from tests.poll import poll_until
 
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 QUICK = HttpLimits(header_sec=0.4, body_sec=0.6, idle_sec=0.4, connections=40)
 
 
@@ -25,6 +26,13 @@ class Server:
 
     port: int = 0
     refused: list[str] = field(default_factory=list)
+    waiting: int = 0
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait(self, _: Request) -> Response:
+        self.waiting += 1
+        await self.go_on.wait()
+        return PlainTextResponse("done")
 
     async def connect(self, address: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port, local_addr=(address, 0))
@@ -64,6 +72,7 @@ async def serving(limits: HttpLimits = QUICK) -> AsyncIterator[Server]:
     routes = [
         Route("/", _echo, methods=["GET", "POST"]),
         Route("/flood", _flood),
+        Route("/wait", server.wait),
         Route("/refuse", _refuse, methods=["POST"]),
     ]
 
@@ -168,30 +177,47 @@ async def test_a_reader_that_does_not_read_is_cut_off() -> None:
         writer.close()
 
 
-async def test_many_slow_sockets_of_one_address_leave_room_for_others_and_are_closed() -> None:
-    async with serving() as server:
-        sockets = [await server.connect() for _ in range(60)]
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\nX", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1", REQUEST]
+)
+async def test_many_slow_or_idle_sockets_keep_nobody_out(sent: bytes) -> None:
+    """Neither others nor the same address: its oldest sockets are closed for its new ones, and the rest when their time is over."""
+    async with serving(HttpLimits(header_sec=3, body_sec=3, idle_sec=3, connections=40)) as server:
+        sockets = []
+        for _ in range(60):
+            sockets.append(await server.connect())
+            sockets[-1][1].write(sent)
+            if sent == REQUEST:
+                assert b"200 OK" in await sockets[-1][0].readuntil(b"}")
+        for address in ("127.0.0.1", "127.0.0.2"):
+            reader, writer = await server.connect(address)
+            writer.write(REQUEST)
+            assert b"200 OK" in await asyncio.wait_for(reader.readline(), 5)
+            writer.close()
+        assert server.refused == ["evicted"] * 41
+        await asyncio.gather(*(_closed_after(reader) for reader, _ in sockets))
         for _, writer in sockets:
-            writer.write(b"GET / HTTP/1.1\r\nX")
-        other, writer = await server.connect("127.0.0.2")
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert b"200 OK" in await asyncio.wait_for(other.readline(), 5)
+            writer.close()
+
+
+async def test_connections_whose_requests_are_being_answered_are_not_closed_for_others() -> None:
+    async with serving(HttpLimits(connections=8)) as server:
+        busy = [await server.connect() for _ in range(4)]
+        for _, writer in busy:
+            writer.write(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        await poll_until(lambda: server.waiting == 4)
+        reader, writer = await server.connect()
+        assert b"503" in await asyncio.wait_for(reader.readline(), 5)
         writer.close()
-        assert server.refused.count("connections") == 40
-        heads = [(await asyncio.wait_for(reader.read(), 5)).split(b"\r\n")[0] for reader, _ in sockets]
-        assert heads.count(b"HTTP/1.1 503 Service Unavailable") == 40
-        assert heads.count(b"HTTP/1.1 408 Request Timeout") == 20
-        for _, writer in sockets:
+        other, other_writer = await server.connect("127.0.0.2")
+        other_writer.write(REQUEST)
+        assert b"200 OK" in await asyncio.wait_for(other.readline(), 5)
+        other_writer.close()
+        server.go_on.set()
+        for reader, writer in busy:
+            assert b"200 OK" in await reader.readline()
             writer.close()
-
-        async def answered() -> bool:
-            reader, writer = await server.connect()
-            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            status = await reader.readline()
-            writer.close()
-            return b"200 OK" in status
-
-        await poll_until(answered)
+        assert server.refused == ["connections"]
 
 
 async def test_requests_in_time_are_served_also_pipelined_and_with_a_slow_answer() -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from eddy.shares import FairShares
 
 _DECREASE = 0.9
+# Work that waits to be admitted, also shared among callers.
+_MAX_WAITING = 512
 # Callers that are looked at for the next piece of work, when one ends.
 _CALLERS_TRIED = 8
 # A piece of work counts at most as this share of the limit, so that a large one is admitted even when the limit is small.
@@ -54,6 +56,7 @@ class Admission:
         self._target_sec = target_sec
         self._now = now
         self._shares = FairShares(initial)
+        self._room = FairShares(_MAX_WAITING)
         self._decreased_at = -1.0
         self._waiting: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
 
@@ -79,6 +82,8 @@ class Admission:
         """As `admit`, after a wait if need be; None if it must be refused."""
         if work := self.admit(caller, amount, timed=timed):
             return work
+        if not self._room.take(caller):
+            return None
         waiter = _Waiter(amount, timed, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(caller, OrderedDict())[waiter] = None
         try:
@@ -92,6 +97,7 @@ class Admission:
                 self.finish(waiter.admitted.result(), answered=None)
             raise
         finally:
+            self._room.give_back(caller)
             self._leave(caller, waiter)
 
     def _leave(self, caller: str, waiter: _Waiter) -> None:
