@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from eddy.kafka.bus import Bus
+from eddy.keys import PUBLIC_KEYS, SIGNING_KEY, ensure_keys
 from eddy.ready import is_ready
 from eddy.settings import Settings, load
 from eddy_cli.broker import available_kafka
@@ -139,6 +140,7 @@ class _Caller:
 def run() -> dict[str, float]:
     """Capacity, and what becomes of it at twice the load."""
     torch.set_num_threads(1)
+    ensure_keys(SIGNING_KEY, PUBLIC_KEYS)
     with available_kafka() as servers:
         return asyncio.run(_measure(servers))
 
