@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from eddy.contract.features import features_without
 from eddy.contract.model import Columns
+from eddy.contract.pseudonym import MIN_KEY_CHARS
 from eddy.errors import ConfigError
 from eddy.keys import PUBLIC_KEYS
 from eddy.paths import SCENARIOS, STATE
@@ -55,6 +56,11 @@ class Settings(BaseSettings):
     )
     kafka_username: str = Field("", description="SASL user name.")
     kafka_password: SecretStr = Field(SecretStr(""), description="SASL password.")
+    pseudonym_key: SecretStr = Field(
+        SecretStr(""),
+        description=f"Secret of at least {MIN_KEY_CHARS} characters. If set, the gateway replaces user ids by keyed pseudonyms: no topic, "
+        "checkpoint or log has a raw id (docs/erasure.md).",
+    )
     schema_registry_url: str | None = Field(
         None,
         pattern="^https?://[^/]",
@@ -100,6 +106,13 @@ class Settings(BaseSettings):
     @classmethod
     def _check_feature_names(cls, value: str) -> str:
         features_without(value.split(","))
+        return value
+
+    @field_validator("pseudonym_key")
+    @classmethod
+    def _check_pseudonym_key(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < MIN_KEY_CHARS:
+            raise ValueError(f"a key of pseudonyms has at least {MIN_KEY_CHARS} characters")
         return value
 
     @property

@@ -26,6 +26,7 @@ from eddy_gateway.shell.item_changes import ItemChanges
 from eddy_gateway.shell.item_store import ItemStore
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
+from eddy_gateway.shell.user_records import UserRecords
 from eddy_joiner.core.events import JoinerEvent, read_event
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.shell.intake import accept_event
@@ -67,7 +68,9 @@ class GatewayJudge:
         settings = GatewaySettings(gateway_rate_limit="")
         rules, bus = Rules(SCENARIOS), Bus(settings)  # not connected
         changes = ItemChanges(bus, ItemStore(bus), rules, 1.0)
-        gateway = Gateway(rules, InMemory(answers), changes, answers, ManualClock(NOW_MS), settings)
+        gateway = Gateway(
+            rules, InMemory(answers), changes, answers, ManualClock(NOW_MS), settings, UserRecords(Bus(settings))
+        )
         transport = httpx.ASGITransport(build_app(gateway, health))
         self.rules = gateway.rules
         self._http = httpx.AsyncClient(transport=transport, base_url="http://localhost")

@@ -22,6 +22,7 @@ from eddy_gateway.shell.item_changes import ItemChanges
 from eddy_gateway.shell.item_store import ItemStore
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
+from eddy_gateway.shell.user_records import UserRecords
 from tests.poll import poll_until
 
 NOW_MS = 1_750_000_000_000
@@ -73,7 +74,9 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
         rules = Rules(load_scenarios(settings.scenarios_path))
         items = ItemStore(bus)
         changes = ItemChanges(bus, items, rules, settings.gateway_publish_timeout_sec)
-        app = build_app(Gateway(rules, publisher, changes, pending, ManualClock(NOW_MS), settings), health)
+        app = build_app(
+            Gateway(rules, publisher, changes, pending, ManualClock(NOW_MS), settings, UserRecords(bus)), health
+        )
         tasks = [
             asyncio.create_task(work) for work in (pending.run(reader, health), items.run(item_records), changes.run())
         ]

@@ -22,6 +22,7 @@ from eddy_gateway.shell.item_store import ItemStore
 from eddy_gateway.shell.key_store import KeyStore
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
+from eddy_gateway.shell.user_records import UserRecords
 from tests.cli.answering import answer
 from tests.gateway.conftest import NOW_MS
 
@@ -84,5 +85,7 @@ def local_gateway(**settings: Any) -> LocalGateway:
     kafka, rules = InMemory(pending, scenarios), Rules(scenarios)
     bus = Bus(loaded)  # not connected
     changes = ItemChanges(bus, ItemStore(bus), rules, 1.0)
-    app = build_app(Gateway(rules, kafka, changes, pending, ManualClock(NOW_MS), loaded), health, keys)
+    app = build_app(
+        Gateway(rules, kafka, changes, pending, ManualClock(NOW_MS), loaded, UserRecords(Bus(loaded))), health, keys
+    )
     return LocalGateway(app, kafka, keys, health)

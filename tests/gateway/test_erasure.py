@@ -1,11 +1,14 @@
 """DELETE of users and items: a tombstone in the log that decides, and a notice in `erasures`."""
 
 import pytest
+from pydantic import SecretStr
 
 from eddy.contract.codec import Codec
 from eddy.contract.message import Message
-from eddy.contract.topics import ERASURES, ITEMS, USER_EVENTS
-from tests.gateway.conftest import NOW_MS, RunningGateway
+from eddy.contract.pseudonym import pseudonym
+from eddy.contract.topics import ERASURES, ITEMS, RECOMMENDATION_REQUESTS, USER_EVENTS, USER_FEATURES
+from eddy_gateway.settings import GatewaySettings
+from tests.gateway.conftest import NOW_MS, RunningGateway, serving
 from tests.gateway.test_events import click
 from tests.service import read_all
 
@@ -55,3 +58,66 @@ async def notices_of(gateway: RunningGateway) -> list[tuple[str, str, int | None
     records = [Codec.for_topic(ERASURES).decode(message.value) for message in messages]
     assert {record["requested_at"] for record in records} <= {NOW_MS}
     return [(record["id"], record["kind"], record["erased_offset"]) for record in records]
+
+
+async def test_everything_known_of_a_user_is_handed_out_until_the_erasure(gateway: RunningGateway) -> None:
+    assert (await gateway.http.get("/v1/users/u1")).status_code == 404
+    records = [encoded_user("u2", offset) for offset in (3, 4)]
+    async with gateway.bus.producer() as producer:
+        await producer.send_all(USER_FEATURES, [("u2", record) for record in records])
+        answer = await gateway.http.get("/v1/users/u2")
+        await producer.send_all(USER_FEATURES, [("u2", None)])
+    assert answer.json() == {
+        "user_id": "u2",
+        "as_of": 7,
+        "interactions": [{"item_id": "m1", "action": "click", "scenario": "video", "value": 1.0, "occurred_at": 4}],
+        "counts": {"video/click": 4},
+        "packed": {"recent_events": "MTIzNDU2Nzg="},
+    }
+    assert (await gateway.http.get("/v1/users/u2")).status_code == 404
+
+
+async def test_no_topic_has_the_id_of_a_user_with_a_pseudonym(settings: GatewaySettings) -> None:
+    key = "k" * 32
+    keyed = settings.model_copy(update={"pseudonym_key": SecretStr(key)})
+    alias = pseudonym("anna@example.org", key)
+    assert alias == pseudonym("anna@example.org", key) != pseudonym("anna@example.org", "l" * 32)
+    assert len(alias) == 22
+    async with serving(keyed) as gateway, gateway.bus.producer() as producer:
+        await gateway.http.post("/v1/events", json=click(user_id="anna@example.org"))
+        await gateway.http.get("/v1/recommendations/anna@example.org?scenario=video")  # 504: there is no scorer
+        await producer.send_all(USER_FEATURES, [(alias, encoded_user(alias, 1))])
+        known = (await gateway.http.get("/v1/users/anna@example.org")).json()
+        assert (known["user_id"], len(known["interactions"])) == ("anna@example.org", 1)
+        erased = await gateway.http.delete("/v1/users/anna@example.org")
+        assert erased.json() == {"user_id": "anna@example.org"}
+        for topic in (USER_EVENTS, RECOMMENDATION_REQUESTS, ERASURES):
+            messages = await read_all(gateway.bus, topic)
+            assert {message.key for message in messages} == {alias.encode()}
+            assert not any(b"anna" in message.value for message in messages)
+
+
+def encoded_user(user_id: str, events: int) -> bytes:
+    return Codec.for_topic(USER_FEATURES).encode(
+        {
+            "user_id": user_id,
+            "applied_offset": events,
+            "as_of": 3 + events,
+            "history": {
+                "item_ids": ["m1"],
+                "actions": ["click"],
+                "scenarios": ["video"],
+                "values": [1.0],
+                "occurred_at": [events],
+                "valued": [False],
+            },
+            "offsets": [events],
+            "seen": b"",
+            "counts": {"video/click": events},
+            "recent_events": b"12345678",
+            "seen_items": b"",
+            "ratings": b"",
+            "rejected_items": b"",
+            "shown": b"",
+        }
+    )

@@ -19,6 +19,7 @@ from eddy_gateway.shell.item_store import ItemStore
 from eddy_gateway.shell.key_store import KeyStore
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
+from eddy_gateway.shell.user_records import UserRecords
 
 
 async def main(settings: GatewaySettings, health: Health) -> None:
@@ -41,7 +42,9 @@ async def main(settings: GatewaySettings, health: Health) -> None:
         publisher = EventPublisher(producer, settings.gateway_publish_timeout_sec)
         items = ItemStore(bus)
         changes = ItemChanges(bus, items, rules, settings.gateway_publish_timeout_sec)
-        app = build_app(Gateway(rules, publisher, changes, pending, SystemClock(), settings), health, keys)
+        app = build_app(
+            Gateway(rules, publisher, changes, pending, SystemClock(), settings, UserRecords(bus)), health, keys
+        )
         async with asyncio.TaskGroup() as tasks:
             if settings.gateway_console:
                 console = Console(scenarios, items, LoopMonitor(bus))

@@ -5,6 +5,7 @@ records from Kafka (eddy.contract).
 """
 
 import uuid
+from base64 import b64encode
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,7 +24,7 @@ from eddy.contract.limits import (
     MIN_PUBLISHED_MS,
 )
 from eddy.contract.model import MAX_SCENARIOS
-from eddy.contract.records import Item, Recommendations, UserEvent
+from eddy.contract.records import Item, Recommendations, UserEvent, UserFeatures
 
 
 def chars(maximum: int, minimum: int = 0) -> Any:
@@ -189,6 +190,46 @@ class ErasedUser(BaseModel):
     """A user whose erasure has begun."""
 
     user_id: str
+
+
+class InteractionOut(BaseModel):
+    """An interaction of a user's history."""
+
+    item_id: str
+    action: str
+    scenario: str
+    value: float = Field(description="Normalised to 0..1.")
+    occurred_at: int
+
+
+class UserOut(BaseModel):
+    """Everything that the record of a user says."""
+
+    user_id: str
+    as_of: int = Field(description="Time of the newest event, milliseconds since the epoch.")
+    interactions: list[InteractionOut] = Field(description="The last interactions, oldest first.")
+    counts: dict[str, int] = Field(description="Number of events, by `scenario/action`.")
+    packed: dict[str, str] = Field(
+        description="All other fields of the `user_features` record in Base64: digests of items, events and requests, as described there."
+    )
+
+    @classmethod
+    def of(cls, record: UserFeatures, user_id: str) -> "UserOut":
+        """From a `user_features` record, with the caller's id of the user."""
+        history = record["history"]
+        columns = (history[name] for name in ("item_ids", "actions", "scenarios", "values", "occurred_at"))
+        names = ("item_id", "action", "scenario", "value", "occurred_at")
+        return cls(
+            user_id=user_id,
+            as_of=record["as_of"],
+            interactions=[
+                InteractionOut.model_validate(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)
+            ],
+            counts=record["counts"],
+            packed={
+                name: b64encode(value).decode() for name, value in record.items() if isinstance(value, bytes) and value
+            },
+        )
 
 
 class RecommendedItemOut(BaseModel):

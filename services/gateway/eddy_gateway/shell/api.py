@@ -17,7 +17,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from eddy.clock import Clock
 from eddy.contract.checks import quoted
 from eddy.contract.limits import MAX_BATCH_EVENTS, MAX_EXCLUDED, MAX_ID_CHARS, MAX_OFFSET, MAX_QUERY_CHARS, MAX_SLATE
-from eddy.contract.records import RecommendationRequest
+from eddy.contract.pseudonym import pseudonym
+from eddy.contract.records import RecommendationRequest, UserEvent
 from eddy.contract.refusals import raise_refusal
 from eddy.errors import PoisonError, RetriableError
 from eddy.runtime import Health
@@ -33,6 +34,7 @@ from eddy_gateway.core.models import (
     ItemPatch,
     RecommendationsOut,
     StoredItem,
+    UserOut,
     chars,
     max_entries,
     number,
@@ -50,6 +52,7 @@ from eddy_gateway.shell.metering import Metering
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
 from eddy_gateway.shell.refusals import RETRY_SEC, refuse
+from eddy_gateway.shell.user_records import UserRecords
 
 OneOrMany = Annotated[
     Annotated[EventIn, Tag("event")] | Annotated[list[EventIn], Field(max_length=MAX_BATCH_EVENTS), Tag("batch")],
@@ -65,6 +68,7 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     503: {"description": "Not ready, or Kafka does not accept writes: try again."},
 }
 _UNKNOWN_ITEM: dict[int | str, dict[str, Any]] = {404: {"description": "The item was never stored, or it was deleted."}}
+_UNKNOWN_USER: dict[int | str, dict[str, Any]] = {404: {"description": "Nothing is known of the user."}}
 _NO_ANSWER: dict[int | str, dict[str, Any]] = {504: {"description": "No scorer answered in time."}}
 
 
@@ -87,19 +91,26 @@ class Gateway:
     pending: PendingRequests
     clock: Clock
     settings: GatewaySettings
+    users: UserRecords
+
+    def alias(self, user_id: str) -> str:
+        """The id under which a user is stored: a pseudonym, if the settings have a key."""
+        key = self.settings.pseudonym_key.get_secret_value()
+        return pseudonym(user_id, key) if key else user_id
 
     async def store_events(self, events: list[EventIn], caller: Key = ANYBODY) -> Accepted:
         """Check and publish events. Raises RequestValidationError, and RetriableError when Kafka does not accept them."""
         now_ms = self.clock.now_ms()
         with _naming_fields("body"):
             self.rules.batch(events, self.settings.gateway_max_batch)
-        records = []
+        records: list[UserEvent] = []
         for index, event in enumerate(events):
             with _naming_fields("body", index):
                 caller.check_ids("user_id", [event.user_id])
                 caller.check_ids("item_id", [event.item_id])
                 caller.check_scenarios("scenario", [event.scenario])
-                records.append(self.rules.event(event, now_ms))
+                record = self.rules.event(event, now_ms)
+                records.append({**record, "user_id": self.alias(event.user_id)})
         offsets = await self.publisher.events(records)
         return Accepted(
             accepted=[
@@ -138,6 +149,7 @@ class Gateway:
         }
         with _naming_fields("query", path="user_id"):
             record = self.rules.request(request, now_ms)
+            record["user_id"] = self.alias(user_id)
             with self.pending.expect(record["request_id"]) as future:
                 await self.publisher.request(record)
                 try:
@@ -146,7 +158,7 @@ class Gateway:
                 except TimeoutError:
                     return None
             raise_refusal(answer)
-            return RecommendationsOut.of(answer)
+            return RecommendationsOut.of({**answer, "user_id": user_id})
 
     async def store_item(self, item_id: str, item: ItemIn, caller: Key = ANYBODY) -> StoredItem:
         """Check and publish an item. Raises RequestValidationError, and RetriableError when Kafka does not accept it."""
@@ -175,8 +187,15 @@ class Gateway:
         """Erase a user. Raises RequestValidationError, and RetriableError when Kafka does not accept it."""
         with _naming_fields("path", path="user_id"):
             self.rules.user_id(user_id)
-        await self.publisher.erase_user(user_id, self.clock.now_ms())
+        await self.publisher.erase_user(self.alias(user_id), self.clock.now_ms())
         return ErasedUser(user_id=user_id)
+
+    async def find_user(self, user_id: str) -> UserOut | None:
+        """Everything that is known of a user; None if nothing is. Raises RequestValidationError, and RetriableError."""
+        with _naming_fields("path", path="user_id"):
+            self.rules.user_id(user_id)
+        record = await self.users.find(self.alias(user_id))
+        return None if record is None else UserOut.of(record, user_id)
 
 
 def build_app(gateway: Gateway, health: Health, keys: KeyStore | None = None) -> FastAPI:
@@ -237,6 +256,11 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
     async def delete_item(item_id: PathId) -> StoredItem:
         """Erase an item with its counts, until it is stored again. It is in no recommendations within seconds."""
         return await gateway.erase_item(item_id)
+
+    @app.get("/v1/users/{user_id:id}", responses={**_UNAVAILABLE, **_UNKNOWN_USER}, response_model=UserOut)
+    async def get_user(user_id: PathId) -> Any:
+        """Everything that is known of a user. It is searched for in Kafka, which takes seconds with millions of users."""
+        return await gateway.find_user(user_id) or _failure(404, f"nothing is known of user {quoted(user_id)}.")
 
     @app.delete("/v1/users/{user_id:id}", status_code=202, responses=_UNAVAILABLE)
     async def delete_user(user_id: PathId) -> ErasedUser:
