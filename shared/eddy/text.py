@@ -3,7 +3,8 @@
 A model is a folder with `model.onnx` and `tokenizer.json`. Any sentence-embedding model works that reads `input_ids` and `attention_mask`
 and whose first output is a state per token or a vector per text. Vectors of another width than TEXT_DIM are converted: narrower ones are
 padded with zeros, wider ones projected with a fixed matrix. The packaged model is all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych
-2019) with int8 weights. No other module uses tokenizers.
+2019) with int8 weights. It knows English: to it, all texts in another script than Latin are similar, so they get no vector. No other module
+uses tokenizers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from eddy.errors import ConfigError
-from eddy.words import composed
+from eddy.words import composed, is_latin
 
 TextVectors: TypeAlias = NDArray[np.float32]
 
@@ -62,10 +63,14 @@ class TextModel:
         return TextModel(name, Path(name) / "model.onnx", Path(name) / "tokenizer.json")
 
     def embed(self, texts: Sequence[str]) -> TextVectors:
-        """Unit vectors [len(texts), TEXT_DIM], the mean over tokens; zero for blank texts."""
+        """Unit vectors [len(texts), TEXT_DIM], the mean over tokens; zero for blank texts, and for those in scripts unknown to the packaged
+        model."""
         vectors = np.zeros((len(texts), TEXT_DIM), np.float32)
         # Texts of similar length share a batch, because padding costs as much as text.
-        order = sorted((index for index, text in enumerate(texts) if text.strip()), key=lambda index: len(texts[index]))
+        known = (
+            index for index, text in enumerate(texts) if text.strip() and (self.name != PACKAGED or is_latin(text))
+        )
+        order = sorted(known, key=lambda index: len(texts[index]))
         for start in range(0, len(order), BATCH):
             indices = order[start : start + BATCH]
             vectors[indices] = self._embed_batch([texts[index] for index in indices])

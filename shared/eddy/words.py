@@ -57,6 +57,15 @@ def normalise(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", composed(text).casefold())
 
 
+def is_latin(text: str) -> bool:
+    """Whether at least half of the letters of a text are Latin. True for a text without letters."""
+    if text.isascii():
+        return True
+    letters = [ord(character) for character in text if character.isalpha()]
+    latin = sum(letter < 0x0250 or 0x1E00 <= letter < 0x1F00 or 0xFF21 <= letter < 0xFF5B for letter in letters)
+    return 2 * latin >= len(letters)
+
+
 def words_of(text: str) -> frozenset[str]:
     """The distinct words of a text that is searched: of unspaced scripts every pair of adjacent characters, and every character."""
     return _words(text, singles=True)

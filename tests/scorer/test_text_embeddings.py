@@ -98,6 +98,18 @@ def test_unchanged_texts_are_not_embedded_again_and_new_items_come_first(texts: 
     assert item_ids_of(slate_of(engine, "death of a violinist", limit=1)) == ["new"]
 
 
+def test_a_query_in_a_script_unknown_to_the_model_matches_by_words_alone(texts: TextModel | None) -> None:
+    engine = Recommender(scenarios(), np.random.default_rng(0), lambda: 0.0, texts=texts)
+    for number in range(40):
+        engine.apply_item(item(f"other{number}", title=f"上海博物馆{number}"))
+    for number in range(3):
+        engine.apply_item(item(f"match{number}", title=f"北京酒店{number}"))
+    engine.state.rebuild()
+    for _ in range(3):  # before and after the items are embedded
+        assert set(item_ids_of(slate_of(engine, "北京酒店", limit=10))) == {"match0", "match1", "match2"}
+        engine.state.refresh()
+
+
 def test_query_matches_items_of_its_scenario_only(texts: TextModel | None) -> None:
     engine = Recommender(scenarios(), np.random.default_rng(0), lambda: 0.0, texts=texts)
     for number in range(60):

@@ -30,6 +30,17 @@ def test_similar_texts_have_close_vectors(model: TextModel) -> None:
     assert nothing.tolist() == [0.0] * TEXT_DIM
 
 
+@pytest.mark.parametrize("text", ["北京酒店", "กรุงเทพ", "दिल्ली होटल", "Москва", "فندق القاهرة"])
+def test_the_packaged_model_says_nothing_about_scripts_that_it_does_not_know(model: TextModel, text: str) -> None:
+    assert not model.embed([text]).any()
+
+
+def test_accents_in_any_form_and_few_foreign_letters_do_not_hide_a_text(model: TextModel) -> None:
+    composed, decomposed, mixed = model.embed(["Café Zürich", "Cafe\u0301 Zu\u0308rich", "iPhone 手机壳"])
+    assert composed @ decomposed == pytest.approx(1, abs=1e-5)
+    assert mixed.any()
+
+
 def test_embedding_is_independent_of_the_batch(model: TextModel) -> None:
     texts = [f"item number {number} " + "very " * number for number in range(40)]
     together, turned = model.embed(texts), model.embed(texts[::-1])[::-1]
