@@ -49,6 +49,20 @@ async def test_each_scope_allows_its_methods(tmp_path: Path, scope: str, expecte
             assert f"has the scope {scope}; this needs" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/v1/users/u", "/v1/items/i1"])
+async def test_deleting_and_all_data_of_a_user_need_admin(tmp_path: Path, path: str) -> None:
+    gateway, secret = keyed(tmp_path, "read", "write")
+
+    @gateway.app.get("/v1/users/{user_id}")
+    async def everything(user_id: str) -> str:
+        return user_id
+
+    async with client(gateway, secret) as http:
+        for method in ("DELETE", "GET") if "users" in path else ("DELETE",):
+            answer = await http.request(method, path)
+            assert (answer.status_code, "this needs admin" in answer.json()["detail"]) == (403, True)
+
+
 def _event(**changes: Any) -> dict[str, Any]:
     return {**click(), "user_id": "acme.u", "item_id": "acme.i", "scenario": "video", **changes}
 

@@ -11,6 +11,8 @@ from eddy_gateway.shell.access import CALLER
 
 _SCOPES: dict[str, Scope] = {"GET": "read", "HEAD": "read", "POST": "write", "PUT": "write", "PATCH": "write"}
 
+_ADMIN = "/v1/users/"
+
 
 def caller_of(request: Request) -> Key:
     """The key of the request; a dependency of routes whose body names users, items or scenarios."""
@@ -24,11 +26,11 @@ Caller = Annotated[Key, Depends(caller_of)]
 async def authorise(request: Request) -> None:
     """Check the scope that the method needs, and the names in path and query. A dependency of every route.
 
-    GET needs `read`; POST, PUT and PATCH need `write`; all other methods need `admin`. `requires` adds another scope. Raises HTTPException
-    403 for the scope, PoisonError for a name.
+    GET needs `read`; POST, PUT and PATCH need `write`; all other methods, and all that is known of a user, need `admin`. `requires` adds
+    another scope. Raises HTTPException 403 for the scope, PoisonError for a name.
     """
     key = caller_of(request)
-    _check_scope(key, _SCOPES.get(request.method, "admin"))
+    _check_scope(key, "admin" if request.scope["path"].startswith(_ADMIN) else _SCOPES.get(request.method, "admin"))
     query = request.query_params
     for field in ("user_id", "item_id"):
         key.check_ids(field, [request.path_params.get(field)])

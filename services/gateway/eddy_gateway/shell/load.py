@@ -40,8 +40,7 @@ class LoadControl:
             return
         kind, amount = self._cost(scope)
         admission = self._admissions[kind]
-        # With `after_offset` a request also waits for the features of its user.
-        work = await admission.wait(caller, amount, timed=b"after_offset=" not in scope["query_string"])
+        work = await admission.wait(caller, amount, timed=_is_timed(scope))
         if work is None:
             await _overloaded(scope, admission.is_heavy(caller))(scope, receive, send)
             return
@@ -53,6 +52,13 @@ class LoadControl:
         length = dict(scope["headers"]).get(b"content-length", b"")
         # A body without a length may have any.
         return WRITES, _REQUEST_BYTES + (int(length) if length.isdigit() else self._max_body_bytes)
+
+
+def _is_timed(scope: Scope) -> bool:
+    """Whether the time of a request tells how busy the services are. With `after_offset` it also waits for the features of its user."""
+    if scope["method"] in ("POST", "PUT"):
+        return True
+    return scope["path"].startswith("/v1/recommendations/") and b"after_offset=" not in scope["query_string"]
 
 
 class _Admitted:
