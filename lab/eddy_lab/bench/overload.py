@@ -2,14 +2,15 @@
 
 The capacity is measured first, by callers that wait for each answer. Then one address sends twice as much, whatever comes back (an open
 loop), while an honest caller at another address asks a few times a second. Kafka, both services and this process share the machine, so
-compare ratios.
+compare ratios; where other work shares it too, those per CPU second.
 """
 
 import asyncio
 import os
+import subprocess
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +26,9 @@ from eddy.settings import Settings, load
 from eddy_cli.broker import available_kafka
 from eddy_cli.ports import HOST, free_port
 from eddy_lab.bench import scorer
-from eddy_lab.bench.workers import TIMEOUT_SEC, _catalogue, _start
+from eddy_lab.bench.workers import TIMEOUT_SEC, _cpu_seconds, _start, publish_catalogue
 
+CATALOGUE = 1_700
 CONNECTIONS = 64
 CAPACITY_SEC = 10.0
 OVERLOAD = 2.0
@@ -155,27 +157,32 @@ async def _measure(servers: str) -> dict[str, float]:
     await bus.create_topics()
     try:
         async with bus.producer(linger_ms=5) as producer:
-            await _catalogue(bus, producer)
-        async with _serving(environment) as port:
-            return await _play(port)
+            await publish_catalogue(bus, producer, CATALOGUE)
+        async with _serving(environment) as (port, processes):
+            return await _play(port, lambda: _cpu_seconds(processes))
     finally:
         await bus.delete_topics()
 
 
-async def _play(port: int) -> dict[str, float]:
+async def _play(port: int, cpu_seconds: Callable[[], float]) -> dict[str, float]:
     callers = _Caller(port, ATTACKER)
     await callers.closed_loop(CONNECTIONS, 3.0)
     callers.answers.clear()
+    cpu_before = cpu_seconds()
     await callers.closed_loop(CONNECTIONS, CAPACITY_SEC)
+    capacity_cpu_sec = cpu_seconds() - cpu_before
     callers.close()
     capacity = sum(answer.useful for answer in callers.answers) / CAPACITY_SEC
     usual_sec = median(answer.seconds for answer in callers.answers if answer.useful)
 
     attacker, honest = _Caller(port, ATTACKER), _Caller(port, HONEST)
-    started = time.perf_counter()
+    started, cpu_before = time.perf_counter(), cpu_seconds()
     await asyncio.gather(
         attacker.open_loop(OVERLOAD * capacity, OVERLOAD_SEC), honest.open_loop(HONEST_RATE, OVERLOAD_SEC)
     )
+    overload_cpu_sec = cpu_seconds() - cpu_before
+    useful = sum(answer.useful for answer in attacker.answers + honest.answers)
+    per_cpu_sec = capacity * CAPACITY_SEC / capacity_cpu_sec
     # Without the first seconds, in which queues fill.
     flood = [answer for answer in attacker.answers if answer.sent_at > started + 5]
     ended = max(answer.sent_at + answer.seconds for answer in flood)
@@ -195,6 +202,8 @@ async def _play(port: int) -> dict[str, float]:
         f"offered, share of capacity over {OVERLOAD_SEC:g} s": len(attacker.answers) / OVERLOAD_SEC / capacity,
         "goodput at twice the load, lists/s": goodput,
         "goodput, share of capacity": goodput / capacity,
+        "capacity, lists per CPU second of both services": per_cpu_sec,
+        "goodput per CPU second, share of that at capacity": useful / overload_cpu_sec / per_cpu_sec,
         "refused with 429 or 503, share": sum(answer.status in (429, 503) for answer in flood) / len(flood),
         "without a useful answer, share": sum(not answer.useful and answer.status not in (429, 503) for answer in flood)
         / len(flood),
@@ -207,8 +216,8 @@ async def _play(port: int) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def _serving(environment: dict[str, str]) -> AsyncIterator[int]:
-    """Run a scorer and a gateway; the port of the gateway."""
+async def _serving(environment: dict[str, str]) -> AsyncIterator[tuple[int, list["subprocess.Popen[bytes]"]]]:
+    """Run a scorer and a gateway; the port of the gateway, and both processes."""
     ports = {service: free_port() for service in ("scorer", "gateway")}
     with TemporaryDirectory() as folder:
         processes = [
@@ -229,7 +238,7 @@ async def _serving(environment: dict[str, str]) -> AsyncIterator[int]:
             async with asyncio.timeout(TIMEOUT_SEC):
                 while not all(is_ready(f"http://{HOST}:{port}") for port in ports.values()):  # noqa: ASYNC110  # only HTTP tells
                     await asyncio.sleep(0.2)
-            yield ports["gateway"]
+            yield ports["gateway"], processes
         finally:
             for process in processes:
                 process.kill()

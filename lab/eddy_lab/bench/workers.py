@@ -182,16 +182,20 @@ async def _events(producer: Producer) -> int:
 
 
 async def _catalogue(bus: Bus, producer: Producer) -> None:
+    await publish_catalogue(bus, producer, CATALOGUE)
+
+
+async def publish_catalogue(bus: Bus, producer: Producer, size: int) -> None:
     """Publish items, their features, users, and a release with random weights."""
     rng = np.random.default_rng(1)
-    names = [f"item-{number}" for number in range(CATALOGUE)]
+    names = [f"item-{number}" for number in range(size)]
     items, item_features = Codec.for_topic(ITEMS), Codec.for_topic(ITEM_FEATURES)
     users = Codec.for_topic(USER_FEATURES)
     await producer.send_all(
         ITEMS,
         [(name, items.encode(scorer._item(name, number))) for number, name in enumerate(names)],
     )
-    neighbours = rng.integers(0, CATALOGUE, (CATALOGUE, scorer.NEIGHBOURS[CATALOGUE]))
+    neighbours = rng.integers(0, size, (size, scorer.NEIGHBOURS[size]))
     await producer.send_all(
         ITEM_FEATURES,
         [
@@ -203,9 +207,9 @@ async def _catalogue(bus: Bus, producer: Producer) -> None:
         ],
     )
     for number in range(scorer.USERS):
-        history = [names[item] for item in rng.integers(0, CATALOGUE, scorer.HISTORY + scorer.SEEN)]
+        history = [names[item] for item in rng.integers(0, size, scorer.HISTORY + scorer.SEEN)]
         await producer.send(USER_FEATURES, f"u{number}", users.encode(scorer._user(number, history)))
-    vectors = rng.standard_normal((CATALOGUE + 1, DIM)).astype(np.float32)
+    vectors = rng.standard_normal((size + 1, DIM)).astype(np.float32)
     model, columns = MODELS[DEFAULT_MODEL], Columns()
     weights = Weights(
         DEFAULT_MODEL,
