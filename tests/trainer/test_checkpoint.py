@@ -1,7 +1,15 @@
 """Checkpoints: complete or ignored."""
 
+import hashlib
+import io
+import os
+import signal
+import sqlite3
+import zlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,8 +17,9 @@ import eddy_trainer.shell.checkpoint as module
 from eddy.contract.legacy import LEGACY_CONTRACT
 from eddy_trainer.core.learner import Learner
 from eddy_trainer.core.models import DEFAULT_MODEL
+from eddy_trainer.shell import row_store
 from eddy_trainer.shell.checkpoint import TrainerCheckpoint, read_checkpoint, write_checkpoint
-from tests.trainer.factories import a_stream, learner
+from tests.trainer.factories import a_stream, learner, next_item
 
 OFFSETS = {"training-examples": [3, 0, 7, 1]}
 
@@ -84,7 +93,7 @@ def test_absent_checkpoint_is_none(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "absent", DEFAULT_MODEL) is None
 
 
-@pytest.mark.parametrize("kept", [0, 10, 60, 5000, -1])
+@pytest.mark.parametrize("kept", [0, 10, 60, 5000, -8192])
 def test_a_truncated_checkpoint_is_ignored(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "trainer.ckpt"
     write_checkpoint(path, TrainerCheckpoint(OFFSETS, trained().state()))
@@ -96,7 +105,7 @@ def test_a_checkpoint_with_a_changed_byte_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "trainer.ckpt"
     write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 1}))
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[content.index(b"data.pkl") + 60] ^= 1
     path.write_bytes(content)
     assert read_checkpoint(path, DEFAULT_MODEL) is None
 
@@ -125,16 +134,88 @@ def test_a_checkpoint_of_another_kind_of_model_is_ignored(tmp_path: Path) -> Non
     assert read_checkpoint(path, DEFAULT_MODEL) is not None
 
 
-def test_a_failed_write_leaves_the_former_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "trainer.ckpt"
-    write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 1}))
+@pytest.mark.parametrize("moment", ["before the commit", "in the middle"])
+def test_a_killed_write_leaves_the_former_checkpoint(tmp_path: Path, moment: str) -> None:
+    """A process that is killed by SIGKILL while it writes, with all changed pages written or only some."""
+    path, former = tmp_path / "trainer.ckpt", trained()
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, former.state()))
+    later = trained(240)
+    child = os.fork()
+    if not child:
+        store = sqlite3.connect
+        rows: list[int] = []
 
-    def full(_: int) -> None:
-        raise OSError("disk full")
+        class Killed(sqlite3.Connection):
+            def executemany(self, statement: str, parameters: object) -> sqlite3.Cursor:
+                self.execute("PRAGMA cache_size = 1")  # pages go to the file at once
+                rows.append(super().executemany(statement, parameters).rowcount)  # type: ignore[arg-type]
+                if moment == "in the middle":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return self.cursor()
 
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="disk full"):
-        write_checkpoint(path, TrainerCheckpoint(OFFSETS, {"model": DEFAULT_MODEL, "examples": 2}))
+            def __exit__(self, *_: object) -> bool:  # type: ignore[override]
+                os.kill(os.getpid(), signal.SIGKILL)
+                return False
+
+        sqlite3.connect = lambda path: store(path, factory=Killed)  # type: ignore[assignment]
+        write_checkpoint(path, TrainerCheckpoint({"training-examples": [9] * 4}, later.state()))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     saved = read_checkpoint(path, DEFAULT_MODEL)
     assert saved is not None
-    assert saved.learner == {"model": DEFAULT_MODEL, "examples": 1}
+    assert saved.offsets == OFFSETS
+    restored = learner(items=0)
+    restored.restore(saved.learner)
+    assert same_weights(former, restored)
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, later.state()))
+    assert read_checkpoint(path, DEFAULT_MODEL) is not None
+
+
+def test_a_checkpoint_of_the_former_format_is_read_and_replaced(tmp_path: Path) -> None:
+    path, original = tmp_path / "trainer.ckpt", trained()
+    state = original.state()
+    state["encoder"]["sequences"]["users"] = dict(original.encoder.sequences._slot_of)
+    body = io.BytesIO()
+    torch.save({"contract": module.hash_of_contract(), "offsets": OFFSETS, "learner": tensors(state)}, body)
+    path.write_bytes(module.MAGIC + hashlib.sha256(body.getvalue()).digest() + body.getvalue())
+    for _ in range(2):
+        saved = read_checkpoint(path, DEFAULT_MODEL)
+        assert saved is not None
+        restored = learner(items=0)
+        restored.restore(saved.learner)
+        assert same_weights(original, restored)
+        assert list(restored.encoder.sequences._slot_of) == list(original.encoder.sequences._slot_of)
+        write_checkpoint(path, TrainerCheckpoint(OFFSETS, original.state()))
+
+
+def test_a_checkpoint_costs_what_changed(tmp_path: Path) -> None:
+    path, made = tmp_path / "trainer.ckpt", learner()
+    made.observe([next_item(f"u{number}", f"i{number % 30}") for number in range(2000)])
+    whole = row_store.write(path, {"learner": made.state()})
+    assert row_store.write(path, {"learner": made.state()}) == 0
+    made.observe([next_item("u7", "i3", 5), next_item("somebody", "i4", 6)])
+    assert row_store.write(path, {"learner": made.state()}) < 0.01 * whole
+
+
+def test_a_checkpoint_forgets_the_bytes_of_an_erased_user(tmp_path: Path) -> None:
+    path, made = tmp_path / "trainer.ckpt", learner()
+    made.observe([next_item(f"user-{number}", f"i{number % 30}") for number in range(500)])
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, made.state()))
+    stored = made.encoder.sequences._users.index("user-77")
+    assert stored >= 0
+    made.forget(["user-77"])
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, made.state()))
+    with sqlite3.connect(path) as connection:
+        texts = [zlib.decompress(row) for (row,) in connection.execute("SELECT content FROM contents")]
+    assert b"user-78" in texts
+    assert b"user-77" not in texts
+    compressed = zlib.compress(b"user-77", 1)
+    assert compressed not in path.read_bytes()
+
+
+def tensors(state: Any) -> Any:
+    if isinstance(state, np.ndarray):
+        return torch.from_numpy(state.copy())
+    if isinstance(state, dict):
+        return {key: tensors(value) for key, value in state.items()}
+    return type(state)(map(tensors, state)) if isinstance(state, list | tuple) else state

@@ -211,7 +211,7 @@ class SequenceStore:
         """Return everything that a checkpoint needs. Keys are part of the checkpoint format."""
         used = len(self)
         return {
-            "users": dict(self._slot_of),
+            "users": list(self._users),
             "count": self._count[:used],
             "appended": self.appended,
             **{name: values[:used] for name, values in self._columns.items()},
@@ -219,7 +219,12 @@ class SequenceStore:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore from the result of `state`."""
-        self._slot_of = OrderedDict(state["users"])
+        users = state["users"]
+        if isinstance(users, dict):  # a former version: slots by user, the one inactive longest first
+            self._slot_of = OrderedDict(users)
+        else:
+            newest = np.asarray(state["number"]).reshape(len(users), -1).max(axis=1, initial=0)
+            self._slot_of = OrderedDict((users[slot], slot) for slot in np.argsort(newest, kind="stable").tolist())
         self._users = sorted(self._slot_of, key=self._slot_of.__getitem__)
         used = len(self._slot_of)
         self._resize(max(FIRST_CAPACITY, used))

@@ -1,24 +1,27 @@
 """The checkpoint file: weights, optimisers, sequences, item embeddings, and the offsets that they were trained through.
 
-Weights and offsets are in one file, replaced atomically: restoring one without the other would repeat or lose examples.
+Weights and offsets are in one file, replaced in one transaction: restoring one without the other would repeat or lose examples. The file is
+a store of rows (eddy_trainer.shell.row_store), so that a checkpoint costs what has changed since the former one.
 """
 
 import hashlib
 import io
 import os
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 import torch
 
 from eddy.contract.model import hash_of_contract, is_compatible
+from eddy_trainer.shell import row_store
 
 log = structlog.get_logger()
 
-MAGIC = b"EDDY-TRAINER-2\n"
+MAGIC = b"EDDY-TRAINER-2\n"  # of the former format
+_SQLITE = b"SQLite format 3\0"
 DIGEST_BYTES = 32
 
 
@@ -31,32 +34,37 @@ class TrainerCheckpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: TrainerCheckpoint) -> None:
-    """Replace the file atomically: at any moment `path` is either the former checkpoint or this one, complete."""
-    payload = io.BytesIO()
-    document = {"contract": hash_of_contract(), "offsets": checkpoint.offsets, "learner": _tensors(checkpoint.learner)}
-    torch.save(document, payload)
+    """Replace the checkpoint atomically: at any moment `path` is either the former one or this one, complete.
+
+    A file of another format, or a damaged one, is replaced as a whole.
+    """
+    document = {"contract": hash_of_contract(), "offsets": checkpoint.offsets, "learner": checkpoint.learner}
     path.parent.mkdir(parents=True, exist_ok=True)
+    if _is_store(path):
+        try:
+            row_store.write(path, document)
+            return
+        except sqlite3.OperationalError:  # the disk is full, or the like
+            raise
+        except sqlite3.DatabaseError as error:
+            log.warning("checkpoint_replaced", path=str(path), reason=str(error))
     draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
-        file.write(MAGIC + hashlib.sha256(payload.getbuffer()).digest())
-        file.write(payload.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
+    draft.unlink(missing_ok=True)
+    row_store.write(draft, document)
+    path.with_name(path.name + "-journal").unlink(missing_ok=True)  # of the file that is replaced
     draft.replace(path)
     _sync_folder(path.parent)
 
 
 def read_checkpoint(path: Path, model: str) -> TrainerCheckpoint | None:
     """Return the checkpoint in `path`, or None, with the reason in the log, if it is damaged or of another contract or kind of model."""
+    if not path.exists():
+        return None
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+        document = row_store.read(path) if _is_store(path) else _former(path)
+    except row_store.DamagedError as error:
+        log.warning("checkpoint_ignored", path=str(path), reason=f"damaged, or of another format: {error}")
         return None
-    body = content[len(MAGIC) + DIGEST_BYTES :]
-    if content[: len(MAGIC) + DIGEST_BYTES] != MAGIC + hashlib.sha256(body).digest():
-        log.warning("checkpoint_ignored", path=str(path), reason="damaged, or of another format")
-        return None
-    document = torch.load(io.BytesIO(body), weights_only=True)
     if not is_compatible(document["contract"]):
         log.warning("checkpoint_ignored", path=str(path), reason="of another model contract")
         return None
@@ -66,17 +74,22 @@ def read_checkpoint(path: Path, model: str) -> TrainerCheckpoint | None:
     return TrainerCheckpoint(document["offsets"], document["learner"])
 
 
-def _tensors(state: Any) -> Any:
-    """Return the state with arrays as tensors, and views copied, so that torch can load it with `weights_only`."""
-    if isinstance(state, np.ndarray):
-        return torch.from_numpy(state.copy())
-    if isinstance(state, torch.Tensor):
-        return state.clone()
-    if isinstance(state, dict):
-        return {key: _tensors(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(_tensors(value) for value in state)
-    return state
+def _is_store(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except FileNotFoundError:
+        return False
+
+
+def _former(path: Path) -> dict[str, Any]:
+    """The document of a checkpoint of the former format: one file, written as a whole."""
+    content = path.read_bytes()
+    body = content[len(MAGIC) + DIGEST_BYTES :]
+    if content[: len(MAGIC) + DIGEST_BYTES] != MAGIC + hashlib.sha256(body).digest():
+        raise row_store.DamagedError("wrong digest")
+    document: dict[str, Any] = torch.load(io.BytesIO(body), weights_only=True)
+    return document
 
 
 def _sync_folder(folder: Path) -> None:
