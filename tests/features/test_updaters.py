@@ -334,7 +334,7 @@ def test_unusable_signals_are_refused_and_the_others_applied() -> None:
 
 def _entry(**changes: object) -> dict[str, object]:
     entry = {"offset": 1, "at": 1, "scenario": "video", "action": "click", "previous": [], "value": None}
-    return {**entry, "repeats": 0.0, "former_value": None, **changes}
+    return {**entry, "repeats": 0.0, "former_value": None, "known": 1.0, **changes}
 
 
 def test_usable_entries_count_despite_an_unusable_one() -> None:
@@ -345,3 +345,14 @@ def test_usable_entries_count_despite_an_unusable_one() -> None:
     assert [error.reason for _, error in batch.poison] == ["unknown_scenario"]
     ((_, record_bytes),) = batch.items
     assert [row["total"] for row in Codec.of("item_features").decode(record_bytes)["counts"]] == [1]
+
+
+@pytest.mark.parametrize(("before", "newcomers"), [(0, 1.0), (10, 1.0), (15, 0.5), (20, 0.0), (60, 0.0)])
+def test_a_user_is_a_newcomer_until_known_by_enough_items(before: int, newcomers: float) -> None:
+    row = counts_of(*({"item_id": f"x{number}"} for number in range(before)), {"item_id": "m"})
+    assert (row["acted"], row["newcomers"]) == (1.0, newcomers)
+
+
+def test_repeats_make_nobody_known() -> None:
+    row = counts_of(*({"item_id": "x"} for _ in range(100)), {"item_id": "m"})
+    assert row["newcomers"] == 1.0

@@ -57,6 +57,7 @@ def counts(acted: float, scenario: str = "video", **changes: Any) -> Record:
         "total": int(acted),
         "valued": 0,
         "value_sum": 0.0,
+        "newcomers": 0.0,
         **changes,
     }
 

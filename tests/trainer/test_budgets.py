@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eddy.contract.trust import HOUR_MS, KNOWN_FROM, UNCONFIRMED, UNKNOWN_UNTIL, bounded, knownness, newcomer_ratio
+from eddy.contract.trust import (
+    HOUR_MS,
+    KNOWN_FROM,
+    UNCONFIRMED,
+    UNKNOWN_UNTIL,
+    counted_share,
+    knownness,
+    newcomer_ratio,
+)
 from eddy_trainer.core.budgets import BudgetPolicy, TeachingBudgets
 from tests.trainer.factories import VIDEO, learner, next_item
 
@@ -85,9 +93,13 @@ def test_the_usual_ratio_is_not_moved_by_one_item() -> None:
     assert newcomer_ratio(known, newcomers) == before
 
 
-def test_newcomers_are_bounded_by_the_ratio() -> None:
-    known, newcomers = np.array([0.0, 100.0, 100.0]), np.array([1e6, 50.0, 1e6])
-    assert bounded(known, newcomers, 1.0) == pytest.approx([16, 150, 212], abs=1)
+@pytest.mark.parametrize(
+    ("known", "newcomers", "counted"),
+    [(0, 3, 3), (0, 1e6, 16), (100, 50, 150), (100, 1e6, 212), (100, 0, 100), (0, 0, 0)],
+)
+def test_newcomers_count_as_far_as_known_users_confirm(known: float, newcomers: float, counted: float) -> None:
+    interactions = known + newcomers
+    assert interactions * counted_share(interactions, newcomers) == pytest.approx(counted, abs=1)
 
 
 def test_fake_users_move_neither_weights_nor_sequences_that_are_rehearsed() -> None:

@@ -179,6 +179,7 @@ def _item_features(name: str, interactions: float, neighbours: list[str]) -> Ite
         "total": int(interactions),
         "valued": int(interactions),
         "value_sum": 0.6 * int(interactions),
+        "newcomers": 0.2 * interactions,
     }
     return {
         "item_id": name,

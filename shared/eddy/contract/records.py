@@ -159,6 +159,11 @@ class ItemCounts(TypedDict):
     value_sum: float
     """Sum of these normalised ratings, 0..1 each."""
 
+    newcomers: float
+    """The part of `acted` that comes from newcomers (shared/eddy/contract/trust.py). The scorer bounds it by what known
+    users confirm.
+    """
+
 
 class ItemFeatures(TypedDict):
     """Decayed counts and co-visited items of an item. A decayed value v at time `at` is worth v * 2^(-(now - at) /
@@ -217,6 +222,9 @@ class ItemSignal(TypedDict):
 
     former_value: float | None
     """The user's former rating of the item in the scenario, which `value` replaces."""
+
+    known: float
+    """How well the user was known before the event: 0 (newcomer) to 1 (shared/eddy/contract/trust.py)."""
 
 
 class ItemSignals(TypedDict):

@@ -6,6 +6,8 @@ known users say about it, whatever their number: an attacker with a thousand new
 The proportion is that of the scenario's usual item (`newcomer_ratio`), so that a shop in which hardly anybody returns still learns.
 """
 
+from math import exp, log
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,10 +32,29 @@ MIN_ITEMS = 20
 RATIO_FACTOR = 2.0
 
 
-def knownness(items: int, earlier_days: int) -> float:
+def knownness(items: int, earlier_days: int = 0) -> float:
     """Return how well a user with `items` distinct items, on `earlier_days` days before today, is known: 0 (newcomer) to 1."""
     age = items + ITEMS_PER_DAY * earlier_days
     return min(1.0, max(0.0, (age - UNKNOWN_UNTIL) / (KNOWN_FROM - UNKNOWN_UNTIL)))
+
+
+def newcomer_share(known: float, newcomers: float, ratio: float = MIN_RATIO) -> float:
+    """Return what the next newcomer of an item counts, after `known` interactions and those of `newcomers` as far as they counted.
+
+    The sum grows linearly up to the bound and like the logarithm beyond it.
+    """
+    excess = newcomers - ratio * (known + UNCONFIRMED)
+    return 1.0 if excess < 0 else exp(-min(excess, 50.0)) / 2
+
+
+def counted_share(interactions: float, newcomers: float) -> float:
+    """Return the share of an item's `interactions` that counts, where `newcomers` is the part of them that comes from newcomers."""
+    if newcomers <= UNCONFIRMED or interactions <= 0:
+        return 1.0
+    known = max(interactions - newcomers, 0.0)
+    bound = MIN_RATIO * (known + UNCONFIRMED)
+    counted = newcomers if newcomers <= bound else bound + log(newcomers / bound)
+    return min(1.0, (known + counted) / (known + newcomers))
 
 
 def newcomer_ratio(known: F64, newcomers: F64) -> float:
@@ -50,9 +71,3 @@ def newcomer_ratio(known: F64, newcomers: F64) -> float:
     cumulated = np.cumsum(weights[order])
     median = ratios[order[int(np.searchsorted(cumulated, cumulated[-1] / 2))]]
     return max(MIN_RATIO, RATIO_FACTOR * float(median))
-
-
-def bounded(known: F64, newcomers: F64, ratio: float | F64) -> F64:
-    """Return the sum of known interactions and of newcomers as far as they count: linear up to the bound, then logarithmic."""
-    bound = ratio * (known + UNCONFIRMED)
-    return known + np.minimum(newcomers, bound) + np.log(np.maximum(newcomers / bound, 1.0))

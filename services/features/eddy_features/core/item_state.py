@@ -27,7 +27,7 @@ MS_PER_SEC = 1000.0
 STEPS_PER_HALF_LIFE = 1024
 CAPACITY_STEP = 64
 DEFAULT_HALF_LIVES = HalfLives()
-_HEADER = frozen_header("item_features", 2)  # the field order of `encode`
+_HEADER = frozen_header("item_features", 3)  # the field order of `encode`
 _DOUBLES = struct.Struct("<4d")
 _DOUBLE = struct.Struct("<d")
 
@@ -54,7 +54,8 @@ class ItemPolicy:
 
 class Signal(NamedTuple):
     """One event on an item: an entry of `item_signals`. `previous` are the user's earlier items, newest first; `value` is None unless it is
-    an explicit rating, which replaces `former_value`. `repeats` is the decayed number of the user's earlier interactions with the item."""
+    an explicit rating, which replaces `former_value`. `repeats` is the decayed number of the user's earlier interactions with the item, and
+    `known` how well the user was known before (eddy.contract.trust)."""
 
     offset: int
     at: int
@@ -64,6 +65,7 @@ class Signal(NamedTuple):
     value: float | None = None
     repeats: float = 0.0
     former_value: float | None = None
+    known: float = 1.0
 
     @property
     def weight(self) -> float:
@@ -82,6 +84,7 @@ class ScenarioCounts:
     total: int = 0
     ratings: int = 0
     rating_sum: float = 0.0
+    newcomers: float = 0.0  # the part of `interactions` by newcomers
 
     def rate(self, value: float, former: float | None) -> None:
         """Include a rating that replaces the user's `former` one. Counts that lack that one, because the item's state was lost, add it."""
@@ -98,6 +101,7 @@ class ScenarioCounts:
             + pack_long(self.total)
             + pack_long(self.ratings)
             + _DOUBLE.pack(self.rating_sum)
+            + _DOUBLE.pack(self.newcomers)
         )
 
 
@@ -178,6 +182,7 @@ class ItemState:
             counts.impressions *= slow
             counts.clicks *= slow
             counts.interactions *= slow
+            counts.newcomers *= slow
             counts.interactions_fast *= decay(elapsed, half_lives.fast_half_life_sec)
         if self.rows and (steps := self._steps(self.as_of, at, rules)):
             self.weights *= step_decay(steps)
@@ -189,11 +194,13 @@ class ItemState:
         gain = decay(age, half_lives.slow_half_life_sec)
         if signal.action == IMPRESSION:
             counts.impressions += gain
+        weight = signal.weight
         if signal.action == CLICK:
-            counts.clicks += gain * signal.weight
+            counts.clicks += gain * weight
         if rules.positive(signal.scenario, signal.action):
-            counts.interactions += gain * signal.weight
-            counts.interactions_fast += decay(age, half_lives.fast_half_life_sec) * signal.weight
+            counts.interactions += gain * weight
+            counts.newcomers += gain * weight * (1 - signal.known)
+            counts.interactions_fast += decay(age, half_lives.fast_half_life_sec) * weight
             counts.total += signal.repeats == 0
         if signal.value is not None:
             counts.rate(signal.value, signal.former_value)
@@ -301,6 +308,7 @@ def _counts(row: ItemCounts) -> ScenarioCounts:
         row["total"],
         row["valued"],
         row["value_sum"],
+        row["newcomers"],
     )
 
 

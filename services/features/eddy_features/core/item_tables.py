@@ -40,6 +40,11 @@ class SeenItems:
 
     packed: bytearray = field(default_factory=bytearray)
 
+    @property
+    def count(self) -> int:
+        """Number of items."""
+        return len(self.packed) // SEEN_ENTRY.size
+
     def add(self, item_id: str, at: int, maximum: int) -> float:
         """Include an interaction at event time `at` (ms); returns the decayed number of earlier ones, 0 for a new item."""
         digest, second = item_digest(item_id), min(max(at // _MS, 0), _LAST_SECOND)

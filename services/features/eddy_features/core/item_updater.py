@@ -79,6 +79,8 @@ class ItemUpdater:
                 raise PoisonError("bad_features", f"{name} {value} is not within 0..1")
         if not 0 <= entry["repeats"] < inf:
             raise PoisonError("bad_features", f"repeats {entry['repeats']} is negative or not finite")
+        if not 0 <= entry["known"] <= 1:
+            raise PoisonError("bad_features", f"known {entry['known']} is not within 0..1")
         return Signal(
             entry["offset"],
             entry["at"],
@@ -88,4 +90,5 @@ class ItemUpdater:
             entry["value"],
             entry["repeats"],
             entry["former_value"],
+            entry["known"],
         )

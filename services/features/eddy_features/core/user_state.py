@@ -15,6 +15,7 @@ from eddy.contract.digests import DIGEST_BYTES, digest_of
 from eddy.contract.histories import NONE, place
 from eddy.contract.limits import REMEMBERED_EVENTS
 from eddy.contract.records import History, UserFeatures
+from eddy.contract.trust import knownness
 from eddy.errors import DecodeError
 from eddy_features.core.cleaning import CleanEvent
 from eddy_features.core.item_tables import (
@@ -63,6 +64,7 @@ class Update(NamedTuple):
     repeats: float = 0.0
     value: float | None = None
     former_value: float | None = None
+    known: float = 1.0
 
 
 _DUPLICATE, _ALREADY_APPLIED, _APPLIED = (
@@ -125,6 +127,7 @@ class UserState:
 
     def _interact(self, event: CleanEvent, item_id: str, policy: UserPolicy) -> Update:
         self.rejected.withdraw(item_id, event.occurred_at)
+        known = knownness(self.seen.count)
         repeats = self.seen.add(item_id, event.occurred_at, policy.seen)
         value = former = None
         if event.is_rating:
@@ -136,7 +139,7 @@ class UserState:
             self._append(event, packed, policy)
         else:
             previous = self._insert(event, packed, policy)
-        return Update(UpdateResult.APPLIED, tuple(previous), repeats, value, former)
+        return Update(UpdateResult.APPLIED, tuple(previous), repeats, value, former, known)
 
     def _previous_items(self, packed: bytes, position: int, limit: int) -> list[bytes]:
         """The last `limit` distinct items before `position` of the history other than `packed`, newest first."""

@@ -18,7 +18,7 @@ from eddy_features.core.states import StateCache, StateRecords
 from eddy_features.core.user_state import Update, UpdateResult, UserPolicy, UserState
 
 SIGNALS_BYTES = 256 * 1024
-_HEADER = frozen_header("item_signals", 3)  # the field order of `_signals` and `_signal`
+_HEADER = frozen_header("item_signals", 4)  # the field order of `_signals` and `_signal`
 
 
 class RenumberedError(FatalError):
@@ -163,6 +163,7 @@ def _signal(event: CleanEvent, update: Update, scenario: str) -> bytes:
             NULL if update.value is None else SOME + pack_float(update.value),
             pack_float(update.repeats),
             NULL if update.former_value is None else SOME + pack_float(update.former_value),
+            pack_float(update.known),
         ]
     )
 

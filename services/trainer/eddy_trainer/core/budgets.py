@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eddy.contract.trust import DAY_MS, HOUR_MS, MIN_RATIO, UNCONFIRMED, knownness, newcomer_ratio
+from eddy.contract.trust import DAY_MS, HOUR_MS, MIN_RATIO, knownness, newcomer_ratio, newcomer_share
 
 RATIO_INTERVAL = 500  # interactions of a scenario, taught or not, between two estimates of its ratio
 
@@ -95,9 +95,7 @@ class TeachingBudgets:
 
     def _newcomer_share(self, sums: _ScenarioSums, row: int, at: int) -> float:
         """Return the share of the next newcomer interaction that counts, by the budgets of the item and of the hour."""
-        bound, so_far = sums.ratio * (sums.known[row] + UNCONFIRMED), sums.newcomers[row]
-        # The derivative of eddy.contract.trust.bounded.
-        item = 1.0 if so_far < bound else 1.0 / (1.0 + np.exp(min(so_far - bound, 50.0)))
+        item = newcomer_share(float(sums.known[row]), float(sums.newcomers[row]), sums.ratio)
         hour = sums.hour
         number = at // HOUR_MS
         if number > hour.number:

@@ -9,6 +9,7 @@ import numpy as np
 from eddy.contract import records
 from eddy.contract.model import MAX_SCENARIOS
 from eddy.contract.scenarios import Scenario, Scenarios
+from eddy.contract.trust import counted_share
 from eddy_scorer.core.state.arrays import F32, F64, FIRST_CAPACITY, I64, Bool, grown, grown_rows
 
 # Length of each order. Sources search it for items that the user has not seen.
@@ -66,7 +67,7 @@ class ItemCountTable:
         missing = max(0, scenario.id + 1 - len(self._values))
         self._values = np.concatenate([self._values, np.zeros((missing, *self._values.shape[1:]), np.float32)])
         for row, entry in self._pending_counts.pop(name, {}).items():
-            self._values[scenario.id, row] = [entry[column] for column in _COLUMNS]
+            self._values[scenario.id, row] = _values_of(entry)
             self._set_totals(row, self.totals[row] + _totals_of(entry))
 
     def ensure(self, size: int) -> None:
@@ -101,7 +102,7 @@ class ItemCountTable:
                 counted.append((scenario, entry))
         self._values[:, row] = 0.0
         for scenario, entry in counted:
-            self._values[scenario, row] = [entry[name] for name in _COLUMNS]
+            self._values[scenario, row] = _values_of(entry)
         self._set_totals(
             row, sum((_totals_of(entry) for _, entry in counted), np.zeros(len(_TOTAL_COLUMNS), np.float32))
         )
@@ -215,8 +216,15 @@ class ItemCountTable:
         return _best(np.where(eligible & (counts > 0), scores, -np.inf))
 
 
+def _values_of(entry: records.ItemCounts) -> list[float]:
+    """The decayed counts, newcomers only as far as known users confirm them (eddy.contract.trust)."""
+    share = counted_share(entry["acted"], entry["newcomers"])
+    return [entry["shown"], share * entry["clicked"], share * entry["acted"], share * entry["acted_fast"]]
+
+
 def _totals_of(entry: records.ItemCounts) -> F32:
-    return np.array([entry[name] for name in _TOTAL_COLUMNS], np.float32)
+    share = counted_share(entry["acted"], entry["newcomers"])
+    return np.array([share * entry[name] for name in _TOTAL_COLUMNS], np.float32)
 
 
 def _best(scores: F64) -> I64:

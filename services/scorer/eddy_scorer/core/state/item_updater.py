@@ -90,7 +90,7 @@ class ItemUpdater:
             self._columns.table.set_eligible(changed, catalogue.eligible[:, changed])
 
 
-_COUNTS: tuple[Literal["shown", "clicked", "acted", "acted_fast", "total", "valued", "value_sum"], ...] = (
+_COUNTS: tuple[Literal["shown", "clicked", "acted", "acted_fast", "total", "valued", "value_sum", "newcomers"], ...] = (
     "shown",
     "clicked",
     "acted",
@@ -98,6 +98,7 @@ _COUNTS: tuple[Literal["shown", "clicked", "acted", "acted_fast", "total", "valu
     "total",
     "valued",
     "value_sum",
+    "newcomers",
 )
 
 
