@@ -136,9 +136,12 @@ class ItemChanges:
             for item_id in list(items)[sent.count :]:
                 del items[item_id]
             # One batch: no other record can be between these. Before them, all is readable once other transactions have ended.
-            await self._store.read_up_to(partition, await sent.first_offset())
+            first = await sent.first_offset()
+            await self._store.read_up_to(partition, first)
             if all(self._store.offset(item_id) == bases[item_id] for item_id in items):
                 await producer.commit()
+                # The broker lets readers have the records a moment after it has acknowledged the commit.
+                await self._store.read_up_to(partition, first + sent.count)
                 return True
         except BaseException:
             await producer.abort()
