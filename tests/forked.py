@@ -4,7 +4,6 @@ Importing a service costs a second of CPU, the trainer four; a fork costs a thir
 `python -m eddy_<service>`: a process of its own, with its own environment, log, signals and exit code.
 """
 
-import multiprocessing
 import os
 import runpy
 import signal
@@ -17,11 +16,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from eddy.paths import REPO_ROOT
+from eddy_lab.evaluate.child_process import CONTEXT, PRELOADED
 
 SERVICES = ("gateway", "features", "scorer", "joiner", "trainer")
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.preloaded"])
+# A process has one fork server. The benchmarks use it too, and their import sets what it preloads: it comes first.
+CONTEXT.set_forkserver_preload(["tests.preloaded", *PRELOADED])
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Forked:
 def fork(service: str, environment: Mapping[str, str], log: Path, *, warnings_are_errors: bool = False) -> Forked:
     """Start a service with `environment` as its whole environment; stdout and stderr go to `log`."""
     # Daemonic, so that the end of the tests ends it.
-    process = _FORKS.Process(
+    process = CONTEXT.Process(
         target=_serve, args=(service, dict(environment), log, warnings_are_errors), name=service, daemon=True
     )
     process.start()
