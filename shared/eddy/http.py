@@ -227,6 +227,10 @@ class BoundedProtocol(H11Protocol):
     def _refuse(self, status: int, reason: str, detail: str) -> None:
         """Answer outside of the application, and close."""
         self._on_refused(reason)
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The application learns that its client has gone, and what it still sends is dropped.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         body = json.dumps({"detail": detail}).encode()
         retry = "Retry-After: 1\r\n" if status == 503 else ""
         head = (

@@ -100,7 +100,7 @@ def test_after_an_outage_it_is_itself_again_within_five_seconds() -> None:
     simulation = Simulation(500.0)
     simulation.play(10, {"a": 400.0})
     simulation.play(10, {"a": 400.0}, answered=False)
-    assert simulation.admission.limit == 16
+    assert simulation.admission.limit == 2
     simulation.play(4, {"a": 400.0})
     (admitted, came, _) = simulation.play(1, {"a": 400.0})["a"]
     assert admitted == came
@@ -119,6 +119,31 @@ def test_work_that_also_waits_for_something_else_does_not_lower_the_limit() -> N
     assert unanswered is not None
     admission.finish(unanswered, answered=False)
     assert admission.limit < 100
+
+
+def test_below_its_minimum_the_limit_follows_lost_work_and_not_slow_work() -> None:
+    now = [0.0]
+    admission = Admission(128, 128, 1000, 0.5, lambda: now[0])
+
+    def round_trip(seconds: float, answered: bool) -> float:
+        works = [work for _ in range(1000) if (work := admission.admit("a"))]
+        now[0] += seconds
+        for work in works:
+            admission.finish(work, answered)
+        return admission.limit
+
+    assert round_trip(1.0, answered=True) >= 128
+    for _ in range(20):
+        now[0] += 0.001
+        lowest = round_trip(3.0, answered=False)
+    assert lowest == 16
+    # A caller that replaces each answered request; every answer takes a second, more than the target.
+    works: list[Work] = []
+    for _ in range(20_000):
+        works += [work for _ in range(8) if (work := admission.admit("a"))]
+        now[0] += 1.0 / len(works)
+        admission.finish(works.pop(0), answered=True)
+    assert 115 <= admission.limit <= 129
 
 
 def test_a_large_piece_of_work_is_admitted_under_a_small_limit() -> None:
@@ -165,6 +190,20 @@ async def test_waiting_work_is_admitted_by_turns_and_the_newest_first() -> None:
     assert order == ["a3", "b1", "a2", "a1"]
     assert admission.in_progress == 0
     assert not admission._waiting
+
+
+async def test_waiting_work_of_a_caller_is_bounded() -> None:
+    admission = Admission(4, 4, 4, 30.0)
+    running = [admission.admit("a") for _ in range(2)]
+    waiting = [asyncio.create_task(admission.wait("a")) for _ in range(1000)]
+    await asyncio.sleep(0.1)
+    refused = [task for task in waiting if task.done()]
+    assert len(refused) == 1000 - 256
+    assert {task.result() for task in refused} == {None}
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (len(running), admission.in_progress, len(admission._waiting)) == (2, 2, 0)
 
 
 async def test_work_that_gives_up_waiting_leaves_no_trace() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -28,6 +28,13 @@ class Server:
     refused: list[str] = field(default_factory=list)
     waiting: int = 0
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stubborn(self, request: Request) -> Response:
+        """Answers also when its client has gone."""
+        with suppress(ClientDisconnect):
+            await request.body()
+        self.waiting += 1
+        return PlainTextResponse("late")
 
     async def wait(self, _: Request) -> Response:
         self.waiting += 1
@@ -73,6 +80,7 @@ async def serving(limits: HttpLimits = QUICK) -> AsyncIterator[Server]:
         Route("/", _echo, methods=["GET", "POST"]),
         Route("/flood", _flood),
         Route("/wait", server.wait),
+        Route("/stubborn", server.stubborn, methods=["POST"]),
         Route("/refuse", _refuse, methods=["POST"]),
     ]
 
@@ -167,6 +175,14 @@ async def test_a_body_that_is_refused_early_is_not_read_for_ever() -> None:
         assert await _closed_after(reader) < 2
         trickling.cancel()
         writer.close()
+
+
+async def test_the_application_learns_that_a_body_will_not_come() -> None:
+    async with serving() as server:
+        status, _ = await server.exchange(b"POST /stubborn HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12")
+        assert status == 408
+        await poll_until(lambda: server.waiting)
+        assert server.refused == ["body_timeout"]
 
 
 async def test_a_reader_that_does_not_read_is_cut_off() -> None:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from eddy.shares import FairShares
 
-_DECREASE = 0.9
+# Factors of a decrease, for answers that were too slow and for those that did not come.
+_SLOW, _UNANSWERED = 0.9, 0.7
+# Work that is not answered lowers the limit below the minimum, to this share of it.
+_LEAST_SHARE = 0.125
 # Work that waits to be admitted, also shared among callers.
 _MAX_WAITING = 512
 # Callers that are looked at for the next piece of work, when one ends.
@@ -39,7 +42,8 @@ class Admission:
     """Admits work as long as it is answered within `target_sec`, and shares what is admitted among callers (FairShares).
 
     The limit grows while work is answered in time and callers use it, and shrinks when work takes longer or is not answered (additive
-    increase, multiplicative decrease; doubling while the time is below half of the target). Amounts are in any unit: requests, bytes.
+    increase, multiplicative decrease; doubling while the time is below half of the target). Below `minimum`, where a lower limit would
+    cost more throughput than delay, only work without an answer lowers it. Amounts are in any unit: requests, bytes.
     What does not fit waits for `target_sec` at most, the callers in turn and of each the newest work first: its caller is the least likely
     to have given up.
     """
@@ -133,14 +137,21 @@ class Admission:
         shares, now = self._shares, self._now()
         took_sec = now - work.started_at
         slow = took_sec > self._target_sec
-        if answered is False or (answered and slow and work.timed):
-            # Only work that was admitted under the present limit tells that it is too high.
-            if work.admitted_at > self._decreased_at:
-                shares.limit = max(self._minimum, _DECREASE * shares.limit)
-                self._decreased_at = now
+        # Only work that was admitted under the present limit tells that it is too high.
+        current = work.admitted_at > self._decreased_at
+        if answered is False:
+            if current:
+                self._lower(_UNANSWERED, self._minimum * _LEAST_SHARE)
+        elif answered and slow and work.timed and shares.limit > self._minimum:
+            if current:
+                self._lower(_SLOW, self._minimum)
         elif answered and 2 * shares.used >= shares.limit - work.amount:
             quick = took_sec < self._target_sec / 2
             shares.limit += work.amount if quick else work.amount**2 / shares.limit
             shares.limit = min(self._maximum, shares.limit)
         shares.give_back(work.caller, work.amount)
         self._admit_waiting()
+
+    def _lower(self, factor: float, least: float) -> None:
+        self._shares.limit = max(least, factor * self._shares.limit)
+        self._decreased_at = self._now()

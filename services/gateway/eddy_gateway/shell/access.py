@@ -3,6 +3,7 @@
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import unquote
@@ -179,10 +180,15 @@ def caller_name(scope: Scope) -> str:
 def address_of(scope: Scope) -> str:
     """The address of a caller. An IPv6 network of 64 bits counts as one, because a single machine can use all of its addresses."""
     client = scope.get("client")
+    return _network(client[0] if client else "")
+
+
+@lru_cache(4096)
+def _network(host: str) -> str:
     try:
-        address = ip_address(client[0] if client else "")
+        address = ip_address(host)
     except ValueError:
-        return client[0] if client else ""
+        return host
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
             return str(address.ipv4_mapped)

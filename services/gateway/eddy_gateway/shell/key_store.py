@@ -1,6 +1,7 @@
 """The accepted API keys, from EDDY_GATEWAY_KEYS_FILE and EDDY_GATEWAY_API_KEYS. A running gateway follows the file."""
 
 import asyncio
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -96,6 +97,7 @@ class KeyStore:
         return (status.st_mtime_ns, status.st_ino, status.st_size) if status else (0, 0, 0)
 
 
+@lru_cache(1024)
 def is_loopback(address: str) -> bool:
     """Whether only this machine can reach an address."""
     try:

@@ -11,8 +11,7 @@ from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.refusals import RETRY_SEC, refuse
 
 READS, WRITES = "reads", "writes"
-# Requests that wait for an answer. The minimum is two full batches of a scorer: less would lower its throughput more than its delay, and
-# when even those take too long, the scorer drops what is past its deadline.
+# Requests that wait for an answer. The minimum is two full batches of a scorer: less would lower its throughput more than its delay.
 _MIN_READS, _MAX_READS = 128, 4096
 # Bytes of bodies that are checked, or under way to Kafka.
 _MIN_BYTES, _FIRST_BYTES = 256 * 1024, 4 * 2**20
