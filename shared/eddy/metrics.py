@@ -113,6 +113,11 @@ EXPOSURE_GINI = Gauge(
     "Gini coefficient of this worker's recent recommendations per item of the scenario; 0 is an even distribution.",
     ["scenario"],
 )
+TOP_EXPOSURE = Gauge(
+    "eddy_scorer_top_exposure_share",
+    "Share of this worker's recent slates of the scenario that contain their most recommended item. Only this item has a series.",
+    ["scenario", "item"],
+)
 LATE_ANSWERS = Counter(
     "eddy_scorer_deadline_answers_total",
     "Requests answered at their deadline, before the user features included the last event.",

@@ -45,3 +45,16 @@ def test_served_slates_are_counted() -> None:
     assert coverage == len(record["items"]) / 30
     assert 0 < gini < 1
     assert engine.state.exposures()["shop"] == (0.0, 0.0)
+
+
+def test_the_most_recommended_item_is_named_and_only_recent_slates_count() -> None:
+    exposure = Exposure()
+    assert exposure.top(VIDEO) == (0, 0.0)
+    for slate in range(2000):
+        exposure.record(VIDEO, np.array([5, 10 + slate % 100]))
+    assert exposure.top(VIDEO) == (5, pytest.approx(1.0))
+    for slate in range(2000):
+        exposure.record(VIDEO, np.array([7, 10 + slate % 100]))
+    row, share = exposure.top(VIDEO)
+    assert (row, share > 0.9) == (7, True)
+    assert exposure.top(SHOP) == (0, 0.0)

@@ -23,7 +23,15 @@ from eddy.kafka.bus import Bus, Producer
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.kafka.group import Membership
 from eddy.keys import read_release_keys
-from eddy.metrics import COVERAGE, EMPTY_SLATES, EXPOSURE_GINI, MODEL_VERSION, STAGE_SECONDS, UNPUBLISHED_ITEMS
+from eddy.metrics import (
+    COVERAGE,
+    EMPTY_SLATES,
+    EXPOSURE_GINI,
+    MODEL_VERSION,
+    STAGE_SECONDS,
+    TOP_EXPOSURE,
+    UNPUBLISHED_ITEMS,
+)
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
 from eddy_scorer.core.model.releases import ReleaseStaging
@@ -184,6 +192,9 @@ class Scorer:
             for name, (coverage, gini) in (await asyncio.to_thread(self._state.exposures)).items():
                 COVERAGE.labels(name).set(coverage)
                 EXPOSURE_GINI.labels(name).set(gini)
+            TOP_EXPOSURE.clear()  # one series a scenario, whatever was on top before
+            for name, (item_id, share) in self._state.top_exposures().items():
+                TOP_EXPOSURE.labels(name, item_id).set(share)
             for name, count in self._state.catalogue.unpublished_counts().items():
                 UNPUBLISHED_ITEMS.labels(name).set(count)
 

@@ -88,6 +88,11 @@ class ScorerState:
             if scenario in orders
         }
 
+    def top_exposures(self) -> dict[str, tuple[str, float]]:
+        """By scenario with slates, the item that most recent slates contain, and the share of them that do."""
+        tops = {name: self.exposure.top(scenario) for name, scenario in list(self.scenarios.ids.items())}
+        return {name: (self.catalogue.ids[row], share) for name, (row, share) in tops.items() if row}
+
     def popularity_of(self, scenario: int, rows: I64) -> F32:
         """Slow counts of rows in a scenario, each as of its own time; precise enough to order a few rows."""
         self.counts.ensure(len(self.catalogue))
