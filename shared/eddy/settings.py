@@ -61,6 +61,17 @@ class Settings(BaseSettings):
         description=f"Secret of at least {MIN_KEY_CHARS} characters. If set, the gateway replaces user ids by keyed pseudonyms: no topic, "
         "checkpoint or log has a raw id (docs/erasure.md).",
     )
+    user_expiry_days: float = Field(
+        365.0,
+        ge=0,
+        description="Days of event time after which a user without events is forgotten; 0 keeps users for ever.",
+    )
+    item_expiry_days: float = Field(
+        365.0,
+        ge=0,
+        description="Days of event time after which the counts of an item without events are forgotten, and an unpublished item entirely; "
+        "0 keeps them for ever.",
+    )
     schema_registry_url: str | None = Field(
         None,
         pattern="^https?://[^/]",

@@ -14,6 +14,7 @@ from eddy.kafka.bus import Bus
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.runtime import Health, serve_health
 from eddy_features.core.cleaning import Cleaner
+from eddy_features.core.expiry import Expiry, item_as_of, user_as_of
 from eddy_features.core.item_state import ItemPolicy, ItemRules
 from eddy_features.core.item_updater import ItemUpdater
 from eddy_features.core.precedence import replaces_item, replaces_user
@@ -54,8 +55,19 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
             return StatePublisher(producer, bus), DeadLetters(SERVICE, bus, producer, clock, runs)
 
         reader = await stack.enter_async_context(SlateReader(bus, slates, clock))
-        users = UserPipeline(app, *await publishers(), user_updater, user_store, max_records, clock, reader)
-        items = ItemPipeline(app, *await publishers(), item_updater, item_store)
+        users = UserPipeline(
+            app,
+            *await publishers(),
+            user_updater,
+            user_store,
+            max_records,
+            clock,
+            reader,
+            Expiry(settings.user_expiry_days, user_as_of),
+        )
+        items = ItemPipeline(
+            app, *await publishers(), item_updater, item_store, Expiry(settings.item_expiry_days, item_as_of)
+        )
         producer = await stack.enter_async_context(bus.producer())
         forwarder = ErasureForwarder(
             bus,

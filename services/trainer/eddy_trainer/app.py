@@ -100,4 +100,6 @@ def _loop_policy(settings: TrainerSettings) -> TrainingLoopPolicy:
         checkpoint_path=settings.state_dir / f"trainer-{settings.topic_prefix or 'main'}.ckpt",
         checkpoint_interval_sec=settings.trainer_checkpoint_interval_sec,
         pace=pace,
+        user_expiry_days=settings.user_expiry_days,
+        item_expiry_days=settings.item_expiry_days,
     )

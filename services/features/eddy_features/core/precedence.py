@@ -7,7 +7,7 @@ from eddy.contract.records import ItemFeatures, UserFeatures
 from eddy.errors import DecodeError
 
 # Both begin with their key, followed by their applied offsets.
-_USER_HEADER, _ITEM_HEADER = frozen_header("user_features", 6), frozen_header("item_features", 3)
+USER_HEADER, ITEM_HEADER = frozen_header("user_features", 6), frozen_header("item_features", 3)
 
 
 def replaces_user(old: bytes | None, new: bytes) -> bool:
@@ -29,7 +29,7 @@ def replaces_item(old: bytes | None, new: bytes) -> bool:
 
 
 def _applied_offset(record: bytes) -> int:
-    if record.startswith(_USER_HEADER):
+    if record.startswith(USER_HEADER):
         try:
             return read_long(record, read_bytes(record, HEADER_BYTES)[1])[0]
         except ValueError:
@@ -38,7 +38,7 @@ def _applied_offset(record: bytes) -> int:
 
 
 def _applied_offsets(record: bytes) -> dict[bytes, int]:
-    if record.startswith(_ITEM_HEADER):
+    if record.startswith(ITEM_HEADER):
         try:
             _, packed, _ = read_block(record, read_bytes(record, HEADER_BYTES)[1])
             return _offsets(packed)

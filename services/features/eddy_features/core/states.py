@@ -64,6 +64,10 @@ class StateCache(Generic[S]):
             self._decoded.move_to_end(slot)
         return state
 
+    def drop(self, partition: int, key: bytes) -> None:
+        """Drop a decoded state whose record is about to be deleted."""
+        self._decoded.pop((partition, key), None)
+
     def renew(self, partition: int, key: bytes) -> S:
         """Replace the state of `key` by a new one, which is returned. Then `store` its record, or None."""
         state = self._decoded[partition, key] = self._new()

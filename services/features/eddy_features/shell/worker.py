@@ -5,7 +5,7 @@ acknowledged, then the batch may be committed. A failed write ends the process; 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -30,7 +30,9 @@ from eddy.metrics import (
     USERS,
 )
 from eddy.runtime import Health
+from eddy_features.core.expiry import Expiry, item_as_of, user_as_of
 from eddy_features.core.item_updater import ItemBatch, ItemUpdater
+from eddy_features.core.states import StateCache
 from eddy_features.core.user_updater import UserBatch, UserUpdater
 from eddy_features.shell.batch_queue import BatchQueue
 from eddy_features.shell.faust_app import FaustApp
@@ -66,7 +68,9 @@ class UserPipeline:
         max_records: int,
         clock: Clock,
         slates: SlateReader,
+        expiry: Expiry,
     ) -> None:
+        self._expiry = expiry
         self._slates = slates
         self._checked: set[int] = set()
         self._dead_letters = dead_letters
@@ -106,9 +110,9 @@ class UserPipeline:
         await self._publisher.publish_by_key(
             ITEM_SIGNALS, [signal for result in results.values() for signal in result.signals]
         )
-        await self._publisher.publish_states(
-            USER_FEATURES, {tp.partition: result.users for tp, result in results.items()}, self._store
-        )
+        states = {tp.partition: result.users for tp, result in results.items()}
+        _add_expired(states, self._expiry, self._updater.states, self._store, user_as_of)
+        await self._publisher.publish_states(USER_FEATURES, states, self._store)
         self._updater.states.evict()
         for tp, result in results.items():
             self._app.consumer.mark_processed(tp, batch[tp][-1].offset + 1)
@@ -131,7 +135,9 @@ class ItemPipeline:
         dead_letters: DeadLetters,
         updater: ItemUpdater,
         store: RecordStore,
+        expiry: Expiry,
     ) -> None:
+        self._expiry = expiry
         self._dead_letters = dead_letters
         self._app = app
         self._publisher = publisher
@@ -152,9 +158,9 @@ class ItemPipeline:
         results = {tp: self._updater.apply(tp.partition, messages) for tp, messages in batch.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_signals").observe(time.perf_counter() - started)
         await _refuse(self._dead_letters, batch, results)
-        await self._publisher.publish_states(
-            ITEM_FEATURES, {tp.partition: result.items for tp, result in results.items()}, self._store
-        )
+        states = {tp.partition: result.items for tp, result in results.items()}
+        _add_expired(states, self._expiry, self._updater.states, self._store, item_as_of)
+        await self._publisher.publish_states(ITEM_FEATURES, states, self._store)
         self._updater.states.evict()
         ERASURES.labels(ITEM).inc(sum(result.erased for result in results.values()))
         for tp in results:
@@ -198,6 +204,23 @@ class FeaturesWorker:
         self._items.events_behind = len(self._users.queue) >= self._batch_records
         await self._users.queue.wait_for_room(MAX_QUEUED)
         await self._items.queue.wait_for_room(MAX_QUEUED)
+
+
+def _add_expired(
+    states: dict[int, list[tuple[bytes, bytes | None]]],
+    expiry: Expiry,
+    cache: StateCache[Any],
+    store: RecordStore,
+    as_of: Callable[[bytes], int],
+) -> None:
+    """Add the deletion of expired records to the states that a batch writes."""
+    for partition, written in states.items():
+        times = [as_of(record) for _, record in written if record is not None]
+        kept = {key for key, _ in written}
+        for key in expiry.expired(partition, times, store.partitions[partition]):
+            if key not in kept:
+                cache.drop(partition, key)
+                written.append((key, None))
 
 
 async def _refuse(

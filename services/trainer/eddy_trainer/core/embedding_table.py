@@ -69,11 +69,19 @@ class EmbeddingTable:
         row = self._row_of.get(item_id)
         return self._admit(item_id) if row is None else row
 
-    def remove(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
-        """Delete items: free their rows, and return them. The owner must not refer to these rows any more."""
+    def unpublished(self) -> NDArray[np.int64]:
+        """Return the rows of items that have no description."""
+        rows = np.flatnonzero(self._described_in[: len(self)] == 0)
+        return np.array([row for row in rows.tolist() if self.ids[row]], np.int64)
+
+    def remove(self, item_ids: Sequence[str], *, may_return: bool = False) -> NDArray[np.int64]:
+        """Delete items: free their rows, and return them. The owner must not refer to these rows any more.
+
+        Unless they `may_return`, later events of the items are to be ignored until they are described again (`is_deleted`).
+        """
         known = [item_id for item_id in item_ids if item_id in self._row_of]
         rows = [self._row_of.pop(item_id) for item_id in known]
-        for item_id in item_ids:
+        for item_id in () if may_return else item_ids:
             self._deleted.pop(item_id, None)
             self._deleted[item_id] = None
         while len(self._deleted) > MAX_DELETED:
@@ -246,6 +254,7 @@ class EmbeddingTable:
             self.ids.append(item_id)
         self.ids[row] = item_id
         self._row_of[item_id] = row
+        self.unpublished_deletions.pop(item_id, None)
         self._embedding[row] = torch.randn(DIM, generator=self._generator) * INITIAL_SCALE
         return row
 

@@ -101,9 +101,24 @@ class EncoderTrainer:
         self._untrained_events += sum(taught)
         return taught
 
-    def remove_items(self, item_ids: Sequence[str]) -> None:
-        """Delete items: their embeddings, and the interactions with them."""
-        rows = self.table.remove(item_ids)
+    def expire(self, users_before: int | None, items_before: int | None) -> tuple[int, list[str]]:
+        """Forget users without interactions from a time on, and items that have neither these nor a description.
+
+        Returns the number of users, and the items.
+        """
+        users = [] if users_before is None else self.sequences.inactive_since(users_before)
+        for user_id in users:
+            self.forget(user_id)
+        if items_before is None:
+            return len(users), []
+        rows, mentioned = self.table.unpublished(), self.sequences.is_mentioned(len(self.table), items_before)
+        items = [self.table.ids[row] for row in rows[~mentioned[rows]].tolist()]
+        self.remove_items(items, may_return=True)
+        return len(users), items
+
+    def remove_items(self, item_ids: Sequence[str], *, may_return: bool = False) -> None:
+        """Delete items: their embeddings, and the interactions with them. For `may_return` see EmbeddingTable.remove."""
+        rows = self.table.remove(item_ids, may_return=may_return)
         if len(rows):
             self.sequences.remove_items(rows)
             self.budgets.forget(rows)

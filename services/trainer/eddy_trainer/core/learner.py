@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eddy.contract.expiry import DAY_MS, EventClock
 from eddy.contract.model import MAX_SCENARIOS, Columns
 from eddy.contract.records import Item
 from eddy.contract.scenarios import Scenario, Scenarios
@@ -135,6 +136,8 @@ class Learner:
         self.label_window = LossWindow(LOSS_WINDOW)
         self.next_item_window = LossWindow(LOSS_WINDOW)
         self.examples = 0
+        self._clock = EventClock()
+        self._expired_at = 0  # event time
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         self._scenario_ids[name] = scenario.id
@@ -200,6 +203,7 @@ class Learner:
         """Evaluate the models on new examples and keep the examples for the next step."""
         events = [example for example in examples if isinstance(example, NextItemExample)]
         labelled = [example for example in examples if isinstance(example, ImpressionExample)]
+        self._clock.add(event.event.at for event in events)
         since = self.encoder.sequences.appended
         taught = self.encoder.observe(events)
         events = [event for event, is_taught in zip(events, taught, strict=True) if is_taught]
@@ -265,6 +269,20 @@ class Learner:
         for user_id in user_ids:
             self.encoder.forget(user_id)
             self.ranker.forget(user_id)
+
+    def expire(self, user_days: float, item_days: float) -> tuple[int, int]:
+        """Forget users and unpublished items without events for so many days (0: never); returns their numbers.
+
+        Does nothing before a day of event time has passed since the last call that did something.
+        """
+        now = self._clock.now
+        if now is None or now - self._expired_at < DAY_MS:
+            return 0, 0
+        self._expired_at = now
+        users, items = self.encoder.expire(self._clock.limit(user_days), self._clock.limit(item_days))
+        for item_id in items:
+            self._pending_texts.discard(item_id)
+        return users, len(items)
 
     def step(self, effort: Effort = Effort.FULL) -> StepReport:
         """Train on all examples that were observed since the last step."""

@@ -145,6 +145,18 @@ class SequenceStore:
             self._count[slot] = len(kept)
             self._teaching[slot] = (self._columns["taught"][slot] > 0).any()
 
+    def inactive_since(self, at: int) -> list[str]:
+        """Return the users without interactions from `at` on."""
+        newest = self._columns["at"][: len(self)].max(axis=1, initial=0)
+        return [self._users[slot] for slot in np.flatnonzero(newest < at).tolist()]
+
+    def is_mentioned(self, rows: int, since: int) -> NDArray[np.bool_]:
+        """Return which of the first `rows` rows of items have interactions from `since` on."""
+        mentioned = np.zeros(rows, bool)
+        used = slice(0, len(self))
+        mentioned[self._columns["rows"][used][self._columns["at"][used] >= since]] = True
+        return mentioned
+
     def forget(self, user_id: str) -> tuple[int, int] | None:
         """Erase a user's sequence. Returns the user's slot and the last slot, whose sequence is now in the former; None if unknown."""
         slot = self._slot_of.pop(user_id, None)

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
+
 from eddy.clock import Clock
 from eddy_trainer.core.effort import Effort, PacePolicy, effort_for, is_due
 from eddy_trainer.core.examples import Example
@@ -18,6 +20,7 @@ from eddy_trainer.shell.observer import Observer
 from eddy_trainer.shell.release_task import ReleaseTask
 from eddy_trainer.shell.releases import ReleasePublisher
 
+log = structlog.get_logger()
 T = TypeVar("T")
 
 SAVE_ERASURE_SEC = 1.0  # until the checkpoint forgets a user
@@ -31,6 +34,8 @@ class TrainingLoopPolicy:
     checkpoint_path: Path
     checkpoint_interval_sec: float = 30.0
     pace: PacePolicy = field(default_factory=PacePolicy)
+    user_expiry_days: float = 365.0
+    item_expiry_days: float = 365.0
 
 
 class TrainingLoop:
@@ -85,10 +90,20 @@ class TrainingLoop:
         effort = effort_for(lag, pace)
         if is_due(learner.untrained, time.monotonic() - self._untrained_since, effort, pace):
             await self._train(effort)
+        if batch.examples:
+            await self._expire()
         await self._releases.advance(time.monotonic())
         if time.monotonic() - self._saved_at >= self._policy.checkpoint_interval_sec:
             self._saved_at = time.monotonic()
             await self._checkpoints.save()
+
+    async def _expire(self) -> None:
+        policy = self._policy
+        users, items = await self._in_thread(
+            "expire", partial(self._trainer.learner.expire, policy.user_expiry_days, policy.item_expiry_days)
+        )
+        if users or items:
+            log.info("expired", users=users, items=items)
 
     async def _forget(self, user_ids: list[str]) -> None:
         """Forget users, in the checkpoint too."""
