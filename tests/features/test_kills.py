@@ -36,7 +36,7 @@ async def test_states_survive_kills_at_random_moments(kafka: str, topic_prefix: 
             worker.kill()
     await cluster.publish(records[KILLS * EVENTS_PER_RUN :])
     with cluster.worker(instance_id="one"):
-        await cluster.drained()
+        await cluster.drained(60)
     expected = reference_features(await cluster.event_logs(), slates=served)
     assert await cluster.user_features() == expected.user_features(), cluster.logs()
     assert await cluster.item_features() == expected.item_features(), cluster.logs()
