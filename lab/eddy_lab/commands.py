@@ -84,3 +84,39 @@ def bench(
         if name not in speed_benchmarks():
             raise typer.BadParameter(f"unknown benchmark {name}. Choose one of {', '.join(speed_benchmarks())}")
     run_benchmarks(names or speed_benchmarks(), output)
+
+
+def attack(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Attack: one_click, unpublished, bots, trained_bots, pair, repeats, impressions, negatives."
+        ),
+    ],
+    dataset: Dataset = DEFAULTS.dataset,
+    data: Data = None,
+    scenario: Scenario = DEFAULTS.scenario,
+    action: Action = DEFAULTS.action,
+    limit: Annotated[int, typer.Option(min=100, help="Honest events before the attack.")] = 3000,
+    size: Annotated[int | None, typer.Option(min=1, max=20_000, help="Events of the attack.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+) -> None:
+    """Attack the recommender in one process, without Kafka, and compare who is recommended what before and after."""
+    import torch
+    from rich.console import Console
+
+    from eddy.settings import load
+    from eddy_lab.attack.attacks import ATTACKS
+    from eddy_lab.attack.command import attack
+    from eddy_lab.evaluate.options import Options
+    from eddy_trainer.core.models import DEFAULT_MODEL
+    from eddy_trainer.settings import TrainerSettings
+
+    if name not in ATTACKS:
+        raise typer.BadParameter(f"unknown attack {name}. Choose one of {', '.join(ATTACKS)}")
+    settings = load(TrainerSettings)
+    torch.set_num_threads(settings.trainer_threads)
+    paths = settings.scenarios_path, settings.trainer_graphs_dir
+    options = Options(dataset, data, scenario, action, limit, seed, *paths, DEFAULT_MODEL, "")
+    if not attack(name, options, size, Console()):
+        raise typer.Exit(1)

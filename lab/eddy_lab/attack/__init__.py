@@ -1,0 +1,1 @@
+"""Attacks on the recommender, and what they achieve."""
