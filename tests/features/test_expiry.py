@@ -4,7 +4,8 @@ import pytest
 
 from eddy.contract.codec import Codec
 from eddy.contract.expiry import DAY_MS
-from eddy_features.core.expiry import Expiry, item_as_of, user_as_of
+from eddy_features.core.expiry import Expiry
+from eddy_features.core.precedence import item_as_of, user_as_of
 from tests.features.factories import START_MS, encoded, event, message
 from tests.features.reference import ReferenceFeatures
 

@@ -14,10 +14,10 @@ from eddy.kafka.bus import Bus
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.runtime import Health, serve_health
 from eddy_features.core.cleaning import Cleaner
-from eddy_features.core.expiry import Expiry, item_as_of, user_as_of
+from eddy_features.core.expiry import Expiry
 from eddy_features.core.item_state import ItemPolicy, ItemRules
 from eddy_features.core.item_updater import ItemUpdater
-from eddy_features.core.precedence import replaces_item, replaces_user
+from eddy_features.core.precedence import item_as_of, replaces_item, replaces_user, user_as_of
 from eddy_features.core.slates import ServedSlates
 from eddy_features.core.user_state import UserPolicy
 from eddy_features.core.user_updater import UserUpdater

@@ -2,13 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from eddy.contract.avro.arrays import read_block
-from eddy.contract.avro.values import read_bytes, read_long
-from eddy.contract.codec import HEADER_BYTES, Codec
 from eddy.contract.expiry import EventClock
-from eddy.contract.records import ItemFeatures, UserFeatures
-from eddy.errors import DecodeError
-from eddy_features.core.precedence import ITEM_HEADER, USER_HEADER
 
 SWEPT_PER_BATCH = 500
 
@@ -41,25 +35,3 @@ class Expiry:
             if record is not None and self._as_of(record) < limit:
                 found.append(key)
         return found
-
-
-def user_as_of(record: bytes) -> int:
-    """The time of the newest event in a `user_features` record; one that is not readable does not expire."""
-    try:
-        if record.startswith(USER_HEADER):
-            _, position = read_long(record, read_bytes(record, HEADER_BYTES)[1])
-            return read_long(record, position)[0]
-        return Codec.of(UserFeatures).decode(record)["as_of"]
-    except (DecodeError, IndexError, ValueError):
-        return 2**63
-
-
-def item_as_of(record: bytes) -> int:
-    """As `user_as_of`, for an `item_features` record."""
-    try:
-        if record.startswith(ITEM_HEADER):
-            _, _, position = read_block(record, read_bytes(record, HEADER_BYTES)[1])
-            return read_long(record, position)[0]
-        return Codec.of(ItemFeatures).decode(record)["as_of"]
-    except (DecodeError, IndexError, ValueError):
-        return 2**63

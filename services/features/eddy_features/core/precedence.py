@@ -1,4 +1,4 @@
-"""Decides whether a record replaces another of its key, from the applied offsets at the beginning of the encoded records."""
+"""Decides whether a record replaces another of its key, and how old it is, from the beginning of the encoded records."""
 
 from eddy.contract.avro.arrays import read_block
 from eddy.contract.avro.values import read_bytes, read_long
@@ -7,7 +7,7 @@ from eddy.contract.records import ItemFeatures, UserFeatures
 from eddy.errors import DecodeError
 
 # Both begin with their key, followed by their applied offsets.
-USER_HEADER, ITEM_HEADER = frozen_header("user_features", 6), frozen_header("item_features", 3)
+_USER_HEADER, _ITEM_HEADER = frozen_header("user_features", 6), frozen_header("item_features", 3)
 
 
 def replaces_user(old: bytes | None, new: bytes) -> bool:
@@ -29,7 +29,7 @@ def replaces_item(old: bytes | None, new: bytes) -> bool:
 
 
 def _applied_offset(record: bytes) -> int:
-    if record.startswith(USER_HEADER):
+    if record.startswith(_USER_HEADER):
         try:
             return read_long(record, read_bytes(record, HEADER_BYTES)[1])[0]
         except ValueError:
@@ -38,7 +38,7 @@ def _applied_offset(record: bytes) -> int:
 
 
 def _applied_offsets(record: bytes) -> dict[bytes, int]:
-    if record.startswith(ITEM_HEADER):
+    if record.startswith(_ITEM_HEADER):
         try:
             _, packed, _ = read_block(record, read_bytes(record, HEADER_BYTES)[1])
             return _offsets(packed)
@@ -55,3 +55,25 @@ def _offsets(packed: bytes) -> dict[bytes, int]:
         partition, position = read_bytes(packed, position)
         offsets[partition], position = read_long(packed, position)
     return offsets
+
+
+def user_as_of(record: bytes) -> int:
+    """The time of the newest event in a `user_features` record; one that is not readable does not expire."""
+    try:
+        if record.startswith(_USER_HEADER):
+            _, position = read_long(record, read_bytes(record, HEADER_BYTES)[1])
+            return read_long(record, position)[0]
+        return Codec.of(UserFeatures).decode(record)["as_of"]
+    except (DecodeError, IndexError, ValueError):
+        return 2**63
+
+
+def item_as_of(record: bytes) -> int:
+    """As `user_as_of`, for an `item_features` record."""
+    try:
+        if record.startswith(_ITEM_HEADER):
+            _, _, position = read_block(record, read_bytes(record, HEADER_BYTES)[1])
+            return read_long(record, position)[0]
+        return Codec.of(ItemFeatures).decode(record)["as_of"]
+    except (DecodeError, IndexError, ValueError):
+        return 2**63

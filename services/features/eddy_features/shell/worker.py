@@ -30,8 +30,9 @@ from eddy.metrics import (
     USERS,
 )
 from eddy.runtime import Health
-from eddy_features.core.expiry import Expiry, item_as_of, user_as_of
+from eddy_features.core.expiry import Expiry
 from eddy_features.core.item_updater import ItemBatch, ItemUpdater
+from eddy_features.core.precedence import item_as_of, user_as_of
 from eddy_features.core.states import StateCache
 from eddy_features.core.user_updater import UserBatch, UserUpdater
 from eddy_features.shell.batch_queue import BatchQueue
