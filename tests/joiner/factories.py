@@ -14,6 +14,8 @@ from eddy.contract.topics import RECOMMENDATIONS, USER_EVENTS
 
 T0 = 1_700_000_000_000
 SEC = 1000
+# Append time of a log that is replayed long after it was lived.
+REPLAYED_AT = T0 + 365 * 86_400_000
 SLATES = Codec.of("recommendations")
 EVENTS = Codec.of("user_event")
 

@@ -9,7 +9,7 @@ from eddy.contract.message import Message
 from eddy.contract.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings
-from tests.joiner.factories import EVENTS, SEC, SLATES, Activity, event_record
+from tests.joiner.factories import EVENTS, REPLAYED_AT, SEC, SLATES, Activity, event_record
 from tests.joiner.simulation import EXAMPLES, run_undisturbed
 from tests.poll import QUERY_INTERVAL_SEC, poll_until
 from tests.service import Service, read_all, running
@@ -115,7 +115,7 @@ async def all_joined(bus: Bus, timeout_sec: float = 90) -> None:
 async def expected_examples(activities: dict[int, Activity]) -> dict[str, Record]:
     examples: dict[str, Record] = {}
     for activity in activities.values():
-        partition, worker = await run_undisturbed(activity)
+        partition, worker = await run_undisturbed(activity, REPLAYED_AT)
         assert worker.state.open_impressions == 0
         examples |= partition.examples()
     return examples

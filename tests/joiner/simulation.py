@@ -61,10 +61,18 @@ class SimulatedPartition:
     committed: tuple[int, str] | None = None
 
     @staticmethod
-    def of(activity: Activity) -> "SimulatedPartition":
+    def of(activity: Activity, appended_at: int | None = None) -> "SimulatedPartition":
+        """The logs of an activity as it was lived, or with `appended_at` as it is replayed at that time."""
+        slate_times, event_times = lived(activity)
         return SimulatedPartition(
-            [message_of(record, offset) for offset, record in enumerate(activity.slates)],
-            [message_of(record, offset) for offset, record in enumerate(activity.events)],
+            [
+                message_of(record, offset, appended_at or slate_times[offset])
+                for offset, record in enumerate(activity.slates)
+            ],
+            [
+                message_of(record, offset, appended_at or event_times[offset])
+                for offset, record in enumerate(activity.events)
+            ],
         )
 
     def examples(self) -> dict[str, Record]:
@@ -135,9 +143,28 @@ class SimulatedWorker:
         return RestartPoint.decode(self.partition.committed[1])
 
 
-async def run_undisturbed(activity: Activity) -> tuple[SimulatedPartition, SimulatedWorker]:
-    """One worker, one batch of all events, all slates available from the start."""
-    partition = SimulatedPartition.of(activity)
+def lived(activity: Activity) -> tuple[list[int], list[int]]:
+    """The append times of slates and events: the newest time of a record so far, since append times never go back."""
+    slate_times: list[int] = []
+    event_times: list[int] = []
+    now = 0
+    for record, before in zip(activity.slates, activity.events_before, strict=True):
+        for event in activity.events[len(event_times) : before]:
+            now = max(now, event["occurred_at"])
+            event_times.append(now)
+        now = max(now, record["requested_at"])
+        slate_times.append(now)
+    for event in activity.events[len(event_times) :]:
+        now = max(now, event["occurred_at"])
+        event_times.append(now)
+    return slate_times, event_times
+
+
+async def run_undisturbed(
+    activity: Activity, appended_at: int | None = None
+) -> tuple[SimulatedPartition, SimulatedWorker]:
+    """One worker, one batch of all events, all slates available from the start; replayed if `appended_at` is given."""
+    partition = SimulatedPartition.of(activity, appended_at)
     worker = SimulatedWorker(partition)
     await worker.start(len(activity.slates))
     await worker.step(len(activity.events), len(activity.slates))
@@ -146,10 +173,15 @@ async def run_undisturbed(activity: Activity) -> tuple[SimulatedPartition, Simul
 
 
 async def run_disturbed(
-    activity: Activity, rng: random.Random, crash: float, late_slates: int = 0, batch: int = 25
+    activity: Activity,
+    rng: random.Random,
+    crash: float,
+    late_slates: int = 0,
+    batch: int = 25,
+    appended_at: int | None = None,
 ) -> tuple[SimulatedPartition, SimulatedWorker]:
     """Small batches, slates that arrive just in time (or up to `late_slates` slates late), and crashes before and after commits."""
-    partition = SimulatedPartition.of(activity)
+    partition = SimulatedPartition.of(activity, appended_at)
     worker = SimulatedWorker(partition)
     await worker.start(0)
     while worker.position < len(activity.events):

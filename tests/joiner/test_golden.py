@@ -16,7 +16,8 @@ from eddy_joiner.core.examples import encode_example
 from eddy_joiner.core.outcomes import ImpressionOutcome, Outcome, Refused
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.slates import ServedSlate
-from eddy_joiner.core.state import NEVER, JoinState
+from eddy_joiner.core.state import JoinState
+from eddy_joiner.core.timelines import EVENT, NEVER
 from eddy_joiner.shell.impression_ledger import ImpressionLedger
 from eddy_joiner.shell.intake import SkippedEvent, accept_event, accept_slate
 from tests.joiner.factories import SEC, T0, event_record, message_of, slate_record
@@ -26,7 +27,7 @@ MIN = 60 * SEC
 
 
 class Join:
-    """A state and its log. Each step returns the examples that it leads to, by id."""
+    """A state and its log. Each step returns the examples that it leads to, by id. Records arrive when they happen, or at `at`."""
 
     def __init__(self, policy: AttributionPolicy = POLICY) -> None:
         self.state = JoinState(policy)
@@ -36,16 +37,16 @@ class Join:
         self.refused: list[Refused] = []
         self.impressions = 0
 
-    def take(self, *records: Record) -> dict[str, Record]:
+    def take(self, *records: Record, at: int | None = None) -> dict[str, Record]:
         outcomes: list[Outcome] = []
         for record in records:
             if "served_at" in record:
-                slate = accept_slate(message_of(record), self.policy)
+                slate = accept_slate(message_of(record, appended_at=at), self.policy)
                 assert isinstance(slate, ServedSlate)
                 outcomes += self.state.add_slate(slate)
                 continue
             self.offset += 1
-            event = accept_event(message_of(record, self.offset), self.policy)
+            event = accept_event(message_of(record, self.offset, at), self.policy)
             assert isinstance(event, JoinerEvent)
             outcomes += self.state.apply(event)
         return self.examples(outcomes)
@@ -384,7 +385,7 @@ def test_a_device_whose_clock_is_ahead_closes_no_window() -> None:
     ahead = accept_event(message_of(tick(T0 + 23 * 60 * MIN, "v"), 1, appended_at=T0 + SEC), POLICY)
     assert isinstance(ahead, JoinerEvent)
     assert join.examples(join.state.apply(ahead)) == {}
-    assert join.state.clock == T0 + SEC + MAX_CLOCK_LEAD_MS
+    assert join.state.clocks[EVENT] == T0 + SEC + MAX_CLOCK_LEAD_MS
     assert join.take(event_record("c1", "u", "click", T0 + 2 * MIN, "a", request_id="r1")).keys() == {
         "r1/a/label",
         "c1/next",

@@ -34,6 +34,8 @@ from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.release import Release
 from eddy_trainer.core.release_schedule import ReleaseSchedule
 
+_REPLAY_AGE_MS = 30 * 86_400_000
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationLoopPolicy:
@@ -166,9 +168,9 @@ class EvaluationLoop:
             self._trainer.served(prepared, self.releases.released)
 
     def _message(self, topic: str, key: bytes, value: bytes) -> Message:
-        """The message as the broker would append it, at the newest event time so far."""
+        """The message as the broker would append it in a replay: long after the newest event time so far."""
         offset = self._offsets[topic]
         self._offsets[topic] += 1
-        message = Message(topic, PARTITION, offset, key, value, self._clock_ms)
+        message = Message(topic, PARTITION, offset, key, value, self._clock_ms + _REPLAY_AGE_MS)
         self._tap(message)
         return message

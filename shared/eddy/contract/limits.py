@@ -37,6 +37,8 @@ MAX_PUBLISHED_MS = 10**13
 MAX_AHEAD_MS = 24 * 3600 * 1000
 # Maximum lead of a record's time over its append time in the joiner's watermark, so that a device with a wrong clock closes no windows.
 MAX_CLOCK_LEAD_MS = 60_000
+# Age of a record at its append up to which it is live: its own time is that of its arrival. An older one is replayed, or of a slow clock.
+MAX_LIVE_AGE_MS = 300_000
 # Publication times may be before 1970: films, for example.
 MIN_PUBLISHED_MS = -MAX_PUBLISHED_MS
 # Bounds of Avro's `long` and `int`.

@@ -9,6 +9,7 @@ from eddy.contract.message import Message
 from eddy.contract.records import UserEvent
 from eddy.contract.scenarios import IMPRESSION
 from eddy_joiner.core.policy import AttributionPolicy
+from eddy_joiner.core.timelines import Times, timeline_of
 
 _CODEC = Codec.of(UserEvent)
 
@@ -17,8 +18,9 @@ class JoinerEvent(NamedTuple):
     """A usable event. `weight` is that of the action, 0 for a reversal (eddy.contract.events); `value` is normalised to 0..1; `message` is
     the source of the event.
 
-    `clock` is the time that the event advances the joiner's clock to: `occurred_at`, but at most MAX_CLOCK_LEAD_MS after the append
-    time. An event without an id gets one made from its partition and offset.
+    `clocks` are the times that the event advances the timelines to: its append time, and `occurred_at`, but at most MAX_CLOCK_LEAD_MS
+    after the append time. `timeline` is that of the event alone; where the event belongs to a slate, the timeline of the slate counts.
+    An event without an id gets one made from its partition and offset.
     """
 
     offset: int
@@ -31,7 +33,8 @@ class JoinerEvent(NamedTuple):
     weight: float
     request_id: str | None
     occurred_at: int
-    clock: int
+    clocks: Times
+    timeline: int
     message: Message
 
     @property
@@ -59,6 +62,7 @@ def read_event(message: Message, policy: AttributionPolicy) -> JoinerEvent:
         0.0 if reversal else rule.weight,
         request_id,
         occurred_at,
-        min(occurred_at, appended_ms + MAX_CLOCK_LEAD_MS),
+        (appended_ms, min(occurred_at, appended_ms + MAX_CLOCK_LEAD_MS)),
+        timeline_of(occurred_at, appended_ms),
         message,
     )

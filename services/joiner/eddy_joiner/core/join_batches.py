@@ -4,6 +4,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from eddy_joiner.core.timelines import NEVER, TIMELINES, Times
+
 # What makes an event the same as another: the user and the event id.
 EventKey: TypeAlias = tuple[str, str]
 
@@ -12,21 +14,25 @@ EventKey: TypeAlias = tuple[str, str]
 class JoinBatch:
     """The state of the logs before a batch of events.
 
-    `events_offset` is the offset of the batch's first event, `output_offset` the end of the worker's own output and `clock` the event
-    time, both before the batch. A restart must read the batch until the clock has passed `keep_until`. `events` are the events that occur
-    in this batch first.
+    `events_offset` is the offset of the batch's first event, `output_offset` the end of the worker's own output and `clocks` those of the
+    timelines, all before the batch. A restart must read the batch until each clock has passed its `keep_until`. `events` are the events
+    that occur in this batch first.
     """
 
     events_offset: int
     output_offset: int
-    clock: int
-    keep_until: int = -(2**63)
+    clocks: Times
+    keep_until: list[int] = field(default_factory=lambda: [NEVER, NEVER])
     events: list[EventKey] = field(default_factory=list)
 
-    def keep(self, until: int) -> None:
-        """Keep the batch at least until the clock has passed `until`."""
-        if until > self.keep_until:
-            self.keep_until = until
+    def keep(self, timeline: int, until: int) -> None:
+        """Keep the batch at least until the clock of the timeline has passed `until`."""
+        if until > self.keep_until[timeline]:
+            self.keep_until[timeline] = until
+
+    def is_passed(self, clocks: Times) -> bool:
+        """Whether no clock needs the batch any more."""
+        return all(self.keep_until[timeline] < clocks[timeline] for timeline in TIMELINES)
 
 
 class JoinBatches:
@@ -57,9 +63,9 @@ class JoinBatches:
         for event in [event for event in self._by_event if event[0] == user_id]:
             self._by_event.pop(event).events.remove(event)
 
-    def oldest(self, clock: int) -> JoinBatch | None:
-        """Drop the batches that the clock has passed, and return the oldest remaining one."""
-        while self._batches and self._batches[0].keep_until < clock:
+    def oldest(self, clocks: Times) -> JoinBatch | None:
+        """Drop the batches that the clocks have passed, and return the oldest remaining one."""
+        while self._batches and self._batches[0].is_passed(clocks):
             for event in self._batches.popleft().events:
                 del self._by_event[event]
         return self._batches[0] if self._batches else None

@@ -10,7 +10,8 @@ from eddy_joiner.core.slates import ServedSlate, SlateItem
 
 
 class Impression(NamedTuple):
-    """An item of a slate that was shown. It counts interactions from `shown_at` to `until` (event time, ms)."""
+    """An item of a slate that was shown at `shown_at`, by the device; `until` is the end of its attribution window on the timeline of
+    the slate (ms)."""
 
     item: SlateItem
     shown_at: int

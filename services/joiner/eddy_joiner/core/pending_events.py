@@ -6,21 +6,31 @@ from dataclasses import dataclass
 from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.join_batches import JoinBatch
 from eddy_joiner.core.retained_slates import RetainedSlate
+from eddy_joiner.core.timelines import Times
 
 
 @dataclass(slots=True, eq=False)
 class PendingEvent:
-    """An event that waits. `clock` is the event time when it arrived, `due` the event time at which it expires.
+    """An event that waits. `clocks` are those of the timelines when it arrived, `window_ms` is how long it waits on either.
 
     `candidate_slate` is the slate whose candidates belong to the event if it remains unattributed.
     """
 
     event: JoinerEvent
-    clock: int
-    due: int
+    clocks: Times
+    window_ms: int
     batch: JoinBatch
     candidate_slate: RetainedSlate | None = None
     resolved: bool = True
+
+    def due(self, timeline: int) -> int:
+        """The time at which the event expires."""
+        return self.clocks[timeline] + self.window_ms
+
+    @property
+    def times(self) -> Times:
+        """The event's own time on each timeline: when it arrived, and when it happened."""
+        return self.event.message.timestamp_ms, self.event.occurred_at
 
 
 class PendingEvents:
@@ -52,12 +62,12 @@ class PendingEvents:
             for pending in self._impressions_by_user.get(event.user_id, ())
         )
 
-    def take_impressions(self, request_id: str, user_id: str, admit_until: int) -> list[PendingEvent]:
-        """Remove and return the impressions that wait for this slate and arrived by `admit_until`."""
+    def take_impressions(self, retained: RetainedSlate) -> list[PendingEvent]:
+        """Remove and return the impressions that wait for this slate and arrived while it admits them."""
         admitted = [
             pending
-            for pending in self._impressions_by_request.get(request_id, ())
-            if pending.event.user_id == user_id and pending.clock <= admit_until
+            for pending in self._impressions_by_request.get(retained.slate.request_id, ())
+            if pending.event.user_id == retained.slate.user_id and retained.admits(pending.clocks)
         ]
         for pending in admitted:
             self.remove(pending)

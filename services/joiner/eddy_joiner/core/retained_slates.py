@@ -11,16 +11,19 @@ from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.join_batches import JoinBatch
 from eddy_joiner.core.outcomes import Impression
 from eddy_joiner.core.slates import ServedSlate, SlateItem
+from eddy_joiner.core.timelines import TIMELINES, Times
 
 
 @dataclass(slots=True, eq=False)
 class ImpressionState:
     """An impression and its label, None while it is open.
 
-    `event_offset` is the offset of the impression event, `weight` that of the strongest of the `actions` so far.
+    `at` is its time on the timeline of the slate. `event_offset` is the offset of the impression event,
+    `weight` that of the strongest of the `actions` so far.
     """
 
     impression: Impression
+    at: int
     event_offset: int
     label: int | None = None
     weight: float = 0.0
@@ -36,11 +39,14 @@ class ImpressionState:
 class RetainedSlate:
     """A slate and its impressions, by item id.
 
-    `slate_clock` is the newest request time of the slates up to and including this one. The slate admits impressions until the clock
-    passes `admit_until`, and is dropped when the clock passes `keep_until`. `batch` is the batch of its first impression.
+    Times are those of the slate's `timeline`: `time` is its own; it admits impressions until the clock passes `admit_until`, and is dropped
+    when the clock passes `keep_until`. `batch` is the batch of its first impression. `slate_clock` is the newest request time of the
+    replayed slates up to and including this one.
     """
 
     slate: ServedSlate
+    timeline: int
+    time: int
     slate_clock: int
     admit_until: int
     keep_until: int
@@ -53,6 +59,10 @@ class RetainedSlate:
         """Keep the slate at least until the clock has passed `until`."""
         if until > self.keep_until:
             self.keep_until = until
+
+    def admits(self, clocks: Times) -> bool:
+        """Whether an impression that arrives at these times of the clocks is in time."""
+        return clocks[self.timeline] <= self.admit_until
 
     def items(self) -> dict[str, SlateItem]:
         """The items of the slate by id, decoded at the first call."""
@@ -72,7 +82,7 @@ class RetainedSlates:
         self._by_request: dict[str, RetainedSlate] = {}
         self._by_user: dict[str, list[RetainedSlate]] = {}
         self._in_order: deque[RetainedSlate] = deque()
-        self._expiry: list[tuple[int, int, RetainedSlate]] = []
+        self._expiry: tuple[list[tuple[int, int, RetainedSlate]], ...] = tuple([] for _ in TIMELINES)
         self._sequence = count()
 
     def __len__(self) -> int:
@@ -90,13 +100,13 @@ class RetainedSlates:
         self._by_request[retained.slate.request_id] = retained
         self._by_user.setdefault(retained.slate.user_id, []).append(retained)
         self._in_order.append(retained)
-        heapq.heappush(self._expiry, (retained.keep_until, next(self._sequence), retained))
+        heapq.heappush(self._expiry[retained.timeline], (retained.keep_until, next(self._sequence), retained))
         return None
 
-    def find(self, request_id: str | None, user_id: str, clock: int) -> RetainedSlate | None:
-        """The user's slate of this request, unless the clock has passed its `keep_until`."""
+    def find(self, request_id: str | None, user_id: str, clocks: Times) -> RetainedSlate | None:
+        """The user's slate of this request, unless its clock has passed its `keep_until`."""
         retained = self._by_request.get(request_id or "")
-        if retained is None or retained.slate.user_id != user_id or clock > retained.keep_until:
+        if retained is None or retained.slate.user_id != user_id or clocks[retained.timeline] > retained.keep_until:
             return None
         return retained
 
@@ -104,33 +114,41 @@ class RetainedSlates:
         """The user's slates, the last one of the log first."""
         return reversed(self._by_user.get(user_id, ()))
 
-    def last_impression(self, event: JoinerEvent) -> tuple[RetainedSlate, ImpressionState] | None:
-        """The last impression of the event's item, user and scenario before the event and within its window, with its slate."""
+    def last_impression(self, event: JoinerEvent, times: Times) -> tuple[RetainedSlate, ImpressionState] | None:
+        """The last impression of the event's item, user and scenario before the event and within its window, with its slate.
+
+        `times` are the event's own on each timeline.
+        """
         last: tuple[RetainedSlate, ImpressionState] | None = None
         for retained in self.of_user(event.user_id):
             state = retained.impressions.get(event.item_id or "")
             if state is None or retained.slate.scenario != event.scenario:
                 continue
-            if state.event_offset > event.offset or event.occurred_at > state.impression.until:
+            if state.event_offset > event.offset or times[retained.timeline] > state.impression.until:
                 continue
-            if last is None or state.impression.shown_at > last[1].impression.shown_at:
+            if last is None or (state.at, state.event_offset) > (last[1].at, last[1].event_offset):
                 last = (retained, state)
         return last
 
     def newest_before(
-        self, event: JoinerEvent, clock: int, including: str | None = None, same_scenario: bool = False
+        self,
+        event: JoinerEvent,
+        times: Times,
+        clocks: Times,
+        including: str | None = None,
+        same_scenario: bool = False,
     ) -> RetainedSlate | None:
-        """The user's newest slate from before the event: requested before it, with features that do not include it.
+        """The user's newest slate from before the event: with features that do not include it, and a time before that of the event.
 
-        `clock` is the event time at the arrival of the event. With `same_scenario`, only slates of the event's scenario count; with
-        `including`, only those of the scenario that have this item in the slate or among its candidates.
+        `times` are the event's own on each timeline, `clocks` those at its arrival. With `same_scenario`, only slates of the event's
+        scenario count; with `including`, only those of the scenario that have this item in the slate or among its candidates.
         """
         newest: RetainedSlate | None = None
         for retained in self.of_user(event.user_id):
             slate = retained.slate
-            if slate.requested_at > event.occurred_at or slate.applied_offset >= event.offset:
+            if retained.time > times[retained.timeline] or slate.applied_offset >= event.offset:
                 continue
-            if clock > retained.admit_until or (newest is not None and slate.requested_at <= newest.slate.requested_at):
+            if not retained.admits(clocks) or (newest is not None and retained.time <= newest.time):
                 continue
             if (same_scenario or including is not None) and slate.scenario != event.scenario:
                 continue
@@ -145,12 +163,12 @@ class RetainedSlates:
             self._drop(retained)
         return covered
 
-    def drop_expired(self, clock: int, unused_clock: int | None = None) -> None:
-        """Drop the slates that the clock has passed, and those without any event that `unused_clock` has passed."""
+    def drop_expired(self, timeline: int, clock: int, unused_clock: int | None = None) -> None:
+        """Drop the slates of a timeline that its clock has passed, and those without any event that `unused_clock` has passed."""
         latest = clock if unused_clock is None else max(clock, unused_clock)
-        kept = []
-        while self._expiry and self._expiry[0][0] < latest:
-            retained = heapq.heappop(self._expiry)[2]
+        expiry, kept = self._expiry[timeline], []
+        while expiry and expiry[0][0] < latest:
+            retained = heapq.heappop(expiry)[2]
             if retained.dropped:
                 continue
             unused = retained.batch is None and retained.keep_until == retained.admit_until
@@ -159,7 +177,7 @@ class RetainedSlates:
             else:
                 kept.append(retained)
         for retained in kept:
-            heapq.heappush(self._expiry, (retained.keep_until, next(self._sequence), retained))
+            heapq.heappush(expiry, (retained.keep_until, next(self._sequence), retained))
 
     def oldest(self) -> RetainedSlate | None:
         """The first slate of the log that is not dropped."""

@@ -64,6 +64,7 @@ class ServedSlate(NamedTuple):
     """
 
     offset: int
+    appended_at: int
     raw: bytes
     request_id: str
     user_id: str
@@ -79,7 +80,6 @@ class ServedSlate(NamedTuple):
     features_start: int
     history_start: int
     refused: bool
-    appended_at: int = 0
 
     def items(self) -> dict[str, SlateItem]:
         """The items by id, in order; of an item that occurs twice, the first occurrence."""
@@ -134,7 +134,7 @@ def read_slate(message: Message) -> ServedSlate:
     elif header != _LAYOUT_HEADER:
         raw = _convert(raw)
     try:
-        slate, feature_bytes, candidates = _walk(raw, message.offset, header == _FIRST_HEADER)
+        slate, feature_bytes, candidates = _walk(raw, message, header == _FIRST_HEADER)
     except (IndexError, ValueError, struct.error) as error:
         raise DecodeError(f"not a recommendations record: {error}") from error
     if feature_bytes != candidates * slate.row_bytes:
@@ -145,7 +145,7 @@ def read_slate(message: Message) -> ServedSlate:
     return slate
 
 
-def _walk(raw: bytes, offset: int, is_first_version: bool) -> tuple[ServedSlate, int, int]:
+def _walk(raw: bytes, message: Message, is_first_version: bool) -> tuple[ServedSlate, int, int]:
     """The slate, the size of its features in bytes and its number of candidates."""
     request_id, at = read_string(raw, HEADER_BYTES)
     user_id, at = read_string(raw, at)
@@ -169,7 +169,8 @@ def _walk(raw: bytes, offset: int, is_first_version: bool) -> tuple[ServedSlate,
     if end != len(raw):
         raise ValueError(f"{len(raw)} bytes; expected {end}")
     slate = ServedSlate(
-        offset,
+        message.offset,
+        message.timestamp_ms,
         raw,
         request_id,
         user_id,

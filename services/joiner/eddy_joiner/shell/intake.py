@@ -22,7 +22,7 @@ def accept_slate(message: Message, policy: AttributionPolicy) -> ServedSlate | R
             return None
         _check(slate, message, policy)
         latest = message.timestamp_ms + MAX_CLOCK_LEAD_MS
-        slate = slate._replace(appended_at=message.timestamp_ms, requested_at=min(slate.requested_at, latest))
+        slate = slate._replace(requested_at=min(slate.requested_at, latest))
     except PoisonError as error:
         return Refused(message, error.reason, error.detail)
     return slate

@@ -15,6 +15,7 @@ from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.core.restart_point import RestartPoint
 from eddy_joiner.core.slates import ServedSlate
 from eddy_joiner.core.state import JoinState
+from eddy_joiner.core.timelines import NEVER
 from eddy_joiner.core.written_examples import WrittenExamples
 from eddy_joiner.shell.intake import accept_event, accept_slate
 from eddy_joiner.shell.partition_logs import PartitionLog, PartitionLogs
@@ -53,16 +54,10 @@ async def rebuild(
         logs.events.seek(0)
         logs.slates.seek(0)
         return RebuiltPartition(JoinState(policy, written=written), 0, output_end, [])
-    state = JoinState(
-        policy,
-        restart_point.clock,
-        restart_point.slate_clock,
-        written,
-        rebuild_until=restart_point.newest_event_time,
-    )
+    state = JoinState(policy, restart_point.timelines(), [NEVER, restart_point.slate_clock], written)
     unwritten = await _read_slates(state, logs.slates, restart_point, beat)
     unwritten += await _apply_events(state, logs.events, restart_point, committed, beat)
-    unwritten += _examples(state.finish_rebuild(restart_point.watermark))
+    unwritten += _examples(state.finish_rebuild(restart_point.watermarks))
     logs.events.seek(committed)
     return RebuiltPartition(state, committed, output_end, unwritten)
 
