@@ -24,6 +24,8 @@ WORKERS ?= auto
 PORT ?=
 COMPOSE ?= docker compose
 WAIT ?= --wait
+# Seconds that the users of a replay may be apart; the joiner runs with this lateness during `make replay`.
+REPLAY_LATENESS_SEC ?= 604800
 # The values of .env, overridden by the shell's, as docker compose reads them.
 WITH_ENV = eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env)";
 SERVICE ?=
@@ -78,6 +80,8 @@ logs: ## Follow the logs of the stack: SERVICE=scorer for one service
 replay: $(INSTALLED) ## Replay MovieLens through the running stack: DATASET=ml-100k|ml-1m LIMIT=events
 	@$(BIN)/eddy data $(DATASET)
 	@$(WITH_ENV) \
+		trap '$(COMPOSE) up --detach --no-deps joiner' EXIT; \
+		JOINER_LATENESS_SEC=$(REPLAY_LATENESS_SEC) $(COMPOSE) up --detach --no-deps $(WAIT) joiner && \
 		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_REPLAY_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
 		EDDY_SCHEMA_REGISTRY_URL=http://127.0.0.1:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7 \
 		EDDY_REPLAY_READY_URLS=gateway=http://127.0.0.1:$$GATEWAY_PORT,joiner=http://127.0.0.1:$$JOINER_PORT \

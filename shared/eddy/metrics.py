@@ -164,6 +164,9 @@ WATERMARK = Gauge(
     "Watermark in event time, seconds since the epoch. Attribution windows close when it passes their end.",
     ["partition"],
 )
+LATENESS = Gauge(
+    "eddy_joiner_lateness_seconds", "Extra time for which this joiner keeps slates for late impressions, as set."
+)
 
 # trainer
 EXAMPLES = Counter("eddy_trainer_examples_total", "Training examples consumed: label, upgrade or next_item.", ["kind"])

@@ -9,7 +9,9 @@ import yaml
 
 from eddy.paths import REPO_ROOT
 from eddy.settings import Settings, load
+from eddy_cli.replay.options import MAX_SKEW_SEC
 from eddy_cli.services import SERVICES
+from eddy_joiner.settings import JoinerSettings
 
 KUBERNETES = REPO_ROOT / "deploy" / "kubernetes"
 
@@ -66,3 +68,13 @@ def test_kustomize_sets_known_settings() -> None:
 
 def port_of(settings: type[Settings], service: str) -> int:
     return int(settings.model_fields[f"{service}_http_port"].default)
+
+
+def test_the_joiner_keeps_slates_for_minutes_and_during_a_replay_for_its_skew() -> None:
+    lateness = JoinerSettings().joiner_lateness_sec
+    assert 60 <= lateness <= 900
+    assert float(settings_of_env_file()["JOINER_LATENESS_SEC"]) == lateness
+    assert float(compose()["joiner"]["environment"]["EDDY_JOINER_LATENESS_SEC"]) == lateness
+    makefile = (REPO_ROOT / "Makefile").read_text()
+    assert f"REPLAY_LATENESS_SEC ?= {MAX_SKEW_SEC:.0f}\n" in makefile
+    assert "JOINER_LATENESS_SEC=$(REPLAY_LATENESS_SEC) $(COMPOSE) up --detach --no-deps $(WAIT) joiner" in makefile

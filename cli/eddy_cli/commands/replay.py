@@ -56,7 +56,7 @@ def add_to(app: typer.Typer) -> None:
 def replay(options: ReplayOptions) -> None:
     """Publish the events of a data set through a running stack, in order of event time, and write a report.
 
-    The joiner must run with EDDY_JOINER_LATENESS_SEC of at least --max-skew (`eddy exec` sets it).
+    Users are at most as far apart as the joiner's EDDY_JOINER_LATENESS_SEC allows (`eddy exec` sets it to the default of --max-skew).
     """
     from eddy_cli.replay.command import play
 

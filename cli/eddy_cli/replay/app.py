@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -24,7 +25,7 @@ from eddy_cli.replay.progress import ProgressView, ReplayProgress, progress_view
 from eddy_cli.replay.quality import ReplayEvaluator
 from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.schedule import EventPace, Schedule
-from eddy_cli.replay.services import open_impressions, wait_until_ready
+from eddy_cli.replay.services import lateness_sec, open_impressions, wait_until_ready
 from eddy_cli.replay.settings import ReplaySettings
 from eddy_cli.replay.stream import Stream
 from eddy_cli.replay.tail import Tail, embeddings_written
@@ -42,6 +43,7 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
     bus = Bus(settings)
     await bus.create_topics()
     await wait_until_ready(settings.replay_ready_urls, options.ready_within_sec)
+    options = within_lateness(options, await lateness_sec(settings.replay_joiner_url), console)
     records = ReplayRecords(uuid.uuid4().hex[:8], stream.event_kind, SLATE_LENGTH, round(options.deadline_sec * 1000))
     tail = Tail(records)
     async with AsyncExitStack() as stack:
@@ -85,6 +87,19 @@ async def replay(stream: Stream, options: ReplayOptions, settings: ReplaySetting
         ),
         dead_letters=outcome.dead_letters,
     )
+
+
+def within_lateness(options: ReplayOptions, lateness_sec: float, console: Console) -> ReplayOptions:
+    """The options with a skew that the joiner allows for: it would refuse the impressions of users who are further behind."""
+    if lateness_sec >= options.max_skew_sec:
+        return options
+    console.print(
+        f"The joiner keeps slates for {lateness_sec:.0f} s of lateness, so users are at most that far apart instead of "
+        f"{options.max_skew_sec:.0f} s. Fewer of them are active at once, and the replay is slower. To avoid this, start the joiner with "
+        f"EDDY_JOINER_LATENESS_SEC={options.max_skew_sec:.0f}.",
+        highlight=False,
+    )
+    return replace(options, max_skew_sec=lateness_sec)
 
 
 class ReplayRun:

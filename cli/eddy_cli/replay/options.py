@@ -6,7 +6,7 @@ from pathlib import Path
 # MovieLens is played as ratings of videos.
 SCENARIO, ACTION = "video", "rate"
 WINDOW = 8192
-# The joiner's lateness must be at least this: an impression may be that far behind the newest event of its partition.
+# An impression may be that far behind the newest event of its partition, and the joiner's lateness has to allow for it.
 MAX_SKEW_SEC = 604_800.0
 
 

@@ -4,11 +4,11 @@ import asyncio
 import time
 
 import httpx
+from prometheus_client import Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from eddy.errors import FatalError
-
-_OPEN_METRIC = "eddy_joiner_open_impressions"
+from eddy.metrics import LATENESS, OPEN_IMPRESSIONS
 
 
 async def wait_until_ready(services: str, timeout_sec: float) -> None:
@@ -29,6 +29,15 @@ async def open_impressions(joiner_urls: str) -> int:
         return sum([await _open_impressions(client, url) for url in joiner_urls.split(",")])
 
 
+async def lateness_sec(joiner_urls: str) -> float:
+    """The shortest lateness of all joiners, in seconds. Raises FatalError if one does not answer or does not tell."""
+    async with httpx.AsyncClient(timeout=10.0) as client:
+        values = [await _values(client, url, LATENESS) for url in joiner_urls.split(",")]
+    if not all(values):
+        raise FatalError("a joiner in EDDY_REPLAY_JOINER_URL has no metric eddy_joiner_lateness_seconds: upgrade it")
+    return min(map(min, values))
+
+
 async def _problem(client: httpx.AsyncClient, url: str) -> str | None:
     try:
         answer = await client.get(f"{url}/readyz")
@@ -38,10 +47,16 @@ async def _problem(client: httpx.AsyncClient, url: str) -> str | None:
 
 
 async def _open_impressions(client: httpx.AsyncClient, url: str) -> int:
+    return round(sum(await _values(client, url, OPEN_IMPRESSIONS)))
+
+
+async def _values(client: httpx.AsyncClient, url: str, metric: Gauge) -> list[float]:
+    """The values of a metric of the joiner at `url`, one by label."""
     try:
         answer = await client.get(f"{url}/metrics")
         answer.raise_for_status()
     except httpx.HTTPError as error:
         raise FatalError(f"no joiner answers at {url} ({error}): start it or set EDDY_REPLAY_JOINER_URL") from error
     families = text_string_to_metric_families(answer.text)
-    return round(sum(sample.value for family in families if family.name == _OPEN_METRIC for sample in family.samples))
+    (name,) = {family.name for family in metric.collect()}
+    return [sample.value for family in families if family.name == name for sample in family.samples]

@@ -10,6 +10,7 @@ from eddy.contract.scenarios import load_scenarios, watch_scenarios
 from eddy.contract.topics import USER_EVENTS
 from eddy.kafka.bus import Bus
 from eddy.kafka.group import GroupMember, Membership
+from eddy.metrics import LATENESS
 from eddy.runtime import Health, serve_health
 from eddy_joiner.core.policy import AttributionPolicy
 from eddy_joiner.settings import JoinerSettings
@@ -26,6 +27,7 @@ async def main(settings: JoinerSettings, health: Health) -> None:
     bus = Bus(settings)
     policy = AttributionPolicy(scenarios, settings.joiner_lateness_sec, bus.partition_of_key)
     await bus.create_topics("joiner")
+    LATENESS.set(settings.joiner_lateness_sec)
     async with bus.reader([]) as probe, asyncio.TaskGroup() as tasks:
         clock = SystemClock()
         poison_runs = PoisonRuns(settings.poison_limit)

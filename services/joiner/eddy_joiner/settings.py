@@ -29,10 +29,10 @@ class JoinerSettings(Settings):
         description="Minimum seconds between the starts of two transactions of a partition. The first event after a pause does not wait.",
     )
     joiner_lateness_sec: float = Field(
-        0.0,
+        300.0,
         ge=0,
-        description="Extra seconds of event time for which a slate is kept, so that late impressions still match it. Use 300 for live "
-        "traffic, 604800 for replays.",
+        description="Extra seconds for which a slate is kept, so that late impressions still match it. Replays of many users need days "
+        "(`604800`); `make replay`, `eddy demo` and `eddy exec` set them.",
     )
     joiner_idle_commit_sec: float = Field(
         5.0,
