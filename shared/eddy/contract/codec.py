@@ -7,13 +7,14 @@ schema registry are converted to this encoding first (eddy.kafka.framing).
 """
 
 import copy
+import hashlib
 import io
 import json
 import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 import fastavro
 from fastavro.read import SchemaResolutionError
@@ -21,6 +22,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from eddy.contract.topics import TopicName, topics
 from eddy.contract.undecodable import describe_undecodable
+from eddy.contract.writer_times import WriterTimes, writer_times
 from eddy.errors import DecodeError
 from eddy.paths import SCHEMAS
 
@@ -44,6 +46,7 @@ class Codec(Generic[R]):
         self.header = _header(schema)
         self._reader = _with_bytes(schema)
         self._writers = {_header(old): old for old in [*former, schema]}
+        self._times: dict[bytes, WriterTimes] = {}  # by header, of the schemas of others
 
     @overload
     @staticmethod
@@ -85,15 +88,20 @@ class Codec(Generic[R]):
     def add_writer_schema(self, schema: Any) -> bytes:
         """Read messages of another writer's schema, resolved against the current schema; returns their header.
 
-        Raises ValueError if it is not the schema of a record.
+        Times with another unit by their logical type are converted to milliseconds. Raises ValueError if it is not the schema of a record.
         """
         if not isinstance(schema, dict) or schema.get("type") != "record":
             raise ValueError(f"not a record: {str(schema)[:100]}")
+        times = writer_times(schema, self.schema)
         # The canonical form drops logical types: the current schema has plain numbers and strings.
         plain = dict(
             fastavro.parse_schema(json.loads(to_parsing_canonical_form(fastavro.parse_schema(schema, _force=True))))
         )
         header = _header(plain)
+        if not times.plain:
+            # Schemas that differ in logical types alone have the same fingerprint.
+            header = MARKER + hashlib.sha256(header + times.key()).digest()[: HEADER_BYTES - len(MARKER)]
+            self._times[header] = times
         self._writers.setdefault(header, plain)
         return header
 
@@ -109,6 +117,9 @@ class Codec(Generic[R]):
         writer = self._writers.get(payload[:HEADER_BYTES])
         if writer is None:
             raise DecodeError(describe_undecodable(self.record, payload, _owners().get(payload[:HEADER_BYTES])))
+        times = self._times.get(payload[:HEADER_BYTES]) if self._times else None
+        if times is not None and times.refusal:
+            raise DecodeError(times.refusal)
         body = io.BytesIO(payload)
         body.seek(HEADER_BYTES)
         try:
@@ -121,6 +132,8 @@ class Codec(Generic[R]):
             raise DecodeError(f"not a {self.record}: {type(error).__name__} {error}") from error
         if body.tell() != len(payload):
             raise DecodeError(f"{len(payload) - body.tell()} surplus bytes after a {self.record}")
+        if times is not None:
+            times.convert(cast(dict[str, Any], record))
         return record
 
 
