@@ -56,6 +56,11 @@ BATCH_RECORDS = Histogram("eddy_batch_records", "Records per batch.", ["service"
 STAGE_SECONDS = Histogram(
     "eddy_stage_seconds", "Duration of a stage of one batch.", ["service", "stage"], buckets=_LATENCY
 )
+LOG_GAPS = Counter(
+    "eddy_log_gaps_total",
+    "Times that a reader's position was outside of the log: its records were deleted before they were read, or the log was truncated.",
+    ["topic", "partition", "kind"],
+)
 RESTARTS = Counter("eddy_worker_restarts_total", "Workers restarted after a failure.", ["service"])
 HOP_SECONDS = Histogram(
     "eddy_loop_hop_seconds", "Delay between two consecutive stages of the loop.", ["hop"], buckets=_FRESHNESS

@@ -25,6 +25,10 @@ from eddy.paths import SCHEMAS
 
 R = TypeVar("R")
 
+# What to do where a topic cannot be corrected, and where its offsets were renumbered.
+NEW_TOPICS = "EDDY_TOPIC_PREFIX to use new topics (docs/operating.md)"
+RENUMBERED = f"State refers to its former offsets: set {NEW_TOPICS}."
+
 
 if TYPE_CHECKING:
 

@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from eddy.contract.message import TopicPartition
-from eddy.contract.topics import topics
+from eddy.contract.topics import NEW_TOPICS, RENUMBERED, topics
 from eddy.errors import FatalError
 from eddy.kafka.connection import Connection
 from eddy.kafka.partitions import raw
@@ -28,9 +28,6 @@ from eddy.kafka.topic_settings import RETENTION, deviations, topic_configs
 log = structlog.get_logger()
 
 TRIES = 50
-
-
-RECREATED = "State refers to its former offsets: set EDDY_TOPIC_PREFIX to use new topics (docs/operating.md)."
 
 
 class TopicError(FatalError):
@@ -78,10 +75,10 @@ class Admin:
             access = await topic_access(client, [self.prefix + name for name in topics()])
             for name, topic in access.items():
                 if for_code(topic.error_code) is UnknownTopicOrPartitionError:
-                    raise TopicError(f"topic {name} is gone: it was deleted while this service ran. {RECREATED}")
+                    raise TopicError(f"topic {name} is gone: it was deleted while this service ran. {RENUMBERED}")
                 if topic.topic_id and not topic.error_code and topic.topic_id != topic_ids.get(name, topic.topic_id):
                     raise TopicError(
-                        f"topic {name} is another one: it was deleted and created again while this service ran. {RECREATED}"
+                        f"topic {name} is another one: it was deleted and created again while this service ran. {RENUMBERED}"
                     )
             known = {name: topic for name, topic in access.items() if not topic.error_code}
             self._check_partitions(known)
@@ -150,7 +147,7 @@ class Admin:
             if topic.partitions != self.partitions:
                 raise TopicError(
                     f"topic {name} has {topic.partitions} partitions, Eddy expects {self.partitions}: "
-                    "set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX to use new topics (docs/operating.md)"
+                    f"set EDDY_TOPIC_PARTITIONS, or {NEW_TOPICS}"
                 )
 
     async def _check_settings(self, client: AIOKafkaAdminClient, access: Mapping[str, TopicAccess], warn: bool) -> None:

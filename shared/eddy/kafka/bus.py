@@ -140,16 +140,21 @@ class Bus:
         return self._topic_ids.get(self.full_name(topic), b"")
 
     async def watch_topics(self) -> None:
-        """Check the topics every WATCH_SEC until cancelled. Raises TopicError if one is gone or not as expected any more.
+        """Check the topics every WATCH_SEC until cancelled. Raises TopicError if two checks in a row find one gone or not as expected.
 
-        Nothing is checked while no broker answers.
+        A single check may ask a broker that has just started and does not know all topics yet. Nothing is checked while no broker answers.
         """
+        failed = False
         while True:
             await asyncio.sleep(WATCH_SEC)
             try:
                 await self._admin.check_topics(self._topic_ids)
-            except TopicError:
-                raise
+                failed = False
+            except TopicError as error:
+                if failed:
+                    raise
+                failed = True
+                log.warning("topic_check_failed", error=str(error))
             except (FatalError, KafkaError, OSError, TimeoutError) as error:
                 log.info("topics_not_checked", error=repr(error))
 

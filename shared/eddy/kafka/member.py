@@ -34,7 +34,7 @@ class Member(Reader):
     async def poll_paused(self, timeout_ms: int) -> frozenset[TopicPartition]:
         """Stay in the group without reading; returns the assigned partitions."""
         self._client.pause(*self._client.assignment())
-        await self._client.getmany(timeout_ms=timeout_ms)
+        await self._fetch(timeout_ms=timeout_ms)
         return self.assignment()
 
 

@@ -4,15 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from eddy.contract.erasure import BY_EDDY
 from eddy.contract.message import Message, TopicPartition
 from eddy.kafka.framing import Framing, is_framed
+from eddy.kafka.gaps import note_gap
 from eddy.kafka.partitions import raw
 
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024
 OPTIONS: Mapping[str, Any] = {
-    "auto_offset_reset": "earliest",
+    # A position outside of the log is an error, not a silent jump: `Reader.batch` counts it.
+    "auto_offset_reset": "none",
     "enable_auto_commit": False,
     "isolation_level": "read_committed",
     "fetch_max_wait_ms": 50,
@@ -30,8 +33,31 @@ class Reader:
 
     async def batch(self, timeout_ms: int = 200, max_records: int = 1000, *partitions: TopicPartition) -> list[Message]:
         """Up to `max_records` messages, in order within a partition. Waits at most `timeout_ms` for the first one."""
-        fetched = await self._client.getmany(*map(raw, partitions), timeout_ms=timeout_ms, max_records=max_records)
+        fetched = await self._fetch(*map(raw, partitions), timeout_ms=timeout_ms, max_records=max_records)
         return [await self._message(record) for records in fetched.values() for record in records]
+
+    async def _fetch(self, *partitions: Any, timeout_ms: int, max_records: int | None = None) -> Mapping[Any, Any]:
+        """Fetched records by partition. Partitions without a position start at their beginning; see `_continue_after_gap` for others."""
+        try:
+            fetched: Mapping[Any, Any] = await self._client.getmany(
+                *partitions, timeout_ms=timeout_ms, max_records=max_records
+            )
+        except NoOffsetForPartitionError as error:  # of a group without a commit
+            await self._client.seek_to_beginning(error.args[0])
+            return {}
+        except OffsetOutOfRangeError as error:
+            await self._continue_after_gap(error.args[0])
+            return {}
+        return fetched
+
+    async def _continue_after_gap(self, positions: Mapping[Any, int]) -> None:
+        """Continue within the logs where these positions are outside of them. A new leader may refuse a position for a moment."""
+        starts, ends = await self._client.beginning_offsets(positions), await self._client.end_offsets(positions)
+        for partition, position in positions.items():
+            topic = partition.topic.removeprefix(self._prefix)
+            self._client.seek(
+                partition, note_gap(topic, partition.partition, position, starts[partition], ends[partition])
+            )
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The assigned partitions."""

@@ -11,6 +11,7 @@ from eddy.contract.codec import frozen_header
 from eddy.contract.erasure import erased_id
 from eddy.contract.message import Message
 from eddy.contract.scenarios import IMPRESSION
+from eddy.contract.topics import RENUMBERED
 from eddy.errors import DecodeError, FatalError, PoisonError
 from eddy_features.core.cleaning import Cleaner, CleanEvent
 from eddy_features.core.slates import ServedSlates
@@ -25,10 +26,7 @@ class RenumberedError(FatalError):
     """The offsets of a log were renumbered: the states are those of another log, and would take its events for old ones."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(
-            f"{what}: the topic was created again, restored or moved. Its states refer to the former offsets: set EDDY_TOPIC_PREFIX to use "
-            "new topics (docs/operating.md)."
-        )
+        super().__init__(f"{what}: the topic was created again, restored or moved. {RENUMBERED}")
 
 
 @dataclass(slots=True)

@@ -13,10 +13,11 @@ import structlog
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from eddy.contract.topics import RENUMBERED
 from eddy.errors import FatalError
-from eddy.kafka.admin import RECREATED
 from eddy.kafka.bus import Bus
 from eddy.kafka.framing import is_framed
+from eddy.kafka.gaps import note_gap
 from eddy_features.shell.faust_private import OpenConsumer, Records
 
 log = structlog.get_logger()
@@ -148,7 +149,7 @@ class BatchConsumer(OpenConsumer):
             # Every position starts at the commit, so that the client was reset: the log ends before it.
             raise FatalError(
                 f"topic {tp.topic}, partition {tp.partition}: offset {first} follows {self._committed[tp] - 1}. The topic was created "
-                f"again or lost records. {RECREATED}"
+                f"again or lost records. {RENUMBERED}"
             )
         if first <= expected or self.is_changelog(tp) or self._gaps.get(tp) == expected:
             return True
@@ -158,6 +159,8 @@ class BatchConsumer(OpenConsumer):
     async def _hand_over(self, accepted: Records) -> None:
         sources: dict[TP, Sequence[Any]] = {}
         for tp, batch in accepted.items():
+            if batch[0].offset > self._expected[tp] and not self.is_changelog(tp):
+                await self._note_gap(tp, self._expected[tp])
             self._expected[tp] = batch[-1].offset + 1
             if self.is_changelog(tp):
                 self._recover(tp, batch)
@@ -165,6 +168,10 @@ class BatchConsumer(OpenConsumer):
                 sources[tp] = batch
         if sources:
             await self.handler.handle(sources)
+
+    async def _note_gap(self, tp: TP, position: int) -> None:
+        starts, ends = await self.earliest_offsets(tp), await self.highwaters(tp)
+        note_gap(self.bus.short_name(tp.topic), tp.partition, position, starts[tp], max(ends[tp], position))
 
     def _recover(self, tp: TP, batch: Sequence[Any]) -> None:
         recovery = self.app.tables.recovery

@@ -47,12 +47,12 @@ async def rebuild(
     If nothing has been committed, the state is empty and the logs are at their beginnings.
     """
     output_end = await output.end()
-    output_start = 0 if restart_point is None else restart_point.output_offset
-    written = await _read_written(output, output_start, output_end, beat)
+    if restart_point is not None:
+        output.seek(restart_point.output_offset)
+    written = await _read_written(output, output_end, beat)
     if restart_point is None or committed is None:
-        # All events are still to be applied; the written examples tell which of them have theirs already.
-        logs.events.seek(0)
-        logs.slates.seek(0)
+        # All events are still to be applied, from the beginnings of the logs, where readers start. The written examples tell which of them
+        # have theirs already.
         return RebuiltPartition(JoinState(policy, written=written), 0, output_end, [])
     state = JoinState(policy, restart_point.timelines(), [NEVER, restart_point.slate_clock], written)
     unwritten = await _read_slates(state, logs.slates, restart_point, beat)
@@ -62,9 +62,8 @@ async def rebuild(
     return RebuiltPartition(state, committed, output_end, unwritten)
 
 
-async def _read_written(output: PartitionLog, start: int, end: int, beat: Callable[[], None]) -> WrittenExamples:
+async def _read_written(output: PartitionLog, end: int, beat: Callable[[], None]) -> WrittenExamples:
     written = WrittenExamples()
-    output.seek(start)
     async for messages in output.until(end):
         beat()
         for message in messages:

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import structlog
-
 from eddy.contract.checks import check_partition
 from eddy.contract.codec import Codec
 from eddy.contract.items import check_item
@@ -14,11 +12,10 @@ from eddy.contract.records import Item
 from eddy.errors import PoisonError
 from eddy.kafka.bus import Bus, Reader
 from eddy.kafka.dead_letters import DeadLetters, Refusal
+from eddy.kafka.gaps import note_gap
 from eddy.metrics import BATCH_RECORDS, RECORDS
 from eddy_trainer.core.examples import Example, ExampleParser
 from eddy_trainer.core.learner import ItemContent
-
-log = structlog.get_logger()
 
 SERVICE = "trainer"
 T = TypeVar("T")
@@ -35,13 +32,14 @@ class TopicIntake:
         self.next_offsets = [0] * bus.partitions
 
     async def seek(self, offsets: Sequence[int]) -> None:
-        """Seek to these offsets. An offset past the end means that the topic was recreated: that partition is read from its beginning."""
+        """Seek to these offsets, 0 for the beginning. One that the log does not have any more, or not yet, is a gap: the partition is read
+        from its beginning."""
         ends = await self._reader.end_offsets(self._partitions)
         starts = await self._reader.beginning_offsets(self._partitions)
         for number, (partition, offset) in enumerate(zip(self._partitions, offsets, strict=True)):
-            start = max(offset if offset <= ends[partition] else 0, starts[partition])
-            if offset > ends[partition]:
-                log.warning("offset_past_end", topic=self._topic, partition=number, offset=offset, end=ends[partition])
+            start = starts[partition]
+            if offset:
+                start = note_gap(self._topic, number, offset, start, ends[partition])
             self.next_offsets[number] = start
             self._reader.seek(partition, start)
 
