@@ -41,6 +41,7 @@ class Joiners:
             "EDDY_JOINER_INSTANCE_ID": instance,
             "EDDY_JOINER_SESSION_TIMEOUT_SEC": str(SESSION_SEC),
             "EDDY_JOINER_BATCH_EVENTS": "200",
+            "EDDY_JOINER_LATENESS_SEC": "0",  # as in the simulation
             **(settings or {}),
         }
         return self._stack.enter_context(running("joiner", environment, self._folder / f"{name}.log"))
