@@ -58,11 +58,11 @@ up: ## Start the stack in containers: Kafka, schema registry, services, Promethe
 		printf '%s\n' "" "Eddy is up:" \
 		"  Console       http://$$LISTEN:$$GATEWAY_PORT" \
 		"  API           http://$$LISTEN:$$GATEWAY_PORT/docs" \
-		"  Grafana       http://$$LISTEN:$$GRAFANA_PORT" \
-		"  Prometheus    http://$$LISTEN:$$PROMETHEUS_PORT" \
-		"  Alertmanager  http://$$LISTEN:$$ALERTMANAGER_PORT" \
-		"  Kafka         $$LISTEN:$$KAFKA_PORT" \
-		"  Schemas       http://$$LISTEN:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7" \
+		"  Grafana       http://127.0.0.1:$$GRAFANA_PORT" \
+		"  Prometheus    http://127.0.0.1:$$PROMETHEUS_PORT" \
+		"  Alertmanager  http://127.0.0.1:$$ALERTMANAGER_PORT" \
+		"  Kafka         127.0.0.1:$$KAFKA_PORT" \
+		"  Schemas       http://127.0.0.1:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7" \
 		"make replay replays MovieLens through it, make logs follows its logs, make down stops it."
 
 down: ## Stop the stack and keep its data

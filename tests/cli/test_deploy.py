@@ -78,3 +78,12 @@ def test_the_joiner_keeps_slates_for_minutes_and_during_a_replay_for_its_skew() 
     makefile = (REPO_ROOT / "Makefile").read_text()
     assert f"REPLAY_LATENESS_SEC ?= {MAX_SKEW_SEC:.0f}\n" in makefile
     assert "JOINER_LATENESS_SEC=$(REPLAY_LATENESS_SEC) $(COMPOSE) up --detach --no-deps $(WAIT) joiner" in makefile
+
+
+def test_only_the_gateway_listens_beyond_loopback() -> None:
+    text = (REPO_ROOT / "docker-compose.yml").read_text()
+    services = yaml.safe_load(text)["services"]
+    addresses = {name: port.rsplit(":", 2)[0] for name, entry in services.items() for port in entry.get("ports", ())}
+    assert addresses.pop("gateway").startswith("${LISTEN}")
+    assert len(addresses) >= 5
+    assert set(addresses.values()) == {"127.0.0.1"}
