@@ -224,6 +224,15 @@ DECLINED_INTERACTIONS = Gauge(
 )
 TRAINER_VERSION = Gauge("eddy_trainer_model_version", "Version of the newest release that was published.")
 RELEASES = Counter("eddy_trainer_releases_total", "Releases published.")
+TRAINER_REFUSED_RELEASES = Counter(
+    "eddy_trainer_refused_releases_total",
+    "Records of model-releases that are not authentic releases, as the trainer read them.",
+    ["reason"],
+)
+RESTORED_RELEASES = Counter(
+    "eddy_trainer_restored_releases_total",
+    "Publications of the newest release again, because another record had taken its slot in model-releases.",
+)
 HELD_RELEASES = Counter(
     "eddy_trainer_held_releases_total", "Release candidates that the release gate held back.", ["reason"]
 )

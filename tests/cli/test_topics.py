@@ -61,6 +61,7 @@ def test_acls_of_groups_follow_settings_and_prefix() -> None:
         ("User:eddy-joiner", "group", "a.labels", "literal"),
         ("User:eddy-joiner", "transactional-id", "a.labels-", "prefixed"),
         ("User:eddy-gateway", "transactional-id", "a.gateway-items-", "prefixed"),
+        ("User:eddy-trainer", "transactional-id", "a.trainer-", "prefixed"),
     }
     assert all(acl.name.startswith("a.") for acl in permissions)
 

@@ -12,10 +12,10 @@ from eddy.contract.message import Message
 from eddy.contract.topics import MODEL_RELEASES
 from eddy.errors import PoisonError
 from eddy.kafka.dead_letters import DeadLetters
+from eddy.last_good_release import LastGoodRelease
 from eddy_scorer.core.model.releases import ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.shell.freshness import Freshness
-from eddy_scorer.shell.last_good_release import LastGoodRelease
 from eddy_scorer.shell.refused_releases import RefusedReleases
 from eddy_scorer.shell.release_activator import ReleaseActivator
 from tests.release_keys import KEYS

@@ -219,3 +219,15 @@ def tensors(state: Any) -> Any:
     if isinstance(state, dict):
         return {key: tensors(value) for key, value in state.items()}
     return type(state)(map(tensors, state)) if isinstance(state, list | tuple) else state
+
+
+@pytest.mark.parametrize("kept", [3, 40, 4000])
+def test_a_damaged_checkpoint_is_set_aside_once(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "trainer.ckpt"
+    write_checkpoint(path, TrainerCheckpoint(OFFSETS, trained().state()))
+    damaged = path.read_bytes()[:kept]
+    path.write_bytes(damaged)
+    assert read_checkpoint(path, DEFAULT_MODEL) is None
+    assert not path.exists()
+    assert read_checkpoint(path, DEFAULT_MODEL) is None
+    assert (tmp_path / "trainer.ckpt.broken").read_bytes() == damaged

@@ -1,5 +1,6 @@
 """Releases: ONNX Runtime agrees with PyTorch, and replaced weights equal a new trace."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from eddy.contract.model import (
     Columns,
 )
 from eddy.errors import FatalError
-from eddy_trainer.core.graphs import GraphExporter, cache_paths, check_names, example_inputs, modules
+from eddy_trainer.core.graphs import CACHED_FILES, GraphExporter, cache_paths, check_names, example_inputs, modules
 from eddy_trainer.core.learner import Weights
 from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.core.parity import Probe, largest_difference, probe_of
@@ -125,6 +126,21 @@ def test_a_damaged_trace_in_the_cache_is_replaced(traced_folder: Path, tmp_path:
     before = encode.stat().st_mtime_ns
     GraphExporter.cached(tmp_path, "linear", Columns())
     assert encode.stat().st_mtime_ns == before
+
+
+def test_the_cache_is_bounded(tmp_path: Path) -> None:
+    for number in range(CACHED_FILES + 20):
+        path = tmp_path / f"encode-Former-{number}.onnx{'.123' * (number % 2)}"
+        path.write_bytes(b"former code")
+        os.utime(path, (number, number))
+    GraphExporter.cached(tmp_path, "linear", Columns())
+    assert len(list(tmp_path.iterdir())) == CACHED_FILES
+    assert all(path.exists() for path in cache_paths(tmp_path, "linear", Columns()))
+    # A graph in use stays, however old it is.
+    used = cache_paths(tmp_path, "linear", Columns())[0]
+    os.utime(used, (1, 1))
+    GraphExporter.cached(tmp_path, "linear", Columns())
+    assert used.stat().st_mtime > 1
 
 
 def test_kinds_share_traces_and_features_concern_only_the_ranker(tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ class RecordingPublisher(ReleasePublisher):
         self.sent.append(tuple(trained_through))
         return PublishedRelease(self.version, 0, 0)
 
+    async def watch(self) -> bool:
+        return False
+
 
 class ReleasingTrainer:
     """A release task with a trainer that has made a step."""

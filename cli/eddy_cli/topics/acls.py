@@ -17,7 +17,7 @@ GROUPS = {
     "joiner": ("joiner_group",),
 }
 # Services that write in transactions. The joiner has one producer per partition, `<group>-<partition>`.
-TRANSACTIONAL = {"joiner": "{group}-", "gateway": "gateway-items-"}
+TRANSACTIONAL = {"joiner": "{group}-", "trainer": "trainer-", "gateway": "gateway-items-"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from eddy.contract.topics import (
 )
 from eddy.errors import FatalError
 from eddy.kafka.bus import Bus, Producer
-from eddy.keys import PUBLIC_KEYS, SIGNING_KEY, ensure_keys, read_signing_key
+from eddy.keys import PUBLIC_KEYS, SIGNING_KEY, ensure_keys, read_release_keys, read_signing_key
 from eddy.ready import is_ready
 from eddy.settings import Settings, load
 from eddy_cli.broker import available_kafka
@@ -219,10 +219,11 @@ async def publish_catalogue(bus: Bus, producer: Producer, size: int) -> None:
         ["", *names],
         vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
     )
-    publisher = ReleasePublisher(producer, bus, SystemClock(), 0, [0] * bus.partitions, read_signing_key(SIGNING_KEY))
-    await publisher.publish(
-        weights, GraphExporter.trace(DEFAULT_MODEL, columns).export(weights), [0] * bus.partitions, {}
-    )
+    keys = read_release_keys(PUBLIC_KEYS)
+    async with ReleasePublisher(bus, SystemClock(), read_signing_key(SIGNING_KEY), keys) as publisher:
+        await publisher.publish(
+            weights, GraphExporter.trace(DEFAULT_MODEL, columns).export(weights), [0] * bus.partitions, {}
+        )
 
 
 async def _requests(producer: Producer) -> int:

@@ -23,6 +23,7 @@ from eddy.kafka.bus import Bus, Producer
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.kafka.group import Membership
 from eddy.keys import read_release_keys
+from eddy.last_good_release import LastGoodRelease
 from eddy.metrics import (
     COVERAGE,
     EMPTY_SLATES,
@@ -40,7 +41,6 @@ from eddy_scorer.core.state.users import User
 from eddy_scorer.settings import ScorerSettings
 from eddy_scorer.shell.follower import Follower
 from eddy_scorer.shell.freshness import Freshness
-from eddy_scorer.shell.last_good_release import LastGoodRelease
 from eddy_scorer.shell.refused_releases import RefusedReleases
 from eddy_scorer.shell.release_activator import ReleaseActivator
 from eddy_scorer.shell.request_queue import RequestQueue

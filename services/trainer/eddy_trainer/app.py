@@ -11,11 +11,12 @@ from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
 from eddy.contract.releases import ReleaseKeys, key_id
 from eddy.contract.scenarios import load_scenarios, watch_scenarios
-from eddy.contract.topics import ITEM_EMBEDDINGS, ITEMS, TRAINING_EXAMPLES
+from eddy.contract.topics import ITEMS, TRAINING_EXAMPLES
 from eddy.errors import ConfigError
 from eddy.kafka.bus import Bus
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.keys import read_release_keys, read_signing_key
+from eddy.last_good_release import LastGoodRelease
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
 from eddy_trainer.core.effort import PacePolicy
@@ -29,7 +30,7 @@ from eddy_trainer.settings import TrainerSettings
 from eddy_trainer.shell.inputs import Inputs
 from eddy_trainer.shell.monitoring import Profiler, TensorBoard
 from eddy_trainer.shell.observer import Observer
-from eddy_trainer.shell.releases import ReleasePublisher, newest_release
+from eddy_trainer.shell.releases import ReleasePublisher
 from eddy_trainer.shell.topic_intake import SERVICE, TopicIntake
 from eddy_trainer.shell.training_loop import TrainingLoop, TrainingLoopPolicy
 
@@ -50,14 +51,26 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         producer = await stack.enter_async_context(bus.producer())
         items = await stack.enter_async_context(bus.reader(bus.topic_partitions(ITEMS)))
         examples = await stack.enter_async_context(bus.reader(bus.topic_partitions(TRAINING_EXAMPLES)))
-        newest = await newest_release(bus, keys)
         exporter = await asyncio.to_thread(
             GraphExporter.cached, settings.trainer_graphs_dir, settings.trainer_model, settings.columns
         )
-        ends = await items.end_offsets(bus.topic_partitions(ITEM_EMBEDDINGS))
         profiler = Profiler(settings.state_dir)
         profiler.listen()
-        schedule = ReleaseSchedule(settings.trainer_release_interval_sec, newest.trained_through, now=time.monotonic())
+        observer = Observer(health, clock, TensorBoard(settings.trainer_tensorboard_dir), profiler)
+        publisher = await stack.enter_async_context(
+            ReleasePublisher(
+                bus,
+                clock,
+                signing_key,
+                keys,
+                LastGoodRelease(settings.state_dir / f"trainer-{settings.topic_prefix or 'main'}.release"),
+                observer.release_refused,
+                observer.release_restored,
+            )
+        )
+        schedule = ReleaseSchedule(
+            settings.trainer_release_interval_sec, publisher.trained_through, now=time.monotonic()
+        )
         trainer = OnlineTrainer(lambda: Learner(scenarios, _learner_policy(settings), text_model), exporter, schedule)
         inputs = Inputs(
             TopicIntake(ITEMS, items, bus),
@@ -65,8 +78,6 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
             DeadLetters(SERVICE, bus, producer, clock, PoisonRuns(settings.poison_limit)),
             ExampleParser(scenarios, settings.columns),
         )
-        publisher = ReleasePublisher(producer, bus, clock, newest.version, list(ends.values()), signing_key)
-        observer = Observer(health, clock, TensorBoard(settings.trainer_tensorboard_dir), profiler)
         loop = TrainingLoop(_loop_policy(settings), trainer, inputs, publisher, observer, clock)
         await loop.run()
 

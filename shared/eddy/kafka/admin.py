@@ -61,7 +61,7 @@ class Admin:
             for topic in topics().values():
                 name = self.prefix + topic.name
                 if name not in existing:
-                    new = NewTopic(name, self.partitions, self.replication, topic_configs=topic.config())
+                    new = NewTopic(name, self.partitions, self.replication, topic_configs=topic.creation_config())
                     denied |= self._is_denied(await client.create_topics([new]))
             access = await self._describe(client, TRIES // 10 if denied else TRIES)
             self._check_permissions(access, service)

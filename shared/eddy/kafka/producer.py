@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from eddy.contract.erasure import BY_EDDY
 from eddy.contract.message import TopicPartition
@@ -17,6 +17,8 @@ from eddy.kafka.partitions import partition_of, raw
 T = TypeVar("T")
 
 ABORT_TIMEOUT_SEC = 5.0
+# Another producer with the same transactional id was started.
+FENCED_ERRORS = (ProducerFenced, InvalidProducerEpoch)
 # Key and value; no value is a tombstone, which deletes the key.
 Record = tuple[bytes | None, bytes | None]
 

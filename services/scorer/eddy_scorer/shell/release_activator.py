@@ -8,13 +8,13 @@ import structlog
 from eddy.contract.codec import Codec
 from eddy.contract.topics import MODEL_RELEASES
 from eddy.errors import PoisonError
+from eddy.last_good_release import LastGoodRelease
 from eddy.metrics import ACTIVATED_RELEASES, MODEL_VERSION
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_scorer.core.model.probe import Probe
 from eddy_scorer.core.model.releases import ReleaseStaging, StagedRelease
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.shell.freshness import Freshness
-from eddy_scorer.shell.last_good_release import LastGoodRelease
 from eddy_scorer.shell.refused_releases import RefusedReleases
 
 log = structlog.get_logger()

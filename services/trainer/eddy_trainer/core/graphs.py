@@ -8,6 +8,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +32,7 @@ from eddy.contract.model import (
     hash_of_contract,
 )
 from eddy.errors import FatalError
+from eddy.set_aside import set_aside
 from eddy_trainer.core.learner import Weights
 from eddy_trainer.core.models import MODELS
 from eddy_trainer.core.models.attention import MASKED_LOGIT
@@ -39,6 +41,7 @@ from eddy_trainer.core.models.ranker import Ranker
 
 Tensors = Mapping[str, Tensor]
 DIGEST_BYTES = 32  # SHA-256, before the graph in a cached file
+CACHED_FILES = 64  # about 20 MB: the graphs of all kinds of model, for some sets of features
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -176,7 +179,12 @@ def _load(folder: Path, part: _Part) -> bytes | None:
     except OSError:
         return None
     digest, graph = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-    return graph if hashlib.sha256(graph).digest() == digest else None
+    if hashlib.sha256(graph).digest() != digest:
+        set_aside(folder / part.file_name, "damaged: its hash is not that of its content. The graph is traced again.")
+        return None
+    with suppress(OSError):
+        (folder / part.file_name).touch()  # in use, see _prune
+    return graph
 
 
 def _store(folder: Path, part: _Part) -> bytes:
@@ -185,7 +193,18 @@ def _store(folder: Path, part: _Part) -> bytes:
     draft = folder / f"{part.file_name}.{os.getpid()}"
     draft.write_bytes(hashlib.sha256(graph).digest() + graph)
     draft.replace(folder / part.file_name)
+    _prune(folder)
     return graph
+
+
+def _prune(folder: Path) -> None:
+    """Delete all but the CACHED_FILES files that were used last: those of former code, and drafts of processes that were killed."""
+    used: dict[Path, float] = {}
+    for path in folder.glob("*.onnx*"):
+        with suppress(OSError):  # another process deleted it
+            used[path] = path.stat().st_mtime
+    for path in sorted(used, key=lambda path: -used[path])[CACHED_FILES:]:
+        path.unlink(missing_ok=True)
 
 
 def modules(weights: Weights) -> tuple[EncodeGraph, RankGraph]:

@@ -16,6 +16,7 @@ import structlog
 import torch
 
 from eddy.contract.model import hash_of_contract, is_compatible
+from eddy.set_aside import set_aside
 from eddy_trainer.shell import row_store
 
 log = structlog.get_logger()
@@ -57,18 +58,20 @@ def write_checkpoint(path: Path, checkpoint: TrainerCheckpoint) -> None:
 
 
 def read_checkpoint(path: Path, model: str) -> TrainerCheckpoint | None:
-    """Return the checkpoint in `path`, or None, with the reason in the log, if it is damaged or of another contract or kind of model."""
+    """Return the checkpoint in `path`, or None, with the reason in the log: a damaged one is set aside, and one of another contract or kind
+    of model is ignored."""
     if not path.exists():
         return None
     try:
         document = row_store.read(path) if _is_store(path) else _former(path)
-    except row_store.DamagedError as error:
-        log.warning("checkpoint_ignored", path=str(path), reason=f"damaged, or of another format: {error}")
+        contract, kind = document["contract"], document["learner"].get("model")
+    except (row_store.DamagedError, OSError, LookupError, AttributeError, RuntimeError) as error:
+        set_aside(path, f"damaged, or of another format: {error!r}")
         return None
-    if not is_compatible(document["contract"]):
+    if not is_compatible(contract):
         log.warning("checkpoint_ignored", path=str(path), reason="of another model contract")
         return None
-    if document["learner"].get("model") != model:
+    if kind != model:
         log.warning("checkpoint_ignored", path=str(path), reason="of another kind of model")
         return None
     return TrainerCheckpoint(document["offsets"], document["learner"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eddy.contract.topics import ITEMS
+from eddy.set_aside import set_aside
 from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.shell.checkpoint import TrainerCheckpoint, read_checkpoint, write_checkpoint
 from eddy_trainer.shell.inputs import TIMEOUT_MS, Inputs
@@ -23,7 +24,18 @@ class CheckpointStore:
     async def recover(self) -> None:
         """Continue from the checkpoint, or from the beginnings of the topics without one. Reads all items."""
         saved = await asyncio.to_thread(read_checkpoint, self.path, self.trainer.learner.model)
-        self.trainer.restart(saved.learner if saved is not None else None)
+        try:
+            self.trainer.restart(saved.learner if saved is not None else None)
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+        ) as error:  # torch raises RuntimeError for other shapes
+            set_aside(self.path, f"its content cannot be restored: {type(error).__name__}: {error}")
+            saved = None
+            self.trainer.restart(None)
         offsets = dict(saved.offsets) if saved is not None else {}
         if self.trainer.learner.items_outdated:
             del offsets[ITEMS]

@@ -1,5 +1,6 @@
 """Metrics, log events, TensorBoard and /readyz of the trainer. The only module of the shell that writes them."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ import structlog
 
 from eddy.clock import Clock
 from eddy.contract.topics import TRAINING_EXAMPLES
+from eddy.errors import PoisonError
 from eddy.kafka.bus import KafkaError
 from eddy.metrics import (
     CHECKPOINT_SECONDS,
@@ -28,10 +30,12 @@ from eddy.metrics import (
     PROGRESSIVE_NEXT_ITEM_LOSS,
     RELEASE_SECONDS,
     RELEASES,
+    RESTORED_RELEASES,
     ROLLED_BACK_RELEASES,
     SHED_REHEARSAL_STEPS,
     STAGE_SECONDS,
     STEPS,
+    TRAINER_REFUSED_RELEASES,
     TRAINER_VERSION,
 )
 from eddy.runtime import Health
@@ -46,6 +50,8 @@ from eddy_trainer.shell.topic_intake import SERVICE
 
 log = structlog.get_logger()
 T = TypeVar("T")
+
+REFUSAL_LOG_SEC = 60.0
 
 _TRAINING_DELAY, _PUBLISH_DELAY = HOP_SECONDS.labels("training_delay"), HOP_SECONDS.labels("publish_delay")
 
@@ -64,6 +70,7 @@ class Observer:
         self._clock = clock
         self._board = board
         self._profiler = profiler
+        self._refusal_logged_at: dict[str, float] = {}
 
     def beat(self) -> None:
         """Record progress of the loop."""
@@ -155,6 +162,19 @@ class Observer:
     def project_items(self, release: Release, version: int) -> None:
         """Write item vectors for TensorBoard. Slow; call it in a thread."""
         self._board.write_items(release.weights, version)
+
+    def release_refused(self, error: PoisonError) -> None:
+        """Record a record of the topic that is no authentic release; logged once a minute and reason."""
+        TRAINER_REFUSED_RELEASES.labels(error.reason).inc()
+        now = time.monotonic()
+        if now - self._refusal_logged_at.get(error.reason, -REFUSAL_LOG_SEC) >= REFUSAL_LOG_SEC:
+            self._refusal_logged_at[error.reason] = now
+            log.warning("release_refused", reason=error.reason, detail=error.detail[:200])
+
+    def release_restored(self, version: int) -> None:
+        """Record that the newest release was published again, because something else had overwritten it."""
+        RESTORED_RELEASES.inc()
+        log.warning("release_restored", version=version)
 
     def release_failed(self, error: KafkaError) -> None:
         log.warning("release_failed", error=repr(error))

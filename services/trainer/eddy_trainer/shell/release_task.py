@@ -34,6 +34,13 @@ class ReleaseTask:
             self._running = None
             if released is not None:
                 self._trainer.served(released, self._publisher.version)
+        try:
+            if await self._publisher.watch():
+                self._trainer.schedule.retry()
+        except PERMISSION_ERRORS:
+            raise
+        except KafkaError as error:
+            self._observer.release_failed(error)
         if self._running is None and self._trainer.schedule.is_due(now):
             capture = await asyncio.to_thread(self._trainer.capture, now)
             self._running = asyncio.create_task(self._judge_and_publish(capture))

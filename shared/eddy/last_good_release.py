@@ -1,4 +1,4 @@
-"""A copy of the release that served last, for a start at which the topic holds no good one. Its signature is checked like any other."""
+"""A copy of the newest good release of a process, for when the topic holds none. Its signature is checked like that of any other."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import structlog
 from eddy.contract.message import Message
 from eddy.contract.releases import CHAMPION
 from eddy.contract.topics import MODEL_RELEASES
+from eddy.set_aside import set_aside
 
 log = structlog.get_logger()
 
@@ -39,9 +40,5 @@ class LastGoodRelease:
         return Message(MODEL_RELEASES, LOCAL, LOCAL, CHAMPION.encode(), value, 0)
 
     def set_aside(self, problem: Exception) -> None:
-        """Rename a copy that cannot be used to `.broken`, in place of a former one."""
-        log.warning("release_copy_set_aside", path=str(self._path), reason=str(problem)[:200])
-        try:
-            self._path.replace(self._path.with_name(f"{self._path.name}.broken"))
-        except OSError as error:
-            log.warning("release_not_copied", path=str(self._path), error=repr(error))
+        """Set aside a copy that cannot be used."""
+        set_aside(self._path, str(problem))
