@@ -87,3 +87,26 @@ def test_only_the_gateway_listens_beyond_loopback() -> None:
     assert addresses.pop("gateway").startswith("${LISTEN}")
     assert len(addresses) >= 5
     assert set(addresses.values()) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_kubernetes_containers_write_to_volumes_alone(service: str) -> None:
+    _, workload = manifests(KUBERNETES / f"{service}.yaml")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert {"/tmp", "/state"} <= {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_kubernetes_lets_nothing_in_but_the_gateway() -> None:
+    resources = {
+        (entry["kind"], entry["metadata"]["name"]): entry["spec"] for entry in manifests(KUBERNETES / "network.yaml")
+    }
+    assert resources["NetworkPolicy", "default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
+    open_to_all = {
+        name: spec["podSelector"]
+        for (kind, name), spec in resources.items()
+        if kind == "NetworkPolicy" and any("from" not in rule for rule in spec.get("ingress", ()))
+    }
+    assert open_to_all == {"gateway": {"matchLabels": {"app": "gateway"}}}
+    assert resources["PodDisruptionBudget", "gateway"]["minAvailable"] == 1
+    assert "network.yaml" in next(manifests(KUBERNETES / "kustomization.yaml"))["resources"]
