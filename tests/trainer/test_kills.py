@@ -74,12 +74,13 @@ def _saved_learner(cluster: TrainerCluster) -> Learner:
 
 
 def _items_of(saved: Learner, user: int) -> list[str]:
-    """Return the user's sequence as far as one window covers it."""
-    slot = saved.encoder.sequences.slot_of(f"u{user}")
-    windows = saved.encoder.sequences.windows(np.array([slot]))
-    return [saved.encoder.table.ids[row] for row in windows.targets[0]]
+    """Return the user's sequence as far as one window covers it, and the last interaction. `targets` holds those alone that are taught."""
+    sequences = saved.encoder.sequences
+    rows, times = sequences.past(f"u{user}")
+    window = sequences.windows(np.array([sequences.slot_of(f"u{user}")])).rows[0]
+    return [saved.encoder.table.ids[row] for row in [*window, rows[times.argmax()]]]
 
 
 def _published(user: int) -> list[str]:
     numbers = range(user, EVENTS_PER_RUN * (KILLS + 1), USERS)
-    return [f"m{number * 7 % 40}" for number in numbers][-50:]
+    return [f"m{number * 7 % 40}" for number in numbers][-51:]
