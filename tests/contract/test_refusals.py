@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eddy.clock import SystemClock
 from eddy.contract.codec import Codec, Record
 from eddy.contract.limits import MAX_ECHO_CHARS, MAX_QUERY_CHARS
 from eddy.contract.topics import RECOMMENDATION_REQUESTS
@@ -76,7 +77,7 @@ async def test_a_refused_request_is_a_422_without_waiting(kafka: str, topic_pref
     )
     with harness.scorer() as scorer:
         await scorer.ready()
-        async with serving(settings) as gateway:
+        async with serving(settings, SystemClock()) as gateway:
             own = await gateway.http.get("/v1/recommendations/u1", params={"scenario": "video", "query": "q" * 257})
             began = time.monotonic()
             refused = await gateway.http.get("/v1/recommendations/u1", params={"scenario": "shop"})

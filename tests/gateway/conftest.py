@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from eddy.clock import ManualClock
+from eddy.clock import Clock, ManualClock
 from eddy.contract.codec import Codec, Record
 from eddy.contract.scenarios import load_scenarios
 from eddy.contract.topics import ITEMS, RECOMMENDATIONS
@@ -60,8 +60,9 @@ def settings(kafka: str, topic_prefix: str) -> GatewaySettings:
 
 
 @asynccontextmanager
-async def serving(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
-    """Run a gateway that reads answers from now on."""
+async def serving(settings: GatewaySettings, clock: Clock | None = None) -> AsyncIterator[RunningGateway]:
+    """Run a gateway that reads answers from now on, by default at NOW_MS."""
+    clock = clock or ManualClock(NOW_MS)
     bus, health, pending = Bus(settings), Health(), PendingRequests()
     await bus.create_topics()
     items_reader = bus.reader(bus.topic_partitions(ITEMS))
@@ -74,9 +75,7 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
         rules = Rules(load_scenarios(settings.scenarios_path))
         items = ItemStore(bus)
         changes = ItemChanges(bus, items, rules, settings.gateway_publish_timeout_sec)
-        app = build_app(
-            Gateway(rules, publisher, changes, pending, ManualClock(NOW_MS), settings, UserRecords(bus)), health
-        )
+        app = build_app(Gateway(rules, publisher, changes, pending, clock, settings, UserRecords(bus)), health)
         tasks = [
             asyncio.create_task(work) for work in (pending.run(reader, health), items.run(item_records), changes.run())
         ]

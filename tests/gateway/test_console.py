@@ -131,9 +131,8 @@ def test_a_search_shows_results_and_a_new_user_starts_with_an_empty_history(page
 def test_charts_follow_the_loop(page: Page, gateway: Service) -> None:
     open_feed(page, gateway, "watcher")
     expect(page.locator('[data-chart="Events"] .latest')).to_contain_text("/ s")
-    page.wait_for_function(
-        "document.querySelector('[data-chart=Events] polyline').getAttribute('points').split(' ').length > 2"
-    )
+    line = page.locator("[data-chart=Events] polyline")
+    expect(line).to_have_attribute("points", re.compile(r"\S+ \S+ \S+"), timeout=30_000)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Message, Receive, Scope, Send
 
-from eddy.metrics import ADMISSION_LIMIT, ADMITTED
+from eddy.metrics import ADMISSION_LIMIT, ADMITTED, REFUSED_REQUESTS
 from eddy_gateway.core.admission import Admission, Work
 from eddy_gateway.core.keys import Key
 from eddy_gateway.settings import GatewaySettings
 from eddy_gateway.shell.refusals import RETRY_SEC, refuse
 
 READS, WRITES = "reads", "writes"
+CALLER_SHARE, OVERLOADED = "caller_share", "overloaded"
 # Requests that wait for an answer. The minimum is two full batches of a scorer: less would lower its throughput more than its delay.
 _MIN_READS, _MAX_READS = 128, 4096
 # Bytes of bodies that are checked, or under way to Kafka.
@@ -25,6 +26,8 @@ class LoadControl:
     """Admits requests to the API: reads by number, writes by bytes. Everything else passes at once."""
 
     def __init__(self, settings: GatewaySettings) -> None:
+        for reason in (CALLER_SHARE, OVERLOADED):  # from 0 on: a rate needs two samples
+            REFUSED_REQUESTS.labels("none", reason)
         target_sec = settings.gateway_latency_target_sec
         self._max_body_bytes = settings.gateway_max_body_bytes
         self._admissions = {
@@ -100,6 +103,6 @@ def _overloaded(scope: Scope, heavy: bool) -> App:
             "Too many of your requests are in progress for what can be answered in time. "
             f"Retry after {RETRY_SEC} s, with fewer at once."
         )
-        return refuse(429, "caller_share", detail, key=key.name, retry_sec=RETRY_SEC)
+        return refuse(429, CALLER_SHARE, detail, key=key.name, retry_sec=RETRY_SEC)
     detail = f"The service is at its capacity. Retry after {RETRY_SEC} s."
-    return refuse(503, "overloaded", detail, key=key.name, retry_sec=RETRY_SEC)
+    return refuse(503, OVERLOADED, detail, key=key.name, retry_sec=RETRY_SEC)

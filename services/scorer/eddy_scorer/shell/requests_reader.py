@@ -31,6 +31,7 @@ _POLL_MS = 200
 _COMMIT_SEC = 0.1
 # Maximum wait, whatever the deadline, because a waiting request holds back the commits of its partition.
 MAX_WAIT_MS = 600_000
+_ARRIVED_LATE, _WAITED = "arrived_late", "waited"
 
 
 class RequestDecoder:
@@ -87,6 +88,8 @@ class RequestsReader:
         finish: Callable[[], Awaitable[None]],
         answer: Callable[[Recommendations], Awaitable["asyncio.Future[Any]"]],
     ) -> None:
+        for reason in (_ARRIVED_LATE, _WAITED):  # from 0 on: a rate needs two samples
+            DROPPED_REQUESTS.labels(reason)
         self._bus = bus
         self._group = GroupMember(bus, membership, self)
         self._decoder = decoder
@@ -129,7 +132,7 @@ class RequestsReader:
 
     def drop_useless(self, now: int) -> None:
         """Drop requests whose deadline has passed: their callers have gone, and ranking them would make others late."""
-        self._drop(self._queue.drop_useless(now), "waited")
+        self._drop(self._queue.drop_useless(now), _WAITED)
 
     def _drop(self, requests: Sequence[QueuedRequest], reason: str) -> None:
         if requests:
@@ -164,7 +167,7 @@ class RequestsReader:
             else:
                 self._dead_letters.note_usable(message)
                 if queued.useless_after is not None and queued.useless_after < message.timestamp_ms:
-                    self._drop([queued], "arrived_late")
+                    self._drop([queued], _ARRIVED_LATE)
                 else:
                     self._queue.add(queued)
         if messages:
