@@ -119,5 +119,6 @@ def encoded_user(user_id: str, events: int) -> bytes:
             "ratings": b"",
             "rejected_items": b"",
             "shown": b"",
+            "log_id": b"a" * 16,
         }
     )

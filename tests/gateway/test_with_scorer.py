@@ -1,14 +1,24 @@
 """The gateway with a scorer."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.gateway.conftest import RunningGateway
+from eddy.clock import SystemClock
+from eddy_gateway.settings import GatewaySettings
+from tests.gateway.conftest import RunningGateway, serving
 from tests.poll import poll_until
 from tests.service import running
 
 pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    """With the clock of the scorer, which leaves requests whose deadline is over unanswered."""
+    async with serving(settings, SystemClock()) as gateway:
+        yield gateway
 
 
 async def test_items_put_over_http_come_back_as_recommendations(

@@ -210,7 +210,7 @@ class UserOut(BaseModel):
     interactions: list[InteractionOut] = Field(description="The last interactions, oldest first.")
     counts: dict[str, int] = Field(description="Number of events, by `scenario/action`.")
     packed: dict[str, str] = Field(
-        description="All other fields of the `user_features` record in Base64: digests of items, events and requests, as described there."
+        description="Digests of items, events and requests in Base64: the packed fields of the `user_features` record, described there."
     )
 
     @classmethod
@@ -227,7 +227,9 @@ class UserOut(BaseModel):
             ],
             counts=record["counts"],
             packed={
-                name: b64encode(value).decode() for name, value in record.items() if isinstance(value, bytes) and value
+                name: b64encode(value).decode()
+                for name, value in record.items()
+                if isinstance(value, bytes) and value and name != "log_id"  # the place in a log says nothing of a user
             },
         )
 
