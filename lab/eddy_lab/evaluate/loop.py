@@ -34,7 +34,8 @@ from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.release import Release
 from eddy_trainer.core.release_schedule import ReleaseSchedule
 
-_REPLAY_AGE_MS = 30 * 86_400_000
+# Append time at the start of a run: after all events (November 2286), so that they are replayed.
+_REPLAYED_AT_MS = 10**13
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,7 @@ class EvaluationLoop:
         schedule = ReleaseSchedule(policy.events_per_release)
         self._trainer = OnlineTrainer(lambda: Learner(scenarios, policy.learning, texts), exporter, schedule)
         self._slate_codec, self._example_codec = Codec.for_topic(RECOMMENDATIONS), Codec.for_topic(TRAINING_EXAMPLES)
-        self._event_codec = Codec.for_topic(USER_EVENTS)
         self._offsets: Counter[str] = Counter()
-        self._clock_ms = 0
         self._pending: list[Example] = []
         self._events = 0
         self._since_step = 0
@@ -108,7 +107,6 @@ class EvaluationLoop:
         self.recommender.state.refresh()
         slates = self.recommender.recommend(requests, max(request.requested_at for request in requests))
         for slate in slates:
-            self._clock_ms = max(self._clock_ms, slate["requested_at"])
             payload = self._slate_codec.encode(slate)
             message = self._message(RECOMMENDATIONS, slate["user_id"].encode(), payload)
             self._features.serve(message)
@@ -119,8 +117,6 @@ class EvaluationLoop:
 
     def apply(self, events: Sequence[tuple[str, bytes]]) -> None:
         """Apply `user_event` records, as (user id, bytes), in the order of the log."""
-        for _, payload in events:
-            self._clock_ms = max(self._clock_ms, self._event_codec.decode(payload)["occurred_at"])
         messages = [self._message(USER_EVENTS, user_id.encode(), payload) for user_id, payload in events]
         self._features.count(self._features.apply(messages))
         self._join.begin_batch(messages[0].offset, self._offsets[TRAINING_EXAMPLES])
@@ -168,9 +164,9 @@ class EvaluationLoop:
             self._trainer.served(prepared, self.releases.released)
 
     def _message(self, topic: str, key: bytes, value: bytes) -> Message:
-        """The message as the broker would append it in a replay: long after the newest event time so far."""
+        """The message as the broker would append it in a replay: append times follow the pace of the run, not event time."""
         offset = self._offsets[topic]
         self._offsets[topic] += 1
-        message = Message(topic, PARTITION, offset, key, value, self._clock_ms + _REPLAY_AGE_MS)
+        message = Message(topic, PARTITION, offset, key, value, _REPLAYED_AT_MS + round(self._seconds * 1000))
         self._tap(message)
         return message
