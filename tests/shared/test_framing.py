@@ -107,14 +107,15 @@ async def test_loop_runs_in_confluents_framing(kafka: str, registry: str, topic_
         trainer = services["trainer"]
         await poll_until(lambda: trainer.metric("eddy_trainer_releases_total") > 0, 60, what="a release")
         await poll_until(lambda: trainer.metric("eddy_trainer_examples_total") >= 4, 60, what="all examples")
+        gateway.ask("DELETE", "/v1/items/i4")
 
     bus = Bus(load(Settings, environment))
     assert await read_all(bus, DEAD_LETTERS) == []
     assert len(await read_all(bus, TRAINING_EXAMPLES)) >= 4
     lies = {name: await raw_values(bus, name) for name in set(topics()) - {DEAD_LETTERS}}
     lies[USER_EVENTS].remove(Codec.of("user_event").encode(plain))
-    for values in lies.values():
-        assert values
+    for name, values in lies.items():
+        assert values, name
         assert all(map(is_framed, values))
     where = SerializationContext(topic_prefix + RECOMMENDATIONS, MessageField.VALUE)
     with SchemaRegistryClient({"url": registry}) as client:
