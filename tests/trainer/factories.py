@@ -9,6 +9,7 @@ import torch
 from eddy.contract.model import ACTIONS, FEATURES, hash_of_contract
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import REPO_ROOT
+from eddy_trainer.core.budgets import UNBOUNDED
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.examples import ImpressionExample, NextItemExample, PastInteraction
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
@@ -39,10 +40,9 @@ def impressions(rows: int, positive: int = -1, seed: int = 0) -> ImpressionExamp
 
 
 def learner(items: int = 30, seed: int = 0, **encoder: Any) -> Learner:
-    """Return a learner with `items` items, named i0, i1, ..., and without warm-up."""
-    made = Learner(
-        SCENARIOS, LearnerPolicy(seed, encoder=EncoderPolicy(**encoder), ranker=RankerPolicy(warm_up_candidate_sets=1))
-    )
+    """Return a learner with `items` items, named i0, i1, ..., and without warm-up. It is taught everything, unless `budgets` are given."""
+    policy = EncoderPolicy(**{"budgets": UNBOUNDED, **encoder})
+    made = Learner(SCENARIOS, LearnerPolicy(seed, encoder=policy, ranker=RankerPolicy(warm_up_candidate_sets=1)))
     made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(items)])
     return made
 

@@ -14,7 +14,7 @@ from eddy.contract.trust import (
     knownness,
     newcomer_ratio,
 )
-from eddy_trainer.core.budgets import BudgetPolicy, TeachingBudgets
+from eddy_trainer.core.budgets import UNBOUNDED, BudgetPolicy, TeachingBudgets
 from tests.trainer.factories import VIDEO, learner, next_item
 
 NOBODY = np.zeros(0, np.int64)
@@ -83,7 +83,7 @@ def test_an_hour_of_newcomers_teaches_a_bounded_number() -> None:
 
 
 def test_without_budgets_everything_is_taught() -> None:
-    assert taught(budgets(enabled=False), 1, 5000) == 5000
+    assert taught(TeachingBudgets(UNBOUNDED, seed=0), 1, 5000) == 5000
 
 
 def test_the_usual_ratio_is_not_moved_by_one_item() -> None:
@@ -104,7 +104,7 @@ def test_newcomers_count_as_far_as_known_users_confirm(known: float, newcomers: 
 
 def test_fake_users_move_neither_weights_nor_sequences_that_are_rehearsed() -> None:
     """The attack makes no more gradient steps than its few admitted events are worth."""
-    trainee = learner(users_per_step=16)
+    trainee = learner(users_per_step=16, budgets=BudgetPolicy())
     trainee.observe([next_item(f"u{number % 20}", f"i{number % 29}", number * 1000) for number in range(400)])
     trainee.step()
     trainee.observe([next_item(f"fake{number}", "i29", 400_000 + number) for number in range(2000)])
@@ -114,6 +114,6 @@ def test_fake_users_move_neither_weights_nor_sequences_that_are_rehearsed() -> N
 
 
 def test_without_budgets_fake_users_teach_everything() -> None:
-    trainee = learner(budgets=BudgetPolicy(enabled=False))
+    trainee = learner(budgets=UNBOUNDED)
     trainee.observe([next_item(f"fake{number}", "i29", number) for number in range(2000)])
     assert trainee.encoder.untrained_events == 2000

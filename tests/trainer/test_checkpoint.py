@@ -15,6 +15,7 @@ import torch
 
 import eddy_trainer.shell.checkpoint as module
 from eddy.contract.legacy import LEGACY_CONTRACT
+from eddy_trainer.core.budgets import BudgetPolicy
 from eddy_trainer.core.learner import Learner
 from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.shell import row_store
@@ -25,7 +26,7 @@ OFFSETS = {"training-examples": [3, 0, 7, 1]}
 
 
 def trained(events: int = 120) -> Learner:
-    made = learner()
+    made = learner(budgets=BudgetPolicy())
     made.observe(a_stream(events))
     made.step()
     return made
@@ -45,7 +46,7 @@ def test_a_restored_learner_continues_like_the_original(tmp_path: Path) -> None:
     saved = read_checkpoint(path, DEFAULT_MODEL)
     assert saved is not None
     assert saved.offsets == OFFSETS
-    restored = learner(items=0, seed=5)
+    restored = learner(items=0, seed=5, budgets=BudgetPolicy())
     restored.restore(saved.learner)
     assert restored.examples == original.examples == 240
     assert same_weights(original, restored)
@@ -186,6 +187,21 @@ def test_a_checkpoint_of_the_former_format_is_read_and_replaced(tmp_path: Path) 
         assert same_weights(original, restored)
         assert list(restored.encoder.sequences._slot_of) == list(original.encoder.sequences._slot_of)
         write_checkpoint(path, TrainerCheckpoint(OFFSETS, original.state()))
+
+
+def test_a_learner_that_was_taught_nothing_is_restored(tmp_path: Path) -> None:
+    """It has no users and perhaps no items: arrays without a row."""
+    path = tmp_path / "trainer.ckpt"
+    for items in (0, 2):
+        original, restored = learner(items=items), learner(items=0, seed=5)
+        assert original.encoder.step(rehearse=True) == original.encoder.step(rehearse=False) == []
+        write_checkpoint(path, TrainerCheckpoint(OFFSETS, original.state()))
+        saved = read_checkpoint(path, DEFAULT_MODEL)
+        assert saved is not None
+        restored.restore(saved.learner)
+        assert same_weights(original, restored)
+        restored.observe(a_stream(20))
+        assert restored.step().encoder_steps
 
 
 def test_a_checkpoint_costs_what_changed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from eddy_trainer.core.budgets import BudgetPolicy
 from eddy_trainer.core.encoder_judge import Group
 from eddy_trainer.core.examples import NextItemExample
 from eddy_trainer.core.learner import Learner
@@ -22,7 +23,7 @@ def walk(step: int, users: int = 25, start: str = "u") -> list[NextItemExample]:
 
 
 def settled(steps: int = 90) -> Learner:
-    trainee = learner(users_per_step=16, events_per_step=256)
+    trainee = learner(users_per_step=16, events_per_step=256, budgets=BudgetPolicy())
     for step in range(steps):
         trainee.observe(walk(step % ITEMS, start=f"u{step // ITEMS}-"))
         trainee.step()

@@ -11,6 +11,7 @@ import torch
 from eddy.contract.scenarios import load_scenarios
 from eddy.paths import REPO_ROOT
 from eddy.text import TEXT_DIM, TextVectors
+from eddy_trainer.core.budgets import UNBOUNDED
 from eddy_trainer.core.effort import Effort
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.examples import ImpressionExample, NextItemExample
@@ -226,12 +227,12 @@ class LengthTextModel:
 
 def test_a_new_item_is_close_to_items_with_the_same_words() -> None:
     """Items have one of two words, and users stay with items of one word. A new item is close to those with its word."""
-    trainee = Learner(SCENARIOS, LearnerPolicy(encoder=EncoderPolicy(rate=0.02)), LengthTextModel())
+    trainee = Learner(SCENARIOS, LearnerPolicy(encoder=EncoderPolicy(rate=0.02, budgets=UNBOUNDED)), LengthTextModel())
     trainee.admit([ItemContent(f"i{number}", words=("aa", "bbbb")[number % 2]) for number in range(40)])
     assert trainee.pending_texts == 40
     trainee.embed_texts(30)
     assert trainee.pending_texts == 10
-    restored = Learner(SCENARIOS, LearnerPolicy(encoder=EncoderPolicy(rate=0.02)), LengthTextModel())
+    restored = Learner(SCENARIOS, LearnerPolicy(encoder=EncoderPolicy(rate=0.02, budgets=UNBOUNDED)), LengthTextModel())
     restored.restore(trainee.state())
     restored.embed_texts()
     assert restored.pending_texts == 0

@@ -11,6 +11,7 @@ import torch
 from eddy.contract.model import ACTIONS, DIM, FEATURES, PARITY_TOLERANCE, TOP_K, Columns, hash_of_contract
 from eddy_scorer.core.model.graphs import OnnxModel
 from eddy_trainer.core import graphs as graphs_module
+from eddy_trainer.core.budgets import UNBOUNDED
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.graphs import GraphExporter, cache_paths, example_inputs, modules
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy
@@ -39,7 +40,7 @@ def exporter_of(name: str) -> GraphExporter:
 
 
 def a_learner(name: str, items: int = 30, **encoder: object) -> Learner:
-    policy = LearnerPolicy(0, name, EncoderPolicy(**encoder), RankerPolicy(warm_up_candidate_sets=1))  # type: ignore[arg-type]  # numbers
+    policy = LearnerPolicy(0, name, EncoderPolicy(budgets=UNBOUNDED, **encoder), RankerPolicy(warm_up_candidate_sets=1))  # type: ignore[arg-type]  # numbers
     made = Learner(SCENARIOS, policy)
     made.admit([ItemContent(f"i{number}", [f"c{number % 3}"]) for number in range(items)])
     return made

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from eddy.contract.model import HISTORY, MAX_SCENARIOS, Columns
+from eddy_trainer.core.budgets import UNBOUNDED
 from eddy_trainer.core.encoder_training import EncoderPolicy, EncoderTrainer
 from eddy_trainer.core.models.transformer import Transformer
 from eddy_trainer.core.next_item import (
@@ -30,7 +31,7 @@ VIDEO_ONLY = torch.arange(MAX_SCENARIOS) == VIDEO
 
 
 def a_trainer(items: int, **policy: float) -> EncoderTrainer:
-    trainer = EncoderTrainer(Transformer, EncoderPolicy(**policy), VIDEO_ONLY, 0, Columns())  # type: ignore[arg-type]  # all are numbers
+    trainer = EncoderTrainer(Transformer, EncoderPolicy(budgets=UNBOUNDED, **policy), VIDEO_ONLY, 0, Columns())  # type: ignore[arg-type]  # all are numbers
     trainer.table.rows([f"i{number}" for number in range(items)])
     return trainer
 
@@ -142,7 +143,9 @@ def test_a_scenario_with_repetitions_only_has_no_predictions() -> None:
 
 
 def test_masked_items_that_are_no_candidates_are_ignored() -> None:
-    trainer = EncoderTrainer(Transformer, EncoderPolicy(objective="masked"), VIDEO_ONLY, 0, Columns())
+    trainer = EncoderTrainer(
+        Transformer, EncoderPolicy(objective="masked", budgets=UNBOUNDED), VIDEO_ONLY, 0, Columns()
+    )
     trainer.table.rows([f"i{number}" for number in range(80)])
     # The windows start with a scenario that has no targets.
     for at in range(HISTORY + 13):
@@ -162,7 +165,9 @@ def test_the_union_holds_items_of_any_sample() -> None:
 
 @pytest.mark.parametrize("objective", ["masked", "contrastive"])
 def test_every_objective_trains_two_scenarios_at_once(objective: str) -> None:
-    trainer = EncoderTrainer(Transformer, EncoderPolicy(objective=objective), VIDEO_ONLY, 0, Columns())
+    trainer = EncoderTrainer(
+        Transformer, EncoderPolicy(objective=objective, budgets=UNBOUNDED), VIDEO_ONLY, 0, Columns()
+    )
     trainer.table.rows([f"i{number}" for number in range(40)])
     for step in range(6):
         events = [next_item(f"u{user}", f"i{(user + step) % 40}", step * 1000) for user in range(40)]

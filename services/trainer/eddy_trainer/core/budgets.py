@@ -19,7 +19,7 @@ RATIO_INTERVAL = 500  # interactions of a scenario, taught or not, between two e
 
 @dataclass(frozen=True, slots=True)
 class BudgetPolicy:
-    """`enabled` False teaches everything, to measure what the budgets cost and prevent.
+    """`enabled` False teaches everything (`UNBOUNDED`): to measure what the budgets cost and prevent, or to judge a model alone.
 
     A user teaches at most about `user_per_hour` interactions an hour. All newcomers of a scenario together teach at most
     `newcomers_per_hour`, or `growth` times what they taught in an average hour so far. Sums are halved every `memory` interactions of a
@@ -31,6 +31,9 @@ class BudgetPolicy:
     newcomers_per_hour: int = 1000
     growth: float = 3.0
     memory: int = 200_000
+
+
+UNBOUNDED = BudgetPolicy(enabled=False)
 
 
 @dataclass(slots=True)

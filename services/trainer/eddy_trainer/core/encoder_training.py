@@ -140,8 +140,11 @@ class EncoderTrainer:
     def step(self, rehearse: bool) -> list[float]:
         """Train on all users with untrained events; returns the loss of each gradient step.
 
-        With `rehearse` in `planned_steps`, each filled up with other users; otherwise in one step without them.
+        With `rehearse` in `planned_steps`, each filled up with other users; otherwise in one step without them. Without untrained events
+        there is no step.
         """
+        if not self._untrained_events:
+            return []
         slots = np.fromiter(self._pending_slots, np.int64)
         steps = self.planned_steps() if rehearse else 1
         self.set_learning_rate(min(1.0, self._untrained_events / (steps * self.policy.events_per_step)))

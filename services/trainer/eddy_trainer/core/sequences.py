@@ -235,7 +235,7 @@ class SequenceStore:
         if isinstance(users, dict):  # a former version: slots by user, the one inactive longest first
             self._slot_of = OrderedDict(users)
         else:
-            newest = np.asarray(state["number"]).reshape(len(users), -1).max(axis=1, initial=0)
+            newest = np.asarray(state["number"]).reshape(len(users), SEQUENCE_LENGTH).max(axis=1, initial=0)
             self._slot_of = OrderedDict((users[slot], slot) for slot in np.argsort(newest, kind="stable").tolist())
         self._users = sorted(self._slot_of, key=self._slot_of.__getitem__)
         used = len(self._slot_of)

@@ -152,6 +152,8 @@ def _rows_of(value: Any) -> tuple[NDArray[Any] | list[str] | None, int]:
     if not isinstance(value, np.ndarray | torch.Tensor):
         return None, 0
     array = value.detach().numpy() if isinstance(value, torch.Tensor) else value
+    if not array.size:
+        return None, 0  # rows without bytes could not be told apart
     if array.ndim and len(array) >= MIN_ROWS:
         return array, 0
     if array.ndim > 1 and array.shape[1] >= MIN_ROWS and len(array) < MIN_ROWS // 8:
