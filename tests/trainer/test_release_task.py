@@ -20,6 +20,7 @@ from eddy_trainer.shell.monitoring import Profiler, TensorBoard
 from eddy_trainer.shell.observer import Observer
 from eddy_trainer.shell.release_task import ReleaseTask
 from eddy_trainer.shell.releases import PublishedRelease, ReleasePublisher
+from tests.poll import poll_until
 from tests.trainer.factories import a_stream, learner
 
 
@@ -30,12 +31,21 @@ class RecordingPublisher(ReleasePublisher):
         self.version = 0
         self.sent: list[tuple[int, ...]] = []  # `trained_through` of each
         self.broken = False
+        self.slow = False
+        self.started = self.aborted = 0
 
     async def publish(
         self, weights: Weights, graphs: Graphs, trained_through: Sequence[int], metrics: Mapping[str, float]
     ) -> PublishedRelease:
         if self.broken:
             raise KafkaError
+        if self.slow:
+            self.started += 1
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.01)
+                self.aborted += 1
         self.version += 1
         self.sent.append(tuple(trained_through))
         return PublishedRelease(self.version, 0, 0)
@@ -112,3 +122,12 @@ async def test_a_failed_write_is_retried(releasing: ReleasingTrainer) -> None:
     assert releasing.publisher.sent == []
     await releasing.advance(2.0)
     assert releasing.publisher.sent == [(80,)]
+
+
+async def test_a_release_under_way_is_aborted_at_the_end(releasing: ReleasingTrainer) -> None:
+    await releasing.task.stop()
+    releasing.publisher.slow = True
+    await releasing.task.advance(1.0)
+    await poll_until(lambda: releasing.publisher.started)
+    await releasing.task.stop()
+    assert (releasing.publisher.aborted, releasing.publisher.sent) == (1, [])

@@ -45,6 +45,12 @@ class ReleaseTask:
             capture = await asyncio.to_thread(self._trainer.capture, now)
             self._running = asyncio.create_task(self._judge_and_publish(capture))
 
+    async def stop(self) -> None:
+        """Cancel a release that is under way. Its transaction is aborted on return, so that the publisher can be closed."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
     async def _judge_and_publish(self, capture: Capture) -> Release | None:
         """Return the release; None if it was held, outdated by a rollback, or not written."""
         with self._observer.releasing():

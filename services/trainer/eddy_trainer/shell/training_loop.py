@@ -62,6 +62,12 @@ class TrainingLoop:
 
     async def run(self) -> None:
         """Recover, catch up, and continue until cancelled."""
+        try:
+            await self._run()
+        finally:
+            await self._releases.stop()
+
+    async def _run(self) -> None:
         await self._checkpoints.recover()
         ends = await self._inputs.examples.ends()
         self._trainer.schedule.cap_floor(list(ends.values()))
