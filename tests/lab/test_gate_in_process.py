@@ -16,9 +16,7 @@ from eddy_lab.evaluate.loop import EvaluationLoopPolicy
 from eddy_lab.evaluate.releases import ReleaseCounts
 from eddy_lab.evaluate.result import BenchmarkResult
 from eddy_lab.evaluate.trainer_process import TrainerSetup, learn, make_trainer
-from eddy_trainer.core.budgets import UNBOUNDED
 from eddy_trainer.core.effort import Effort
-from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import ItemContent, Learner, LearnerPolicy, StepReport
 from eddy_trainer.core.online_trainer import OnlineTrainer
@@ -67,7 +65,7 @@ def test_a_model_with_nan_weights_never_serves(exporter: GraphExporter, monkeypa
 def test_a_regressed_ranker_is_rolled_back_and_released_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_process, "Learner", RegressingLearner)
     monkeypatch.setattr(RegressingLearner, "regresses_after", 100 * 40)
-    policy = LearnerPolicy(encoder=EncoderPolicy(budgets=UNBOUNDED), ranker=RankerPolicy(warm_up_candidate_sets=1))
+    policy = LearnerPolicy(ranker=RankerPolicy(warm_up_candidate_sets=1))
     trainer, counts = make_trainer(TrainerSetup(SCENARIOS, policy, ITEMS, GRAPHS, "")), ReleaseCounts()
     for batch in range(1, 300):
         release = learn(trainer, easy_examples(batch), batch, counts)

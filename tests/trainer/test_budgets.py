@@ -58,6 +58,16 @@ def test_a_scenario_of_newcomers_still_learns() -> None:
     assert taught(budget, 60, 5000) < 3 * np.median(by_row[1:])
 
 
+@pytest.mark.parametrize("items", [3, 12, 40, 400])
+def test_a_shop_in_which_nobody_is_known_yet_learns_from_its_start(items: int) -> None:
+    """At most some hundred interactions are lost, then only the budget of the hour counts."""
+    budget, rows = budgets(), np.random.default_rng(1).integers(1, items + 1, 1500)
+    admitted = [budget.admits(row, VIDEO, HOUR_MS, NOBODY, NOBODY) for row in rows.tolist()]
+    assert sum(admitted[:100]) >= min(items, 15) * UNCONFIRMED / 2
+    assert sum(admitted[:700]) > 550
+    assert sum(admitted) <= BudgetPolicy().newcomers_per_hour
+
+
 def test_a_repeat_teaches_less_and_less() -> None:
     budget, rows = budgets(), KNOWN[0]
     total = 0

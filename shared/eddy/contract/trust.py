@@ -26,8 +26,8 @@ HOUR_MS = 3600 * 1000
 # newcomers alone may say of an item that no known user has touched.
 UNCONFIRMED = 3.0
 MIN_RATIO = 1.0
-# Items with interactions from which on there is a usual ratio.
-MIN_ITEMS = 20
+# Items with interactions from which on there is a usual ratio, so that one that is attacked is not the usual one.
+MIN_ITEMS = 3
 # Multiple of the usual ratio of newcomers to known users that an item may have.
 RATIO_FACTOR = 2.0
 

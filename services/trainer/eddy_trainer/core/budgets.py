@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from eddy.contract.trust import DAY_MS, HOUR_MS, MIN_RATIO, knownness, newcomer_ratio, newcomer_share
 
-RATIO_INTERVAL = 500  # interactions of a scenario, taught or not, between two estimates of its ratio
+# Interactions of a scenario, taught or not, between two estimates of its ratio; the first ones are frequent, since nobody is known yet.
+RATIO_INTERVAL = 500
+FIRST_RATIO_INTERVAL = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class _ScenarioSums:
     known: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     newcomers: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     ratio: float = MIN_RATIO
-    since_ratio: int = 0  # interactions since the last estimate of `ratio`
+    interactions: int = 0  # taught or not
     since_halving: int = 0
     hour: _Hour = field(default_factory=_Hour)
 
@@ -81,9 +83,9 @@ class TeachingBudgets:
             return True
         sums = self._sums.setdefault(scenario, _ScenarioSums())
         sums.grow(row + 1)
-        sums.since_ratio += 1
-        if sums.since_ratio >= RATIO_INTERVAL:
-            sums.since_ratio, sums.ratio = 0, newcomer_ratio(sums.known, sums.newcomers)
+        sums.interactions += 1
+        if sums.interactions % (FIRST_RATIO_INTERVAL if sums.interactions < RATIO_INTERVAL else RATIO_INTERVAL) == 0:
+            sums.ratio = newcomer_ratio(sums.known, sums.newcomers)
         known = knownness(*_age(rows, times, at))
         share = 1.0 / (1 + np.count_nonzero(rows == row))
         recent = np.count_nonzero(times > at - HOUR_MS)
@@ -134,7 +136,7 @@ class TeachingBudgets:
                     "known": sums.known,
                     "newcomers": sums.newcomers,
                     "ratio": sums.ratio,
-                    "since": [sums.since_ratio, sums.since_halving],
+                    "since": [sums.interactions, sums.since_halving],
                     "hour": [sums.hour.number, sums.hour.taught, sums.hour.usual],
                 }
                 for scenario, sums in self._sums.items()
@@ -150,7 +152,7 @@ class TeachingBudgets:
                 torch.as_tensor(sums["known"]).numpy().copy(),
                 torch.as_tensor(sums["newcomers"]).numpy().copy(),
                 sums["ratio"],
-                since_ratio=sums["since"][0],
+                interactions=sums["since"][0],
                 since_halving=sums["since"][1],
                 hour=_Hour(*sums["hour"]),
             )
