@@ -138,7 +138,7 @@ def test_newcomers_count_as_far_as_known_users_confirm() -> None:
     for row, each in enumerate((attacked, honest, mixed), 1):
         table.apply(row, item_features(f"m{row}", counts=[each]))
     assert table.popular(VIDEO, _all(4)).tolist() == table.trending(VIDEO, _all(4)).tolist() == [3, 2, 1]
-    assert table.interactions(VIDEO, np.arange(1, 4)).tolist() == pytest.approx([10.4, 60.0, 80.0], abs=0.1)
+    assert table.interactions(VIDEO, np.arange(1, 4)).tolist() == pytest.approx([12.7, 60.0, 80.0], abs=0.1)
 
 
 def test_an_honest_hit_counts_in_full() -> None:

@@ -25,7 +25,8 @@ HOUR_MS = 3600 * 1000
 # Newcomers of an item count in full up to ratio * (known interactions + UNCONFIRMED), beyond that with their logarithm. UNCONFIRMED is what
 # newcomers alone may say of an item that no known user has touched.
 UNCONFIRMED = 3.0
-MIN_RATIO = 1.0
+# With 1.0, the first 10,000 events of MovieLens 100K are predicted worse: NDCG@10 .0787 instead of .0807 (.0804 without budgets).
+MIN_RATIO = 2.0
 # Items with interactions from which on there is a usual ratio, so that one that is attacked is not the usual one.
 MIN_ITEMS = 3
 # Multiple of the usual ratio of newcomers to known users that an item may have.
