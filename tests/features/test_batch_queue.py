@@ -79,6 +79,20 @@ async def test_a_batch_that_is_held_back_starts_when_allowed() -> None:
     running.cancel()
 
 
+async def test_batches_are_apart_by_the_interval_unless_the_queue_is_full() -> None:
+    handler = RecordingHandler()
+    queue = BatchQueue(handler, max_records=3, interval_sec=60.0)
+    running = asyncio.create_task(queue.run())
+    queue.add(FIRST, messages(1))
+    await poll_until(lambda: handler.batches == [{0: [0]}])
+    queue.add(FIRST, messages(2, start=1))
+    await asyncio.sleep(0.05)
+    assert len(handler.batches) == 1
+    queue.add(FIRST, messages(1, start=3))
+    await poll_until(lambda: handler.batches[1:] == [{0: [1, 2, 3]}])
+    running.cancel()
+
+
 async def test_wait_for_room_returns_when_enough_messages_were_taken() -> None:
     handler = RecordingHandler()
     handler.go.clear()

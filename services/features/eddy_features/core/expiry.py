@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from eddy.contract.expiry import EventClock
 
-SWEPT_PER_BATCH = 500
+SWEPT_PER_BATCH = 50
 
 
 class Expiry:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from eddy.contract.message import Message, TopicPartition
 
@@ -12,8 +13,8 @@ PartitionMessages = dict[TopicPartition, list[Message]]
 class BatchQueue:
     """Queued messages by partition, and the loop that handles them in order, about `max_records` at a time.
 
-    `may_start(queued)` can hold a batch back; call `wake` when its answer may have changed. Batches start at least `interval_sec` apart;
-    the first one after a pause starts at once.
+    `may_start(queued)` can hold a batch back; call `wake` when its answer may have changed. Batches start at least `interval_sec` apart,
+    unless `max_records` are queued; the first one after a pause starts at once.
     """
 
     def __init__(
@@ -54,7 +55,13 @@ class BatchQueue:
                     batch = self._take()
                     self._taken.set()
                     await self._handle(batch)
-                await asyncio.sleep(next_start - time.monotonic())
+                await self._pause_until(next_start)
+
+    async def _pause_until(self, next_start: float) -> None:
+        while len(self) < self._max_records and (remaining := next_start - time.monotonic()) > 0:
+            self._awake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), remaining)
 
     def _take(self) -> PartitionMessages:
         """Remove and return all queued messages, or an equal share of each partition if there are more than `max_records`."""

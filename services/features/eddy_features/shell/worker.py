@@ -50,8 +50,9 @@ _IMPRESSION = IMPRESSION.encode()
 CHECKED_RECORDS = 100
 SIGNALS_PER_BATCH = 5_000
 MAX_QUEUED = 10_000
-# Minimum time between two batches of signals: a busy item is then written, and read by the scorers, once for many signals.
-ITEM_INTERVAL_SEC = 0.1
+# Minimum time between two batches of signals: a busy item is then written, and read by the scorers, once for many signals. A slate counts
+# as an impression of each of its items, so most of the catalogue is busy.
+ITEM_INTERVAL_SEC = 1.0
 
 PartitionMessages = Mapping[TopicPartition, list[Message]]
 

@@ -44,7 +44,8 @@ class ItemUpdater:
         columns.covisits.apply(row, record, columns.catalogue)
         scenarios = columns.counts.apply(row, record)
         columns.catalogue.allow_counted(row, scenarios)
-        self._eligibility_changed(row)
+        if not columns.catalogue.published[row]:
+            self._eligibility_changed(row)
         self._orders.mark(scenarios)
 
     def forget_features(self, item_id: str) -> None:
