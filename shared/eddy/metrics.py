@@ -129,8 +129,7 @@ LATE_ANSWERS = Counter(
 )
 DROPPED_REQUESTS = Counter(
     "eddy_scorer_dropped_requests_total",
-    "Requests dropped because their deadline had passed: before they arrived (arrived_late), or while they waited to be ranked (waited).",
-    ["reason"],
+    "Requests dropped because their deadline had passed before they were ranked.",
 )
 
 # joiner

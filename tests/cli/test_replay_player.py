@@ -37,7 +37,6 @@ class Stage:
             self._put,
             [0] * len(played.user_ids),
             now=lambda: self.now,
-            wall_ms=lambda: 5000,
             timeout_sec=TIMEOUT_SEC,
             may_act=EventPace(self.rate, lambda: self.now).allows if self.rate else lambda: True,
         )
@@ -66,7 +65,7 @@ def test_recommended_item_is_clicked_after_its_impression() -> None:
     stage = Stage([0], [2])
     (request,) = stage.requests
     assert (request["user_id"], request["limit"], request["after_offset"]) == ("u0", 10, None)
-    assert request["deadline_at"] == 7000
+    assert request["deadline_at"] == request["requested_at"] + 2000
     stage.serve(request, ["i9", "i2"])
     impression, click = stage.events
     assert (impression["action"], impression["request_id"], impression["item_id"]) == (

@@ -6,7 +6,14 @@ import pytest
 
 from eddy.clock import ManualClock
 from eddy.contract.codec import Codec
-from eddy.contract.limits import MAX_AHEAD_MS, MAX_CANDIDATES, MAX_EXCLUDED, MAX_QUERY_CHARS, MAX_SLATE
+from eddy.contract.limits import (
+    MAX_AHEAD_MS,
+    MAX_ALLOWANCE_MS,
+    MAX_CANDIDATES,
+    MAX_EXCLUDED,
+    MAX_QUERY_CHARS,
+    MAX_SLATE,
+)
 from eddy.contract.message import Message
 from eddy.contract.reasons import REASONS
 from eddy.contract.topics import RECOMMENDATION_REQUESTS
@@ -21,6 +28,23 @@ DECODER = RequestDecoder(scenarios(), ManualClock(NOW), 1000)
 def message(record: dict[str, Any], key: bytes | None = None) -> Message:
     value = Codec.for_topic(RECOMMENDATION_REQUESTS).encode(record)
     return Message(RECOMMENDATION_REQUESTS, 0, 0, record["user_id"].encode() if key is None else key, value, NOW)
+
+
+@pytest.mark.parametrize("lead_ms", [-10_000, -2000, 0, 10_000])
+def test_a_deadline_counts_from_the_append_whatever_the_caller_s_clock(lead_ms: int) -> None:
+    requested_at = NOW + lead_ms
+    queued = DECODER.decode(message(request_record(requested_at=requested_at, deadline_at=requested_at + 2000)))
+    assert (queued.answer_by, queued.useless_after) == (NOW + 2000, NOW + 2000)
+
+
+def test_nobody_can_ask_for_hours() -> None:
+    asked = message(request_record(requested_at=NOW - 86_400_000, deadline_at=NOW + 86_400_000))
+    assert DECODER.decode(asked).useless_after == NOW + MAX_ALLOWANCE_MS
+
+
+def test_without_a_deadline_nothing_is_dropped() -> None:
+    queued = DECODER.decode(message(request_record()))
+    assert (queued.answer_by, queued.useless_after) == (NOW + 1000, None)
 
 
 def test_request_has_the_fields_of_the_record() -> None:
@@ -49,6 +73,9 @@ def test_request_has_the_fields_of_the_record() -> None:
         ({"after_offset": -1}, "out_of_range", "after_offset"),
         ({"requested_at": -1}, "out_of_range", "requested_at"),
         ({"requested_at": NOW + MAX_AHEAD_MS + 1}, "timestamp_ahead", "requested_at"),
+        ({"deadline_at": NOW}, "out_of_range", "deadline_at"),
+        ({"deadline_at": NOW - 1}, "out_of_range", "deadline_at"),
+        ({"requested_at": NOW + 9, "deadline_at": NOW + 1}, "out_of_range", "deadline_at"),
     ],
 )
 def test_invalid_request_is_refused(changes: dict[str, Any], reason: str, field: str) -> None:

@@ -132,6 +132,15 @@ def test_requests_past_their_deadline_are_dropped_and_the_others_are_kept() -> N
     assert [ticket.offset for ticket in queue.take(9)] == [1, 3]
 
 
+def test_while_clocks_are_not_compared_the_newest_request_is_answered() -> None:
+    queue = _loaded_queue()
+    for offset in range(3):
+        queue.add(QueuedRequest(request("u"), 0, offset, useless_after=50))
+    assert [ticket.offset for ticket in queue.drop_useless(51, keep_newest=True)] == [0, 1]
+    assert queue.drop_useless(51, keep_newest=True) == []
+    assert [ticket.offset for ticket in queue.take(9)] == [2]
+
+
 def test_a_request_released_at_its_deadline_may_be_a_little_late() -> None:
     queue = _loaded_queue()
     queue.add(QueuedRequest(request("u"), 0, 0, after_offset=5, answer_by=50, useless_after=50))

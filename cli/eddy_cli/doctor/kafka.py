@@ -12,7 +12,6 @@ from eddy_cli.doctor.finding import Finding, note, ok, wrong
 from eddy_cli.topics.check import check_topics
 
 ANSWER_WITHIN_SEC = 30.0
-# Deadlines of requests are wall clock times: a second is half of the default deadline.
 MAX_SKEW_MS = 1000.0
 T = TypeVar("T")
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from eddy.clock import SystemClock
 from eddy.contract.codec import Codec
 from eddy.contract.records import Item
 from eddy.contract.topics import ITEMS, RECOMMENDATION_REQUESTS, RECOMMENDATIONS, USER_EVENTS
@@ -118,7 +117,6 @@ class ReplayRun:
             outbox.put,
             [bus.partition_of(user_id) for user_id in stream.user_ids],
             now=time.monotonic,
-            wall_ms=SystemClock().now_ms,
             timeout_sec=options.deadline_sec * 2,
             horizon_ms=_horizon(stream, options.speed),
             **({} if options.rate is None else {"may_act": EventPace(options.rate, time.monotonic).allows}),

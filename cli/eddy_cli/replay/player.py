@@ -39,8 +39,8 @@ class Observations:
 class Player:
     """Plays every event of a stream as request, slate, impression and interaction.
 
-    `put(topic, partition, key, value, on_offset=None, token=0)` publishes a record; `now` is a monotonic clock in seconds, `wall_ms` the
-    wall clock of deadlines. `horizon_ms` gives the event time up to which the stream may be played, `may_act` whether another request or
+    `put(topic, partition, key, value, on_offset=None, token=0)` publishes a record; `now` is a monotonic clock in seconds.
+    `horizon_ms` gives the event time up to which the stream may be played, `may_act` whether another request or
     interaction may be published now.
     """
 
@@ -52,7 +52,6 @@ class Player:
         put: Put,
         partitions: Sequence[int],
         now: Callable[[], float],
-        wall_ms: Callable[[], int],
         timeout_sec: float,
         horizon_ms: Callable[[], float] = lambda: float("inf"),
         may_act: Callable[[], bool] = lambda: True,
@@ -64,7 +63,6 @@ class Player:
         self._partitions = partitions
         self._keys = [user_id.encode() for user_id in stream.user_ids]
         self._now = now
-        self._wall_ms = wall_ms
         self._timeout_sec = timeout_sec
         self._horizon_ms = horizon_ms
         self._may_act = may_act
@@ -116,7 +114,6 @@ class Player:
             self._stream.user_ids[user],
             self._stream.times_ms[index],
             self._last_offset.get(user),
-            self._wall_ms(),
         )
         self._pending[index] = self._now()
         self.observations.requests += 1

@@ -22,7 +22,7 @@ class ReplayRecords:
     limit: int
     deadline_ms: int
 
-    def request(self, index: int, user_id: str, at_ms: int, after_offset: int | None, now_ms: int) -> IdAndBytes:
+    def request(self, index: int, user_id: str, at_ms: int, after_offset: int | None) -> IdAndBytes:
         """Id and bytes of the request for event `index`."""
         request_id = self.request_id(index)
         record: RecommendationRequest = {
@@ -34,7 +34,7 @@ class ReplayRecords:
             "candidates": None,
             "exclude": [],
             "after_offset": after_offset,
-            "deadline_at": now_ms + self.deadline_ms,
+            "deadline_at": at_ms + self.deadline_ms,
             "requested_at": at_ms,
         }
         return request_id, Codec.of(RecommendationRequest).encode(record)

@@ -35,6 +35,7 @@ from eddy.metrics import (
 )
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
+from eddy_scorer.core.broker_clock import BrokerClock
 from eddy_scorer.core.model.releases import ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.state.users import User
@@ -84,6 +85,7 @@ class Scorer:
         self._health = health
         self._tasks = tasks
         clock = SystemClock()
+        broker_clock = BrokerClock(clock)
         self._scenarios = scenarios = load_scenarios(settings.scenarios_path)
         scenarios.subscribe(self._scenario_added)
         stages = partial(STAGE_SECONDS.labels, SERVICE)
@@ -102,9 +104,9 @@ class Scorer:
         self._queue = RequestQueue(lambda user_id: self._state.users.get(user_id).applied_offset)
         self._pusher = SlatePusher(self.recommender, self._queue, settings.scorer_push_limit)
         freshness = Freshness()
-        self._publisher = SlatePublisher(producer, clock, tasks, freshness)
+        self._publisher = SlatePublisher(producer, clock, broker_clock, tasks, freshness)
         self._serving = ServingLoop(
-            self.recommender, self._queue, self._publisher, clock, health, settings.scorer_max_batch
+            self.recommender, self._queue, self._publisher, clock, broker_clock, health, settings.scorer_max_batch
         )
         updater = StateUpdater(
             self.recommender, self._staging, self._user_changed, bus.partition_of_key, self._queue.user_erased
@@ -141,7 +143,7 @@ class Scorer:
                 "EDDY_SCORER_INSTANCE_ID",
                 settings.scorer_session_timeout_sec,
             ),
-            RequestDecoder(scenarios, clock, settings.scorer_max_wait_ms, bus.partition_of_key),
+            RequestDecoder(scenarios, broker_clock, settings.scorer_max_wait_ms, bus.partition_of_key),
             self._queue,
             self._users,
             self._dead_letters,

@@ -20,6 +20,8 @@ MAX_SLATE = 500
 # Candidates of a request, and items that a request excludes.
 MAX_CANDIDATES = 1000
 MAX_EXCLUDED = 10_000
+# Longest wait of a request for its answer, whatever deadline it names: a waiting request holds back the commits of its partition.
+MAX_ALLOWANCE_MS = 600_000
 
 # Upper bound of the gateway's setting for events per POST.
 MAX_BATCH_EVENTS = 10_000

@@ -312,7 +312,10 @@ class RecommendationRequest(TypedDict):
     """
 
     deadline_at: int | None
-    """Wall clock time by which to answer, with the features available then, milliseconds since the epoch."""
+    """Time by which to answer, with the features available then, by the clock of requested_at, milliseconds since the
+    epoch. The difference of both, at most ten minutes, counts from the append of the request; then nobody waits for the
+    answer.
+    """
 
     requested_at: int
     """Event time of the request, milliseconds since the epoch. Decay and ages are computed for it."""

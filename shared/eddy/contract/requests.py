@@ -12,7 +12,14 @@ from eddy.contract.checks import (
     check_user,
     unknown_scenario,
 )
-from eddy.contract.limits import MAX_CANDIDATES, MAX_EXCLUDED, MAX_OFFSET, MAX_QUERY_CHARS, MAX_SLATE
+from eddy.contract.limits import (
+    MAX_ALLOWANCE_MS,
+    MAX_CANDIDATES,
+    MAX_EXCLUDED,
+    MAX_OFFSET,
+    MAX_QUERY_CHARS,
+    MAX_SLATE,
+)
 from eddy.contract.scenarios import Scenarios
 from eddy.errors import PoisonError
 
@@ -44,3 +51,23 @@ class RequestContract:
         if record["after_offset"] is not None:
             check_range("after_offset", record["after_offset"], 0, MAX_OFFSET)
         check_time("requested_at", record["requested_at"], appended_ms)
+        _check_deadline(record["deadline_at"], record["requested_at"])
+
+
+def allowance_ms(record: Mapping[str, Any]) -> int | None:
+    """How long after its append the answer to a valid request is of use, at most MAX_ALLOWANCE_MS; None if it names no deadline.
+
+    Both times of the request are the caller's, so that their difference is right even if that clock is wrong.
+    """
+    deadline = record["deadline_at"]
+    return None if deadline is None else min(deadline - record["requested_at"], MAX_ALLOWANCE_MS)
+
+
+def _check_deadline(deadline: int | None, requested_at: int) -> None:
+    if deadline is not None and deadline <= requested_at:
+        raise PoisonError(
+            "out_of_range",
+            f"deadline_at is {requested_at - deadline} ms before requested_at, or equal to it. "
+            "Set it to requested_at plus the milliseconds that you wait for the answer.",
+            "deadline_at",
+        )

@@ -37,7 +37,7 @@ class QueuedRequest:
 
 
 class RequestQueue:
-    """Holds requests until their user's features include `after_offset`, or until `answer_by` (wall clock, milliseconds).
+    """Holds requests until their user's features include `after_offset`, or until `answer_by` (the broker's clock, milliseconds).
 
     Requests of partitions whose users are still loading wait for that, whatever their deadline, because their answer would be wrong. All
     other requests pass at once, in order. Requests that wait for features hold up no others, however many they are.
@@ -119,9 +119,10 @@ class RequestQueue:
                 expired += 1
         return expired
 
-    def drop_useless(self, now: int) -> list[QueuedRequest]:
-        """Remove and return the ready requests that nobody waits for any more."""
-        useless = [queued for queued in self._ready if queued.useless_after is not None and queued.useless_after < now]
+    def drop_useless(self, now: int, keep_newest: bool = False) -> list[QueuedRequest]:
+        """Remove and return the ready requests that nobody waits for any more; with `keep_newest`, all but the last one that is ready."""
+        candidates = list(self._ready)[:-1] if keep_newest else self._ready
+        useless = [queued for queued in candidates if queued.useless_after is not None and queued.useless_after < now]
         if useless:
             dropped = set(map(id, useless))
             self._ready = deque(queued for queued in self._ready if id(queued) not in dropped)

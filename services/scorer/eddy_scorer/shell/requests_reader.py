@@ -1,7 +1,7 @@
 """Reads recommendation-requests as a member of the consumer group, and commits them once answered."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from eddy.clock import Clock
@@ -10,7 +10,7 @@ from eddy.contract.codec import Codec
 from eddy.contract.message import Message
 from eddy.contract.records import Recommendations
 from eddy.contract.refusals import refusal_of
-from eddy.contract.requests import RequestContract
+from eddy.contract.requests import RequestContract, allowance_ms
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import RECOMMENDATION_REQUESTS
 from eddy.errors import DecodeError, PoisonError
@@ -29,13 +29,10 @@ _BATCH_RECORDS = 500
 _POLL_MS = 200
 # Minimum interval of commits. A crash repeats the answers since the last one.
 _COMMIT_SEC = 0.1
-# Maximum wait, whatever the deadline, because a waiting request holds back the commits of its partition.
-MAX_WAIT_MS = 600_000
-_ARRIVED_LATE, _WAITED = "arrived_late", "waited"
 
 
 class RequestDecoder:
-    """Decodes and checks requests. `decode` raises PoisonError for an unusable request."""
+    """Decodes and checks requests. `decode` raises PoisonError for an unusable request. `clock` is the broker's."""
 
     def __init__(
         self, scenarios: Scenarios, clock: Clock, max_wait_ms: int, partition_of: PartitionOf | None = None
@@ -50,15 +47,15 @@ class RequestDecoder:
         record = self._codec.decode(message.value)
         self._contract.check(record, message.key, message.timestamp_ms)
         check_partition(message, self._partition_of)
-        deadline = record["deadline_at"]
-        latest = self._clock.now_ms() + self._max_wait_ms
+        allowance = allowance_ms(record)
+        deadline = None if allowance is None else message.timestamp_ms + allowance
         return QueuedRequest(
             request=request_of(record),
             partition=message.partition,
             offset=message.offset,
             arrived_at=message.timestamp_ms,
             after_offset=record["after_offset"],
-            answer_by=latest if deadline is None else min(deadline, latest + MAX_WAIT_MS),
+            answer_by=self._clock.now_ms() + self._max_wait_ms if deadline is None else deadline,
             useless_after=deadline,
         )
 
@@ -88,8 +85,6 @@ class RequestsReader:
         finish: Callable[[], Awaitable[None]],
         answer: Callable[[Recommendations], Awaitable["asyncio.Future[Any]"]],
     ) -> None:
-        for reason in (_ARRIVED_LATE, _WAITED):  # from 0 on: a rate needs two samples
-            DROPPED_REQUESTS.labels(reason)
         self._bus = bus
         self._group = GroupMember(bus, membership, self)
         self._decoder = decoder
@@ -130,14 +125,12 @@ class RequestsReader:
                 self.ledger.done(request.partition, request.offset)
         self._progress.set()
 
-    def drop_useless(self, now: int) -> None:
+    def drop_useless(self, now: int, keep_newest: bool) -> None:
         """Drop requests whose deadline has passed: their callers have gone, and ranking them would make others late."""
-        self._drop(self._queue.drop_useless(now), _WAITED)
-
-    def _drop(self, requests: Sequence[QueuedRequest], reason: str) -> None:
-        if requests:
-            DROPPED_REQUESTS.labels(reason).inc(len(requests))
-            self.done(requests)
+        dropped = self._queue.drop_useless(now, keep_newest)
+        if dropped:
+            DROPPED_REQUESTS.inc(len(dropped))
+            self.done(dropped)
 
     async def revoke(self, partitions: set[int]) -> None:
         """Drop the requests of revoked partitions, and wait for those that are being published."""
@@ -166,10 +159,7 @@ class RequestsReader:
                 await self._refuse(message, error)
             else:
                 self._dead_letters.note_usable(message)
-                if queued.useless_after is not None and queued.useless_after < message.timestamp_ms:
-                    self._drop([queued], _ARRIVED_LATE)
-                else:
-                    self._queue.add(queued)
+                self._queue.add(queued)
         if messages:
             RECORDS.labels(SERVICE, RECOMMENDATION_REQUESTS).inc(len(messages))
             self._wake()

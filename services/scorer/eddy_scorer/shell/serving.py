@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from eddy.clock import Clock
 from eddy.metrics import BATCH_RECORDS, LATE_ANSWERS
 from eddy.runtime import Health
+from eddy_scorer.core.broker_clock import BrokerClock
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.core.ranking.request import PUSHED, Request
 from eddy_scorer.core.state.users import User
@@ -17,7 +18,7 @@ _BEAT_SEC = 1.0
 
 
 class ServingLoop:
-    """Answers waiting requests in batches. `wake` signals that a request may be ready."""
+    """Answers waiting requests in batches. `wake` signals that a request may be ready. Deadlines are times of the broker's clock."""
 
     def __init__(
         self,
@@ -25,6 +26,7 @@ class ServingLoop:
         queue: RequestQueue,
         publisher: SlatePublisher,
         clock: Clock,
+        broker_clock: BrokerClock,
         health: Health,
         max_batch: int,
     ) -> None:
@@ -32,6 +34,7 @@ class ServingLoop:
         self._queue = queue
         self._publisher = publisher
         self._clock = clock
+        self._broker_clock = broker_clock
         self._health = health
         self._max_batch = max_batch
         self._work_available = asyncio.Event()
@@ -41,9 +44,12 @@ class ServingLoop:
         self._work_available.set()
 
     async def run(
-        self, on_done: Callable[[Iterable[QueuedRequest]], None], drop_useless: Callable[[int], None]
+        self, on_done: Callable[[Iterable[QueuedRequest]], None], drop_useless: Callable[[int, bool], None]
     ) -> None:
-        """Serve until cancelled. `on_done(requests)` is called when their slates are published, `drop_useless(now)` before each batch."""
+        """Serve until cancelled. `on_done(requests)` is called when their slates are published.
+
+        `drop_useless(now, keep_newest)` is called before each batch.
+        """
         while True:
             await self._wait()
             self._expire(drop_useless)
@@ -52,11 +58,14 @@ class ServingLoop:
                 self._expire(drop_useless)
             self._health.beat()
 
-    def _expire(self, drop_useless: Callable[[int], None]) -> None:
-        """Release requests that waited for features until their deadline, however many others are ready; drop what is too late."""
-        now = self._clock.now_ms()
+    def _expire(self, drop_useless: Callable[[int, bool], None]) -> None:
+        """Release requests that waited for features until their deadline, however many others are ready; drop what is too late.
+
+        While the clocks have not been compared, the newest request is answered in any case, because its slate compares them.
+        """
+        now = self._broker_clock.now_ms()
         LATE_ANSWERS.inc(self._queue.expire(now))
-        drop_useless(now)
+        drop_useless(now, not self._broker_clock.is_compared)
 
     async def _serve_batch(self, on_done: Callable[[Iterable[QueuedRequest]], None]) -> None:
         requests = self._queue.take(self._max_batch)
@@ -69,7 +78,7 @@ class ServingLoop:
 
     async def _wait(self) -> None:
         deadline = self._queue.next_deadline()
-        timeout_sec = _BEAT_SEC if deadline is None else (deadline - self._clock.now_ms()) / 1000
+        timeout_sec = _BEAT_SEC if deadline is None else (deadline - self._broker_clock.now_ms()) / 1000
         try:
             async with asyncio.timeout(min(max(timeout_sec, 0.0), _BEAT_SEC)):
                 await self._work_available.wait()

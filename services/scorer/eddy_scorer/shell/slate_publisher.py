@@ -11,6 +11,7 @@ from eddy.contract.records import Recommendations
 from eddy.contract.topics import RECOMMENDATIONS
 from eddy.kafka.bus import Producer, settle
 from eddy.metrics import EMPTY_SLATES, HOP_SECONDS, SLATE_ITEMS, SLATES, STAGE_SECONDS
+from eddy_scorer.core.broker_clock import BrokerClock
 from eddy_scorer.shell.freshness import Freshness
 from eddy_scorer.shell.request_queue import QueuedRequest
 from eddy_scorer.shell.service import SERVICE
@@ -21,10 +22,18 @@ _REQUEST_TO_SLATE = HOP_SECONDS.labels("request_to_slate")
 class SlatePublisher:
     """Publishes records and calls `on_done(requests)` once all in-sync replicas have them. A failed write ends the process."""
 
-    def __init__(self, producer: Producer, clock: Clock, tasks: asyncio.TaskGroup, freshness: Freshness) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        clock: Clock,
+        broker_clock: BrokerClock,
+        tasks: asyncio.TaskGroup,
+        freshness: Freshness,
+    ) -> None:
         self._freshness = freshness
         self._producer = producer
         self._clock = clock
+        self._broker_clock = broker_clock
         self._tasks = tasks
         self._codec = Codec.for_topic(RECOMMENDATIONS)
         self._unacknowledged: set[asyncio.Task[None]] = set()
@@ -36,12 +45,13 @@ class SlatePublisher:
         on_done: Callable[[Iterable[QueuedRequest]], None],
     ) -> None:
         """Send the records. Waits for room in the producer, not for acknowledgements."""
+        sent_at = self._clock.now_ms()
         with STAGE_SECONDS.labels(SERVICE, "publish").time():
             sent = [
                 await self._producer.send(RECOMMENDATIONS, record["user_id"], self._codec.encode(record))
                 for record in records
             ]
-        task = self._tasks.create_task(self._complete(sent, requests, records[-1]["model_version"], on_done))
+        task = self._tasks.create_task(self._complete(sent, sent_at, requests, records[-1]["model_version"], on_done))
         self._unacknowledged.add(task)
         task.add_done_callback(self._unacknowledged.discard)
         _count(records)
@@ -57,12 +67,14 @@ class SlatePublisher:
 
     async def _complete(
         self,
-        sent: "Sequence[asyncio.Future[object]]",
+        sent: "Sequence[asyncio.Future[Any]]",
+        sent_at: int,
         requests: Sequence[QueuedRequest],
         version: int,
         on_done: Callable[[Iterable[QueuedRequest]], None],
     ) -> None:
-        await settle(sent)
+        written = await settle(sent)
+        self._broker_clock.compare(sent_at, written[-1].timestamp)
         on_done(requests)
         now = self._clock.now_ms()
         self._freshness.slate_published(version, now)
