@@ -13,6 +13,8 @@ from eddy.kafka.gaps import note_gap
 from eddy.metrics import LOG_GAPS
 from eddy.settings import Settings
 from eddy_trainer.shell.topic_intake import TopicIntake
+from tests.features.environment import FeaturesCluster
+from tests.features.factories import encoded, event
 from tests.joiner.factories import EVENTS, SLATES, event_record, slate_record
 from tests.joiner.processes import all_joined, bus_of, joiners
 from tests.poll import poll_until
@@ -106,3 +108,30 @@ async def test_a_joiner_tells_that_events_were_deleted_while_it_was_stopped(
         await second.ready()
         labels = f'kind="deleted",partition="{partition}",topic="user-events"'
         await poll_until(lambda: second.metric("eddy_log_gaps_total", labels) >= 1, 30, what="the gap")
+
+
+@pytest.mark.stack
+async def test_features_tells_that_events_were_deleted_while_it_was_stopped(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Faust reads on its own: the head of the log is gone, so that the committed offset is out of range."""
+    cluster = FeaturesCluster(kafka, topic_prefix, tmp_path, partitions=2)
+    await cluster.bus.create_topics()
+    partition = cluster.bus.partition_of("u")
+    events = [encoded(event(number, user_id="u", event_id=f"e{number}", item_id=f"i{number}")) for number in range(20)]
+    await cluster.publish(events[:10])
+    with cluster.worker() as first:
+        await cluster.drained()
+        assert first.metric("eddy_log_gaps_total") == 0
+        first.kill()
+    await cluster.publish(events[10:])
+    await delete_before(cluster.bus, USER_EVENTS, 15, partition)
+    with cluster.worker() as second:
+        await cluster.drained()
+        labels = f'kind="deleted",partition="{partition}",topic="user-events"'
+        assert second.metric("eddy_log_gaps_total", labels) == 1
+        assert second.metric("eddy_log_gaps_total") == 1
+    (gap,) = [line for line in cluster.logs().splitlines() if "event=log_gap" in line]
+    assert "from_offset=10 to_offset=15" in gap
+    state = (await cluster.user_features())["u"]
+    assert state["history"]["item_ids"][-6:] == ["i9", *(f"i{number}" for number in range(15, 20))]

@@ -1,33 +1,28 @@
-"""Kafka over TLS with a login, and with ACLs: the loop with the permissions that `eddy topics acls` prints, and without one of them."""
+"""Kafka over TLS with a login, and with ACLs: the loop with the users and permissions of `eddy topics`, and without one of them."""
 
 import asyncio
 import gc
-import re
-import shlex
 import warnings
-from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
 from typer.testing import CliRunner
 
-from eddy.contract.topics import DEAD_LETTERS, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
+from eddy.contract.topics import DEAD_LETTERS, MODEL_RELEASES, RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS, topics
 from eddy.errors import ConfigError, FatalError
-from eddy.kafka.bus import Bus
+from eddy.kafka.bus import Bus, KafkaError
+from eddy.kafka.connection import Connection
+from eddy.kafka.permissions import PUBLISHERS, topic_access
 from eddy.settings import Settings, load
 from eddy_cli.commands import make_app
 from eddy_cli.doctor import kafka as doctor_kafka
 from eddy_cli.doctor.finding import Verdict
+from eddy_cli.services import SERVICES as SETTINGS
+from eddy_cli.topics.acls import USERS, Acl, acls
+from eddy_cli.topics.administration import apply_acls, create_users
 from eddy_cli.topics.check import check_topics
+from eddy_cli.topics.passwords import variable_of
 from tests.features.factories import encoded, event
 from tests.poll import poll_until
 from tests.secured import PASSWORD, PLAIN_USER, PUBLISHER, SCRAM_USER, SERVICES, Secured, running_secured_broker
@@ -53,6 +48,7 @@ def transports_are_collected() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     with running_secured_broker(tmp_path_factory.mktemp("tls")) as broker:
+        eddy(broker, "", "topics", "users", **{variable_of(user): PASSWORD for user in USERS})
         yield broker
 
 
@@ -64,59 +60,29 @@ def bus_of(secured: Secured, user: str, prefix: str) -> Bus:
     return Bus(load(Settings, environment_of(secured, user, prefix)))
 
 
-def printed_acls(prefix: str, service: str = "") -> list[str]:
-    """The command lines that `eddy topics acls` prints, all of them or those of a service."""
-    result = CliRunner().invoke(make_app(), ["topics", "acls"], env={"EDDY_TOPIC_PREFIX": prefix})
+def eddy(secured: Secured, prefix: str, *arguments: str, **environment: str) -> str:
+    """The output of a command of `eddy`, run as the administrator."""
+    environment = environment_of(secured, SCRAM_USER, prefix) | environment
+    result = CliRunner().invoke(make_app(), list(arguments), env=environment)
     assert result.exit_code == 0, result.output
-    return [line for line in result.output.splitlines() if f"'User:eddy-{service}" in line]
+    return result.output
 
 
-def apply_acls(secured: Secured, lines: Sequence[str]) -> None:
-    """Do what kafka-acls.sh does with these command lines."""
-    admin = AdminClient(
-        {
-            "bootstrap.servers": secured.servers,
-            "security.protocol": "SASL_SSL",
-            "ssl.ca.location": str(secured.ca),
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": SCRAM_USER,
-            "sasl.password": PASSWORD,
-        }
-    )
-    for future in admin.create_acls([_binding(line) for line in lines]).values():
-        future.result(30)
+def acls_of(prefix: str, user: str) -> list[Acl]:
+    environment = {"EDDY_TOPIC_PREFIX": prefix}
+    all_of_them = acls({name: load(settings, environment) for name, settings in SETTINGS.items()})
+    return [acl for acl in all_of_them if acl.principal == f"User:eddy-{user}"]
 
 
-def _binding(line: str) -> AclBinding:
-    script, *arguments = shlex.split(line)
-    assert script == "kafka-acls.sh"
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--add", action="store_true", required=True)
-    for option in ("bootstrap-server", "allow-principal", "operation", "resource-pattern-type"):
-        parser.add_argument(f"--{option}", required=True)
-    resource = parser.add_mutually_exclusive_group(required=True)
-    for option in ("topic", "group", "transactional-id"):
-        resource.add_argument(f"--{option}")
-    acl = parser.parse_args(arguments)
-    kind, name = next(
-        (kind, name)
-        for kind, name in [
-            (ResourceType.TOPIC, acl.topic),
-            (ResourceType.GROUP, acl.group),
-            (ResourceType.TRANSACTIONAL_ID, acl.transactional_id),
-        ]
-        if name
-    )
-    operation = AclOperation[re.sub("(?<=[a-z])(?=[A-Z])", "_", acl.operation).upper()]
-    pattern = ResourcePatternType[acl.resource_pattern_type.upper()]
-    return AclBinding(kind, name, pattern, acl.allow_principal, "*", operation, AclPermissionType.ALLOW)
+def grant(secured: Secured, prefix: str, permissions: Sequence[Acl]) -> None:
+    apply_acls(load(Settings, environment_of(secured, SCRAM_USER, prefix)), permissions)
 
 
 async def test_the_loop_runs_over_tls_with_the_printed_acls(
     secured: Secured, topic_prefix: str, tmp_path: Path
 ) -> None:
-    await bus_of(secured, SCRAM_USER, topic_prefix).create_topics()
-    apply_acls(secured, printed_acls(topic_prefix))
+    await asyncio.to_thread(eddy, secured, topic_prefix, "topics", "create")
+    await asyncio.to_thread(eddy, secured, topic_prefix, "topics", "acls", "--apply")
     publisher = bus_of(secured, PUBLISHER, topic_prefix)
     own = {
         service: environment_of(secured, f"eddy-{service}", topic_prefix) | {"EDDY_STATE_DIR": str(tmp_path / service)}
@@ -146,36 +112,62 @@ async def test_the_loop_runs_over_tls_with_the_printed_acls(
     assert secured.denied_requests(topic_prefix) == []
 
 
+async def test_a_user_may_do_on_each_topic_what_topics_yaml_says(secured: Secured, topic_prefix: str) -> None:
+    await asyncio.to_thread(eddy, secured, topic_prefix, "topics", "create")
+    await asyncio.to_thread(eddy, secured, topic_prefix, "topics", "acls", "--apply")
+    names = {topic_prefix + name: topic for name, topic in topics().items()}
+    for user in (*SERVICES, PUBLISHERS):
+        async with Connection(load(Settings, environment_of(secured, f"eddy-{user}", topic_prefix))).admin() as client:
+            access = await topic_access(client, names)
+        allowed = {name: access[name].operations or frozenset() for name in names}
+        assert {name for name in names if "Write" in allowed[name]} == {n for n in names if user in names[n].producers}
+        assert {name for name in names if "Read" in allowed[name]} == {n for n in names if user in names[n].consumers}
+    gateway = bus_of(secured, "eddy-gateway", topic_prefix)
+    async with gateway.producer() as producer:
+        with pytest.raises(KafkaError, match="TopicAuthorizationFailed"):
+            await (await producer.send(MODEL_RELEASES, "champion", b"forged"))
+    assert await read_all(bus_of(secured, SCRAM_USER, topic_prefix), MODEL_RELEASES) == []
+
+
+def test_who_is_no_administrator_creates_neither_users_nor_acls(secured: Secured, topic_prefix: str) -> None:
+    settings = load(Settings, environment_of(secured, "eddy-gateway", topic_prefix))
+    with pytest.raises(FatalError, match=r"cannot create ACLs: .*must be an administrator"):
+        apply_acls(settings, acls_of(topic_prefix, "gateway"))
+    with pytest.raises(FatalError, match=r"cannot create logins: .*must be an administrator"):
+        create_users(settings, {"eddy-gateway": "another password"})
+
+
 @pytest.mark.parametrize(
     ("service", "removed", "message"),
     [
         (
             "features",
-            "Read --topic '{}user-features'",
+            ("Read", "user-features"),
             "lacks permissions (ACLs): Read on topic {}user-features. `eddy",
         ),
         (
             "gateway",
-            "Describe --topic '{}dead-letters'",
+            ("Describe", "dead-letters"),
             "lacks permissions (ACLs): Describe on topic {}dead-letters. `",
         ),
         (
             "features",
-            "Read --group '{}features'",
+            ("Read", "features"),
             "Kafka denies Read on group {}features: a permission (ACL) is missing",
         ),
-        ("scorer", "Read --group '{}scorer'", "Kafka denies Read on group {}scorer: a permission (ACL) is missing"),
-        ("joiner", "Write --transactional-id '{}joiner-'", "Kafka denies Write on transactional id {}joiner-"),
+        ("scorer", ("Read", "scorer"), "Kafka denies Read on group {}scorer: a permission (ACL) is missing"),
+        ("joiner", ("Write", "joiner-"), "Kafka denies Write on transactional id {}joiner-"),
     ],
 )
 async def test_a_service_names_the_missing_permission(
-    secured: Secured, topic_prefix: str, tmp_path: Path, service: str, removed: str, message: str
+    secured: Secured, topic_prefix: str, tmp_path: Path, service: str, removed: tuple[str, str], message: str
 ) -> None:
     await bus_of(secured, SCRAM_USER, topic_prefix).create_topics()
-    required = printed_acls(topic_prefix, service)
-    granted = [line for line in required if removed.format(topic_prefix) not in line]
+    operation, name = removed
+    required = acls_of(topic_prefix, service)
+    granted = [acl for acl in required if (acl.operation, acl.name) != (operation, topic_prefix + name)]
     assert len(granted) == len(required) - 1
-    apply_acls(secured, granted)
+    await asyncio.to_thread(grant, secured, topic_prefix, granted)
     environment = environment_of(secured, f"eddy-{service}", topic_prefix) | {"EDDY_STATE_DIR": str(tmp_path)}
     with running(service, environment, tmp_path / "log") as started:
         await poll_until(lambda: started.process.poll() is not None, 90, what=f"{service} has ended")
@@ -188,8 +180,9 @@ async def test_a_service_names_the_missing_permission(
 
 def test_check_and_doctor_name_the_missing_permission(secured: Secured, topic_prefix: str) -> None:
     asyncio.run(bus_of(secured, SCRAM_USER, topic_prefix).create_topics())
-    required = printed_acls(topic_prefix, "publishers")
-    apply_acls(secured, [line for line in required if f"'{topic_prefix}items'" not in line])
+    grant(
+        secured, topic_prefix, [acl for acl in acls_of(topic_prefix, PUBLISHERS) if acl.name != f"{topic_prefix}items"]
+    )
     settings = load(Settings, environment_of(secured, PUBLISHER, topic_prefix))
     problems = {problem.topic: problem.description for problem in asyncio.run(check_topics(settings))}
     lacks = f"the Kafka user {PUBLISHER} lacks the permission"

@@ -9,8 +9,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from eddy.contract.topics import ITEMS, TRAINING_EXAMPLES, USER_EVENTS, topics
 from eddy.errors import FatalError
 from eddy.kafka import bus as bus_module
+from eddy.kafka.admin import TopicError
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings
+
+_WRONG, _UNREACHABLE = TopicError("topic items is gone"), FatalError("no Kafka")
 
 
 def a_bus(kafka: str, prefix: str) -> Bus:
@@ -67,7 +70,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("partitions", "has 3 partitions, Eddy expects 2: set EDDY_TOPIC_PARTITIONS, or EDDY_TOPIC_PREFIX"),
+        (
+            "partitions",
+            "has 3 partitions, Eddy expects 2: set EDDY_TOPIC_PARTITIONS=3 if all topics have 3, or EDDY_TOPIC_PREFIX",
+        ),
         ("policy", "cleanup.policy is delete instead of compact"),
         ("deletion", "is gone: it was deleted while this service ran"),
     ],
@@ -129,6 +135,43 @@ async def test_nothing_is_refused_while_no_broker_answers(topic_prefix: str) -> 
     assert not watch.done()
     watch.cancel()
     await asyncio.gather(watch, return_exceptions=True)
+
+
+class _ScriptedAdmin:
+    """Answers the checks of a watch one by one, then ends the watch with CancelledError."""
+
+    def __init__(self, *answers: Exception | None) -> None:
+        self._answers = iter([*answers, asyncio.CancelledError()])
+        self.asked = 0
+
+    async def check_topics(self, _topic_ids: object) -> None:
+        answer = next(self._answers)
+        self.asked += 1
+        if answer is not None:
+            raise answer
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("answers", "ends_after"),
+    [
+        ([_WRONG], None),
+        ([_WRONG, None, _WRONG, None, _WRONG], None),
+        ([_UNREACHABLE, _UNREACHABLE, _UNREACHABLE], None),
+        ([None, _WRONG, _WRONG, None], 3),
+        # Nothing was seen to be right in between.
+        ([_WRONG, _UNREACHABLE, _WRONG, None], 3),
+    ],
+)
+async def test_a_single_failing_check_does_not_end_the_watch(
+    monkeypatch: pytest.MonkeyPatch, answers: list[Exception | None], ends_after: int | None
+) -> None:
+    monkeypatch.setattr(bus_module, "WATCH_SEC", 0)
+    bus, admin = a_bus("127.0.0.1:1", "p."), _ScriptedAdmin(*answers)
+    monkeypatch.setattr(bus, "_admin", admin)
+    with pytest.raises(TopicError if ends_after else asyncio.CancelledError):
+        await bus.watch_topics()
+    assert admin.asked == (ends_after or len(answers) + 1)
 
 
 async def test_writers_ignore_added_partitions(kafka: str, topic_prefix: str) -> None:

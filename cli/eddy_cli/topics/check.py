@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from eddy.contract.topics import topics
+from eddy.contract.topics import partitions_remedy, topics
 from eddy.kafka.bus import Bus
 from eddy.kafka.connection import Connection
 from eddy.kafka.inspection import TopicState, topic_states
@@ -53,7 +53,11 @@ def problems(states: Mapping[str, TopicState], bus: Bus) -> Iterator[Problem]:
             yield Problem(
                 name,
                 f"{actual} partitions instead of {bus.partitions}",
-                f"Set EDDY_TOPIC_PARTITIONS={actual} if all topics have {actual}, or EDDY_TOPIC_PREFIX to use new topics",
+                _sentence(partitions_remedy(actual)),
             )
         for deviation in deviations(name, topic, states[name].config):
             yield Problem(name, str(deviation), deviation.remedy(bus.servers))
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

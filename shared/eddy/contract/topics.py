@@ -30,6 +30,11 @@ NEW_TOPICS = "EDDY_TOPIC_PREFIX to use new topics (docs/operating.md)"
 RENUMBERED = f"State refers to its former offsets: set {NEW_TOPICS}."
 
 
+def partitions_remedy(actual: int) -> str:
+    """What to do about a topic with another number of partitions than Eddy expects."""
+    return f"set EDDY_TOPIC_PARTITIONS={actual} if all topics have {actual}, or {NEW_TOPICS}"
+
+
 if TYPE_CHECKING:
 
     class TopicName(str, Generic[R]):

@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from eddy.contract.message import TopicPartition
-from eddy.contract.topics import NEW_TOPICS, RENUMBERED, topics
+from eddy.contract.topics import RENUMBERED, partitions_remedy, topics
 from eddy.errors import FatalError
 from eddy.kafka.connection import Connection
 from eddy.kafka.partitions import raw
@@ -147,7 +147,7 @@ class Admin:
             if topic.partitions != self.partitions:
                 raise TopicError(
                     f"topic {name} has {topic.partitions} partitions, Eddy expects {self.partitions}: "
-                    f"set EDDY_TOPIC_PARTITIONS, or {NEW_TOPICS}"
+                    f"{partitions_remedy(topic.partitions)}"
                 )
 
     async def _check_settings(self, client: AIOKafkaAdminClient, access: Mapping[str, TopicAccess], warn: bool) -> None:

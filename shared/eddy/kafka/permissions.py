@@ -16,13 +16,14 @@ from eddy.errors import FatalError
 from eddy.kafka.metadata import TopicsRequest
 
 READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS = "Read", "Write", "Describe", "DescribeConfigs"
+IDEMPOTENT_WRITE = "IdempotentWrite"
 # Bits of `topic_authorized_operations`, by Kafka's AclOperation.
 _BITS = {READ: 3, WRITE: 4, DESCRIBE: 8}
 # The broker did not say, as brokers without an authorizer of Kafka's own may.
 _UNKNOWN_OPERATIONS = -(2**31)
 # In topics.yaml, the user's own applications.
 PUBLISHERS = "publishers"
-REMEDY = "`eddy topics acls` prints the ACLs that each service needs"
+REMEDY = "`eddy topics acls` prints the ACLs that each service needs, and --apply creates them"
 
 PERMISSION_ERRORS = (
     TopicAuthorizationFailedError,
