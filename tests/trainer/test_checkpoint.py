@@ -67,7 +67,8 @@ def test_the_keys_of_a_state_are_part_of_the_format() -> None:
     }  # fmt: skip
     assert encoder.keys() == {"encoder", "optimiser", "table", "sequences", "budgets", "popularity", "fresh", "random"}
     assert encoder["table"].keys() == {
-        "ids", "deleted", "vocabulary", "projection", "text_projection", "texts", "text_digests", "embedding", "moments", "steps", "slots",
+        "ids", "deletions", "vocabulary", "projection", "text_projection", "texts", "text_digests", "embedding", "moments", "steps",
+        "slots",
         "described", "acted"
     }  # fmt: skip
     assert encoder["sequences"].keys() == {

@@ -33,7 +33,7 @@ def test_a_deleted_item_is_gone_and_its_row_is_reused() -> None:
     for each in (trainee, restored(trainee)):
         weights = each.snapshot()
         assert "i1" not in weights.item_ids
-        assert weights.deleted == ("i1",)
+        assert weights.deleted == ("i1", "never known")
         assert not weights.vectors[row].any()
         assert weights.finite()
         assert row not in rows_in_sequences(each)
@@ -92,3 +92,28 @@ def test_churn_of_items_does_not_grow_the_table() -> None:
         trainee.step()
         trainee.admit([ItemContent(f"day {day}, {number}", deleted=True) for number in range(100)])
     assert len(trainee.encoder.table) == 1 + 30 + 100
+
+
+def test_a_learner_keeps_no_id_of_a_deleted_item() -> None:
+    """Late events are known by a digest, so that the checkpoint forgets the id as well."""
+    trainee = trained()
+    trainee.admit([ItemContent("i1", deleted=True)])
+    assert trainee.unpublished_deletions == ("i1",)
+    trainee.deletions_published(["i1"])
+    assert "'i1'" not in repr(trainee.state())
+    trainee.observe([next_item("u1", "i1", 9000)])
+    assert "'i1'" not in repr(restored(trainee).state())
+
+
+def test_a_checkpoint_of_a_former_version_still_ignores_late_events() -> None:
+    trainee = trained()
+    trainee.admit([ItemContent("i1", deleted=True)])
+    state = trainee.state()
+    table = state["encoder"]["table"]
+    del table["deletions"]
+    table["deleted"] = (["i1"], ["i1"])
+    other = learner(items=0)
+    other.restore(state)
+    assert other.unpublished_deletions == ("i1",)
+    other.observe([next_item("u1", "i1", 9000)])
+    assert "i1" not in other.snapshot().item_ids

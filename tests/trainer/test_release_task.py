@@ -12,7 +12,7 @@ from eddy.clock import SystemClock
 from eddy.kafka.bus import KafkaError
 from eddy.runtime import Health
 from eddy_trainer.core.graphs import GraphExporter, Graphs
-from eddy_trainer.core.learner import Rollback, Weights
+from eddy_trainer.core.learner import ItemContent, Rollback, Weights
 from eddy_trainer.core.online_trainer import OnlineTrainer
 from eddy_trainer.core.release_gate import LOG_LOSS
 from eddy_trainer.core.release_schedule import ReleaseSchedule
@@ -30,6 +30,7 @@ class RecordingPublisher(ReleasePublisher):
     def __init__(self) -> None:
         self.version = 0
         self.sent: list[tuple[int, ...]] = []  # `trained_through` of each
+        self.deleted: list[tuple[str, ...]] = []
         self.broken = False
         self.slow = False
         self.started = self.aborted = 0
@@ -49,6 +50,11 @@ class RecordingPublisher(ReleasePublisher):
         self.version += 1
         self.sent.append(tuple(trained_through))
         return PublishedRelease(self.version, 0, 0)
+
+    async def delete_rows(self, item_ids: Sequence[str]) -> None:
+        if self.broken:
+            raise KafkaError
+        self.deleted.append(tuple(item_ids))
 
     async def watch(self) -> bool:
         return False
@@ -88,6 +94,25 @@ async def test_a_release_is_published_once_and_then_serves(releasing: ReleasingT
     assert releasing.publisher.sent == [(80,)]
     assert releasing.health.details["version"] == 1
     assert releasing.trainer.learner._serving_version == 1
+
+
+async def test_deleted_items_do_not_wait_for_a_release(releasing: ReleasingTrainer) -> None:
+    """No step follows, or the gate holds every release: the embeddings are deleted all the same, and only once."""
+    await releasing.advance(1.0)
+    trainee = releasing.trainer.learner
+    trainee.admit([ItemContent("i1", deleted=True)])
+    await releasing.advance(2.0)
+    assert releasing.publisher.deleted == []
+    releasing.publisher.broken = True
+    await releasing.advance(3.5)
+    releasing.publisher.broken = False
+    await releasing.advance(4.0)
+    assert trainee.unpublished_deletions == ("i1",)
+    for now in (5.0, 6.0, 9.0):
+        await releasing.advance(now)
+    assert releasing.publisher.deleted == [("i1",)]
+    assert trainee.unpublished_deletions == ()
+    assert releasing.publisher.sent == [(80,)]
 
 
 async def test_a_held_release_is_not_published(releasing: ReleasingTrainer) -> None:

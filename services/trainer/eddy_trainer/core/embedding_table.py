@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eddy.contract.digests import digest_of
 from eddy.contract.model import DIM, MAX_SCENARIOS, PADDING_ROW
 from eddy.text import TEXT_DIM, TextVectors
 from eddy.text_queue import NO_TEXT
@@ -43,7 +45,7 @@ class EmbeddingTable:
         self._row_of: dict[str, int] = {}
         self.ids: list[str] = [""]  # "" for padding and free rows
         self._free_rows: list[int] = []
-        self._deleted: dict[str, None] = {}  # the last MAX_DELETED deleted items, oldest first
+        self._deleted: dict[bytes, None] = {}  # digests of the last MAX_DELETED deleted items, oldest first
         self.unpublished_deletions: dict[str, None] = {}  # deleted items that scorers may still know
         self.vocabulary = Vocabulary()
         self.projection = nn.Parameter(torch.randn(VOCABULARY, DIM, generator=generator) * INITIAL_SCALE)
@@ -81,12 +83,13 @@ class EmbeddingTable:
         """
         known = [item_id for item_id in item_ids if item_id in self._row_of]
         rows = [self._row_of.pop(item_id) for item_id in known]
-        for item_id in () if may_return else item_ids:
-            self._deleted.pop(item_id, None)
-            self._deleted[item_id] = None
+        for digest in () if may_return else map(digest_of, item_ids):
+            self._deleted.pop(digest, None)
+            self._deleted[digest] = None
         while len(self._deleted) > MAX_DELETED:
             del self._deleted[next(iter(self._deleted))]
-        self.unpublished_deletions.update(dict.fromkeys(known))
+        # A former trainer may have published an item that this one never knew.
+        self.unpublished_deletions.update(dict.fromkeys(known if may_return else item_ids))
         self._free_rows += rows
         for row in rows:
             self.ids[row] = ""
@@ -99,7 +102,7 @@ class EmbeddingTable:
 
     def is_deleted(self, item_id: str) -> bool:
         """Whether the item was deleted and not published again since."""
-        return item_id in self._deleted
+        return bool(self._deleted) and digest_of(item_id) in self._deleted
 
     def rows(self, item_ids: Sequence[str]) -> list[int]:
         return [self.row(item_id) for item_id in item_ids]
@@ -112,7 +115,7 @@ class EmbeddingTable:
         scenarios: Iterable[int] | None = None,
     ) -> None:
         """Add or update an item with its content and its `scenarios` (None: all present and future ones)."""
-        self._deleted.pop(item_id, None)
+        self._deleted.pop(digest_of(item_id), None)
         self.unpublished_deletions.pop(item_id, None)
         row = self.row(item_id)
         self._slots[row] = torch.tensor(self.vocabulary.slots(categories, attributes))
@@ -207,7 +210,10 @@ class EmbeddingTable:
         used = slice(0, len(self))
         return {
             "ids": self.ids,
-            "deleted": (list(self._deleted), list(self.unpublished_deletions)),
+            "deletions": {
+                "digests": [digest.hex() for digest in self._deleted],
+                "unpublished": list(self.unpublished_deletions),
+            },
             "vocabulary": self.vocabulary.names,
             "projection": self.projection.data,
             "text_projection": self.text_projection.data,
@@ -226,7 +232,13 @@ class EmbeddingTable:
         self.ids = list(state["ids"])  # type: ignore[call-overload]  # a checkpoint is read back untyped
         self._row_of = {item_id: row for row, item_id in enumerate(self.ids) if item_id}
         self._free_rows = [row for row, item_id in enumerate(self.ids) if row and not item_id]
-        self._deleted, self.unpublished_deletions = (dict.fromkeys(ids) for ids in state.get("deleted", ((), ())))  # type: ignore[attr-defined]
+        deletions: Any = state.get("deletions")
+        if deletions is None:  # a former version kept the ids
+            former: Any = state.get("deleted", ((), ()))
+            deleted, unpublished = former
+            deletions = {"digests": [digest_of(item_id).hex() for item_id in deleted], "unpublished": unpublished}
+        self._deleted = dict.fromkeys(map(bytes.fromhex, deletions["digests"]))
+        self.unpublished_deletions = dict.fromkeys(deletions["unpublished"])
         self.vocabulary = Vocabulary(state["vocabulary"])  # type: ignore[arg-type]
         while len(self.ids) > len(self._steps):
             self._grow(2 * len(self._steps))

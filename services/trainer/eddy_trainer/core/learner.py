@@ -302,15 +302,24 @@ class Learner:
             vectors=self.encoder.table.all_vectors().numpy(),
             table=self.encoder.table.weights(),
             appended=self.encoder.sequences.appended,
-            deleted=tuple(self.encoder.table.unpublished_deletions),
+            deleted=self.unpublished_deletions,
         )
+
+    @property
+    def unpublished_deletions(self) -> tuple[str, ...]:
+        """Deleted items whose embeddings may still be published."""
+        return tuple(self.encoder.table.unpublished_deletions)
+
+    def deletions_published(self, item_ids: Iterable[str]) -> None:
+        """Record that the embeddings of these items are deleted."""
+        for item_id in item_ids:
+            self.encoder.table.unpublished_deletions.pop(item_id, None)
 
     def set_serving(self, weights: Weights, version: int = 0) -> None:
         """Set the released weights with which the model in training is compared."""
         self._serving = self._serving or MODELS[self.model].ranker(self.columns)
         self._serving.load_state_dict(weights.ranker)
-        for item_id in weights.deleted:
-            self.encoder.table.unpublished_deletions.pop(item_id, None)
+        self.deletions_published(weights.deleted)
         self._serving_version = version
         serving = self._serving
         self._last_good.note_release(lambda: deepcopy(serving), version, self.gate)

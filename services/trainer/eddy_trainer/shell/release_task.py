@@ -9,6 +9,8 @@ from eddy_trainer.core.release import Capture, HeldRelease, Release
 from eddy_trainer.shell.observer import Observer
 from eddy_trainer.shell.releases import ReleasePublisher
 
+DELETE_SEC = 1.0  # until deleted items are published without a release
+
 
 class ReleaseTask:
     """Prepares and publishes one release at a time."""
@@ -18,6 +20,7 @@ class ReleaseTask:
         self._publisher = publisher
         self._observer = observer
         self._running: asyncio.Task[Release | None] | None = None
+        self._deleted_at: float | None = None  # when the first unpublished deletion was seen
 
     @property
     def version(self) -> int:
@@ -41,9 +44,28 @@ class ReleaseTask:
             raise
         except KafkaError as error:
             self._observer.release_failed(error)
+        await self._publish_deletions(now)
         if self._running is None and self._trainer.schedule.is_due(now):
             capture = await asyncio.to_thread(self._trainer.capture, now)
             self._running = asyncio.create_task(self._judge_and_publish(capture))
+
+    async def _publish_deletions(self, now: float) -> None:
+        """Publish deletions that no release has taken along within DELETE_SEC: the next one may be held, or far away."""
+        deleted = self._trainer.learner.unpublished_deletions
+        if not deleted:
+            self._deleted_at = None
+        elif self._deleted_at is None:
+            self._deleted_at = now
+        elif self._running is None and now - self._deleted_at >= DELETE_SEC:
+            try:
+                await self._publisher.delete_rows(deleted)
+            except PERMISSION_ERRORS:
+                raise
+            except KafkaError as error:
+                self._observer.release_failed(error)
+                self._deleted_at = now
+            else:
+                self._trainer.learner.deletions_published(deleted)
 
     async def stop(self) -> None:
         """Cancel a release that is under way. Its transaction is aborted on return, so that the publisher can be closed."""

@@ -3,10 +3,10 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -148,6 +148,15 @@ class ReleasePublisher:
                 await asyncio.to_thread(self._copy.save, value)
         return PublishedRelease(version, len(changed), remaining)
 
+    async def delete_rows(self, item_ids: Sequence[str]) -> None:
+        """Delete the published embeddings of items, without a release. Raises as `publish`."""
+        async with self._lock:
+            producer = await self._open()
+            async with self._transaction(producer):
+                futures = [await producer.send(ITEM_EMBEDDINGS, item_id, None) for item_id in item_ids]
+                ends = self._ends_with(await settle(futures))
+            self._ends = ends
+
     async def watch(self) -> bool:
         """Note what else is written to the topic, and restore the newest release if it was overwritten.
 
@@ -222,9 +231,12 @@ class ReleasePublisher:
         for item_id in weights.deleted:
             if item_id not in present:
                 futures.append(await producer.send(ITEM_EMBEDDINGS, item_id, None))
+        return self._ends_with(await settle(futures))
+
+    def _ends_with(self, written: Iterable[Any]) -> list[int]:
         ends = list(self._ends)
-        for written in await settle(futures):
-            ends[written.partition] = max(ends[written.partition], written.offset + 1)
+        for record in written:
+            ends[record.partition] = max(ends[record.partition], record.offset + 1)
         return ends
 
     async def _write(self, producer: Producer, value: bytes) -> int:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from eddy.clock import Clock
+from eddy.set_aside import remove_set_aside
 from eddy_trainer.core.effort import Effort, PacePolicy, effort_for, is_due
 from eddy_trainer.core.examples import Example
 from eddy_trainer.core.online_trainer import OnlineTrainer
@@ -23,7 +24,7 @@ from eddy_trainer.shell.releases import ReleasePublisher
 log = structlog.get_logger()
 T = TypeVar("T")
 
-SAVE_ERASURE_SEC = 1.0  # until the checkpoint forgets a user
+SAVE_ERASURE_SEC = 1.0  # until the checkpoint forgets what was erased
 TEXTS_PER_ITERATION = 8  # about 60 ms, the longest that examples wait for texts
 
 
@@ -81,7 +82,10 @@ class TrainingLoop:
     async def _once(self) -> None:
         self._observer.beat()
         learner, pace = self._trainer.learner, self._policy.pace
-        learner.admit(await self._inputs.read_items())
+        items = await self._inputs.read_items()
+        learner.admit(items)
+        if any(item.deleted for item in items):
+            self._save_soon()
         batch = await self._inputs.read_examples()
         by_partition = self._inputs.examples.lag_by_partition()
         self._observer.lags(by_partition)
@@ -98,7 +102,10 @@ class TrainingLoop:
             await self._train(effort)
         if batch.examples:
             await self._expire()
+        unpublished = learner.unpublished_deletions
         await self._releases.advance(time.monotonic())
+        if unpublished and not learner.unpublished_deletions:
+            self._save_soon()  # without their ids
         if time.monotonic() - self._saved_at >= self._policy.checkpoint_interval_sec:
             self._saved_at = time.monotonic()
             await self._checkpoints.save()
@@ -114,6 +121,11 @@ class TrainingLoop:
     async def _forget(self, user_ids: list[str]) -> None:
         """Forget users, in the checkpoint too."""
         await self._in_thread("forget", partial(self._trainer.learner.forget, user_ids))
+        self._save_soon()
+
+    def _save_soon(self) -> None:
+        """Save a checkpoint within SAVE_ERASURE_SEC, so that it forgets what was erased. One that was set aside cannot, and is deleted."""
+        remove_set_aside(self._policy.checkpoint_path)
         self._saved_at = min(self._saved_at, time.monotonic() + SAVE_ERASURE_SEC - self._policy.checkpoint_interval_sec)
 
     async def _observe(self, examples: list[Example]) -> None:
