@@ -26,11 +26,17 @@ COMPOSE ?= docker compose
 WAIT ?= --wait
 # Seconds that the users of a replay may be apart; the joiner runs with this lateness during `make replay`.
 REPLAY_LATENESS_SEC ?= 604800
-# The values of .env, overridden by the shell's, as docker compose reads them.
-WITH_ENV = eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env)";
+# Passwords of the stack and the gateway's API keys; git ignores the folder.
+SECRETS := .secrets
+PASSWORDS := $(SECRETS)/passwords.env
+API_KEYS := $(SECRETS)/gateway/keys.yaml
+# The values of .env and the passwords, overridden by the shell's, as docker compose reads them.
+WITH_ENV = test -f $(PASSWORDS) || { echo "$(PASSWORDS) is missing: make passwords" >&2; exit 1; }; \
+	test ! -f $(API_KEYS) || : "$${GATEWAY_KEYS_FILE:=/keys/gateway/keys.yaml}"; \
+	eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env $(PASSWORDS))";
 SERVICE ?=
 
-.PHONY: help install demo evaluate up down reset ps logs replay run broker data test test-unit lint format typecheck boards docs bench lock wheels version sbom audit clean distclean
+.PHONY: help install demo evaluate passwords kubernetes-keys pin-images up down reset ps logs replay run broker data test test-unit lint format typecheck boards docs bench lock wheels version sbom audit clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,37 +58,52 @@ evaluate: $(INSTALLED) ## Run a benchmark of the model in one process, without K
 	@$(BIN)/eddy data $(DATASET)
 	@$(BIN)/eddy evaluate $(BENCHMARK) --dataset $(DATASET) $(EVALUATE)
 
-up: ## Start the stack in containers: Kafka, schema registry, services, Prometheus, Alertmanager, Grafana (ports: .env)
-	@$(COMPOSE) up --detach --build $(WAIT)
+passwords: ## Create the passwords of the stack in containers, unless they exist: .secrets/passwords.env
+	@sh deploy/passwords.sh $(PASSWORDS)
+	@mkdir -p -m 755 $(dir $(API_KEYS)) && chmod 755 $(dir $(API_KEYS))
+	@test ! -f $(API_KEYS) || chmod 644 $(API_KEYS)  # hashes, which the container's user reads
+
+KEYS := deploy/kubernetes/keys
+kubernetes-keys: $(INSTALLED) ## Create keys and passwords for deploy/kubernetes, unless they exist; prints the first API key
+	@sh deploy/passwords.sh $(KEYS)/passwords.env
+	@test -f $(KEYS)/release-signing.pem || $(BIN)/eddy keys create --signing-key $(KEYS)/release-signing.pem --public-keys $(KEYS)/release-public.pem
+	@test -f $(KEYS)/gateway-keys.yaml || $(BIN)/eddy api-keys add first --file $(KEYS)/gateway-keys.yaml
+
+pin-images: ## Write the present digests of all image tags into .env, Dockerfile and deploy/kubernetes (needs docker and the network)
+	@sh deploy/pin-images.sh .env Dockerfile deploy/kubernetes/*.yaml
+
+up: passwords ## Start the stack in containers: Kafka, schema registry, services, Prometheus, Alertmanager, Grafana (ports: .env)
+	@$(WITH_ENV) $(COMPOSE) up --detach --build $(WAIT)
 	@$(WITH_ENV) \
 		printf '%s\n' "" "Eddy is up:" \
 		"  Console       http://$$LISTEN:$$GATEWAY_PORT" \
 		"  API           http://$$LISTEN:$$GATEWAY_PORT/docs" \
-		"  Grafana       http://127.0.0.1:$$GRAFANA_PORT" \
+		"  Grafana       http://127.0.0.1:$$GRAFANA_PORT  (user admin, GRAFANA_PASSWORD of $(PASSWORDS))" \
 		"  Prometheus    http://127.0.0.1:$$PROMETHEUS_PORT" \
 		"  Alertmanager  http://127.0.0.1:$$ALERTMANAGER_PORT" \
-		"  Kafka         127.0.0.1:$$KAFKA_PORT" \
+		"  Kafka         127.0.0.1:$$KAFKA_PORT  (user eddy-publishers, KAFKA_PASSWORD_PUBLISHERS of $(PASSWORDS))" \
 		"  Schemas       http://127.0.0.1:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7" \
 		"make replay replays MovieLens through it, make logs follows its logs, make down stops it."
 
 down: ## Stop the stack and keep its data
-	@$(COMPOSE) down
+	@$(WITH_ENV) $(COMPOSE) down
 
 reset: ## Stop the stack and delete its data
-	@$(COMPOSE) down --volumes
+	@$(WITH_ENV) $(COMPOSE) down --volumes
 
 ps: ## List the containers of the stack
-	@$(COMPOSE) ps
+	@$(WITH_ENV) $(COMPOSE) ps
 
 logs: ## Follow the logs of the stack: SERVICE=scorer for one service
-	@$(COMPOSE) logs --follow --tail 100 $(SERVICE)
+	@$(WITH_ENV) $(COMPOSE) logs --follow --tail 100 $(SERVICE)
 
 replay: $(INSTALLED) ## Replay MovieLens through the running stack: DATASET=ml-100k|ml-1m LIMIT=events
 	@$(BIN)/eddy data $(DATASET)
 	@$(WITH_ENV) \
 		trap '$(COMPOSE) up --detach --no-deps joiner' EXIT; \
 		JOINER_LATENESS_SEC=$(REPLAY_LATENESS_SEC) $(COMPOSE) up --detach --no-deps $(WAIT) joiner && \
-		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_REPLAY_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
+		EDDY_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$$KAFKA_PORT EDDY_KAFKA_SECURITY=SASL_PLAINTEXT \
+		EDDY_KAFKA_USERNAME=eddy-tools EDDY_KAFKA_PASSWORD=$$KAFKA_PASSWORD_TOOLS EDDY_REPLAY_JOINER_URL=http://127.0.0.1:$$JOINER_PORT \
 		EDDY_SCHEMA_REGISTRY_URL=http://127.0.0.1:$$SCHEMA_REGISTRY_PORT/apis/ccompat/v7 \
 		EDDY_REPLAY_READY_URLS=gateway=http://127.0.0.1:$$GATEWAY_PORT,joiner=http://127.0.0.1:$$JOINER_PORT \
 		$(BIN)/eddy replay --dataset $(DATASET) --limit $(or $(LIMIT),0) $(REPLAY)

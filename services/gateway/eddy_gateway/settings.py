@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from eddy.contract.limits import MAX_BATCH_EVENTS
 from eddy.http import HttpLimits
@@ -89,6 +89,11 @@ class GatewaySettings(Settings):
     )
     gateway_console: bool = Field(True, description="Whether to serve the live console at /.")
     gateway_max_batch: int = Field(1000, ge=1, le=MAX_BATCH_EVENTS, description="Maximum events in one POST.")
+
+    @field_validator("gateway_keys_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
 
     @property
     def http_limits(self) -> HttpLimits:
