@@ -3,12 +3,14 @@
 Under pytest-xdist all workers share the controller's Kafka.
 """
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 
 from eddy_cli.broker import available_kafka
 from eddy_cli.registry import running_registry
@@ -18,6 +20,13 @@ from tests.missing import what_is_missing
 # Tests share the cores with brokers and services, so that further threads of torch would slow them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Examples of properties share the cores, so that their duration says nothing.
+settings.register_profile("eddy", deadline=None)
+settings.load_profile("eddy")
+
+# Collecting the tests creates a million objects that stay until the end, see `pytest_collection_finish`.
+gc.disable()
+
 _SHARED = pytest.StashKey[ExitStack]()
 
 
@@ -26,14 +35,32 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return what_is_missing()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Mark tests with their tiers; under pytest-xdist, deal them to the workers once they are selected and shuffled."""
     for item in items:
         item.add_marker(tiers.tier_of(item))
+    yield
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = tiers.dealt(items, workers)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what modules and tests consist of from garbage collection, which would walk through it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     tiers.enter(tiers.tier_of(item))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker for each core. At least three if services are started: their tests spend a third of the time waiting."""
+    cores = len(os.sched_getaffinity(0))
+    return cores if config.option.markexpr in {"unit", "slow"} else max(cores, 3)
 
 
 @pytest.hookimpl(optionalhook=True)

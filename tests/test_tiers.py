@@ -1,6 +1,8 @@
 """The tiers of tests: what puts a test into one, and what a test may start."""
 
 import shutil
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -26,6 +28,27 @@ def test_kafka_fixture_puts_a_test_into_the_broker_tier(request: pytest.FixtureR
     assert tiers.tier_of(own) == "broker"
     own.add_marker("stack")
     assert tiers.tier_of(own) == "stack"
+
+
+def a_test(path: str, tier: str) -> pytest.Item:
+    marks = [getattr(pytest.mark, tier).mark]
+    return cast(pytest.Item, SimpleNamespace(path=path, iter_markers=lambda: marks))
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_each_worker_gets_whole_expensive_files_and_they_come_first(workers: int) -> None:
+    tiers_of_files = ("unit", "stack", "unit", "slow", "broker", "stack", "unit", "broker", "stack", "unit") * 6
+    items = [a_test(f"{n}.py", tier) for n, tier in enumerate(tiers_of_files) for _ in range(3 + n // 10 % 5)]
+    dealt = tiers.dealt(items, workers)
+    stack_tests = sum(tiers.tier_of(item) == "stack" for item in items)
+    assert sorted(map(id, dealt)) == sorted(map(id, items))
+    parts = [dealt[len(items) * n // workers : len(items) * (n + 1) // workers] for n in range(workers)]
+    for part in parts:
+        costs = [tiers.TIERS.index(tiers.tier_of(item)) for item in part]
+        assert costs == sorted(costs, reverse=True)
+        assert abs(costs.count(tiers.TIERS.index("stack")) - stack_tests / workers) <= 2 * 7
+    expensive = [{item.path for item in part if tiers.tier_of(item) != "unit"} for part in parts]
+    assert sum(map(len, expensive)) == len(set.union(*expensive))
 
 
 def test_missing_tools_are_named_with_their_installation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ Kafka, or starts small commands. `stack` starts services as processes. A test is
 into `broker`, a `pytestmark` of its file into `stack` or `slow`.
 """
 
+from collections.abc import Sequence
 from contextvars import ContextVar
+from itertools import groupby
 
 import pytest
 
@@ -22,6 +24,27 @@ def tier_of(item: pytest.Item) -> str:
     if _BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
         marks.add("broker")
     return max((tier for tier in TIERS if tier in marks), key=TIERS.index, default="unit")
+
+
+def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The tests in an order whose `workers` equal parts, of which pytest-xdist gives each worker one, cost about the same.
+
+    The expensive tests of each part come first, so that the last tests of a run, when workers run out of them, are short.
+    Expensive files stay whole, as their tests share what they start.
+    """
+    files = [list(file) for _, file in groupby(items, lambda item: item.path)]
+    costs = [max(TIERS.index(tier_of(item)) for item in file) for file in files]
+    expensive = sorted((pair for pair in zip(costs, files, strict=True) if pair[0]), key=lambda pair: -pair[0])
+    parts = [[item for _, file in expensive[worker::workers] for item in file] for worker in range(workers)]
+    cheap = [item for cost, file in zip(costs, files, strict=True) if not cost for item in file]
+    ordered: list[pytest.Item] = []
+    for worker, part in enumerate(parts, 1):
+        end = len(items) * worker // workers
+        ordered += part
+        missing = max(end - len(ordered), 0)
+        ordered += cheap[:missing]
+        del cheap[:missing]
+    return ordered
 
 
 def enter(tier: str) -> None:

@@ -1,6 +1,8 @@
 """Releases: ONNX Runtime agrees with PyTorch, and replaced weights equal a new trace."""
 
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,16 @@ from eddy.contract.model import (
     Columns,
 )
 from eddy.errors import FatalError
-from eddy_trainer.core.graphs import CACHED_FILES, GraphExporter, cache_paths, check_names, example_inputs, modules
+from eddy_trainer.core import graphs as graphs_module
+from eddy_trainer.core.graphs import (
+    CACHED_FILES,
+    DIGEST_BYTES,
+    GraphExporter,
+    cache_paths,
+    check_names,
+    example_inputs,
+    modules,
+)
 from eddy_trainer.core.learner import Weights
 from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.core.parity import Probe, largest_difference, probe_of
@@ -128,19 +139,29 @@ def test_a_damaged_trace_in_the_cache_is_replaced(traced_folder: Path, tmp_path:
     assert encode.stat().st_ino == before
 
 
-def test_the_cache_is_bounded(tmp_path: Path) -> None:
+def test_the_cache_is_bounded_and_who_comes_at_once_traces_once(
+    traced_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    GraphExporter.cached(traced_folder, "linear", Columns())
+    encode, rank = cache_paths(tmp_path, "linear", Columns())
+    shutil.copy(traced_folder / encode.name, encode)
     for number in range(CACHED_FILES + 20):
         path = tmp_path / f"encode-Former-{number}.onnx{'.123' * (number % 2)}"
         path.write_bytes(b"former code")
         os.utime(path, (number, number))
-    GraphExporter.cached(tmp_path, "linear", Columns())
-    assert len(list(tmp_path.iterdir())) == CACHED_FILES
-    assert all(path.exists() for path in cache_paths(tmp_path, "linear", Columns()))
+    traces: list[int] = []
+    trace_rank = graphs_module._trace_rank
+    monkeypatch.setattr(graphs_module, "_trace_rank", lambda *graph: traces.append(1) or trace_rank(*graph))
+    with ThreadPoolExecutor() as pool:
+        exporters = list(pool.map(lambda _: GraphExporter.cached(tmp_path, "linear", Columns()), range(3)))
+    assert len(traces) == 1
+    assert {exporter.traced.rank for exporter in exporters} == {rank.read_bytes()[DIGEST_BYTES:]}
+    assert len(list(tmp_path.glob("*.onnx*"))) == CACHED_FILES
+    assert encode.exists()
     # A graph in use stays, however old it is.
-    used = cache_paths(tmp_path, "linear", Columns())[0]
-    os.utime(used, (1, 1))
+    os.utime(encode, (1, 1))
     GraphExporter.cached(tmp_path, "linear", Columns())
-    assert used.stat().st_mtime > 1
+    assert encode.stat().st_mtime > 1
 
 
 def test_kinds_share_traces_and_features_concern_only_the_ranker(tmp_path: Path) -> None:

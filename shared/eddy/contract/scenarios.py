@@ -240,7 +240,7 @@ def load_scenarios(path: Path) -> Scenarios:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: {error}: save it as UTF-8") from error
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: {error.problem}") from error

@@ -106,7 +106,7 @@ class Topic:
 @cache
 def topics() -> dict[str, Topic]:
     """All topics by name."""
-    document: dict[str, Any] = yaml.safe_load((SCHEMAS / "topics.yaml").read_text())
+    document: dict[str, Any] = yaml.load((SCHEMAS / "topics.yaml").read_text(), yaml.CSafeLoader)
     return {
         name: Topic(
             name=name,

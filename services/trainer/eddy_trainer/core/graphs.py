@@ -3,12 +3,13 @@
 The only module that uses torch.onnx and onnx.
 """
 
+import fcntl
 import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -122,9 +123,10 @@ class GraphExporter:
 
     @staticmethod
     def cached(folder: Path, model: str, columns: Columns) -> "GraphExporter":
-        """Load graphs that a former process traced from the same code from `folder`, or trace them and store them there.
+        """Load graphs that another process traced from the same code from `folder`, or trace them and store them there.
 
         Each graph has a file of its own: kinds of model share encoders and rankers, and only the ranker depends on the features.
+        Of processes that start at once, one traces and the others wait for it.
         """
         return GraphExporter(Graphs(*(_load(folder, part) or _store(folder, part) for part in _parts(model, columns))))
 
@@ -188,13 +190,24 @@ def _load(folder: Path, part: _Part) -> bytes | None:
 
 
 def _store(folder: Path, part: _Part) -> bytes:
-    graph = part.trace()
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f"{part.file_name}.{os.getpid()}"
-    draft.write_bytes(hashlib.sha256(graph).digest() + graph)
-    draft.replace(folder / part.file_name)
-    _prune(folder)
+    with _locked(folder / "lock"):
+        graph = _load(folder, part)  # another process may have traced it meanwhile
+        if graph is None:
+            graph = part.trace()
+            draft = folder / f"{part.file_name}.{os.getpid()}"
+            draft.write_bytes(hashlib.sha256(graph).digest() + graph)
+            draft.replace(folder / part.file_name)
+            _prune(folder)
     return graph
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Exclude other processes, and other threads, that lock the same file. The end of a process unlocks it."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _prune(folder: Path) -> None:
