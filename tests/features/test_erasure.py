@@ -122,7 +122,7 @@ def test_what_is_erased_already_is_not_erased_again() -> None:
     """The gateway's notices, and the tombstones that this service wrote itself: a second tombstone would erase a new user."""
     assert tombstone_of(order("u7", USER, offset=12), BUS) is None
     assert tombstone_of(deleted(USER_FEATURES, "u7", by_eddy=True), BUS) is None
-    assert BY_EDDY == ("eddy", b"")
+    assert BY_EDDY == "eddy"
 
 
 @pytest.mark.parametrize("bad", [order("u7", "session"), order("", USER), order("u7", USER, key=b"u8")])

@@ -16,8 +16,13 @@ from eddy.errors import PoisonError
 Kind = Literal["user", "item"]
 USER: Final = "user"
 ITEM: Final = "item"
-# Header of every tombstone that Eddy writes.
-BY_EDDY = ("eddy", b"")
+# Name of the header of every tombstone that Eddy writes. Its value is the `cause_of` the tombstone, or empty.
+BY_EDDY: Final = "eddy"
+
+
+def cause_of(message: Message) -> str:
+    """Names a record that calls for a tombstone elsewhere, so that the tombstone is recognised when the record is read again."""
+    return f"{message.topic}/{message.partition}/{message.offset}"
 
 
 def erased_id(message: Message, partition_of: PartitionOf | None) -> str:

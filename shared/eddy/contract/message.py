@@ -8,7 +8,8 @@ from typing import NamedTuple
 class Message:
     """A consumed record. `topic` is the name without prefix; `timestamp_ms` is the broker's append time.
 
-    A `tombstone` has no value at all, which is read as an empty one. `by_eddy` marks the tombstones that Eddy wrote itself.
+    A `tombstone` has no value at all, which is read as an empty one. `by_eddy` marks the tombstones that Eddy wrote itself, and `cause`
+    the record that one of these was written for (eddy.contract.erasure.cause_of), if any.
     """
 
     topic: str
@@ -19,6 +20,7 @@ class Message:
     timestamp_ms: int
     tombstone: bool = False
     by_eddy: bool = False
+    cause: str = ""
 
 
 class TopicPartition(NamedTuple):

@@ -79,6 +79,7 @@ class Topic:
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     segment_bytes: int | None = None
+    tombstone_hours: int | None = None
 
     def config(self) -> dict[str, str]:
         """Configuration of the topic on the broker. LogAppendTime makes timestamps comparable: all are of the broker's clock."""
@@ -92,10 +93,13 @@ class Topic:
         return config
 
     def creation_config(self) -> dict[str, str]:
-        """As `config`, with what only saves disk: topics that exist may do without."""
+        """As `config`, with what topics that exist may do without: it saves disk, or keeps tombstones for longer than Kafka's day."""
+        config = self.config()
+        if self.tombstone_hours is not None:
+            config["delete.retention.ms"] = str(self.tombstone_hours * 3_600_000)
         if self.segment_bytes is None:
-            return self.config()
-        return self.config() | {
+            return config
+        return config | {
             "segment.bytes": str(self.segment_bytes),
             "segment.ms": str(3_600_000),
             "min.cleanable.dirty.ratio": "0.01",
@@ -119,6 +123,7 @@ def topics() -> dict[str, Topic]:
             producers=tuple(entry["producers"]),
             consumers=tuple(entry["consumers"]),
             segment_bytes=entry.get("segment_bytes"),
+            tombstone_hours=entry.get("tombstone_hours"),
         )
         for name, entry in document["topics"].items()
     }

@@ -52,16 +52,19 @@ class Producer:
         self._prefix = prefix
 
     async def send(
-        self, topic: str, key: str | bytes | None, value: bytes | None, partition: int | None = None
+        self, topic: str, key: str | bytes | None, value: bytes | None, partition: int | None = None, cause: str = ""
     ) -> "asyncio.Future[Any]":
-        """Queue a record; the future ends with its metadata (partition, offset) once all in-sync replicas have it."""
+        """Queue a record; the future ends with its metadata (partition, offset) once all in-sync replicas have it.
+
+        `cause` is that of a tombstone (eddy.contract.erasure.cause_of).
+        """
         encoded = key.encode() if isinstance(key, str) else key
         full = self._prefix + topic
         framed = await self._framing.frame(topic, full, value)
         if partition is None and encoded is not None:
             partition = partition_of(encoded, self._partitions)
         future: asyncio.Future[Any] = await self._client.send(
-            full, value=framed, key=encoded, partition=partition, headers=_headers(framed)
+            full, value=framed, key=encoded, partition=partition, headers=_headers(framed, cause)
         )
         return future
 
@@ -120,8 +123,8 @@ class TransactionalProducer(Producer):
             await asyncio.wait_for(self._client.abort_transaction(), ABORT_TIMEOUT_SEC)
 
 
-def _headers(value: bytes | None) -> list[tuple[str, bytes]]:
-    return [BY_EDDY] if value is None else []
+def _headers(value: bytes | None, cause: str = "") -> list[tuple[str, bytes]]:
+    return [(BY_EDDY, cause.encode())] if value is None else []
 
 
 async def settle(futures: Iterable[Awaitable[T]]) -> list[T]:

@@ -118,8 +118,18 @@ class Reader:
 def message_of(record: Any, topic: str, value: bytes) -> Message:
     """The message of a client's record, with the short name of its topic and its value without framing."""
     tombstone = record.value is None
-    by_eddy = tombstone and BY_EDDY in record.headers
-    return Message(topic, record.partition, record.offset, record.key, value, record.timestamp, tombstone, by_eddy)
+    cause = dict(record.headers).get(BY_EDDY) if tombstone else None
+    return Message(
+        topic,
+        record.partition,
+        record.offset,
+        record.key,
+        value,
+        record.timestamp,
+        tombstone,
+        by_eddy=cause is not None,
+        cause=(cause or b"").decode(errors="replace"),
+    )
 
 
 def _in_order(partitions: Sequence[TopicPartition], offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
