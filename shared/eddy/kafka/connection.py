@@ -53,7 +53,7 @@ class Connection:
 
     def _unreachable(self, error: Exception) -> str:
         login_hint = (
-            ""
+            ". If a broker runs there, it may ask for a login: set EDDY_KAFKA_SECURITY, _USERNAME and _PASSWORD"
             if self.login.protocol == "PLAINTEXT"
             else f". If a broker runs there, it refused the login ({error}): check EDDY_KAFKA_SECURITY, _CA, _USERNAME and _PASSWORD"
         )
