@@ -179,13 +179,14 @@ class Scorer:
         for build in self._state.rebuilds.all():
             await asyncio.to_thread(build)
         freeze_heap()
-        log.info("items_recovered", items=len(self._state.catalogue) - 1, version=self.recommender.model_version)
+        log.info("items_recovered", items=self._state.catalogue.item_count, version=self.recommender.model_version)
 
     async def _rebuild_loop(self) -> None:
-        """Rebuild derived state (orders, matrices, index) in another thread when it is due."""
+        """Rebuild derived state (orders, matrices, index) in another thread when it is due; reclaim rows of items in between."""
         while True:
             for build in self._state.rebuilds.due():
                 await asyncio.to_thread(build)
+            self._state.row_reclaim.step()
             await asyncio.sleep(_REBUILD_POLL_SEC)
 
     async def _observe_exposure(self) -> None:
@@ -207,7 +208,7 @@ class Scorer:
             self._health.ready = self._requests.joined and self._users.all_loaded
             self._health.details.update(
                 model_version=self.recommender.model_version,
-                items=len(self._state.catalogue) - 1,
+                items=self._state.catalogue.item_count,
                 users=len(self._state.users),
                 partitions=sorted(self._users.assigned),
                 partitions_loaded=sorted(self._users.loaded),

@@ -15,11 +15,16 @@ from eddy_scorer.core.state.arrays import FIRST_CAPACITY, I32, I64, Bool, grown,
 
 # Further categories of an item are ignored.
 MAX_CATEGORIES = 8
+# Deleted items that are remembered after their rows were freed, by the digests of their ids.
+MAX_DELETED = 100_000
 _NO_ROWS: I32 = np.zeros(0, np.int32)
 
 
 class Catalogue:
-    """Maps item ids to rows. An item gets a row when a record first names it, and keeps it.
+    """Maps item ids to rows. An item gets a row when a record first names it, and keeps it until the row is retired: nothing is known of
+    the item any more, and nothing refers to the row (eddy_scorer.core.state.row_reclaim). A released row is given to a new item.
+
+    `ids` has "" for padding, retired and free rows. `additions` counts the items that got a row, `retirements` the calls of `retire`.
 
     `categories` [capacity, MAX_CATEGORIES] are numbers from 1, padded with 0; no item has more than `max_categories_used`.
 
@@ -36,6 +41,10 @@ class Catalogue:
         self._unfiltered_scenarios: set[int] = set()
         self._counted_too: set[int] = set()  # scenarios with `published_only: false`
         self.ids: list[str] = [""]
+        self.additions = self.retirements = 0
+        self._free_rows: list[int] = []
+        self._touched: set[int] | None = None
+        self._deleted_digests: dict[int, None] = {}  # oldest first
         self._rows: dict[str, int] = {}
         self._rows_of_hash: dict[int, int] = {}
         self._rows_of_digest: dict[int, int] = {}
@@ -58,17 +67,23 @@ class Catalogue:
         self.categories: I32 = np.zeros((FIRST_CAPACITY, MAX_CATEGORIES), np.int32)
         self.max_categories_used = 1
         self._category_numbers: dict[str, int] = {}
+        self._free_categories: list[int] = []
         self._rows_of_word: dict[str, set[int]] = {}
         self._words: dict[int, frozenset[str]] = {}
         scenarios.subscribe(self._add_scenario)
 
     def __len__(self) -> int:
-        """Rows in use, row 0 among them."""
+        """Number of rows: padding, retired and free ones included."""
         return len(self.ids)
 
     @property
+    def item_count(self) -> int:
+        """Number of items with a row."""
+        return len(self._rows)
+
+    @property
     def category_count(self) -> int:
-        return len(self._category_numbers)
+        return max(self._category_numbers.values(), default=0)
 
     def find(self, item_id: str) -> int:
         """The item's row, or PADDING_ROW for an unknown item."""
@@ -76,12 +91,50 @@ class Catalogue:
 
     def ensure_row(self, item_id: str) -> int:
         """The item's row, new if it has none. Raises PoisonError for an empty id."""
-        row = self._rows.get(item_id)
-        return self._add(item_id) if row is None else row
+        (row,) = self.ensure_rows((item_id,))
+        return row
 
     def ensure_rows(self, item_ids: Iterable[str]) -> list[int]:
         rows, add = self._rows, self._add
-        return [rows[item_id] if item_id in rows else add(item_id) for item_id in item_ids]
+        ensured = [rows[item_id] if item_id in rows else add(item_id) for item_id in item_ids]
+        if self._touched is not None:
+            self._touched.update(ensured)
+        return ensured
+
+    def watch_rows(self) -> None:
+        """From now on note which rows are asked for: others may refer to them."""
+        self._touched = set()
+
+    def take_touched(self) -> set[int]:
+        """The rows that were asked for since `watch_rows`, which ends."""
+        touched, self._touched = self._touched or set(), None
+        return touched
+
+    def retire(self, rows: I64) -> None:
+        """Forget the items of rows that are eligible nowhere. `release` makes the rows free."""
+        self.retirements += 1
+        for row in rows.tolist():
+            item_id = self.ids[row]
+            hashed, digest = zlib.crc32(item_id.encode()), _digest(item_id)
+            if self._rows_of_hash.get(hashed) == row:
+                del self._rows_of_hash[hashed]
+            if self._rows_of_digest.get(digest) == row:
+                del self._rows_of_digest[digest]
+            del self._rows[item_id]
+            self.ids[row] = ""
+            self._set_words(row, frozenset())
+            self._named_scenarios.pop(row, None)
+            if self._deleted[row]:
+                self._remember_deleted(digest)
+        for column in (self._deleted, self._available, self.published_at, self._arrived_at):
+            column[rows] = 0
+        self._counted[:, rows] = False
+        self.categories[rows] = 0
+        self._forget_unused_categories()
+
+    def release(self, rows: I64) -> None:
+        """Give retired rows to new items from now on."""
+        self._free_rows += rows.tolist()
 
     def row_of_hash(self, crc32: int) -> int | None:
         """The row of the item whose id has this CRC-32, or None for an unknown item."""
@@ -107,7 +160,10 @@ class Catalogue:
 
     def withdraw(self, item_id: str) -> None:
         """Make a deleted item ineligible in all scenarios, until it is published again."""
-        row = self.ensure_row(item_id)
+        row = self.find(item_id)
+        if row == PADDING_ROW:
+            self._remember_deleted(_digest(item_id))
+            return
         self.published[row] = False
         self._deleted[row] = True
         self._available[row] = False
@@ -174,11 +230,15 @@ class Catalogue:
     def _add(self, item_id: str) -> int:
         if not item_id:
             raise PoisonError("missing_item", "item_id is empty. Every item has an id.")
-        row = len(self.ids)
-        self.ids.append(item_id)
+        self.additions += 1
+        digest = _digest(item_id)
+        row = self._free_rows.pop() if self._free_rows else len(self.ids)
+        if row == len(self.ids):
+            self.ids.append(item_id)
+        self.ids[row] = item_id
         self._rows[item_id] = row
         self._rows_of_hash.setdefault(zlib.crc32(item_id.encode()), row)
-        self._rows_of_digest[int.from_bytes(digest_of(item_id), "little")] = row
+        self._rows_of_digest[digest] = row
         self.eligible = grown(self.eligible, row + 1, False)
         self.published = grown(self.published, row + 1, False)
         self._deleted = grown(self._deleted, row + 1, False)
@@ -188,7 +248,16 @@ class Catalogue:
         self.published_at = grown(self.published_at, row + 1)
         self._arrived_at = grown(self._arrived_at, row + 1)
         self.categories = grown_rows(self.categories, row + 1)
+        if digest in self._deleted_digests:
+            del self._deleted_digests[digest]
+            self._deleted[row] = True
         return row
+
+    def _remember_deleted(self, digest: int) -> None:
+        self._deleted_digests.pop(digest, None)
+        self._deleted_digests[digest] = None
+        if len(self._deleted_digests) > MAX_DELETED:
+            del self._deleted_digests[next(iter(self._deleted_digests))]
 
     def _allow_in(self, row: int, names: list[str], available: bool) -> None:
         """Set the scenarios of an item, all if `names` is empty. It is eligible if available, or if the scenario does not filter that."""
@@ -239,14 +308,32 @@ class Catalogue:
         numbers = self._category_numbers
         # Number 0 means no category.
         names = list(dict.fromkeys(map(normalise, categories)))[:MAX_CATEGORIES]
-        kept = [numbers.setdefault(name, len(numbers) + 1) for name in names]
+        for name in names:
+            if name not in numbers:
+                numbers[name] = self._free_categories.pop() if self._free_categories else len(numbers) + 1
+        kept = [numbers[name] for name in names]
         self.categories[row] = kept + [0] * (MAX_CATEGORIES - len(kept))
         self.max_categories_used = max(self.max_categories_used, len(kept))
 
     def _set_words(self, row: int, words: frozenset[str]) -> None:
         former = self._words.get(row, frozenset())
         for word in former - words:
-            self._rows_of_word[word].discard(row)
+            rows = self._rows_of_word[word]
+            rows.discard(row)
+            if not rows:
+                del self._rows_of_word[word]
         for word in words - former:
             self._rows_of_word.setdefault(word, set()).add(row)
-        self._words[row] = words
+        if words:
+            self._words[row] = words
+        else:
+            self._words.pop(row, None)
+
+    def _forget_unused_categories(self) -> None:
+        used = set(np.unique(self.categories).tolist())
+        for name in [name for name, number in self._category_numbers.items() if number not in used]:
+            self._free_categories.append(self._category_numbers.pop(name))
+
+
+def _digest(item_id: str) -> int:
+    return int.from_bytes(digest_of(item_id), "little")

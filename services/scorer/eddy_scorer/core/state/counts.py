@@ -153,6 +153,11 @@ class ItemCountTable:
         }
         self.apply(row, empty)
 
+    def without_record(self, size: int) -> Bool:
+        """[size]: whether no `item_features` record of the row is applied."""
+        self.ensure(size)
+        return np.asarray(self._applied[:size] < 0)
+
     def gather(self, rows: I64, scenarios: I64, at: I64, born_at: I64) -> DecayedCounts:
         """Counts of `rows` [B, C] in `scenarios` [B] at event times `at` [B]; `born_at` [B, C] is 0 if unknown."""
         age_ms = np.maximum(at[:, None] - self.as_of[rows], 0)

@@ -111,6 +111,15 @@ class CoVisits:
         """Drop the edges into a row."""
         self._set(row, b"")
 
+    def drop_sources(self, rows: range, dropped: Bool) -> None:
+        """Drop the edges into `rows` from the sources for which `dropped` is True."""
+        for row in rows[: max(0, len(self._packed) - rows.start)]:
+            edges = np.frombuffer(self._packed[row], _EDGE)
+            sources = edges["source"]
+            kept = ~dropped[np.minimum(sources, len(dropped) - 1)] | (sources >= len(dropped))
+            if not kept.all():
+                self._set(row, edges[kept].tobytes())
+
     def snapshot(self, as_of: I64, popularity: F64) -> Edges:
         """A copy of the current edges; `as_of` and `popularity` [size] are by row."""
         size = len(popularity)

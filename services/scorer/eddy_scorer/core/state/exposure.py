@@ -37,6 +37,11 @@ class Exposure:
             self._since_halving[scenario] = 0
             self._counts[scenario] *= 0.5
 
+    def forget(self, rows: I64) -> None:
+        """Drop the counts of rows."""
+        for counts in (self._counts, self._recent):
+            counts[:, rows[rows < counts.shape[1]]] = 0.0
+
     def coverage_and_gini(self, scenario: int, eligible: I64) -> tuple[float, float]:
         """Share of the `eligible` rows that were recommended recently, and the Gini coefficient of their counts; (0, 0) without counts."""
         recent = grown(self._counts, int(eligible.max(initial=0)) + 1)

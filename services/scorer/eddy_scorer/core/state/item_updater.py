@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from eddy.contract.model import PADDING_ROW
 from eddy.contract.records import Item, ItemFeatures
 from eddy.errors import PoisonError
 from eddy.text import item_text
@@ -31,7 +32,10 @@ class ItemUpdater:
     def withdraw(self, item_id: str) -> None:
         """Withdraw an item whose record was deleted."""
         self._columns.catalogue.withdraw(item_id)
-        self._eligibility_changed(self._columns.catalogue.find(item_id))
+        row = self._columns.catalogue.find(item_id)
+        if row == PADDING_ROW:
+            return
+        self._eligibility_changed(row)
         self._orders.mark_all()
 
     def apply_features(self, record: ItemFeatures) -> None:
@@ -51,7 +55,9 @@ class ItemUpdater:
     def forget_features(self, item_id: str) -> None:
         """Drop the counts and co-visitations of an item whose `item_features` were deleted."""
         columns = self._columns
-        row = columns.catalogue.ensure_row(item_id)
+        row = columns.catalogue.find(item_id)
+        if row == PADDING_ROW:
+            return
         columns.counts.forget(row)
         columns.covisits.forget(row)
         columns.catalogue.disallow_uncounted(row)

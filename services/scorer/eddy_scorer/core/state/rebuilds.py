@@ -29,6 +29,7 @@ class Rebuilds:
         self._matrix_pace = RebuildPace(monotonic, min_interval_sec=0.3)
         self._nearest_pace = RebuildPace(monotonic, duty=0.2, min_interval_sec=0.5)
         self.nearest = NearestItems()
+        self._builds = {"orders": 0, "matrices": 0, "nearest": 0}
         self.matrices: Matrices
         size = columns.ensure()
         self._build_orders(orders.take_stale(), size)
@@ -69,6 +70,11 @@ class Rebuilds:
         self._columns.table.dirty = False
         return partial(self._update_index, size)
 
+    def completed(self, size: int) -> dict[str, int]:
+        """The number of builds of each kind of derived state, of those that `size` rows need. Not to be called during a build."""
+        kinds = ("orders", "matrices", "nearest") if self._approximate(size) else ("orders", "matrices")
+        return {kind: self._builds[kind] for kind in kinds}
+
     def _approximate(self, size: int) -> bool:
         return 0 < self._approximate_from < size
 
@@ -76,6 +82,7 @@ class Rebuilds:
         started = self._order_pace.start()
         self._orders.build(scenarios, size)
         self._order_pace.finish(started)
+        self._builds["orders"] += 1
 
     def _build_matrices(self, size: int) -> None:
         started = self._matrix_pace.start()
@@ -83,8 +90,10 @@ class Rebuilds:
         edges = self._columns.covisits.snapshot(counts.as_of, counts.popularity(size))
         self.matrices = matrices_of(edges)
         self._matrix_pace.finish(started)
+        self._builds["matrices"] += 1
 
     def _update_index(self, size: int) -> None:
         started = self._nearest_pace.start()
         self.nearest.update(self._columns.table, size)
         self._nearest_pace.finish(started)
+        self._builds["nearest"] += 1

@@ -15,6 +15,7 @@ from eddy_scorer.core.state.item_updater import ItemUpdater
 from eddy_scorer.core.state.nearest import NearestItems
 from eddy_scorer.core.state.orders import Orders, ScenarioOrders
 from eddy_scorer.core.state.rebuilds import Rebuilds
+from eddy_scorer.core.state.row_reclaim import RowReclaim
 from eddy_scorer.core.state.text_embeddings import TextEmbeddings
 from eddy_scorer.core.state.users import UserStore
 
@@ -45,6 +46,7 @@ class ScorerState:
         self._orders = ScenarioOrders(self._columns, scenarios.ids.values())
         self.items = ItemUpdater(self._columns, self._orders)
         self.rebuilds = Rebuilds(self._columns, self._orders, monotonic, approximate_from)
+        self.row_reclaim = RowReclaim(self._columns, self.users, self.exposure, self._orders, self.rebuilds, monotonic)
         scenarios.subscribe(self._add_scenario)
 
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
@@ -70,9 +72,10 @@ class ScorerState:
         return self.rebuilds.nearest
 
     def refresh(self) -> None:
-        """Run all due rebuilds in this thread."""
+        """Run all due rebuilds in this thread, and reclaim rows."""
         for build in self.rebuilds.due():
             build()
+        self.row_reclaim.step()
 
     def rebuild(self) -> None:
         """Rebuild all derived state in this thread, due or not."""

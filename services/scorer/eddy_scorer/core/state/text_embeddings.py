@@ -37,6 +37,13 @@ class TextEmbeddings:
         if self._model is not None:
             self._pending.put(row, text, int(self._digests[row]) if row < len(self._digests) else NO_TEXT)
 
+    def forget(self, rows: I64) -> None:
+        """Drop the texts and embeddings of rows."""
+        for row in rows.tolist():
+            self._pending.discard(row)
+        for column in (self._vectors, self._embedded, self._digests):
+            column[rows[rows < len(column)]] = 0
+
     @property
     def pending(self) -> int:
         """Number of items whose texts are to be embedded."""

@@ -33,14 +33,16 @@ MAX_NAMES = 256
 
 
 class _SeenRows:
-    """Cached rows of a user's seen items: `digest_rows` of the first `resolved` bytes of digests, and all `rows` as of `known_items`."""
+    """Cached rows of a user's seen items: `digest_rows` of the first `resolved` bytes of digests, and all `rows` as of `additions`, the
+    number of items that the catalogue had admitted. Not to be used once the catalogue has retired rows, after `retirements`."""
 
-    __slots__ = ("digest_rows", "known_items", "resolved", "rows")
+    __slots__ = ("additions", "digest_rows", "resolved", "retirements", "rows")
 
-    def __init__(self, digest_rows: I32 = _NO_ROWS, resolved: int = 0) -> None:
+    def __init__(self, retirements: int, digest_rows: I32 = _NO_ROWS, resolved: int = 0) -> None:
+        self.retirements = retirements
         self.digest_rows = digest_rows
         self.resolved = resolved
-        self.known_items = 0
+        self.additions = 0
         self.rows: I32 | None = None
 
 
@@ -78,20 +80,27 @@ class User:
         """Keep the rows of digests that `former` has resolved, if `digests` starts with them."""
         seen = former._seen
         if seen and seen.resolved and self.digests.startswith(former.digests[: seen.resolved]):
-            self._seen = _SeenRows(seen.digest_rows, seen.resolved)
+            self._seen = _SeenRows(seen.retirements, seen.digest_rows, seen.resolved)
 
     def seen_rows(self, catalogue: Catalogue) -> I32:
         """The rows of all items that the user interacted with, each once."""
-        seen = self._seen = self._seen or _SeenRows()
+        seen = self._seen
+        if seen is None or seen.retirements != catalogue.retirements:
+            seen = self._seen = _SeenRows(catalogue.retirements)
         pending = seen.resolved < len(self.digests) or self.hashes
-        if seen.rows is None or (pending and seen.known_items != len(catalogue)):
+        if seen.rows is None or (pending and seen.additions != catalogue.additions):
             uncached = self._resolve(seen, catalogue)
             recent = np.frombuffer(self.packed, _ENTRY)["row"]
             older = np.frombuffer(self.older, np.int32)
             hashed = self._hashed_rows(catalogue)
             seen.rows = np.unique(np.concatenate([recent, older, seen.digest_rows, uncached, hashed]))
-            seen.known_items = len(catalogue)
+            seen.additions = catalogue.additions
         return seen.rows
+
+    def history_rows(self) -> I64:
+        """The rows that the history refers to."""
+        recent = np.frombuffer(self.packed, _ENTRY)["row"]
+        return np.concatenate([recent, np.frombuffer(self.older, np.int32)]).astype(np.int64)
 
     def rejected_rows(self, catalogue: Catalogue, since: int) -> I32:
         """The rows of the items that the user rejected at event time `since` (ms) or later, ascending."""
@@ -220,6 +229,11 @@ class UserStore:
             user.inherit_resolved(former)
         self._users[record["user_id"]] = user
         return user
+
+    @property
+    def ids(self) -> list[str]:
+        """All users."""
+        return list(self._users)
 
     def forget(self, user_id: str) -> None:
         """Delete a user."""
