@@ -94,8 +94,8 @@ def test_a_month_of_churn_ends_with_flat_memory(world: World) -> None:
         assert set(slate) <= set(names) | set(before)
         measured.append(sizes(world.state))
     assert max(each.pop("rows") for each in measured) <= 1 + 4 * 40  # of 1,200 items, of which 80 are there at a time
-    for name, size in measured[-1].items():
-        assert size <= max(each[name] for each in measured[4:10]), name
+    for name in measured[0]:  # flat, but for the moments of the sweeps
+        assert max(each[name] for each in measured[20:]) <= 1.5 * max(each[name] for each in measured[4:10]), name
 
 
 def test_a_new_item_has_nothing_of_the_former_one(world: World) -> None:
