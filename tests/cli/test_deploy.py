@@ -156,6 +156,15 @@ def test_kafka_lets_in_nobody_without_a_login_and_allows_nothing_without_an_acl(
     assert 'username="eddy-schema-registry"' in registry["APICURIO_KAFKA_COMMON_SASL_JAAS_CONFIG"]
 
 
+def test_kubernetes_expands_variables_that_were_set_before() -> None:
+    """Kubernetes leaves `$(NAME)` as it is if NAME comes later, and Kafka would take that as its password."""
+    for name, container, _ in containers():
+        known: set[str] = set()
+        for entry in container["env"]:
+            assert set(re.findall(r"\$\((\w+)\)", str(entry.get("value", "")))) <= known, name
+            known.add(entry["name"])
+
+
 @pytest.mark.broker
 def test_each_password_is_random_private_and_kept(tmp_path: Path) -> None:
     file = tmp_path / "secrets" / "passwords.env"
@@ -206,6 +215,13 @@ def test_the_gateway_reads_api_keys_from_a_file() -> None:
     (kustomization,) = manifests(KUBERNETES / "kustomization.yaml")
     (secret,) = [entry for entry in kustomization["secretGenerator"] if entry["name"] == volume["secret"]["secretName"]]
     assert secret["files"] == [f"keys/{keys_file.name}"]
+
+
+def test_named_volumes_exist() -> None:
+    """An unnamed one would stay behind at each `make down`."""
+    declared = yaml.safe_load((REPO_ROOT / "docker-compose.yml").read_text())["volumes"]
+    used = {volume.partition(":")[0] for service in compose().values() for volume in service.get("volumes", ())}
+    assert {name for name in used if not name.startswith(".")} == declared.keys()
 
 
 def test_containers_neither_write_to_their_root_nor_gain_privileges() -> None:
