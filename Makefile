@@ -39,7 +39,7 @@ SERVICE ?=
 .PHONY: help install demo evaluate passwords kubernetes-keys pin-images up down reset ps logs replay run broker data test test-unit lint format typecheck boards docs bench lock wheels version sbom audit clean distclean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Create the virtual environment and install pinned dependencies (the other commands run it first)
 

@@ -9,7 +9,7 @@ from eddy.kafka.inspection import TopicState
 from eddy.kafka.permissions import PUBLISHERS
 from eddy.settings import Settings, load
 from eddy_cli.services import SERVICES
-from eddy_cli.topics.acls import USERS, Acl, acls
+from eddy_cli.topics.acls import USERS, Acl, acls, login_of
 from eddy_cli.topics.check import problems
 from eddy_cli.topics.passwords import passwords_of
 
@@ -83,6 +83,17 @@ def test_the_tools_publish_like_an_application_and_see_everything() -> None:
     }
     assert {name for name, operation in of_tools if operation == "Read"} == topic_names
     assert {operation for name, operation in of_tools if name in ("features", "joiner", "scorer")} == {"Describe"}
+
+
+@pytest.mark.parametrize("pattern", ["User:eddy-{user}", "User:eddy-{service}"])
+def test_a_pattern_names_the_principals(pattern: str) -> None:
+    assert login_of("tools", pattern) == "User:eddy-tools"
+
+
+@pytest.mark.parametrize("pattern", ["User:{name}", "User:{}", "User:{user", "User:{user.x}"])
+def test_a_pattern_with_another_placeholder_is_refused(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"no placeholder but \{user\}, as in User:eddy-\{user\}"):
+        login_of("tools", pattern)
 
 
 def test_who_writes_may_write_idempotently() -> None:

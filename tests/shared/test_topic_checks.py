@@ -12,6 +12,8 @@ from eddy.kafka import bus as bus_module
 from eddy.kafka.admin import TopicError
 from eddy.kafka.bus import Bus
 from eddy.settings import Settings
+from eddy_cli.topics.acls import Acl
+from eddy_cli.topics.administration import apply_acls
 
 _WRONG, _UNREACHABLE = TopicError("topic items is gone"), FatalError("no Kafka")
 
@@ -172,6 +174,13 @@ async def test_a_single_failing_check_does_not_end_the_watch(
     with pytest.raises(TopicError if ends_after else asyncio.CancelledError):
         await bus.watch_topics()
     assert admin.asked == (ends_after or len(answers) + 1)
+
+
+async def test_acls_need_an_authorizer(kafka: str, topic_prefix: str) -> None:
+    settings = Settings(kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix)
+    acl = Acl("User:x", "Read", "topic", f"{topic_prefix}items", "literal")
+    with pytest.raises(FatalError, match=r"cannot create ACLs: .*the brokers need an authorizer"):
+        await asyncio.to_thread(apply_acls, settings, [acl])
 
 
 async def test_writers_ignore_added_partitions(kafka: str, topic_prefix: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from eddy.contract.topics import Topic, topics
+from eddy.errors import ConfigError
 from eddy.kafka.permissions import (
     DESCRIBE,
     DESCRIBE_CONFIGS,
@@ -71,8 +72,13 @@ def acls(settings: dict[str, Settings], principal: str = PRINCIPAL, registry: bo
 
 
 def login_of(user: str, principal: str) -> str:
-    """The principal of a user. `{service}` is the former name of `{user}`."""
-    return principal.format(user=user, service=user)
+    """The principal of a user. `{service}` is the former name of `{user}`. Raises ConfigError for another placeholder."""
+    try:
+        return principal.format(user=user, service=user)
+    except (LookupError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"--principal {principal}: it may contain no placeholder but {{user}}, as in {PRINCIPAL}"
+        ) from error
 
 
 def _of_topics(user: str, prefix: str, principal: str) -> Iterator[Acl]:
