@@ -36,7 +36,7 @@ WITH_ENV = test -f $(PASSWORDS) || { echo "$(PASSWORDS) is missing: make passwor
 	eval "$$(sed -n 's/^\([A-Z_]*\)=\(.*\)/: "$${\1:=\2}"; export \1/p' .env $(PASSWORDS))";
 SERVICE ?=
 
-.PHONY: help install demo evaluate passwords kubernetes-keys pin-images up down reset ps logs replay run broker data test test-unit lint format typecheck boards docs bench lock wheels version sbom audit clean distclean
+.PHONY: help install demo evaluate passwords kubernetes-keys pin-images up down reset ps logs replay run broker data test test-unit lint format typecheck boards docs soak bench lock wheels version sbom audit clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -141,6 +141,10 @@ boards: $(INSTALLED) ## Regenerate the Grafana boards from cli/eddy_cli/boards.p
 docs: $(INSTALLED) ## Regenerate docs/metrics.md, docs/settings.md and the typed records from code and schemas
 	@$(BIN)/python -m eddy.contract.generate
 	@$(BIN)/eddy docs reference
+
+soak: $(INSTALLED) ## Play a month of users and items that come and go, and print the memory of every service: MINUTES=30 RATE=50
+	@EDDY_USER_EXPIRY_DAYS=3 EDDY_ITEM_EXPIRY_DAYS=3 EDDY_FEATURES_SLATES_SEC=60 EDDY_JOINER_LATENESS_SEC=86400 \
+		$(BIN)/eddy exec -- python -m eddy_lab.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),50)
 
 bench: $(INSTALLED) ## Run speed benchmarks, compared with references: BENCH="scorer trainer" to select some
 	@$(BIN)/eddy bench $(BENCH)

@@ -55,6 +55,31 @@ async def test_examples_become_releases(kafka: str, topic_prefix: str, tmp_path:
     assert all(vector.shape == (DIM,) and abs(np.linalg.norm(vector) - 1) < 1e-3 for vector in vectors.values())
 
 
+async def test_a_trainer_without_a_checkpoint_does_not_learn_a_deleted_item_from_old_examples(
+    kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
+) -> None:
+    """It reads all items, and the tombstones among them, before the first example; a former trainer may have published the item."""
+    cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
+    await cluster.bus.create_topics()
+    await cluster.publish_items(40)
+    await cluster.publish_examples(events_of(60))
+    await cluster.publish(ITEM_EMBEDDINGS, [("m7", b"of a former trainer")])
+    await cluster.delete_item("m7")
+    with cluster.trainer(release_interval_sec="0.2", checkpoint_interval_sec="1"):
+        await cluster.released_all()
+
+        async def newest() -> bytes:
+            return [each.value for each in await cluster.all_messages(ITEM_EMBEDDINGS) if each.key == b"m7"][-1]
+
+        async def deleted() -> bool:
+            return not await newest()
+
+        await poll_until(deleted, what="the embedding is deleted")
+        await cluster.publish_examples(events_of(60, first=60))
+        await cluster.released_all()
+        assert not await newest()
+
+
 async def test_a_single_example_is_released_soon(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
