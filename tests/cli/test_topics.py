@@ -127,3 +127,5 @@ def test_an_acl_is_a_call_of_kafka_acls() -> None:
         "kafka-acls.sh --bootstrap-server k:9092 --add --allow-principal 'User:eddy-joiner' --operation Write "
         "--transactional-id 'joiner-' --resource-pattern-type prefixed"
     )
+    (line,) = {acl.line("k:9092") for acl in all_acls() if acl.resource_type == "cluster" and "joiner" in acl.principal}
+    assert line.endswith("--operation IdempotentWrite --cluster --resource-pattern-type literal")

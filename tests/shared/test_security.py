@@ -178,6 +178,22 @@ async def test_a_service_names_the_missing_permission(
     assert secured.denied_requests(topic_prefix) or "lacks" in message
 
 
+async def test_a_user_with_a_new_password_cannot_log_in_with_the_former_one(secured: Secured) -> None:
+    administrator = load(Settings, secured.environment())
+
+    async def log_in(password: str) -> None:
+        login = load(Settings, secured.environment(username="eddy-rotated", password=password))
+        async with Connection(login).admin():
+            pass
+
+    await asyncio.to_thread(create_users, administrator, {"eddy-rotated": "the first password"})
+    await log_in("the first password")
+    await asyncio.to_thread(create_users, administrator, {"eddy-rotated": "the second password"})
+    await log_in("the second password")
+    with pytest.raises(FatalError, match=r"refused the login"):
+        await log_in("the first password")
+
+
 def test_check_and_doctor_name_the_missing_permission(secured: Secured, topic_prefix: str) -> None:
     asyncio.run(bus_of(secured, SCRAM_USER, topic_prefix).create_topics())
     grant(
