@@ -19,6 +19,7 @@ from eddy.contract.digests import digest_of
 from eddy.contract.erasure import ITEM, USER, Kind
 from eddy.contract.pseudonym import pseudonym
 from eddy.contract.topics import (
+    DEAD_LETTERS,
     ERASURES,
     ITEM_FEATURES,
     USER_EVENTS,
@@ -86,6 +87,21 @@ class World:
         async with self.bus.producer() as producer:
             await (await producer.send(ERASURES, name, Codec.for_topic(ERASURES).encode(order)))
 
+    async def publish_with_wrong_key(self, user: str) -> None:
+        """An event that every reader refuses: it ends as a dead letter, which the services log."""
+        event = {
+            "event_id": "e",
+            "user_id": user,
+            "scenario": "video",
+            "action": "play",
+            "item_id": "i1",
+            "attributes": {},
+        }
+        optional = dict.fromkeys(("value", "query", "request_id", "position"))
+        record = Codec.for_topic(USER_EVENTS).encode({**event, **optional, "occurred_at": 1_700_000_000_000})
+        async with self.bus.producer() as producer:
+            await (await producer.send(USER_EVENTS, f"not {user}", record))
+
     async def stored(self) -> list[Stored]:
         """Every record of every topic."""
         client = AIOKafkaConsumer(bootstrap_servers=self.bus.servers, isolation_level="read_uncommitted")
@@ -136,6 +152,7 @@ class World:
             assert not await self.compacted_with(digest_of(name.decode()))
             kept = await self.topics_with(name) & KEPT_FOR_A_TIME
             assert USER_EVENTS in kept
+            assert (DEAD_LETTERS in kept) == (name == aliases[-1])
             assert all(f"`{topic}`" in documented for topic in kept)
         digests = [digest_of(name.decode()) for name in aliases]
         for name in (*map(str.encode, users), *aliases, *digests, item.encode()):
@@ -187,7 +204,7 @@ def world(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[World]:
 
 
 async def act(world: World, user: str, item: str) -> None:
-    """A user asks, sees, clicks, rates, rejects and searches; one event is of no use, and ends as a dead letter."""
+    """A user asks, sees, clicks, rates, rejects and searches."""
     slate = await filled_slate(world.gateway, f"/v1/recommendations/{user}?scenario=video&limit=5", 5)
     request = {"request_id": slate["request_id"]}
     world.post(
@@ -213,6 +230,7 @@ async def test_no_topic_store_or_log_has_what_was_erased(world: World, tmp_path:
         world.gateway.ask("PUT", f"/v1/items/{name}", {"title": f"Title of {name}", "categories": ["film"]})
     for user in (anna, bert, "carl", "dora"):
         await act(world, user, item)
+    await world.publish_with_wrong_key(aliases[bert])
 
     # The search finds what is stored, in the checkpoint and in topics.
     def saved() -> bool:

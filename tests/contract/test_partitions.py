@@ -53,6 +53,6 @@ def test_the_message_says_where_it_belongs_and_what_to_set() -> None:
     with pytest.raises(PoisonError) as refused:
         check_partition(message, lambda key: partition_of(key, 4))
     assert refused.value.reason in REASONS
-    assert f"key 'u1' belongs in partition {expected}" in refused.value.detail
+    assert f"key belongs in partition {expected}" in refused.value.detail
     assert "partitioner=murmur2_random" in refused.value.detail
     check_partition(Message("user-events", expected, 0, key, b"", NOW_MS), lambda key: partition_of(key, 4))

@@ -35,10 +35,10 @@ def check_user(user_id: str, key: bytes | None) -> None:
 
 
 def check_key(field: str, name: str, key: bytes | None) -> None:
-    """The message key equals the id in the record."""
+    """The message key equals the id in the record. The error does not name the id: it is logged, and logs cannot be erased."""
     if key != name.encode():
         raise PoisonError(
-            "wrong_key", f"the message key is not the {field} {quoted(name)}. Use the {field} as the key.", field
+            "wrong_key", f"the message key is not the {field} of the record. Use the {field} as the key.", field
         )
 
 
@@ -50,7 +50,7 @@ def check_partition(message: Message, partition_of: PartitionOf | None) -> None:
     if message.partition != expected:
         raise PoisonError(
             "wrong_partition",
-            f"key {quoted(message.key.decode(errors='replace'))} belongs in partition {expected}, not {message.partition}. "
+            f"the message key belongs in partition {expected}, not {message.partition}. "
             "Publish with the partitioner murmur2 (librdkafka: partitioner=murmur2_random), and without a partition of your own.",
         )
 

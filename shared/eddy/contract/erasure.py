@@ -48,6 +48,4 @@ def check_erasure(record: Erasure, key: bytes | None) -> None:
         raise PoisonError("empty_name", "id is empty. Name the user or item.", "id")
     check_length("id", record["id"])
     if key != record["id"].encode():
-        raise PoisonError(
-            "wrong_key", f"the message key is not the id {quoted(record['id'])}. Use the id as the key.", "id"
-        )
+        raise PoisonError("wrong_key", "the message key is not the id of the record. Use the id as the key.", "id")

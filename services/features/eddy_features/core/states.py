@@ -81,7 +81,7 @@ class StateCache(Generic[S]):
             return self._decode(record)
         except DecodeError as error:
             # Another program wrote to the topic. Reset this one key rather than stop all of them.
-            log.error("state_unreadable", partition=partition, key=key, detail=error.detail)
+            log.error("state_unreadable", partition=partition, detail=error.detail)
             return self._new()
 
     def store(self, partition: int, key: bytes, record: bytes | None) -> None:

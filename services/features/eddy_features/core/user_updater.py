@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from eddy.contract.avro.arrays import pack_array
 from eddy.contract.avro.values import NULL, SOME, pack_float, pack_long, pack_name
-from eddy.contract.checks import quoted
 from eddy.contract.codec import frozen_header
 from eddy.contract.erasure import erased_id
 from eddy.contract.message import Message
@@ -83,7 +82,7 @@ class UserUpdater:
             state = touched.get(key)
             if state is None:
                 state = self.states.take(partition, key)
-                self._check_log(key, state, end)
+                self._check_log(state, end)
             if event is None:
                 if message.offset > state.applied_offset:
                     touched[key] = self.states.renew(partition, key)
@@ -101,20 +100,19 @@ class UserUpdater:
         batch.users = [(key, None if state.is_new else state.encode(key.decode())) for key, state in touched.items()]
         return batch
 
-    def check_record(self, key: bytes, record: bytes) -> None:
+    def check_record(self, record: bytes) -> None:
         """Raise RenumberedError for a record of a log with another id. Unreadable records are left to `apply`."""
         try:
-            self._check_log(key, UserState.decode(record), None)
+            self._check_log(UserState.decode(record), None)
         except DecodeError:
             return
 
-    def _check_log(self, key: bytes, state: UserState, end: int | None) -> None:
-        user = f"user {quoted(key.decode(errors='replace'))}"
+    def _check_log(self, state: UserState, end: int | None) -> None:
         if self._log_id and state.log_id not in (b"", self._log_id):
-            raise RenumberedError(f"{user} includes events of another topic user-events than the present one")
+            raise RenumberedError("a user includes events of another topic user-events than the present one")
         if end is not None and state.applied_offset >= end:
             raise RenumberedError(
-                f"{user} has the event at offset {state.applied_offset} of user-events, which ends at {end}"
+                f"a user has the event at offset {state.applied_offset} of user-events, which ends at {end}"
             )
 
     def _include(

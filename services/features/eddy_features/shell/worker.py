@@ -90,8 +90,8 @@ class UserPipeline:
     def _check_log(self, partition: int) -> None:
         """Check a sample of the recovered records: none of a renumbered log may stay, not even of users without further events."""
         if partition not in self._checked:
-            for key, record in self._store.sample(partition, CHECKED_RECORDS):
-                self._updater.check_record(key, record)
+            for _, record in self._store.sample(partition, CHECKED_RECORDS):
+                self._updater.check_record(record)
             self._checked.add(partition)
 
     def _end(self, tp: TopicPartition) -> int | None:
