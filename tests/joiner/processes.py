@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 
 from eddy.contract.codec import Codec, Record
@@ -70,8 +71,8 @@ def by_partition(bus: Bus, activity: Activity) -> dict[int, Activity]:
         _append(events[bus.partition_of(event["user_id"])], event)
     for number, own in activities.items():
         end = max(event["occurred_at"] for event in own.events) + 100_000 * SEC
-        user = next(user for user in map(str, range(1000)) if bus.partition_of(user) == number)
-        own.events.append(event_record(f"end-{number}", user, "search", end))
+        for user in islice((user for user in map(str, range(1000)) if bus.partition_of(user) == number), 2):
+            own.events.append(event_record(f"end-{number}-{user}", user, "search", end))
     return activities
 
 

@@ -130,8 +130,53 @@ def test_replayed_events_keep_the_windows_of_their_own_time(after: int) -> None:
     click = event_record("c1", "u", "click", T0 + after, "a", request_id="r1")
     examples = join.take(click, at=REPLAYED_AT + 1)
     assert ("r1/a/label" in examples) == (after <= 30 * MIN)
-    closed = join.take(tick(T0 + 24 * HOUR + 31 * MIN), at=REPLAYED_AT + 2)
+    closed = {**examples, **join.take(tick(T0 + 24 * HOUR + 31 * MIN), at=REPLAYED_AT + 2)}
     assert ("r1/negatives/0" in closed) == (after > 30 * MIN)
+
+
+@pytest.mark.parametrize(
+    "wrong", [MIN, 2 * HOUR, 24 * HOUR, 300 * 24 * HOUR, 365 * 24 * HOUR, -2 * HOUR, -3 * 365 * 24 * HOUR]
+)
+@pytest.mark.parametrize("first", [True, False], ids=["first of the log", "later"])
+def test_a_wrong_clock_in_a_replay_changes_no_label_of_others(wrong: int, first: bool) -> None:
+    join, at = Join(), REPLAYED_AT
+
+    def device(now: int) -> None:
+        """Events of the wrong device: with and without a slate."""
+        name = f"w{now}"
+        join.take(slate_record(name, "v", ["x"], now), impression(name, now + wrong, user="v"), at=at)
+        click = event_record(f"c{name}", "v", "click", now + wrong + SEC, "x", request_id=name)
+        join.take(click, tick(now + wrong + 2 * SEC, "v"), at=at)
+
+    if first:
+        device(T0 - 2)
+    join.take(tick(T0 - 1, "a"), tick(T0 - 1, "b"), slate_record("r1", "u", ["a", "b"], T0), at=at)
+    join.take(impression("r1", T0), at=at)
+    device(T0 + MIN)
+    join.take(slate_record("r2", "u", ["c", "d"], T0 + 2 * MIN), at=at)
+    device(T0 + 3 * MIN)
+    join.take(impression("r2", T0 + 2 * MIN), at=at)
+    device(T0 + 29 * MIN)
+    clicks = {}
+    for request, item, after in (("r1", "a", 29 * MIN), ("r2", "c", 31 * MIN)):
+        click = event_record(f"c-{item}", "u", "click", T0 + after, item, request_id=request)
+        clicks |= join.take(click, at=at)
+    assert {"r1/a/label", "r2/c/label"} <= clicks.keys()
+    late = event_record("c-d", "u", "click", T0 + 33 * MIN, "d", request_id="r2")
+    closed = {**clicks, **join.take(late, tick(T0 + 40 * MIN, "a"), tick(T0 + 40 * MIN, "b"), at=at)}
+    assert {"r1/negatives/1", "r2/negatives/1"} <= closed.keys()
+    assert "r2/d/label" not in closed
+
+
+def test_windows_of_a_single_user_s_replay_close_when_the_log_has_ended() -> None:
+    join = Join()
+    join.take(slate_record("r1", "u", ["a", "b"], T0), impression("r1", T0), at=REPLAYED_AT)
+    click = event_record("c1", "u", "click", T0 + MIN, "a", request_id="r1")
+    assert "r1/a/label" in join.take(click, at=REPLAYED_AT)
+    started = join.state.watermark
+    assert started == T0 + MIN
+    assert join.idle(started + 29 * MIN) == {}
+    assert join.idle(started + 29 * MIN + 1).keys() == {"r1/negatives/1"}
 
 
 def test_live_traffic_during_a_replay_keeps_its_windows() -> None:

@@ -63,9 +63,12 @@ async def test_poison_on_both_topics_is_dead_lettered_and_does_not_stop_the_stre
         EVENTS.encode(event_record("e5", "u", "impression", NOW + 1, request_id="never served")),
         EVENTS.encode(event_record("e6", "u", "search", NOW + 2000 * SEC)),
     ]
+    # Windows of a replay close once another user has reached their end.
+    other = next(name for name in map(str, range(1000)) if bus.partition_of(name) == bus.partition_of("u"))
+    end = EVENTS.encode(event_record("e7", other, "search", NOW + 2000 * SEC))
     async with bus.producer() as producer:
         await producer.send_all(RECOMMENDATIONS, [("u", payload) for payload in slates])
-        await producer.send_all(USER_EVENTS, [("u", payload) for payload in events])
+        await producer.send_all(USER_EVENTS, [*(("u", payload) for payload in events), (other, end)])
     with joiners(kafka, topic_prefix, tmp_path) as group:
         joiner = group.start("one")
         await all_joined(bus)

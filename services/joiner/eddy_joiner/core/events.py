@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from eddy.contract.checks import check_partition
 from eddy.contract.codec import Codec
+from eddy.contract.digests import digest_of
 from eddy.contract.limits import MAX_CLOCK_LEAD_MS
 from eddy.contract.message import Message
 from eddy.contract.records import UserEvent
@@ -18,8 +19,8 @@ class JoinerEvent(NamedTuple):
     """A usable event. `weight` is that of the action, 0 for a reversal (eddy.contract.events); `value` is normalised to 0..1; `message` is
     the source of the event.
 
-    `clocks` are the times that the event advances the timelines to: its append time, and `occurred_at`, but at most MAX_CLOCK_LEAD_MS
-    after the append time. `timeline` is that of the event alone; where the event belongs to a slate, the timeline of the slate counts.
+    `clocks` are its times on the timelines: its append time, and `occurred_at`, but at most MAX_CLOCK_LEAD_MS after the append time.
+    `timeline` is that of the event alone; where the event belongs to a slate, the timeline of the slate counts.
     An event without an id gets one made from its partition and offset.
     """
 
@@ -36,6 +37,11 @@ class JoinerEvent(NamedTuple):
     clocks: Times
     timeline: int
     message: Message
+
+    @property
+    def user_digest(self) -> int:
+        """The digest of the user as a number."""
+        return int.from_bytes(digest_of(self.user_id), "little")
 
     @property
     def is_impression(self) -> bool:

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from eddy_joiner.core.timelines import NEVER, TIMELINES, Times
+from eddy_joiner.core.timelines import NEVER, TIMELINES, ReachedTimes, Times
 
 # What makes an event the same as another: the user and the event id.
 EventKey: TypeAlias = tuple[str, str]
@@ -14,14 +14,15 @@ EventKey: TypeAlias = tuple[str, str]
 class JoinBatch:
     """The state of the logs before a batch of events.
 
-    `events_offset` is the offset of the batch's first event, `output_offset` the end of the worker's own output and `clocks` those of the
-    timelines, all before the batch. A restart must read the batch until each clock has passed its `keep_until`. `events` are the events
-    that occur in this batch first.
+    `events_offset` is the offset of the batch's first event, `output_offset` the end of the worker's own output, `clocks` those of the
+    timelines and `reached` the event times behind them, all before the batch. A restart must read the batch until each clock has passed
+    its `keep_until`. `events` are the events that occur in this batch first.
     """
 
     events_offset: int
     output_offset: int
     clocks: Times
+    reached: ReachedTimes
     keep_until: list[int] = field(default_factory=lambda: [NEVER, NEVER])
     events: list[EventKey] = field(default_factory=list)
 

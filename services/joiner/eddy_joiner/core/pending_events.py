@@ -11,7 +11,7 @@ from eddy_joiner.core.timelines import Times
 
 @dataclass(slots=True, eq=False)
 class PendingEvent:
-    """An event that waits. `clocks` are those of the timelines when it arrived, `window_ms` is how long it waits on either.
+    """An event that waits. `clocks` are those of the timelines when it arrived, but at least its own; `window_ms` is how long it waits.
 
     `candidate_slate` is the slate whose candidates belong to the event if it remains unattributed.
     """

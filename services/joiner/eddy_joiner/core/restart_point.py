@@ -4,21 +4,22 @@ from dataclasses import astuple, dataclass
 
 from eddy.errors import FatalError
 from eddy_joiner.core.state import Entry, JoinState
-from eddy_joiner.core.timelines import EVENT, NEVER, Timeline, Times
+from eddy_joiner.core.timelines import EVENT, NEVER, ReachedTimes, Timeline, Times
 
-# Fields by format. The first one had no times of the broker.
-_FORMAT = "2"
-_FIELDS = {_FORMAT: 11, "1": 8}
+# Fields by format. The first one had no times of the broker, the second one no reached times.
+_FORMAT = "3"
+_FIELDS = {_FORMAT: 14, "2": 11, "1": 8}
 
 
 @dataclass(frozen=True, slots=True)
 class RestartPoint:
-    """The metadata of a committed user-events offset, about 160 bytes of Kafka's 4,096. All times in ms.
+    """The metadata of a committed user-events offset, about 230 bytes of Kafka's 4,096. All times in ms.
 
     `watermark` is the event time that windows close at, `newest_event_time` that of the log. A restart reads user-events, recommendations
     and the worker's own output from `events_offset`, `slates_offset` and `output_offset`; `clock` and `slate_clock` are the newest event
     and request time before these offsets. Slates before `slates_end` have been read: unusable ones among them are in the dead letters.
     `broker_watermark`, `newest_append_time` and `broker_clock` are what `watermark`, `newest_event_time` and `clock` are in event time.
+    `reached_by`, `reached` and `reached_by_others` are the times that `clock` comes from (eddy_joiner.core.timelines.ReachedTimes).
     """
 
     watermark: int
@@ -32,6 +33,9 @@ class RestartPoint:
     broker_watermark: int = NEVER
     newest_append_time: int = NEVER
     broker_clock: int = NEVER
+    reached_by: int = 0
+    reached: int = NEVER
+    reached_by_others: int = NEVER
 
     def encode(self) -> str:
         return ":".join([_FORMAT, *map(str, astuple(self))])
@@ -56,6 +60,13 @@ class RestartPoint:
         """The watermarks in broker time and in event time."""
         return self.broker_watermark, self.watermark
 
+    @property
+    def reached_times(self) -> ReachedTimes:
+        """The event times that a state is rebuilt from. Former formats had the newest one alone."""
+        if self.reached == NEVER:
+            return ReachedTimes(0, self.clock, self.clock)
+        return ReachedTimes(self.reached_by, self.reached, self.reached_by_others)
+
     def timelines(self) -> tuple[Timeline[Entry], ...]:
         """The timelines of a state that is rebuilt from this point."""
         return (
@@ -69,6 +80,7 @@ def restart_point(state: JoinState, events_end: int, slates_end: int, output_end
     batch, slate = state.oldest_batch(), state.oldest_slate()
     newest_append_time, newest_event_time = state.clocks
     broker_clock, clock = state.clocks if batch is None else batch.clocks
+    reached = state.reached if batch is None else batch.reached
     broker_watermark, watermark = state.watermarks
     return RestartPoint(
         watermark=watermark,
@@ -82,4 +94,7 @@ def restart_point(state: JoinState, events_end: int, slates_end: int, output_end
         broker_watermark=broker_watermark,
         newest_append_time=newest_append_time,
         broker_clock=broker_clock,
+        reached_by=reached.user,
+        reached=reached.newest,
+        reached_by_others=reached.others,
     )

@@ -29,7 +29,7 @@ from eddy_joiner.core.pending_events import PendingEvent, PendingEvents
 from eddy_joiner.core.policy import DAY_MS, AttributionPolicy
 from eddy_joiner.core.retained_slates import ImpressionState, RetainedSlate, RetainedSlates
 from eddy_joiner.core.slates import ServedSlate
-from eddy_joiner.core.timelines import BROKER, EVENT, NEVER, TIMELINES, Timeline, Times, timeline_of
+from eddy_joiner.core.timelines import BROKER, EVENT, NEVER, TIMELINES, ReachedTimes, Timeline, Times, timeline_of
 from eddy_joiner.core.written_examples import WrittenExamples
 
 
@@ -52,13 +52,14 @@ class JoinState:
     of an idle partition with `idle`; each returns the outcomes it leads to, in order. Every item of an `ImpressionOutcome` ends in exactly
     one `Positive` or `Negative`, or is counted in `open_impressions` or in an `Erased`. `slate_clocks` are the newest times of the slates.
 
-    After a restart, pass the timelines and slate clocks of the restart point and the `written` examples; feed the former slates and events
-    again, then call `finish_rebuild`. Outcomes due by the last commit have been written and are not returned; all that are returned have
-    not been written.
+    After a restart, pass the timelines, reached times and slate clocks of the restart point and the `written` examples; feed the former
+    slates and events again, then call `finish_rebuild`. Outcomes due by the last commit have been written and are not returned; all that
+    are returned have not been written.
     """
 
     policy: AttributionPolicy
     timelines: tuple[Timeline[Entry], ...] = field(default_factory=lambda: tuple(Timeline() for _ in TIMELINES))
+    reached: ReachedTimes = field(default_factory=ReachedTimes)
     slate_clocks: list[int] = field(default_factory=lambda: [NEVER, NEVER])
     written: WrittenExamples = field(default_factory=WrittenExamples)
     open_impressions: int = 0
@@ -69,7 +70,7 @@ class JoinState:
 
     @property
     def clocks(self) -> Times:
-        """The newest append time and the newest event time of the log."""
+        """The newest append time of the log, and the newest event time that two users have reached."""
         return self.timelines[BROKER].clock, self.timelines[EVENT].clock
 
     @property
@@ -79,8 +80,9 @@ class JoinState:
 
     @property
     def watermark(self) -> int:
-        """The watermark in event time."""
-        return self.timelines[EVENT].watermark
+        """The watermark in event time. In a log of a single user it begins at that one's newest time."""
+        watermark = self.timelines[EVENT].watermark
+        return self.reached.newest if watermark == NEVER else watermark
 
     @property
     def busy(self) -> bool:
@@ -103,7 +105,7 @@ class JoinState:
 
     def begin_batch(self, events_offset: int, output_offset: int) -> None:
         """Begin a batch of events at `events_offset`, with the worker's own output at `output_offset`."""
-        self._batches.begin(JoinBatch(events_offset, output_offset, self.clocks))
+        self._batches.begin(JoinBatch(events_offset, output_offset, self.clocks, self.reached))
 
     def add_slate(self, slate: ServedSlate) -> list[Outcome]:
         """Add a slate and resolve the events that wait for it."""
@@ -129,16 +131,22 @@ class JoinState:
         return outcomes
 
     def apply(self, event: JoinerEvent) -> list[Outcome]:
-        """Apply the next event of the log."""
+        """Apply the next event of the log. Until another user reaches its time too, that time counts for the event alone."""
         outcomes: list[Outcome] = []
-        for timeline in TIMELINES:
-            if self.timelines[timeline].advance(event.clocks[timeline]):
+        appended_at, happened_at = event.clocks
+        passed_ms = appended_at - self.clocks[BROKER]
+        self.reached = self.reached.after(event.user_digest, happened_at)
+        if event.timeline == BROKER and self.reached.others != NEVER:
+            self.reached = self.reached.confirmed(happened_at, passed_ms)
+        for timeline, reached in enumerate((appended_at, self.reached.others)):
+            if self.timelines[timeline].advance(reached):
                 self._pass_deadlines(timeline, outcomes)
                 if not self._is_rebuilding:
                     self._slates.drop_expired(timeline, self.timelines[timeline].clock)
         if event.weight <= 0 and not event.is_impression:
             return outcomes
-        pending = PendingEvent(event, self.clocks, self.policy.window_ms(event.scenario), self._batches.current)
+        clocks = (self.clocks[BROKER], max(self.clocks[EVENT], happened_at))
+        pending = PendingEvent(event, clocks, self.policy.window_ms(event.scenario), self._batches.current)
         timelines = self._timelines_of(pending)
         first_batch = self._batches.register((event.user_id, event.event_id))
         for timeline in timelines:
@@ -180,12 +188,11 @@ class JoinState:
         """
         outcomes: list[Outcome] = []
         elapsed_ms = until - self.watermark
-        for timeline in TIMELINES:
-            clock = self.timelines[timeline].clock
-            if elapsed_ms > 0 and clock != NEVER:
-                self.timelines[timeline].idle(self.timelines[timeline].watermark + elapsed_ms)
+        for timeline, watermark in enumerate((self.timelines[BROKER].watermark, self.watermark)):
+            if elapsed_ms > 0 and watermark != NEVER:
+                self.timelines[timeline].idle(watermark + elapsed_ms)
                 self._pass_deadlines(timeline, outcomes)
-            self._slates.drop_expired(timeline, clock, self.slate_clocks[timeline] - DAY_MS)
+            self._slates.drop_expired(timeline, self.timelines[timeline].clock, self.slate_clocks[timeline] - DAY_MS)
         return outcomes
 
     def finish_rebuild(self, watermarks: Times) -> list[Outcome]:

@@ -1,8 +1,9 @@
 """The two clocks of a partition, and what is due by them.
 
-Broker time is the append time of the user-events log; no device can move it. Event time is the newest `occurred_at`. A live record, one
-whose own time is close to its append time, is joined by broker time. A record that is older than that is replayed: its log advances a
-month in a minute, and is joined by event time.
+Broker time is the append time of the user-events log; no device can move it. Event time is the newest `occurred_at` that two users have
+reached, so that no single device can move it either; a live event also moves it, by as much time as has passed at the broker. A live
+record, one whose own time is close to its append time, is joined by broker time. A record that is older than that is replayed: its log
+advances a month in a minute, and is joined by event time.
 """
 
 import heapq
@@ -21,6 +22,26 @@ TIMELINES = (BROKER, EVENT)
 Times: TypeAlias = tuple[int, int]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedTimes:
+    """The newest event time of a log, the digest of its user, and the newest one that others confirm."""
+
+    user: int = 0
+    newest: int = NEVER
+    others: int = NEVER
+
+    def after(self, user: int, at: int) -> "ReachedTimes":
+        """The times after an event of this user."""
+        if at <= self.newest:
+            return self if user == self.user or at <= self.others else ReachedTimes(self.user, self.newest, at)
+        return ReachedTimes(user, at, self.others if user == self.user else self.newest)
+
+    def confirmed(self, at: int, passed_ms: int) -> "ReachedTimes":
+        """The times after a live event, before which `passed_ms` have passed at the broker: it confirms as much."""
+        confirmed = min(at, self.others + passed_ms)
+        return self if confirmed <= self.others else ReachedTimes(self.user, self.newest, confirmed)
 
 
 def timeline_of(own_ms: int, appended_ms: int) -> int:

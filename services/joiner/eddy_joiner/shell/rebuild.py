@@ -54,7 +54,9 @@ async def rebuild(
         # All events are still to be applied, from the beginnings of the logs, where readers start. The written examples tell which of them
         # have theirs already.
         return RebuiltPartition(JoinState(policy, written=written), 0, output_end, [])
-    state = JoinState(policy, restart_point.timelines(), [NEVER, restart_point.slate_clock], written)
+    state = JoinState(
+        policy, restart_point.timelines(), restart_point.reached_times, [NEVER, restart_point.slate_clock], written
+    )
     unwritten = await _read_slates(state, logs.slates, restart_point, beat)
     unwritten += await _apply_events(state, logs.events, restart_point, committed, beat)
     unwritten += _examples(state.finish_rebuild(restart_point.watermarks))
