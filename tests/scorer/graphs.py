@@ -18,8 +18,8 @@ from eddy.contract.model import (
     Columns,
     hash_of_contract,
 )
-from eddy.contract.records import ModelRelease
-from eddy.contract.releases import sign_release
+from eddy.contract.records import ItemEmbedding, ModelRelease
+from eddy.contract.releases import sign_embedding, sign_release
 from tests.release_keys import SIGNING_KEY
 
 _IR = 10
@@ -124,7 +124,15 @@ def release(version: int, offsets: list[int] | None = None, **changes: Any) -> R
 
 
 def embedding(item_id: str, version: int, vector: np.ndarray[Any, Any], bias: float = 0.0) -> Record:
-    return {"item_id": item_id, "version": version, "vector": vector.astype("<f4").tobytes(), "bias": bias}
+    """A signed `item_embedding`."""
+    record: ItemEmbedding = {
+        "item_id": item_id,
+        "version": version,
+        "vector": vector.astype("<f4").tobytes(),
+        "bias": bias,
+        "signature": b"",
+    }
+    return {**sign_embedding(record, SIGNING_KEY)}
 
 
 def _node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> onnx.NodeProto:

@@ -62,6 +62,15 @@ async def test_the_newest_good_release_serves(tmp_path: Path) -> None:
     assert scorer.recommender.model_version == 5
 
 
+async def test_any_number_of_bad_releases_ends_with_the_newest_good_one(tmp_path: Path) -> None:
+    scorer = Activating(tmp_path)
+    await scorer.offer(release(1))
+    await scorer.offer(release(2))
+    for version in range(3, 10):
+        await scorer.offer(release(version, **BAD))
+    assert await scorer.start() == 2
+
+
 async def test_a_copy_serves_if_the_topic_holds_no_good_release(tmp_path: Path) -> None:
     """As after compaction, which leaves only the last record of a key."""
     first = Activating(tmp_path)

@@ -1,16 +1,18 @@
 """Embeddings wait for their release, and releases for their embeddings."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from eddy.contract.legacy import LEGACY_CONTRACT
+from eddy.contract.limits import MAX_GRAPH_BYTES
 from eddy.contract.message import Message
 from eddy.contract.model import DIM
-from eddy.contract.releases import sign_release
+from eddy.contract.releases import sign_embedding, sign_release
 from eddy.errors import PoisonError
-from eddy_scorer.core.model.releases import ReleaseStaging
+from eddy_scorer.core.model.releases import MAX_STAGED_BYTES, ReleaseStaging
 from tests.release_keys import KEYS, OTHER_KEY
 from tests.scorer.graphs import embedding, release
 
@@ -153,6 +155,48 @@ def test_far_future_releases_shut_out_no_genuine_one() -> None:
 def test_invalid_embedding_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(PoisonError):
         ReleaseStaging(KEYS).stage_embedding(_row("a", 1, 1.0) | broken)
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        {"signature": b""},
+        {"signature": b"x" * 72},
+        {"signature": embedding("a", 1, np.full(DIM, 2.0))["signature"]},
+        {"vector": np.full(DIM, 2.0, "<f4").tobytes()},
+        {"bias": 9.0},
+        {"version": 2},
+        {"item_id": "b"},
+        {"signature": sign_embedding(cast("Any", embedding("a", 1, np.full(DIM, 1.0), 1.0)), OTHER_KEY)["signature"]},
+    ],
+    ids=["unsigned", "junk", "of another row", "vector", "bias", "version", "item", "another key"],
+)
+def test_an_embedding_that_no_trainer_signed_is_refused(forgery: dict[str, Any]) -> None:
+    staging = ReleaseStaging(KEYS)
+    staging.stage_embedding(_row("a", 1, 1.0))
+    with pytest.raises(PoisonError) as refused:
+        staging.stage_embedding(_row("a", 1, 1.0) | forgery)
+    assert refused.value.reason == "bad_signature"
+    assert staging.take_embeddings(9).bias.tolist() == [1.0]
+    assert staging.staged_items() == []
+
+
+def test_before_any_release_serves_all_are_kept_up_to_a_limit_in_bytes() -> None:
+    staging = ReleaseStaging(KEYS)
+    for version in range(1, 31):
+        _offer(staging, version)
+    for version in range(30, 0, -1):
+        offer = staging.next_complete({})
+        assert offer and offer.version == version
+        staging.rejected(offer)
+    assert staging.next_complete({}) is None
+    large = b"e" * MAX_GRAPH_BYTES
+    for version in range(1, 30):
+        staging.stage_release(release(version, encode=large, rank=large), replace(MESSAGE, value=2 * large), 0)
+    kept = len(staging._releases)
+    assert kept * 2 * MAX_GRAPH_BYTES <= MAX_STAGED_BYTES < (kept + 1) * 2 * MAX_GRAPH_BYTES
+    _offer(staging, 40, serving=39)
+    assert len(staging._releases) == 3
 
 
 def test_refused_releases_leave_one_embedding_per_item() -> None:

@@ -12,11 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 from eddy.contract.limits import MAX_GRAPH_BYTES
 from eddy.contract.model import ACTIONS, CURRENT_COLUMNS, DIM, FEATURES, HISTORY
 from eddy.errors import PoisonError
-from eddy_scorer.core.model.graph_checks import check_graph
+from eddy_scorer.core.model.graph_checks import ALLOWED_OPERATORS, check_graph
 from eddy_scorer.core.model.graphs import OnnxModel, within
 from eddy_scorer.core.model.probe import PROBED_CANDIDATES, PROBED_USERS, Probe
 from eddy_scorer.core.state.users import UserHistories
 from tests.scorer.graphs import encode_graph, rank_graph, release
+
+SUBGRAPHS = (onnx.defs.OpSchema.AttrType.GRAPH, onnx.defs.OpSchema.AttrType.GRAPHS)
 
 
 def changed(content: bytes, *nodes: onnx.NodeProto, **constants: Any) -> bytes:
@@ -195,3 +197,25 @@ def test_the_model_remembers_a_bounded_sample_of_its_inputs() -> None:
     histories, scenarios = probe.users(50)
     assert len(scenarios) == 2 + PROBED_USERS
     assert histories.rows.max() == 49
+
+
+STANDARD_OPERATORS = {schema.name: schema for schema in onnx.defs.get_all_schemas() if schema.domain == ""}
+
+
+def test_allowed_operators_are_those_of_the_operator_set_and_run_no_subgraph() -> None:
+    assert set(STANDARD_OPERATORS) >= ALLOWED_OPERATORS
+    for name in ALLOWED_OPERATORS:
+        attributes = STANDARD_OPERATORS[name].attributes.values()
+        assert not [each.name for each in attributes if each.type in SUBGRAPHS], name
+
+
+@pytest.mark.parametrize("name", sorted(STANDARD_OPERATORS))
+def test_an_operator_is_allowed_only_if_it_is_listed(name: str) -> None:
+    graph = changed(rank_graph(), helper.make_node(name, ["features"], ["unused"]))
+    if name in ALLOWED_OPERATORS:
+        check_graph("rank", graph)
+    else:
+        with pytest.raises(PoisonError, match=f"operator '{name}'"):
+            check_graph("rank", graph)
+    with pytest.raises(PoisonError, match=f"x.{name}"):
+        check_graph("rank", changed(rank_graph(), helper.make_node(name, ["features"], ["unused"], domain="x")))

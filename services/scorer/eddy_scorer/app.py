@@ -115,7 +115,7 @@ class Scorer:
         self._refused = RefusedReleases(self._dead_letters)
 
         def follower(topic: str, on_batch: Callable[[], None] = lambda: None) -> Follower:
-            refuse = self._refused.refuse if topic == MODEL_RELEASES else None
+            refuse = {MODEL_RELEASES: self._refused.refuse, ITEM_EMBEDDINGS: self._refused.refuse_embedding}.get(topic)
             return Follower(bus, topic, updater.apply, self._dead_letters, on_batch, self._report_recovery, refuse)
 
         self._users = UserPartitions(

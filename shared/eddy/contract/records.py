@@ -130,6 +130,11 @@ class ItemEmbedding(TypedDict):
     bias: float
     """Bias, added to the dot product of user vector and item vector."""
 
+    signature: bytes
+    """Ed25519 signature of all other fields by the trainer: the 8 bytes of the key's id, then the signature. Empty in
+    records of former versions.
+    """
+
 
 class ItemCounts(TypedDict):
     """Decayed counts of one scenario."""

@@ -1,11 +1,12 @@
-"""Authenticity of releases: each is signed with Ed25519, and only its signature makes it a release.
+"""Authenticity of releases and item embeddings: each is signed with Ed25519, and only its signature makes it one.
 
 The signed bytes are DOMAIN, then for every field of the record except `signature`, sorted by name: the name and the value, each preceded by
 its length in bytes (8 bytes, big-endian). A value is in Avro's binary encoding with the field's type in the current schema; arrays and maps
 are one block, the entries of maps sorted by key. A field that has its schema's default is left out, so that trainers and scorers of
 versions that differ by a new field accept each other's releases; therefore a default never changes.
 
-A signature is `ed25519:<key id>:<base64>`. The key id only selects the public key: the first 16 hexadecimal digits of its SHA-256.
+The signature of a release is `ed25519:<key id>:<base64>`, that of an embedding the bytes of the key id and the signature. The key id only
+selects the public key: the first 8 bytes of its SHA-256, in hexadecimal digits.
 """
 
 import base64
@@ -30,21 +31,26 @@ from eddy.contract.limits import (
     MAX_RELEASE_METRICS,
     MAX_VERSION,
 )
-from eddy.contract.records import ModelRelease
+from eddy.contract.records import ItemEmbedding, ModelRelease
 from eddy.errors import PoisonError
 
 CHAMPION = "champion"
 DOMAIN = b"eddy model release 1\n"
+EMBEDDING_DOMAIN = b"eddy item embedding 1\n"
 ALGORITHM = "ed25519"
 SIGNATURE = "signature"
 _LENGTH_BYTES = 8
+_KEY_ID_BYTES = 8
 
 
 def signed_bytes(release: ModelRelease) -> bytes:
     """The bytes that the signature of a release covers."""
-    parts = [DOMAIN]
-    record: Mapping[str, Any] = {**release}
-    for field in sorted(Codec.of(ModelRelease).schema["fields"], key=lambda field: str(field["name"])):
+    return _signed_bytes(DOMAIN, Codec.of(ModelRelease).schema, {**release})
+
+
+def _signed_bytes(domain: bytes, schema: Mapping[str, Any], record: Mapping[str, Any]) -> bytes:
+    parts = [domain]
+    for field in sorted(schema["fields"], key=lambda field: str(field["name"])):
         name, value = field["name"], record[field["name"]]
         if name == SIGNATURE or ("default" in field and value == field["default"]):
             continue
@@ -72,8 +78,19 @@ def sign_release(release: ModelRelease, key: Ed25519PrivateKey) -> ModelRelease:
     return signed
 
 
+def sign_embedding(embedding: ItemEmbedding, key: Ed25519PrivateKey) -> ItemEmbedding:
+    """The embedding with its signature. Any former signature is ignored."""
+    signed = embedding.copy()
+    signed["signature"] = bytes.fromhex(key_id(key.public_key())) + key.sign(_signed_embedding(embedding))
+    return signed
+
+
+def _signed_embedding(embedding: ItemEmbedding) -> bytes:
+    return _signed_bytes(EMBEDDING_DOMAIN, Codec.of(ItemEmbedding).schema, {**embedding})
+
+
 class ReleaseKeys:
-    """The public keys whose releases are accepted. Several at a time allow one key to replace another."""
+    """The public keys whose releases and item embeddings are accepted. Several at a time allow one key to replace another."""
 
     def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
         self._keys = {key_id(key): key for key in keys}
@@ -88,6 +105,27 @@ class ReleaseKeys:
         self._check_signature(release)
         check_key("slot", release["slot"], message_key)
         _check_fields(release)
+
+    def check_embedding(self, embedding: ItemEmbedding) -> None:
+        """Raise PoisonError unless one of the keys signed the embedding."""
+        signer, signature = embedding["signature"][:_KEY_ID_BYTES].hex(), embedding["signature"][_KEY_ID_BYTES:]
+        key = self._keys.get(signer)
+        if key is None:
+            raise PoisonError(
+                "bad_signature",
+                f"the embedding is signed with {f'the key {signer!r}' if signer else 'no key'}, but EDDY_RELEASE_PUBLIC_KEYS has "
+                f"{', '.join(self.ids) or 'none'}. Trainers of former versions did not sign embeddings: upgrade the trainer. Anything "
+                "else that writes embeddings is an attack.",
+                SIGNATURE,
+            )
+        try:
+            key.verify(signature, _signed_embedding(embedding))
+        except InvalidSignature as error:
+            raise PoisonError(
+                "bad_signature",
+                f"the signature of the embedding does not match: it was changed after key {signer} signed it.",
+                SIGNATURE,
+            ) from error
 
     def _check_signature(self, release: ModelRelease) -> None:
         algorithm, _, rest = release["signature"].partition(":")

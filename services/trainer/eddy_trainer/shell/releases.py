@@ -17,7 +17,7 @@ from eddy.contract.codec import Codec
 from eddy.contract.message import Message
 from eddy.contract.model import DIM, hash_of_contract
 from eddy.contract.records import ItemEmbedding, ModelRelease
-from eddy.contract.releases import CHAMPION, ReleaseKeys, sign_release
+from eddy.contract.releases import CHAMPION, ReleaseKeys, sign_embedding, sign_release
 from eddy.contract.topics import ITEM_EMBEDDINGS, MODEL_RELEASES
 from eddy.errors import FatalError, PoisonError
 from eddy.kafka.bus import Bus, KafkaError, Producer, Reader, TransactionalProducer, settle
@@ -225,8 +225,10 @@ class ReleasePublisher:
                 "version": version,
                 "vector": vector.astype("<f4").tobytes(),
                 "bias": 0.0,
+                "signature": b"",
             }
-            futures.append(await producer.send(ITEM_EMBEDDINGS, item_id, self._row_codec.encode(record)))
+            value = self._row_codec.encode(sign_embedding(record, self._signing_key))
+            futures.append(await producer.send(ITEM_EMBEDDINGS, item_id, value))
         present = set(weights.item_ids) if weights.deleted else ()
         for item_id in weights.deleted:
             if item_id not in present:

@@ -13,7 +13,9 @@ from eddy.contract.releases import CHAMPION, ReleaseKeys
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32
 
-_MAX_STAGED_RELEASES = 3
+_MAX_STAGED_RELEASES = 3  # while a release serves
+# While none serves, there may be many that do not run, and the newest good one is older than all of them.
+MAX_STAGED_BYTES = 256 * 1024 * 1024
 _MAX_STAGED_ROWS = 64  # per item
 
 
@@ -73,6 +75,7 @@ class ReleaseStaging:
             raise PoisonError("missing_item", "item_id is empty. Every embedding belongs to an item.")
         if not 1 <= record["version"] <= MAX_VERSION:
             raise PoisonError("out_of_range", f"version is {record['version']}, not 1 to {MAX_VERSION}", "version")
+        self._keys.check_embedding(record)
         self._put(record["item_id"], StagedEmbedding(record["version"], record["vector"], record["bias"]))
 
     def stage_expiry(self, item_id: str) -> None:
@@ -93,9 +96,7 @@ class ReleaseStaging:
             )
         if release["version"] > serving:
             self._releases[release["version"]] = StagedRelease(release, message)
-            # An older release replaces one whose graphs fail. Only a few are kept, because they are large.
-            for version in sorted(self._releases)[:-_MAX_STAGED_RELEASES]:
-                del self._releases[version]
+            self._drop_oldest(is_serving=serving > 0)
 
     def next_complete(self, positions: Mapping[int, int]) -> StagedRelease | None:
         """The newest release that is complete at `positions`, the next offset of each partition of item-embeddings."""
@@ -124,6 +125,14 @@ class ReleaseStaging:
     def staged_items(self) -> list[str]:
         """Items with a staged embedding."""
         return list(self._staged)
+
+    def _drop_oldest(self, is_serving: bool) -> None:
+        """Keep the newest releases. An older one replaces one whose graphs fail, but they are large."""
+        kept_bytes = 0
+        for number, version in enumerate(sorted(self._releases, reverse=True)):
+            kept_bytes += len(self._releases[version].message.value)
+            if (number >= _MAX_STAGED_RELEASES) if is_serving else (kept_bytes > MAX_STAGED_BYTES):
+                del self._releases[version]
 
     def _forget_before(self, version: int) -> None:
         """Keep only the newest embedding of each item up to `version`: no earlier release will be activated."""
