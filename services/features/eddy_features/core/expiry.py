@@ -24,7 +24,7 @@ class Expiry:
         if limit is None:
             return []
         keys = self._sweeps.get(partition, iter(()))
-        found = []
+        expired = []
         for number in range(SWEPT_PER_BATCH):
             key = next(keys, None)
             if key is None:
@@ -33,5 +33,5 @@ class Expiry:
                 break
             record = records.get(key)
             if record is not None and self._as_of(record) < limit:
-                found.append(key)
-        return found
+                expired.append(key)
+        return expired

@@ -6,9 +6,9 @@ records from Kafka (eddy.contract).
 
 import uuid
 from base64 import b64encode
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from eddy.contract.legacy import LEGACY_ACTIONS
 from eddy.contract.limits import (
@@ -167,17 +167,9 @@ class ItemPatch(_Body):
         return stored
 
 
-class ItemOut(BaseModel):
-    """An item as it is stored."""
-
-    item_id: str
-    scenarios: list[str]
-    title: str
-    text: str | None
-    categories: list[str]
-    attributes: dict[str, str]
-    available: bool
-    published_at: int | None
+_ITEM_FIELDS: dict[str, Any] = {name: (kind, ...) for name, kind in get_type_hints(Item).items()}
+# An item as it is stored: the record.
+ItemOut = create_model("ItemOut", __doc__="An item as it is stored.", **_ITEM_FIELDS)
 
 
 class StoredItem(BaseModel):

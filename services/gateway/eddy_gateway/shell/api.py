@@ -18,7 +18,7 @@ from eddy.clock import Clock
 from eddy.contract.checks import quoted
 from eddy.contract.limits import MAX_BATCH_EVENTS, MAX_EXCLUDED, MAX_ID_CHARS, MAX_OFFSET, MAX_QUERY_CHARS, MAX_SLATE
 from eddy.contract.pseudonym import pseudonym
-from eddy.contract.records import RecommendationRequest, UserEvent
+from eddy.contract.records import Item, RecommendationRequest, UserEvent
 from eddy.contract.refusals import raise_refusal
 from eddy.errors import PoisonError, RetriableError
 from eddy.runtime import Health
@@ -168,13 +168,12 @@ class Gateway:
         await self.publisher.item(record)
         return StoredItem(item_id=item_id)
 
-    async def change_item(self, item_id: str, patch: ItemPatch, caller: Key = ANYBODY) -> ItemOut | None:
+    async def change_item(self, item_id: str, patch: ItemPatch, caller: Key = ANYBODY) -> Item | None:
         """Change fields of a stored item; None for an unknown one. Raises RequestValidationError, and RetriableError as `store_item`."""
         with _naming_fields("body", path="item_id"):
             if "scenarios" in patch.model_fields_set:
                 caller.check_item_scenarios(patch.scenarios or [])
-            item = await self.item_changes.apply(item_id, patch)
-        return item and ItemOut.model_validate(item)
+            return await self.item_changes.apply(item_id, patch)
 
     async def erase_item(self, item_id: str) -> StoredItem:
         """Erase an item. Raises RequestValidationError, and RetriableError when Kafka does not accept it."""

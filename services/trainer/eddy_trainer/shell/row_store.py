@@ -80,8 +80,7 @@ def _connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _write_rows(connection: sqlite3.Connection, name: str, rows: list[Row]) -> int:
-    found = connection.execute("SELECT content FROM digests WHERE rows = ?", (name,)).fetchone()
-    former = found[0] if found else b""
+    former = _digests_of(connection, name) or b""
     digests = b"".join([_digest(row) for row in rows])
     changed = [
         number
@@ -102,15 +101,21 @@ def _write_rows(connection: sqlite3.Connection, name: str, rows: list[Row]) -> i
 
 
 def _read_rows(connection: sqlite3.Connection, name: str, count: int) -> list[Row]:
-    found = connection.execute("SELECT content FROM digests WHERE rows = ?", (name,)).fetchone()
+    digests = _digests_of(connection, name)
     stored = connection.execute("SELECT content FROM contents WHERE rows = ? ORDER BY number", (name,))
     try:
         rows = [zlib.decompress(content) for (content,) in stored]
     except zlib.error as error:
         raise DamagedError(str(error)) from error
-    if len(rows) != count or found is None or b"".join(map(_digest, rows)) != found[0]:
+    if len(rows) != count or b"".join(map(_digest, rows)) != digests:
         raise DamagedError(f"the rows of {name} are damaged")
     return rows
+
+
+def _digests_of(connection: sqlite3.Connection, name: str) -> bytes | None:
+    """The stored digests of the rows of this name, None if there are none."""
+    stored = connection.execute("SELECT content FROM digests WHERE rows = ?", (name,)).fetchone()
+    return None if stored is None else bytes(stored[0])
 
 
 def _digest(row: Row) -> bytes:
@@ -123,16 +128,16 @@ def _divide(value: Any, path: str, groups: dict[str, list[Row]]) -> Any:
         divided: dict[Any, Any] = {}
         columns: dict[str, list[NDArray[Any] | list[str]]] = {}
         names: dict[int, str] = {}  # of the rows of arrays, by their number
-        for key, each in value.items():
-            array, axis = _rows_of(each)
+        for key, entry in value.items():
+            array, axis = _rows_of(entry)
             if array is None:
-                divided[key] = _divide(each, f"{path}/{key}", groups)
+                divided[key] = _divide(entry, f"{path}/{key}", groups)
             else:
                 name = f"{path}/{key}"
                 if isinstance(array, np.ndarray):
                     name = names.setdefault(len(array), name)
                 columns.setdefault(name, []).append(array)
-                kind = _description(each, array)
+                kind = _description(entry, array)
                 divided[key] = {_STORED: name, "count": len(array), "kind": kind, "axis": axis}
         groups.update({name: _rows(arrays) for name, arrays in columns.items()})
         return divided
@@ -141,13 +146,13 @@ def _divide(value: Any, path: str, groups: dict[str, list[Row]]) -> Any:
     if isinstance(value, torch.Tensor):
         return value.clone()
     if isinstance(value, list | tuple):
-        return type(value)(_divide(each, f"{path}/{number}", groups) for number, each in enumerate(value))
+        return type(value)(_divide(entry, f"{path}/{number}", groups) for number, entry in enumerate(value))
     return value
 
 
 def _rows_of(value: Any) -> tuple[NDArray[Any] | list[str] | None, int]:
     """The value as an array or list of rows, and the axis of the rows; None if it is to be a part of the document."""
-    if isinstance(value, list) and len(value) >= MIN_ROWS and all(isinstance(each, str) for each in value):
+    if isinstance(value, list) and len(value) >= MIN_ROWS and all(isinstance(text, str) for text in value):
         return value, 0
     if not isinstance(value, np.ndarray | torch.Tensor):
         return None, 0
@@ -182,24 +187,24 @@ def _join(value: Any, connection: sqlite3.Connection) -> Any:
     """The inverse of `_divide`; arrays come back as tensors."""
     if isinstance(value, dict):
         joined: dict[Any, Any] = {}
-        taken: dict[str, int] = {}  # bytes of each row that belong to former arrays
+        taken: dict[str, int] = {}  # bytes of entry row that belong to former arrays
         contents: dict[str, list[Row]] = {}
-        for key, each in value.items():
-            if not (isinstance(each, dict) and _STORED in each):
-                joined[key] = _join(each, connection)
+        for key, entry in value.items():
+            if not (isinstance(entry, dict) and _STORED in entry):
+                joined[key] = _join(entry, connection)
                 continue
-            name, (kind, shape) = each[_STORED], each["kind"]
+            name, (kind, shape) = entry[_STORED], entry["kind"]
             if name not in contents:
-                contents[name] = _read_rows(connection, name, each["count"])
+                contents[name] = _read_rows(connection, name, entry["count"])
             if kind == "text":
                 joined[key] = [row.decode(errors="surrogatepass") for row in contents[name]]
                 continue
-            flat = np.frombuffer(b"".join(contents[name]), np.uint8).reshape(each["count"], -1)
+            flat = np.frombuffer(b"".join(contents[name]), np.uint8).reshape(entry["count"], -1)
             start, dtype = taken.get(name, 0), np.dtype(kind)
             taken[name] = start + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-            column = np.ascontiguousarray(flat[:, start : taken[name]]).view(dtype).reshape(each["count"], *shape)
-            joined[key] = torch.from_numpy(np.ascontiguousarray(np.moveaxis(column, 0, each["axis"])).copy())
+            column = np.ascontiguousarray(flat[:, start : taken[name]]).view(dtype).reshape(entry["count"], *shape)
+            joined[key] = torch.from_numpy(np.ascontiguousarray(np.moveaxis(column, 0, entry["axis"])).copy())
         return joined
     if isinstance(value, list | tuple):
-        return type(value)(_join(each, connection) for each in value)
+        return type(value)(_join(entry, connection) for entry in value)
     return value
