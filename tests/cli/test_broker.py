@@ -32,20 +32,6 @@ def scratch_of(broker: Command) -> Path:
     return Path(match[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_broker_stops_gracefully(number: signal.Signals) -> None:
-    with command(["-m", "eddy_cli", "broker"]) as broker:
-        broker.read_until("Stop it with")
-        scratch = scratch_of(broker)
-        assert (scratch / "kafka.log").stat().st_size > 0
-        assert len(broker.family) >= 2
-        broker.send(number)
-        assert broker.finish() == 128 + number
-        broker.assert_nothing_left()
-        assert not scratch.exists()
-        assert "Traceback" not in broker.output
-
-
 def test_broker_ends_with_a_killed_parent_and_the_next_start_deletes_its_folder() -> None:
     with command(["-m", "eddy_cli", "broker"]) as broker:
         broker.read_until("Stop it with")
@@ -100,13 +86,20 @@ async def use(servers: str, prefix: str, write: bool) -> int:
         return sum((await reader.end_offsets()).values())
 
 
-def test_broker_keeps_the_data_of_a_named_folder(tmp_path: Path, topic_prefix: str) -> None:
-    port = free_port()
-    with running_broker(port, tmp_path / "kept") as first:
-        assert asyncio.run(use(first.bootstrap_servers, topic_prefix, write=True)) == 2
-    with running_broker(port, tmp_path / "kept") as second:
-        assert second.bootstrap_servers == first.bootstrap_servers
-        assert asyncio.run(use(second.bootstrap_servers, topic_prefix, write=False)) == 2
+def test_broker_stops_gracefully_and_keeps_the_data_of_a_named_folder(tmp_path: Path, topic_prefix: str) -> None:
+    port, kept = free_port(), tmp_path / "kept"
+    for number, write in ((signal.SIGINT, True), (signal.SIGTERM, False)):
+        with command(["-m", "eddy_cli", "broker", "--port", str(port), "--data", str(kept)]) as broker:
+            broker.read_until("Stop it with")
+            scratch = scratch_of(broker)
+            assert (scratch / "kafka.log").stat().st_size > 0
+            assert len(broker.family) >= 2
+            assert asyncio.run(use(f"127.0.0.1:{port}", topic_prefix, write)) == 2
+            broker.send(number)
+            assert broker.finish() == 128 + number
+            broker.assert_nothing_left()
+            assert not scratch.exists()
+            assert "Traceback" not in broker.output
 
 
 def test_jars_with_other_checksums_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.features.reference import ReferenceFeatures
 pytestmark = pytest.mark.slow
 
 DAYS = 3
+USERS, ITEMS = 100, 13  # new ones a day
 
 
 def test_a_month_of_churn_leaves_the_states_as_they_were_after_a_week() -> None:
@@ -22,25 +23,25 @@ def test_a_month_of_churn_leaves_the_states_as_they_were_after_a_week() -> None:
     }
     sizes, offset = [], 0
     for day in range(30):
-        for start in range(0, 1200, 100):
+        for start in range(0, 300, 25):
             log = []
-            for number in range(start, start + 100):
+            for number in range(start, start + 25):
                 at = START_MS + day * DAY_MS + number
                 record = event(
-                    number, user_id=f"u{day}-{number % 400}", item_id=f"m{day}-{number % 50}", occurred_at=at
+                    number, user_id=f"u{day}-{number % USERS}", item_id=f"m{day}-{number % ITEMS}", occurred_at=at
                 )
                 log.append(message(offset, encoded({**record, "event_id": ""}), at=at))
                 offset += 1
             features.process(0, log)
             for states, store, expiry, as_of in expiries.values():
                 records = {key: value for (_, key), value in store.records.items()}
-                for key in expiry.expired(0, [at] * 100, records):
+                for key in expiry.expired(0, [at] * len(log), records):
                     assert as_of(records[key]) < at - DAYS * DAY_MS
                     states.drop(0, key)
                     states.store(0, key, None)
         sizes.append((len(features.user_records.records), len(features.item_records.records)))
-    assert max(users for users, _ in sizes) <= 400 * (DAYS + 2)
-    assert max(items for _, items in sizes) <= 50 * (DAYS + 2)
+    assert max(users for users, _ in sizes) <= USERS * (DAYS + 2)
+    assert max(items for _, items in sizes) <= ITEMS * (DAYS + 2)
     assert min(sizes[-1]) > 0
 
 

@@ -12,23 +12,23 @@ DAYS = 3
 
 
 def test_a_month_of_churn_leaves_the_learner_as_it_was_after_a_week() -> None:
-    """Each day 400 new users and 100 new items that nobody published, each with events on that day alone."""
+    """Each day 100 new users and 25 new items that nobody published, each with events on that day alone."""
     trainee = learner(items=10)
     sizes = []
     for day in range(30):
         start = T0 + day * DAY_MS
         events = []
-        for user in range(400):
-            item = f"d{day}-{user % 100}" if user % 4 else "i3"
+        for user in range(100):
+            item = f"d{day}-{user % 25}" if user % 4 else "i3"
             events += [next_item(f"u{day}-{user}", item, start + user * 1000 + number) for number in range(3)]
         trainee.observe(events)
         trainee.expire(DAYS, DAYS)
         table = trainee.encoder.table
         sizes.append((len(trainee.encoder.sequences), len(table), len(trainee.encoder.sequences._count)))
-    assert sizes[-1][0] <= 400 * (DAYS + 1)
+    assert sizes[-1][0] <= 100 * (DAYS + 1)
     assert sizes[9:] == [sizes[9]] * len(sizes[9:])
     assert "i3" in table._row_of  # published
-    assert table._row_of.keys() >= {f"d29-{number}" for number in range(1, 100) if number % 4}
+    assert table._row_of.keys() >= {f"d29-{number}" for number in range(1, 25) if number % 4}
     assert not any(name.startswith("d20-") for name in table.ids)
     assert set(table.unpublished_deletions) >= {"d0-1", "d20-1"}  # scorers are told
 
