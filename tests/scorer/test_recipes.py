@@ -13,6 +13,8 @@ import pytest
 
 from eddy.paths import REPO_ROOT
 
+pytestmark = pytest.mark.broker  # starts commands
+
 CONTRACT = Path("shared/eddy/contract")
 CORE = Path("services/scorer/eddy_scorer/core")
 
