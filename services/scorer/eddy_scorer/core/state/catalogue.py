@@ -43,6 +43,7 @@ class Catalogue:
         self.ids: list[str] = [""]
         self.additions = self.retirements = 0
         self._free_rows: list[int] = []
+        self.has_item: Bool = np.zeros(FIRST_CAPACITY, bool)
         self._touched: set[int] | None = None
         self._deleted_digests: dict[int, None] = {}  # oldest first
         self._rows: dict[str, int] = {}
@@ -105,10 +106,13 @@ class Catalogue:
         """From now on note which rows are asked for: others may refer to them."""
         self._touched = set()
 
-    def take_touched(self) -> set[int]:
-        """The rows that were asked for since `watch_rows`, which ends."""
-        touched, self._touched = self._touched or set(), None
-        return touched
+    def touched_rows(self) -> set[int]:
+        """The rows that were asked for since `watch_rows`."""
+        return self._touched or set()
+
+    def unwatch_rows(self) -> None:
+        """Note no rows any more."""
+        self._touched = None
 
     def retire(self, rows: I64) -> None:
         """Forget the items of rows that are eligible nowhere. `release` makes the rows free."""
@@ -130,11 +134,16 @@ class Catalogue:
             column[rows] = 0
         self._counted[:, rows] = False
         self.categories[rows] = 0
-        self._forget_unused_categories()
+        self.has_item[rows] = False
 
     def release(self, rows: I64) -> None:
         """Give retired rows to new items from now on."""
         self._free_rows += rows.tolist()
+        used = np.bincount(self.categories.ravel()) > 0
+        for name in [
+            name for name, number in self._category_numbers.items() if number >= len(used) or not used[number]
+        ]:
+            self._free_categories.append(self._category_numbers.pop(name))
 
     def row_of_hash(self, crc32: int) -> int | None:
         """The row of the item whose id has this CRC-32, or None for an unknown item."""
@@ -236,6 +245,8 @@ class Catalogue:
         if row == len(self.ids):
             self.ids.append(item_id)
         self.ids[row] = item_id
+        self.has_item = grown(self.has_item, row + 1, False)
+        self.has_item[row] = True
         self._rows[item_id] = row
         self._rows_of_hash.setdefault(zlib.crc32(item_id.encode()), row)
         self._rows_of_digest[digest] = row
@@ -328,11 +339,6 @@ class Catalogue:
             self._words[row] = words
         else:
             self._words.pop(row, None)
-
-    def _forget_unused_categories(self) -> None:
-        used = set(np.unique(self.categories).tolist())
-        for name in [name for name, number in self._category_numbers.items() if number not in used]:
-            self._free_categories.append(self._category_numbers.pop(name))
 
 
 def _digest(item_id: str) -> int:
