@@ -1,8 +1,8 @@
 """A trainer as a separate process, and the records that it publishes."""
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,16 @@ class TrainerCluster:
         self.started += 1
         environment = self._environment | own_settings("trainer", settings) | {"EDDY_POISON_LIMIT": str(poison_limit)}
         with running("trainer", environment, self._folder / f"trainer-{self.started}.log") as trainer:
+            yield trainer
+
+    @asynccontextmanager
+    async def trainer_with_release(self, events: int) -> AsyncIterator[Service]:
+        """Create the topics, and start a trainer that has released what it learned from so many events."""
+        await self.bus.create_topics()
+        with self.trainer() as trainer:
+            await poll_until(trainer.is_ready, what="ready on empty topics")
+            await self.publish_examples(events_of(events))
+            await self.released_all()
             yield trainer
 
     def logs(self) -> str:

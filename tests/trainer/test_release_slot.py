@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
+import onnx
 import pytest
 
 from eddy.contract.codec import Codec
@@ -12,7 +13,8 @@ from eddy.contract.releases import sign_release
 from eddy.contract.topics import MODEL_RELEASES
 from eddy.errors import PoisonError
 from tests.poll import poll_until
-from tests.release_keys import KEYS, OTHER_KEY
+from tests.release_keys import KEYS, OTHER_KEY, SIGNING_KEY
+from tests.scorer.graphs import encode_graph, rank_graph
 from tests.trainer.environment import TrainerCluster, events_of
 
 pytestmark = pytest.mark.stack
@@ -37,11 +39,7 @@ async def test_forged_releases_are_overwritten_with_the_newest_genuine_one(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
     cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
-    await cluster.bus.create_topics()
-    with cluster.trainer() as trainer:
-        await poll_until(trainer.is_ready, what="ready on empty topics")
-        await cluster.publish_examples(events_of(30))
-        await cluster.released_all()
+    async with cluster.trainer_with_release(30) as trainer:
         newest, version = (await _authentic(cluster))[-1]
         genuine: Any = CODEC.decode(newest.value)
         forged = [
@@ -98,3 +96,31 @@ async def test_a_second_trainer_fences_the_first(
     versions = [cast("int", release["version"]) for release in await cluster.releases()]
     assert len(versions) > 2
     assert all(after == before + 1 for before, after in pairwise(versions)), versions
+
+
+async def test_a_trainer_takes_no_graph_from_the_topic(
+    kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
+) -> None:
+    """Neither from a record that is signed, nor from its own copy: it releases what it traced itself."""
+    cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
+    async with cluster.trainer_with_release(30) as trainer:
+        assert trainer.stop() == 0
+    newest, version = (await _authentic(cluster))[-1]
+    genuine: Any = CODEC.decode(newest.value)
+    other = {**genuine, "version": version + 100, "encode": encode_graph(), "rank": rank_graph(bias=9.0)}
+    signed = CODEC.encode(sign_release(cast("Any", other), SIGNING_KEY))
+    await cluster.publish(MODEL_RELEASES, [("champion", signed)])
+    for copy in cluster.state.glob("trainer-*.release"):
+        copy.write_bytes(signed)
+    with cluster.trainer() as trainer:
+        await poll_until(trainer.is_ready, what="ready")
+        await cluster.publish_examples(events_of(30, first=30))
+        await poll_until(lambda: trainer.metric("eddy_trainer_releases_total") > 0, 60, what="a release")
+    record: Any = CODEC.decode((await _authentic(cluster))[-1][0].value)
+    assert record["version"] > version + 100
+    for name in ("encode", "rank"):
+        assert operators_of(record[name]) == operators_of(genuine[name]) != operators_of(other[name])
+
+
+def operators_of(graph: bytes) -> list[str]:
+    return [node.op_type for node in onnx.load_from_string(graph).graph.node]

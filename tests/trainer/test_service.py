@@ -84,11 +84,7 @@ async def test_a_single_example_is_released_soon(
     kafka: str, topic_prefix: str, tmp_path: Path, traced_folder: Path
 ) -> None:
     cluster = TrainerCluster(kafka, topic_prefix, tmp_path, traced_folder)
-    await cluster.bus.create_topics()
-    with cluster.trainer() as trainer:
-        await poll_until(trainer.is_ready, what="ready on empty topics")
-        await cluster.publish_examples(events_of(1))
-        await cluster.released_all(20)
+    async with cluster.trainer_with_release(1) as trainer:
         assert trainer.metric("eddy_trainer_examples_total") == 2
 
 
