@@ -103,6 +103,9 @@ MODEL_VERSION = Gauge(
 )
 ACTIVATED_RELEASES = Counter("eddy_scorer_activated_releases_total", "Releases activated by this scorer.")
 REFUSED_RELEASES = Counter("eddy_scorer_refused_releases_total", "Releases refused by this scorer.", ["reason"])
+STUCK_RELEASES = Gauge(
+    "eddy_scorer_stuck_releases", "Releases whose graphs neither load nor stop; each occupies a thread until a restart."
+)
 REFUSED_EMBEDDINGS = Counter(
     "eddy_scorer_refused_embeddings_total", "Item embeddings refused by this scorer, because no trainer signed them."
 )

@@ -13,15 +13,18 @@ from eddy.contract.topics import MODEL_RELEASES
 from eddy.errors import PoisonError
 from eddy.kafka.dead_letters import DeadLetters
 from eddy.last_good_release import LastGoodRelease
+from eddy_scorer.core.model.graphs import OnnxModel, StuckLoadError
 from eddy_scorer.core.model.releases import ReleaseStaging
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.shell.freshness import Freshness
 from eddy_scorer.shell.refused_releases import RefusedReleases
 from eddy_scorer.shell.release_activator import ReleaseActivator
+from eddy_scorer.shell.stuck_releases import StuckReleases
 from tests.release_keys import KEYS
 from tests.scorer.factories import recommender
 from tests.scorer.graphs import rank_graph, release
 
+_LOAD = OnnxModel.load
 BAD = {"rank": rank_graph(constant=7.0)}  # signed, but its answers are no probabilities
 
 
@@ -33,7 +36,10 @@ class Activating:
         self.staging = ReleaseStaging(KEYS)
         self.copy = LastGoodRelease(folder / "scorer.release")
         self.refused = RefusedReleases(cast("DeadLetters", None))
-        self.activator = ReleaseActivator(self.recommender, self.staging, {}, self.refused, self.copy, Freshness())
+        stuck = StuckReleases(folder / "scorer.stuck")
+        self.activator = ReleaseActivator(
+            self.recommender, self.staging, {}, self.refused, self.copy, stuck, Freshness()
+        )
 
     async def offer(self, record: dict[str, Any], key: bytes = b"champion") -> None:
         message = Message(MODEL_RELEASES, 0, 0, key, Codec.for_topic(MODEL_RELEASES).encode(record), 0)
@@ -69,6 +75,30 @@ async def test_any_number_of_bad_releases_ends_with_the_newest_good_one(tmp_path
     for version in range(3, 10):
         await scorer.offer(release(version, **BAD))
     assert await scorer.start() == 2
+
+
+async def test_a_release_that_never_loads_is_not_loaded_again_by_any_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[int] = []
+
+    def load(record: dict[str, Any], *_: object) -> OnnxModel:
+        loaded.append(record["version"])
+        if record["version"] == 3:
+            raise StuckLoadError("bad_release", "the graphs do not stop")
+        return _LOAD(cast("Any", record))
+
+    monkeypatch.setattr(OnnxModel, "load", load)
+    stuck = release(3)
+    for _ in range(3):
+        scorer = Activating(tmp_path)
+        scorer.copy = LastGoodRelease(tmp_path / "none")
+        await scorer.offer(stuck)
+        await scorer.offer(release(2))
+        assert await scorer.start() == 2
+        await scorer.offer(stuck)
+        await scorer.activator.activate_next()
+    assert loaded.count(3) == 1
 
 
 async def test_a_copy_serves_if_the_topic_holds_no_good_release(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Graphs that a signature does not make safe: they are refused within seconds, and the scorer goes on."""
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from eddy.contract.limits import MAX_GRAPH_BYTES
 from eddy.contract.model import ACTIONS, CURRENT_COLUMNS, DIM, FEATURES, HISTORY
 from eddy.errors import PoisonError
 from eddy_scorer.core.model.graph_checks import ALLOWED_OPERATORS, check_graph
-from eddy_scorer.core.model.graphs import OnnxModel, within
+from eddy_scorer.core.model.graphs import MAX_STUCK_LOADS, OnnxModel, StuckLoadError, stuck_loads, within
 from eddy_scorer.core.model.probe import PROBED_CANDIDATES, PROBED_USERS, Probe
 from eddy_scorer.core.state.users import UserHistories
 from tests.scorer.graphs import encode_graph, rank_graph, release
@@ -121,8 +122,6 @@ def test_a_graph_that_never_returns_is_stopped(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(PoisonError, match=r"within 0\.5 s"):
         OnnxModel.load(release(1, rank=endless_rank()), limit_sec=0.5)
     assert time.monotonic() - started < 10
-    import threading
-
     deadline = time.monotonic() + 10
     while any(thread.name == "load-release" for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "the thread still runs"
@@ -130,8 +129,19 @@ def test_a_graph_that_never_returns_is_stopped(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_work_that_cannot_be_stopped_does_not_hold_the_caller() -> None:
-    with pytest.raises(PoisonError, match=r"within 0\.1 s"):
-        within(0.1, lambda: time.sleep(3), lambda: None)
+    ended = threading.Event()
+    for _ in range(MAX_STUCK_LOADS):
+        with pytest.raises(StuckLoadError, match=r"within 0\.1 s"):
+            within(0.1, ended.wait, lambda: None)
+    assert stuck_loads() == MAX_STUCK_LOADS
+    started = time.monotonic()
+    with pytest.raises(PoisonError, match="Restart the scorer"):
+        within(60, ended.wait, lambda: None)
+    assert time.monotonic() - started < 10
+    ended.set()
+    while stuck_loads():
+        time.sleep(0.01)
+    assert within(60, lambda: 7, lambda: None) == 7
 
 
 def real_inputs() -> Probe:

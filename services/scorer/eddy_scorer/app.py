@@ -51,6 +51,7 @@ from eddy_scorer.shell.serving import ServingLoop, SlatePusher
 from eddy_scorer.shell.slate_publisher import SlatePublisher
 from eddy_scorer.shell.source_metrics import SourceMetrics
 from eddy_scorer.shell.state_updater import StateUpdater
+from eddy_scorer.shell.stuck_releases import StuckReleases
 from eddy_scorer.shell.user_partitions import UserPartitions
 
 _REBUILD_POLL_SEC = 0.02
@@ -128,6 +129,7 @@ class Scorer:
             embeddings.positions,
             self._refused,
             LastGoodRelease(settings.state_dir / f"scorer-{settings.topic_prefix or 'main'}.release"),
+            StuckReleases(settings.state_dir / f"scorer-{settings.topic_prefix or 'main'}.stuck"),
             freshness,
             self._serving.wake,
         )

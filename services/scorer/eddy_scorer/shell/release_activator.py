@@ -9,13 +9,14 @@ from eddy.contract.codec import Codec
 from eddy.contract.topics import MODEL_RELEASES
 from eddy.errors import PoisonError
 from eddy.last_good_release import LastGoodRelease
-from eddy.metrics import ACTIVATED_RELEASES, MODEL_VERSION
-from eddy_scorer.core.model.graphs import OnnxModel
+from eddy.metrics import ACTIVATED_RELEASES, MODEL_VERSION, STUCK_RELEASES
+from eddy_scorer.core.model.graphs import OnnxModel, StuckLoadError, stuck_loads
 from eddy_scorer.core.model.probe import Probe
 from eddy_scorer.core.model.releases import ReleaseStaging, StagedRelease
 from eddy_scorer.core.ranking.recommender import Recommender
 from eddy_scorer.shell.freshness import Freshness
 from eddy_scorer.shell.refused_releases import RefusedReleases
+from eddy_scorer.shell.stuck_releases import StuckReleases
 
 log = structlog.get_logger()
 
@@ -30,6 +31,7 @@ class ReleaseActivator:
         positions: Mapping[int, int],
         refused: RefusedReleases,
         last_good: LastGoodRelease,
+        stuck: StuckReleases,
         freshness: Freshness,
         on_activated: Callable[[], None] = lambda: None,
     ) -> None:
@@ -39,6 +41,7 @@ class ReleaseActivator:
         self._positions = positions
         self._refused = refused
         self._last_good = last_good
+        self._stuck = stuck
         self._probe = Probe(len(recommender.columns.features))
         self._on_activated = on_activated
         self._changed = asyncio.Event()
@@ -58,13 +61,24 @@ class ReleaseActivator:
         """Activate the newest complete release, if there is one."""
         while staged := self._staging.next_complete(self._positions):
             try:
-                model = await asyncio.to_thread(OnnxModel.load, staged.release, self._recommender.columns, self._probe)
+                model = await self._load(staged)
             except PoisonError as error:
                 self._staging.rejected(staged)
                 await self._refused.refuse(staged.message, error)
             else:
                 self._activate(model, staged)
                 await asyncio.to_thread(self._last_good.save, staged.message.value)
+
+    async def _load(self, staged: StagedRelease) -> OnnxModel:
+        value = staged.message.value
+        self._stuck.check(value)
+        try:
+            return await asyncio.to_thread(OnnxModel.load, staged.release, self._recommender.columns, self._probe)
+        except StuckLoadError:
+            self._stuck.add(value)
+            raise
+        finally:
+            STUCK_RELEASES.set(stuck_loads())
 
     async def activate_first(self) -> None:
         """At the start, activate the newest good release of the topic, otherwise the copy of the one that served last."""

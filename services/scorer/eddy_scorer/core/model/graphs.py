@@ -34,8 +34,21 @@ LOAD_LIMIT_SEC = 20.0
 MAX_SCORE = 1e9
 _WARM_ROWS = 256
 _STOP_SEC = 1.0  # for an operator to end after its run was terminated
+# Threads of releases that neither load nor end. Each keeps a processor busy, and nothing can end it but the end of the process.
+MAX_STUCK_LOADS = 2
+_stuck: list[threading.Thread] = []
 
 T = TypeVar("T")
+
+
+class StuckLoadError(PoisonError):
+    """A release whose graphs neither loaded nor stopped within the time limit."""
+
+
+def stuck_loads() -> int:
+    """Number of releases that still load, long after their time limit."""
+    _stuck[:] = [thread for thread in _stuck if thread.is_alive()]
+    return len(_stuck)
 
 
 class OnnxModel:
@@ -150,8 +163,11 @@ class _Loading:
 def within(limit_sec: float, work: Callable[[], T], stop: Callable[[], None]) -> T:
     """The result of `work`, in another thread. Raises PoisonError after `limit_sec`, having called `stop`.
 
-    A thread inside of a single operator ends with that; until then it is left behind, and the caller goes on.
+    A thread inside of a single operator ends with that; until then it is left behind, and the caller goes on. Raises StuckLoadError for a
+    thread that is left behind. While there are MAX_STUCK_LOADS of them, no work is begun.
     """
+    if stuck_loads() >= MAX_STUCK_LOADS:
+        raise PoisonError("bad_release", f"{MAX_STUCK_LOADS} former releases still load. Restart the scorer.")
     results: list[T] = []
     errors: list[Exception] = []
 
@@ -167,7 +183,11 @@ def within(limit_sec: float, work: Callable[[], T], stop: Callable[[], None]) ->
     if thread.is_alive():
         stop()
         thread.join(_STOP_SEC)
-        raise PoisonError("bad_release", f"the graphs did not load and answer within {limit_sec:g} s")
+        message = f"the graphs did not load and answer within {limit_sec:g} s"
+        if thread.is_alive():
+            _stuck.append(thread)
+            raise StuckLoadError("bad_release", f"{message}, and do not stop")
+        raise PoisonError("bad_release", message)
     if errors:
         raise errors[0]
     return results[0]
