@@ -3,7 +3,8 @@
 Text is normalised to NFKC without regard to case (Unicode 3.13, toNFKC_Casefold), so that composed and decomposed characters, full-width
 and other compatibility forms are equal. In words, digits of any script are equal too, and accents are folded where people leave them out:
 in Latin and Greek as Lucene's ASCIIFoldingFilter does, the Cyrillic ё and stress marks, and the vowel points of Hebrew and Arabic. Marks
-that belong to the letter stay: й, dakuten, the vowel signs of Indic scripts.
+that belong to the letter stay: й, dakuten, the vowel signs of Indic scripts. Arabic letters that people interchange at the end of a word
+are equal, as in Lucene's ArabicNormalizer. Each emoji or other symbol is a word, and so are names like C# and C++ as a whole.
 
 Scripts without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), and Korean with its particles, are split into pairs of
 adjacent characters, as Lucene's CJKAnalyzer does. A text also has each of these characters alone, so that a query of one finds it.
@@ -15,11 +16,25 @@ from bisect import bisect_right
 from functools import lru_cache
 from itertools import pairwise
 
-_ASCII_WORD = re.compile(r"[a-z0-9_]+")
-# Letters of Latin without a decomposition.
-_LATIN = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "ħ": "h", "ŧ": "t", "\u0131": "i"}
+_ASCII_WORD = re.compile(r"[a-z0-9_]+(?:(?:\+\+|#)(?![a-z0-9_+#]))?")
+_NAME_WITH_SYMBOLS = re.compile(r"(?<![a-z0-9_])[a-z0-9_]+(?:\+\+|#)(?![a-z0-9_+#])")
+# Letters without a decomposition: of Latin, and of Arabic teh marbuta and alef maksura.
+_LETTERS = {
+    "\u0629": "\u0647",
+    "\u0649": "\u064a",
+    "ø": "o",
+    "ł": "l",
+    "đ": "d",
+    "ð": "d",
+    "æ": "ae",
+    "œ": "oe",
+    "þ": "th",
+    "ħ": "h",
+    "ŧ": "t",
+    "\u0131": "i",
+}
 # Kinds of characters. Those from _UNSPACED on are groups of scripts, in each of which runs of characters are split into pairs.
-_NONE, _MARK, _SPACED, _UNSPACED = 0, 1, 2, 3
+_NONE, _MARK, _SPACED, _SYMBOL, _UNSPACED = 0, 1, 2, 3, 4
 _HAN_KANA, _HANGUL, _THAI, _LAO, _BURMESE, _KHMER = range(_UNSPACED, _UNSPACED + 6)
 _RANGES = sorted(
     [
@@ -79,10 +94,11 @@ def query_words(query: str) -> frozenset[str]:
 def _words(text: str, singles: bool) -> frozenset[str]:
     if text.isascii():
         return frozenset(_ASCII_WORD.findall(text.lower()))
-    words: set[str] = set()
+    normal = normalise(text)
+    words = set(_NAME_WITH_SYMBOLS.findall(normal))
     units: list[str] = []  # of the present run: characters with their marks
     base, kind_of_run = "", _NONE
-    for character in normalise(text):
+    for character in normal:
         kind, folded = _folded(character)
         if kind == _MARK:
             if units and not _is_accent(base, ord(character)):
@@ -103,6 +119,8 @@ def _words_of_run(units: list[str], kind: int, singles: bool) -> list[str]:
         return []
     if kind == _SPACED:
         return ["".join(units)]
+    if kind == _SYMBOL:
+        return units
     pairs = ["".join(pair) for pair in pairwise(units)]
     return pairs + units if singles or len(units) == 1 else pairs
 
@@ -113,6 +131,8 @@ def _folded(character: str) -> tuple[int, str]:
     category = unicodedata.category(character)
     if category[0] == "M":
         return _MARK, character
+    if category == "So":
+        return _SYMBOL, character
     if not (character.isalnum() or character == "_"):
         return _NONE, ""
     digit = unicodedata.decimal(character, None)
@@ -120,7 +140,7 @@ def _folded(character: str) -> tuple[int, str]:
         return _SPACED, str(digit)
     letters = list(unicodedata.normalize("NFD", character))
     kept = letters[:1] + [mark for mark in letters[1:] if not _is_accent(letters[0], ord(mark))]
-    return _kind(character), unicodedata.normalize("NFC", "".join(_LATIN.get(letter, letter) for letter in kept))
+    return _kind(character), unicodedata.normalize("NFC", "".join(_LETTERS.get(letter, letter) for letter in kept))
 
 
 def _kind(letter: str) -> int:
@@ -140,4 +160,6 @@ def _is_accent(base: str, mark: int) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _is_invisible(character: str) -> bool:
+    if character == "\u0640":  # tatweel, which stretches Arabic words
+        return True
     return unicodedata.category(character) == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F or ord(character) >= 0xE0100

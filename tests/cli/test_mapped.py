@@ -106,10 +106,49 @@ def test_a_few_unusable_rows_are_skipped_and_said(tmp_path: Path, capsys: pytest
         f"{orders}, column sku: skipped 1 of 200 rows with an empty cell",
         f"{orders}, column at: skipped 1 of 200 rows with an empty cell",
         f"{orders}, column at: Unix times in microseconds",
-        f"{orders}, column at: skipped 1 of 197 rows with times that are not in microseconds since March 1973",
+        f"{orders}, column at: skipped 1 of 197 rows with times that are not in microseconds between March 1973 and now",
         "catalogue.csv does not list 1 of 2 items, which 1 of 196 events name (for example 'b9'): they have no title and no categories",
     ]
     assert capsys.readouterr().err.splitlines() == list(data.notes)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (
+            "u1,a1,5,yesterday",
+            "column at: skipped 1 of 201 rows with a cell that is not a date (for example 'yesterday')",
+        ),
+        (
+            "u1,a1,five,1714557600",
+            "column stars: skipped 1 of 201 rows with a cell that is not a number (for example 'five')",
+        ),
+        ("u1,a1", "skipped 1 of 201 rows with another number of cells than the 4 of the header"),
+        ("u1,a1,5,1714557600,x", "skipped 1 of 201 rows with another number of cells than the 4 of the header"),
+        (
+            'u1,"a1,5,1714557600',
+            "skipped 1 of 201 rows with another number of cells than the 4 of the header, or an unclosed quote",
+        ),
+        ("u\xe9,a1,5,1714557600", "column customer: skipped 1 of 201 rows with a cell that is not UTF-8"),
+        ("  ,a1,5,1714557600", "column customer: skipped 1 of 201 rows with an empty cell"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_skipped_and_said(tmp_path: Path, row: str, says: str) -> None:
+    """The rows around it are read, whatever is wrong with it, and so is a date among Unix times."""
+    folder = shop(tmp_path)
+    rows = [f"u{number % 7},a1,5,{1_714_557_600 + number}" for number in range(200)]
+    text = "\n".join(["customer,sku,stars,at", *rows[:90], row, *rows[90:], ""])
+    (folder / "orders.csv").write_bytes(text.encode("latin-1"))
+    data = read_folder(folder)
+    assert len(data) == 200
+    assert [note.partition("orders.csv")[2] for note in data.notes if says in note]
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    folder = shop(tmp_path)
+    (folder / "orders.csv").write_bytes(EVENTS.encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"orders.csv is not UTF-8\. Convert the file to UTF-8\."):
+        read_folder(folder)
 
 
 def test_files_with_different_columns_are_named(tmp_path: Path) -> None:
@@ -154,9 +193,14 @@ def test_files_with_different_columns_are_named(tmp_path: Path) -> None:
         ({"orders.csv": "customer,sku,stars,at\nanna,a1,5,17\n"}, "column at: 17 and other times are in no unit"),
         (
             {"orders.csv": "customer,sku,stars,at\nanna,a1,5,1714557600\nben,b2,4,1714557600000\n"},
-            "column at: times that are not in seconds since March 1973 in 1 of 2 rows",
+            "column at: times that are not in seconds between March 1973 and now in 1 of 2 rows",
         ),
-        ({"orders.csv": "customer,sku,stars,at\nanna\n"}, "cannot read"),
+        ({"orders.csv": "customer,sku,stars,at\nanna\n"}, "another number of cells than the 4 of the header"),
+        ({"orders.csv": EVENTS.replace("stars", "sku")}, "orders.csv has several columns sku"),
+        (
+            {"orders.csv": EVENTS.replace("2024", "2118")},
+            "column at: 4.68.* and other times are in no unit between March 1973 and now",
+        ),
         ({"orders.csv": "customer,sku,stars,at\n"}, "contains no events"),
     ],
 )

@@ -50,6 +50,11 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ({"attributes": {"a": "x" * (MAX_TEXT_CHARS + 1)}}, "too_long", "attributes"),
     ({"attributes": {"": "x"}}, "empty_name", "attributes"),
     ({"published_at": 1_790_000_000}, "out_of_range", "published_at"),  # seconds
+    ({"published_at": 63_072_000}, "out_of_range", "published_at"),  # seconds, of 1972
+    ({"published_at": 29_931_073}, "out_of_range", "published_at"),  # minutes
+    ({"published_at": 20_785}, "out_of_range", "published_at"),  # days
+    ({"published_at": 20_261_128}, "out_of_range", "published_at"),  # yyyymmdd
+    ({"published_at": 2026}, "out_of_range", "published_at"),
     ({"published_at": -300_000_000}, "out_of_range", "published_at"),  # seconds, of a film of 1960
     ({"published_at": 1_790_000_000_000_000}, "out_of_range", "published_at"),  # microseconds
     ({"published_at": 2**63 - 1}, "out_of_range", "published_at"),
@@ -77,6 +82,13 @@ def test_every_reader_accepts_an_item_at_its_limits(reader: Reader) -> None:
         published_at=-1_500_000_000_000,
     )
     assert reader(at_limits, at_limits["item_id"].encode())
+
+
+@READERS
+@pytest.mark.parametrize("at", [0, -3_600_000, 28_800_000, 20_700_000, 10**10, None])
+def test_new_year_1970_is_a_publication_time(reader: Reader, at: int | None) -> None:
+    """Of films of that year, in the time zone of the publisher."""
+    assert reader(item("m1", published_at=at), b"m1")
 
 
 @pytest.mark.parametrize("reader", [_scorer, _trainer])

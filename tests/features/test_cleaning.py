@@ -44,12 +44,14 @@ def test_missing_value_becomes_the_default_and_an_extreme_one_is_clipped() -> No
         ("purchase", -50.0, True),
         ("purchase", 0.0, False),
         ("rate", 0.5, True),
-        ("rate", 1.0, False),
-        ("click", -1.0, False),
+        ("rate", 3.0, False),
+        ("click", -1.0, True),
+        ("click", 0.0, False),
+        ("add_to_cart", -2.0, True),
     ],
 )
 def test_value_below_its_range_reverses_the_action(action: str, value: float, reversal: bool) -> None:
-    """A refund is no purchase and a rating below the scale is no rating; click has no range."""
+    """A refund is no purchase and a rating below the scale is no rating; without a range, values are not negative."""
     clean = CLEAN(message(0, encoded(event(scenario="shop", action=action, value=value))))
     assert (clean.reversal, clean.positive) == (reversal, not reversal)
     assert clean.is_rating == (action == "rate" and not reversal)

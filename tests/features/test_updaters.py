@@ -53,6 +53,23 @@ def test_a_refund_counts_nowhere() -> None:
     assert user["applied_offset"] == 1
 
 
+def test_a_low_rating_is_a_rating_and_no_interaction() -> None:
+    """Where the scenario rejects few stars, they make an item neither popular nor co-visited; a mean of ratings includes them."""
+
+    def rating(number: int, stars: float, scenario: str) -> bytes:
+        return encoded(event(number, user_id=f"u{number}", item_id="m", scenario=scenario, action="rate", value=stars))
+
+    def counts_of(stars: float, scenario: str) -> dict[str, float]:
+        log = messages([rating(number, stars, scenario) for number in range(5)])
+        (counts,) = reference_features({0: log}).item_features()["m"]["counts"]
+        return {name: round(counts[name], 3) for name in ("acted", "total", "valued", "value_sum")}
+
+    assert counts_of(1.0, "shop") == {"acted": 0, "total": 0, "valued": 5, "value_sum": 0}
+    assert counts_of(2.0, "shop") == {"acted": 0, "total": 0, "valued": 5, "value_sum": 1.25}
+    assert counts_of(3.0, "shop") | {"acted": 5} == {"acted": 5, "total": 5, "valued": 5, "value_sum": 2.5}
+    assert counts_of(1.0, "video")["total"] == 5
+
+
 def test_a_state_beyond_the_end_of_the_log_is_of_another_log() -> None:
     updater = user_updater(DictRecords(), 10)
     log = messages([encoded(event(number)) for number in range(10)])

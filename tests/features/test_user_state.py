@@ -383,7 +383,8 @@ def test_low_ratings_reject_where_the_scenario_says_so() -> None:
         return at(second, "a", action="rate", value=stars, scenario=scenario)
 
     assert rejected(after(rate(1, 2, "shop"))) == {digest_of("a"): 1}
-    assert items_of(after(rate(1, 2, "shop"))) == ["a"]
+    assert items_of(after(rate(1, 2, "shop"))) == []
+    assert items_of(after(rate(1, 3, "shop"))) == ["a"]
     assert rejected(after(rate(1, 3, "shop"))) == {}
     assert rejected(after(rate(1, 2, "shop"), rate(2, 5, "shop"))) == {}
     assert rejected(after(rate(1, 5, "shop"), rate(2, 1, "shop"))) == {digest_of("a"): 2}

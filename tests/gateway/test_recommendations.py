@@ -106,6 +106,18 @@ async def test_unknown_parameters_are_refused_on_every_route(gateway: RunningGat
         assert refused.json()["detail"][0]["msg"] == "unknown query parameter 'dry_run'. This route has none."
 
 
+async def test_a_parameter_with_several_values_is_refused_unless_it_is_a_list(gateway: RunningGateway) -> None:
+    path = "/v1/recommendations/u1?scenario=video"
+    for repeated in ("scenario=video", "limit=5&limit=6", "query=a&query=b", "after_offset=1&after_offset=1"):
+        answer = await gateway.http.get(f"{path}&{repeated}")
+        (problem,) = answer.json()["detail"]
+        name = repeated.partition("=")[0]
+        assert (answer.status_code, problem["loc"]) == (422, ["query", name])
+        assert problem["msg"] == f"{name} is given 2 times. Give one value."
+    answer = await gateway.http.get(f"{path}&exclude=a&exclude=b&limit=0")
+    assert [problem["loc"] for problem in answer.json()["detail"]] == [["query", "limit"]]
+
+
 async def test_health_metrics_and_reference_are_served(gateway: RunningGateway) -> None:
     for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
         assert (await gateway.http.get(path)).status_code == 200

@@ -265,12 +265,13 @@ def test_negative_actions_label_nothing() -> None:
     assert join.state.open_impressions == 1
 
 
-def test_a_refund_labels_nothing() -> None:
+@pytest.mark.parametrize(("action", "value"), [("purchase", -50.0), ("click", -1.0), ("rate", 1.0), ("rate", 2.4)])
+def test_refunds_and_rejections_label_nothing(action: str, value: float) -> None:
     join = Join()
     slate = slate_record("r1", "u", ["a", "b"], T0, scenario="shop")
     shown = event_record("i1", "u", "impression", T0 + 1, request_id="r1", scenario="shop")
-    refund = event_record("p1", "u", "purchase", T0 + 2, "a", request_id="r1", scenario="shop", value=-50.0)
-    assert join.take(slate, shown, refund) == {}
+    undone = event_record("p1", "u", action, T0 + 2, "a", request_id="r1", scenario="shop", value=value)
+    assert join.take(slate, shown, undone) == {}
     examples = join.take(tick(T0 + 61 * MIN + 2))
     assert [item["label"] for item in examples["r1/negatives/0"]["items"]] == [0, 0]
 

@@ -25,7 +25,13 @@ from eddy.words import composed, normalise, query_words, words_of
         ("हिन्दी फ़िल्म", {normalise("हिन्दी"), normalise("फ़िल्म")}),
         ("co\u00adoperate می\u200cخواهم", {"cooperate", "میخواهم"}),
         ("٣ ३ 3", {"3"}),
-        ("🔥 …", set()),
+        ("🔥 …", {"🔥"}),
+        ("Pizza🍕🎸 👍🏽", {"pizza", "🍕", "🎸", "👍"}),
+        ("القـاهرة القاهره", {"القاهره"}),
+        ("مــــرحبا إلى", {"مرحبا", "الي"}),
+        ("C, C++ and C#: F#, g++?", {"c", "c++", "and", "c#", "f#", "g++"}),
+        ("model#5 a+b c+++ #tag", {"model", "5", "a", "b", "c", "tag"}),
+        ("C++ für C#", {"c", "c++", "fur", "c#"}),
     ],
 )
 def test_words_of_spaced_scripts(text: str, words: set[str]) -> None:

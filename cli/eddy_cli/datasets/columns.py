@@ -1,8 +1,9 @@
-"""Converts columns of numbers and times in a user's files. Errors name file, column and row."""
+"""Converts columns of texts, numbers and times in a user's files. A cell that cannot be converted becomes null."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -10,29 +11,29 @@ import pyarrow as arrow
 import pyarrow.compute as compute
 from numpy.typing import NDArray
 
-from eddy.contract.limits import MIN_EVENT_MS
-from eddy.errors import ConfigError
-
-# Converts a column of a file. Raises ConfigError.
-Convert = Callable[[Path, str, arrow.ChunkedArray], arrow.ChunkedArray]
+from eddy.contract.limits import MAX_AHEAD_MS, MIN_EVENT_MS
 
 
-def floats(path: Path, name: str, column: arrow.ChunkedArray) -> arrow.ChunkedArray:
-    """Numbers, NaN for empty cells."""
-    return compute.fill_null(_floats(path, name, column, "a number. Use a plain number such as 4.5."), float("nan"))
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """Converts a column. A cell that is not what is `expected` becomes null, as an empty one; `advice` tells what to write."""
+
+    convert: Callable[[arrow.ChunkedArray], arrow.ChunkedArray]
+    expected: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
 class TimeUnit:
-    """A unit of Unix times. Times from 1973 to 5138 in one unit are in no other."""
+    """A unit of Unix times. Times from 1973 to now in one unit are in no other."""
 
     name: str
     per_second: float
 
     def fits(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which times are from 1973 to 5138 in this unit."""
-        lowest = MIN_EVENT_MS / 1e3 * self.per_second
-        return (times >= lowest) & (times < 1e3 * lowest)
+        """Which times are from 1973 to tomorrow in this unit."""
+        milliseconds = times / self.per_second * 1e3
+        return (milliseconds >= MIN_EVENT_MS) & (milliseconds <= time.time() * 1e3 + MAX_AHEAD_MS)
 
 
 UNITS = (
@@ -49,36 +50,64 @@ def unit_of(times: NDArray[np.float64]) -> TimeUnit | None:
     return unit if 2 * int(unit.fits(times).sum()) >= len(times) else None
 
 
-def unix_times(path: Path, name: str, column: arrow.ChunkedArray) -> arrow.ChunkedArray:
-    """Unix times: dates and times in seconds, as UTC without a time zone; numbers unchanged."""
-    expected = "a date. Use ISO 8601 (2026-01-09T04:31:00Z) or a Unix timestamp."
-    if not arrow.types.is_temporal(column.type):
-        return _floats(path, name, column, expected)
+def _texts(column: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    """Bytes as UTF-8."""
+    if not arrow.types.is_binary(column.type):
+        return column
     try:
-        milliseconds = compute.cast(column, arrow.timestamp("ms", "UTC"), safe=False)  # microseconds are cut off
-    except arrow.ArrowException as error:
-        raise _invalid_cell(path, name, column.to_pylist(), 0, expected) from error
-    return compute.divide(compute.cast(compute.cast(milliseconds, arrow.int64()), arrow.float64()), 1e3)
+        return compute.cast(column, arrow.string())
+    except arrow.ArrowInvalid:
+        return arrow.chunked_array([arrow.array([_decoded(cell) for cell in column.to_pylist()], arrow.string())])
 
 
-def _floats(path: Path, name: str, column: arrow.ChunkedArray, expected: str) -> arrow.ChunkedArray:
+def _floats(column: arrow.ChunkedArray) -> arrow.ChunkedArray:
     try:
         return compute.cast(column, arrow.float64(), safe=False)  # nanoseconds exceed the exact integers
-    except arrow.ArrowException as error:
-        cells = column.to_pylist()
-        invalid = next((row for row, cell in enumerate(cells) if not _is_number(cell)), 0)
-        raise _invalid_cell(path, name, cells, invalid, expected) from error
+    except arrow.ArrowException:
+        return _each(column, _number)
 
 
-def _is_number(cell: Any) -> bool:
+def _unix_times(column: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    """Unix times: dates and times in seconds, as UTC without a time zone; numbers unchanged. Of both, the more frequent."""
+    if arrow.types.is_temporal(column.type):
+        try:
+            milliseconds = compute.cast(column, arrow.timestamp("ms", "UTC"), safe=False)  # microseconds are cut off
+        except arrow.ArrowException:  # times of day
+            return arrow.chunked_array([arrow.nulls(len(column), arrow.float64())])
+        return compute.divide(compute.cast(compute.cast(milliseconds, arrow.int64()), arrow.float64()), 1e3)
+    numbers = _floats(column)
+    if not numbers.null_count - column.null_count:
+        return numbers
+    dates = _each(column, _date)
+    return dates if dates.null_count < numbers.null_count else numbers
+
+
+def _each(column: arrow.ChunkedArray, convert: Callable[[Any], float | None]) -> arrow.ChunkedArray:
+    return arrow.chunked_array([arrow.array([convert(cell) for cell in column.to_pylist()], arrow.float64())])
+
+
+def _decoded(cell: bytes | None) -> str | None:
     try:
-        float("nan" if cell is None else cell)
+        return None if cell is None else cell.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _number(cell: Any) -> float | None:
+    try:
+        return None if cell is None else float(cell)
     except (TypeError, ValueError):
-        return False
-    return True
+        return None
 
 
-def _invalid_cell(path: Path, name: str, cells: list[Any], row: int, expected: str) -> ConfigError:
-    """`row` counts from 0 here and from 1 in the message, without the header."""
-    cell = "" if cells[row] is None else str(cells[row])
-    return ConfigError(f"{path}, column {name}, row {row + 1}: {cell[:100]!r} is not {expected}")
+def _date(cell: Any) -> float | None:
+    try:
+        date = datetime.fromisoformat(cell)
+    except (TypeError, ValueError):
+        return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+TEXTS = Conversion(_texts, "UTF-8", "Convert the file to UTF-8.")
+NUMBERS = Conversion(_floats, "a number", "Use a plain number such as 4.5.")
+TIMES = Conversion(_unix_times, "a date", "Use ISO 8601 (2026-01-09T04:31:00Z) or a Unix timestamp.")

@@ -3,6 +3,7 @@
 Only this module and `columns.py` use pyarrow.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eddy.errors import ConfigError
-from eddy_cli.datasets.columns import Convert, floats, unit_of, unix_times
+from eddy_cli.datasets.columns import NUMBERS, TEXTS, TIMES, Conversion, unit_of
 from eddy_cli.datasets.dataset import CatalogueItem, Dataset, build
 
 MAPPING = "mapping.yaml"
 CATEGORY_SEPARATOR = "|"
-# Rows without a user, an item or a usable time are skipped, up to this share of a file. More of them are no accident.
+# Rows that cannot be read, or without a user, an item or a usable time, are skipped, up to this share of a file. More of them are no
+# accident.
 MAX_SKIPPED_SHARE = 0.05
 
 
@@ -51,13 +53,13 @@ def read_mapped(folder: Path) -> Dataset:
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    numbers: dict[str, Convert] = {mapping.time: unix_times}
+    numbers = {mapping.time: TIMES}
     if mapping.value is not None:
-        numbers[mapping.value] = floats
+        numbers[mapping.value] = NUMBERS
     value = () if mapping.value is None else (mapping.value,)
     events, notes = _read(folder, mapping.events, [mapping.user, mapping.item], numbers, may_be_empty=value)
     events, per_second, more_notes = _with_usable_times(folder / mapping.events, events, mapping.time)
-    values = np.full(len(events), np.nan) if mapping.value is None else np.asarray(events[mapping.value])
+    values = np.full(len(events), np.nan) if mapping.value is None else np.asarray(events[mapping.value], np.float64)
     items, item_notes = _items(folder, mapping)
     item_ids = _strings(events, mapping.item)
     dataset = build(
@@ -80,11 +82,13 @@ def _with_usable_times(path: Path, events: arrow.Table, name: str) -> tuple[arro
     unit = unit_of(times)
     if unit is None:
         raise ConfigError(
-            f"{path}, column {name}: {np.median(times):g} and other times are in no unit since March 1973. Use Unix time in seconds, "
-            "milliseconds, microseconds or nanoseconds, or ISO 8601."
+            f"{path}, column {name}: {np.median(times):g} and other times are in no unit between March 1973 and now. Use Unix time "
+            "in seconds, milliseconds, microseconds or nanoseconds, or ISO 8601."
         )
     usable = unit.fits(times)
-    note = _skipped(path, name, int((~usable).sum()), len(times), f"times that are not in {unit.name} since March 1973")
+    note = _skipped(
+        path, name, int((~usable).sum()), len(times), f"times that are not in {unit.name} between March 1973 and now"
+    )
     return (
         events.filter(arrow.array(usable)),
         unit.per_second,
@@ -104,13 +108,14 @@ def _without_properties(mapping: ColumnMapping, items: Sequence[CatalogueItem], 
     ]
 
 
-def _skipped(path: Path, name: str, count: int, rows: int, what: str) -> list[str]:
+def _skipped(path: Path, name: str | None, count: int, rows: int, what: str) -> list[str]:
     """A note on skipped rows. Raises ConfigError if they are more than MAX_SKIPPED_SHARE."""
     if not count:
         return []
+    where = path if name is None else f"{path}, column {name}"
     if count > MAX_SKIPPED_SHARE * rows:
-        raise ConfigError(f"{path}, column {name}: {what} in {count} of {rows} rows. Correct or remove them.")
-    return [f"{path}, column {name}: skipped {count:,} of {rows:,} rows with {what}"]
+        raise ConfigError(f"{where}: {what} in {count} of {rows} rows. Correct or remove them.")
+    return [f"{where}: skipped {count:,} of {rows:,} rows with {what}"]
 
 
 def _items(folder: Path, mapping: ColumnMapping) -> tuple[list[CatalogueItem], list[str]]:
@@ -132,12 +137,12 @@ def _items(folder: Path, mapping: ColumnMapping) -> tuple[list[CatalogueItem], l
 
 
 def _read(
-    folder: Path, pattern: str, texts: list[str], numbers: dict[str, Convert], may_be_empty: Sequence[str] = ()
+    folder: Path, pattern: str, texts: list[str], numbers: dict[str, Conversion], may_be_empty: Sequence[str] = ()
 ) -> tuple[arrow.Table, list[str]]:
-    """The columns of all files: `texts` unchanged, `numbers` converted; and notes. Rows with an empty cell in a column outside
-    `may_be_empty` are skipped."""
-    columns = list(dict.fromkeys([*texts, *numbers]))
-    options = csv.ConvertOptions(strings_can_be_null=True, column_types=dict.fromkeys(texts, arrow.string()))
+    """The columns of all files: `texts` unchanged, `numbers` converted; and notes. Rows with an unusable cell, or an empty one in a column
+    outside `may_be_empty`, are skipped."""
+    conversions = dict.fromkeys(texts, TEXTS) | numbers
+    columns = list(conversions)
     paths = sorted(folder.glob(pattern))
     if not paths:
         raise ConfigError(
@@ -145,16 +150,13 @@ def _read(
         )
     tables, notes = [], []
     for path in paths:
-        try:
-            table = (
-                parquet.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path, convert_options=options)
-            )
-        except (arrow.ArrowException, OSError) as error:
-            raise ConfigError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+        table, skipped = _table(path, texts)
+        notes += skipped
         _check_columns(path, table, columns)
         table = table.select(columns)
-        for name, convert in numbers.items():
-            table = table.set_column(table.column_names.index(name), name, convert(path, name, table[name]))
+        for name, conversion in conversions.items():
+            table, skipped = _converted(path, table, name, conversion)
+            notes += skipped
         table, skipped = _complete(path, table, [name for name in columns if name not in may_be_empty])
         notes += skipped
         tables.append(table)
@@ -165,7 +167,74 @@ def _read(
         raise ConfigError(f"the files {pattern} in {folder} have columns of different types: {problem}") from error
 
 
+def _table(path: Path, texts: list[str]) -> tuple[arrow.Table, list[str]]:
+    """The rows of a file, `texts` as they are, and a note on rows that are skipped because their cells do not match the header."""
+    try:
+        if path.suffix == ".parquet":
+            return parquet.read_table(path), []
+        table, unreadable = _read_csv(path, texts)
+        names = table.column_names
+        for text in unreadable:
+            _, _, swallowed = text.partition("\n")  # by a quote that is not closed
+            if swallowed:
+                more, further = _read_csv(io.BytesIO(swallowed.encode()), texts, names)
+                table = arrow.concat_tables([table, more], promote_options="permissive")
+                unreadable += further
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8. {TEXTS.advice}") from error
+    except (arrow.ArrowException, OSError) as error:
+        raise ConfigError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+    if not unreadable:
+        return table, []
+    example = unreadable[0].partition("\n")[0][:100]
+    what = (
+        f"another number of cells than the {len(names)} of the header, or an unclosed quote (for example {example!r})"
+    )
+    return table, _skipped(path, None, len(unreadable), len(table) + len(unreadable), what)
+
+
+def _read_csv(
+    source: Path | io.BytesIO, texts: list[str], names: list[str] | None = None
+) -> tuple[arrow.Table, list[str]]:
+    """The rows of CSV, and the texts of those that cannot be read. Without `names`, the first row is the header."""
+    unreadable: list[str] = []
+
+    def skip(row: csv.InvalidRow) -> str:
+        unreadable.append(row.text)
+        return "skip"
+
+    table = csv.read_csv(
+        source,
+        read_options=csv.ReadOptions(column_names=names),
+        parse_options=csv.ParseOptions(invalid_row_handler=skip),
+        convert_options=csv.ConvertOptions(strings_can_be_null=True, column_types=dict.fromkeys(texts, arrow.binary())),
+    )
+    return table, unreadable
+
+
+def _converted(path: Path, table: arrow.Table, name: str, conversion: Conversion) -> tuple[arrow.Table, list[str]]:
+    """The table with a converted column, without the rows in which it has an unusable cell, and a note on them."""
+    former, rows = table[name], len(table)
+    column = conversion.convert(former)
+    unusable = compute.and_(compute.is_valid(former), compute.is_null(column))
+    table = table.set_column(table.column_names.index(name), name, column)
+    count = int(compute.sum(unusable).as_py() or 0)
+    if not count:
+        return table, []
+    row = int(np.flatnonzero(np.asarray(unusable))[0])
+    cell = f"{str(former[row].as_py())[:100]!r}"
+    if count > MAX_SKIPPED_SHARE * rows:
+        raise ConfigError(
+            f"{path}, column {name}, row {row + 1}: {cell} is not {conversion.expected}. {conversion.advice}"
+        )
+    what = f"a cell that is not {conversion.expected} (for example {cell})"
+    return table.filter(compute.invert(unusable)), _skipped(path, name, count, rows, what)
+
+
 def _check_columns(path: Path, table: arrow.Table, columns: list[str]) -> None:
+    repeated = next((name for name in columns if table.column_names.count(name) > 1), None)
+    if repeated:
+        raise ConfigError(f"{path} has several columns {repeated}. Rename all but one of them.")
     missing = next((name for name in columns if name not in table.column_names), None)
     if missing:
         raise ConfigError(
@@ -180,7 +249,9 @@ def _complete(path: Path, table: arrow.Table, required: list[str]) -> tuple[arro
         column = table[name]
         filled = compute.is_valid(column)
         if arrow.types.is_string(column.type):
-            filled = compute.and_(filled, compute.fill_null(compute.not_equal(column, ""), False))
+            filled = compute.and_(
+                filled, compute.fill_null(compute.not_equal(compute.utf8_trim_whitespace(column), ""), False)
+            )
         notes += _skipped(path, name, len(table) - int(compute.sum(filled).as_py() or 0), rows, "an empty cell")
         table = table.filter(filled)
     return table, notes

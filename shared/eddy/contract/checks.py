@@ -8,9 +8,11 @@ from eddy.contract.limits import (
     MAX_ID_CHARS,
     MAX_PUBLISHED_MS,
     MAX_TEXT_CHARS,
+    MAX_UTC_OFFSET_MS,
     MIN_EVENT_MS,
+    MIN_PUBLISHED_MAGNITUDE,
     MIN_PUBLISHED_MS,
-    SECONDS_MAGNITUDE,
+    UTC_OFFSET_STEP_MS,
 )
 from eddy.contract.message import Message
 from eddy.errors import PoisonError
@@ -107,9 +109,9 @@ def check_time(field: str, at_ms: int, appended_ms: int) -> None:
 
 def check_publication_time(field: str, at_ms: int) -> None:
     """The publication time of an item, in milliseconds since the epoch: from 1653 to 2286, but not within the months around New Year 1970,
-    where times in seconds would be."""
-    low, high = SECONDS_MAGNITUDE
-    if low <= abs(at_ms) < high:
+    where times in other units would be."""
+    is_new_year = abs(at_ms) <= MAX_UTC_OFFSET_MS and not at_ms % UTC_OFFSET_STEP_MS
+    if abs(at_ms) < MIN_PUBLISHED_MAGNITUDE and not is_new_year:
         _refuse_unit(field, at_ms, "within months of 1970")
     if not MIN_PUBLISHED_MS <= at_ms <= MAX_PUBLISHED_MS:
         _refuse_unit(field, at_ms, "further from 1970 than 316 years")

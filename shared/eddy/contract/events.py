@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from math import inf, isfinite
+from math import isfinite
 from typing import Any, NamedTuple
 
 from eddy.contract.checks import (
@@ -23,7 +23,7 @@ class ActionRule:
     """The rule of scenarios.yaml for an action of a scenario, prepared for fast look-up.
 
     `label` is `scenario/action`. `needs_item` is also true for every positive action, because it labels an item. `min_value` is the lower
-    end of the range of its values.
+    end of the range of its values, 0 for an action without a range.
     """
 
     __slots__ = (
@@ -49,13 +49,14 @@ class ActionRule:
         self.needs_item = action.needs_item or action.positive
         self.normalise = action.normalise
         self.rejects = action.rejects
-        self.min_value = -inf if action.value is None else action.value.min
+        self.min_value = 0.0 if action.value is None else action.value.min
 
 
 class UsableEvent(NamedTuple):
     """A valid event. `value` is as published, not normalised; `event_id` is empty if the publisher sets none.
 
-    `reversal` marks a value below the range of its action, such as the negative price of a refund: the event is no interaction.
+    `reversal` marks a value below the range of its action, such as the negative price of a refund: the event is no interaction. `rejects`
+    marks an event that says that the user does not want the item. `positive` marks positive feedback, which is neither.
     """
 
     rule: ActionRule
@@ -66,6 +67,8 @@ class UsableEvent(NamedTuple):
     request_id: str | None
     occurred_at: int
     reversal: bool
+    rejects: bool
+    positive: bool
 
 
 class EventContract:
@@ -100,7 +103,11 @@ class EventContract:
         if record["attributes"] or record["query"] is not None or record["position"] is not None:
             _check_details(record)
         reversal = value is not None and value < rule.min_value
-        return UsableEvent(rule, event_id, user_id, item_id, value, request_id, occurred_at, reversal)
+        rejects = rule.rejects(value) and not reversal
+        positive = rule.positive and not rejects and not reversal
+        return UsableEvent(
+            rule, event_id, user_id, item_id, value, request_id, occurred_at, reversal, rejects, positive
+        )
 
     def _add(self, name: str, scenario: Scenario) -> None:
         self._rules[name] = {action: ActionRule(name, action, rule) for action, rule in scenario.actions.items()}

@@ -31,9 +31,11 @@ REMEMBERED_EVENTS = 100
 # Earliest time of events and requests, 3 March 1973. Times in seconds, minutes or days since the epoch are below it: as seconds it is the
 # year 5138.
 MIN_EVENT_MS = 10**11
-# Publication times may be long ago, but a magnitude in this range is that of a time in seconds (from 1973 to 2286), and one above
-# MAX_PUBLISHED_MS (2286) that of a time in microseconds or nanoseconds.
-SECONDS_MAGNITUDE = (10**8, 10**10)
+# Publication times may be long ago, but a smaller magnitude is that of a time in seconds (up to 2286), minutes, days, or a calendar date
+# as a number, and one above MAX_PUBLISHED_MS (2286) that of a time in microseconds or nanoseconds. New Year 1970 in any time zone (up to
+# 14 hours from UTC, by quarters) may be meant.
+MIN_PUBLISHED_MAGNITUDE = 10**10
+MAX_UTC_OFFSET_MS, UTC_OFFSET_STEP_MS = 14 * 3_600_000, 900_000
 MAX_PUBLISHED_MS = 10**13
 # Maximum lead of a record's own time over its append time.
 MAX_AHEAD_MS = 24 * 3600 * 1000

@@ -231,6 +231,11 @@ class ItemSignal(TypedDict):
     known: float
     """How well the user was known before the event: 0 (newcomer) to 1 (shared/eddy/contract/trust.py)."""
 
+    positive: bool
+    """Whether the event is positive feedback; a rejecting one, as a low rating, is not
+    (shared/eddy/contract/events.py).
+    """
+
 
 class ItemSignals(TypedDict):
     """Updates of an item from one batch of user events of one partition, from the features service to itself."""

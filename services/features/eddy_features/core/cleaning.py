@@ -14,8 +14,8 @@ class CleanEvent(NamedTuple):
     """A usable event: `value` is normalised to 0..1, `label` is `scenario/action`, `occurred_at` is event time in milliseconds.
 
     `has_value` tells a given value from the action's default; `is_rating` marks a given value that is an explicit rating. A `reversal`
-    (eddy.contract.events) is not positive and counts nowhere. An event that `rejects` its item says that the user does not want it; a low
-    rating is positive too.
+    (eddy.contract.events) is not positive and counts nowhere. An event that `rejects` its item says that the user does not want it: it is
+    not positive either, but a low rating counts as a rating.
     """
 
     offset: int
@@ -45,23 +45,21 @@ class Cleaner:
     def __call__(self, message: Message) -> CleanEvent:
         """Return the event in `message`. Raises PoisonError with the reason if it is unusable."""
         record = self._codec.decode(message.value)
-        rule, event_id, _, item_id, value, request_id, occurred_at, reversal = self._contract.check(
-            record, message.key, message.timestamp_ms
-        )
+        event = self._contract.check(record, message.key, message.timestamp_ms)
         check_partition(message, self.partition_of)
         return CleanEvent(
             message.offset,
-            event_id,
-            rule.scenario,
-            rule.action,
-            rule.label,
-            item_id,
-            rule.normalise(value),
-            occurred_at,
-            rule.positive and not reversal,
-            value is not None,
-            rule.explicit_rating and value is not None and not reversal,
-            reversal,
-            rule.rejects(value),
-            request_id,
+            event.event_id,
+            event.rule.scenario,
+            event.rule.action,
+            event.rule.label,
+            event.item_id,
+            event.rule.normalise(event.value),
+            event.occurred_at,
+            event.positive,
+            event.value is not None,
+            event.rule.explicit_rating and event.value is not None and not event.reversal,
+            event.reversal,
+            event.rejects,
+            event.request_id,
         )

@@ -66,6 +66,7 @@ class Signal(NamedTuple):
     repeats: float = 0.0
     former_value: float | None = None
     known: float = 1.0
+    positive: bool = True
 
     @property
     def weight(self) -> float:
@@ -197,7 +198,7 @@ class ItemState:
         weight = signal.weight
         if signal.action == CLICK:
             counts.clicks += gain * weight
-        if rules.positive(signal.scenario, signal.action):
+        if signal.positive and rules.positive(signal.scenario, signal.action):
             counts.interactions += gain * weight
             counts.newcomers += gain * weight * (1 - signal.known)
             counts.interactions_fast += decay(age, half_lives.fast_half_life_sec) * weight

@@ -91,4 +91,5 @@ class ItemUpdater:
             entry["repeats"],
             entry["former_value"],
             entry["known"],
+            entry["positive"],
         )

@@ -120,7 +120,12 @@ class UserState:
             self.counts[event.label] = self.counts.get(event.label, 0) + 1
         if event.item_id is None:
             return _APPLIED
-        update = self._interact(event, event.item_id, policy) if event.positive else _APPLIED
+        update = _APPLIED
+        if event.positive:
+            update = self._interact(event, event.item_id, policy)
+        elif event.is_rating:
+            self.seen.add(event.item_id, event.occurred_at, policy.seen)
+            update = self._rate(event, event.item_id, policy)
         if event.rejects and not self.seen.is_newer(event.item_id, event.occurred_at):
             self.rejected.add(event.item_id, event.occurred_at, policy.rejected)
         return update
@@ -129,17 +134,18 @@ class UserState:
         self.rejected.withdraw(item_id, event.occurred_at)
         known = knownness(self.seen.count)
         repeats = self.seen.add(item_id, event.occurred_at, policy.seen)
-        value = former = None
-        if event.is_rating:
-            rating = self.ratings.add(event.scenario, item_id, event.occurred_at, event.value, policy.ratings)
-            value, former = event.value if rating.is_newest else None, rating.former
+        rating = self._rate(event, item_id, policy) if event.is_rating else _APPLIED
         packed = pack_name(item_id)
         if event.occurred_at >= self.last_at and not (self.items and self.items[-1] == packed):
             previous = self._previous_items(packed, len(self.items), policy.previous)
             self._append(event, packed, policy)
         else:
             previous = self._insert(event, packed, policy)
-        return Update(UpdateResult.APPLIED, tuple(previous), repeats, value, former, known)
+        return Update(UpdateResult.APPLIED, tuple(previous), repeats, rating.value, rating.former_value, known)
+
+    def _rate(self, event: CleanEvent, item_id: str, policy: UserPolicy) -> Update:
+        rating = self.ratings.add(event.scenario, item_id, event.occurred_at, event.value, policy.ratings)
+        return Update(UpdateResult.APPLIED, value=event.value if rating.is_newest else None, former_value=rating.former)
 
     def _previous_items(self, packed: bytes, position: int, limit: int) -> list[bytes]:
         """The last `limit` distinct items before `position` of the history other than `packed`, newest first."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from eddy.contract.avro.arrays import pack_array
-from eddy.contract.avro.values import NULL, SOME, pack_float, pack_long, pack_name
+from eddy.contract.avro.values import FALSE, NULL, SOME, TRUE, pack_float, pack_long, pack_name
 from eddy.contract.codec import frozen_header
 from eddy.contract.erasure import erased_id
 from eddy.contract.message import Message
@@ -18,7 +18,7 @@ from eddy_features.core.states import StateCache, StateRecords
 from eddy_features.core.user_state import Update, UpdateResult, UserPolicy, UserState
 
 SIGNALS_BYTES = 256 * 1024
-_HEADER = frozen_header("item_signals", 4)  # the field order of `_signals` and `_signal`
+_HEADER = frozen_header("item_signals", 5)  # the field order of `_signals` and `_signal`
 
 
 class RenumberedError(FatalError):
@@ -160,6 +160,7 @@ def _signal(event: CleanEvent, update: Update, scenario: str) -> bytes:
             pack_float(update.repeats),
             NULL if update.former_value is None else SOME + pack_float(update.former_value),
             pack_float(update.known),
+            TRUE if event.positive else FALSE,
         ]
     )
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from fastapi import Body, Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -171,6 +172,7 @@ class Gateway:
     async def change_item(self, item_id: str, patch: ItemPatch, caller: Key = ANYBODY) -> Item | None:
         """Change fields of a stored item; None for an unknown one. Raises RequestValidationError, and RetriableError as `store_item`."""
         with _naming_fields("body", path="item_id"):
+            self.rules.item_id(item_id)
             if "scenarios" in patch.model_fields_set:
                 caller.check_item_scenarios(patch.scenarios or [])
             return await self.item_changes.apply(item_id, patch)
@@ -209,7 +211,7 @@ def build_app(gateway: Gateway, health: Health, keys: KeyStore | None = None) ->
         version="1",
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(authorise), Depends(_refuse_unknown_parameters)],
+        dependencies=[Depends(authorise), Depends(_refuse_wrong_parameters)],
     )
     settings = gateway.settings
     app.state.access = Access(settings, keys or KeyStore(settings))
@@ -287,24 +289,26 @@ def _add_routes(app: FastAPI, gateway: Gateway) -> None:
         )
 
 
-async def _refuse_unknown_parameters(request: Request) -> None:
-    """Raise RequestValidationError for query parameters that the route does not have: a misspelt filter would return everything."""
+async def _refuse_wrong_parameters(request: Request) -> None:
+    """Raise RequestValidationError for query parameters that the route does not have, since a misspelt filter would return everything, and
+    for one that is given several times but has one value."""
     route = request.scope["route"]
     if not route.include_in_schema:  # the console, whose page keeps its state in the URL
         return
-    known = [parameter.alias for parameter in route.dependant.query_params]
-    unknown = [name for name in request.query_params if name not in known]
-    supported = f"Supported: {', '.join(known)}." if known else "This route has none."
-    if unknown:
+    lists = {
+        parameter.alias: get_origin(parameter.field_info.annotation) is list
+        for parameter in route.dependant.query_params
+    }
+    supported = f"Supported: {', '.join(lists)}." if lists else "This route has none."
+    problems = []
+    for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in lists:
+            problems.append(("unknown_parameter", name, f"unknown query parameter {quoted(name)}. {supported}"))
+        elif count > 1 and not lists[name]:
+            problems.append(("repeated_parameter", name, f"{name} is given {count} times. Give one value."))
+    if problems:
         raise RequestValidationError(
-            [
-                {
-                    "loc": ("query", name),
-                    "type": "unknown_parameter",
-                    "msg": f"unknown query parameter {quoted(name)}. {supported}",
-                }
-                for name in unknown
-            ]
+            [{"loc": ("query", name), "type": reason, "msg": message} for reason, name, message in problems]
         )
 
 

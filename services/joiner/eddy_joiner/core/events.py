@@ -16,8 +16,8 @@ _CODEC = Codec.of(UserEvent)
 
 
 class JoinerEvent(NamedTuple):
-    """A usable event. `weight` is that of the action, 0 for a reversal (eddy.contract.events); `value` is normalised to 0..1; `message` is
-    the source of the event.
+    """A usable event. `weight` is that of the action, 0 if it is not positive feedback (eddy.contract.events); `value` is normalised to
+    0..1; `message` is the source of the event.
 
     `clocks` are its times on the timelines: its append time, and `occurred_at`, but at most MAX_CLOCK_LEAD_MS after the append time.
     `timeline` is that of the event alone; where the event belongs to a slate, the timeline of the slate counts.
@@ -53,22 +53,20 @@ def read_event(message: Message, policy: AttributionPolicy) -> JoinerEvent:
     """Decode and check a message of `user-events`. Raises PoisonError where it breaks the contract (eddy.contract.events)."""
     record = _CODEC.decode(message.value)
     appended_ms = message.timestamp_ms
-    rule, event_id, user_id, item_id, value, request_id, occurred_at, reversal = policy.events.check(
-        record, message.key, appended_ms
-    )
+    event = policy.events.check(record, message.key, appended_ms)
     check_partition(message, policy.partition_of)
     return JoinerEvent(
         message.offset,
-        event_id or f"{message.topic}/{message.partition}/{message.offset}",
-        user_id,
-        rule.scenario,
-        rule.action,
-        item_id,
-        rule.normalise(value),
-        0.0 if reversal else rule.weight,
-        request_id,
-        occurred_at,
-        (appended_ms, min(occurred_at, appended_ms + MAX_CLOCK_LEAD_MS)),
-        timeline_of(occurred_at, appended_ms),
+        event.event_id or f"{message.topic}/{message.partition}/{message.offset}",
+        event.user_id,
+        event.rule.scenario,
+        event.rule.action,
+        event.item_id,
+        event.rule.normalise(event.value),
+        event.rule.weight if event.positive else 0.0,
+        event.request_id,
+        event.occurred_at,
+        (appended_ms, min(event.occurred_at, appended_ms + MAX_CLOCK_LEAD_MS)),
+        timeline_of(event.occurred_at, appended_ms),
         message,
     )
