@@ -22,6 +22,7 @@ BUS = Bus(Settings(kafka_bootstrap_servers="k:9092"))
         ({}, None),
         ({"retention.ms": "1"}, "retention.ms is 1 instead of 2592000000"),
         ({"retention.ms": "9999999999"}, None),
+        ({"retention.bytes": "1000000"}, "retention.bytes is 1000000 instead of -1"),
         ({"max.message.bytes": "1048588"}, "max.message.bytes is 1048588 instead of 4194304"),
         ({"message.timestamp.type": "CreateTime"}, "message.timestamp.type is CreateTime instead of LogAppendTime"),
     ],

@@ -100,7 +100,7 @@ def test_a_deleted_item_is_eligible_nowhere_until_it_is_published_again() -> Non
     catalogue.withdraw("m1")
     catalogue.allow_counted(row, [VIDEO, SHOP])
     assert [_eligible(catalogue, scenario) for scenario in (VIDEO, SHOP)] == [[], []]
-    assert catalogue.is_withdrawn(row, SHOP)
+    assert catalogue.is_withheld(row, SHOP)
     assert catalogue.word_matches("kettle") == {}
     catalogue.apply(item("m1"))
     assert [_eligible(catalogue, scenario) for scenario in (VIDEO, SHOP)] == [["m1"], ["m1"]]

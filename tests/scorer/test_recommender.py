@@ -243,13 +243,36 @@ def test_given_candidates_are_ranked_and_nothing_else() -> None:
     engine.apply_user_features(user_features("u", ["m5"]))
     given_ids = ("m1", "unknown", "m5", "m9", "m7")
     (record,) = recommend(engine, request("u", limit=9, candidates=given_ids, exclude=("m7",)))
-    assert item_ids_of(record) == ["m9", "m1", "unknown"]
-    assert record["considered"] == ["m1", "unknown", "m9"]
+    assert item_ids_of(record) == ["m9", "m1"]
+    assert record["considered"] == ["m1", "m9"]
     assert {entry["source"] for entry in record["items"]} == {"given"}
     assert {entry["propensity"] for entry in record["items"]} == {1.0}
-    assert features_of(record, "unknown")["total_interactions"] == 0.0
     assert features_of(record, "m9")["total_interactions"] == pytest.approx(np.log1p(9), rel=1e-3)
     assert engine.state.catalogue.find("unknown") == 0
+
+
+def test_given_items_need_not_be_published_in_a_scenario_without_a_catalogue() -> None:
+    engine = recommender()
+    engine.apply_item_features(item_features("m9", counts=[counts(9, total=9)]))
+    engine.apply_item(item("shoe", scenarios=["shop"]))
+    (record,) = recommend(engine, request("u", limit=9, candidates=("unknown", "m9")))
+    assert item_ids_of(record) == ["m9", "unknown"]
+    assert features_of(record, "unknown")["total_interactions"] == 0.0
+    engine.state.items.withdraw("m9")
+    (record,) = recommend(engine, request("u", limit=9, candidates=("unknown", "m9")))
+    assert item_ids_of(record) == ["unknown"]
+
+
+def test_a_deleted_item_explains_nothing() -> None:
+    engine = _engine_of()
+    for other in ("m2", "m3"):
+        engine.apply_item_features(item_features(other, {"m1": 3.0}))
+    engine.apply_user_features(user_features("u", ["m1"]))
+    reasons = {entry["reason"] for entry in recommend(engine, request("u"))[0]["items"]}
+    assert "covisited:m1" in reasons
+    engine.state.items.withdraw("m1")
+    reasons = {entry["reason"] for entry in recommend(engine, request("u"))[0]["items"]}
+    assert not [reason for reason in reasons if "m1" in reason]
 
 
 def test_given_and_open_requests_share_a_batch() -> None:
@@ -372,8 +395,9 @@ def test_a_large_scenario_does_not_crowd_a_small_one_out_of_the_encoders_top() -
 def test_item_without_an_embedding_is_ranked_by_counts() -> None:
     engine = _engine_of(120)
     engine.model = OnnxModel(1, encode_graph(1), rank_graph())
-    (record,) = recommend(engine, request("u", candidates=("m1", "unknown")))
-    assert features_of(record, "unknown")["encoder_score"] == 0.0
+    engine.apply_item(item("new"))
+    (record,) = recommend(engine, request("u", candidates=("m1", "new")))
+    assert features_of(record, "new")["encoder_score"] == 0.0
     assert all(np.isfinite(entry["score"]) for entry in record["items"])
 
 

@@ -48,7 +48,8 @@ async def made_beforehand(kafka: str, prefix: str, topic: str, **changes: str) -
             "message.timestamp.type is CreateTime instead of LogApp",
         ),
         (TRAINING_EXAMPLES, {"max_message_bytes": "1000000"}, "max.message.bytes is 1000000 instead of 4194304"),
-        (USER_EVENTS, {"retention_ms": "3600000"}, ""),  # logged
+        (USER_EVENTS, {"retention_ms": "3600000", "retention_bytes": "9999"}, ""),  # logged
+        (ITEMS, {"delete_retention_ms": "1000"}, ""),  # logged
         (USER_EVENTS, {"retention_ms": "-1", "max_message_bytes": "99999999"}, ""),
     ],
 )

@@ -89,14 +89,14 @@ class Topic:
             "max.message.bytes": str(self.max_message_bytes),
         }
         if self.retention_hours is not None:
-            config["retention.ms"] = str(self.retention_hours * 3_600_000)
+            config |= {"retention.ms": str(self.retention_hours * 3_600_000), "retention.bytes": "-1"}
+        if self.tombstone_hours is not None:
+            config["delete.retention.ms"] = str(self.tombstone_hours * 3_600_000)
         return config
 
     def creation_config(self) -> dict[str, str]:
-        """As `config`, with what topics that exist may do without: it saves disk, or keeps tombstones for longer than Kafka's day."""
+        """As `config`, with what topics that exist may do without, because it only saves disk."""
         config = self.config()
-        if self.tombstone_hours is not None:
-            config["delete.retention.ms"] = str(self.tombstone_hours * 3_600_000)
         if self.segment_bytes is None:
             return config
         return config | {

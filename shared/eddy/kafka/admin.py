@@ -164,13 +164,17 @@ class Admin:
         for topic in topics().values():
             name = self.prefix + topic.name
             for deviation in deviations(name, topic, configs.get(name) or topic.config()):
-                if deviation.setting != RETENTION:
+                if deviation.setting not in RETENTION:
                     raise TopicError(
                         f"topic {name}: {deviation}. Correct it: {deviation.remedy(self.connection.servers)}"
                     )
                 if warn:
                     log.warning(
-                        "topic_retention_short", topic=name, actual=deviation.actual, expected=deviation.expected
+                        "topic_retention_short",
+                        topic=name,
+                        setting=deviation.setting,
+                        actual=deviation.actual,
+                        expected=deviation.expected,
                     )
 
     async def _describe(self, client: AIOKafkaAdminClient, tries: int) -> Mapping[str, TopicAccess]:

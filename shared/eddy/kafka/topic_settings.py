@@ -11,9 +11,10 @@ from eddy.contract.topics import Topic
 from eddy.errors import FatalError
 
 UNLIMITED = "-1"
-RETENTION = "retention.ms"
+# How long, and how much, is kept: less is an operator's decision, which is logged.
+RETENTION = ("retention.ms", "retention.bytes", "delete.retention.ms")
 # Larger values are accepted: an operator may keep records longer, or allow larger ones.
-AT_LEAST = (RETENTION, "max.message.bytes")
+AT_LEAST = (*RETENTION, "max.message.bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +66,4 @@ def deviations(name: str, topic: Topic, config: Mapping[str, str]) -> list[Devia
 def _is_accepted(setting: str, actual: str, expected: str) -> bool:
     if setting not in AT_LEAST:
         return actual == expected
-    return actual == UNLIMITED or (actual.isdigit() and int(actual) >= int(expected))
+    return actual == UNLIMITED or (expected != UNLIMITED and actual.isdigit() and int(actual) >= int(expected))

@@ -25,7 +25,7 @@ _Position = tuple[int, int, int]
 class Reasons:
     """The source's reason; that of an ExplainedSource names the item that caused it, if there is one: `covisited:<item id>`.
 
-    Nothing is personal to a user without history: such an item has no reason. No item is the cause of itself.
+    Nothing is personal to a user without history: such an item has no reason. No item is the cause of itself, nor one that was deleted.
     """
 
     def __init__(self, executor: SourceExecutor) -> None:
@@ -60,7 +60,8 @@ class Reasons:
     ) -> None:
         indices, _, columns = np.array(positions).T
         last, rows = context.batch.histories.rows[indices, -LAST_ITEMS:], candidates.rows[indices, columns]
-        others = np.where(last == rows[:, None], PADDING_ROW, last)
+        gone = context.state.catalogue.are_gone(last, context.batch.scenarios[indices])
+        others = np.where((last == rows[:, None]) | gone, PADDING_ROW, last)
         causes = self._executor.causes(_NAMES[code], context, others, rows)
         for (index, position, _), row in zip(positions, causes.tolist(), strict=True):
             if row:

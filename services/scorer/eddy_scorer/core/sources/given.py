@@ -2,13 +2,13 @@
 
 from collections.abc import Collection
 
-from eddy.contract.model import PADDING_ROW
 from eddy_scorer.core.ranking.context import BatchContext
 from eddy_scorer.core.sources.source import BaseSource
 
 
 class GivenSource(BaseSource):
-    """The candidates of a request, less those that the scenario's filters remove. They replace those of all other sources."""
+    """The candidates of a request, less those that the scenario's filters remove, and those that are not published in a scenario that has a
+    catalogue. They replace those of all other sources."""
 
     name = "given"
 
@@ -25,7 +25,5 @@ class GivenSource(BaseSource):
 
 
 def _filtered(context: BatchContext, index: int, row: int) -> bool:
-    if row == PADDING_ROW:
-        return False
     scenario = int(context.batch.scenarios[index])
-    return bool(context.batch.blocked[index, row] or context.state.catalogue.is_withdrawn(row, scenario))
+    return bool(context.batch.blocked[index, row] or context.state.catalogue.is_withheld(row, scenario))

@@ -29,8 +29,8 @@ class Catalogue:
     `categories` [capacity, MAX_CATEGORIES] are numbers from 1, padded with 0; no item has more than `max_categories_used`.
 
     `eligible` [MAX_SCENARIOS, capacity] marks the rows that may be recommended in a scenario: published and available there; or never
-    published but with counts there, if the scenario has no published item or allows it (`published_only: false`). A deleted item is
-    eligible nowhere.
+    published but with counts there, if no item was ever published for the scenario or it allows that (`published_only: false`). A deleted
+    item is eligible nowhere.
 
     `published_at` [capacity] are the publication times in milliseconds, 0 if the publisher gives none. An eligible item with a later one
     than a request is not recommended there yet (`unpublished_at`).
@@ -40,6 +40,7 @@ class Catalogue:
         self._scenario_ids = scenarios.ids
         self._unfiltered_scenarios: set[int] = set()
         self._counted_too: set[int] = set()  # scenarios with `published_only: false`
+        self._with_catalogue: set[int] = set()  # scenarios for which an item was published
         self.ids: list[str] = [""]
         self.additions = self.retirements = 0
         self._free_rows: list[int] = []
@@ -53,9 +54,7 @@ class Catalogue:
         self.eligible_count = [0] * MAX_SCENARIOS
         self.published: Bool = np.zeros(FIRST_CAPACITY, bool)
         self._deleted: Bool = np.zeros(FIRST_CAPACITY, bool)
-        # Rows that are published for a scenario, and rows with counts there.
-        self._published_in: Bool = np.zeros((MAX_SCENARIOS, FIRST_CAPACITY), bool)
-        self._published_count = [0] * MAX_SCENARIOS
+        # Rows with counts in a scenario.
         self._counted: Bool = np.zeros((MAX_SCENARIOS, FIRST_CAPACITY), bool)
         self._changed: list[int] = []
         self._available: Bool = np.zeros(FIRST_CAPACITY, bool)
@@ -197,9 +196,17 @@ class Catalogue:
         both = np.minimum(first_at, published)
         return np.where(both > 0, both, np.maximum(first_at, published))
 
-    def is_withdrawn(self, row: int, scenario: int) -> bool:
-        """Whether the publisher of the item has made it unavailable in the scenario, or deleted it."""
-        return bool((self.published[row] or self._deleted[row]) and not self.eligible[scenario, row])
+    def is_withheld(self, row: int, scenario: int) -> bool:
+        """Whether the item must not be recommended in the scenario although a request names it: it is unavailable or deleted, or not
+        published in a scenario that has a catalogue (PADDING_ROW for an unknown item)."""
+        ruled = self.published[row] or self._deleted[row] or not self._allows_counted(scenario)
+        return bool(ruled and not self.eligible[scenario, row])
+
+    def are_gone(self, rows: I64, scenarios: I64) -> Bool:
+        """Which items of `rows` [N, ...] are deleted, or not published in `scenarios` [N] with a catalogue: they explain nothing."""
+        strict = np.array([not self._allows_counted(scenario) for scenario in scenarios.tolist()], bool)
+        gone: Bool = self._deleted[rows] | (strict.reshape(-1, *[1] * (rows.ndim - 1)) & ~self.published[rows])
+        return gone
 
     def allow_counted(self, row: int, scenarios: Iterable[int]) -> None:
         """Make an item that is not published eligible in the scenarios in which it has counts, as far as they allow it."""
@@ -253,7 +260,6 @@ class Catalogue:
         self.eligible = grown(self.eligible, row + 1, False)
         self.published = grown(self.published, row + 1, False)
         self._deleted = grown(self._deleted, row + 1, False)
-        self._published_in = grown(self._published_in, row + 1, False)
         self._counted = grown(self._counted, row + 1, False)
         self._available = grown(self._available, row + 1, False)
         self.published_at = grown(self.published_at, row + 1)
@@ -284,8 +290,8 @@ class Catalogue:
     def _add_scenario(self, name: str, scenario: Scenario) -> None:
         inside = self.published.copy()
         inside[[row for row, names in self._named_scenarios.items() if name not in names]] = False
-        self._published_in[scenario.id] = inside
-        self._published_count[scenario.id] = int(inside.sum())
+        if inside.any():
+            self._with_catalogue.add(scenario.id)
         if not scenario.published_only:
             self._counted_too.add(scenario.id)
         if "unavailable" in scenario.filters:
@@ -297,19 +303,17 @@ class Catalogue:
         self.eligible_count[scenario.id] = len(rows)
 
     def _allows_counted(self, scenario: int) -> bool:
-        return scenario in self._counted_too or not self._published_count[scenario]
+        return scenario in self._counted_too or scenario not in self._with_catalogue
 
     def _publish_in(self, row: int, scenario: int, published: bool) -> None:
-        """Set whether an item is published for a scenario. With the first one, or without the last one, the counted items change too."""
-        before = self._allows_counted(scenario)
-        self._published_count[scenario] += int(published) - int(self._published_in[scenario, row])
-        self._published_in[scenario, row] = published
-        after = self._allows_counted(scenario)
-        if after != before:
-            rows = np.flatnonzero(self._counted[scenario] & ~self.published & ~self._deleted).tolist()
-            for counted in rows:
-                self._allow(counted, scenario, after)
-            self._changed += rows
+        """Set whether an item is published for a scenario. With the first one, counts alone make no other item eligible any more."""
+        if published and scenario not in self._with_catalogue:
+            self._with_catalogue.add(scenario)
+            if not self._allows_counted(scenario):
+                rows = np.flatnonzero(self._counted[scenario] & ~self.published & ~self._deleted).tolist()
+                for counted in rows:
+                    self._allow(counted, scenario, False)
+                self._changed += rows
 
     def _allow(self, row: int, scenario: int, allowed: bool) -> None:
         self.eligible_count[scenario] += int(allowed) - int(self.eligible[scenario, row])
