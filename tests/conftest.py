@@ -27,6 +27,7 @@ settings.load_profile("eddy")
 # Collecting the tests creates a million objects that stay until the end, see `pytest_collection_finish`.
 gc.disable()
 
+CHEAP = {"unit", "slow"}  # selections by -m that start no service
 _SHARED = pytest.StashKey[ExitStack]()
 
 
@@ -60,13 +61,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """A worker for each core. At least three if services are started: their tests spend a third of the time waiting."""
     cores = len(os.sched_getaffinity(0))
-    return cores if config.option.markexpr in {"unit", "slow"} else max(cores, 3)
+    return cores if config.option.markexpr in CHEAP else max(cores, 3)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node) -> None:  # type: ignore[no-untyped-def] # pytest-xdist has no type for it
     """Give each worker the address of one Kafka, started with the first worker, unless no test of this run can need it."""
-    if "not broker" in node.config.option.markexpr:
+    if node.config.option.markexpr in CHEAP or "not broker" in node.config.option.markexpr:
         return
     stash = node.config.stash
     if _SHARED not in stash:
