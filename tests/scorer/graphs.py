@@ -19,7 +19,7 @@ from eddy.contract.model import (
     hash_of_contract,
 )
 from eddy.contract.records import ItemEmbedding, ModelRelease
-from eddy.contract.releases import sign_embedding, sign_release
+from eddy.contract.releases import sign_embeddings, sign_release
 from tests.release_keys import SIGNING_KEY
 
 _IR = 10
@@ -132,7 +132,8 @@ def embedding(item_id: str, version: int, vector: np.ndarray[Any, Any], bias: fl
         "bias": bias,
         "signature": b"",
     }
-    return {**sign_embedding(record, SIGNING_KEY)}
+    sign_embeddings([record], SIGNING_KEY)
+    return {**record}
 
 
 def _node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> onnx.NodeProto:

@@ -1,16 +1,17 @@
 """Embeddings wait for their release, and releases for their embeddings."""
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from eddy.contract.legacy import LEGACY_CONTRACT
 from eddy.contract.limits import MAX_GRAPH_BYTES
 from eddy.contract.message import Message
 from eddy.contract.model import DIM
-from eddy.contract.releases import sign_embedding, sign_release
+from eddy.contract.releases import ReleaseKeys, sign_embeddings, sign_release
 from eddy.errors import PoisonError
 from eddy_scorer.core.model.releases import MAX_STAGED_BYTES, ReleaseStaging
 from tests.release_keys import KEYS, OTHER_KEY
@@ -157,6 +158,11 @@ def test_invalid_embedding_is_refused(broken: dict[str, Any]) -> None:
         ReleaseStaging(KEYS).stage_embedding(_row("a", 1, 1.0) | broken)
 
 
+def _signature_of(embeddings: list[Any], key: Ed25519PrivateKey) -> bytes:
+    sign_embeddings(embeddings, key)
+    return bytes(embeddings[0]["signature"])
+
+
 @pytest.mark.parametrize(
     "forgery",
     [
@@ -167,9 +173,11 @@ def test_invalid_embedding_is_refused(broken: dict[str, Any]) -> None:
         {"bias": 9.0},
         {"version": 2},
         {"item_id": "b"},
-        {"signature": sign_embedding(cast("Any", embedding("a", 1, np.full(DIM, 1.0), 1.0)), OTHER_KEY)["signature"]},
+        {"signature": _signature_of([embedding("a", 1, np.full(DIM, 1.0))], OTHER_KEY)},
+        {"signature": embedding("a", 1, np.full(DIM, 1.0))["signature"] + b"x" * 16},
+        {"signature": embedding("a", 1, np.full(DIM, 1.0))["signature"][:-1]},
     ],
-    ids=["unsigned", "junk", "of another row", "vector", "bias", "version", "item", "another key"],
+    ids=["unsigned", "junk", "of another row", "vector", "bias", "version", "item", "another key", "longer", "shorter"],
 )
 def test_an_embedding_that_no_trainer_signed_is_refused(forgery: dict[str, Any]) -> None:
     staging = ReleaseStaging(KEYS)
@@ -179,6 +187,22 @@ def test_an_embedding_that_no_trainer_signed_is_refused(forgery: dict[str, Any])
     assert refused.value.reason == "bad_signature"
     assert staging.take_embeddings(9).bias.tolist() == [1.0]
     assert staging.staged_items() == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 500])
+def test_embeddings_that_are_signed_together_are_each_authentic(size: int) -> None:
+    rows: list[Any] = [embedding(f"m{number}", 1, np.full(DIM, number)) for number in range(size)]
+    sign_embeddings(rows, OTHER_KEY)
+    keys = ReleaseKeys([OTHER_KEY.public_key()])
+    for number in (0, size // 2, size - 1):
+        keys.check_embedding(rows[number])
+        other = rows[(number + 1) % size]
+        forgeries = [rows[number] | {"bias": 1.0}, rows[number] | {"item_id": "mine"}]
+        if size > 1:
+            forgeries += [other | {"signature": rows[number]["signature"]}, rows[number] | {"vector": other["vector"]}]
+        for forgery in forgeries:
+            with pytest.raises(PoisonError, match="bad_signature"):
+                keys.check_embedding(forgery)
 
 
 def test_before_any_release_serves_all_are_kept_up_to_a_limit_in_bytes() -> None:

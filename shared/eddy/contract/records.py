@@ -131,8 +131,8 @@ class ItemEmbedding(TypedDict):
     """Bias, added to the dot product of user vector and item vector."""
 
     signature: bytes
-    """Ed25519 signature of all other fields by the trainer: the 8 bytes of the key's id, then the signature. Empty in
-    records of former versions.
+    """Proof that the trainer signed all other fields (shared/eddy/contract/releases.py). Empty in records of former
+    versions.
     """
 
 

@@ -1,25 +1,33 @@
 """Authenticity of releases and item embeddings: each is signed with Ed25519, and only its signature makes it one.
 
-The signed bytes are DOMAIN, then for every field of the record except `signature`, sorted by name: the name and the value, each preceded by
-its length in bytes (8 bytes, big-endian). A value is in Avro's binary encoding with the field's type in the current schema; arrays and maps
-are one block, the entries of maps sorted by key. A field that has its schema's default is left out, so that trainers and scorers of
-versions that differ by a new field accept each other's releases; therefore a default never changes.
+The signed bytes of a release are DOMAIN, then for every field of the record except `signature`, sorted by name: the name and the value,
+each preceded by its length in bytes (8 bytes, big-endian). A value is in Avro's binary encoding with the field's type in the current
+schema; arrays and maps are one block, the entries of maps sorted by key. A field that has its schema's default is left out, so that
+trainers and scorers of versions that differ by a new field accept each other's releases; therefore a default never changes.
 
-The signature of a release is `ed25519:<key id>:<base64>`, that of an embedding the bytes of the key id and the signature. The key id only
-selects the public key: the first 8 bytes of its SHA-256, in hexadecimal digits.
+The signature of a release is `ed25519:<key id>:<base64>`. The key id only selects the public key: the first 8 bytes of its SHA-256, in
+hexadecimal digits.
+
+Embeddings are many, so those of a release have one signature: of the root of their Merkle tree (eddy.contract.merkle), whose leaves are the
+fields in Avro's binary encoding. The signed bytes are EMBEDDING_DOMAIN, the number of leaves and the root. The field `signature` has the
+key id, the signature, number of the leaf, number of leaves (_PROOF), and the path of the embedding. A further field would need another
+domain.
 """
 
 import base64
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
+from struct import Struct
 from typing import Any
 
 import fastavro
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from eddy.contract.avro.values import FLOAT, pack_bytes, pack_long, pack_string
 from eddy.contract.checks import check_key
 from eddy.contract.codec import Codec
 from eddy.contract.limits import (
@@ -31,16 +39,19 @@ from eddy.contract.limits import (
     MAX_RELEASE_METRICS,
     MAX_VERSION,
 )
+from eddy.contract.merkle import MerkleTree, leaf, root_of
 from eddy.contract.records import ItemEmbedding, ModelRelease
 from eddy.errors import PoisonError
 
 CHAMPION = "champion"
 DOMAIN = b"eddy model release 1\n"
-EMBEDDING_DOMAIN = b"eddy item embedding 1\n"
+EMBEDDING_DOMAIN = b"eddy item embeddings 1\n"
 ALGORITHM = "ed25519"
 SIGNATURE = "signature"
 _LENGTH_BYTES = 8
-_KEY_ID_BYTES = 8
+_PROOF = Struct(">8s64sII")
+# Roots whose signature was checked, of the newest releases.
+_MAX_CHECKED = 64
 
 
 def signed_bytes(release: ModelRelease) -> bytes:
@@ -78,15 +89,26 @@ def sign_release(release: ModelRelease, key: Ed25519PrivateKey) -> ModelRelease:
     return signed
 
 
-def sign_embedding(embedding: ItemEmbedding, key: Ed25519PrivateKey) -> ItemEmbedding:
-    """The embedding with its signature. Any former signature is ignored."""
-    signed = embedding.copy()
-    signed["signature"] = bytes.fromhex(key_id(key.public_key())) + key.sign(_signed_embedding(embedding))
-    return signed
+def sign_embeddings(embeddings: Sequence[ItemEmbedding], key: Ed25519PrivateKey) -> None:
+    """Set the signatures of one or more embeddings. It takes one signature, whatever their number."""
+    tree = MerkleTree([_leaf(embedding) for embedding in embeddings])
+    signer, size = bytes.fromhex(key_id(key.public_key())), len(embeddings)
+    signature = key.sign(_signed_root(size, tree.root))
+    for index, embedding in enumerate(embeddings):
+        embedding["signature"] = _PROOF.pack(signer, signature, index, size) + tree.path(index)
 
 
-def _signed_embedding(embedding: ItemEmbedding) -> bytes:
-    return _signed_bytes(EMBEDDING_DOMAIN, Codec.of(ItemEmbedding).schema, {**embedding})
+def _leaf(embedding: ItemEmbedding) -> bytes:
+    return leaf(
+        pack_string(embedding["item_id"])
+        + pack_long(embedding["version"])
+        + pack_bytes(embedding["vector"])
+        + FLOAT.pack(embedding["bias"])
+    )
+
+
+def _signed_root(size: int, root: bytes) -> bytes:
+    return EMBEDDING_DOMAIN + size.to_bytes(4) + root
 
 
 class ReleaseKeys:
@@ -94,6 +116,7 @@ class ReleaseKeys:
 
     def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
         self._keys = {key_id(key): key for key in keys}
+        self._checked: OrderedDict[tuple[bytes, int, bytes], None] = OrderedDict()
 
     @property
     def ids(self) -> list[str]:
@@ -108,7 +131,8 @@ class ReleaseKeys:
 
     def check_embedding(self, embedding: ItemEmbedding) -> None:
         """Raise PoisonError unless one of the keys signed the embedding."""
-        signer, signature = embedding["signature"][:_KEY_ID_BYTES].hex(), embedding["signature"][_KEY_ID_BYTES:]
+        proof = embedding["signature"]
+        signer = proof[: _PROOF.size].hex()[:16]
         key = self._keys.get(signer)
         if key is None:
             raise PoisonError(
@@ -118,14 +142,31 @@ class ReleaseKeys:
                 "else that writes embeddings is an attack.",
                 SIGNATURE,
             )
-        try:
-            key.verify(signature, _signed_embedding(embedding))
-        except InvalidSignature as error:
+        if not self._matches(embedding, key):
             raise PoisonError(
                 "bad_signature",
                 f"the signature of the embedding does not match: it was changed after key {signer} signed it.",
                 SIGNATURE,
-            ) from error
+            )
+
+    def _matches(self, embedding: ItemEmbedding, key: Ed25519PublicKey) -> bool:
+        proof = embedding["signature"]
+        if len(proof) < _PROOF.size:
+            return False
+        _, signature, index, size = _PROOF.unpack_from(proof)
+        root = root_of(_leaf(embedding), index, size, proof[_PROOF.size :])
+        if root is None:
+            return False
+        checked = (proof[: _PROOF.size - 8], size, root)
+        if checked not in self._checked:
+            try:
+                key.verify(signature, _signed_root(size, root))
+            except InvalidSignature:
+                return False
+            self._checked[checked] = None
+            if len(self._checked) > _MAX_CHECKED:
+                self._checked.popitem(last=False)
+        return True
 
     def _check_signature(self, release: ModelRelease) -> None:
         algorithm, _, rest = release["signature"].partition(":")

@@ -17,7 +17,7 @@ from eddy.contract.codec import Codec
 from eddy.contract.message import Message
 from eddy.contract.model import DIM, hash_of_contract
 from eddy.contract.records import ItemEmbedding, ModelRelease
-from eddy.contract.releases import CHAMPION, ReleaseKeys, sign_embedding, sign_release
+from eddy.contract.releases import CHAMPION, ReleaseKeys, sign_embeddings, sign_release
 from eddy.contract.topics import ITEM_EMBEDDINGS, MODEL_RELEASES
 from eddy.errors import FatalError, PoisonError
 from eddy.kafka.bus import Bus, KafkaError, Producer, Reader, TransactionalProducer, settle
@@ -217,18 +217,22 @@ class ReleasePublisher:
         self, producer: Producer, weights: Weights, changed: NDArray[np.int64], version: int
     ) -> list[int]:
         """Write rows; returns the end offset of the rows of this process in each partition."""
-        futures = []
-        for row in changed.tolist():
-            item_id, vector = weights.item_ids[row], weights.vectors[row]
-            record: ItemEmbedding = {
-                "item_id": item_id,
+        embeddings: list[ItemEmbedding] = [
+            {
+                "item_id": weights.item_ids[row],
                 "version": version,
-                "vector": vector.astype("<f4").tobytes(),
+                "vector": weights.vectors[row].astype("<f4").tobytes(),
                 "bias": 0.0,
                 "signature": b"",
             }
-            value = self._row_codec.encode(sign_embedding(record, self._signing_key))
-            futures.append(await producer.send(ITEM_EMBEDDINGS, item_id, value))
+            for row in changed.tolist()
+        ]
+        if embeddings:
+            sign_embeddings(embeddings, self._signing_key)
+        futures = [
+            await producer.send(ITEM_EMBEDDINGS, embedding["item_id"], self._row_codec.encode(embedding))
+            for embedding in embeddings
+        ]
         present = set(weights.item_ids) if weights.deleted else ()
         for item_id in weights.deleted:
             if item_id not in present:
