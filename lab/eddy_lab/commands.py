@@ -87,21 +87,30 @@ def bench(
 
 
 def attack(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="Attack: one_click, unpublished, bots, trained_bots, pair, repeats, impressions, negatives."
-        ),
-    ],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Attacks: lab/eddy_lab/attack/attacks.py. Default: all."),
+    ] = None,
     dataset: Dataset = DEFAULTS.dataset,
     data: Data = None,
     scenario: Scenario = DEFAULTS.scenario,
     action: Action = DEFAULTS.action,
     limit: Annotated[int, typer.Option(min=100, help="Honest events before the attack.")] = 3000,
-    size: Annotated[int | None, typer.Option(min=1, max=20_000, help="Events of the attack.")] = None,
+    size: Annotated[int | None, typer.Option(min=1, max=20_000, help="Events of each attack.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    gateway: Annotated[
+        str | None, typer.Option(help="URL of the gateway of a running stack to attack. Its events stay.")
+    ] = None,
+    key: Annotated[str, typer.Option(help="API key for the gateway.", envvar="EDDY_ATTACK_KEY")] = "",
+    item: Annotated[
+        str | None, typer.Option(help="Item to promote on the stack. Default: a seldom recommended one.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds between the attack on a stack and the slates after it.")
+    ] = 30.0,
+    remote: Annotated[bool, typer.Option(help="Attack a gateway on another machine.")] = False,
 ) -> None:
-    """Attack the recommender in one process, without Kafka, and compare who is recommended what before and after."""
+    """Attack the recommender, in one process without Kafka or on a running stack, and compare who is recommended what before and after."""
     import torch
     from rich.console import Console
 
@@ -112,11 +121,46 @@ def attack(
     from eddy_trainer.core.models import DEFAULT_MODEL
     from eddy_trainer.settings import TrainerSettings
 
-    if name not in ATTACKS:
-        raise typer.BadParameter(f"unknown attack {name}. Choose one of {', '.join(ATTACKS)}")
+    for name in names or ():
+        if name not in ATTACKS:
+            raise typer.BadParameter(f"unknown attack {name}. Choose one of {', '.join(ATTACKS)}")
     settings = load(TrainerSettings)
+    if gateway is not None:
+        attack_gateway(names or list(ATTACKS), gateway, key, item, scenario, action, size, wait, remote)
+        return
     torch.set_num_threads(settings.trainer_threads)
     paths = settings.scenarios_path, settings.trainer_graphs_dir
     options = Options(dataset, data, scenario, action, limit, seed, *paths, DEFAULT_MODEL, "")
-    if not attack(name, options, size, Console()):
+    if not attack(names or list(ATTACKS), options, size, Console()):
         raise typer.Exit(1)
+
+
+def attack_gateway(
+    names: list[str],
+    url: str,
+    key: str,
+    item: str | None,
+    scenario: str,
+    action: str,
+    size: int | None,
+    wait_sec: float,
+    remote: bool,
+) -> None:
+    """Attack a running stack through its gateway. Exits with 1 if an attack succeeded."""
+    import httpx
+    from rich.console import Console
+
+    from eddy.contract.scenarios import load_scenarios
+    from eddy.settings import load
+    from eddy_lab.attack.attacks import Scene
+    from eddy_lab.attack.stack import attack_stack, check_loopback
+    from eddy_trainer.settings import TrainerSettings
+
+    check_loopback(url, remote)
+    rules = load_scenarios(load(TrainerSettings).scenarios_path)[scenario].actions
+    negative = next((name for name, rule in rules.items() if rule.weight < 0), None)
+    scene = Scene(scenario, action, negative, 0, [], "", "")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+        if not attack_stack(names, client, scene, item, size, wait_sec, Console()):
+            raise typer.Exit(1)

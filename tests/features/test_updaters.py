@@ -351,7 +351,7 @@ def test_unusable_signals_are_refused_and_the_others_applied() -> None:
 
 def _entry(**changes: object) -> dict[str, object]:
     entry = {"offset": 1, "at": 1, "scenario": "video", "action": "click", "previous": [], "value": None}
-    return {**entry, "repeats": 0.0, "former_value": None, "known": 1.0, **changes}
+    return {**entry, "repeats": 0.0, "former_value": None, "known": 1.0, "positive": True, **changes}
 
 
 def test_usable_entries_count_despite_an_unusable_one() -> None:

@@ -56,7 +56,13 @@ async def test_forged_releases_are_overwritten_with_the_newest_genuine_one(
             return (await cluster.all_messages(MODEL_RELEASES))[-1].value == newest.value
 
         await poll_until(is_restored, 20, 0.2, what="the genuine release in its slot")
-        assert trainer.metric("eddy_trainer_refused_releases_total", "bad_signature") >= 4
+        await poll_until(
+            lambda: trainer.metric("eddy_trainer_refused_releases_total", "bad_signature") >= 4,
+            20,
+            0.2,
+            what="all forged releases refused",
+        )
+        await poll_until(is_restored, 20, 0.2, what="the genuine release in its slot again")
         assert trainer.metric("eddy_trainer_restored_releases_total") >= 1
         assert trainer.stop() == 0
         # Overwritten while no trainer runs, and compacted: the local copy remembers.

@@ -1,7 +1,7 @@
 """The attacks: what one person with many identities publishes to change the slates of others. No Kafka, no clock."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,8 @@ from eddy.contract.codec import Codec
 from eddy.contract.records import UserEvent
 
 HOUR_MS = 3_600_000
+DRIP_MS = 36 * HOUR_MS
+BACK_MS = 240 * HOUR_MS
 UNPUBLISHED = "attack-never-published"
 
 Event = tuple[str, bytes]
@@ -29,6 +31,7 @@ class Scene:
     target: str
     rival: str
     seed: int = 0
+    duration_ms: int = HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,13 @@ class Attack:
     events: Callable[[Scene, int], Iterator[Event]]
     size: int
     promotes: Callable[[Scene], str | None] = lambda scene: scene.target
+    duration_ms: int = HOUR_MS
 
 
 def _event(
     scene: Scene, number: int, user: str, action: str, item: str | None, share: float, request: str | None = None
 ) -> Event:
-    """`share` is how much of the attack's hour has passed."""
+    """`share` is how much of the attack has passed."""
     record: UserEvent = {
         "event_id": f"attack-{number}",
         "user_id": user,
@@ -56,7 +60,7 @@ def _event(
         "query": None,
         "request_id": request,
         "position": None,
-        "occurred_at": scene.now_ms + round(share * HOUR_MS),
+        "occurred_at": scene.now_ms + round(share * scene.duration_ms),
         "attributes": {},
     }
     return user, Codec.of(UserEvent).encode(record)
@@ -74,8 +78,8 @@ def unpublished_item(scene: Scene, size: int) -> Iterator[Event]:
         yield _event(scene, number, f"attacker-{number}", scene.action, UNPUBLISHED, number / size)
 
 
-def bots_with_history(scene: Scene, size: int, history: int = 5) -> Iterator[Event]:
-    """Each bot interacts with popular items first, then with the target."""
+def bots_with_history(scene: Scene, size: int, history: int = 5, claimed_ms: int = 0) -> Iterator[Event]:
+    """Each bot interacts with popular items first, then with the target; the history is said to be up to `claimed_ms` old."""
     generator = np.random.default_rng(scene.seed)
     popular = [item for item in scene.items if item != scene.target][:50]
     length = min(history, len(popular))
@@ -83,7 +87,8 @@ def bots_with_history(scene: Scene, size: int, history: int = 5) -> Iterator[Eve
         chosen = [popular[index] for index in generator.choice(len(popular), length, replace=False)]
         for step, item in enumerate([*chosen, scene.target]):
             number = bot * (length + 1) + step
-            yield _event(scene, number, f"attacker-{bot}", scene.action, item, number / size)
+            past = claimed_ms / scene.duration_ms * (length - step) / max(length, 1)
+            yield _event(scene, number, f"attacker-{bot}", scene.action, item, number / size - past)
 
 
 def trained_bots(scene: Scene, size: int) -> Iterator[Event]:
@@ -111,6 +116,16 @@ def impressions_without_request(scene: Scene, size: int) -> Iterator[Event]:
         yield _event(scene, number, f"attacker-{number}", "impression", scene.rival, number / size, request)
 
 
+def slow_drip(scene: Scene, size: int) -> Iterator[Event]:
+    """Bots with histories, over a day and a half: a few interactions with the target an hour, none of them suspicious by itself."""
+    return trained_bots(replace(scene, duration_ms=DRIP_MS), size)
+
+
+def back_dated_bots(scene: Scene, size: int) -> Iterator[Event]:
+    """Bots that claim a history of ten days when they arrive."""
+    return bots_with_history(scene, size, history=20, claimed_ms=BACK_MS)
+
+
 def negative_bombing(scene: Scene, size: int) -> Iterator[Event]:
     """Every event is by another user: the rival is rejected."""
     if scene.negative is None:
@@ -136,6 +151,8 @@ ATTACKS: dict[str, Attack] = {
         ),
         Attack("bots", "bots with five popular items, then the target", bots_with_history, 5000),
         Attack("trained_bots", "bots with twenty popular items, then the target", trained_bots, 5000),
+        Attack("drip", "bots with twenty popular items, over 36 hours", slow_drip, 5000, duration_ms=DRIP_MS),
+        Attack("back_dated", "bots that claim a history of ten days", back_dated_bots, 5000),
         Attack("pair", "the most recommended item, then the target", pair_covisits, 5000),
         Attack("repeats", "five users repeat the target", repeats, 5000),
         Attack("impressions", "impressions of the rival without a request", impressions_without_request, 5000, _bury),

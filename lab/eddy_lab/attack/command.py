@@ -1,6 +1,7 @@
-"""`eddy attack`: play honest events in one process, then an attack, and compare who is recommended what."""
+"""`eddy attack`: play honest events in one process, then attacks, and compare who is recommended what."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,15 @@ from eddy_cli.replay.options import MAX_SKEW_SEC, WINDOW
 from eddy_cli.replay.player import NOT_SERVED
 from eddy_cli.replay.quality import ReplayEvaluator
 from eddy_cli.replay.records import ReplayRecords
-from eddy_lab.attack.attacks import ATTACKS, HOUR_MS, Attack, Scene
+from eddy_cli.replay.stream import Stream
+from eddy_lab.attack.attacks import ATTACKS, Attack, Event, Scene
 from eddy_lab.attack.exposure import Exposure
 from eddy_lab.evaluate.loop import EvaluationLoop, EvaluationLoopPolicy
 from eddy_lab.evaluate.options import Options, whole_stream
 from eddy_lab.evaluate.play import play
 from eddy_scorer.core.ranking.request import Request
+from eddy_trainer.core.budgets import BudgetPolicy
+from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import LearnerPolicy
 
@@ -28,6 +32,8 @@ SLATE = 10
 MAX_FIRST = 0.02
 MAX_LOSS = 0.1
 MIN_SLATES = 20
+# Items that an attacker takes for popular, as the target is not.
+POPULAR = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,68 +47,115 @@ class Groups:
         return self.new.lists + self.known.lists
 
 
-def attack(name: str, options: Options, size: int | None, console: Console) -> bool:
-    """Play attack `name` with `size` events; print what it changed. Returns whether it failed."""
-    stream, scenarios = whole_stream(options).cut(options.limit), load_scenarios(options.scenarios)
-    exporter = GraphExporter.cached(options.graphs, options.model, Columns())
-    policy = EvaluationLoopPolicy(lateness_sec=MAX_SKEW_SEC, learning=LearnerPolicy(options.seed, options.model))
-    loop = EvaluationLoop(scenarios, exporter, policy)
-    positions = [NOT_SERVED] * len(stream)
-    records = ReplayRecords("run", stream.event_kind, SLATE, 0)
-    play(stream, loop, records, ReplayEvaluator(stream, positions, {}), positions, WINDOW, round(MAX_SKEW_SEC * 1000))
-    scenario, now = stream.event_kind.scenario, max(stream.times_ms)
-    users = [stream.user_ids[user] for user in dict.fromkeys(stream.users)]
-    before = _probe(loop, scenario, users, now)
-    shown = [item for item, _ in before.lists().most_common()]
-    counts = np.bincount(stream.items, minlength=len(stream.item_ids))
-    target = next(
-        stream.item_ids[row]
-        for row in np.argsort(counts, kind="stable").tolist()
-        if counts[row] and stream.item_ids[row] not in shown[:50]
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attack changed: the share of slates in which the promoted item is first, by group, and the honest items that were in at least
+    MIN_SLATES and lost more than MAX_LOSS of them, with the numbers before and after."""
+
+    first_new: float
+    first_known: float
+    lost: dict[str, tuple[int, int]]
+    honest: int  # items in at least MIN_SLATES
+
+    @property
+    def failed(self) -> bool:
+        """Whether the attack achieved nothing."""
+        return max(self.first_new, self.first_known) <= MAX_FIRST and not self.lost
+
+
+class Field:
+    """A recommender that has learned from honest events, and what an attacker sees of it."""
+
+    def __init__(self, stream: Stream, options: Options, budgets: BudgetPolicy) -> None:
+        scenarios = load_scenarios(options.scenarios)
+        exporter = GraphExporter.cached(options.graphs, options.model, Columns())
+        encoder = EncoderPolicy(budgets=budgets)
+        policy = EvaluationLoopPolicy(
+            lateness_sec=MAX_SKEW_SEC,
+            learning=LearnerPolicy(options.seed, options.model, encoder),
+        )
+        self._loop = EvaluationLoop(scenarios, exporter, policy)
+        positions = [NOT_SERVED] * len(stream)
+        records = ReplayRecords("run", stream.event_kind, SLATE, 0)
+        evaluator = ReplayEvaluator(stream, positions, {})
+        play(stream, self._loop, records, evaluator, positions, WINDOW, round(MAX_SKEW_SEC * 1000))
+        self._users = [stream.user_ids[user] for user in dict.fromkeys(stream.users)]
+        scenario, now = stream.event_kind.scenario, max(stream.times_ms)
+        self._scenario = scenario
+        shown = [item for item, _ in self._probe(now).lists().most_common()]
+        counts = np.bincount(stream.items, minlength=len(stream.item_ids))
+        by_count = [stream.item_ids[row] for row in np.argsort(counts, kind="stable").tolist() if counts[row]]
+        target = next((item for item in by_count if item not in shown[:POPULAR]), by_count[0])
+        rules = scenarios[scenario].actions
+        negative = next((action for action, rule in rules.items() if rule.weight < 0), None)
+        action = stream.event_kind.action
+        self.scene = Scene(scenario, action, negative, now, shown, target, shown[0], options.seed)
+
+    def attack(self, played: Attack, events: Sequence[Event]) -> tuple[Groups, Groups]:
+        """Play the events of an attack; returns the slates at its end without and with it. What the recommender learns stays."""
+        end = self.scene.now_ms + played.duration_ms
+        before = self._probe(end)
+        for start in range(0, len(events), BATCH):
+            self._loop.apply(events[start : start + BATCH])
+        return before, self._probe(end)
+
+    def _probe(self, at_ms: int) -> Groups:
+        self._loop.recommender.state.rebuild()
+        exposures = []
+        for ids in ([f"probe-{number}" for number in range(len(self._users))], self._users):
+            slates = []
+            for start in range(0, len(ids), BATCH):
+                requests = [
+                    Request(f"probe-{at_ms}-{user}", user, self._scenario, SLATE, at_ms)
+                    for user in ids[start : start + BATCH]
+                ]
+                slates += self._loop.recommender.recommend(requests, at_ms)
+            exposures.append(Exposure.of(slates))
+        return Groups(*exposures)
+
+
+def verdict(promoted: str | None, before: Groups, after: Groups) -> Verdict:
+    """Compare the slates of the same users before and after an attack that promotes an item, or buries one."""
+    former, later = before.lists(), after.lists()
+    honest = {name: count for name, count in former.items() if count >= MIN_SLATES and name != promoted}
+    lost = {name: (count, later[name]) for name, count in honest.items() if later[name] < (1 - MAX_LOSS) * count}
+    first_new, first_known = (
+        0.0 if promoted is None else each.share_first(promoted) for each in (after.new, after.known)
     )
-    rules = scenarios[scenario].actions
-    negative = next((action for action, rule in rules.items() if rule.weight < 0), None)
-    scene = Scene(scenario, stream.event_kind.action, negative, now, shown, target, shown[0], options.seed)
+    return Verdict(first_new, first_known, lost, len(honest))
+
+
+def attack(names: Sequence[str], options: Options, size: int | None, console: Console) -> bool:
+    """Play honest events, then each attack with `size` events on a recommender of its own; print what it changed.
+
+    Returns whether all failed.
+    """
+    stream, failed = whole_stream(options).cut(options.limit), True
+    for name in names:
+        failed &= _play(name, Field(stream, options, BudgetPolicy()), size, console).failed
+    return failed
+
+
+def _play(name: str, field: Field, size: int | None, console: Console) -> Verdict:
     played = ATTACKS[name]
-    events = list(played.events(scene, size or played.size))
-    for start in range(0, len(events), BATCH):
-        loop.apply(events[start : start + BATCH])
-    after = _probe(loop, scenario, users, now + HOUR_MS)
-    return _report(played, scene, before, after, console)
+    events = list(played.events(field.scene, size or played.size))
+    before, after = field.attack(played, events)
+    outcome = verdict(played.promotes(field.scene), before, after)
+    item = played.promotes(field.scene) or field.scene.rival
+    report(f"{name}: {played.summary}; {len(events)} events; item {item}", item, before, after, outcome, console)
+    return outcome
 
 
-def _probe(loop: EvaluationLoop, scenario: str, users: list[str], at_ms: int) -> Groups:
-    loop.recommender.state.rebuild()
-    exposures = []
-    for ids in ([f"probe-{number}" for number in range(len(users))], users):
-        slates = []
-        for start in range(0, len(ids), BATCH):
-            requests = [
-                Request(f"probe-{at_ms}-{user}", user, scenario, SLATE, at_ms) for user in ids[start : start + BATCH]
-            ]
-            slates += loop.recommender.recommend(requests, at_ms)
-        exposures.append(Exposure.of(slates))
-    return Groups(*exposures)
-
-
-def _report(played: Attack, scene: Scene, before: Groups, after: Groups, console: Console) -> bool:
-    promoted = played.promotes(scene)
-    item = promoted or scene.rival
-    table = Table(title=f"{played.name}: {played.summary}; item {item}")
+def report(title: str, item: str, before: Groups, after: Groups, outcome: Verdict, console: Console) -> None:
+    """Print what an attack changed."""
+    table = Table(title=title)
     for column in ("users", "first before", "first after", "in slates before", "in slates after"):
         table.add_column(column)
     for users, former, later in (("new", before.new, after.new), ("known", before.known, after.known)):
         figures = (former.share_first(item), later.share_first(item), former.share(item), later.share(item))
         table.add_row(users, *(f"{figure:.1%}" for figure in figures))
     console.print(table)
-    former_lists, later_lists = before.lists(), after.lists()
-    lost = {
-        name: (count, later_lists[name])
-        for name, count in former_lists.items()
-        if count >= MIN_SLATES and name != promoted and later_lists[name] < (1 - MAX_LOSS) * count
-    }
-    for name, (former_count, later_count) in lost.items():
+    for name, (former_count, later_count) in outcome.lost.items():
         console.print(f"{name} fell from {former_count} slates to {later_count}", highlight=False)
-    first = promoted is not None and max(after.new.share_first(item), after.known.share_first(item)) > MAX_FIRST
-    console.print("The attack succeeded." if first or lost else "The attack failed.")
-    return not (first or lost)
+    console.print(f"{len(outcome.lost)} of {outcome.honest} honest items lost more than a tenth of their slates.")
+    console.print("The attack failed." if outcome.failed else "The attack succeeded.")
