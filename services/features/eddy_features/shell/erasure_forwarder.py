@@ -32,6 +32,7 @@ REJOIN_SEC = 1.0
 SEARCH_SEC = 5.0
 _POLL_MS = 500
 _BATCH_RECORDS = 2000
+_SEARCH_BYTES = 64 * 1024
 _SOURCES = (ERASURES, ITEMS, USER_FEATURES)
 _CODEC = Codec.for_topic(ERASURES)
 
@@ -165,7 +166,7 @@ class ErasureForwarder:
         if not behind or time.monotonic() - item.searched_at < SEARCH_SEC:
             return not behind
         item.searched_at = time.monotonic()
-        async with self._bus.reader(list(behind)) as reader:
+        async with self._bus.reader(list(behind), max_partition_fetch_bytes=_SEARCH_BYTES) as reader:
             for partition in behind:
                 if partition in committed:
                     reader.seek(partition, committed[partition])
@@ -202,9 +203,9 @@ class ErasureForwarder:
         await settle(futures)
 
     async def _ends_of_events(self) -> dict[TopicPartition, int]:
-        partitions = self._bus.topic_partitions(USER_EVENTS)
-        async with self._bus.reader(partitions) as reader:
-            return await reader.end_offsets(partitions)
+        # A reader without partitions: another one would begin to fetch the whole log, for every item.
+        async with self._bus.reader([]) as reader:
+            return await reader.end_offsets(self._bus.topic_partitions(USER_EVENTS))
 
     def _committable(self) -> dict[TopicPartition, int]:
         """The offsets before which everything is forwarded, of partitions that have some."""
