@@ -4,7 +4,6 @@ import random
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
@@ -21,6 +20,7 @@ from tests.features.environment import JUNK_KEY, FeaturesCluster
 from tests.features.factories import Record, encoded, event, slate, stream
 from tests.features.reference import reference_features
 from tests.poll import poll_until
+from tests.topics import delete_topic
 
 pytestmark = pytest.mark.stack
 
@@ -117,10 +117,7 @@ async def test_events_of_a_topic_that_was_created_again_are_refused_loudly(
     await cluster.publish([encoded(event(number)) for number in range(40)])
     with cluster.worker(instance_id="one"):
         await cluster.drained()
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await client.start()
-    await client.delete_topics([cluster.bus.full_name(USER_EVENTS)])
-    await client.close()
+    await delete_topic(kafka, cluster.bus.full_name(USER_EVENTS))
     await cluster.bus.create_topics()
     await cluster.publish([encoded(event(number, user_id="u2")) for number in range(100, 200)])
     with cluster.worker(instance_id="one") as worker:

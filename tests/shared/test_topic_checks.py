@@ -14,6 +14,7 @@ from eddy.kafka.bus import Bus
 from eddy.settings import Settings
 from eddy_cli.topics.acls import Acl
 from eddy_cli.topics.administration import apply_acls
+from tests.topics import delete_topic
 
 _WRONG, _UNREACHABLE = TopicError("topic items is gone"), FatalError("no Kafka")
 
@@ -112,15 +113,7 @@ async def test_a_topic_that_was_created_again_is_another_one(kafka: str, topic_p
     former = bus.topic_id(USER_EVENTS)
     assert len(former) == 16
     assert bus.topic_id(ITEMS) not in (former, bytes(16))
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await client.start()
-    await client.delete_topics([topic_prefix + USER_EVENTS])
-    # A broker may name a deleted topic for a moment: it would not be created again.
-    for _ in range(100):
-        if topic_prefix + USER_EVENTS not in await client.list_topics():
-            break
-        await asyncio.sleep(0.1)
-    await client.close()
+    await delete_topic(kafka, topic_prefix + USER_EVENTS)
     again = a_bus(kafka, topic_prefix)
     await again.create_topics()
     assert again.topic_id(USER_EVENTS) != former
