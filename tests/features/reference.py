@@ -63,7 +63,7 @@ class ReferenceFeatures:
             for number, (key, value) in enumerate(signals)
         ]
         self._signals += len(numbered)
-        for key, value in self.items.apply(0, numbered).items:
+        for key, value in self.items.records(0, self.items.apply(0, numbered).changes):
             self.items.states.store(0, key, value)
         self.items.states.evict()
 

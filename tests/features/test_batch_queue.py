@@ -64,7 +64,7 @@ async def test_discard_drops_queued_messages_and_waits_for_the_batch_in_progress
 async def test_a_batch_that_is_held_back_starts_when_allowed() -> None:
     handler = RecordingHandler()
     allowed = False
-    queue = BatchQueue(handler, max_records=10, may_start=lambda queued: allowed or queued >= 3)
+    queue = BatchQueue(handler, max_records=10, may_start=lambda queued: queued > 0 and (allowed or queued >= 3))
     running = asyncio.create_task(queue.run())
     queue.add(FIRST, messages(2))
     queue.wake()
@@ -76,6 +76,17 @@ async def test_a_batch_that_is_held_back_starts_when_allowed() -> None:
     allowed = True
     queue.wake()
     await poll_until(lambda: len(handler.batches) == 2)
+    running.cancel()
+
+
+async def test_a_batch_can_start_without_messages() -> None:
+    handler = RecordingHandler()
+    work = [1, 2]
+    queue = BatchQueue(handler, max_records=10, may_start=lambda queued: bool(work) and bool(work.pop()))
+    running = asyncio.create_task(queue.run())
+    queue.wake()
+    await poll_until(lambda: not work)
+    assert handler.batches == [{}, {}]
     running.cancel()
 
 

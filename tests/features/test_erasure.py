@@ -88,13 +88,13 @@ def test_an_erased_item_has_the_signals_after_the_erasure_only() -> None:
             user_updater(DictRecords()).apply(0, messages([encoded(event(1, item_id="m"))])).signals
         )
     ]
-    for key, value in items.apply(0, signals).items:
+    for key, value in items.records(0, items.apply(0, signals).changes):
         items.states.store(0, key, value)
     assert list(records.records) == [(0, b"m")]
-    ((key, value),) = items.apply(0, [tombstone(1, b"m", ITEM_SIGNALS)]).items
+    ((key, value),) = items.records(0, items.apply(0, [tombstone(1, b"m", ITEM_SIGNALS)]).changes)
     items.states.store(0, key, value)
     assert (value, records.records) == (None, {})
-    ((_, again),) = items.apply(0, signals).items
+    ((_, again),) = items.records(0, items.apply(0, signals).changes)
     assert again is not None
     assert Codec.of("item_features").decode(again)["counts"][0]["total"] == 1
 

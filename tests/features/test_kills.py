@@ -10,7 +10,7 @@ import pytest
 
 from eddy.contract.topics import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES
 from tests.features.environment import FeaturesCluster
-from tests.features.factories import slates, stream
+from tests.features.factories import encoded, event, slate, slates, stream
 from tests.features.reference import reference_features
 from tests.poll import poll_until
 
@@ -41,6 +41,32 @@ async def test_states_survive_kills_at_random_moments(kafka: str, topic_prefix: 
     assert await cluster.user_features() == expected.user_features(), cluster.logs()
     assert await cluster.item_features() == expected.item_features(), cluster.logs()
     assert await cluster.dead_letters() == expected.dead_letters, cluster.logs()
+
+
+async def test_a_kill_loses_no_impression_of_items_that_wait(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    """Items that were only shown are written later than one that was clicked after them."""
+    cluster = FeaturesCluster(kafka, topic_prefix, tmp_path, partitions=1)
+    await cluster.bus.create_topics()
+    served = [slate("u1", "r", ["m7", "m8"])]
+    await cluster.publish(served, RECOMMENDATIONS)
+    with cluster.worker(instance_id="one", commit_interval_sec="0.05") as worker:
+        await poll_until(worker.is_ready, what="ready")
+        await cluster.publish(
+            [encoded(event(1, action="impression", item_id=None, request_id="r")), encoded(event(2)), encoded(event(3))]
+        )
+
+        async def written() -> bool:
+            return {"m2", "m3"} <= (await cluster.item_features()).keys()
+
+        await poll_until(written, interval_sec=0.2, what="the clicked items written")
+        assert not {"m7", "m8"} & (await cluster.item_features()).keys()
+        worker.kill()
+    with cluster.worker(instance_id="one"):
+        await cluster.publish([encoded(event(7))])
+        await cluster.drained(60)
+    expected = reference_features(await cluster.event_logs(), slates=served).item_features()
+    assert [expected[item]["counts"][0]["shown"] for item in ("m7", "m8")] == pytest.approx([1, 1], rel=1e-3)
+    assert await cluster.item_features() == expected, cluster.logs()
 
 
 async def test_worker_takes_over_from_a_killed_one(kafka: str, topic_prefix: str, tmp_path: Path) -> None:

@@ -346,7 +346,7 @@ def test_unusable_signals_are_refused_and_the_others_applied() -> None:
         "bad_features",
         "bad_features",
     ]
-    assert [key for key, _ in batch.items] == [b"m1"]
+    assert list(batch.changes) == [b"m1"]
 
 
 def _entry(**changes: object) -> dict[str, object]:
@@ -358,9 +358,10 @@ def test_usable_entries_count_despite_an_unusable_one() -> None:
     good = user_updater(DictRecords()).apply(0, messages([encoded(event(1))])).signals[0][1]
     record = Codec.of("item_signals").decode(good)
     mixed = Codec.of("item_signals").encode({**record, "entries": [_entry(scenario="nowhere"), _entry()]})
-    batch = item_updater(DictRecords()).apply(0, [message(0, (record["item_id"].encode(), mixed))])
+    items = item_updater(DictRecords())
+    batch = items.apply(0, [message(0, (record["item_id"].encode(), mixed))])
     assert [error.reason for _, error in batch.poison] == ["unknown_scenario"]
-    ((_, record_bytes),) = batch.items
+    ((_, record_bytes),) = items.records(0, batch.changes)
     assert [row["total"] for row in Codec.of("item_features").decode(record_bytes)["counts"]] == [1]
 
 

@@ -54,7 +54,7 @@ class EventFeatures:
         """Apply item signals to the counts of items."""
         batch = self._items.apply(PARTITION, [self._carry(ITEM_SIGNALS, key, value) for key, value in signals])
         self.refused += len(batch.poison)
-        for key, value in batch.items:
+        for key, value in self._items.records(PARTITION, batch.changes):
             assert value is not None
             self._items.states.store(PARTITION, key, value)
             carried = self._carry(ITEM_FEATURES, key, value)

@@ -66,7 +66,12 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
             Expiry(settings.user_expiry_days, user_as_of),
         )
         items = ItemPipeline(
-            app, *await publishers(), item_updater, item_store, Expiry(settings.item_expiry_days, item_as_of)
+            app,
+            *await publishers(),
+            item_updater,
+            item_store,
+            settings.features_decoded_items,
+            Expiry(settings.item_expiry_days, item_as_of),
         )
         producer = await stack.enter_async_context(bus.producer())
         forwarder = ErasureForwarder(

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -88,10 +89,15 @@ class StateCache(Generic[S]):
         """Keep an acknowledged record; None is a deletion."""
         self._records.write(partition, key, record)
 
-    def evict(self) -> None:
-        """Drop the least recently used decoded states above the capacity. Every state that was taken must have been stored."""
-        while len(self._decoded) > self._capacity:
-            self._decoded.popitem(last=False)
+    def evict(self, is_kept: Callable[[int, bytes], bool] = lambda partition, key: False) -> None:
+        """Drop the least recently used decoded states above the capacity, but none that `is_kept`.
+
+        Every state that was changed must have been stored, or be kept.
+        """
+        surplus = len(self._decoded) - self._capacity
+        if surplus > 0:
+            for slot in list(islice((slot for slot in self._decoded if not is_kept(*slot)), surplus)):
+                del self._decoded[slot]
 
     def clear(self) -> None:
         """Drop all decoded states."""

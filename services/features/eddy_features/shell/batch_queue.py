@@ -13,15 +13,15 @@ PartitionMessages = dict[TopicPartition, list[Message]]
 class BatchQueue:
     """Queued messages by partition, and the loop that handles them in order, about `max_records` at a time.
 
-    `may_start(queued)` can hold a batch back; call `wake` when its answer may have changed. Batches start at least `interval_sec` apart,
-    unless `max_records` are queued; the first one after a pause starts at once.
+    `may_start(queued)` can hold a batch back, or start one without messages; call `wake` when its answer may have changed. Batches start
+    at least `interval_sec` apart, unless `max_records` are queued; the first one after a pause starts at once.
     """
 
     def __init__(
         self,
         handle: Callable[[Mapping[TopicPartition, list[Message]]], Awaitable[None]],
         max_records: int,
-        may_start: Callable[[int], bool] = lambda queued: True,
+        may_start: Callable[[int], bool] = lambda queued: queued > 0,
         interval_sec: float = 0.0,
     ) -> None:
         self._interval_sec = interval_sec
@@ -49,7 +49,7 @@ class BatchQueue:
         while True:
             await self._awake.wait()
             self._awake.clear()
-            while self._queued and self._may_start(len(self)):
+            while self._may_start(len(self)):
                 next_start = time.monotonic() + self._interval_sec
                 async with self._busy:
                     batch = self._take()

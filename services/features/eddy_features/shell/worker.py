@@ -1,7 +1,8 @@
 """The pipelines around both updaters: fetched messages go through the core, and the results are written in the order of exactly-once.
 
-Events: signals and dead letters are acknowledged, then user records, then the batch may be committed. Signals: item records are
-acknowledged, then the batch may be committed. A failed write ends the process; its successor continues from the acknowledged records.
+Events: signals and dead letters are acknowledged, then user records, then the batch may be committed. Signals: once the records of all
+items up to an offset are acknowledged, that offset may be committed. A failed write ends the process; its successor continues from the
+acknowledged records.
 """
 
 import time
@@ -34,6 +35,7 @@ from eddy_features.core.expiry import Expiry
 from eddy_features.core.item_updater import ItemBatch, ItemUpdater
 from eddy_features.core.precedence import item_as_of, user_as_of
 from eddy_features.core.states import StateCache
+from eddy_features.core.unwritten_items import UnwrittenItems
 from eddy_features.core.user_updater import UserBatch, UserUpdater
 from eddy_features.shell.batch_queue import BatchQueue
 from eddy_features.shell.faust_app import FaustApp
@@ -50,9 +52,10 @@ _IMPRESSION = IMPRESSION.encode()
 CHECKED_RECORDS = 100
 SIGNALS_PER_BATCH = 5_000
 MAX_QUEUED = 10_000
-# Minimum time between two batches of signals: a busy item is then written, and read by the scorers, once for many signals. A slate counts
-# as an impression of each of its items, so most of the catalogue is busy.
+# Minimum time between two batches of signals: a busy item is then written, and read by the scorers, once for many signals.
 ITEM_INTERVAL_SEC = 1.0
+# Time after which an item is written that was shown and nothing else.
+SHOWN_INTERVAL_SEC = 10.0
 
 PartitionMessages = Mapping[TopicPartition, list[Message]]
 
@@ -83,7 +86,9 @@ class UserPipeline:
         self._store = store
         self.queue = BatchQueue(self._handle, max_records)
 
-    def clear(self) -> None:
+    async def discard(self) -> None:
+        """Drop queued events and decoded states, and return when no batch is being handled."""
+        await self.queue.discard()
         self._updater.states.clear()
         self._checked.clear()
 
@@ -137,8 +142,11 @@ class ItemPipeline:
         dead_letters: DeadLetters,
         updater: ItemUpdater,
         store: RecordStore,
+        max_unwritten: int,
         expiry: Expiry,
     ) -> None:
+        self._unwritten = UnwrittenItems(SHOWN_INTERVAL_SEC, max_unwritten)
+        self._sources: dict[int, TopicPartition] = {}
         self._expiry = expiry
         self._dead_letters = dead_letters
         self._app = app
@@ -148,25 +156,36 @@ class ItemPipeline:
         self.events_behind = False
         self.queue = BatchQueue(self._handle, SIGNALS_PER_BATCH, self._may_start, ITEM_INTERVAL_SEC)
 
-    def clear(self) -> None:
+    async def discard(self) -> None:
+        """Drop queued signals, decoded states and unwritten items, and return when no batch is being handled."""
+        await self.queue.discard()
+        # No `await` in between: the position of a batch that starts here would be beyond the signals of dropped items.
+        self._unwritten.clear()
         self._updater.states.clear()
 
     def _may_start(self, queued: int) -> bool:
         """While the worker lags behind with events, collect signals: an item is then written once for many of them."""
-        return not self.events_behind or queued >= SIGNALS_PER_BATCH
+        if self._unwritten.is_due(time.monotonic()):
+            return True
+        return queued > 0 and (not self.events_behind or queued >= SIGNALS_PER_BATCH)
 
     async def _handle(self, batch: PartitionMessages) -> None:
         started = time.perf_counter()
         results = {tp: self._updater.apply(tp.partition, messages) for tp, messages in batch.items()}
         STAGE_SECONDS.labels(SERVICE, "apply_signals").observe(time.perf_counter() - started)
         await _refuse(self._dead_letters, batch, results)
-        states = {tp.partition: result.items for tp, result in results.items()}
-        _add_expired(states, self._expiry, self._updater.states, self._store, item_as_of)
+        now = time.monotonic()
+        for tp, result in results.items():
+            self._sources[tp.partition] = tp
+            self._unwritten.add(tp.partition, result.changes, batch[tp][-1].offset + 1, now)
+        due = self._unwritten.due(now)
+        states = {partition: self._updater.records(partition, keys) for partition, keys in due.items()}
+        _add_expired(states, self._expiry, self._updater.states, self._store, item_as_of, self._unwritten.holds)
         await self._publisher.publish_states(ITEM_FEATURES, states, self._store)
-        self._updater.states.evict()
+        for partition, position in self._unwritten.written(due).items():
+            self._app.consumer.mark_processed(self._sources[partition], position)
+        self._updater.states.evict(self._unwritten.holds)
         ERASURES.labels(ITEM).inc(sum(result.erased for result in results.values()))
-        for tp in results:
-            self._app.consumer.mark_processed(tp, batch[tp][-1].offset + 1)
         STAGE_SECONDS.labels(SERVICE, "signals").observe(time.perf_counter() - started)
         ITEMS_WITH_STATE.set(self._store.size())
 
@@ -191,9 +210,7 @@ class FeaturesWorker:
         self._items.queue.wake()
 
     async def discard(self) -> None:
-        await settle([self._users.queue.discard(), self._items.queue.discard()])
-        self._users.clear()
-        self._items.clear()
+        await settle([self._users.discard(), self._items.discard()])
 
     async def handle(self, batches: Records) -> None:
         for tp, records in batches.items():
@@ -214,13 +231,14 @@ def _add_expired(
     cache: StateCache[Any],
     store: RecordStore,
     as_of: Callable[[bytes], int],
+    is_changed: Callable[[int, bytes], bool] = lambda partition, key: False,
 ) -> None:
-    """Add the deletion of expired records to the states that a batch writes."""
+    """Add the deletion of expired records to the states that a batch writes; a record that `is_changed` is about to be replaced."""
     for partition, written in states.items():
         times = [as_of(record) for _, record in written if record is not None]
         kept = {key for key, _ in written}
         for key in expiry.expired(partition, times, store.partitions[partition]):
-            if key not in kept:
+            if key not in kept and not is_changed(partition, key):
                 cache.drop(partition, key)
                 written.append((key, None))
 
