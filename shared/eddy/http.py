@@ -5,6 +5,7 @@ uvicorn bounds the idle time between two requests, but neither the time until a 
 
 import asyncio
 import json
+import re
 import resource
 from collections import OrderedDict
 from collections.abc import Callable
@@ -49,12 +50,21 @@ class HttpLimits:
     trusted_proxies: str = ""
 
 
-def http_config(app: ASGIApp, limits: HttpLimits, on_refused: Callable[[str], None]) -> uvicorn.Config:
-    """The configuration of a server; `on_refused(reason)` is called for each connection that is refused or closed by a bound."""
+# Called with the address of a client and what it sent, where a request begins: the whole answer, or None for the application to answer.
+Shed = Callable[[str, bytes], bytes | None]
+
+
+def http_config(
+    app: ASGIApp, limits: HttpLimits, on_refused: Callable[[str], None], shed: Shed | None = None
+) -> uvicorn.Config:
+    """The configuration of a server; `on_refused(reason)` is called for each connection that is refused or closed by a bound.
+
+    `shed` answers what is refused in an overload, before it costs anything: to parse a request takes longer than all the rest of a refusal.
+    """
     connections = _Connections(min(limits.connections, _available_files()))
     return uvicorn.Config(
         app,
-        http=partial(BoundedProtocol, limits, connections, on_refused),  # type: ignore[arg-type]  # called like the class
+        http=partial(BoundedProtocol, limits, connections, on_refused, shed),  # type: ignore[arg-type]  # called like the class
         ws="none",
         log_config=None,
         access_log=False,
@@ -66,6 +76,25 @@ def http_config(app: ASGIApp, limits: HttpLimits, on_refused: Callable[[str], No
         proxy_headers=bool(limits.trusted_proxies),
         forwarded_allow_ips=limits.trusted_proxies,
     )
+
+
+_GET = re.compile(rb"GET (/[!-~]*) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*)\r\n")
+_NOT_PLAIN = frozenset((b"content-length", b"transfer-encoding", b"upgrade", b"expect"))
+
+
+def plain_get(data: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]] | None:
+    """Target and headers of a request, if `data` is exactly one GET without a body on a connection that stays open; otherwise None."""
+    match = _GET.fullmatch(data) if len(data) <= MAX_HEADER_BYTES else None
+    if match is None:
+        return None
+    headers = []
+    for line in match[2].split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b":")
+        name, value = name.lower(), value.strip()
+        if name in _NOT_PLAIN or (name == b"connection" and value.lower() != b"keep-alive"):
+            return None
+        headers.append((name, value))
+    return match[1], headers
 
 
 def _available_files() -> int:
@@ -116,6 +145,7 @@ class BoundedProtocol(H11Protocol):
         limits: HttpLimits,
         connections: _Connections,
         on_refused: Callable[[str], None],
+        shed: Shed | None,
         *args: Any,
         **options: Any,
     ) -> None:
@@ -123,6 +153,7 @@ class BoundedProtocol(H11Protocol):
         self._limits = limits
         self._all = connections
         self._on_refused = on_refused
+        self._shed = shed
         self._address: str | None = None
         self._phase = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -159,8 +190,24 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._phase == "refused" or self.transport.is_closing():
             return
+        if self._shed is not None and self._begins_request() and (answer := self._shed(self._address or "", data)):
+            self._answer_unparsed(answer)
+            return
         super().data_received(data)
         self._follow()
+
+    def _begins_request(self) -> bool:
+        """Whether what comes next is the beginning of a request, of a client that reads its answers."""
+        return self._phase in ("header", "idle") and not self.conn.trailing_data[0] and not self.flow.write_paused
+
+    def _answer_unparsed(self, answer: bytes) -> None:
+        """Answer a request that the parser did not see, and wait for the next one."""
+        self._unset_keepalive_if_required()
+        self.transport.write(answer)
+        self.server_state.total_requests += 1
+        self._enter("")  # so that it is the youngest of the idle ones
+        self._enter("idle")
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from eddy.errors import ConfigError, FatalError
-from eddy.http import HttpLimits, http_config
+from eddy.http import HttpLimits, Shed, http_config
 from eddy.kafka.permissions import PERMISSION_ERRORS, describe_denial
 from eddy.logs import configure_logging
 from eddy.settings import Settings, load
@@ -86,10 +86,11 @@ async def serve_http(
     on_listening: Callable[[int], None] = lambda _: None,
     limits: HttpLimits = HttpLimits(),  # noqa: B008  # frozen
     on_refused: Callable[[str], None] = lambda _: None,
+    shed: Shed | None = None,
 ) -> None:
     """Serve until cancelled; port 0 lets the system choose the port, which `on_listening` gets. Raises FatalError for a port in use.
 
-    `on_refused(reason)` is called for each connection that is refused, or closed, by one of `limits`.
+    `on_refused(reason)` is called for each connection that is refused, or closed, by one of `limits`; `shed` is that of `http_config`.
     """
     try:
         listener = socket.create_server((host, port))
@@ -98,7 +99,7 @@ async def serve_http(
             f"cannot listen on {host}:{port} ({error.strerror}): free the port or choose another one"
         ) from error
     on_listening(listener.getsockname()[1])
-    server = _Server(http_config(app, limits, on_refused))
+    server = _Server(http_config(app, limits, on_refused, shed))
     try:
         await server.serve(sockets=[listener])
     finally:

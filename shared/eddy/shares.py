@@ -2,14 +2,16 @@
 
 
 class FairShares:
-    """At most `limit` units in use, of which a caller may hold no more than are free (a dynamic threshold, as switches use for buffers).
+    """At most `limit` units in use, of which a caller may hold `factor` times what is free.
 
-    One busy caller gets half of the limit, two get a third each, and a part always stays free for the next one. Memory is bounded by what
-    is in use: a caller that holds nothing is forgotten.
+    This is the dynamic threshold that switches use for buffers. With factor 1 one busy caller gets half of the limit, two get a third each;
+    with factor 4 one gets four fifths, two get four ninths each. A part always stays free for the next one. Memory is bounded by what is in
+    use: a caller that holds nothing is forgotten.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, factor: float = 1.0) -> None:
         self.limit = limit
+        self._factor = factor
         self.used = 0.0
         self._held: dict[str, float] = {}
 
@@ -22,12 +24,16 @@ class FairShares:
         """Units that a caller holds."""
         return self._held.get(caller, 0.0)
 
+    def fits(self, caller: str, amount: float = 1.0) -> bool:
+        """Whether a caller may take `amount`: it would then hold no more than its share of what is free."""
+        free = self.limit - self.used
+        return amount <= free and self.held_by(caller) + amount <= self._factor * free
+
     def take(self, caller: str, amount: float = 1.0) -> bool:
-        """Take `amount` for a caller, unless it would then hold more than is free; whether it was taken."""
-        held = self.held_by(caller) + amount
-        if held > self.limit - self.used:
+        """Take `amount` for a caller if it fits; whether it was taken."""
+        if not self.fits(caller, amount):
             return False
-        self._held[caller] = held
+        self._held[caller] = self.held_by(caller) + amount
         self.used += amount
         return True
 

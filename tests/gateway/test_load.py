@@ -29,6 +29,14 @@ def test_a_busy_caller_gets_half_and_two_get_a_third_each() -> None:
     assert (shares.used, shares.callers) == (0, 0)
 
 
+def test_a_caller_may_hold_a_multiple_of_what_is_free() -> None:
+    shares = FairShares(30, factor=4)
+    assert sum(shares.take("a") for _ in range(100)) == 24
+    assert sum(shares.take("b") for _ in range(100)) == 5
+    shares.give_back("a", 24)
+    assert sum(shares.take("b") for _ in range(100)) == 19
+
+
 @dataclass
 class Simulation:
     """A server that finishes `rate` pieces of work a second, one after the other, and callers that come at `offered` a second."""
@@ -39,7 +47,7 @@ class Simulation:
     done: list[tuple[float, Work, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.admission = Admission(128, 16, 4096, 0.5, lambda: self.now)
+        self.admission = Admission(128, 16, 4096, 0.5, lambda: self.now, share_factor=4)
 
     def play(
         self, seconds: float, offered: dict[str, float], answered: bool = True
@@ -78,6 +86,24 @@ def test_twice_the_capacity_is_served_at_capacity_and_in_time(rate: float) -> No
     assert came == 40 * rate
     assert admitted == pytest.approx(20 * rate, rel=0.05)
     assert longest < 1.2
+
+
+def test_one_caller_alone_may_use_the_whole_capacity() -> None:
+    """Of a server that works on 96 requests at once, each for .3 s: half of the minimum would leave a third of it idle."""
+    now = [0.0]
+    admission = Admission(128, 128, 128, 0.5, lambda: now[0], share_factor=4)
+    running: list[Work] = []
+    served = 0
+    for _ in range(300):
+        running += [work for _ in range(10) if len(running) < 96 and (work := admission.admit("a"))]
+        now[0] += 0.3 / 96 * 10
+        done = [work for work in running if now[0] - work.started_at >= 0.3]
+        served += len(done)
+        running = [work for work in running if work not in done]
+        for work in done:
+            admission.finish(work, answered=True)
+    assert len(running) >= 86
+    assert served >= 0.9 * 300 * 10
 
 
 def test_below_the_capacity_nothing_is_refused() -> None:
@@ -206,6 +232,39 @@ async def test_waiting_work_of_a_caller_is_bounded() -> None:
     assert (len(running), admission.in_progress, len(admission._waiting)) == (2, 2, 0)
 
 
+async def test_in_a_lasting_overload_little_waits_and_the_rest_is_refused_at_once() -> None:
+    now = [0.0]
+    admission = Admission(128, 128, 128, 0.5, lambda: now[0], share_factor=4)
+    running = [work for _ in range(200) if (work := admission.admit("a"))]
+
+    async def waiting_of(caller: str, number: int) -> list[asyncio.Task[Work | None]]:
+        tasks = [asyncio.create_task(admission.wait(caller)) for _ in range(number)]
+        await asyncio.sleep(0.05)
+        return [task for task in tasks if not task.done()]
+
+    burst = await waiting_of("a", 100)
+    assert len(burst) == 100  # nothing was refused before: a burst waits
+    await asyncio.wait(burst)
+    assert {task.result() for task in burst} == {None}
+    for _ in range(5):
+        now[0] += 0.9  # as long as work is refused
+        assert admission.crowded
+        waiting = await waiting_of("a", 100)
+        assert len(waiting) == 32
+        assert admission.refuses("a")
+        others = await waiting_of("b", 60)  # 25 are free, of which b gets 20 at once
+        assert len(others) == 32
+        assert admission.refuses("b")
+        assert not admission.refuses("c")
+        for task in (*waiting, *others):
+            task.cancel()
+        await asyncio.wait([*waiting, *others])
+    now[0] += 1.1
+    assert not admission.crowded
+    assert len(await waiting_of("a", 100)) == 100
+    assert len(running) == 103
+
+
 async def test_work_that_gives_up_waiting_leaves_no_trace() -> None:
     admission = Admission(4, 4, 4, 0.05)
     running = [admission.admit("a") for _ in range(2)]
@@ -242,9 +301,9 @@ async def test_thousands_of_waiting_requests_of_one_caller_hold_up_nobody_else(k
         gateway.client(addresses[1], headers={"x-api-key": "secret-b"}) as honest,
     ):
         flood = asyncio.create_task(_statuses(attacker, CROWD))
-        await _waiting(gateway, 64)
+        await _waiting(gateway, 103)
         served = asyncio.create_task(_statuses(honest, 10))
-        await _waiting(gateway, 74)
+        await _waiting(gateway, 113)
         gateway.kafka.answer_all()
         assert [answer.status_code for answer in await served] == [200] * 10
         await asyncio.sleep(1)  # those that wait for a place give up

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from eddy.http import MAX_HEADER_BYTES, HttpLimits
+from eddy.http import MAX_HEADER_BYTES, HttpLimits, Shed, plain_get
 from eddy.runtime import serve_http
 from tests.poll import poll_until
 
@@ -74,7 +74,7 @@ async def _refuse(_: Request) -> Response:
 
 
 @asynccontextmanager
-async def serving(limits: HttpLimits = QUICK) -> AsyncIterator[Server]:
+async def serving(limits: HttpLimits = QUICK, shed: Shed | None = None) -> AsyncIterator[Server]:
     server = Server()
     routes = [
         Route("/", _echo, methods=["GET", "POST"]),
@@ -88,7 +88,7 @@ async def serving(limits: HttpLimits = QUICK) -> AsyncIterator[Server]:
         server.port = port
 
     task = asyncio.create_task(
-        serve_http(Starlette(routes=routes), "127.0.0.1", 0, listening, limits, server.refused.append)
+        serve_http(Starlette(routes=routes), "127.0.0.1", 0, listening, limits, server.refused.append, shed)
     )
     try:
         await poll_until(lambda: server.port)
@@ -257,3 +257,80 @@ async def test_only_a_trusted_proxy_says_who_the_caller_is(trusted: str, client:
         head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: 8.8.8.8\r\nX-Forwarded-Proto: https\r\n\r\n"
         _, body = await server.exchange(head)
         assert (body["client"], body["scheme"]) == (client, scheme)
+
+
+HEAD = b"GET /v1/a%20b?c=d HTTP/1.1\r\nHost: a\r\nX-API-Key:  k \r\nConnection: keep-alive\r\n\r\n"
+
+
+def test_a_plain_get_is_told_from_all_other_requests() -> None:
+    headers = [(b"host", b"a"), (b"x-api-key", b"k"), (b"connection", b"keep-alive")]
+    assert plain_get(HEAD) == (b"/v1/a%20b?c=d", headers)
+    for other in (
+        HEAD[:-2],
+        HEAD + b"GET",
+        HEAD + HEAD,
+        HEAD.replace(b"GET", b"POST"),
+        HEAD.replace(b"1.1", b"1.0"),
+        HEAD.replace(b"keep-alive", b"close"),
+        HEAD.replace(b"X-API-Key", b"Content-Length"),
+        HEAD.replace(b"X-API-Key", b"transfer-ENCODING"),
+        HEAD.replace(b"X-API-Key", b"Upgrade"),
+        HEAD.replace(b"X-API-Key", b"Expect"),
+        HEAD.replace(b"X-API-Key:", b"X-API-Key :"),
+        HEAD.replace(b"X-API-Key", b" X-API-Key"),
+        HEAD.replace(b"\r\nX-API-Key", b"\nX-API-Key"),
+        HEAD.replace(b"Host: a", b"Host: a\0"),
+        HEAD.replace(b"Host: a", b"Host: " + bytes(MAX_HEADER_BYTES)),
+        b"",
+    ):
+        assert plain_get(other) is None
+
+
+async def test_a_shed_request_is_answered_unparsed_and_its_connection_goes_on() -> None:
+    shedding = [True]
+    seen: list[tuple[str, bytes]] = []
+
+    def shed(address: str, data: bytes) -> bytes | None:
+        seen.append((address, data))
+        return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}" if shedding[0] else None
+
+    async with serving(shed=shed) as server:
+        reader, writer = await server.connect("127.0.0.2")
+        for _ in range(3):
+            writer.write(REQUEST)
+            assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 503")
+        assert seen == [("127.0.0.2", REQUEST)] * 3
+        shedding[0] = False
+        writer.write(REQUEST)
+        assert b"200 OK" in await reader.readuntil(b"}")
+        # In the middle of a request nothing is shed.
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\n")
+        await poll_until(lambda: len(seen) == 5)
+        shedding[0] = True
+        writer.write(b"Content-Length: 3\r\n\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"abc")
+        assert b"200 OK" in await reader.readline()
+        assert b'"bytes":3' in await reader.readuntil(b"}")
+        writer.write(REQUEST)
+        assert b"503" in await reader.readline()
+        assert 0.3 < await _closed_after(reader) < 2  # an idle connection
+        writer.close()
+        assert server.refused == []
+
+
+async def test_who_reads_no_answers_is_not_answered_without_bound() -> None:
+    answers = [0]
+
+    def shed(_: str, __: bytes) -> bytes:
+        answers[0] += 1
+        return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000)
+
+    async with serving(shed=shed) as server:
+        _, writer = await server.connect()
+        for _ in range(500):
+            writer.write(REQUEST)
+            await asyncio.sleep(0.001)
+        assert answers[0] < 200
+        await poll_until(lambda: "write_timeout" in server.refused, 10)
+        writer.close()

@@ -63,4 +63,5 @@ async def main(settings: GatewaySettings, health: Health) -> None:
                 settings.gateway_http_port,
                 limits=settings.http_limits,
                 on_refused=lambda reason: REFUSED_REQUESTS.labels("none", reason).inc(),
+                shed=app.state.shedding,
             )

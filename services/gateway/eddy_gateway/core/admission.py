@@ -1,6 +1,7 @@
 """Admission: how much work may be in progress at once, by the time that it takes, and how much of it for each caller."""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,6 +15,8 @@ _SLOW, _UNANSWERED = 0.9, 0.7
 _LEAST_SHARE = 0.125
 # Work that waits to be admitted, also shared among callers.
 _MAX_WAITING = 512
+# While work is refused, waiting helps little and costs time: of a caller, only this share of the limit waits.
+_CROWDED_SHARE = 0.25
 # Callers that are looked at for the next piece of work, when one ends.
 _CALLERS_TRIED = 8
 # A piece of work counts at most as this share of the limit, so that a large one is admitted even when the limit is small.
@@ -45,7 +48,8 @@ class Admission:
     increase, multiplicative decrease; doubling while the time is below half of the target). Below `minimum`, where a lower limit would
     cost more throughput than delay, only work without an answer lowers it. Amounts are in any unit: requests, bytes.
     What does not fit waits for `target_sec` at most, the callers in turn and of each the newest work first: its caller is the least likely
-    to have given up.
+    to have given up. Once work was refused, only little of a caller waits until none has been refused for twice the target: in a lasting
+    overload most of what waits would be refused in the end, and a refusal at once is far cheaper.
     """
 
     def __init__(
@@ -55,13 +59,15 @@ class Admission:
         maximum: float,
         target_sec: float,
         now: Callable[[], float] = time.monotonic,
+        share_factor: float = 1.0,
     ) -> None:
         self._minimum, self._maximum = minimum, maximum
         self._target_sec = target_sec
         self._now = now
-        self._shares = FairShares(initial)
+        self._shares = FairShares(initial, share_factor)
         self._room = FairShares(_MAX_WAITING)
         self._decreased_at = -1.0
+        self._refused_at = -math.inf
         self._waiting: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
 
     @property
@@ -76,7 +82,7 @@ class Admission:
 
     def admit(self, caller: str, amount: float = 1.0, *, timed: bool = True) -> Work | None:
         """Admit work, or None if it does not fit now. Call `finish` exactly once for admitted work."""
-        amount = min(amount, _LARGEST_SHARE * self._shares.limit)
+        amount = self._counted(amount)
         if not self._shares.take(caller, amount):
             return None
         now = self._now()
@@ -86,16 +92,20 @@ class Admission:
         """As `admit`, after a wait if need be; None if it must be refused."""
         if work := self.admit(caller, amount, timed=timed):
             return work
-        if not self._room.take(caller):
+        if not self._has_room(caller):
+            self._refused_at = self._now()
             return None
+        self._room.take(caller)
         waiter = _Waiter(amount, timed, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(caller, OrderedDict())[waiter] = None
         try:
             async with asyncio.timeout(self._target_sec):
                 return await asyncio.shield(waiter.admitted)
         except TimeoutError:
-            # It may have been admitted in the same turn of the loop.
-            return waiter.admitted.result() if waiter.admitted.done() else None
+            if waiter.admitted.done():  # in the same turn of the loop
+                return waiter.admitted.result()
+            self._refused_at = self._now()
+            return None
         except asyncio.CancelledError:
             if waiter.admitted.done():
                 self.finish(waiter.admitted.result(), answered=None)
@@ -103,6 +113,27 @@ class Admission:
         finally:
             self._room.give_back(caller)
             self._leave(caller, waiter)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether work was refused within twice the target."""
+        return self._now() < self._refused_at + 2 * self._target_sec
+
+    def refuses(self, caller: str, amount: float = 1.0) -> bool:
+        """Whether `wait` would refuse work at once; then it counts as refused."""
+        if self._shares.fits(caller, self._counted(amount)) or self._has_room(caller):
+            return False
+        self._refused_at = self._now()
+        return True
+
+    def _counted(self, amount: float) -> float:
+        return min(amount, _LARGEST_SHARE * self._shares.limit)
+
+    def _has_room(self, caller: str) -> bool:
+        """Whether one more piece of work of a caller may wait."""
+        return self._room.fits(caller) and not (
+            self.crowded and self._room.held_by(caller) >= _CROWDED_SHARE * self._shares.limit
+        )
 
     def _leave(self, caller: str, waiter: _Waiter) -> None:
         waiters = self._waiting.get(caller) or OrderedDict()

@@ -173,18 +173,23 @@ def configured_rate(settings: GatewaySettings) -> RateLimitItem | None:
 
 def caller_name(scope: Scope) -> str:
     """What the shares and limits of a caller go by: its key, or its address where no key identifies anybody."""
-    key: Key = scope.get(CALLER, ANYBODY)
-    return address_of(scope) if key is ANYBODY else f"key {key.name}"
+    return name_of(scope.get(CALLER, ANYBODY), address_of(scope))
+
+
+def name_of(key: Key, address: str) -> str:
+    """As `caller_name`, of a key and the address where it is used."""
+    return address if key is ANYBODY else f"key {key.name}"
 
 
 def address_of(scope: Scope) -> str:
-    """The address of a caller. An IPv6 network of 64 bits counts as one, because a single machine can use all of its addresses."""
+    """The address of a caller, as `network_of`."""
     client = scope.get("client")
-    return _network(client[0] if client else "")
+    return network_of(client[0] if client else "")
 
 
 @lru_cache(4096)
-def _network(host: str) -> str:
+def network_of(host: str) -> str:
+    """An address. An IPv6 network of 64 bits counts as one, because a single machine can use all of its addresses."""
     try:
         address = ip_address(host)
     except ValueError:

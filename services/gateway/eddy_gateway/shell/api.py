@@ -53,6 +53,7 @@ from eddy_gateway.shell.metering import Metering
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
 from eddy_gateway.shell.refusals import RETRY_SEC, refuse
+from eddy_gateway.shell.shedding import Shedding
 from eddy_gateway.shell.user_records import UserRecords
 
 OneOrMany = Annotated[
@@ -214,12 +215,14 @@ def build_app(gateway: Gateway, health: Health, keys: KeyStore | None = None) ->
         dependencies=[Depends(authorise), Depends(_refuse_wrong_parameters)],
     )
     settings = gateway.settings
+    load = LoadControl(settings)
     app.state.access = Access(settings, keys or KeyStore(settings))
+    app.state.shedding = Shedding(app.state.access, load, bool(settings.gateway_trusted_proxies))
     app.add_middleware(
         AccessMiddleware,
         health=health,
         access=app.state.access,
-        load=LoadControl(settings),
+        load=load,
         rate=configured_rate(settings),
         max_body_bytes=settings.gateway_max_body_bytes,
     )

@@ -26,8 +26,13 @@ _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 _NO_STORE = (b"cache-control", b"no-store")
 
 
+def added_headers(path: str) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer for a path. Answers of the API contain user data, so that nobody may cache them."""
+    return [*_HEADERS, _NO_STORE] if path.startswith("/v1/") else _HEADERS
+
+
 class SecurityHeaders:
-    """ASGI middleware. Answers of the API contain user data, so that nobody may cache them."""
+    """ASGI middleware that adds `added_headers`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,7 +41,7 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        added = [*_HEADERS, _NO_STORE] if scope["path"].startswith("/v1/") else _HEADERS
+        added = added_headers(scope["path"])
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from eddy.metrics import ADMISSION_LIMIT, ADMITTED, REFUSED_REQUESTS
@@ -14,6 +15,8 @@ READS, WRITES = "reads", "writes"
 CALLER_SHARE, OVERLOADED = "caller_share", "overloaded"
 # Requests that wait for an answer. The minimum is two full batches of a scorer: less would lower its throughput more than its delay.
 _MIN_READS, _MAX_READS = 128, 4096
+# A caller may hold that many times what is free: alone four fifths of the limit, with which it uses nearly all of the capacity.
+_READS_FACTOR = 4.0
 # Bytes of bodies that are checked, or under way to Kafka.
 _MIN_BYTES, _FIRST_BYTES = 256 * 1024, 4 * 2**20
 # What a request costs beside its body, as bytes.
@@ -31,7 +34,7 @@ class LoadControl:
         target_sec = settings.gateway_latency_target_sec
         self._max_body_bytes = settings.gateway_max_body_bytes
         self._admissions = {
-            READS: Admission(_MIN_READS, _MIN_READS, _MAX_READS, target_sec),
+            READS: Admission(_MIN_READS, _MIN_READS, _MAX_READS, target_sec, share_factor=_READS_FACTOR),
             WRITES: Admission(_FIRST_BYTES, _MIN_BYTES, settings.gateway_max_pending_bytes, target_sec),
         }
 
@@ -44,9 +47,19 @@ class LoadControl:
         admission = self._admissions[kind]
         work = await admission.wait(caller, amount, timed=_is_timed(scope))
         if work is None:
-            await _overloaded(scope, admission.is_heavy(caller))(scope, receive, send)
+            await _overloaded(scope["eddy.caller"], admission.is_heavy(caller))(scope, receive, send)
             return
         await _Admitted(kind, admission, work).run(scope, receive, send, app)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether reads were refused just now."""
+        return self._admissions[READS].crowded
+
+    def refusal_of_read(self, caller: str, key: Key) -> JSONResponse | None:
+        """The refusal of a read of a caller, if it could neither be admitted nor wait."""
+        admission = self._admissions[READS]
+        return _overloaded(key, admission.is_heavy(caller)) if admission.refuses(caller) else None
 
     def _cost(self, scope: Scope) -> tuple[str, float]:
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -96,8 +109,7 @@ class _Admitted:
             ADMISSION_LIMIT.labels(self._kind).set(self._admission.limit)
 
 
-def _overloaded(scope: Scope, heavy: bool) -> App:
-    key: Key = scope["eddy.caller"]
+def _overloaded(key: Key, heavy: bool) -> JSONResponse:
     if heavy:
         detail = (
             "Too many of your requests are in progress for what can be answered in time. "

@@ -9,6 +9,11 @@ from eddy.metrics import HTTP_REQUESTS, HTTP_SECONDS
 _NO_ROUTE = "none"
 
 
+def count_unrouted(status: int) -> None:
+    """Count a request that was answered before it reached the application."""
+    HTTP_REQUESTS.labels(_NO_ROUTE, str(status)).inc()
+
+
 class Metering:
     """ASGI middleware. The label `route` is the pattern of the route, not the path, so that it has few values."""
 
