@@ -66,11 +66,13 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     401: {"description": "No API key, or a wrong one."},
     403: {"description": "The API key lacks the scope, or the name is not of its tenant."},
     413: {"description": "The body is too large."},
+    415: {"description": "The media type of the body is not accepted."},
     429: {"description": "Too many requests: try again after Retry-After seconds."},
     503: {"description": "Not ready, or Kafka does not accept writes: try again."},
 }
 _UNKNOWN_ITEM: dict[int | str, dict[str, Any]] = {404: {"description": "The item was never stored, or it was deleted."}}
 _UNKNOWN_USER: dict[int | str, dict[str, Any]] = {404: {"description": "Nothing is known of the user."}}
+_JSON, _MERGE_PATCH = "application/json", "application/merge-patch+json"
 _NO_ANSWER: dict[int | str, dict[str, Any]] = {504: {"description": "No scorer answered in time."}}
 
 
@@ -212,7 +214,7 @@ def build_app(gateway: Gateway, health: Health, keys: KeyStore | None = None) ->
         version="1",
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(authorise), Depends(_refuse_wrong_parameters)],
+        dependencies=[Depends(authorise), Depends(_refuse_wrong_media_type), Depends(_refuse_wrong_parameters)],
     )
     settings = gateway.settings
     load = LoadControl(settings)
@@ -312,6 +314,23 @@ async def _refuse_wrong_parameters(request: Request) -> None:
     if problems:
         raise RequestValidationError(
             [{"loc": ("query", name), "type": reason, "msg": message} for reason, name, message in problems]
+        )
+
+
+async def _refuse_wrong_media_type(request: Request) -> None:
+    """Raise HTTPException 415 for a body of a type that the route does not read. FastAPI would read every `+json` type as if it were JSON,
+    also one with a meaning of its own, like a JSON Patch."""
+    if request.scope["route"].body_field is None:
+        return
+    accepted = (_JSON, _MERGE_PATCH) if request.method == "PATCH" else (_JSON,)
+    sent = request.headers.get("content-type", "")
+    if sent.partition(";")[0].strip().lower() not in accepted:
+        what = f"Content-Type {quoted(sent)} is not accepted here." if sent else "Content-Type is missing."
+        detail = f"{what} Send {' or '.join(accepted)}."
+        if sent.lower().startswith("application/json-patch+json"):
+            detail += " The body then contains the changed fields, not a list of operations."
+        raise StarletteHTTPException(
+            415, detail, {"Accept-Patch" if request.method == "PATCH" else "Accept": ", ".join(accepted)}
         )
 
 
