@@ -86,3 +86,28 @@ def test_bytes_of_a_former_version_are_read(tmp_path: Path) -> None:
     written = Codec("item", older, []).encode(item)
     assert Codec("item", current, [older]).decode(written) == {**item, "price": None}
     assert len(written) > HEADER_BYTES
+
+
+def test_the_bytes_after_the_last_field_of_a_part_are_not_read() -> None:
+    item = json.loads((SCHEMAS / "examples" / "item.json").read_text())
+    payload = Codec.of("item").encode(item)
+    for bytes_of_it in (payload, payload[:-1], payload + b"more"):
+        assert Codec.of("item").until("title").decode(bytes_of_it) == {
+            name: item[name] for name in ("item_id", "scenarios", "title")
+        }
+    with pytest.raises(DecodeError):
+        Codec.of("item").until("title").decode(payload[: HEADER_BYTES + 2])
+
+
+def test_a_part_of_a_former_version_is_read() -> None:
+    older = dict(fastavro.parse_schema(json.loads((SCHEMAS / "item.avsc").read_text()), named_schemas={}))
+    newer = json.loads((SCHEMAS / "item.avsc").read_text())
+    newer["fields"].insert(1, {"name": "price", "type": ["null", "double"], "default": None})
+    codec = Codec("item", dict(fastavro.parse_schema(newer, named_schemas={})), [older])
+    item = json.loads((SCHEMAS / "examples" / "item.json").read_text())
+    written = Codec("item", older, []).encode(item)
+    assert codec.until("item_id").decode(written) == {"item_id": item["item_id"]}
+    assert codec.until("title").decode(written) == {
+        **{name: item[name] for name in ("item_id", "scenarios", "title")},
+        "price": None,
+    }

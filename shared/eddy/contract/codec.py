@@ -47,6 +47,8 @@ class Codec(Generic[R]):
         self._reader = _with_bytes(schema)
         self._writers = {_header(old): old for old in [*former, schema]}
         self._times: dict[bytes, WriterTimes] = {}  # by header, of the schemas of others
+        self._last: str | None = None  # the last field that is decoded; None for all
+        self._parts: dict[bytes, dict[str, Any]] = {}  # by header, the part of the writer's schema up to it
 
     @overload
     @staticmethod
@@ -74,11 +76,12 @@ class Codec(Generic[R]):
         """The codec of the records of `topic`."""
         return _codec_of(topics()[topic].record)
 
-    def only(self, *fields: str) -> "Codec[R]":
-        """A codec that decodes these fields alone: the others are skipped, which is faster, and missing in the decoded records."""
+    def until(self, field: str) -> "Codec[R]":
+        """A codec that decodes the fields up to this one: the bytes after it are not read, which is faster, and its records lack them."""
         part = copy.copy(self)
-        part.schema = {**self.schema, "fields": [field for field in self.schema["fields"] if field["name"] in fields]}
-        part._reader = _with_bytes(part.schema)
+        part._last = field
+        part._reader = _with_bytes(_until(self.schema, field))
+        part._parts = {}
         return part
 
     def writer_schema(self, header: bytes) -> dict[str, Any] | None:
@@ -122,19 +125,34 @@ class Codec(Generic[R]):
             raise DecodeError(times.refusal)
         body = io.BytesIO(payload)
         body.seek(HEADER_BYTES)
+        reader = None if writer is self.schema else self._reader
+        if self._last is not None:
+            writer = self._part_of(writer, payload[:HEADER_BYTES])
         try:
-            reader = None if writer is self.schema else self._reader
             record: R = fastavro.schemaless_reader(body, writer, reader)
         except SchemaResolutionError as error:  # the schema registry named the schema of another record
             owner = _owners().get(payload[:HEADER_BYTES], writer["name"])
             raise DecodeError(describe_undecodable(self.record, payload, owner)) from error
         except Exception as error:  # fastavro raises errors of many types
             raise DecodeError(f"not a {self.record}: {type(error).__name__} {error}") from error
-        if body.tell() != len(payload):
+        if self._last is None and body.tell() != len(payload):
             raise DecodeError(f"{len(payload) - body.tell()} surplus bytes after a {self.record}")
         if times is not None:
             times.convert(cast(dict[str, Any], record))
         return record
+
+    def _part_of(self, writer: dict[str, Any], header: bytes) -> dict[str, Any]:
+        """The writer's schema up to the last field that is decoded."""
+        part = self._parts.get(header)
+        if part is None:
+            part = self._parts[header] = _until(writer, self._last)
+        return part
+
+
+def _until(schema: dict[str, Any], last: str | None) -> dict[str, Any]:
+    """The schema without the fields after `last`; all of it if it has no such field."""
+    names = [field["name"] for field in schema["fields"]]
+    return {**schema, "fields": schema["fields"][: names.index(last) + 1]} if last in names else schema
 
 
 def _with_bytes(schema: Any) -> Any:

@@ -10,8 +10,6 @@ from eddy.contract.records import Recommendations
 from eddy.errors import DecodeError
 
 _SEPARATOR = "\0"
-# The fields of a slate that are read; its candidates and their features are skipped.
-_FIELDS = ("request_id", "user_id", "scenario", "items")
 
 
 class ServedSlate(NamedTuple):
@@ -27,7 +25,7 @@ class ServedSlates:
     def __init__(self, keep_ms: int = 3_600_000, maximum: int = 200_000) -> None:
         self.keep_ms = keep_ms
         self._maximum = maximum
-        self._decode: Callable[[bytes], Recommendations] = Codec.of(Recommendations).only(*_FIELDS).decode
+        self._decode: Callable[[bytes], Recommendations] = Codec.of(Recommendations).until("items").decode
         # Scenario and items in one string: there are many slates.
         self._slates: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
 
