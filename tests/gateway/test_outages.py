@@ -8,12 +8,20 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from eddy.contract.codec import Codec
+from eddy.contract.topics import USER_EVENTS, USER_FEATURES
+from eddy.errors import FatalError
+from eddy.kafka.bus import Bus
+from eddy.runtime import Health
 from eddy_cli.broker import running_broker
 from eddy_cli.broker.process import Broker
 from eddy_cli.ports import free_port
+from eddy_gateway.app import main
 from eddy_gateway.settings import GatewaySettings
+from eddy_gateway.shell.log_check import check_events_log
 from tests.cli.processes import command
 from tests.gateway.conftest import NOW_MS, serving
+from tests.gateway.test_erasure import encoded_user
 from tests.poll import poll_until
 
 pytestmark = pytest.mark.stack
@@ -61,6 +69,25 @@ def paused(broker: Broker) -> Iterator[None]:
         yield
     finally:
         broker.process.send_signal(signal.SIGCONT)
+
+
+async def test_a_gateway_whose_events_would_never_be_applied_does_not_start(settings: GatewaySettings) -> None:
+    """The topic `user-events` was created again while nothing ran: the features service refuses it, and 202 would be no promise."""
+    bus, codec = Bus(settings), Codec.for_topic(USER_FEATURES)
+    await bus.create_topics()
+    async with bus.producer() as producer:
+
+        async def store(user_id: str, log_id: bytes) -> None:
+            record = codec.encode({**codec.decode(encoded_user(user_id, 1)), "log_id": log_id})
+            await producer.send_all(USER_FEATURES, [(user_id, record)])
+
+        await store("u1", bus.topic_id(USER_EVENTS))
+        await store("u2", b"")
+        await check_events_log(bus)
+        await store("u3", b"f" * 16)
+        await producer.send_all(USER_FEATURES, [("u3", b"unreadable"), ("u3", None)])
+    with pytest.raises(FatalError, match=r"user-events than the present one.* set EDDY_TOPIC_PREFIX"):
+        await main(settings.model_copy(update={"gateway_http_port": 0}), Health())
 
 
 async def test_the_process_serves_and_ends_cleanly(kafka: str, topic_prefix: str) -> None:

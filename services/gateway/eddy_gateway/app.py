@@ -17,6 +17,7 @@ from eddy_gateway.shell.api import Gateway, build_app
 from eddy_gateway.shell.item_changes import ItemChanges
 from eddy_gateway.shell.item_store import ItemStore
 from eddy_gateway.shell.key_store import KeyStore
+from eddy_gateway.shell.log_check import check_events_log
 from eddy_gateway.shell.pending_requests import PendingRequests
 from eddy_gateway.shell.publisher import EventPublisher
 from eddy_gateway.shell.user_records import UserRecords
@@ -25,13 +26,14 @@ from eddy_gateway.shell.user_records import UserRecords
 async def main(settings: GatewaySettings, health: Health) -> None:
     """Run until cancelled, then finish the requests in progress.
 
-    Raises FatalError when Kafka is unreachable at the start or the port is taken, ConfigError for unusable API keys, and
-    for a public address without any.
+    Raises FatalError when Kafka is unreachable at the start, the port is taken, or `user-events` is not the topic whose events are known,
+    ConfigError for unusable API keys, and for a public address without any.
     """
     scenarios = load_scenarios(settings.scenarios_path)
     rules, keys = Rules(scenarios), KeyStore(settings)
     bus = Bus(settings)
     await bus.create_topics("gateway")
+    await check_events_log(bus)
     pending = PendingRequests()
     async with AsyncExitStack() as stack:
 
