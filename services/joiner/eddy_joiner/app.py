@@ -22,7 +22,7 @@ from eddy_joiner.shell.worker import WorkerContext
 async def main(settings: JoinerSettings, health: Health) -> None:
     """Run until cancelled. Raises FatalError when Kafka is unreachable or another joiner runs under the same instance id."""
     # Retained slates are many long-lived objects; with the default thresholds the collector would traverse them over and over.
-    gc.set_threshold(200_000, 50, 1000)
+    gc.set_threshold(20_000, 50, 1000)
     scenarios = load_scenarios(settings.scenarios_path)
     bus = Bus(settings)
     policy = AttributionPolicy(scenarios, settings.joiner_lateness_sec, bus.partition_of_key)

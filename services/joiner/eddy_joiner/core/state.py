@@ -148,7 +148,7 @@ class JoinState:
         clocks = (self.clocks[BROKER], max(self.clocks[EVENT], happened_at))
         pending = PendingEvent(event, clocks, self.policy.window_ms(event.scenario), self._batches.current)
         timelines = self._timelines_of(pending)
-        first_batch = self._batches.register((event.user_id, event.event_id))
+        first_batch = self._batches.register((event.user_id, event.event_id), event.offset)
         for timeline in timelines:
             (first_batch or pending.batch).keep(timeline, pending.due(timeline))
         if first_batch is not None:
@@ -163,7 +163,7 @@ class JoinState:
         """Forget a user: the events before the erasure, and the slates that were made from them, also those that arrive later."""
         covered = self._slates.forget(erasure)
         self._pending.forget(erasure.user_id)
-        self._batches.forget(erasure.user_id)
+        self._batches.forget(erasure.user_id, erasure.offset)
         self._erasures[erasure.user_id] = erasure
         # A restart that reads the slates again has to read the erasure as well.
         batch = self._batches.current
