@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sqlite3
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,27 @@ def test_a_checkpoint_costs_what_changed(tmp_path: Path) -> None:
     assert row_store.write(path, {"learner": made.state()}) == 0
     made.observe([next_item("u7", "i3", 5), next_item("somebody", "i4", 6)])
     assert row_store.write(path, {"learner": made.state()}) < 0.01 * whole
+
+
+def test_a_checkpoint_is_written_in_little_memory(tmp_path: Path) -> None:
+    """By blocks: not in a multiple of what the sequences of all users take."""
+    made, path = learner(), tmp_path / "trainer.ckpt"
+    made.observe([next_item(f"u{number}", f"i{number % 30}") for number in range(4000)])
+    state = {"learner": made.state()}
+    size = sum(
+        column.nbytes for column in state["learner"]["encoder"]["sequences"].values() if hasattr(column, "nbytes")
+    )
+    peaks = []
+    for _ in range(2):
+        tracemalloc.start()
+        row_store.write(path, state)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert size > 20 * 2**20
+    assert max(peaks) < size / 3
+    assert sorted(row_store.read(path)["learner"]["encoder"]["sequences"]["users"]) == sorted(
+        f"u{number}" for number in range(4000)
+    )
 
 
 def test_a_checkpoint_forgets_the_bytes_of_an_erased_user(tmp_path: Path) -> None:

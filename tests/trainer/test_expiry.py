@@ -1,9 +1,12 @@
 """Users and items expire by event time: after a month of churn, the trainer is as large as after a week."""
 
+import psutil
 import pytest
 
 from eddy.contract.expiry import DAY_MS, EventClock
-from tests.trainer.factories import learner, next_item
+from eddy.contract.model import FEATURES
+from eddy_trainer.core.ranking_memory import MAX_CANDIDATE_SETS, MAX_CANDIDATES, CandidateSetMemory
+from tests.trainer.factories import features, learner, next_item
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +34,19 @@ def test_a_month_of_churn_leaves_the_learner_as_it_was_after_a_week() -> None:
     assert table._row_of.keys() >= {f"d29-{number}" for number in range(1, 25) if number % 4}
     assert not any(name.startswith("d20-") for name in table.ids)
     assert set(table.unpublished_deletions) >= {"d0-1", "d20-1"}  # scorers are told
+
+
+def test_what_is_remembered_for_the_ranker_takes_its_memory_at_the_start() -> None:
+    """67 MB that came with the examples would look like a leak for as long, and end a trainer without room for it after hours."""
+    memory, process = CandidateSetMemory(len(FEATURES)), psutil.Process()
+    before = process.memory_info().rss
+    memory.clear()
+    started = process.memory_info().rss
+    for _ in range(MAX_CANDIDATE_SETS // 128):
+        memory.add([next_item("u", "i0", T0, 0, features(MAX_CANDIDATES))] * 128)
+    assert len(memory) == MAX_CANDIDATE_SETS
+    assert started - before > 60 * 2**20
+    assert process.memory_info().rss - started < 15 * 2**20
 
 
 def test_an_expired_item_returns_with_its_next_event() -> None:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eddy.clock import SystemClock
 from eddy.contract.poison import PoisonRuns
 from eddy.contract.releases import ReleaseKeys, key_id
-from eddy.contract.scenarios import load_scenarios, watch_scenarios
+from eddy.contract.scenarios import Scenarios, load_scenarios, watch_scenarios
 from eddy.contract.topics import ITEMS, TRAINING_EXAMPLES
 from eddy.errors import ConfigError
 from eddy.kafka.bus import Bus
@@ -71,7 +71,7 @@ async def serve(settings: TrainerSettings, health: Health) -> None:
         schedule = ReleaseSchedule(
             settings.trainer_release_interval_sec, publisher.trained_through, now=time.monotonic()
         )
-        trainer = OnlineTrainer(lambda: Learner(scenarios, _learner_policy(settings), text_model), exporter, schedule)
+        trainer = OnlineTrainer(lambda: _learner(scenarios, settings, text_model), exporter, schedule)
         inputs = Inputs(
             TopicIntake(ITEMS, items, bus),
             TopicIntake(TRAINING_EXAMPLES, examples, bus),
@@ -92,6 +92,12 @@ def _release_keys(settings: TrainerSettings) -> tuple[Ed25519PrivateKey, Release
             "and for the scorers: they would refuse every release."
         )
     return signing_key, keys
+
+
+def _learner(scenarios: Scenarios, settings: TrainerSettings, text_model: TextModel | None) -> Learner:
+    learner = Learner(scenarios, _learner_policy(settings), text_model)
+    learner.ranker.clear()
+    return learner
 
 
 def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:

@@ -35,26 +35,31 @@ class RankerTrainer:
 
     def __init__(self, kind: type[Ranker], policy: RankerPolicy, heads: Tensor, seed: int, columns: Columns) -> None:
         self.policy = policy
-        self._columns = columns
         self._random = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.ranker = kind(columns)
         self._heads = heads
+        self.candidate_sets = CandidateSetMemory(len(columns.features))
+        self.impressions = ImpressionMemory(len(columns.features))
         self._reset()
 
     def _reset(self) -> None:
-        """Start with empty memories and a new optimiser."""
+        """Start with a new optimiser, and nothing to train on."""
         self._optimiser = torch.optim.Adam(self._groups(), lr=self.policy.rate, betas=(0.9, 0.98))
-        self.candidate_sets = CandidateSetMemory(len(self._columns.features))
-        self.impressions = ImpressionMemory(len(self._columns.features))
         self._untrained_events = 0
         self._untrained_impressions = 0
         self._due_steps = 0.0
 
+    def clear(self) -> None:
+        """Clear the memories. A service does so at its start too, so that it has all of their memory from then on (some 70 MB)."""
+        self.candidate_sets.clear()
+        self.impressions.clear()
+
     def reset_to(self, ranker: Ranker) -> None:
         """Take the weights of `ranker` and clear the memories, whose examples may have caused the regression."""
         self.ranker.load_state_dict(ranker.state_dict())
+        self.clear()
         self._reset()
 
     @property

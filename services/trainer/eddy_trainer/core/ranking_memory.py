@@ -78,6 +78,12 @@ class CandidateSetMemory:
             slots.append(slot)
         return self._batch(np.array(slots[-MAX_CANDIDATE_SETS:], np.int64))
 
+    def clear(self) -> None:
+        """Forget everything. Writes all of the memory, so that it is in use at once rather than as examples come."""
+        for column in (self._features, self._meta, self._values, self._users):
+            column.fill(0)
+        self.added = 0
+
     def forget(self, user_id: str) -> None:
         """Replace the candidate sets of a user by those of others."""
         replaced, others = _slots_of(user_id, self._users[: len(self)])
@@ -129,6 +135,12 @@ class ImpressionMemory:
         self._users[slots] = users
         self.added += len(features)
         return self._batch(slots)
+
+    def clear(self) -> None:
+        """Forget everything. Writes all of the memory, so that it is in use at once rather than as examples come."""
+        for column in (self._features, self._meta, self._users):
+            column.fill(0)
+        self.added = 0
 
     def forget(self, user_id: str) -> None:
         """Replace the impressions of a user by those of others."""

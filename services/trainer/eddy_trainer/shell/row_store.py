@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 MIN_ROWS = 64
 DIGEST_BYTES = 8
 _COMPRESSION = 1  # most of a row is empty: the rest is hardly compressible
+BLOCK_ROWS = 256  # that are in memory at once while they are written
 _STORED = "__rows__"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS document (id INTEGER PRIMARY KEY, digest BLOB, content BLOB);
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS contents (rows TEXT, number INTEGER, content BLOB, PR
 """
 
 Row = bytes
+Column = NDArray[Any] | list[str]
 
 
 class DamagedError(Exception):
@@ -39,14 +41,14 @@ class DamagedError(Exception):
 
 def write(path: Path, state: dict[str, Any]) -> int:
     """Replace the state in the file, which is created if it does not exist; returns the number of rows that have changed."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[Column]] = {}
     document = _divide(state, "", groups)
     payload = io.BytesIO()
     torch.save(document, payload)
     with _connection(path) as connection:
         connection.executescript(_TABLES)
         with connection:  # a transaction
-            changed = sum(_write_rows(connection, name, rows) for name, rows in groups.items())
+            changed = sum(_write_rows(connection, name, columns) for name, columns in groups.items())
             for (name,) in connection.execute("SELECT rows FROM digests").fetchall():
                 if name not in groups:
                     changed += _write_rows(connection, name, [])
@@ -79,25 +81,26 @@ def _connection(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _write_rows(connection: sqlite3.Connection, name: str, rows: list[Row]) -> int:
+def _write_rows(connection: sqlite3.Connection, name: str, columns: list[Column]) -> int:
     former = _digests_of(connection, name) or b""
-    digests = b"".join([_digest(row) for row in rows])
-    changed = [
-        number
-        for number in range(len(rows))
-        if digests[DIGEST_BYTES * number : DIGEST_BYTES * (number + 1)]
-        != former[DIGEST_BYTES * number : DIGEST_BYTES * (number + 1)]
-    ]
-    connection.executemany(
-        "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)",
-        ((name, number, zlib.compress(rows[number], _COMPRESSION)) for number in changed),
-    )
-    connection.execute("DELETE FROM contents WHERE rows = ? AND number >= ?", (name, len(rows)))
-    if not rows:
+    count = len(columns[0]) if columns else 0
+    digests, changed = bytearray(), 0
+    for start in range(0, count, BLOCK_ROWS):
+        rows = _rows([column[start : start + BLOCK_ROWS] for column in columns])
+        replaced = []
+        for number, row in enumerate(rows, start):
+            digest = _digest(row)
+            digests += digest
+            if digest != former[DIGEST_BYTES * number : DIGEST_BYTES * (number + 1)]:
+                replaced.append((name, number, zlib.compress(row, _COMPRESSION)))
+        connection.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", replaced)
+        changed += len(replaced)
+    connection.execute("DELETE FROM contents WHERE rows = ? AND number >= ?", (name, count))
+    if not count:
         connection.execute("DELETE FROM digests WHERE rows = ?", (name,))
     elif digests != former:
-        connection.execute("INSERT OR REPLACE INTO digests VALUES (?, ?)", (name, digests))
-    return len(changed)
+        connection.execute("INSERT OR REPLACE INTO digests VALUES (?, ?)", (name, bytes(digests)))
+    return changed
 
 
 def _read_rows(connection: sqlite3.Connection, name: str, count: int) -> list[Row]:
@@ -122,11 +125,11 @@ def _digest(row: Row) -> bytes:
     return hashlib.blake2b(row, digest_size=DIGEST_BYTES).digest()
 
 
-def _divide(value: Any, path: str, groups: dict[str, list[Row]]) -> Any:
-    """The value with its rows moved into `groups`, and arrays as tensors, which torch loads with `weights_only`."""
+def _divide(value: Any, path: str, groups: dict[str, list[Column]]) -> Any:
+    """The value with its rows moved into `groups`, by column, and arrays as tensors, which torch loads with `weights_only`."""
     if isinstance(value, dict):
         divided: dict[Any, Any] = {}
-        columns: dict[str, list[NDArray[Any] | list[str]]] = {}
+        columns: dict[str, list[Column]] = {}
         names: dict[int, str] = {}  # of the rows of arrays, by their number
         for key, entry in value.items():
             array, axis = _rows_of(entry)
@@ -139,7 +142,7 @@ def _divide(value: Any, path: str, groups: dict[str, list[Row]]) -> Any:
                 columns.setdefault(name, []).append(array)
                 kind = _description(entry, array)
                 divided[key] = {_STORED: name, "count": len(array), "kind": kind, "axis": axis}
-        groups.update({name: _rows(arrays) for name, arrays in columns.items()})
+        groups.update(columns)
         return divided
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
@@ -150,7 +153,7 @@ def _divide(value: Any, path: str, groups: dict[str, list[Row]]) -> Any:
     return value
 
 
-def _rows_of(value: Any) -> tuple[NDArray[Any] | list[str] | None, int]:
+def _rows_of(value: Any) -> tuple[Column | None, int]:
     """The value as an array or list of rows, and the axis of the rows; None if it is to be a part of the document."""
     if isinstance(value, list) and len(value) >= MIN_ROWS and all(isinstance(text, str) for text in value):
         return value, 0
@@ -166,11 +169,11 @@ def _rows_of(value: Any) -> tuple[NDArray[Any] | list[str] | None, int]:
     return None, 0
 
 
-def _description(value: Any, array: NDArray[Any] | list[str]) -> tuple[str, list[int]]:
+def _description(value: Any, array: Column) -> tuple[str, list[int]]:
     return ("text", []) if isinstance(value, list) else (array.dtype.str, list(array.shape[1:]))  # type: ignore[union-attr]
 
 
-def _rows(columns: list[NDArray[Any] | list[str]]) -> list[Row]:
+def _rows(columns: list[Column]) -> list[Row]:
     if isinstance(columns[0], list):
         return [text.encode(errors="surrogatepass") for text in columns[0]]
     packed = [
