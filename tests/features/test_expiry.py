@@ -1,5 +1,7 @@
 """States of users and items expire by event time, and their records are deleted: memory and compacted topics stay as large as they are."""
 
+from dataclasses import replace
+
 import pytest
 
 from eddy.contract.codec import Codec
@@ -43,6 +45,20 @@ def test_a_month_of_churn_leaves_the_states_as_they_were_after_a_week() -> None:
     assert max(users for users, _ in sizes) <= USERS * (DAYS + 2)
     assert max(items for _, items in sizes) <= ITEMS * (DAYS + 2)
     assert min(sizes[-1]) > 0
+
+
+def test_what_is_erased_leaves_no_state_in_memory() -> None:
+    features = ReferenceFeatures()
+    for number in range(50):
+        seen = message(2 * number, encoded({**event(number, user_id=f"u{number}"), "event_id": ""}))
+        features.process(0, [seen])
+        assert len(features.users.states._decoded) == 1
+        features.process(0, [replace(seen, offset=2 * number + 1, value=b"", tombstone=True)])
+        assert not features.users.states._decoded
+        assert not features.user_records.records
+    features.users.states.take(0, b"somebody")  # by an event that is refused later
+    features.process(0, [replace(seen, offset=100, value=b"junk")])
+    assert not features.users.states._decoded
 
 
 def test_times_are_read_from_the_records_themselves() -> None:

@@ -31,8 +31,8 @@ from eddy_features.shell.worker import FeaturesWorker, ItemPipeline, UserPipelin
 
 async def main(settings: FeaturesSettings, health: Health) -> None:
     """Run until cancelled. Raises FatalError when recovery hangs or Kafka cannot be reached."""
-    # Many states, few reference cycles: at the default thresholds the collector costs more than it frees.
-    gc.set_threshold(200_000, 50, 1000)
+    # Many states, few reference cycles: at the default thresholds the collector costs more than it frees. Young garbage may take 2 MB.
+    gc.set_threshold(20_000, 50, 1000)
     scenarios = load_scenarios(settings.scenarios_path)
     bus = Bus(settings)
     await bus.create_topics("features")

@@ -54,6 +54,7 @@ class StateCache(Generic[S]):
         self._new = new
         self._capacity = capacity
         self._decoded: OrderedDict[tuple[int, bytes], S] = OrderedDict()
+        self._fresh: set[tuple[int, bytes]] = set()  # those of `_decoded` that were new and have no record yet
 
     def take(self, partition: int, key: bytes) -> S:
         """Return the state of `key`, a new one if it has no record."""
@@ -72,11 +73,13 @@ class StateCache(Generic[S]):
     def renew(self, partition: int, key: bytes) -> S:
         """Replace the state of `key` by a new one, which is returned. Then `store` its record, or None."""
         state = self._decoded[partition, key] = self._new()
+        self._fresh.add((partition, key))
         return state
 
     def _read(self, partition: int, key: bytes) -> S:
         record = self._records.read(partition, key)
         if record is None:
+            self._fresh.add((partition, key))
             return self._new()
         try:
             return self._decode(record)
@@ -90,10 +93,16 @@ class StateCache(Generic[S]):
         self._records.write(partition, key, record)
 
     def evict(self, is_kept: Callable[[int, bytes], bool] = lambda partition, key: False) -> None:
-        """Drop the least recently used decoded states above the capacity, but none that `is_kept`.
+        """Drop the least recently used decoded states above the capacity, and new ones that have no record, such as those of what was
+        erased; but none that `is_kept`.
 
         Every state that was changed must have been stored, or be kept.
         """
+        kept = {slot for slot in self._fresh if is_kept(*slot)}
+        for slot in self._fresh - kept:
+            if self._records.read(*slot) is None:
+                self._decoded.pop(slot, None)
+        self._fresh = kept
         surplus = len(self._decoded) - self._capacity
         if surplus > 0:
             for slot in list(islice((slot for slot in self._decoded if not is_kept(*slot)), surplus)):
@@ -102,3 +111,4 @@ class StateCache(Generic[S]):
     def clear(self) -> None:
         """Drop all decoded states."""
         self._decoded.clear()
+        self._fresh.clear()
