@@ -1,9 +1,11 @@
 """The soak: what it plays comes and goes, and its verdict names what grew."""
 
+import random
+
 import pytest
 
 from eddy_lab.soak.churn import CATALOGUE_DAYS, DAY_MS, DAYS, NEW_ITEMS_PER_DAY, Churn
-from eddy_lab.soak.memory import growth, verdict
+from eddy_lab.soak.memory import FLAT, growth, verdict
 
 pytestmark = pytest.mark.unit
 
@@ -44,17 +46,48 @@ def test_a_slate_leads_to_an_impression_or_a_click() -> None:
     assert actions == {("impression", None), ("click", "item-7")}
 
 
-def test_the_verdict_names_what_grew_in_the_second_half() -> None:
-    minutes = [number / 6 for number in range(61)]
-    warming = [200.0 + min(each, 3.0) * 50 for each in minutes]
-    leaking = [300.0 + 2.0 * each for each in minutes]
-    small = [20.0 + 0.9 * each for each in minutes]  # slow, but a large share
-    noisy = [400.0 + 3 * (number % 2) for number in range(61)]
-    growths = {
-        name: growth(minutes, samples)
-        for name, samples in {"warming": warming, "leaking": leaking, "small": small, "noisy": noisy}.items()
-    }
-    assert [name for name, each in growths.items() if not each.flat] == ["leaking", "small"]
-    assert growths["leaking"].mb_per_min == pytest.approx(2.0, abs=0.01)
-    assert "leaking grew by 2.00 MB/min" in verdict(growths)
-    assert verdict({"noisy": growths["noisy"]}) == "flat"
+MINUTES = [number / 6 for number in range(181)]
+
+
+def noise(at: float, deviation: float) -> float:
+    return random.Random(at).gauss(0, deviation)
+
+
+KINDS = {
+    # name: (memory by minute, verdict)
+    "warms up": (lambda at: 200.0 + min(at, 9.0) * 50, "flat"),
+    "varies": (lambda at: 1000.0 + noise(at, 20), "flat"),
+    "needs more for a moment": (lambda at: 300.0 + 90 * (round(at * 6) % 3 == 0), "flat"),
+    "was looked at by a debugger": (lambda at: 300.0 + 70 * (at > 12), "flat"),
+    "falls": (lambda at: 300.0 - at, "flat"),
+    "leaks": (lambda at: 300.0 + 2.0 * at, "grew by 2.00 MB/min (11.8% in 20 minutes)"),
+    "leaks late": (lambda at: 300.0 + 4.0 * max(at - 15, 0), "grew by"),
+    "leaks slowly": (lambda at: 60.0 + 0.4 * at, "grew by 0.40 MB/min"),  # but a large share
+    "leaks by steps": (lambda at: 100.0 + 12 * (at // 4), "grew by"),
+    "leaks and varies": (lambda at: 1000.0 + 4 * at + noise(at, 20), "grew by"),
+    "leaks with a sawtooth": (lambda at: 500.0 + 3 * at + 60 * (at % 3 / 3), "grew by"),
+    "varies too much": (lambda at: 1000.0 + noise(at, 200), "play for longer"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_verdict_names_what_grows_and_what_cannot_be_told(kind: str) -> None:
+    memory, expected = KINDS[kind]
+    result = verdict({kind: growth(MINUTES, [memory(at) for at in MINUTES])})
+    assert expected in result
+    assert (result == FLAT) == (expected == "flat")
+
+
+def test_a_short_run_has_no_verdict() -> None:
+    assert "play for longer" in verdict({"trainer": growth(MINUTES[:31], [100.0] * 31)})
+    assert verdict({"trainer": growth(MINUTES[:61], [100.0] * 61)}) == FLAT
+    assert "trainer" in verdict({"trainer": growth(MINUTES[:1], [100.0])})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_no_growth(seed: int) -> None:
+    source = random.Random(seed)
+    samples = [1000 + source.gauss(0, 15) for _ in MINUTES]
+    assert verdict({"trainer": growth(MINUTES, samples)}) == FLAT
+    leaking = [sample + 3 * at for sample, at in zip(samples, MINUTES, strict=True)]
+    assert "grew" in verdict({"trainer": growth(MINUTES, leaking)})
