@@ -4,12 +4,17 @@ import pytest
 from pydantic import SecretStr
 
 from eddy.contract.codec import Codec
+from eddy.contract.erasure import decode_scenarios, encode_scenarios
 from eddy.contract.message import Message
 from eddy.contract.pseudonym import pseudonym
 from eddy.contract.topics import ERASURES, ITEMS, RECOMMENDATION_REQUESTS, USER_EVENTS, USER_FEATURES
 from eddy_gateway.settings import GatewaySettings
+from eddy_scorer.core.model.releases import ReleaseStaging
+from eddy_scorer.shell.state_updater import StateUpdater
 from tests.gateway.conftest import NOW_MS, RunningGateway, serving
 from tests.gateway.test_events import click
+from tests.release_keys import KEYS
+from tests.scorer.factories import recommender
 from tests.service import read_all
 
 pytestmark = pytest.mark.broker
@@ -43,6 +48,33 @@ async def test_deleting_an_item_deletes_its_record(gateway: RunningGateway) -> N
     stored, deleted = await read_all(gateway.bus, ITEMS)
     assert (stored.tombstone, deleted.tombstone, deleted.key) == (False, True, b"m7")
     assert await notices_of(gateway) == [("m7", "item", deleted.offset)]
+
+
+async def test_the_tombstone_of_an_item_tells_a_new_scorer_that_its_scenario_had_a_catalogue(
+    gateway: RunningGateway,
+) -> None:
+    await gateway.http.put("/v1/items/m8", json={"title": "Eight", "scenarios": ["video"]})
+    await gateway.http.delete("/v1/items/m8")
+    await gateway.http.delete("/v1/items/nobody")
+    messages = await read_all(gateway.bus, ITEMS)
+    assert {(message.key, message.scenarios) for message in messages if message.tombstone} == {
+        (b"m8", ("video",)),
+        (b"nobody", None),
+    }
+    scorer = recommender()
+    catalogue = scorer.state.items._columns.catalogue
+    catalogue.allow_counted(catalogue.ensure_row("junk"), [0, 1])
+    updater = StateUpdater(scorer, ReleaseStaging(KEYS), lambda *_: None)
+    for message in messages:
+        if message.tombstone:  # all that compaction leaves
+            updater.apply(message)
+    assert catalogue.eligible[:2, catalogue.find("junk")].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("value", [b"", b"video", b'"video"', b"[1]", b"{}", b"[" * 100_000, b"\xff"])
+def test_a_header_that_names_no_scenarios_is_ignored(value: bytes) -> None:
+    assert decode_scenarios(value) is None
+    assert decode_scenarios(encode_scenarios(["a", "\n,"])) == ("a", "\n,")
 
 
 @pytest.mark.parametrize("kind", ["users", "items"])

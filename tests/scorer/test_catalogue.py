@@ -5,7 +5,7 @@ import pytest
 
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.catalogue import MAX_CATEGORIES, Catalogue
-from tests.scorer.factories import NOW, item, scenarios
+from tests.scorer.factories import NOW, item, recommender, scenarios
 
 VIDEO, SHOP = 0, 1
 
@@ -22,6 +22,26 @@ def test_item_keeps_its_row_while_the_catalogue_grows() -> None:
     assert catalogue.find("m7") == 8
     assert catalogue.find("nobody") == 0
     assert catalogue.eligible.shape[1] >= len(catalogue) == 1001
+
+
+@pytest.mark.parametrize("junk_first", [False, True])
+@pytest.mark.parametrize(("named", "left"), [(["video"], ["junk"]), ([], []), (["shop", "gone"], []), (None, ["junk"])])
+def test_the_tombstones_that_are_left_of_a_catalogue_keep_junk_out(
+    junk_first: bool, named: list[str] | None, left: list[str]
+) -> None:
+    """After a restart. Without the scenarios of the item nothing is known, and counts suffice."""
+    items = recommender().state.items
+    catalogue = items._columns.catalogue
+    steps = [
+        lambda: catalogue.allow_counted(catalogue.ensure_row("junk"), [VIDEO, SHOP]),
+        lambda: items.withdraw("m1", named),
+    ]
+    for step in steps if junk_first else reversed(steps):
+        step()
+    assert _eligible(catalogue, SHOP) == left
+    assert _eligible(catalogue, VIDEO) == ([] if named in (["video"], []) else ["junk"])
+    catalogue.apply(item("m2"))
+    assert _eligible(catalogue, VIDEO) == _eligible(catalogue, SHOP) == ["m2"]
 
 
 def test_published_item_is_eligible_where_its_publisher_says() -> None:

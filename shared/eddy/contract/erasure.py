@@ -6,6 +6,8 @@ so that the order of the partition decides what is forgotten, however often a re
 service. Items are erased by a tombstone in `items`, which the features service repeats in `item-signals`.
 """
 
+import json
+from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
 from eddy.contract.checks import PartitionOf, check_length, check_partition, quoted
@@ -18,11 +20,28 @@ USER: Final = "user"
 ITEM: Final = "item"
 # Name of the header of every tombstone that Eddy writes. Its value is the `cause_of` the tombstone, or empty.
 BY_EDDY: Final = "eddy"
+# Name of the header in which the tombstone of an item names its scenarios, as a JSON list: when it is all that is left of a catalogue, it
+# still says which scenarios have one.
+OF_SCENARIOS: Final = "scenarios"
 
 
 def cause_of(message: Message) -> str:
     """Names a record that calls for a tombstone elsewhere, so that the tombstone is recognised when the record is read again."""
     return f"{message.topic}/{message.partition}/{message.offset}"
+
+
+def encode_scenarios(names: Sequence[str]) -> bytes:
+    """The value of OF_SCENARIOS."""
+    return json.dumps(list(names)).encode()
+
+
+def decode_scenarios(value: bytes) -> tuple[str, ...] | None:
+    """The scenarios in a value of OF_SCENARIOS; None if it is not one."""
+    try:
+        names = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
 def erased_id(message: Message, partition_of: PartitionOf | None) -> str:

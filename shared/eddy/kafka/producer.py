@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
-from eddy.contract.erasure import BY_EDDY
+from eddy.contract.erasure import BY_EDDY, OF_SCENARIOS, encode_scenarios
 from eddy.contract.message import TopicPartition
 from eddy.kafka.framing import Framing
 from eddy.kafka.partitions import partition_of, raw
@@ -52,11 +52,17 @@ class Producer:
         self._prefix = prefix
 
     async def send(
-        self, topic: str, key: str | bytes | None, value: bytes | None, partition: int | None = None, cause: str = ""
+        self,
+        topic: str,
+        key: str | bytes | None,
+        value: bytes | None,
+        partition: int | None = None,
+        cause: str = "",
+        scenarios: Sequence[str] | None = None,
     ) -> "asyncio.Future[Any]":
         """Queue a record; the future ends with its metadata (partition, offset) once all in-sync replicas have it.
 
-        `cause` is that of a tombstone (eddy.contract.erasure.cause_of).
+        `cause` is that of a tombstone (eddy.contract.erasure.cause_of), `scenarios` are those of the item that it deletes, if known.
         """
         encoded = key.encode() if isinstance(key, str) else key
         full = self._prefix + topic
@@ -64,7 +70,7 @@ class Producer:
         if partition is None and encoded is not None:
             partition = partition_of(encoded, self._partitions)
         future: asyncio.Future[Any] = await self._client.send(
-            full, value=framed, key=encoded, partition=partition, headers=_headers(framed, cause)
+            full, value=framed, key=encoded, partition=partition, headers=_headers(framed, cause, scenarios)
         )
         return future
 
@@ -123,8 +129,11 @@ class TransactionalProducer(Producer):
             await asyncio.wait_for(self._client.abort_transaction(), ABORT_TIMEOUT_SEC)
 
 
-def _headers(value: bytes | None, cause: str = "") -> list[tuple[str, bytes]]:
-    return [(BY_EDDY, cause.encode())] if value is None else []
+def _headers(value: bytes | None, cause: str = "", scenarios: Sequence[str] | None = None) -> list[tuple[str, bytes]]:
+    if value is not None:
+        return []
+    named = [] if scenarios is None else [(OF_SCENARIOS, encode_scenarios(scenarios))]
+    return [(BY_EDDY, cause.encode()), *named]
 
 
 async def settle(futures: Iterable[Awaitable[T]]) -> list[T]:

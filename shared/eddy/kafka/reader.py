@@ -6,7 +6,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from eddy.contract.erasure import BY_EDDY
+from eddy.contract.erasure import BY_EDDY, OF_SCENARIOS, decode_scenarios
 from eddy.contract.message import Message, TopicPartition
 from eddy.kafka.framing import Framing, is_framed
 from eddy.kafka.gaps import note_gap
@@ -118,7 +118,8 @@ class Reader:
 def message_of(record: Any, topic: str, value: bytes) -> Message:
     """The message of a client's record, with the short name of its topic and its value without framing."""
     tombstone = record.value is None
-    cause = dict(record.headers).get(BY_EDDY) if tombstone else None
+    headers = dict(record.headers) if tombstone else {}
+    cause, scenarios = headers.get(BY_EDDY), headers.get(OF_SCENARIOS)
     return Message(
         topic,
         record.partition,
@@ -129,6 +130,7 @@ def message_of(record: Any, topic: str, value: bytes) -> Message:
         tombstone,
         by_eddy=cause is not None,
         cause=(cause or b"").decode(errors="replace"),
+        scenarios=None if scenarios is None else decode_scenarios(scenarios),
     )
 
 

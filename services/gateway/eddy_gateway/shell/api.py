@@ -184,7 +184,8 @@ class Gateway:
         """Erase an item. Raises RequestValidationError, and RetriableError when Kafka does not accept it."""
         with _naming_fields("path", path="item_id"):
             self.rules.item_id(item_id)
-        await self.publisher.erase_item(item_id, self.clock.now_ms())
+        scenarios = await self.item_changes.scenarios_of(item_id)
+        await self.publisher.erase_item(item_id, self.clock.now_ms(), scenarios)
         return StoredItem(item_id=item_id)
 
     async def erase_user(self, user_id: str) -> ErasedUser:

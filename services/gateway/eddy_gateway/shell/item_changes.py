@@ -64,6 +64,16 @@ class ItemChanges:
                 f"Kafka did not accept the write: no acknowledgement within {self._timeout_sec:g} s. Try again."
             ) from error
 
+    async def scenarios_of(self, item_id: str) -> list[str] | None:
+        """The scenarios of an item, none for all; None for an unknown item, and while Kafka does not answer."""
+        try:
+            async with asyncio.timeout(self._timeout_sec):
+                await self._store.read_to_end(self._bus.partition_of(item_id))
+        except (KafkaError, TimeoutError):
+            return None
+        item = self._store.get(item_id)
+        return None if item is None else item["scenarios"]
+
     async def run(self) -> None:
         """Apply changes until cancelled. A change whose caller waits no longer is dropped."""
         while True:

@@ -42,12 +42,14 @@ class EventPublisher:
         """Erase a user: all events before this one in the user's partition. Then tell others."""
         await self._erase(USER_EVENTS, USER, user_id, now_ms)
 
-    async def erase_item(self, item_id: str, now_ms: int) -> None:
-        """Erase an item, then tell others."""
-        await self._erase(ITEMS, ITEM, item_id, now_ms)
+    async def erase_item(self, item_id: str, now_ms: int, scenarios: Sequence[str] | None) -> None:
+        """Erase an item of these scenarios (none: all; None: unknown), then tell others."""
+        await self._erase(ITEMS, ITEM, item_id, now_ms, scenarios)
 
-    async def _erase(self, topic: str, kind: Kind, name: str, now_ms: int) -> None:
-        (offset,) = await self._write(topic, [(name, None)])
+    async def _erase(
+        self, topic: str, kind: Kind, name: str, now_ms: int, scenarios: Sequence[str] | None = None
+    ) -> None:
+        (offset,) = await self._write(topic, [(name, None)], scenarios)
         notice: Erasure = {"id": name, "kind": kind, "requested_at": now_ms, "erased_offset": offset}
         await self._publish(ERASURES, [notice])
 
@@ -55,11 +57,13 @@ class EventPublisher:
         codec, key = Codec.for_topic(topic), topics()[topic].key
         return await self._write(topic, [(record[key], codec.encode(record)) for record in records])
 
-    async def _write(self, topic: str, records: Sequence[tuple[str, bytes | None]]) -> list[int]:
+    async def _write(
+        self, topic: str, records: Sequence[tuple[str, bytes | None]], scenarios: Sequence[str] | None = None
+    ) -> list[int]:
         """Write keys and values, and return their offsets."""
         try:
             async with asyncio.timeout(self._timeout_sec):
-                sent = [await self._producer.send(topic, key, value) for key, value in records]
+                sent = [await self._producer.send(topic, key, value, scenarios=scenarios) for key, value in records]
                 return [stored.offset for stored in await settle(sent)]
         except PERMISSION_ERRORS as error:
             log.error("write_denied", reason=describe_denial(error))

@@ -49,7 +49,6 @@ class StateUpdater:
         self._on_delete: dict[str, Callable[[str], None]] = {
             USER_FEATURES: self._forget_user,
             ITEM_FEATURES: state.items.forget_features,
-            ITEMS: state.items.withdraw,
             ITEM_EMBEDDINGS: staging.stage_expiry,
         }
 
@@ -59,6 +58,9 @@ class StateUpdater:
             check_partition(message, self._partition_of)
         if message.topic == MODEL_RELEASES:
             self._release(message)
+        elif not message.value and message.key and message.topic == ITEMS:
+            items = self._recommender.state.items
+            items.withdraw(message.key.decode(errors="replace"), message.scenarios)
         elif not message.value and message.key:
             self._on_delete[message.topic](message.key.decode(errors="replace"))
         else:

@@ -1,7 +1,7 @@
 """Items by row: ids, availability, categories, words. Row 0 is padding."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -181,6 +181,13 @@ class Catalogue:
             self._publish_in(row, scenario, False)
             self._allow(row, scenario, False)
 
+    def begin_catalogues(self, names: Sequence[str]) -> None:
+        """Note that an item was published for these scenarios, for all if there are none: counts alone suffice there no more, even if
+        nothing of the catalogue is left."""
+        for name, scenario in self._scenario_ids.items():
+            if not names or name in names:
+                self._begin_catalogue(scenario)
+
     def unpublished_at(self, time: int) -> I32:
         """The rows with a publication time after `time`, ascending."""
         after = max(time, 0)  # 0 stands for no publication time
@@ -307,13 +314,18 @@ class Catalogue:
 
     def _publish_in(self, row: int, scenario: int, published: bool) -> None:
         """Set whether an item is published for a scenario. With the first one, counts alone make no other item eligible any more."""
-        if published and scenario not in self._with_catalogue:
-            self._with_catalogue.add(scenario)
-            if not self._allows_counted(scenario):
-                rows = np.flatnonzero(self._counted[scenario] & ~self.published & ~self._deleted).tolist()
-                for counted in rows:
-                    self._allow(counted, scenario, False)
-                self._changed += rows
+        if published:
+            self._begin_catalogue(scenario)
+
+    def _begin_catalogue(self, scenario: int) -> None:
+        if scenario in self._with_catalogue:
+            return
+        self._with_catalogue.add(scenario)
+        if not self._allows_counted(scenario):
+            rows = np.flatnonzero(self._counted[scenario] & ~self.published & ~self._deleted).tolist()
+            for counted in rows:
+                self._allow(counted, scenario, False)
+            self._changed += rows
 
     def _allow(self, row: int, scenario: int, allowed: bool) -> None:
         self.eligible_count[scenario] += int(allowed) - int(self.eligible[scenario, row])

@@ -1,5 +1,6 @@
 """Applies records about items to the columns, and marks derived state as stale."""
 
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Literal
 
@@ -29,14 +30,18 @@ class ItemUpdater:
         self._eligibility_changed(row)
         self._orders.mark_all()
 
-    def withdraw(self, item_id: str) -> None:
-        """Withdraw an item whose record was deleted."""
-        self._columns.catalogue.withdraw(item_id)
-        row = self._columns.catalogue.find(item_id)
-        if row == PADDING_ROW:
-            return
-        self._eligibility_changed(row)
-        self._orders.mark_all()
+    def withdraw(self, item_id: str, scenarios: Sequence[str] | None = None) -> None:
+        """Withdraw an item whose record was deleted; `scenarios` are those for which it was published, none for all, if that is known."""
+        catalogue = self._columns.catalogue
+        catalogue.withdraw(item_id)
+        if scenarios is not None:
+            catalogue.begin_catalogues(scenarios)
+        row, changed = catalogue.find(item_id), catalogue.take_changed()
+        if row != PADDING_ROW:
+            changed.append(row)
+        if changed:
+            self._set_eligible(changed)
+            self._orders.mark_all()
 
     def apply_features(self, record: ItemFeatures) -> None:
         """Apply an `item_features` record, unless a newer one was applied. Raises PoisonError for a malformed one and keeps the former."""
@@ -92,9 +97,11 @@ class ItemUpdater:
 
     def _eligibility_changed(self, row: int) -> None:
         """Update the scenarios in which the encoder may propose the row, and the others that changed with it."""
-        catalogue = self._columns.catalogue
-        for changed in (row, *catalogue.take_changed()):
-            self._columns.table.set_eligible(changed, catalogue.eligible[:, changed])
+        self._set_eligible((row, *self._columns.catalogue.take_changed()))
+
+    def _set_eligible(self, rows: Iterable[int]) -> None:
+        for row in rows:
+            self._columns.table.set_eligible(row, self._columns.catalogue.eligible[:, row])
 
 
 _COUNTS: tuple[Literal["shown", "clicked", "acted", "acted_fast", "total", "valued", "value_sum", "newcomers"], ...] = (
