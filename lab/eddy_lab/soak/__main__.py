@@ -24,7 +24,7 @@ from eddy.kafka.bus import Bus, Producer, Reader
 from eddy.ready import is_ready
 from eddy.settings import Settings, load
 from eddy_lab.soak.churn import DAY_MS, DAYS, Churn
-from eddy_lab.soak.memory import FLAT, KAFKA, collect_garbage, growth, resident_mb, stack_processes, verdict
+from eddy_lab.soak.memory import FLAT, KAFKA, collect_garbage, growth, resident_mb, stack_processes, table, verdict
 
 TICK_SEC = 0.1
 READY_SEC = 180.0
@@ -144,6 +144,7 @@ class Soak:
             "minutes": self._minutes,
             "rate": self._rate,
             "growth": {name: asdict(each) for name, each in growths.items()},
+            "table": table(growths),
             "verdict": verdict(growths),
             "samples": self.samples,
         }
@@ -172,6 +173,7 @@ def main() -> int:
     report = asyncio.run(_soak(options.minutes, options.rate))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"soak: MB a minute after the warm-up: {report['table']}", flush=True)
     print(f"soak: {report['verdict']}; written to {options.output}", flush=True)
     return 0 if report["verdict"] == FLAT else 1
 

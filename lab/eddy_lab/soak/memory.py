@@ -36,6 +36,7 @@ class Growth:
     noise_mb_per_min: float
     share: float  # of the memory after the warm-up
     minutes: int  # that it is measured over
+    most_mb_per_min: float = 0.0  # of which the share is MAX_SHARE
 
     @property
     def grew(self) -> bool:
@@ -45,8 +46,13 @@ class Growth:
 
     @property
     def flat(self) -> bool:
-        """Whether growth that is too much would have been more than noise, and there is none."""
-        return not self.grew and self.minutes >= MIN_MINUTES and self.noise_mb_per_min < MAX_MB_PER_MIN
+        """Whether growth that is too much, by one of the bounds at least, would have been more than noise, and there is none."""
+        return not self.grew and self.minutes >= MIN_MINUTES and not self.noisy
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the noise hides growth that is too much by both bounds."""
+        return self.noise_mb_per_min >= max(MAX_MB_PER_MIN, self.most_mb_per_min)
 
 
 def stack_processes() -> dict[str, psutil.Process]:
@@ -82,8 +88,16 @@ def growth(minutes: Sequence[float], samples: Sequence[float]) -> Growth:
     residuals = medians - slope * numbers
     deviation = NORMAL_DEVIATION * np.median(np.abs(residuals - np.median(residuals)))
     error = deviation / np.sqrt(np.square(numbers - numbers.mean()).sum())
-    share = slope * (numbers[-1] - numbers[0]) / max(float(np.median(medians[:3])), 1.0)
-    return Growth(round(slope, 3), round(2 * float(error), 3), round(float(share), 4), len(numbers))
+    span, start = float(numbers[-1] - numbers[0]), max(float(np.median(medians[:3])), 1.0)
+    most = MAX_SHARE * start / span
+    return Growth(
+        round(slope, 3), round(2 * float(error), 3), round(slope * span / start, 4), len(numbers), round(most, 3)
+    )
+
+
+def table(growths: Mapping[str, Growth]) -> str:
+    """The growth of each process with its noise, in one line."""
+    return ", ".join(f"{name} {each.mb_per_min:+.2f} ± {each.noise_mb_per_min:.2f}" for name, each in growths.items())
 
 
 def verdict(growths: Mapping[str, Growth]) -> str:
@@ -100,7 +114,7 @@ def _reason(growth: Growth) -> str:
     measured = f"{growth.mb_per_min:.2f} MB/min ({growth.share:.1%} in {growth.minutes} minutes)"
     if growth.grew:
         return f"grew by {measured}"
-    return f"varied by more than {MAX_MB_PER_MIN:g} MB/min, so that {measured} may be noise: play for longer"
+    return f"varied by {growth.noise_mb_per_min:.2f} MB/min, so that {measured} may be noise: play for longer"
 
 
 def _name(process: psutil.Process) -> str:
