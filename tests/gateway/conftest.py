@@ -1,7 +1,8 @@
 """The gateway on a real broker, called over ASGI."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from eddy.clock import Clock, ManualClock
 from eddy.contract.codec import Codec, Record
+from eddy.contract.message import TopicPartition
 from eddy.contract.scenarios import load_scenarios
-from eddy.contract.topics import ITEMS, RECOMMENDATIONS
+from eddy.contract.topics import ITEMS, RECOMMENDATION_REQUESTS, RECOMMENDATIONS, USER_EVENTS
 from eddy.kafka.bus import Bus
 from eddy.runtime import Health
 from eddy_gateway.core.rules import Rules
@@ -35,10 +37,14 @@ class RunningGateway:
     http: httpx.AsyncClient
     bus: Bus
     health: Health
+    started_at: Mapping[TopicPartition, int]
 
     async def read(self, topic: str) -> list[tuple[int, Record]]:
-        """Offset and record of every message in a topic."""
-        async with self.bus.reader(self.bus.topic_partitions(topic)) as reader:
+        """Offset and record of every message that came into a topic since this gateway was started."""
+        partitions = self.bus.topic_partitions(topic)
+        async with self.bus.reader(partitions) as reader:
+            for partition in partitions:
+                reader.seek(partition, self.started_at[partition])
             ends = await reader.end_offsets()
             records: list[tuple[int, Record]] = []
             while not await reader.at_end(ends):
@@ -51,6 +57,12 @@ class RunningGateway:
 def _key(topic: str, value: bytes) -> bytes:
     name = "item_id" if topic == "items" else "user_id"
     return str(Codec.for_topic(topic).decode(value)[name]).encode()
+
+
+@pytest.fixture(scope="session")
+def common_prefix() -> str:
+    """The prefix of topics for all tests that depend on nothing that others wrote: topics are expensive to create."""
+    return f"test-{uuid.uuid4().hex[:12]}."
 
 
 @pytest.fixture
@@ -66,11 +78,17 @@ async def serving(settings: GatewaySettings, clock: Clock | None = None) -> Asyn
     bus, health, pending = Bus(settings), Health(), PendingRequests()
     await bus.create_topics()
     items_reader = bus.reader(bus.topic_partitions(ITEMS))
+    read_by_tests = [
+        partition
+        for topic in (USER_EVENTS, ITEMS, RECOMMENDATION_REQUESTS)
+        for partition in bus.topic_partitions(topic)
+    ]
     async with (
         bus.producer() as producer,
         bus.reader(bus.topic_partitions(RECOMMENDATIONS)) as reader,
         items_reader as item_records,
     ):
+        started_at = await item_records.end_offsets(read_by_tests)
         publisher = EventPublisher(producer, settings.gateway_publish_timeout_sec)
         rules = Rules(load_scenarios(settings.scenarios_path))
         items = ItemStore(bus)
@@ -81,7 +99,7 @@ async def serving(settings: GatewaySettings, clock: Clock | None = None) -> Asyn
         ]
         await poll_until(lambda: health.ready)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
-            yield RunningGateway(http, bus, health)
+            yield RunningGateway(http, bus, health, started_at)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

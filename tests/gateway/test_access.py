@@ -19,6 +19,11 @@ from tests.gateway.test_events import click
 from tests.service import running
 
 
+@pytest.fixture
+def topic_prefix(common_prefix: str) -> str:
+    return common_prefix
+
+
 def changed(settings: GatewaySettings, **changes: Any) -> GatewaySettings:
     return settings.model_copy(update=changes)
 

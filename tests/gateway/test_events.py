@@ -12,6 +12,11 @@ from tests.gateway.conftest import NOW_MS, RunningGateway
 DAY_MS = 24 * 3600 * 1000
 
 
+@pytest.fixture
+def topic_prefix(common_prefix: str) -> str:
+    return common_prefix
+
+
 def click(**overrides: Any) -> dict[str, Any]:
     return {"user_id": "u1", "scenario": "video", "action": "click", "item_id": "i1", **overrides}
 

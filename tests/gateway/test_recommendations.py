@@ -16,6 +16,11 @@ ITEMS = [f"i{number}" for number in range(20)]
 
 
 @pytest.fixture
+def topic_prefix(common_prefix: str) -> str:
+    return common_prefix
+
+
+@pytest.fixture
 async def answered(gateway: RunningGateway) -> AsyncIterator[RunningGateway]:
     """A gateway whose requests are all answered with the same items."""
     answering = asyncio.create_task(answer_requests(gateway.bus, ITEMS, version=7))
