@@ -3,6 +3,7 @@
 Under pytest-xdist all workers share the controller's Kafka.
 """
 
+import asyncio
 import gc
 import os
 import uuid
@@ -10,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from hypothesis import settings
 
+from eddy.contract.topics import topics
 from eddy_cli.broker import available_kafka
 from eddy_cli.registry import running_registry
 from tests import tiers
@@ -100,6 +103,22 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def topic_prefix() -> str:
-    """A unique prefix for topics, groups and transactional ids."""
-    return f"test-{uuid.uuid4().hex[:12]}."
+def topic_prefix(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A unique prefix for topics, groups and transactional ids.
+
+    At the end the topics are deleted: the broker checks all that it has, and clients ask for all of them when they connect.
+    """
+    prefix = f"test-{uuid.uuid4().hex[:12]}."
+    yield prefix
+    if "kafka" in request.fixturenames:
+        asyncio.run(_delete_topics(request.getfixturevalue("kafka"), prefix))
+
+
+async def _delete_topics(servers: str, prefix: str) -> None:
+    """Delete what exists of Eddy's topics, without waiting for it."""
+    client = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await client.start()
+    try:
+        await client.delete_topics([prefix + name for name in topics()])
+    finally:
+        await client.close()
