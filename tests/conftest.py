@@ -62,9 +62,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A worker for each core. At least three if services are started: their tests spend a third of the time waiting."""
+    """A worker for each core, and two more if services are started: their tests spend a third of the time waiting."""
     cores = len(os.sched_getaffinity(0))
-    return cores if config.option.markexpr in CHEAP else max(cores, 3)
+    return cores if config.option.markexpr in CHEAP else cores + 2
 
 
 @pytest.hookimpl(optionalhook=True)
