@@ -310,7 +310,7 @@ async def test_thousands_of_waiting_requests_of_one_caller_hold_up_nobody_else(k
         gateway.kafka.answer_all()
         answers = await flood
     refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(refused) >= CROWD / 2
+    assert len(refused) >= CROWD - 103 - 256  # at least those that found no place to wait either
     assert {answer.status_code for answer in refused} == {429}
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     assert "in progress" in refused[0].json()["detail"]

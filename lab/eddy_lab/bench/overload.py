@@ -32,7 +32,7 @@ CATALOGUE = 1_700
 # More than one batch of the scorer, so that it ranks one while the gateway answers another.
 CONNECTIONS = 96
 CAPACITY_SEC = 5.0
-# The capacity is measured again until it grows by less than this.
+# The capacity is measured until it has not grown by this factor twice in a row.
 STILL_GROWS, MAX_WINDOWS = 1.03, 12
 OVERLOAD = 2.0
 OVERLOAD_SEC = 20.0
@@ -170,18 +170,19 @@ async def _measure(servers: str) -> dict[str, float]:
 async def _capacity(port: int, cpu_seconds: Callable[[], float]) -> tuple[float, float, float]:
     """Recommendations per second and per CPU second of both services, and the median time, once warm."""
     callers = _Caller(port, ATTACKER)
-    best, windows = 0.0, 0
+    best, since_best, windows = 0.0, 0, 0
     while True:
         callers.answers.clear()
         started, cpu_before = time.perf_counter(), cpu_seconds()
         await callers.closed_loop(CONNECTIONS, CAPACITY_SEC)
         took_sec, cpu_sec = time.perf_counter() - started, cpu_seconds() - cpu_before
         times = [answer.seconds for answer in callers.answers if answer.useful]
-        windows += 1
-        if windows > 2 and (len(times) / took_sec < STILL_GROWS * best or windows == MAX_WINDOWS):
+        rate = len(times) / took_sec
+        since_best, windows = 0 if rate > STILL_GROWS * best else since_best + 1, windows + 1
+        best = max(best, rate)
+        if since_best == 2 or windows == MAX_WINDOWS:
             callers.close()
-            return max(best, len(times) / took_sec), len(times) / cpu_sec, median(times)
-        best = max(best, len(times) / took_sec)
+            return best, len(times) / cpu_sec, median(times or [float("inf")])
 
 
 async def _play(port: int, cpu_seconds: Callable[[], float]) -> dict[str, float]:
