@@ -165,9 +165,9 @@ class ItemPipeline:
 
     def _may_start(self, queued: int) -> bool:
         """While the worker lags behind with events, collect signals: an item is then written once for many of them."""
-        if self._unwritten.is_due(time.monotonic()):
-            return True
-        return queued > 0 and (not self.events_behind or queued >= SIGNALS_PER_BATCH)
+        if self.events_behind and queued < SIGNALS_PER_BATCH:
+            return False
+        return queued > 0 or self._unwritten.is_due(time.monotonic())
 
     async def _handle(self, batch: PartitionMessages) -> None:
         started = time.perf_counter()
