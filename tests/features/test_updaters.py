@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eddy.contract.codec import Codec, Record
+from eddy.contract.trust import MIN_RATIO, OF_AGE_MS, OFFSET
 from eddy_features.core.cleaning import Cleaner
-from eddy_features.core.item_state import ItemPolicy
+from eddy_features.core.item_state import ItemPolicy, ItemRules, ItemState, Signal
 from eddy_features.core.slates import ServedSlates
 from eddy_features.core.states import DictRecords
 from eddy_features.core.user_state import UserPolicy, UserState
 from eddy_features.core.user_updater import RenumberedError, UserUpdater
-from tests.features.factories import START_MS, encoded, event, message, messages, slate, slates, stream
+from tests.features.factories import DAY_MS, START_MS, encoded, event, message, messages, slate, slates, stream
 from tests.features.reference import SCENARIOS, ReferenceFeatures, item_updater, reference_features, user_updater
 
 pytestmark = pytest.mark.slow
@@ -148,9 +149,12 @@ def test_one_write_per_user_and_item_in_a_batch() -> None:
     assert len(batch.users) == len(batch.signals) == 1
 
 
+UNBOUNDED = ItemPolicy(bounded=False)
+
+
 def counts_of(*changes: dict[str, object], item: str = "m") -> Record:
-    """The counts of an item after these events."""
-    reference = ReferenceFeatures()
+    """The counts of an item after these events, which newcomers move as others do."""
+    reference = ReferenceFeatures(item_policy=UNBOUNDED)
     reference.process(0, messages([encoded(event(number, **each)) for number, each in enumerate(changes)]))
     (row,) = reference.item_features()[item]["counts"]
     return row
@@ -194,7 +198,7 @@ def shown_of(
     *changes: dict[str, object], slates: Sequence[tuple[bytes | None, bytes]] | None = None, item: str = "a"
 ) -> tuple[float, float]:
     """Impressions and clicks of an item in `video` after these events; by default r1 to r9 were served to u1, with the items a and b."""
-    reference = ReferenceFeatures()
+    reference = ReferenceFeatures(item_policy=UNBOUNDED)
     reference.serve([slate("u1", f"r{number}", "ab") for number in range(1, 10)] if slates is None else slates)
     impression = {"action": "impression", "item_id": None, "scenario": "video", "occurred_at": START_MS}
     reference.process(0, messages([encoded(event(number, **impression | each)) for number, each in enumerate(changes)]))
@@ -271,7 +275,7 @@ def test_slates_are_kept_by_time_and_number() -> None:
 
 
 def test_repeats_add_little_to_co_visitations() -> None:
-    reference = ReferenceFeatures()
+    reference = ReferenceFeatures(item_policy=UNBOUNDED)
     turns = [event(number, item_id="ab"[number % 2]) for number in range(200)]
     reference.process(0, messages([encoded(each) for each in turns]))
     record = reference.item_features()["b"]
@@ -365,12 +369,89 @@ def test_usable_entries_count_despite_an_unusable_one() -> None:
     assert [row["total"] for row in Codec.of("item_features").decode(record_bytes)["counts"]] == [1]
 
 
-@pytest.mark.parametrize(("before", "newcomers"), [(0, 1.0), (10, 1.0), (15, 0.5), (20, 0.0), (60, 0.0)])
-def test_a_user_is_a_newcomer_until_known_by_enough_items(before: int, newcomers: float) -> None:
-    row = counts_of(*({"item_id": f"x{number}"} for number in range(before)), {"item_id": "m"})
-    assert (row["acted"], row["newcomers"]) == (1.0, newcomers)
+LATER = START_MS + OF_AGE_MS + 3_600_000
+
+
+VETERAN = {"item_id": "z", "user_id": "veteran", "occurred_at": START_MS - OF_AGE_MS}
+
+
+def known_at_the_last(*changes: dict[str, object], log: Sequence[dict[str, object]] = (VETERAN,)) -> float:
+    """How well the user of the last of these events, in a `log` that has other users, was known before it."""
+    records = [encoded(event(number, **each)) for number, each in enumerate([*log, *changes])]
+    log = [message(offset, each, at=LATER) for offset, each in enumerate(records)]
+    signals = user_updater(DictRecords()).apply(0, log).signals
+    entries = [each for _, value in signals for each in Codec.of("item_signals").decode(value)["entries"]]
+    return max(entries, key=lambda entry: entry["offset"])["known"]
+
+
+@pytest.mark.parametrize(
+    ("before", "at", "known"),
+    [
+        (0, LATER, 0.0),
+        (10, LATER, 0.0),
+        (15, LATER, 0.5),
+        (20, LATER, 1.0),
+        (60, LATER, 1.0),
+        (60, LATER - DAY_MS, 0.0),
+    ],
+)
+def test_a_user_is_known_by_items_and_age(before: int, at: int, known: float) -> None:
+    earlier = ({"item_id": f"x{number}"} for number in range(before))
+    assert known_at_the_last(*earlier, {"item_id": "m", "occurred_at": at}) == known
+
+
+def test_items_alone_make_a_user_known_where_nobody_can_be_of_age() -> None:
+    claimed = [{"item_id": f"x{number}", "occurred_at": LATER} for number in range(60)]
+    assert known_at_the_last(*claimed, log=()) == 1.0
+    assert known_at_the_last(*claimed) == 0.0
 
 
 def test_repeats_make_nobody_known() -> None:
-    row = counts_of(*({"item_id": "x"} for _ in range(100)), {"item_id": "m"})
-    assert row["newcomers"] == 1.0
+    assert known_at_the_last(*({"item_id": "x"} for _ in range(100)), {"item_id": "m", "occurred_at": LATER}) == 0.0
+
+
+def test_a_history_that_is_claimed_at_arrival_makes_nobody_known() -> None:
+    """The age of a user counts by the clock of the log, which other users have moved."""
+    honest = {"item_id": "y", "user_id": "honest", "occurred_at": LATER}
+    claimed = [{"item_id": f"x{number}", "occurred_at": LATER - 90 * DAY_MS + number} for number in range(60)]
+    now = {"item_id": "m", "occurred_at": LATER}
+    assert known_at_the_last(*claimed, now) == 1.0
+    assert known_at_the_last(*claimed, now, log=(VETERAN, honest)) == 0.0
+
+
+def attacked(bots: int, *, known: int = 0) -> Record:
+    """The state of an item after clicks by known users, then by bots that come from another item, within an hour."""
+    state, rules = ItemState(), ItemRules(SCENARIOS, ItemPolicy())
+    for number in range(known + bots):
+        at, trust = LATER + number, 1.0 if number < known else 0.0
+        state.apply(0, Signal(number, at, "video", "click", ["a"], 1.0, known=trust), rules)
+    return Codec.of("item_features").decode(state.encode("m"))
+
+
+@pytest.mark.parametrize(("known", "counted"), [(0, 1), (10, 49)])
+def test_thousands_of_newcomers_count_in_proportion_to_known_users(known: int, counted: int) -> None:
+    """Clicks, users, ratings and co-visitations of an item alike."""
+    record = attacked(5000, known=known)
+    (row,) = record["counts"]
+    figures = (
+        *(row[name] for name in ("acted", "clicked", "acted_fast", "total", "valued")),
+        *record["covisit_weights"],
+    )
+    assert all(counted <= figure <= counted + 5 for figure in figures), figures
+
+
+def test_newcomers_keep_the_order_among_themselves() -> None:
+    """In a shop where nobody returns, popular items are still those with more users."""
+    (few,), (some,), (many,) = (attacked(bots)["counts"] for bots in (10, 100, 1000))
+    assert few["acted"] < some["acted"] < many["acted"]
+
+
+def test_newcomers_count_again_in_the_next_hour_but_not_for_ever() -> None:
+    state, rules = ItemState(), ItemRules(SCENARIOS, ItemPolicy())
+    sums = []
+    for number in range(50 * 24):
+        at = LATER + number // 50 * 3_600_000
+        state.apply(0, Signal(number, at, "video", "click", [], known=0.0), rules)
+        sums.append(state.counts["video"].interactions)
+    assert sums[49] < sums[99] - 0.5
+    assert sums[-1] < MIN_RATIO * OFFSET + 5

@@ -1,6 +1,7 @@
 """User states: history, counts, duplicates, and their records."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from eddy.contract.avro.values import pack_name
 from eddy.contract.codec import Codec, load_schema
 from eddy.contract.digests import REJECTED_ENTRY, SEEN_ENTRY, digest_of
+from eddy.contract.trust import LogAge
 from eddy.errors import DecodeError
 from eddy.paths import SCHEMAS
 from eddy_features.core.cleaning import Cleaner, CleanEvent
@@ -29,7 +31,7 @@ def clean(offset: int, **changes: object) -> CleanEvent:
 def state_after(count: int, policy: UserPolicy = SMALL) -> UserState:
     state = UserState()
     for offset in range(count):
-        assert state.apply(clean(offset), policy).result is UpdateResult.APPLIED
+        assert state.apply(clean(offset), policy, LogAge()).result is UpdateResult.APPLIED
     return state
 
 
@@ -55,14 +57,14 @@ def after(*events: dict[str, Any], policy: UserPolicy = UserPolicy()) -> UserSta
     """The state after these events in this order of arrival."""
     state = UserState()
     for offset, changes in enumerate(events):
-        state.apply(clean(offset, **changes), policy)
+        state.apply(clean(offset, **changes), policy, LogAge())
     return state
 
 
 def last_update(*events: dict[str, Any]) -> Update:
     """The effect of the last event."""
     state = after(*events[:-1])
-    return state.apply(clean(len(events), **events[-1]), UserPolicy())
+    return state.apply(clean(len(events), **events[-1]), UserPolicy(), LogAge())
 
 
 def items_of(state: UserState) -> list[str]:
@@ -119,6 +121,8 @@ def former(state: UserState, version: int, **changes: Any) -> UserState:
         del old["shown"]
     if version < 6:
         del old["log_id"]
+    if version < 7:
+        del old["age_start"]
     schema = load_schema(SCHEMAS / "versions" / f"user_features.{version}.avsc")
     return UserState.decode(Codec("user_features", schema, []).encode(old))
 
@@ -135,8 +139,8 @@ def test_history_of_version_1_is_continued() -> None:
 
 def test_late_interaction_in_a_history_of_version_1() -> None:
     state = former(after(at(10, "a"), at(20, "b"), at(30, "c")), 1)
-    state.apply(clean(4, **at(40, "d", value=5.0)), UserPolicy())
-    state.apply(clean(5, **at(15, "late", value=5.0)), UserPolicy())
+    state.apply(clean(4, **at(40, "d", value=5.0)), UserPolicy(), LogAge())
+    state.apply(clean(5, **at(15, "late", value=5.0)), UserPolicy(), LogAge())
     assert items_of(state) == ["a", "late", "b", "c", "d"]
     assert record(state)["history"]["valued"] == [True]
 
@@ -150,7 +154,7 @@ def test_history_of_version_2_is_put_in_event_time_and_its_hashes_are_kept() -> 
     assert record(continued)["offsets"] == [0, 1, 2]
     assert record(continued)["seen"] == b"1234"
     assert set(seen(continued)) == {digest_of(item) for item in "abc"}
-    continued.apply(clean(9, **at(40, "d")), UserPolicy())
+    continued.apply(clean(9, **at(40, "d")), UserPolicy(), LogAge())
     assert record(continued)["seen"] == b"1234"
     assert items_of(continued) == ["a", "b", "c", "d"]
 
@@ -265,9 +269,9 @@ def test_a_late_rating_is_not_the_last_one() -> None:
 def test_ratings_are_bounded_and_the_oldest_is_dropped() -> None:
     policy = UserPolicy(ratings=3)
     state = after(*[at(number, f"m{number}", action="rate", value=2.0) for number in (5, 1, 9, 7)], policy=policy)
-    rated = state.apply(clean(9, **at(20, "m1", action="rate", value=5.0)), policy)
+    rated = state.apply(clean(9, **at(20, "m1", action="rate", value=5.0)), policy, LogAge())
     assert rated.former_value is None
-    rated = state.apply(clean(10, **at(20, "m9", action="rate", value=5.0)), policy)
+    rated = state.apply(clean(10, **at(20, "m9", action="rate", value=5.0)), policy, LogAge())
     assert rated.former_value == 0.25
 
 
@@ -401,7 +405,7 @@ def test_the_oldest_rejections_are_dropped() -> None:
 
 def test_a_record_without_rejections_is_continued() -> None:
     state = after(at(1, "a"), at(2, "b", action="rate", value=5.0))
-    assert former(state, 3) == state
+    assert former(state, 3) == replace(state, age_start=0), "of age, as all who were there before age counted"
 
 
 def test_rejections_survive_the_record() -> None:

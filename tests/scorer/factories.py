@@ -58,6 +58,8 @@ def counts(acted: float, scenario: str = "video", **changes: Any) -> Record:
         "valued": 0,
         "value_sum": 0.0,
         "newcomers": 0.0,
+        "acted_hour": 0.0,
+        "newcomers_hour": 0.0,
         **changes,
     }
 

@@ -129,30 +129,3 @@ def test_forgotten_row_has_no_counts() -> None:
     table.forget(1)
     assert table.trending(VIDEO, _all(2)).tolist() == []
     assert table.is_current(1, item_features("m", applied_offsets={"0": 0}))
-
-
-def test_newcomers_count_as_far_as_known_users_confirm() -> None:
-    """5,000 users with one click each do not put an item above those that 60 known users chose, or 40 known ones and 40 newcomers."""
-    table = ItemCountTable(scenarios())
-    attacked, honest, mixed = (counts(5000.0, newcomers=5000.0), counts(60.0), counts(80.0, newcomers=40.0))
-    for row, each in enumerate((attacked, honest, mixed), 1):
-        table.apply(row, item_features(f"m{row}", counts=[each]))
-    assert table.popular(VIDEO, _all(4)).tolist() == table.trending(VIDEO, _all(4)).tolist() == [3, 2, 1]
-    assert table.interactions(VIDEO, np.arange(1, 4)).tolist() == pytest.approx([12.7, 60.0, 80.0], abs=0.1)
-
-
-def test_an_honest_hit_counts_in_full() -> None:
-    """300 known users make an item the most popular one."""
-    table = ItemCountTable(scenarios())
-    for row, each in enumerate((counts(300.0, newcomers=20.0), counts(250.0)), 1):
-        table.apply(row, item_features(f"m{row}", counts=[each]))
-    assert table.popular(VIDEO, _all(3)).tolist() == [1, 2]
-    assert table.interactions(VIDEO, np.arange(1, 3)).tolist() == [300.0, 250.0]
-
-
-def test_newcomers_keep_the_order_among_themselves() -> None:
-    """In a shop where nobody returns, popular items are still those with more users."""
-    table = ItemCountTable(scenarios())
-    for row, number in enumerate((10.0, 1000.0, 100.0), 1):
-        table.apply(row, item_features(f"m{row}", counts=[counts(number, newcomers=number)]))
-    assert table.popular(VIDEO, _all(4)).tolist() == [2, 3, 1]

@@ -93,13 +93,3 @@ def test_malformed_columns_are_refused() -> None:
         with pytest.raises(PoisonError, match="bad_features"):
             covisits.apply(1, record, catalogue)
     assert not covisits.dirty
-
-
-def test_co_visits_of_newcomers_count_as_far_as_known_users_confirm() -> None:
-    """2,500 pairs of bots connect two items by little more than ten."""
-    catalogue, covisits = Catalogue(scenarios()), CoVisits({"video": HALF_LIFE_SEC})
-    catalogue.ensure_rows("ab")
-    attacked = counts(2500.0, newcomers=2500.0)
-    covisits.apply(catalogue.find("b"), item_features("b", {"a": 2500.0}, counts=[attacked]), catalogue)
-    matrices = matrices_of(covisits.snapshot(np.array([0, NOW, NOW]), np.zeros(3)))
-    assert 1250 * 3 / 2500 < matrices.transitions[catalogue.find("a"), catalogue.find("b")] < 10

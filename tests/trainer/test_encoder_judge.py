@@ -18,12 +18,14 @@ ITEMS = 30
 
 
 def walk(step: int, users: int = 25, start: str = "u") -> list[NextItemExample]:
-    """Known users each take the next step of their walk through the items."""
-    return [next_item(f"{start}{user}", f"i{(step + user) % ITEMS}", 60_000 * step + user) for user in range(users)]
+    """Users each take the next step of their walk through the items, three steps a day, so that they come of age."""
+    return [
+        next_item(f"{start}{user}", f"i{(step + user) % ITEMS}", 8 * 3_600_000 * step + user) for user in range(users)
+    ]
 
 
-def settled(steps: int = 90) -> Learner:
-    trainee = learner(users_per_step=16, events_per_step=256, budgets=BudgetPolicy())
+def settled(steps: int = 90, **policy: BudgetPolicy) -> Learner:
+    trainee = learner(users_per_step=16, events_per_step=256, **policy)
     for step in range(steps):
         trainee.observe(walk(step % ITEMS, start=f"u{step // ITEMS}-"))
         trainee.step()
@@ -65,9 +67,9 @@ def test_users_without_a_history_are_judged_apart() -> None:
 
 def test_what_the_budgets_decline_is_not_judged() -> None:
     """An attacker must not be the judge of what he taught."""
-    trainee = settled(31)
+    trainee = settled(31, budgets=BudgetPolicy())
     before = trainee.encoder_judge.compare()["video/new_users"].count
-    trainee.observe([next_item(f"fake{number}", "i3", 10**8 + number) for number in range(1000)])
+    trainee.observe([next_item(f"fake{number}", "i3", 10**10 + number) for number in range(1000)])
     assert trainee.encoder_judge.compare()["video/new_users"].count <= before + 50
 
 

@@ -76,9 +76,9 @@ def _saved_learner(cluster: TrainerCluster) -> Learner:
 def _items_of(saved: Learner, user: int) -> list[str]:
     """Return the user's sequence as far as one window covers it, and the last interaction. `targets` holds those alone that are taught."""
     sequences = saved.encoder.sequences
-    rows, times = sequences.past(f"u{user}")
+    past = sequences.past(f"u{user}")
     window = sequences.windows(np.array([sequences.slot_of(f"u{user}")])).rows[0]
-    return [saved.encoder.table.ids[row] for row in [*window, rows[times.argmax()]]]
+    return [saved.encoder.table.ids[row] for row in [*window, past.rows[past.times.argmax()]]]
 
 
 def _published(user: int) -> list[str]:

@@ -180,6 +180,8 @@ def _item_features(name: str, interactions: float, neighbours: list[str]) -> Ite
         "valued": int(interactions),
         "value_sum": 0.6 * int(interactions),
         "newcomers": 0.2 * interactions,
+        "acted_hour": 0.0,
+        "newcomers_hour": 0.0,
     }
     return {
         "item_id": name,
@@ -212,6 +214,7 @@ def _user(number: int, items: list[str]) -> UserFeatures:
         "counts": {},
         "recent_events": b"",
         "rejected_items": b"",
+        "age_start": 0,
         "seen_items": b"".join(SEEN_ENTRY.pack(digest_of(item), NOW // 1000, 1.0) for item in items),
         "ratings": b"",
         "shown": b"",

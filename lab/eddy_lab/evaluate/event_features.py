@@ -24,13 +24,17 @@ class EventFeatures:
     """`carry(topic, key, value)` returns the message that Kafka would carry for a record, with offsets per topic."""
 
     def __init__(
-        self, scenarios: Scenarios, recommender: Recommender, carry: Callable[[str, bytes, bytes], Message]
+        self,
+        scenarios: Scenarios,
+        recommender: Recommender,
+        carry: Callable[[str, bytes, bytes], Message],
+        items: ItemPolicy = ItemPolicy(),  # noqa: B008  # frozen
     ) -> None:
         self._recommender = recommender
         self._carry = carry
         self._slates = ServedSlates()
         self._users = UserUpdater(Cleaner(scenarios), UserPolicy(), DictRecords(), _DECODED_RECORDS, self._slates)
-        self._items = ItemUpdater(ItemRules(scenarios, ItemPolicy()), DictRecords(), _DECODED_RECORDS)
+        self._items = ItemUpdater(ItemRules(scenarios, items), DictRecords(), _DECODED_RECORDS)
         self._user_codec, self._item_codec = Codec.for_topic(USER_FEATURES), Codec.for_topic(ITEM_FEATURES)
         self.refused = 0
 

@@ -16,6 +16,7 @@ from eddy.contract.records import Item, Recommendations
 from eddy.contract.scenarios import Scenarios
 from eddy.contract.topics import RECOMMENDATIONS, TRAINING_EXAMPLES, USER_EVENTS
 from eddy.text import TextModel
+from eddy_features.core.item_state import ItemPolicy
 from eddy_joiner.core.events import JoinerEvent
 from eddy_joiner.core.examples import encode_example, user_of
 from eddy_joiner.core.outcomes import Erased, ImpressionOutcome, Negative, Outcome, Positive, Refused
@@ -50,6 +51,7 @@ class EvaluationLoopPolicy:
     events_per_second: float = 300.0
     lateness_sec: float = 0.0
     learning: LearnerPolicy = field(default_factory=LearnerPolicy)
+    items: ItemPolicy = field(default_factory=ItemPolicy)
 
 
 class EvaluationLoop:
@@ -71,7 +73,7 @@ class EvaluationLoop:
         self._policy = policy
         self._seconds = 0.0
         self.recommender = Recommender(scenarios, np.random.default_rng(policy.learning.seed), lambda: self._seconds)
-        self._features = EventFeatures(scenarios, self.recommender, self._message)
+        self._features = EventFeatures(scenarios, self.recommender, self._message, policy.items)
         self._attribution = AttributionPolicy(scenarios, policy.lateness_sec)
         self._join = JoinState(self._attribution)
         self._parser = ExampleParser(scenarios, policy.learning.columns)

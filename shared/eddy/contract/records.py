@@ -165,9 +165,13 @@ class ItemCounts(TypedDict):
     """Sum of these normalised ratings, 0..1 each."""
 
     newcomers: float
-    """The part of `acted` that comes from newcomers (shared/eddy/contract/trust.py). The scorer bounds it by what known
-    users confirm.
-    """
+    """The part of `acted` that comes from newcomers, as far as they count (shared/eddy/contract/trust.py)."""
+
+    acted_hour: float
+    """As `acted`, with a half-life of an hour of arrival."""
+
+    newcomers_hour: float
+    """As `newcomers`, with a half-life of an hour of arrival: these four bound what further newcomers count."""
 
 
 class ItemFeatures(TypedDict):
@@ -235,6 +239,9 @@ class ItemSignal(TypedDict):
     """Whether the event is positive feedback; a rejecting one, as a low rating, is not
     (shared/eddy/contract/events.py).
     """
+
+    young: bool
+    """Whether nobody could be of age yet in the log of events (shared/eddy/contract/trust.py)."""
 
 
 class ItemSignals(TypedDict):
@@ -612,4 +619,9 @@ class UserFeatures(TypedDict):
     log_id: bytes
     """Id that Kafka gave to the topic user-events whose offsets `applied_offset` and `offsets` are; a topic created
     again has another. Empty if unknown.
+    """
+
+    age_start: int
+    """Time from which the age of the user counts (shared/eddy/contract/trust.py): that of the first event, at most one
+    day before the newest event of the log so far. 0 for users from before there was this field.
     """

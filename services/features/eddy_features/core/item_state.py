@@ -3,14 +3,17 @@
 A decayed sum as of `as_of` is the sum of gain * 2^(-(as_of - at) / half-life) over all its events, in any order: an event newer than
 `as_of` advances `as_of` and decays the sum; an older one adds its gain already decayed. All arithmetic uses the published precision and
 runs entry by entry, so a decoded state continues exactly like the state that was encoded, and the division into batches makes no
-difference. Co-visitation weights are published in single precision, which would lose the decay of a second. Their time therefore
-advances in steps of 1/1024 of the half-life, which is exact to within 0.07 %.
+difference. Only what newcomers count (eddy.contract.trust) depends on who came first.
+
+Co-visitation weights are published in single precision, which would lose the decay of a second. Their time therefore advances in steps of
+1/1024 of the half-life, which is exact to within 0.07 %.
 """
 
 import struct
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import log
 from typing import NamedTuple
 
 import numpy as np
@@ -21,13 +24,18 @@ from eddy.contract.avro.values import pack_long, pack_name
 from eddy.contract.codec import Codec, frozen_header
 from eddy.contract.records import ItemCounts, ItemFeatures
 from eddy.contract.scenarios import CLICK, IMPRESSION, HalfLives, Scenario, Scenarios
+from eddy.contract.trust import Counted, newcomer_share
 from eddy.errors import DecodeError
 
 MS_PER_SEC = 1000.0
+HOUR_SEC = 3600.0
+LN_2 = log(2)
 STEPS_PER_HALF_LIFE = 1024
 CAPACITY_STEP = 64
 DEFAULT_HALF_LIVES = HalfLives()
-_HEADER = frozen_header("item_features", 3)  # the field order of `encode`
+# Users and ratings are whole numbers: the first few count, then those of events that are believed at least so far.
+FEW, MIN_TRUST = 5, 0.5
+_HEADER = frozen_header("item_features", 4)  # the field order of `encode`
 _DOUBLES = struct.Struct("<4d")
 _DOUBLE = struct.Struct("<d")
 
@@ -44,18 +52,19 @@ class ItemPolicy:
     """How co-visitations are weighted and how many are kept.
 
     The k-th previous item (from 1) weighs `k ** -step_power`. Above `covisited + slack` items, the weakest are dropped until `covisited`
-    remain; the slack makes that rare.
+    remain; the slack makes that rare. `bounded` False counts newcomers in full: to measure what the bounds cost and prevent.
     """
 
     covisited: int = 200
     slack: int = 100
     step_power: float = 0.8
+    bounded: bool = True
 
 
 class Signal(NamedTuple):
     """One event on an item: an entry of `item_signals`. `previous` are the user's earlier items, newest first; `value` is None unless it is
     an explicit rating, which replaces `former_value`. `repeats` is the decayed number of the user's earlier interactions with the item, and
-    `known` how well the user was known before (eddy.contract.trust)."""
+    `known` how well the user was known before, in a `young` log or not (eddy.contract.trust)."""
 
     offset: int
     at: int
@@ -67,6 +76,7 @@ class Signal(NamedTuple):
     former_value: float | None = None
     known: float = 1.0
     positive: bool = True
+    young: bool = False
 
     @property
     def weight(self) -> float:
@@ -86,6 +96,8 @@ class ScenarioCounts:
     ratings: int = 0
     rating_sum: float = 0.0
     newcomers: float = 0.0  # the part of `interactions` by newcomers
+    interactions_hour: float = 0.0  # as `interactions`, with a half-life of an hour
+    newcomers_hour: float = 0.0
 
     def rate(self, value: float, former: float | None) -> None:
         """Include a rating that replaces the user's `former` one. Counts that lack that one, because the item's state was lost, add it."""
@@ -93,6 +105,11 @@ class ScenarioCounts:
             self.ratings += 1
             former = 0.0
         self.rating_sum = min(max(self.rating_sum + value - former, 0.0), float(self.ratings))
+
+    def counted(self, hours: float) -> Counted:
+        """Return what bounds the next newcomer of an item that has been counting for so many hours."""
+        known, known_hour = self.interactions - self.newcomers, self.interactions_hour - self.newcomers_hour
+        return Counted(max(known, 0.0), self.newcomers, max(known_hour, 0.0), self.newcomers_hour, hours)
 
     def pack(self, scenario: str) -> bytes:
         """Pack an entry of the record's `counts`."""
@@ -103,6 +120,8 @@ class ScenarioCounts:
             + pack_long(self.ratings)
             + _DOUBLE.pack(self.rating_sum)
             + _DOUBLE.pack(self.newcomers)
+            + _DOUBLE.pack(self.interactions_hour)
+            + _DOUBLE.pack(self.newcomers_hour)
         )
 
 
@@ -163,9 +182,9 @@ class ItemState:
         counts = self.counts.get(signal.scenario)
         if counts is None:
             counts = self.counts[signal.scenario] = ScenarioCounts()
-        self._count(counts, signal, rules)
+        trust = self._count(counts, signal, rules)
         if signal.previous:
-            self._add_covisits(signal, rules)
+            self._add_covisits(signal, rules, trust)
         return True
 
     def _advance(self, at: int, rules: ItemRules) -> None:
@@ -185,36 +204,53 @@ class ItemState:
             counts.interactions *= slow
             counts.newcomers *= slow
             counts.interactions_fast *= decay(elapsed, half_lives.fast_half_life_sec)
+            hourly = decay(elapsed, HOUR_SEC)
+            counts.interactions_hour *= hourly
+            counts.newcomers_hour *= hourly
         if self.rows and (steps := self._steps(self.as_of, at, rules)):
             self.weights *= step_decay(steps)
         self.as_of = at
 
-    def _count(self, counts: ScenarioCounts, signal: Signal, rules: ItemRules) -> None:
+    def _count(self, counts: ScenarioCounts, signal: Signal, rules: ItemRules) -> float:
+        """Include the event in the counts of its scenario; returns how far it is believed (eddy.contract.trust)."""
         age = (self.as_of - signal.at) / MS_PER_SEC
         half_lives = rules.half_lives(signal.scenario)
         gain = decay(age, half_lives.slow_half_life_sec)
+        newcomer = 1.0
+        if rules.policy.bounded:
+            newcomer = newcomer_share(counts.counted(self._hours(half_lives)), young=signal.young)
+        trust = signal.known + (1 - signal.known) * newcomer
         if signal.action == IMPRESSION:
-            counts.impressions += gain
-        weight = signal.weight
+            counts.impressions += gain * trust
+        weight = signal.weight * trust
         if signal.action == CLICK:
             counts.clicks += gain * weight
         if signal.positive and rules.positive(signal.scenario, signal.action):
+            unknown = signal.weight * (1 - signal.known) * newcomer
             counts.interactions += gain * weight
-            counts.newcomers += gain * weight * (1 - signal.known)
+            counts.newcomers += gain * unknown
+            # However old the event is said to be, it came now.
+            counts.interactions_hour += weight
+            counts.newcomers_hour += unknown
             counts.interactions_fast += decay(age, half_lives.fast_half_life_sec) * weight
-            counts.total += signal.repeats == 0
-        if signal.value is not None:
+            counts.total += signal.repeats == 0 and (trust > MIN_TRUST or counts.total < FEW)
+        if signal.value is not None and (trust > MIN_TRUST or counts.ratings < FEW or signal.former_value is not None):
             counts.rate(signal.value, signal.former_value)
+        return trust
 
-    def _add_covisits(self, signal: Signal, rules: ItemRules) -> None:
+    def _hours(self, half_lives: HalfLives) -> float:
+        """Return the time that the decayed counts stand for."""
+        return min((self.as_of - self.first_at) / MS_PER_SEC, half_lives.slow_half_life_sec / LN_2) / HOUR_SEC
+
+    def _add_covisits(self, signal: Signal, rules: ItemRules, trust: float) -> None:
         new = {other: None for other in signal.previous if other not in self.rows}
         if new:
             self._add(list(new))
         rows = [self.rows[other] for other in signal.previous]
         steps = self._steps(signal.at, self.as_of, rules)
         gains = rules.gains[: len(rows)]
-        if signal.repeats:
-            gains = gains * np.float32(signal.weight)
+        if (weight := signal.weight * trust) != 1:
+            gains = gains * np.float32(weight)
         if steps:
             gains = gains * np.float32(step_decay(steps))
         self.weights[0, rows] += gains
@@ -310,6 +346,8 @@ def _counts(row: ItemCounts) -> ScenarioCounts:
         row["valued"],
         row["value_sum"],
         row["newcomers"],
+        row["acted_hour"],
+        row["newcomers_hour"],
     )
 
 

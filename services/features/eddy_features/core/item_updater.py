@@ -108,4 +108,5 @@ class ItemUpdater:
             entry["former_value"],
             entry["known"],
             entry["positive"],
+            entry["young"],
         )

@@ -7,7 +7,7 @@ from eddy.contract.records import ItemFeatures, UserFeatures
 from eddy.errors import DecodeError
 
 # Both begin with their key, followed by their applied offsets.
-_USER_HEADER, _ITEM_HEADER = frozen_header("user_features", 6), frozen_header("item_features", 3)
+_USER_HEADER, _ITEM_HEADER = frozen_header("user_features", 7), frozen_header("item_features", 4)
 
 
 def replaces_user(old: bytes | None, new: bytes) -> bool:

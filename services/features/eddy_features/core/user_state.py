@@ -15,7 +15,7 @@ from eddy.contract.digests import DIGEST_BYTES, digest_of
 from eddy.contract.histories import NONE, place
 from eddy.contract.limits import REMEMBERED_EVENTS
 from eddy.contract.records import History, UserFeatures
-from eddy.contract.trust import knownness
+from eddy.contract.trust import LogAge, age_start, knownness
 from eddy.errors import DecodeError
 from eddy_features.core.cleaning import CleanEvent
 from eddy_features.core.item_tables import (
@@ -28,7 +28,7 @@ from eddy_features.core.item_tables import (
 )
 from eddy_features.core.shown_requests import ShownRequests
 
-_HEADER = frozen_header("user_features", 6)  # the field order of `encode` and `_read`
+_HEADER = frozen_header("user_features", 7)  # the field order of `encode` and `_read`
 _NEVER = -(2**63)
 
 
@@ -78,7 +78,7 @@ class UserState:
 
     `items` are the packed item ids of the history, oldest first; `actions` to `offsets` are packed columns parallel to it, and `last_at` is
     the newest time among them. `valued` has one byte for each of the newest interactions, none for those that predate the column. `hashes`
-    (the record's `seen`) and `recent` are as in the record.
+    (the record's `seen`), `recent` and `age_start` are as in the record.
     """
 
     applied_offset: int = -1
@@ -99,14 +99,15 @@ class UserState:
     last_at: int = _NEVER
     rejected: RejectedItems = field(default_factory=RejectedItems)
     log_id: bytes = b""
+    age_start: int = 0
 
     @property
     def is_new(self) -> bool:
         """Whether the state includes no event."""
         return self.applied_offset < 0
 
-    def apply(self, event: CleanEvent, policy: UserPolicy) -> Update:
-        """Include `event`. A duplicate only advances `applied_offset`, so that readers know it was processed."""
+    def apply(self, event: CleanEvent, policy: UserPolicy, log: LogAge) -> Update:
+        """Include `event` of a log with an age. A duplicate only advances `applied_offset`, so that readers know it was processed."""
         if event.offset <= self.applied_offset:
             return _ALREADY_APPLIED
         digest = digest_of(event.event_id) if event.event_id else b""
@@ -114,25 +115,29 @@ class UserState:
             self.applied_offset = event.offset
             return _DUPLICATE
         self.recent = (self.recent + digest)[-DIGEST_BYTES * policy.recent_events :]
+        log.advance(max(self.as_of, event.occurred_at))
+        if self.is_new:
+            self.age_start = age_start(event.occurred_at, log.clock)
+        log.include(self.age_start)
+        known = knownness(self.seen.count, log.clock - self.age_start, log.young)
         self.as_of = event.occurred_at if self.applied_offset < 0 else max(self.as_of, event.occurred_at)
         self.applied_offset = event.offset
         if not event.reversal:
             self.counts[event.label] = self.counts.get(event.label, 0) + 1
+        update = Update(UpdateResult.APPLIED, known=known)
         if event.item_id is None:
-            return _APPLIED
-        update = _APPLIED
+            return update
         if event.positive:
-            update = self._interact(event, event.item_id, policy)
+            update = self._interact(event, event.item_id, policy, known)
         elif event.is_rating:
             self.seen.add(event.item_id, event.occurred_at, policy.seen)
-            update = self._rate(event, event.item_id, policy)
+            update = self._rate(event, event.item_id, policy)._replace(known=known)
         if event.rejects and not self.seen.is_newer(event.item_id, event.occurred_at):
             self.rejected.add(event.item_id, event.occurred_at, policy.rejected)
         return update
 
-    def _interact(self, event: CleanEvent, item_id: str, policy: UserPolicy) -> Update:
+    def _interact(self, event: CleanEvent, item_id: str, policy: UserPolicy, known: float) -> Update:
         self.rejected.withdraw(item_id, event.occurred_at)
-        known = knownness(self.seen.count)
         repeats = self.seen.add(item_id, event.occurred_at, policy.seen)
         rating = self._rate(event, item_id, policy) if event.is_rating else _APPLIED
         packed = pack_name(item_id)
@@ -232,6 +237,7 @@ class UserState:
                 pack_bytes(self.rejected.packed),
                 pack_bytes(self.shown.packed),
                 pack_bytes(self.log_id),
+                pack_long(self.age_start),
             ]
         )
 
@@ -320,6 +326,7 @@ def _from_packed(record: bytes) -> UserState:
     rejected, position = read_bytes(record, position)
     shown, position = read_bytes(record, position)
     log_id, position = read_bytes(record, position)
+    age_start, position = read_long(record, position)
     if position != len(record):
         raise ValueError(f"{len(record) - position} bytes after the end of the record")
     _check_lengths(lengths)
@@ -343,6 +350,7 @@ def _from_packed(record: bytes) -> UserState:
         _last_long(occurred_at),
         rejected_items(rejected),
         log_id,
+        age_start,
     )
 
 
@@ -401,6 +409,7 @@ def _from_fields(record: UserFeatures) -> UserState:
         last_at=max(history["occurred_at"], default=_NEVER),
         rejected=rejected_items(record["rejected_items"]),
         log_id=record["log_id"],
+        age_start=record["age_start"],
     )
     if not state.seen.packed:
         _complete(state, history)

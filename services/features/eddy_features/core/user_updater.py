@@ -11,6 +11,7 @@ from eddy.contract.erasure import erased_id
 from eddy.contract.message import Message
 from eddy.contract.scenarios import IMPRESSION
 from eddy.contract.topics import RENUMBERED
+from eddy.contract.trust import LogAge
 from eddy.errors import DecodeError, FatalError, PoisonError
 from eddy_features.core.cleaning import Cleaner, CleanEvent
 from eddy_features.core.slates import ServedSlates
@@ -18,7 +19,7 @@ from eddy_features.core.states import StateCache, StateRecords
 from eddy_features.core.user_state import Update, UpdateResult, UserPolicy, UserState
 
 SIGNALS_BYTES = 256 * 1024
-_HEADER = frozen_header("item_signals", 5)  # the field order of `_signals` and `_signal`
+_HEADER = frozen_header("item_signals", 6)  # the field order of `_signals` and `_signal`
 
 
 class RenumberedError(FatalError):
@@ -61,6 +62,7 @@ class UserUpdater:
         self._clean = cleaner
         self._slates = ServedSlates() if slates is None else slates
         self._policy = policy
+        self._logs: dict[int, LogAge] = {}  # by partition
         self.states = StateCache(records, UserState.decode, UserState, decoded_users)
 
     def apply(self, partition: int, messages: list[Message], end: int | None = None) -> UserBatch:
@@ -119,35 +121,42 @@ class UserUpdater:
         self, event: CleanEvent, user_id: str, state: UserState, batch: UserBatch, entries: dict[str, list[bytes]]
     ) -> bool:
         """Apply one event; returns whether the state changed."""
-        update = state.apply(event, self._policy)
+        log = self._logs.setdefault(batch.partition, LogAge())
+        update = state.apply(event, self._policy, log)
         if update.result is UpdateResult.APPLIED:
             batch.applied[event.label] += 1
             if event.action == IMPRESSION:
-                self._show(event, user_id, state, entries)
+                self._show(event, user_id, state, update.known, log.young, entries)
             elif event.item_id is not None and not event.reversal:
-                entries.setdefault(event.item_id, []).append(_signal(event, update, event.scenario))
+                entries.setdefault(event.item_id, []).append(_signal(event, update, event.scenario, log.young))
         elif update.result is UpdateResult.DUPLICATE:
             batch.duplicates += 1
         return update.result is not UpdateResult.ALREADY_APPLIED
 
-    def _show(self, event: CleanEvent, user_id: str, state: UserState, entries: dict[str, list[bytes]]) -> None:
+    def _show(
+        self,
+        event: CleanEvent,
+        user_id: str,
+        state: UserState,
+        known: float,
+        young: bool,
+        entries: dict[str, list[bytes]],
+    ) -> None:
         """Count an impression for the items of its slate that it reports and that had not been shown, in the slate's scenario."""
         slate = None if event.request_id is None else self._slates.find(user_id, event.request_id)
         if slate is None or event.request_id is None:
             return
+        shown = Update(UpdateResult.APPLIED, known=known)
         positions = [
             position
             for position, item_id in enumerate(slate.items)
             if event.item_id is None or item_id == event.item_id
         ]
         for position in state.shown.add(event.request_id, positions) if positions else ():
-            entries.setdefault(slate.items[position], []).append(_signal(event, _SHOWN, slate.scenario))
+            entries.setdefault(slate.items[position], []).append(_signal(event, shown, slate.scenario, young))
 
 
-_SHOWN = Update(UpdateResult.APPLIED)
-
-
-def _signal(event: CleanEvent, update: Update, scenario: str) -> bytes:
+def _signal(event: CleanEvent, update: Update, scenario: str, young: bool) -> bytes:
     """Pack an entry of `item_signals`."""
     return b"".join(
         [
@@ -161,6 +170,7 @@ def _signal(event: CleanEvent, update: Update, scenario: str) -> bytes:
             NULL if update.former_value is None else SOME + pack_float(update.former_value),
             pack_float(update.known),
             TRUE if event.positive else FALSE,
+            TRUE if young else FALSE,
         ]
     )
 

@@ -203,8 +203,10 @@ class EncoderTrainer:
 
     def _entry(self, user_id: str, interaction: PastInteraction) -> SequenceEntry:
         row = self.table.row(interaction.item_id)
-        taught = self.budgets.admits(row, interaction.scenario, interaction.at, *self.sequences.past(user_id))
-        return SequenceEntry(row, interaction.action, interaction.scenario, interaction.value, interaction.at, taught)
+        at, past = interaction.at, self.sequences.past(user_id)
+        taught = self.budgets.admits(row, interaction.scenario, at, past)
+        age_start = self.budgets.age_start(at)
+        return SequenceEntry(row, interaction.action, interaction.scenario, interaction.value, at, taught, age_start)
 
     def count_interactions(self, rows: Sequence[int] | NDArray[np.int64], scenario: int) -> None:
         """Count interactions with the items of `rows` in a scenario, for sampling and for the scenarios of items."""

@@ -25,6 +25,7 @@ COLUMNS: dict[str, Any] = {
     "scenarios": np.int8,
     "values": np.float16,
     "at": np.int64,
+    "age_start": np.int64,
     "taught": np.int8,
     "number": np.int64,
 }
@@ -36,7 +37,8 @@ _NOTHING = np.zeros(0, np.int64)
 class SequenceEntry:
     """One interaction: item row, 1 + action index (0 for one without a head), scenario id, value 0..1, event time in ms.
 
-    `taught`: whether it is the target of training (eddy_trainer.core.budgets); otherwise it is history alone.
+    `taught`: whether it is the target of training (eddy_trainer.core.budgets); otherwise it is history alone. `age_start`: the time from
+    which its user's age counts if it is the first one (eddy.contract.trust); 0 counts as long ago.
     """
 
     row: int
@@ -45,6 +47,19 @@ class SequenceEntry:
     value: float
     at: int
     taught: bool = True
+    age_start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A user's last interactions, in no particular order: rows, times, and age_starts as in `SequenceEntry`."""
+
+    rows: NDArray[np.int64]
+    times: NDArray[np.int64]
+    age_starts: NDArray[np.int64]
+
+
+NO_PAST = Past(_NOTHING, _NOTHING, _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +122,7 @@ class SequenceStore:
         self._columns["scenarios"][slot, index] = entry.scenario
         self._columns["values"][slot, index] = entry.value
         self._columns["at"][slot, index] = entry.at
+        self._columns["age_start"][slot, index] = entry.age_start
         self._columns["taught"][slot, index] = entry.taught
         self._columns["number"][slot, index] = self.appended
 
@@ -178,13 +194,13 @@ class SequenceStore:
         slots: NDArray[np.int64] = generator.choice(teaching, min(count, len(teaching)), replace=False)
         return slots
 
-    def past(self, user_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the rows and times of a user's last interactions, in no particular order; empty for an unknown user."""
+    def past(self, user_id: str) -> Past:
+        """Return a user's last interactions; empty for an unknown user."""
         slot = self._slot_of.get(user_id)
         if slot is None:
-            return _NOTHING, _NOTHING
+            return NO_PAST
         kept = min(int(self._count[slot]), SEQUENCE_LENGTH)
-        return self._columns["rows"][slot, :kept], self._columns["at"][slot, :kept]
+        return Past(*(self._columns[name][slot, :kept] for name in ("rows", "at", "age_start")))
 
     def unteach(self, since: int) -> None:
         """Stop teaching the interactions from number `since` on. They stay part of their users' histories."""

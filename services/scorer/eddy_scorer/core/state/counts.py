@@ -9,7 +9,6 @@ import numpy as np
 from eddy.contract import records
 from eddy.contract.model import MAX_SCENARIOS
 from eddy.contract.scenarios import Scenario, Scenarios
-from eddy.contract.trust import counted_share
 from eddy_scorer.core.state.arrays import F32, F64, FIRST_CAPACITY, I64, Bool, grown, grown_rows
 
 # Length of each order. Sources search it for items that the user has not seen.
@@ -222,14 +221,11 @@ class ItemCountTable:
 
 
 def _values_of(entry: records.ItemCounts) -> list[float]:
-    """The decayed counts, newcomers only as far as known users confirm them (eddy.contract.trust)."""
-    share = counted_share(entry["acted"], entry["newcomers"])
-    return [entry["shown"], share * entry["clicked"], share * entry["acted"], share * entry["acted_fast"]]
+    return [entry[name] for name in _COLUMNS]
 
 
 def _totals_of(entry: records.ItemCounts) -> F32:
-    share = counted_share(entry["acted"], entry["newcomers"])
-    return np.array([share * entry[name] for name in _TOTAL_COLUMNS], np.float32)
+    return np.array([entry[name] for name in _TOTAL_COLUMNS], np.float32)
 
 
 def _best(scores: F64) -> I64:

@@ -14,7 +14,6 @@ import numpy as np
 import scipy.sparse as sparse
 
 from eddy.contract.records import ItemFeatures
-from eddy.contract.trust import counted_share
 from eddy.errors import PoisonError
 from eddy_scorer.core.state.arrays import F32, F64, FIRST_CAPACITY, I32, I64, Bool, grown
 from eddy_scorer.core.state.catalogue import Catalogue
@@ -88,15 +87,10 @@ class CoVisits:
         edges = np.empty(len(names), _EDGE)
         if not len(names) == len(record["covisit_weights"]) == len(record["transition_weights"]):
             raise PoisonError("bad_features", "the columns of `covisited` differ in length")
-        acted, newcomers = (sum(each[name] for each in record["counts"]) for name in ("acted", "newcomers"))
-        share = counted_share(acted, newcomers)
         edges["weight"] = record["covisit_weights"]
         edges["transition"] = record["transition_weights"]
         if not (np.isfinite(edges["weight"]).all() and np.isfinite(edges["transition"]).all()):
             raise PoisonError("bad_features", "a weight of `covisited` is not finite")
-        # The weights count as far as the interactions that they come from (eddy.contract.trust).
-        edges["weight"] *= share
-        edges["transition"] *= share
         edges["source"] = catalogue.ensure_rows(names)
         self._half_life_ms = grown(self._half_life_ms, row + 1, self._longest_ms)
         half_lives = [

@@ -104,7 +104,21 @@ class ItemUpdater:
             self._columns.table.set_eligible(row, self._columns.catalogue.eligible[:, row])
 
 
-_COUNTS: tuple[Literal["shown", "clicked", "acted", "acted_fast", "total", "valued", "value_sum", "newcomers"], ...] = (
+_COUNTS: tuple[
+    Literal[
+        "shown",
+        "clicked",
+        "acted",
+        "acted_fast",
+        "total",
+        "valued",
+        "value_sum",
+        "newcomers",
+        "acted_hour",
+        "newcomers_hour",
+    ],
+    ...,
+] = (
     "shown",
     "clicked",
     "acted",
@@ -113,6 +127,8 @@ _COUNTS: tuple[Literal["shown", "clicked", "acted", "acted_fast", "total", "valu
     "valued",
     "value_sum",
     "newcomers",
+    "acted_hour",
+    "newcomers_hour",
 )
 
 
