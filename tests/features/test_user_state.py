@@ -88,7 +88,7 @@ def test_history_keeps_the_newest_items_and_digests_of_the_others() -> None:
 def test_only_positive_actions_enter_the_history_and_all_are_counted() -> None:
     state = state_after(1)
     for offset, action in enumerate(["skip", "search", "impression", "rate"], 1):
-        state.apply(clean(offset, action=action), SMALL)
+        state.apply(clean(offset, action=action), SMALL, LogAge())
     assert record(state)["history"]["actions"] == ["click", "rate"]
     assert state.counts == dict.fromkeys(
         ["video/click", "video/skip", "video/search", "video/impression", "video/rate"], 1
@@ -100,11 +100,11 @@ def test_history_marks_the_interactions_that_have_a_value() -> None:
     assert default is not None
     state = UserState()
     for offset, value in enumerate([4.0, None, default.default]):
-        state.apply(clean(offset, value=value), SMALL)
+        state.apply(clean(offset, value=value), SMALL, LogAge())
     history = record(state)["history"]
     assert history["values"][1] == history["values"][2]
     assert history["valued"] == [True, False, True]
-    state.apply(clean(3), SMALL)
+    state.apply(clean(3), SMALL, LogAge())
     assert record(state)["history"]["valued"] == [False, True, False]
 
 
@@ -132,7 +132,7 @@ def test_history_of_version_1_is_continued() -> None:
     state = former(state_after(2), 1)
     assert record(state)["history"]["valued"] == []
     for offset, valued in enumerate([[True], [True, True], [True] * 3, [True] * 3], 2):
-        state.apply(clean(offset, value=5.0), SMALL)
+        state.apply(clean(offset, value=5.0), SMALL, LogAge())
         assert record(state)["history"]["valued"] == valued
         state = UserState.decode(state.encode("u1"))
 
@@ -278,36 +278,36 @@ def test_ratings_are_bounded_and_the_oldest_is_dropped() -> None:
 def test_applied_event_changes_nothing() -> None:
     state = state_after(3)
     before = state.encode("u1")
-    assert state.apply(clean(2), SMALL).result is UpdateResult.ALREADY_APPLIED
+    assert state.apply(clean(2), SMALL, LogAge()).result is UpdateResult.ALREADY_APPLIED
     assert state.encode("u1") == before
 
 
 def test_duplicate_advances_the_offset_only() -> None:
     state = state_after(2)
     before = record(state)
-    assert state.apply(clean(9, event_id="e1"), SMALL).result is UpdateResult.DUPLICATE
+    assert state.apply(clean(9, event_id="e1"), SMALL, LogAge()).result is UpdateResult.DUPLICATE
     assert record(state) == {**before, "applied_offset": 9}
 
 
 def test_duplicates_are_detected_among_the_last_events_only() -> None:
     state = state_after(5)
-    assert state.apply(clean(9, event_id="e1"), SMALL).result is UpdateResult.DUPLICATE
-    assert state.apply(clean(10, event_id="e0"), SMALL).result is UpdateResult.APPLIED
+    assert state.apply(clean(9, event_id="e1"), SMALL, LogAge()).result is UpdateResult.DUPLICATE
+    assert state.apply(clean(10, event_id="e0"), SMALL, LogAge()).result is UpdateResult.APPLIED
 
 
 def test_events_without_an_id_are_never_duplicates() -> None:
     state = state_after(1)
     for offset in (1, 2):
-        assert state.apply(clean(offset, event_id=""), SMALL).result is UpdateResult.APPLIED
+        assert state.apply(clean(offset, event_id=""), SMALL, LogAge()).result is UpdateResult.APPLIED
     assert len(state.recent) == 8
 
 
 def test_as_of_is_the_newest_event_time_whatever_the_order() -> None:
     state = UserState()
-    state.apply(clean(0)._replace(occurred_at=-5), SMALL)
+    state.apply(clean(0)._replace(occurred_at=-5), SMALL, LogAge())
     assert state.as_of == -5
-    state.apply(clean(1)._replace(occurred_at=100), SMALL)
-    state.apply(clean(2)._replace(occurred_at=50), SMALL)
+    state.apply(clean(1)._replace(occurred_at=100), SMALL, LogAge())
+    state.apply(clean(2)._replace(occurred_at=50), SMALL, LogAge())
     assert state.as_of == 100
 
 
@@ -317,7 +317,7 @@ def test_previous_items_are_distinct_and_newest_first() -> None:
     assert names(last_update(*events, at(9, "x")).previous) == ["c", "a", "b"]
     assert last_update(at(9, "x")).previous == ()
     state = after(*events)
-    assert names(state.apply(clean(9, **at(9, "x")), SMALL).previous) == ["c", "a"]
+    assert names(state.apply(clean(9, **at(9, "x")), SMALL, LogAge()).previous) == ["c", "a"]
 
 
 def test_record_decodes_to_the_same_state() -> None:

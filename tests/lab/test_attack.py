@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from eddy.contract.codec import Codec
+from eddy.contract.trust import DAY_MS
 from eddy.errors import FatalError
 from eddy_cli.replay.stream import Stream
 from eddy_gateway.core.models import EventIn
@@ -12,8 +13,6 @@ from eddy_lab.attack.command import MAX_FIRST, Field, Groups, verdict
 from eddy_lab.attack.exposure import Exposure
 from eddy_lab.attack.stack import as_request, check_loopback
 from eddy_lab.evaluate.options import Options
-from eddy_scorer.core.state import counts, covisits
-from eddy_trainer.core.budgets import UNBOUNDED, BudgetPolicy
 from eddy_trainer.core.models import DEFAULT_MODEL
 from eddy_trainer.settings import TrainerSettings
 from tests.cli.streams import stream
@@ -56,30 +55,28 @@ def _groups(*first: str) -> Groups:
 def test_the_verdict_names_items_that_lost_more_than_a_tenth() -> None:
     before, after = _groups(*["a"] * 50, *["b"] * 50), _groups(*["a"] * 46, *["b"] * 44, *["t"] * 10)
     outcome = verdict("t", before, after)
-    assert (outcome.first_new, outcome.lost, outcome.honest) == (0.1, {"b": (50, 44)}, 3)
+    assert (outcome.first_new, outcome.lost, outcome.honest) == (0.1, {"b": (50, 50, 44)}, 3)
     assert not outcome.failed
+    ordinary = _groups(*["a"] * 52, *["b"] * 48)
+    assert verdict(None, before, after, ordinary).failed, "b lost as much without an attack"
     assert verdict("t", before, before).failed
 
 
-def _visitors() -> Stream:
-    """Forty users with ten items each, some items more popular than others."""
+def _visitors(days: float) -> Stream:
+    """Forty users with ten items each within some days, some items more popular than others."""
     generator, weights = np.random.default_rng(0), 1 / (np.arange(40) + 2)
     items = [generator.choice(40, 10, replace=False, p=weights / weights.sum()) for _ in range(40)]
-    return stream(np.repeat(np.arange(40), 10).tolist(), np.concatenate(items).tolist(), step_ms=600_000)
+    step_ms = round(days * DAY_MS / 400)
+    return stream(np.repeat(np.arange(40), 10).tolist(), np.concatenate(items).tolist(), step_ms=step_ms)
 
 
-@pytest.mark.parametrize("bounded", [True, False])
-def test_fake_users_put_no_item_first_unless_everybody_is_believed(
-    bounded: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not bounded:
-        for module in (counts, covisits):
-            monkeypatch.setattr(module, "counted_share", lambda interactions, newcomers: 1.0)
+@pytest.mark.parametrize(("days", "bounded"), [(2.8, True), (28, True), (28, False)])
+def test_fake_users_put_no_item_first_unless_everybody_is_believed(days: float, bounded: bool) -> None:
     settings = TrainerSettings()
     paths = settings.scenarios_path, settings.trainer_graphs_dir
     options = Options("", None, "video", "rate", None, 0, *paths, DEFAULT_MODEL, "")
-    field, attack = Field(_visitors(), options, BudgetPolicy() if bounded else UNBOUNDED), ATTACKS["one_click"]
-    before, after = field.attack(attack, list(attack.events(field.scene, 400)))
+    field, attack = Field(_visitors(days), options, bounded), ATTACKS["one_click"]
+    before, after = field.attack(attack.duration_ms, list(attack.events(field.scene, 400)))
     outcome = verdict(field.scene.target, before, after)
     if bounded:
         assert max(outcome.first_new, outcome.first_known) <= MAX_FIRST

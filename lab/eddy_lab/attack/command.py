@@ -1,5 +1,10 @@
-"""`eddy attack`: play honest events in one process, then attacks, and compare who is recommended what."""
+"""`eddy attack`: play honest events in one process, then attacks, and compare who is recommended what.
 
+Slates differ from hour to hour without any attack: an item that is the tenth for most users is soon the eleventh. So what honest items lose
+is judged beside a control, a recommender to which an ordinary time happens instead of the attack.
+"""
+
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +20,27 @@ from eddy_cli.replay.player import NOT_SERVED
 from eddy_cli.replay.quality import ReplayEvaluator
 from eddy_cli.replay.records import ReplayRecords
 from eddy_cli.replay.stream import Stream
-from eddy_lab.attack.attacks import ATTACKS, Attack, Event, Scene
+from eddy_features.core.item_state import ItemPolicy
+from eddy_lab.attack.attacks import ATTACKS, Event, Scene
 from eddy_lab.attack.exposure import Exposure
 from eddy_lab.evaluate.loop import EvaluationLoop, EvaluationLoopPolicy
 from eddy_lab.evaluate.options import Options, whole_stream
 from eddy_lab.evaluate.play import play
 from eddy_scorer.core.ranking.request import Request
-from eddy_trainer.core.budgets import BudgetPolicy
+from eddy_trainer.core.budgets import UNBOUNDED, BudgetPolicy
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.graphs import GraphExporter
 from eddy_trainer.core.learner import LearnerPolicy
 
 BATCH = 16
 SLATE = 10
-# The verdict: the item is first for at most MAX_FIRST of a group, and no item that was in MIN_SLATES loses more than MAX_LOSS of them.
+# The verdict: the item is first for at most MAX_FIRST of a group, and no item that was in MIN_SLATES loses more than MAX_LOSS of those
+# that it has in the control, or had before if these are fewer.
 MAX_FIRST = 0.02
 MAX_LOSS = 0.1
 MIN_SLATES = 20
+# Honest events of the control, if the attack's duration has fewer.
+MIN_CONTROL = 100
 # Items that an attacker takes for popular, as the target is not.
 POPULAR = 50
 
@@ -50,11 +59,11 @@ class Groups:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What an attack changed: the share of slates in which the promoted item is first, by group, and the honest items that were in at least
-    MIN_SLATES and lost more than MAX_LOSS of them, with the numbers before and after."""
+    MIN_SLATES and lost more than MAX_LOSS of them, with the numbers before, in the control and after."""
 
     first_new: float
     first_known: float
-    lost: dict[str, tuple[int, int]]
+    lost: dict[str, tuple[int, int, int]]
     honest: int  # items in at least MIN_SLATES
 
     @property
@@ -64,21 +73,25 @@ class Verdict:
 
 
 class Field:
-    """A recommender that has learned from honest events, and what an attacker sees of it."""
+    """A recommender that has learned from the first `options.limit` events of a stream, and what an attacker sees of it."""
 
-    def __init__(self, stream: Stream, options: Options, budgets: BudgetPolicy) -> None:
+    def __init__(self, whole: Stream, options: Options, bounded: bool = True) -> None:
+        """`bounded` False believes everybody."""
+        self._whole, stream = whole, whole.cut(options.limit)
         scenarios = load_scenarios(options.scenarios)
         exporter = GraphExporter.cached(options.graphs, options.model, Columns())
-        encoder = EncoderPolicy(budgets=budgets)
+        encoder = EncoderPolicy(budgets=BudgetPolicy() if bounded else UNBOUNDED)
         policy = EvaluationLoopPolicy(
             lateness_sec=MAX_SKEW_SEC,
             learning=LearnerPolicy(options.seed, options.model, encoder),
+            items=ItemPolicy(bounded=bounded),
         )
         self._loop = EvaluationLoop(scenarios, exporter, policy)
         positions = [NOT_SERVED] * len(stream)
-        records = ReplayRecords("run", stream.event_kind, SLATE, 0)
+        self._records = ReplayRecords("run", stream.event_kind, SLATE, 0)
         evaluator = ReplayEvaluator(stream, positions, {})
-        play(stream, self._loop, records, evaluator, positions, WINDOW, round(MAX_SKEW_SEC * 1000))
+        play(stream, self._loop, self._records, evaluator, positions, WINDOW, round(MAX_SKEW_SEC * 1000))
+        self._played = len(stream)
         self._users = [stream.user_ids[user] for user in dict.fromkeys(stream.users)]
         scenario, now = stream.event_kind.scenario, max(stream.times_ms)
         self._scenario = scenario
@@ -91,9 +104,20 @@ class Field:
         action = stream.event_kind.action
         self.scene = Scene(scenario, action, negative, now, shown, target, shown[0], options.seed)
 
-    def attack(self, played: Attack, events: Sequence[Event]) -> tuple[Groups, Groups]:
+    def ordinary(self, duration_ms: int) -> list[Event]:
+        """Return the honest events of a time after those that the recommender has learned from."""
+        whole, first = self._whole, self._played
+        until = bisect_right(whole.times_ms, self.scene.now_ms + duration_ms)
+        events = []
+        for index in range(first, min(max(until, first + MIN_CONTROL), len(whole))):
+            user, item = whole.user_ids[whole.users[index]], whole.item_ids[whole.items[index]]
+            (_, event), _ = self._records.action(index, user, item, whole.values[index], whole.times_ms[index], [])
+            events.append((user, event))
+        return events
+
+    def attack(self, duration_ms: int, events: Sequence[Event]) -> tuple[Groups, Groups]:
         """Play the events of an attack; returns the slates at its end without and with it. What the recommender learns stays."""
-        end = self.scene.now_ms + played.duration_ms
+        end = self.scene.now_ms + duration_ms
         before = self._probe(end)
         for start in range(0, len(events), BATCH):
             self._loop.apply(events[start : start + BATCH])
@@ -114,11 +138,15 @@ class Field:
         return Groups(*exposures)
 
 
-def verdict(promoted: str | None, before: Groups, after: Groups) -> Verdict:
+def verdict(promoted: str | None, before: Groups, after: Groups, control: Groups | None = None) -> Verdict:
     """Compare the slates of the same users before and after an attack that promotes an item, or buries one."""
-    former, later = before.lists(), after.lists()
+    former, later, ordinary = before.lists(), after.lists(), (control or before).lists()
     honest = {name: count for name, count in former.items() if count >= MIN_SLATES and name != promoted}
-    lost = {name: (count, later[name]) for name, count in honest.items() if later[name] < (1 - MAX_LOSS) * count}
+    lost = {
+        name: (count, ordinary[name], later[name])
+        for name, count in honest.items()
+        if later[name] < (1 - MAX_LOSS) * min(count, ordinary[name])
+    }
     first_new, first_known = (
         0.0 if promoted is None else each.share_first(promoted) for each in (after.new, after.known)
     )
@@ -130,17 +158,22 @@ def attack(names: Sequence[str], options: Options, size: int | None, console: Co
 
     Returns whether all failed.
     """
-    stream, failed = whole_stream(options).cut(options.limit), True
+    whole, failed = whole_stream(options), True
+    controls: dict[int, Groups] = {}
     for name in names:
-        failed &= _play(name, Field(stream, options, BudgetPolicy()), size, console).failed
+        duration = ATTACKS[name].duration_ms
+        if duration not in controls:
+            control = Field(whole, options)
+            _, controls[duration] = control.attack(duration, control.ordinary(duration))
+        failed &= _play(name, Field(whole, options), size, controls[duration], console).failed
     return failed
 
 
-def _play(name: str, field: Field, size: int | None, console: Console) -> Verdict:
+def _play(name: str, field: Field, size: int | None, control: Groups, console: Console) -> Verdict:
     played = ATTACKS[name]
     events = list(played.events(field.scene, size or played.size))
-    before, after = field.attack(played, events)
-    outcome = verdict(played.promotes(field.scene), before, after)
+    before, after = field.attack(played.duration_ms, events)
+    outcome = verdict(played.promotes(field.scene), before, after, control)
     item = played.promotes(field.scene) or field.scene.rival
     report(f"{name}: {played.summary}; {len(events)} events; item {item}", item, before, after, outcome, console)
     return outcome
@@ -155,7 +188,7 @@ def report(title: str, item: str, before: Groups, after: Groups, outcome: Verdic
         figures = (former.share_first(item), later.share_first(item), former.share(item), later.share(item))
         table.add_row(users, *(f"{figure:.1%}" for figure in figures))
     console.print(table)
-    for name, (former_count, later_count) in outcome.lost.items():
-        console.print(f"{name} fell from {former_count} slates to {later_count}", highlight=False)
+    for name, (count, ordinary, now) in outcome.lost.items():
+        console.print(f"{name} fell from {count} slates to {now}; {ordinary} in the control", highlight=False)
     console.print(f"{len(outcome.lost)} of {outcome.honest} honest items lost more than a tenth of their slates.")
     console.print("The attack failed." if outcome.failed else "The attack succeeded.")

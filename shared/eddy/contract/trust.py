@@ -40,7 +40,7 @@ YOUNG_BASE_HOUR, YOUNG_STEEPNESS = 6.0, 1.0
 MIN_HOURS = 24.0
 # In all, they count in full up to MIN_RATIO * (known interactions + OFFSET).
 MIN_RATIO, OFFSET = 16.0, 2.0
-# How fast the weight of newcomers falls beyond the bound: 5,000 of them count for four.
+# How fast the weight of newcomers falls beyond the bounds: 5,000 of them count for one more.
 STEEPNESS = 8.0
 # Items with interactions from which on there is a usual ratio, so that one that is attacked is not the usual one.
 MIN_ITEMS = 3
