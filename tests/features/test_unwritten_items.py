@@ -45,7 +45,7 @@ def log_of(specs: Sequence[tuple[str, str, int]]) -> list[Message]:
                     "action": action,
                 },
                 **{"previous": ["x", "y"] if action == "click" else [], "value": None, "former_value": None},
-                **{"repeats": 0.0, "known": 1.0, "positive": True},
+                **{"repeats": 0.0, "known": 1.0, "positive": True, "young": False},
             }
             for number, action in enumerate(actions)
         ]

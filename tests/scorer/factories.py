@@ -107,6 +107,7 @@ def user_features(user_id: str, item_ids: Sequence[str] = (), **changes: Any) ->
         "ratings": b"",
         "shown": b"",
         "log_id": b"",
+        "age_start": 0,
         **changes,
     }
 

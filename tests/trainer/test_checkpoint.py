@@ -73,7 +73,7 @@ def test_the_keys_of_a_state_are_part_of_the_format() -> None:
         "described", "acted"
     }  # fmt: skip
     assert encoder["sequences"].keys() == {
-        "users", "count", "appended", "rows", "actions", "scenarios", "values", "at", "taught", "number"
+        "users", "count", "appended", "rows", "actions", "scenarios", "values", "at", "age_start", "taught", "number"
     }  # fmt: skip
     assert ranker.keys() == {"ranker", "optimiser", "random"}
     assert {name for name in encoder["encoder"] if not name.startswith("blocks.")} == {
