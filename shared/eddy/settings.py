@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         description=f"Secret of at least {MIN_KEY_CHARS} characters. If set, the gateway replaces user ids by keyed pseudonyms: no topic, "
         "checkpoint or log has a raw id (docs/erasure.md).",
     )
+    bound_newcomers: bool = Field(
+        True,
+        description="Whether it is bounded what users who are not known yet count for items and teach the model. Switch it off only where "
+        "an account costs its owner something.",
+    )
     user_expiry_days: float = Field(
         365.0,
         ge=0,

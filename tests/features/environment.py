@@ -19,14 +19,15 @@ JUNK_KEY = b"junk"
 
 
 class FeaturesCluster:
-    """Topics and workers of a test: brokers, prefix, partitions, and a folder for each process."""
+    """Topics and workers of a test: brokers, prefix, partitions, settings of every service, and a folder for each process."""
 
-    def __init__(self, kafka: str, topic_prefix: str, folder: Path, partitions: int) -> None:
+    def __init__(self, kafka: str, topic_prefix: str, folder: Path, partitions: int, **settings: str) -> None:
         self._folder = folder
         self._environment = {
             "EDDY_KAFKA_BOOTSTRAP_SERVERS": kafka,
             "EDDY_TOPIC_PREFIX": topic_prefix,
             "EDDY_TOPIC_PARTITIONS": str(partitions),
+            **{f"EDDY_{name.upper()}": value for name, value in settings.items()},
         }
         self.bus = Bus(load(FeaturesSettings, self._environment))
         self.started = 0

@@ -400,6 +400,31 @@ def test_a_user_is_known_by_items_and_age(before: int, at: int, known: float) ->
     assert known_at_the_last(*earlier, {"item_id": "m", "occurred_at": at}) == known
 
 
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(-9, 9)), min_size=1, max_size=60), st.integers(0, 59))
+def test_users_are_known_after_a_restart_as_without(specs: list[tuple[int, int]], restart: int) -> None:
+    """The age of the log is not part of a record of its own: it follows from all users."""
+    changes = [
+        {"item_id": f"x{number}", "user_id": f"u{user}", "occurred_at": START_MS + day * DAY_MS}
+        for number, (user, day) in enumerate(specs)
+    ]
+    records = [encoded(event(number, **each)) for number, each in enumerate(changes)]
+    log, stored = [message(offset, each, at=LATER) for offset, each in enumerate(records)], DictRecords()
+    known = {}
+    for part in (log[:restart], log[restart:]):
+        updater = user_updater(stored)
+        updater.take_over(0, stored.records.values())
+        batch = updater.apply(0, part)
+        known |= known_by_offset(batch.signals)
+        for key, record in batch.users:
+            stored.write(0, key, record)
+    assert known == known_by_offset(user_updater(DictRecords()).apply(0, log).signals)
+
+
+def known_by_offset(signals: list[tuple[bytes, bytes]]) -> dict[int, tuple[float, bool]]:
+    entries = [each for _, value in signals for each in Codec.of("item_signals").decode(value)["entries"]]
+    return {entry["offset"]: (entry["known"], entry["young"]) for entry in entries}
+
+
 def test_items_alone_make_a_user_known_where_nobody_can_be_of_age() -> None:
     claimed = [{"item_id": f"x{number}", "occurred_at": LATER} for number in range(60)]
     assert known_at_the_last(*claimed, log=()) == 1.0

@@ -135,6 +135,7 @@ def encoded_user(user_id: str, events: int) -> bytes:
             "user_id": user_id,
             "applied_offset": events,
             "as_of": 3 + events,
+            "age_start": 3,
             "history": {
                 "item_ids": ["m1"],
                 "actions": ["click"],

@@ -45,7 +45,8 @@ async def main(settings: FeaturesSettings, health: Health) -> None:
     user_updater = UserUpdater(
         cleaner, policy, user_store, settings.features_decoded_users, slates, bus.topic_id(USER_EVENTS)
     )
-    item_updater = ItemUpdater(ItemRules(scenarios, ItemPolicy()), item_store, settings.features_decoded_items)
+    item_rules = ItemRules(scenarios, ItemPolicy(bounded=settings.bound_newcomers))
+    item_updater = ItemUpdater(item_rules, item_store, settings.features_decoded_items)
     max_records = settings.features_batch_events
     async with AsyncExitStack() as stack:
         runs = PoisonRuns(settings.poison_limit)

@@ -19,6 +19,7 @@ from eddy.keys import read_release_keys, read_signing_key
 from eddy.last_good_release import LastGoodRelease
 from eddy.runtime import Health, serve_health
 from eddy.text import TextModel
+from eddy_trainer.core.budgets import BudgetPolicy
 from eddy_trainer.core.effort import PacePolicy
 from eddy_trainer.core.encoder_training import EncoderPolicy
 from eddy_trainer.core.examples import ExampleParser
@@ -105,6 +106,7 @@ def _learner_policy(settings: TrainerSettings) -> LearnerPolicy:
         full_softmax_items=settings.trainer_full_softmax_items,
         max_users=settings.trainer_max_users,
         objective=settings.trainer_objective,
+        budgets=BudgetPolicy(enabled=settings.bound_newcomers),
     )
     return LearnerPolicy(settings.trainer_seed, settings.trainer_model, encoder, columns=settings.columns)
 

@@ -575,6 +575,11 @@ class UserFeatures(TypedDict):
     as_of: int
     """Event time of the newest event included, milliseconds since the epoch."""
 
+    age_start: int
+    """Time from which the age of the user counts (shared/eddy/contract/trust.py): that of the first event, at most one
+    day before the newest event of the log so far. 0 for users from before there was this field.
+    """
+
     history: History
     """Last 100 interactions by event time (actions of positive weight). A run of one item is one interaction for each
     action: the last.
@@ -619,9 +624,4 @@ class UserFeatures(TypedDict):
     log_id: bytes
     """Id that Kafka gave to the topic user-events whose offsets `applied_offset` and `offsets` are; a topic created
     again has another. Empty if unknown.
-    """
-
-    age_start: int
-    """Time from which the age of the user counts (shared/eddy/contract/trust.py): that of the first event, at most one
-    day before the newest event of the log so far. 0 for users from before there was this field.
     """

@@ -57,15 +57,23 @@ def _offsets(packed: bytes) -> dict[bytes, int]:
     return offsets
 
 
-def user_as_of(record: bytes) -> int:
-    """The time of the newest event in a `user_features` record; one that is not readable does not expire."""
+def user_times(record: bytes) -> tuple[int, int] | None:
+    """`as_of` and `age_start` of a `user_features` record; None if it is not readable."""
     try:
         if record.startswith(_USER_HEADER):
             _, position = read_long(record, read_bytes(record, HEADER_BYTES)[1])
-            return read_long(record, position)[0]
-        return Codec.of(UserFeatures).decode(record)["as_of"]
+            as_of, position = read_long(record, position)
+            return as_of, read_long(record, position)[0]
+        decoded = Codec.of(UserFeatures).decode(record)
+        return decoded["as_of"], decoded["age_start"]
     except (DecodeError, IndexError, ValueError):
-        return 2**63
+        return None
+
+
+def user_as_of(record: bytes) -> int:
+    """The time of the newest event in a `user_features` record; one that is not readable does not expire."""
+    times = user_times(record)
+    return 2**63 if times is None else times[0]
 
 
 def item_as_of(record: bytes) -> int:

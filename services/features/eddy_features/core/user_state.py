@@ -222,6 +222,7 @@ class UserState:
                 pack_name(user_id),
                 pack_long(self.applied_offset),
                 pack_long(self.as_of),
+                pack_long(self.age_start),
                 pack_array(count, b"".join(self.items)),
                 pack_array(count, self.actions),
                 pack_array(count, self.scenarios),
@@ -237,7 +238,6 @@ class UserState:
                 pack_bytes(self.rejected.packed),
                 pack_bytes(self.shown.packed),
                 pack_bytes(self.log_id),
-                pack_long(self.age_start),
             ]
         )
 
@@ -312,6 +312,7 @@ def _from_packed(record: bytes) -> UserState:
     _, position = read_bytes(record, HEADER_BYTES)
     applied_offset, position = read_long(record, position)
     as_of, position = read_long(record, position)
+    age_start, position = read_long(record, position)
     columns: list[bytes] = []
     lengths: list[int] = []
     for _ in range(7):
@@ -326,7 +327,6 @@ def _from_packed(record: bytes) -> UserState:
     rejected, position = read_bytes(record, position)
     shown, position = read_bytes(record, position)
     log_id, position = read_bytes(record, position)
-    age_start, position = read_long(record, position)
     if position != len(record):
         raise ValueError(f"{len(record) - position} bytes after the end of the record")
     _check_lengths(lengths)

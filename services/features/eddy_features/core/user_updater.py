@@ -1,7 +1,7 @@
 """Applies batches of user events to user states, and derives the signals for items. No Kafka, no clock."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from eddy.contract.avro.arrays import pack_array
@@ -14,6 +14,7 @@ from eddy.contract.topics import RENUMBERED
 from eddy.contract.trust import LogAge
 from eddy.errors import DecodeError, FatalError, PoisonError
 from eddy_features.core.cleaning import Cleaner, CleanEvent
+from eddy_features.core.precedence import user_times
 from eddy_features.core.slates import ServedSlates
 from eddy_features.core.states import StateCache, StateRecords
 from eddy_features.core.user_state import Update, UpdateResult, UserPolicy, UserState
@@ -101,6 +102,13 @@ class UserUpdater:
             state.log_id = self._log_id or state.log_id
         batch.users = [(key, None if state.is_new else state.encode(key.decode())) for key, state in touched.items()]
         return batch
+
+    def take_over(self, partition: int, records: Iterable[bytes]) -> None:
+        """Learn the age of a partition's log from all recovered `records`, so that users are known as without a restart."""
+        log = self._logs[partition] = LogAge()
+        for times in filter(None, map(user_times, records)):
+            log.advance(times[0])
+            log.include(times[1])
 
     def check_record(self, record: bytes) -> None:
         """Raise RenumberedError for a record of a log with another id. Unreadable records are left to `apply`."""

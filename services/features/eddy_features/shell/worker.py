@@ -77,7 +77,7 @@ class UserPipeline:
     ) -> None:
         self._expiry = expiry
         self._slates = slates
-        self._checked: set[int] = set()
+        self._taken_over: set[int] = set()
         self._dead_letters = dead_letters
         self._app = app
         self._clock = clock
@@ -90,14 +90,16 @@ class UserPipeline:
         """Drop queued events and decoded states, and return when no batch is being handled."""
         await self.queue.discard()
         self._updater.states.clear()
-        self._checked.clear()
+        self._taken_over.clear()
 
-    def _check_log(self, partition: int) -> None:
-        """Check a sample of the recovered records: none of a renumbered log may stay, not even of users without further events."""
-        if partition not in self._checked:
+    def _take_over(self, partition: int) -> None:
+        """Read the recovered records of a partition before its first events; of a renumbered log none may stay, not even of users without
+        further events."""
+        if partition not in self._taken_over:
+            self._updater.take_over(partition, self._store.partitions[partition].values())
             for _, record in self._store.sample(partition, CHECKED_RECORDS):
                 self._updater.check_record(record)
-            self._checked.add(partition)
+            self._taken_over.add(partition)
 
     def _end(self, tp: TopicPartition) -> int | None:
         """The end of the log as of the last fetch."""
@@ -106,7 +108,7 @@ class UserPipeline:
     async def _handle(self, batch: PartitionMessages) -> None:
         started = time.perf_counter()
         for tp in batch:
-            self._check_log(tp.partition)
+            self._take_over(tp.partition)
         with_impressions = [tp.partition for tp, messages in batch.items() if any(map(_may_be_impression, messages))]
         if with_impressions:
             await self._slates.read(with_impressions, self._app.consumer.owned(USER_EVENTS))
