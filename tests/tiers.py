@@ -2,7 +2,7 @@
 
 `unit` starts nothing, and all of them together take less than a minute. `slow` computes for seconds, in this process. `broker` speaks to a
 Kafka, or starts small commands. `stack` starts services as processes. A test is of the most expensive tier that applies: fixtures put it
-into `broker`, a `pytestmark` of its file into `stack` or `slow`.
+into `broker`, a mark of its own or of its file into the others.
 """
 
 from collections.abc import Sequence

@@ -71,6 +71,7 @@ def test_every_query_of_a_renamed_metric_or_hop_has_its_former_name_too() -> Non
     assert any(former in query for query in queries for former in FORMER_HOPS.values())
 
 
+@pytest.mark.broker
 def test_alerts_fire() -> None:
     for arguments in (["test", "rules", "alerts.test.yml"], ["check", "config", "prometheus.yml"]):
         done = subprocess.run(

@@ -172,6 +172,7 @@ def test_extract_refuses_an_invalid_wheel(tmp_path: Path) -> None:
         extract(source, tmp_path / "broken.whl", tmp_path)
 
 
+@pytest.mark.broker
 def test_fetch_without_a_network_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("PIP_INDEX_URL", "http://127.0.0.1:1"),

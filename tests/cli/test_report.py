@@ -82,6 +82,7 @@ def test_tables_show_model_and_baselines() -> None:
         assert expected in text
 
 
+@pytest.mark.slow
 def test_plot_is_written(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "demo.png"
     write_plot(report(), path)

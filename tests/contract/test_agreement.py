@@ -85,6 +85,7 @@ def request_verdicts(gateway: GatewayJudge, scorer: ScorerJudge) -> set[str]:
     return met
 
 
+@pytest.mark.slow
 def test_gateway_features_and_joiner_validate_events_alike(gateway: GatewayJudge) -> None:
     met = event_verdicts(gateway, FeaturesJudge(), JoinerJudge())
     assert met == {
@@ -102,6 +103,7 @@ def test_gateway_features_and_joiner_validate_events_alike(gateway: GatewayJudge
     }
 
 
+@pytest.mark.slow
 def test_gateway_and_scorer_validate_requests_alike(gateway: GatewayJudge) -> None:
     met = request_verdicts(gateway, ScorerJudge())
     assert met == {

@@ -70,6 +70,7 @@ def _visitors(days: float) -> Stream:
     return stream(np.repeat(np.arange(40), 10).tolist(), np.concatenate(items).tolist(), step_ms=step_ms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days", "bounded"), [(2.8, True), (28, True), (28, False)])
 def test_fake_users_put_no_item_first_unless_everybody_is_believed(days: float, bounded: bool) -> None:
     settings = TrainerSettings()

@@ -65,6 +65,7 @@ async def test_port_in_use_is_one_line_that_says_what_to_do() -> None:
         await serve_health(Health(), "127.0.0.1", taken.getsockname()[1])
 
 
+@pytest.mark.broker
 def test_fatal_error_ends_in_one_line_and_code_1() -> None:
     ended = subprocess.run(
         program("raise FatalError('mend this')"), cwd=REPO_ROOT, capture_output=True, text=True, check=False
@@ -72,6 +73,7 @@ def test_fatal_error_ends_in_one_line_and_code_1() -> None:
     assert (ended.returncode, ended.stderr) == (1, "trial: mend this\n")
 
 
+@pytest.mark.broker
 def test_unknown_setting_ends_in_one_line_and_code_1() -> None:
     environment = {"EDDY_TOPIC_PREFFIX": "x", "PATH": ""}
     ended = subprocess.run(program("pass"), cwd=REPO_ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -80,6 +82,7 @@ def test_unknown_setting_ends_in_one_line_and_code_1() -> None:
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.broker
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_in_code_0(number: signal.Signals) -> None:
     with subprocess.Popen(
