@@ -462,7 +462,7 @@ def test_thousands_of_newcomers_count_in_proportion_to_known_users(known: int, c
         *(row[name] for name in ("acted", "clicked", "acted_fast", "total", "valued")),
         *record["covisit_weights"],
     )
-    assert all(counted <= figure <= counted + 16 for figure in figures), figures
+    assert all(counted <= figure <= counted + 30 for figure in figures), figures
 
 
 def test_newcomers_keep_the_order_among_themselves() -> None:

@@ -34,8 +34,8 @@ from eddy_trainer.core.learner import LearnerPolicy
 
 BATCH = 16
 SLATE = 10
-# The verdict: the item is first for at most MAX_FIRST of a group, and no item that was in MIN_SLATES loses more than MAX_LOSS of those
-# that it has in the control, or had before if these are fewer.
+# The verdict: the item is first for at most MAX_FIRST of a group, and no item that was in MIN_SLATES loses more than MAX_LOSS of them,
+# beyond what it loses in the control.
 MAX_FIRST = 0.02
 MAX_LOSS = 0.1
 MIN_SLATES = 20
@@ -145,7 +145,7 @@ def verdict(promoted: str | None, before: Groups, after: Groups, control: Groups
     lost = {
         name: (count, ordinary[name], later[name])
         for name, count in honest.items()
-        if later[name] < (1 - MAX_LOSS) * min(count, ordinary[name])
+        if later[name] < min(count, ordinary[name]) - MAX_LOSS * count
     }
     first_new, first_known = (
         0.0 if promoted is None else each.share_first(promoted) for each in (after.new, after.known)

@@ -32,8 +32,10 @@ LATE_MS = 2 * DAY_MS
 
 # Newcomers of an item count in full within an hour up to BASE_HOUR, GROWTH times what they usually count in an hour, and RATIO_HOUR for
 # each interaction of a known user in that hour; beyond that with their logarithm. So a flood counts for little more than an hour of
-# yesterday, and an item that becomes popular grows within days by newcomers alone, and at once if known users confirm it.
-BASE_HOUR, GROWTH, RATIO_HOUR = 0.5, 4.0, 4.0
+# yesterday, and an item that becomes popular grows within days by newcomers alone, and at once if known users confirm it. A lower bound
+# costs quality: of the first 12,000 events of MovieLens 100K, replayed in one process, NDCG@10 is .0846 without bounds, .0822 with these,
+# and .0792 with half of them, with which attacks put an item first for nobody; with these, for 4.5 % of known users at most.
+BASE_HOUR, GROWTH, RATIO_HOUR = 1.0, 8.0, 4.0
 # In a log in which nobody can be of age yet, distinct items alone make a user known, and newcomers may say more.
 YOUNG_BASE_HOUR, YOUNG_STEEPNESS = 6.0, 1.0
 # The usual hour of an item that is younger than a day is that of a whole day.

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eddy.contract.avro.arrays import pack_array
-from eddy.contract.avro.values import pack_long, pack_name
+from eddy.contract.avro.values import pack_long, pack_name, pack_string
 from eddy.contract.codec import Codec, frozen_header
 from eddy.contract.records import ItemCounts, ItemFeatures
 from eddy.contract.scenarios import CLICK, IMPRESSION, HalfLives, Scenario, Scenarios
@@ -354,7 +354,7 @@ def _counts(row: ItemCounts) -> ScenarioCounts:
 @lru_cache(maxsize=200_000)
 def _packed_and_hash(name: str) -> tuple[bytes, int]:
     """Return the packed form of an item id and its CRC-32. Cached: a few thousand items make up most calls."""
-    packed = pack_name(name)
+    packed = pack_string(name)
     return packed, zlib.crc32(packed)
 
 

@@ -9,7 +9,17 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from eddy.contract.avro.arrays import first_long, first_string, pack_array, read_block, split_longs, split_strings
-from eddy.contract.avro.values import FALSE, FLOAT, TRUE, pack_bytes, pack_long, pack_name, read_bytes, read_long
+from eddy.contract.avro.values import (
+    FALSE,
+    FLOAT,
+    TRUE,
+    pack_bytes,
+    pack_long,
+    pack_name,
+    pack_string,
+    read_bytes,
+    read_long,
+)
 from eddy.contract.codec import HEADER_BYTES, Codec, frozen_header
 from eddy.contract.digests import DIGEST_BYTES, digest_of
 from eddy.contract.histories import NONE, place
@@ -219,7 +229,7 @@ class UserState:
         return b"".join(
             [
                 _HEADER,
-                pack_name(user_id),
+                pack_string(user_id),
                 pack_long(self.applied_offset),
                 pack_long(self.as_of),
                 pack_long(self.age_start),
