@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import Literal
 
 import numpy as np
 
@@ -104,37 +103,9 @@ class ItemUpdater:
             self._columns.table.set_eligible(row, self._columns.catalogue.eligible[:, row])
 
 
-_COUNTS: tuple[
-    Literal[
-        "shown",
-        "clicked",
-        "acted",
-        "acted_fast",
-        "total",
-        "valued",
-        "value_sum",
-        "newcomers",
-        "acted_hour",
-        "newcomers_hour",
-    ],
-    ...,
-] = (
-    "shown",
-    "clicked",
-    "acted",
-    "acted_fast",
-    "total",
-    "valued",
-    "value_sum",
-    "newcomers",
-    "acted_hour",
-    "newcomers_hour",
-)
-
-
 def _check_counts(record: ItemFeatures) -> None:
     for entry in record["counts"]:
-        values = [entry[name] for name in _COUNTS]
+        values = [value for value in entry.values() if isinstance(value, int | float)]  # all but the scenario
         if not all(map(isfinite, values)) or min(values) < 0 or entry["value_sum"] > entry["valued"]:
             raise PoisonError(
                 "bad_features",
